@@ -1,0 +1,45 @@
+# Verbs of the project. Everything after `make setup` works offline.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: setup demo repro test test-full docs lock clean
+
+setup: .venv/ready
+
+.venv/ready: requirements.txt pyproject.toml
+	@echo "setup: about 4 minutes and 7 GB (PyTorch with its libraries) into .venv"
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sightline needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/sightline plots-template
+	@touch $@
+
+demo: setup          ## the smoke profile in .demo/, then a page with a question, its answer and why
+	@sightline demo
+
+repro: setup         ## dvc repro of the profile named in params.yaml
+	@sightline estimate
+	@dvc repro
+
+test: setup          ## lint and the suite, with one shared run of the smoke pipeline
+	@ruff check src stages tests
+	@python -m pytest -m "not full"
+
+test-full: setup     ## the suite and the slow batteries
+	@ruff check src stages tests
+	@python -m pytest
+
+docs: setup          ## writes the measured tables into README.md
+	@sightline docs
+
+lock:                ## requirements.in -> requirements.txt (needs the network and uv)
+	(echo "# Every package, pinned, with platform markers. Made from requirements.in by \`make lock\`; do not edit by hand."; \
+	 uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet requirements.in) > requirements.lock
+	mv requirements.lock requirements.txt
+
+clean:               ## removes what was built here, keeps the DVC cache
+	rm -rf .demo .resume dvc_plots .pytest_cache .hypothesis .ruff_cache

@@ -1,0 +1,35 @@
+"""evaluate: fp32 and shipped variant, SPIN off and on, on the test splits. models + data -> metrics/evaluate, plots/evaluate"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from sightline import runtime  # noqa: E402
+from sightline.params.loader import Params  # noqa: E402
+
+
+def main(params: Params) -> None:
+    from sightline.evaluate import run
+    from sightline.evaluate.predict import Asking
+    from sightline.export.session import Session
+
+    knobs = params.evaluate
+    setting = run.Setting(
+        Path("data/raw"), Path("data/vqa"), knobs.splits, knobs.max_items,
+        Asking(knobs.max_new_tokens, knobs.batch_size), params.asdict("spin"), params.seed, knobs.bootstrap,
+    )  # fmt: skip
+    loaders = {
+        run.REFERENCE: partial(Session.load_variant, Path("models/onnx"), "fp32", threads=params.threads),
+        run.SHIPPED: partial(Session.load, Path("models/bundle"), threads=params.threads),
+    }
+    said = run.ask_all(loaders, setting)
+    blind = Session.load_blind(Path("models/blind"), Path("models/onnx"))
+    rows = run.evaluate(said, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
+    runtime.say(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
+
+
+if __name__ == "__main__":
+    with runtime.stage("evaluate") as params:
+        main(params)

@@ -1,0 +1,84 @@
+"""A local HTTP server that misbehaves on order, for the download tests."""
+
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class FaultServer:
+    """Serves `files` (path -> bytes). Each request takes the next entry of `faults`, a dict with any of:
+
+    status, headers (replaced or added), cut (bytes sent before the connection ends), ignore_range, lie (added to
+    Content-Length), no_length, trickle (seconds a byte), content_range, body. An empty dict, or none left: honest.
+    """
+
+    def __init__(self):
+        self.files, self.faults, self.requests, self.sent = {}, [], [], 0
+        self.etag = '"one"'
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def fault_server():
+    server = FaultServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            server.requests.append((self.path, dict(self.headers)))
+            fault = server.faults.pop(0) if server.faults else {}
+            _answer(server, self, fault)
+            self.close_connection = True
+
+        def log_message(self, *args):
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.port = http.server_address[1]
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        http.server_close()
+
+
+def _answer(server, handler, fault):
+    body = fault.get("body", server.files.get(handler.path))
+    status = fault.get("status", 200 if body is not None else 404)
+    body = body or b""
+    headers = {"ETag": server.etag} if server.etag else {}
+    wanted = handler.headers.get("Range")
+    fresh = handler.headers.get("If-Range") in (None, server.etag)
+    if status == 200 and wanted and fresh and not fault.get("ignore_range"):
+        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(body):
+            status, headers["Content-Range"], body = 416, f"bytes */{len(body)}", b""
+        else:
+            status = 206
+            headers["Content-Range"] = fault.get("content_range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            body = body[start:]
+    if not fault.get("no_length"):
+        headers["Content-Length"] = str(len(body) + fault.get("lie", 0))
+    body = body[: fault.get("cut", len(body))]
+    try:
+        handler.send_response(status)
+        for name, value in (headers | fault.get("headers", {})).items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if "trickle" in fault:
+            for byte in body:
+                handler.wfile.write(bytes([byte]))
+                handler.wfile.flush()
+                time.sleep(fault["trickle"])
+        else:
+            handler.wfile.write(body)
+        server.sent += len(body)
+    except OSError:
+        pass  # the client hung up, which some tests want

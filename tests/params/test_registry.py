@@ -1,0 +1,35 @@
+"""The folder is the registry."""
+
+import pytest
+
+from sightline import registry
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "PACKAGE", tmp_path)
+    (tmp_path / "losses").mkdir()
+    for name in ("__init__", "_shared", "b", "a"):
+        (tmp_path / "losses" / f"{name}.py").write_text("def loss(image_BE): ...\n")
+    (tmp_path / "losses" / "c.py").write_text("def loss(logits): ...\n")
+    (tmp_path / "losses" / "notes.md").write_text("")
+    return tmp_path
+
+
+def test_names_are_the_public_files(package):
+    assert registry.names("losses") == ["a", "b", "c"]
+    assert registry.names("losses", r"image_BE") == ["a", "b"]
+    assert registry.names("nowhere") == []
+
+
+def test_an_unknown_name_lists_the_choices(package):
+    registry.check("losses", "a", "align.loss")
+    for wrong in ("_shared", "__init__", "../losses/a", "", "A"):
+        with pytest.raises(ValueError, match=r"^align\.loss: got .* allowed: a, b, c \(the files of src/sightline/losses\)"):
+            registry.check("losses", wrong, "align.loss")
+
+
+def test_load_imports_the_file():
+    assert registry.load("params", "spin").__name__ == "sightline.params.spin"
+    with pytest.raises(ValueError, match="did you mean 'spin'"):
+        registry.load("params", "spn")

@@ -1,0 +1,133 @@
+"""dvc.yaml against the code: deps are the import closure, params are what a stage reads, stages are thin."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.support.closure import PACKAGE, SRC, closure, imports
+
+ROOT = Path(__file__).resolve().parents[2]
+YAML12 = YAML(typ="safe", pure=True)
+DAG = YAML12.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+PARAMS = YAML12.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+STAGES = sorted(DAG["stages"])
+TOP = ("seed", "threads", "lr")
+
+
+def script(stage: str) -> Path:
+    return ROOT / "stages" / f"{stage}.py"
+
+
+def sections(stage: str) -> set[str]:
+    """Names read from `params` in the stage script: `params.align.epochs` -> align."""
+    tree = ast.parse(script(stage).read_text(encoding="utf-8"))
+    return {
+        node.attr for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
+    }
+
+
+def expected_deps(stage: str) -> set[str]:
+    files, plugins = closure(script(stage))
+    code = {path.relative_to(ROOT).as_posix() for path in files}
+    folders = {(PACKAGE / folder).relative_to(ROOT).as_posix() for folder in plugins if folder != "params"}
+    code = {name for name in code if not any(name.startswith(folder + "/") for folder in folders)}
+    schemas = {f"src/sightline/params/{name}.py" for name in sections(stage)}
+    code = {name for name in code if not name.startswith("src/sightline/params/") or name.endswith("loader.py")}
+    code |= {name for name in schemas if (ROOT / name).exists()}
+    return code | folders | {f"stages/{stage}.py"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_deps_are_the_import_closure(stage):
+    declared = {dep for dep in DAG["stages"][stage]["deps"] if dep.startswith(("src/", "stages/"))}
+    assert declared == expected_deps(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_what_the_stage_reads(stage):
+    declared = set(DAG["stages"][stage].get("params", []))
+    read = sections(stage)
+    expected = {name for name in read if name in TOP}
+    for name in read:
+        if isinstance(PARAMS.get(name), dict) and name != "profiles":
+            expected |= {name, "profiles.${profile}." + name}
+    assert declared == expected
+
+
+def test_every_section_is_tracked_by_a_stage_and_given_by_every_profile():
+    tracked = {name for stage in STAGES for name in DAG["stages"][stage].get("params", [])}
+    commands = " ".join(DAG["stages"][stage]["cmd"] for stage in STAGES)
+    for name, value in PARAMS.items():
+        if name == "profile":
+            continue
+        if name == "profiles":
+            for profile in value.values():
+                assert set(profile) <= set(PARAMS)
+        elif isinstance(value, dict):
+            assert {name, "profiles.${profile}." + name} <= tracked
+            emptied = [key for key, leaf in value.items() if leaf is None]
+            for profile, block in PARAMS["profiles"].items():
+                if emptied:
+                    assert name in block, f"profile {profile} lacks section {name}"
+        else:
+            assert name in tracked or f"${{{name}}}" in commands
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_are_thin(stage):
+    text = script(stage).read_text(encoding="utf-8")
+    functions = [node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    assert functions == ["main"], "a stage holds one function: load, call the verbs, write"
+    assert len(text.splitlines()) <= 60
+
+
+def test_inputs_of_a_stage_are_outputs_of_earlier_ones():
+    outs = {}
+    for stage, block in DAG["stages"].items():
+        for out in [*block.get("outs", []), *block.get("metrics", [])]:
+            outs[out if isinstance(out, str) else next(iter(out))] = stage
+    for stage, block in DAG["stages"].items():
+        for dep in block["deps"]:
+            if not dep.startswith(("src/", "stages/")):
+                assert dep in outs, f"{stage} reads {dep}, which no stage writes"
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    for out in outs:
+        assert out == "metrics/summary.json" or "/" + out in ignored, f"{out} is missing from .gitignore"
+
+
+FLOORS = {  # part of the package -> parts it may import
+    "f0": {"params", "registry", "artifacts", "files", "tracking", "runtime", "guard"},
+    "data": {"data"}, "models": {"models", "spin"}, "spin": {"spin"}, "losses": {"losses"}, "decode": {"decode"},
+    "train": {"train"}, "compress": {"compress", "train"}, "export": {"export"}, "search": {"search"},
+    "explain": {"explain", "export.session"}, "evaluate": {"evaluate", "explain.heatmap"},
+}
+NOUNS = {"data", "models", "spin", "losses", "decode"}
+VERBS = {"train", "compress", "export", "search", "explain", "evaluate"}
+
+
+def part(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.relative_to(SRC).as_posix())
+def test_floors(path):
+    if path.name == "__init__.py":
+        assert path.read_text(encoding="utf-8").strip() == "" or path.parent == PACKAGE
+        return
+    own = part(path)
+    allowed = set(FLOORS["f0"])
+    if own in NOUNS:
+        allowed |= FLOORS[own]
+    elif own in VERBS:
+        allowed |= NOUNS | FLOORS[own]
+    elif own in FLOORS["f0"]:
+        pass
+    else:
+        return  # the top floor (cli, project, serve): its limits are the torch-free tests
+    for target in imports(path):
+        relative = target.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        assert part(target) in allowed or relative in allowed or relative == "__init__", f"{path.name} imports {relative}"

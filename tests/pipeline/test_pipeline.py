@@ -1,0 +1,136 @@
+"""The real pipeline on the smoke profile, through the real DVC, as a user would drive it."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.pipeline.conftest import ROOT
+
+DOWNSTREAM_OF_SPIN = {"index", "explain", "evaluate", "report", "gate"}
+
+
+def test_every_stage_ran_and_a_second_repro_runs_nothing(smoke):
+    assert (smoke.path / "models" / "bundle" / "manifest.json").exists()
+    summary = json.loads((smoke.path / "metrics" / "summary.json").read_text())
+    assert summary
+    again = smoke.run("dvc", "repro")
+    assert smoke.stages_run(again.stdout) == []
+    assert smoke.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_forced_rebuild_gives_the_same_bytes(smoke, tmp_path):
+    copy = tmp_path / "again"
+    smoke.run("git", "clone", "-q", str(smoke.path), str(copy))
+    repo = type(smoke)(copy)
+    repo.run("dvc", "repro", "-f")
+    assert (copy / "dvc.lock").read_bytes() == (smoke.path / "dvc.lock").read_bytes()
+    assert (copy / "metrics" / "summary.json").read_bytes() == (smoke.path / "metrics" / "summary.json").read_bytes()
+
+
+def test_spin_knobs_retrain_nothing(experiment_repo):
+    done = experiment_repo.run("dvc", "exp", "run", "-S", "spin.keep=0.25", "-n", "quarter")
+    ran = set(experiment_repo.stages_run(done.stdout))
+    assert ran and ran <= DOWNSTREAM_OF_SPIN
+    generation = json.loads((experiment_repo.path / "models" / "bundle" / "generation.json").read_text())
+    assert 0.25 in json.loads(json.dumps(generation["spin"])).values()
+    shown = experiment_repo.run("dvc", "exp", "show", "--csv").stdout
+    assert "quarter" in shown
+    experiment_repo.run("dvc", "plots", "diff", "main", "quarter", "-o", "page")
+    page = (experiment_repo.path / "page" / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["']https?:""", page)
+    assert "vegaEmbed" in page and "<img" in page
+
+
+def test_learning_rate_reaches_training_as_a_float(experiment_repo):
+    """`-S lr=1e-5` is written as 1e-05, which YAML 1.1 readers take for a string."""
+    experiment_repo.run("dvc", "exp", "run", "-S", "lr=1e-5", "pretrain")
+    text = (experiment_repo.path / "params.yaml").read_text()
+    assert "lr: 1e-05" in text
+    changed = experiment_repo.run("git", "diff", "-U0", "params.yaml").stdout
+    assert sum(line.startswith("+") and not line.startswith("+++") for line in changed.splitlines()) == 1
+    values = YAML(typ="safe", pure=True).load(text)
+    assert values["lr"] == 1e-5
+    lock = YAML(typ="safe", pure=True).load((experiment_repo.path / "dvc.lock").read_text())
+    assert lock["stages"]["pretrain"]["params"]["params.yaml"]["lr"] == 1e-5
+
+
+def test_a_colleague_reuses_the_run_through_a_remote(smoke, tmp_path):
+    remote, clone = tmp_path / "remote", tmp_path / "clone"
+    smoke.run("git", "clone", "-q", str(smoke.path), str(clone))
+    mine = type(smoke)(smoke.path)
+    mine.run("dvc", "remote", "add", "--local", "-d", "shared", str(remote))
+    mine.run("dvc", "push", "--run-cache")
+    theirs = type(smoke)(clone)
+    theirs.run("dvc", "remote", "add", "--local", "-d", "shared", str(remote))
+    done = theirs.run("dvc", "repro", "--pull")
+    assert theirs.stages_run(done.stdout) == []
+    assert (clone / "models" / "bundle" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("edit, culprit", [
+    ("seed: 7\nsed: 3", "sed"),
+    ("seed: seven", "seed"),
+    ("seed:", "seed"),
+])
+def test_a_wrong_params_file_stops_the_first_stage(smoke, tmp_path, edit, culprit):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("seed: 7", edit), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(ROOT / "stages" / "download.py")], cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.returncode == 2
+    assert culprit in done.stderr and "params.yaml" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+NO_TORCH = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers", "timm", "torchvision"):
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Block())
+from sightline import cli
+sys.argv = ["sightline"] + sys.argv[1:]
+cli.main()
+"""
+
+
+def sightline(repo, *words):
+    return subprocess.run([sys.executable, "-c", NO_TORCH, *words], cwd=repo.path, capture_output=True, text=True,
+                          env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(repo.path / "src")})
+
+
+def test_ask_and_search_run_without_torch(smoke):
+    asked = sightline(smoke, "ask", "--json")
+    assert asked.returncode == 0, asked.stderr
+    assert json.loads(asked.stdout)["answer"]
+    found = sightline(smoke, "search", "a red cube", "--json")
+    assert found.returncode == 0, found.stderr
+    assert len(json.loads(found.stdout)["results"]) == 5
+
+
+def test_a_corrupt_bundle_is_refused_by_name(smoke, tmp_path):
+    import shutil
+
+    bundle = tmp_path / "bundle"
+    shutil.copytree(smoke.path / "models" / "bundle", bundle)
+    graph = bundle / "decoder.onnx"
+    data = bytearray(graph.read_bytes())
+    data[len(data) // 2] ^= 1
+    graph.chmod(0o644)
+    graph.write_bytes(bytes(data))
+    done = sightline(smoke, "ask", "--bundle", str(bundle))
+    assert done.returncode == 2
+    assert "decoder.onnx" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ask_before_anything_is_built_names_the_command(tmp_path):
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    done = subprocess.run([sys.executable, "-c", "from sightline import cli; cli.main()", "ask"], cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and "make repro" in done.stderr

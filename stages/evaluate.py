@@ -1,4 +1,4 @@
-"""evaluate: fp32 and shipped variant, SPIN off and on, on the test splits. models + data -> metrics/evaluate, plots/evaluate"""
+"""evaluate: fp32 and the shipped variant, SPIN off and on. models + data -> metrics/evaluate, plots/evaluate"""
 
 import sys
 from functools import partial
@@ -13,6 +13,7 @@ from sightline.params.loader import Params  # noqa: E402
 def main(params: Params) -> None:
     from sightline.evaluate import run
     from sightline.evaluate.predict import Asking
+    from sightline.export import trained
     from sightline.export.session import Session
 
     knobs = params.evaluate
@@ -25,7 +26,7 @@ def main(params: Params) -> None:
         run.SHIPPED: partial(Session.load, Path("models/bundle"), threads=params.threads),
     }
     said = run.ask_all(loaders, setting)
-    blind = Session.load_blind(Path("models/blind"), Path("models/onnx"))
+    blind = trained.session(trained.load_vlm(Path("models/blind")), None, Path("models/onnx"))
     rows = run.evaluate(said, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
     runtime.say(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
 

@@ -102,9 +102,9 @@ def save_weights(path: Path, tensors: dict[str, Any]) -> None:
 
 
 def load_weights(path: Path) -> dict[str, np.ndarray]:
-    """Read a safetensors file. Raises ArtifactError for one that is cut or malformed."""
+    """Read a safetensors file, names sorted. Raises ArtifactError for one that is cut or malformed."""
     try:
-        return safetensors.numpy.load_file(path)
+        return dict(sorted(safetensors.numpy.load_file(path).items()))
     except safetensors.SafetensorError as error:
         raise ArtifactError(f"{path}: expected safetensors, found a damaged file ({error})") from error
 
@@ -187,10 +187,10 @@ def _relative(folder: Path, path: Path) -> str:
 
 
 def _array(name: str, tensor: Any) -> np.ndarray:
-    if isinstance(tensor, np.ndarray | np.generic):
-        return np.asarray(tensor)
     try:
-        return tensor.detach().cpu().numpy()
+        array = tensor if isinstance(tensor, np.ndarray | np.generic) else tensor.detach().cpu().numpy()
+        # safetensors writes a transposed view's memory as it lies, under the transposed shape.
+        return np.asarray(array, order="C")
     except TypeError as error:
         raise ArtifactError(f"tensor {name!r}: expected a dtype NumPy has, found {tensor.dtype}") from error
 

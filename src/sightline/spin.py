@@ -1,13 +1,15 @@
 """SPIN: image-guided head suppression at decoding time (arXiv 2505.16411).
 
-For every layer and query, heads are ranked by how much they look at the image; the first K pass unchanged, the
-others are multiplied by alpha between the per-head output and the output projection. Differences from the published
-code: the score is the post-softmax mass on the image tokens (`logit_sum`, the published one, is kept for parity; it
-is not invariant to a constant added to a head's logits); every query of every batch row is ranked on its own (the
-published code gates only the last query at prefill, which in this decoder is the same, since its prompt is one token).
+For every layer and query, heads are ranked by how much they look at the image; the first K pass unchanged,
+the others are multiplied by alpha between the per-head output and the output projection. Differences from
+the published code: the score is the post-softmax mass on the image tokens (`logit_sum`, the published one,
+is kept for parity; it is not invariant to a constant added to a head's logits); every query of every batch
+row is ranked on its own (the published code gates only the last query at prefill, which in this decoder is
+the same, since its prompt is one token).
 
-Shapes: B batch, H heads, T queries, M memory tokens, L layers. Importing this module does not import torch: the
-functions use tensor methods only, and only operations that export to ONNX (a comparison and a sum, no top-k).
+Shapes: B batch, H heads, T queries, M memory tokens, L layers. Importing this module does not import torch:
+the functions use tensor methods only, and only operations that export to ONNX (a comparison and a sum, no
+top-k).
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ RESOLUTION = 1e-4  # scores are rounded to this, so that PyTorch and ONNX Runtim
 
 
 class SpinInputs(NamedTuple):
-    """Run-time inputs of the gate: K per layer (int tensor [L]; K = H leaves a layer alone), alpha (scalar tensor)."""
+    """Run-time inputs of the gate: K per layer (int tensor [L]; K = H leaves a layer alone), alpha (scalar
+    tensor)."""
 
     k_L: Tensor
     alpha: Tensor
@@ -35,7 +38,8 @@ class SpinInputs(NamedTuple):
 def heads_kept(
     keep: float | None, top_k: int | None, layers: list[int], num_layers: int, num_heads: int
 ) -> list[int]:
-    """K for every layer: floor(keep * H), at least 1, or top_k, in `layers`; H in the layers that are not gated.
+    """K for every layer: floor(keep * H), at least 1, or top_k, in `layers`; H in the layers that are not
+    gated.
 
     Raises ValueError unless exactly one of keep (in (0, 1]) and top_k (1..H) is given and layers exist.
     """
@@ -44,7 +48,9 @@ def heads_kept(
     if keep is not None and not 0 < keep <= 1:
         raise ValueError(f"spin.keep is {keep}: it is a share of the heads, in (0, 1]; 1 turns SPIN off")
     if top_k is not None and not 1 <= top_k <= num_heads:
-        raise ValueError(f"spin.top_k is {top_k}: this model has {num_heads} heads per layer, so use 1..{num_heads}")
+        raise ValueError(
+            f"spin.top_k is {top_k}: this model has {num_heads} heads per layer, so use 1..{num_heads}"
+        )
     unknown = [layer for layer in layers if not 0 <= layer < num_layers]
     if unknown:
         raise ValueError(f"spin.layers names {unknown}: this model has the layers 0..{num_layers - 1}")
@@ -54,9 +60,11 @@ def heads_kept(
 
 
 def scores(attn_BHTM: Tensor, logits_BHTM: Tensor, image_BM: Tensor, kind: str = "mass") -> Tensor:
-    """How much each head looks at the image, [B, H, T] float32: attention mass in [0, 1], or the sum of logits.
+    """How much each head looks at the image, [B, H, T] float32: attention mass in [0, 1], or the sum of
+    logits.
 
-    attn is the softmax of logits; image_BM is True at the image tokens. Raises ValueError for an unknown kind.
+    attn is the softmax of logits; image_BM is True at the image tokens. Raises ValueError for an unknown
+    kind.
     """
     if kind not in SCORES:
         raise ValueError(f"spin.score is {kind!r}: choose one of {', '.join(SCORES)}")
@@ -68,8 +76,8 @@ def scores(attn_BHTM: Tensor, logits_BHTM: Tensor, image_BM: Tensor, kind: str =
 def gate(scores_BHT: Tensor, k: Tensor, alpha: Tensor) -> Tensor:
     """Factor per head, [B, H, T]: exactly 1.0 for the K heads of largest score, alpha for the others.
 
-    Scores are rounded to 1e-4; equal ones rank by head index, the lower first. k: int tensor, alpha: float tensor,
-    both scalar and known only at run time. With k = H the result is all ones.
+    Scores are rounded to 1e-4; equal ones rank by head index, the lower first. k: int tensor, alpha: float
+    tensor, both scalar and known only at run time. With k = H the result is all ones.
     """
     num_heads = scores_BHT.shape[1]
     rounded_BHT = (scores_BHT / RESOLUTION).round()
@@ -81,8 +89,9 @@ def gate(scores_BHT: Tensor, k: Tensor, alpha: Tensor) -> Tensor:
 
 
 def near_ties(maps_LBHTM: np.ndarray, image_BM: np.ndarray, k_L: np.ndarray) -> int:
-    """How many (layer, row, query) have less than twice the rounding step between the last kept and the first
-    suppressed head's mass: there two runtimes whose masses differ in the last bits may suppress different heads."""
+    """How many (layer, row, query) have less than twice the rounding step between the last kept and the
+    first suppressed head's mass: there two runtimes whose masses differ in the last bits may suppress
+    different heads."""
     count = 0
     for maps_BHTM, k in zip(maps_LBHTM, k_L, strict=True):
         mass_BHT = (maps_BHTM * image_BM[:, None, None, :]).sum(-1)

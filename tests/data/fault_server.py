@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class FaultServer:
     """Serves `files` (path -> bytes). Each request takes the next entry of `faults`, a dict with any of:
 
-    status, headers (replaced or added), cut (bytes sent before the connection ends), ignore_range, lie (added to
-    Content-Length), no_length, trickle (seconds a byte), content_range, body. An empty dict, or none left: honest.
+    status, headers (replaced or added), cut (bytes sent before the connection ends), ignore_range, no_length,
+    lie (added to Content-Length), trickle (seconds a byte), content_range, body. Empty, or none left: honest.
     """
 
     def __init__(self):
@@ -62,7 +62,9 @@ def _answer(server, handler, fault):
             status, headers["Content-Range"], body = 416, f"bytes */{len(body)}", b""
         else:
             status = 206
-            headers["Content-Range"] = fault.get("content_range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            headers["Content-Range"] = fault.get(
+                "content_range", f"bytes {start}-{len(body) - 1}/{len(body)}"
+            )
             body = body[start:]
     if not fault.get("no_length"):
         headers["Content-Length"] = str(len(body) + fault.get("lie", 0))

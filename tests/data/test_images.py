@@ -49,11 +49,14 @@ def png(width, height, depth, color, rows):
 
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
     )
 
 
-# What a viewer must do to the stored pixels (EXIF 2.32, table 6), written with NumPy, not with Pillow's names.
+# What a viewer must do to the stored pixels (EXIF 2.32, table 6), in NumPy, not in Pillow's names.
 UPRIGHT = {
     1: lambda a: a,
     2: np.fliplr,
@@ -78,6 +81,7 @@ def test_exif_orientation(orientation):
     np.testing.assert_array_equal(decode(jpeg, LIMIT), UPRIGHT[orientation](decode(plain, LIMIT)))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_a_damaged_exif_block_leaves_the_pixels():
     broken = b"Exif\0\0MM\0*" + bytes(range(64))
     data = save(picture(), "JPEG", exif=broken)
@@ -92,8 +96,8 @@ def test_lossless_formats_are_exact(kind):
 def test_cmyk_jpeg():
     data = save(Image.fromarray(picture()).convert("CMYK"), "JPEG", quality=100, subsampling=0)
     difference = np.abs(decode(data, LIMIT).astype(int) - picture())
-    # JPEG rings at the colour edges (measured: median 0, worst 41); inverted inks would be off by 255 everywhere.
-    assert np.median(difference) <= 1 and np.mean(difference) < 5
+    # Two roundings, measured worst 1; inverted inks, the usual fault, would be off by 255.
+    assert difference.max() <= 2
 
 
 def test_16_bit_grey_and_colour_keep_the_upper_byte():
@@ -174,7 +178,10 @@ def test_flipped_bits_never_crash(kind):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"P6 "]), st.binary(max_size=200))
+@given(
+    st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"P6 "]),
+    st.binary(max_size=200),
+)
 def test_any_bytes_give_a_picture_or_a_reason(magic, data):
     try:
         decode(magic + data, 10_000)
@@ -189,8 +196,11 @@ def test_any_bytes_give_a_picture_or_a_reason(magic, data):
         (png(46341, 46341, 1, 0, b"\0" * 1000), "too_many_pixels"),
         (png(10_000, 10_000, 8, 2, b""), "too_many_pixels"),  # below Pillow's own limit
         (b"P6 65535 32769 255\n" + bytes(100), "too_many_pixels"),
-        (b"BM" + struct.pack("<IHHIIiiHHIIiiII", 9999, 0, 0, 54, 40, 60000, 60000, 1, 24, 0, 0, 0, 0, 0, 0),
-         "too_many_pixels"),
+        (
+            b"BM"
+            + struct.pack("<IHHIIiiHHIIiiII", 9999, 0, 0, 54, 40, 60000, 60000, 1, 24, 0, 0, 0, 0, 0, 0),
+            "too_many_pixels",
+        ),
         (b"<svg xmlns='http://www.w3.org/2000/svg'><rect/></svg>", "format"),
         (b"<html>404</html>", "format"),
         (b"", "empty"),
@@ -199,7 +209,9 @@ def test_any_bytes_give_a_picture_or_a_reason(magic, data):
         (b"%PDF-1.4", "format"),
         (b"II*\0" + bytes(100), "format"),  # TIFF is not on the list
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_refusals_carry_their_reason(data, reason):
     start = time.process_time()
     with pytest.raises(ImageError, match="photo.jpg") as caught:
@@ -232,8 +244,8 @@ def test_encode_png_is_lossless_and_jpg_close():
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("JPEG", {"restart_marker_rows": 1}),
-                          ("PNG", {})]
+    ("kind", "options"),
+    [("JPEG", {}), ("JPEG", {"progressive": True}), ("JPEG", {"restart_marker_rows": 1}), ("PNG", {})],
 )
 def test_a_small_clean_picture_keeps_its_bytes(kind, options):
     data = save(np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8), kind, **options)

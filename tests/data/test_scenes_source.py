@@ -2,10 +2,15 @@
 
 import io
 import json
+import os
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -95,3 +100,39 @@ def test_max_items_cuts_every_split(tmp_path):
 def test_wrong_params_are_refused(tmp_path, change: dict, message: str):
     with pytest.raises(ValueError, match=message):
         scenes.build(replace(params(), **change), 7, tmp_path)
+
+
+def test_a_killed_build_leaves_no_worker(tmp_path):
+    script = tmp_path / "build.py"
+    script.write_text(
+        "from dataclasses import replace\n"
+        "from pathlib import Path\n"
+        "from sightline.data.sources import scenes\n"
+        "from sightline.params.loader import load_params\n"
+        "if __name__ == '__main__':\n"
+        f"    params = load_params(Path({str(ROOT / 'params.yaml')!r})).data\n"
+        f"    sizes = dict.fromkeys({SPLITS!r}, 50_000)\n"
+        f"    scenes.build(replace(params, sizes=sizes), 7, Path({str(tmp_path / 'raw')!r}))\n"
+    )
+    process = psutil.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
+    items = tmp_path / "raw" / "items.jsonl"
+    wait_until(lambda: items.exists() and items.stat().st_size > 0)
+    workers = process.children(recursive=True)
+    assert len(workers) >= scenes.PROCESSES
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(alive(worker) for worker in workers))
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, f"not reached within {seconds} s"
+        time.sleep(0.05)

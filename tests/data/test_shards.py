@@ -31,7 +31,9 @@ def sample(count=20):
 def test_round_trip_and_counts(tmp_path):
     writer = write(tmp_path, sample())
     items = Items(tmp_path)
-    assert len(items) == 20 and writer.accepted == {"train": 13, "val": 7} and writer.rejected == {"no_image": 1}
+    assert (
+        len(items) == 20 and writer.accepted == {"train": 13, "val": 7} and writer.rejected == {"no_image": 1}
+    )
     assert items.split("val").tolist() == [1, 4, 7, 10, 13, 16, 19] and items.split("nowhere").tolist() == []
     for n, (item, image) in enumerate(sample()):
         found = items[n]
@@ -49,7 +51,13 @@ def test_tars_are_plain_split_and_without_times_or_owners(tmp_path):
     for shard in shards:
         with tarfile.open(shard) as tar:
             for member in tar:
-                assert (member.mtime, member.uid, member.gid, member.uname, member.mode) == (0, 0, 0, "", 0o644)
+                assert (member.mtime, member.uid, member.gid, member.uname, member.mode) == (
+                    0,
+                    0,
+                    0,
+                    "",
+                    0o644,
+                )
                 members.append((member.name, tar.extractfile(member).read()))
         payload = sum(512 + -(-len(data) // 512) * 512 for name, data in members[-1:])
         assert shard.stat().st_size <= 5000 + payload + tarfile.RECORDSIZE
@@ -65,7 +73,11 @@ def test_two_runs_give_the_same_bytes(tmp_path):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.binary(max_size=3000))))
+@given(
+    st.lists(
+        st.tuples(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.binary(max_size=3000))
+    )
+)
 def test_any_id_and_bytes_survive(rows):
     with tempfile.TemporaryDirectory() as folder:
         items = [({"id": id, "split": "train", "captions": [id]}, image) for id, image in rows]
@@ -105,7 +117,7 @@ def test_damage_is_named(tmp_path):
     assert items[1]["id"] == "item1"
     with pytest.raises(ValueError, match=r"items\.jsonl, line 3: not readable as JSON.*dvc checkout"):
         items[2]
-    path.write_bytes(b"\n".join(["[1]".encode(), *lines[1:]]))
+    path.write_bytes(b"\n".join([b"[1]", *lines[1:]]))
     with pytest.raises(ValueError, match=r"items\.jsonl, line 1: expected an object"):
         Items(tmp_path)[0]
     path.write_bytes(b"\n".join(lines)[:-20])

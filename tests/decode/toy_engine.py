@@ -4,13 +4,20 @@ einsum without optimisation adds in a fixed order, so every row is independent o
 """
 
 import numpy as np
+
 from sightline.decode.protocol import Cache, Memory, Step
 
 
 class ToyEngine:
     def __init__(self, seed=0, layers=2, heads=4, width=8, vocab=12, patches=4, sharpness=3.0):
         draw = np.random.default_rng(seed)
-        self.config = {"layers": layers, "heads": heads, "embed_dim": 6, "grid": [2, patches // 2], "image_size": 8}
+        self.config = {
+            "layers": layers,
+            "heads": heads,
+            "embed_dim": 6,
+            "grid": [2, patches // 2],
+            "image_size": 8,
+        }
         self.layers, self.heads, self.width, self.head = layers, heads, width, width // heads
         self.words = draw.normal(size=(vocab, width)).astype(np.float32)
         self.out = (sharpness * draw.normal(size=(width, vocab))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which samples make up which training step: pure functions of (seed, step), so that a resumed run needs no state."""
+"""Which samples make up which training step: pure functions of (seed, step); a resumed run needs no state."""
 
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ def order(seed: int, epoch: int, n: int) -> np.ndarray:
 
 
 def batch_indices(seed: int, step: int, batch_size: int, n: int) -> np.ndarray:
-    """Sample numbers of step `step` (from 0). Each epoch is shuffled anew; what is left over at its end is dropped."""
+    """Sample numbers of step `step` (from 0). Epochs are shuffled anew; an incomplete batch is dropped."""
     if not 1 <= batch_size <= n:
         raise ValueError(
             f"batches: batch_size is {batch_size} with {n} training samples, expected 1 to {n}; "

@@ -16,13 +16,21 @@ from tokenizers import Tokenizer as Backend
 from sightline.data.vqa.template import BERT_TOKENS, TEMPLATE_TOKENS
 
 MAX_FILE_BYTES = 64 * 2**20
-NORMALIZER_KEYS = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
+# BERT's own: accents are stripped (None) when lower-casing is on.
+DEFAULT_SWITCHES = {
+    "clean_text": True,
+    "handle_chinese_chars": True,
+    "strip_accents": None,
+    "lowercase": True,
+}
+NORMALIZER_KEYS = tuple(DEFAULT_SWITCHES)
+Switches = dict[str, bool | None]
 
 
 class Tokenizer:
     """Text to token ids and back. Ids are looked up by name, so a foreign BERT vocabulary works as it is."""
 
-    def __init__(self, vocab: dict[str, int], normalizer: dict[str, bool | None], max_word: int = 100) -> None:
+    def __init__(self, vocab: dict[str, int], normalizer: Switches, max_word: int = 100) -> None:
         self._normalizer = normalizer
         self._vocab = vocab
         self._backend = _backend(vocab, normalizer, max_word)
@@ -45,28 +53,28 @@ class Tokenizer:
     def train(cls, texts: Iterable[str], vocab_size: int, min_frequency: int) -> "Tokenizer":
         """Learn a vocabulary; the same texts give the same one in any process.
 
-        The trainer of `tokenizers` numbers continuation characters (##a) in the order of a randomly seeded hash map,
-        and breaks ties between merges by those numbers. Handing it every character as a token beforehand fixes both.
+        The trainer of `tokenizers` numbers continuation characters (##a) in the order of a randomly seeded
+        hash map and breaks ties between merges by those numbers. Handing it every character as a token fixes
+        both.
         """
-        normalizer: dict[str, bool | None] = dict.fromkeys(NORMALIZER_KEYS, True) | {"strip_accents": None}
-        normalize = normalizers.BertNormalizer(**normalizer).normalize_str
+        normalize = normalizers.BertNormalizer(**DEFAULT_SWITCHES).normalize_str
         lines = Counter(normalize(_without_specials(text)) for text in texts)
         counts = Counter[str]()
         for line, times in lines.items():
             for char, found in Counter(line).items():
                 counts[char] += times * found
-        characters = sorted((char for char in counts if not char.isspace()), key=lambda char: (-counts[char], char))
+        characters = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))
         reserved = [*BERT_TOKENS, *TEMPLATE_TOKENS]
         room = (vocab_size - len(reserved)) // 4
         if not characters or room < 1:
             raise ValueError(
-                f"tokenizer: {len(characters)} distinct characters and convert.vocab_size {vocab_size}: expected some "
-                f"text and a vocabulary above {len(reserved) + 4}; give captions or raise convert.vocab_size"
+                f"tokenizer: {len(characters)} characters and convert.vocab_size {vocab_size}: expected "
+                f"some text and a vocabulary of {len(reserved) + 4} or more; give captions or raise the size"
             )
         kept = sorted(characters[:room])
         keep = dict.fromkeys(map(ord, characters[room:]), " ")
         pieces = [*reserved, *kept, *("##" + char for char in kept)]
-        backend = _backend({token: i for i, token in enumerate(reserved)}, normalizer, 100)
+        backend = _backend({token: i for i, token in enumerate(reserved)}, DEFAULT_SWITCHES, 100)
         trainer = trainers.WordPieceTrainer(
             vocab_size=max(vocab_size, len(pieces)),
             min_frequency=min_frequency,
@@ -76,14 +84,14 @@ class Tokenizer:
         )
         corpus = (line.translate(keep) for line, times in sorted(lines.items()) for _ in range(times))
         backend.train_from_iterator(corpus, trainer)
-        return cls(backend.get_vocab(), normalizer)
+        return cls(backend.get_vocab(), DEFAULT_SWITCHES)
 
     @classmethod
     def load(cls, path: Path | str) -> "Tokenizer":
-        """Read a tokenizer.json (ours, or one of a lower-case or cased BERT); ValueError if it is anything else.
+        """Read a tokenizer.json (ours, or that of a BERT); ValueError if it is anything else.
 
-        Only the vocabulary and the normaliser's switches are taken over: truncation, padding and templates written in
-        a foreign file would silently change what is encoded.
+        Only the vocabulary and the normaliser's switches are taken over: truncation, padding and templates
+        written in a foreign file would silently change what is encoded.
         """
         data = _read(Path(path))
         model, normalizer = data.get("model"), data.get("normalizer") or {}
@@ -94,7 +102,7 @@ class Tokenizer:
         if model.get("continuing_subword_prefix", "##") != "##" or model.get("unk_token", "[UNK]") != "[UNK]":
             raise _bad(path, "continuation prefix or unknown token differ from BERT's ('##', '[UNK]')")
         vocab = _vocab(path, model.get("vocab"), data.get("added_tokens", []))
-        switches = {key: normalizer.get(key, None if key == "strip_accents" else True) for key in NORMALIZER_KEYS}
+        switches = {key: normalizer.get(key, DEFAULT_SWITCHES[key]) for key in NORMALIZER_KEYS}
         if any(value not in (True, False, None) for value in switches.values()):
             raise _bad(path, f"normalizer switches are not true, false or null: {switches}")
         max_word = model.get("max_input_chars_per_word", 100)
@@ -103,7 +111,7 @@ class Tokenizer:
         return cls(vocab, switches, max_word)
 
     def save(self, path: Path | str) -> None:
-        """Write one tokenizer.json, the same bytes for the same vocabulary; Hugging Face `tokenizers` reads it too."""
+        """Write one tokenizer.json: the same bytes for the same vocabulary, readable by `tokenizers` too."""
         data = json.loads(self._backend.to_str())
         data["model"]["vocab"] = {token: self._vocab[token] for token in self._tokens}
         text = json.dumps(data, ensure_ascii=False, indent=1) + "\n"
@@ -121,7 +129,9 @@ class Tokenizer:
         rows = [self._frame(encoding.ids, max_tokens, True) for encoding in encodings]
         length = max((len(row) for row in rows), default=0)
         if pad_to is not None and length > pad_to:
-            raise ValueError(f"tokenizer: a text of {length} tokens does not fit pad_to {pad_to}; lower max_tokens")
+            raise ValueError(
+                f"tokenizer: {length} tokens of a text do not fit pad_to {pad_to}; lower max_tokens"
+            )
         ids_BT = np.full((len(rows), length if pad_to is None else pad_to), self.pad, dtype=np.int64)
         mask_BT = np.zeros(ids_BT.shape, dtype=bool)
         for row, ids in enumerate(rows):
@@ -165,7 +175,7 @@ def _without_specials(text: str) -> str:
     return text
 
 
-def _backend(vocab: dict[str, int], normalizer: dict[str, bool | None], max_word: int) -> Backend:
+def _backend(vocab: dict[str, int], normalizer: Switches, max_word: int) -> Backend:
     model = models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=max_word)
     backend = Backend(model)
     backend.normalizer = normalizers.BertNormalizer(**normalizer)
@@ -202,7 +212,8 @@ def _vocab(path: Path | str, vocab: object, added: object) -> dict[str, int]:
         raise _bad(path, "it has no vocabulary")
     entries = dict(vocab)
     for token in added if isinstance(added, list) else []:
-        if not isinstance(token, dict) or entries.setdefault(token.get("content"), token.get("id")) != token.get("id"):
+        content, i = (token.get("content"), token.get("id")) if isinstance(token, dict) else (None, None)
+        if type(content) is not str or type(i) is not int or entries.setdefault(content, i) != i:
             raise _bad(path, f"added token {token!r} contradicts the vocabulary")
     ids = list(entries.values())
     if not all(type(token) is str for token in entries) or not all(type(i) is int for i in ids):

@@ -12,13 +12,13 @@ from PIL import Image
 def preprocess(rgb_YXC: np.ndarray, size: int, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """uint8 RGB [Y, X, 3] to float32 [3, size, size].
 
-    Shorter side to `size` (Pillow bicubic, which smooths when shrinking), centre crop, /255, normalised by channel.
+    Shorter side to `size` (Pillow bicubic, which smooths when shrinking), centre crop, /255, normalised.
     Equals torchvision's Resize, CenterCrop, ToTensor, Normalize to the last bit.
     """
     if rgb_YXC.ndim != 3 or rgb_YXC.shape[2] != 3 or rgb_YXC.dtype != np.uint8 or 0 in rgb_YXC.shape:
         raise ValueError(
-            f"preprocess: got an array of shape {rgb_YXC.shape} and type {rgb_YXC.dtype}, expected uint8 [Y, X, 3]; "
-            "read pictures with sightline.data.images.decode"
+            f"preprocess: got an array of shape {rgb_YXC.shape} and type {rgb_YXC.dtype}, "
+            "expected uint8 [Y, X, 3]; read pictures with sightline.data.images.decode"
         )
     rows, columns = rgb_YXC.shape[:2]
     short = min(rows, columns)

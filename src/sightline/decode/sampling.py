@@ -22,7 +22,9 @@ def generate(
     Raises ValueError unless temperature > 0 and 0 < top_p <= 1.
     """
     if not temperature > 0.0:
-        raise ValueError(f"sampling: temperature must be above 0, got {temperature}; use greedy decoding for 0")
+        raise ValueError(
+            f"sampling: temperature must be above 0, got {temperature}; use greedy decoding for 0"
+        )
     if not 0.0 < top_p <= 1.0:
         raise ValueError(f"sampling: top_p must be in (0, 1], got {top_p}")
 

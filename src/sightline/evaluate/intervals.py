@@ -55,19 +55,32 @@ def interval(figure: Figure, counts_C: Counts, weights_RC: np.ndarray, percent: 
     value = float(figure(summed(counts_C)))
     low, high = np.percentile(_resampled(figure, counts_C, weights_RC), [2.5, 97.5])
     if percent and low == high and value in (0.0, 100.0):
-        filled = np.count_nonzero(np.sum(list(counts_C.values()), axis=0))
-        margin = min(100.0, 100.0 * _RULE_OF_THREE / max(filled, 1))
+        margin = _margin(counts_C)
         low, high = (0.0, margin) if value == 0.0 else (100.0 - margin, 100.0)
     return Interval(value, float(low), float(high))
 
 
 def difference(
-    figure: Figure, after_C: Counts, before_C: Counts, weights_RC: np.ndarray, higher_is_better: bool = True
+    figure: Figure,
+    after_C: Counts,
+    before_C: Counts,
+    weights_RC: np.ndarray,
+    percent: bool = True,
+    higher_is_better: bool = True,
 ) -> Difference:
-    """`after` minus `before` on the same images, with its interval and the one-sided 95 % bound of the
-    loss."""
+    """`after` minus `before` on the same images, with its interval and the one-sided 95 % bound of the loss.
+
+    Two equal percentages in every resample get the rule of three on both sides, as a value of 0 does.
+    """
     value = float(figure(summed(after_C)) - figure(summed(before_C)))
     spread_R = _resampled(figure, after_C, weights_RC) - _resampled(figure, before_C, weights_RC)
-    low, high = np.percentile(spread_R, [2.5, 97.5])
-    loss_bound = -np.percentile(spread_R, 5.0) if higher_is_better else np.percentile(spread_R, 95.0)
-    return Difference(value, float(low), float(high), float(loss_bound))
+    margin = _margin(after_C) if percent and np.ptp(spread_R) == 0 and value == 0 else 0.0
+    low, high = np.percentile(spread_R, [2.5, 97.5]) + [-margin, margin]
+    loss = -np.percentile(spread_R, 5.0) if higher_is_better else np.percentile(spread_R, 95.0)
+    return Difference(value, float(low), float(high), float(loss + margin))
+
+
+def _margin(counts_C: Counts) -> float:
+    """Percent that the rule of three allows after no event in the clusters that hold data."""
+    filled = int(np.count_nonzero(np.sum(list(counts_C.values()), axis=0)))
+    return min(100.0, 100.0 * _RULE_OF_THREE / max(filled, 1))

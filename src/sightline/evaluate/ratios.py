@@ -10,13 +10,3 @@ def share(numerator: np.ndarray, denominator: np.ndarray, scale: float = 100.0) 
     zero_division=0: a model that never says yes has precision 0)."""
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     return scale * np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
-
-
-def metrics(counts: Counts, figures: dict) -> dict[str, float]:
-    """Every figure of `figures` (name -> function of counts) at these counts."""
-    return {name: float(figure(counts)) for name, figure in figures.items()}
-
-
-def total(tallies: list[dict[str, float]]) -> Counts:
-    """Sum of tallies (one dict of counts per answer; all with the same keys)."""
-    return {key: np.float64(sum(tally[key] for tally in tallies)) for key in tallies[0]}

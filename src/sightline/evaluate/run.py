@@ -133,7 +133,7 @@ def evaluate(
         for (variant, spin), of_variant in answered.items():
             for group in of_variant:
                 key = {"family": group.family, "split": name, "variant": variant, "spin": spin}
-                rows += score.figures(group, weights_RC, key)
+                rows += score.figures(group, weights_RC, key, exact=variant == "ceiling")
         rows += _retrieval_bounds(split, name)
         differences += _differences(name, groups, found, weights_RC)
         for variant, of_split in said.items():
@@ -199,7 +199,7 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
                     "spin": "",
                     "type": direction,
                     "metric": metric,
-                    "value": round(value, score.DECIMALS),
+                    "value": score.rounded(value),
                     "low": "",
                     "high": "",
                     "n": len(ranks_Q),

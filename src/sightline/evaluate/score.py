@@ -20,7 +20,6 @@ LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
 NEITHER = {"words", "yes_rate"}  # no direction is a loss
 NOT_PERCENT = {"words", "mcc"}
 NOT_WORSE = 1.0  # points: the bound below which a loss counts as none
-DECIMALS = 3
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,11 @@ class Group:
     kind: str
     measure: ModuleType
     counts_C: Counts
+
+
+def rounded(value: float) -> float:
+    """Three decimals; no minus zero."""
+    return round(value, 3) + 0.0
 
 
 def of_answers(split: Split, texts: list[str], lexicon: Lexicon) -> list[Group]:
@@ -85,8 +89,9 @@ def of_retrieval(found: Retrieved, clusters: int) -> list[Group]:
     return groups
 
 
-def figures(group: Group, weights_RC: np.ndarray, key: dict[str, str]) -> list[dict]:
-    """One tidy row per figure of the group; `key` holds split, variant and spin."""
+def figures(group: Group, weights_RC: np.ndarray, key: dict[str, str], exact: bool = False) -> list[dict]:
+    """One tidy row per figure of the group; `key` holds split, variant and spin. An `exact` figure, like an
+    oracle's, has no interval."""
     asked = int(group.measure.asked(summed(group.counts_C)))
     rows = []
     for metric, figure in group.measure.FIGURES.items():
@@ -96,9 +101,9 @@ def figures(group: Group, weights_RC: np.ndarray, key: dict[str, str]) -> list[d
                 **key,
                 "type": group.kind,
                 "metric": metric,
-                "value": round(found.value, DECIMALS),
-                "low": round(found.low, DECIMALS),
-                "high": round(found.high, DECIMALS),
+                "value": rounded(found.value),
+                "low": "" if exact else rounded(found.low),
+                "high": "" if exact else rounded(found.high),
                 "n": asked,
             }
         )
@@ -116,18 +121,19 @@ def paired(
         twin = earlier[group.family, group.kind]
         for metric, figure in group.measure.FIGURES.items():
             found = difference(
-                figure, group.counts_C, twin.counts_C, weights_RC, metric not in LOWER_IS_BETTER
-            )
-            loss = "" if metric in NEITHER else round(found.loss_bound, DECIMALS)
+                figure, group.counts_C, twin.counts_C, weights_RC,
+                percent=metric not in NOT_PERCENT, higher_is_better=metric not in LOWER_IS_BETTER,
+            )  # fmt: skip
+            loss = "" if metric in NEITHER else rounded(found.loss_bound)
             rows.append(
                 {
                     **key,
                     "family": group.family,
                     "type": group.kind,
                     "metric": metric,
-                    "value": round(found.value, DECIMALS),
-                    "low": round(found.low, DECIMALS),
-                    "high": round(found.high, DECIMALS),
+                    "value": rounded(found.value),
+                    "low": rounded(found.low),
+                    "high": rounded(found.high),
                     "loss_bound": loss,
                     "not_worse": "" if loss == "" else str(loss < NOT_WORSE).lower(),
                     "n": int(group.measure.asked(summed(group.counts_C))),

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-_FLAT = 1e-9  # a map that varies less than this says nothing about place
-
 
 @dataclass(frozen=True)
 class Heatmap:
     """One explained word.
 
-    `patch_map` [rows, cols] and `pixel_map` [Y, X] are in [0, 1], 1 where the model looked most, 0 least;
+    `patch_map` [rows, cols] and `pixel_map` [Y, X] are in [0, 1], from average or less (0) to most (1);
     outside the square the model saw, pixel_map is 0. `text_scores`: question words with their share of the
     attention on the question, sum 1. `provenance`: method, word and `image_share`, the part of all
     attention that fell on the image.
@@ -41,12 +39,15 @@ class Explanation:
     silenced_LH: np.ndarray
 
 
-def stretch(values: np.ndarray) -> np.ndarray:
-    """Values moved and scaled to span [0, 1]; a flat map becomes 0 everywhere rather than amplified noise."""
-    low, high = float(values.min()), float(values.max())
-    if high - low < _FLAT:
-        return np.zeros_like(values, dtype=np.float64)
-    return (values.astype(np.float64) - low) / (high - low)
+def above_average(share: np.ndarray) -> np.ndarray:
+    """Non-negative attention shares -> [0, 1]: 0 up to the average patch, then linear to 1 at the strongest
+    patch, or at twice the average if no patch is that strong. So an even map stays dark instead of becoming
+    bright noise."""
+    average = float(share.mean())
+    if average <= 0:
+        return np.zeros_like(share, dtype=np.float64)
+    over = share.astype(np.float64) / average - 1.0
+    return np.clip(over / max(float(over.max()), 1.0), 0.0, 1.0)
 
 
 def resize(patch_map: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -21,8 +21,13 @@ _SMALL = 128  # pictures up to this side are enlarged pixel by pixel
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-def write(path: Path, shown: list[tuple[Item, Explanation, Explanation, bool, bool]], share_LH: np.ndarray,
-          kept: str, colormap: str) -> None:  # fmt: skip
+def write(
+    path: Path,
+    shown: list[tuple[Item, Explanation, Explanation, bool, bool]],
+    share_LH: np.ndarray,
+    kept: str,
+    colormap: str,
+) -> None:
     """Write the page. `shown`: item, its explanation with SPIN off and on, and whether each answer is right;
     `share_LH`: how often each head was silenced; `kept`: the SPIN settings in words."""
     import matplotlib
@@ -33,15 +38,17 @@ def write(path: Path, shown: list[tuple[Item, Explanation, Explanation, bool, bo
     cards = "\n".join(_card(*entry, lut) for entry in shown)
     stops = ", ".join("rgb({},{},{})".format(*lut[index]) for index in range(0, 256, 51))
     text = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <title>Sightline: what the model looked at</title><style>{CSS}</style></head>
 <body><header><h1>What the model looked at</h1>
-<p class="lead">Each answer below was written by the shipped model, word by word. Point at a word of an answer to see
-where in the picture, and at which words of the question, it was looking. Turquoise boxes are where the named objects
-truly are.</p></header>
+<p class="lead">Each answer below was written by the shipped model, word by word. Point at a word of an answer
+to see where in the picture, and at which words of the question, it was looking. Turquoise boxes are where the
+named objects truly are. Point at a picture to see it bare.</p></header>
 <div class="bar"><div><div class="switch" role="group" aria-label="SPIN">
-<button data-spin="off" aria-pressed="true">SPIN off</button><button data-spin="on" aria-pressed="false">SPIN on</button>
+<button data-spin="off" aria-pressed="true">SPIN off</button>
+<button data-spin="on" aria-pressed="false">SPIN on</button>
 </div><span class="scale">less<i style="background:linear-gradient(90deg,{stops})"></i>more attention</span>
 <span class="scale">SPIN on: {escape(kept)}</span></div></div>
 <main><div class="cards">
@@ -49,9 +56,10 @@ truly are.</p></header>
 </div>
 {_heads(share_LH, lut)}
 </main>
-<footer><p>Attention shows where the model read from, not why it decided; a bright place is a hint to check, not a proof.
-Maps are scaled per word, so compare places within a word, not brightness between words.</p>
-<p>Try next: <code>sightline ask</code> &nbsp; <code>dvc exp run -S spin.keep=0.75</code> re-explains, retrains nothing.</p>
+<footer><p>Attention shows where the model read from, not why it decided; a bright place is a hint to check,
+not a proof. Colour starts at the average attention of a word's map, so an evenly spread look stays dark.</p>
+<p>Try next: <code>sightline ask</code>, or <code>dvc exp run -S spin.keep=0.75</code>, which explains
+again and retrains nothing.</p>
 </footer><script>{SCRIPT}</script></body></html>
 """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,11 +74,14 @@ def _card(
     top, left, side = seen_square(height, width)
     boxes = "".join(
         f'<span class="box" style="left:{100 * x0 / width:.2f}%;top:{100 * y0 / height:.2f}%;'
-        f'width:{100 * (x1 - x0) / width:.2f}%;height:{100 * (y1 - y0) / height:.2f}%"><b>{escape(kind)}</b></span>'
+        f'width:{100 * (x1 - x0) / width:.2f}%;height:{100 * (y1 - y0) / height:.2f}%">'
+        f"<b>{escape(kind)}</b></span>"
         for kind, (x0, y0, x1, y1) in asked.boxes
     )
-    seen = (f"left:{100 * left / width:.2f}%;top:{100 * top / height:.2f}%;"
-            f"width:{100 * side / width:.2f}%;height:{100 * side / height:.2f}%")  # fmt: skip
+    seen = (
+        f"left:{100 * left / width:.2f}%;top:{100 * top / height:.2f}%;"
+        f"width:{100 * side / width:.2f}%;height:{100 * side / height:.2f}%"
+    )
     small = " small" if max(height, width) <= _SMALL else ""
     return f"""<article class="card{wide}" id="{escape(asked.name)}"><div class="view">
 <img class="base{small}" src="{_png(asked.rgb)}" alt="the picture asked about">
@@ -109,8 +120,10 @@ def _interest(heat: Heatmap) -> float:
 def _word(heat: Heatmap, first: bool, lut: np.ndarray) -> str:
     scores = " ".join(f"{score:.4f}" for _, score in heat.text_scores)
     share = f"{100 * heat.provenance['image_share']:.0f} % of this word's attention is on the image"
-    return (f'<button{" data-first" if first else ""} data-map="{_png(_glow(heat.patch_map, lut))}" '
-            f'data-scores="{scores}" data-share="{share}">{escape(heat.provenance["word"])}</button>')  # fmt: skip
+    return (
+        f'<button{" data-first" if first else ""} data-map="{_png(_glow(heat.patch_map, lut))}" '
+        f'data-scores="{scores}" data-share="{share}">{escape(heat.provenance["word"])}</button>'
+    )
 
 
 def _glow(patch_map: np.ndarray, lut: np.ndarray) -> np.ndarray:
@@ -129,8 +142,8 @@ def _heads(share_LH: np.ndarray, lut: np.ndarray) -> str:
         cells = "".join(_cell(float(share), lut) for share in share_LH[layer])
         body.append(f"<tr><th>layer {layer}</th>{cells}</tr>")
     return f"""<section class="wide"><h2>Heads that SPIN silences</h2>
-<p class="lead">In every layer SPIN ranks the attention heads by how much they look at the image and damps the others:
-percent of the answer tokens above at which each head was damped.</p>
+<p class="lead">In every layer SPIN ranks the attention heads by how much they look at the image and damps the
+others: percent of the answer tokens above at which each head was damped.</p>
 <div class="scroll"><table><tr><th></th>{rows}</tr>{"".join(body)}</table></div></section>"""
 
 

@@ -11,15 +11,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sightline.explain.canvas import (
+    BAD,
+    DPI,
+    GOOD,
+    INK,
+    PAPER,
+    QUIET,
+    draw_box,
+    draw_caption,
+    draw_overlay,
+    draw_picture,
+    new_figure,
+    plain,
+    save,
+    wrap,
+)
 from sightline.explain.heatmap import Explanation, Heatmap
 from sightline.explain.items import Item
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, QUIET, PAPER, BOX, GOOD, BAD = "#1d2433", "#667085", "#ffffff", "#3ddbd9", "#1a7f4b", "#c2362b"
-_DPI = 110
 _STRIP = 9  # words of a description that get a picture: two rows with the picture itself
 _COLUMNS = 5
 _COMPARED = 6  # items in the SPIN comparison
@@ -32,24 +45,36 @@ def item(path: Path, asked: Item, found: Explanation, right: bool, colormap: str
     columns = min(_COLUMNS, max(len(shown) + 1, 2))
     rows = -(-(len(shown) + 1) // columns)
     side = 3.3 if columns == 2 else 2.35
-    figure = _figure(side * columns, (side + 0.3) * rows + 1.85)
+    figure = new_figure(side * columns, (side + 0.3) * rows + 1.85)
     top = 1 - 0.85 / figure.get_figheight()
-    grid = figure.add_gridspec(rows, columns, left=0.02, right=0.98, top=top, bottom=1.1 / figure.get_figheight(),
-                               hspace=0.2, wspace=0.06)  # fmt: skip
+    grid = figure.add_gridspec(
+        rows,
+        columns,
+        left=0.02,
+        right=0.98,
+        top=top,
+        bottom=1.1 / figure.get_figheight(),
+        hspace=0.2,
+        wspace=0.06,
+    )
     _title(figure, asked, found, right)
     first = figure.add_subplot(grid[0, 0])
-    _picture(first, asked.rgb)
+    draw_picture(first, asked.rgb)
     for kind, box in asked.boxes:
-        _box(first, box, kind)
-    _caption(first, "what is there" if asked.boxes else "the picture", "true boxes" if asked.boxes else "")
+        draw_box(first, box, kind)
+    draw_caption(
+        first, "what is there" if asked.boxes else "the picture", "true boxes" if asked.boxes else ""
+    )
     for place, heat in enumerate(shown, 1):
         axes = figure.add_subplot(grid[place // columns, place % columns])
-        _overlay(axes, asked.rgb, heat, colormap)
+        draw_overlay(axes, asked.rgb, heat, colormap)
         for _, box in asked.boxes:
-            _box(axes, box, "")
-        _caption(axes, heat.provenance["word"], f"{100 * heat.provenance['image_share']:.0f} % on the image")
+            draw_box(axes, box, "")
+        draw_caption(
+            axes, heat.provenance["word"], f"{100 * heat.provenance['image_share']:.0f} % on the image"
+        )
     _question(figure, found)
-    _save(figure, path)
+    save(figure, path)
 
 
 def strip(words: list[Heatmap]) -> list[Heatmap]:
@@ -71,28 +96,44 @@ def compare(path: Path, pairs: list[tuple[Item, Explanation, Explanation]], colo
     """The first items, a line each: the picture, then the mean map of the whole answer with SPIN off and
     on."""
     pairs = pairs[:_COMPARED]
-    figure = _figure(9.6, 2.32 * len(pairs) + 0.85)
-    grid = figure.add_gridspec(len(pairs), 4, width_ratios=[1, 1, 1, 1.35], left=0.02, right=0.98, bottom=0.03,
-                               top=1 - 0.8 / figure.get_figheight(), wspace=0.06, hspace=0.08)  # fmt: skip
-    figure.text(0.02, 1 - 0.22 / figure.get_figheight(), "SPIN off and on: the same questions", fontsize=14,
-                fontweight="bold", color=INK, va="top")  # fmt: skip
+    figure = new_figure(9.6, 2.32 * len(pairs) + 0.85)
+    grid = figure.add_gridspec(
+        len(pairs),
+        4,
+        width_ratios=[1, 1, 1, 1.35],
+        left=0.02,
+        right=0.98,
+        bottom=0.03,
+        top=1 - 0.8 / figure.get_figheight(),
+        wspace=0.06,
+        hspace=0.08,
+    )
+    figure.text(
+        0.02,
+        1 - 0.22 / figure.get_figheight(),
+        "SPIN off and on: the same questions",
+        fontsize=14,
+        fontweight="bold",
+        color=INK,
+        va="top",
+    )
     for row, (asked, off, on) in enumerate(pairs):
-        _picture(figure.add_subplot(grid[row, 0]), asked.rgb)
+        draw_picture(figure.add_subplot(grid[row, 0]), asked.rgb)
         for column, found in ((1, off), (2, on)):
             axes = figure.add_subplot(grid[row, column])
-            _overlay(axes, asked.rgb, mean_map(found), colormap)
+            draw_overlay(axes, asked.rgb, mean_map(found), colormap)
             if row == 0:
                 axes.set_title("SPIN off" if column == 1 else "SPIN on", fontsize=10, color=QUIET, pad=6)
         text = figure.add_subplot(grid[row, 3])
         text.axis("off")
-        text.text(0.06, 0.98, _wrap(asked.question, 34), fontsize=9, color=INK, fontweight="bold", va="top")
+        text.text(0.06, 0.98, wrap(asked.question, 34), fontsize=9, color=INK, fontweight="bold", va="top")
         height = 0.8
         for label, line in (("off", off.answer), ("on", on.answer), ("truth", asked.truth)):
-            wrapped = _wrap(line or "(no answer)", 27, 3)
+            wrapped = wrap(line or "(no answer)", 27, 3)
             text.text(0.06, height, label, fontsize=8, color=QUIET, va="top")
             text.text(0.22, height, wrapped, fontsize=8.5, color=INK, va="top")
             height -= 0.085 * (wrapped.count("\n") + 1) + 0.04
-    _save(figure, path)
+    save(figure, path)
 
 
 def mean_map(found: Explanation) -> Heatmap | None:
@@ -101,21 +142,28 @@ def mean_map(found: Explanation) -> Heatmap | None:
         return None
     patches = np.mean([heat.patch_map for heat in found.words], axis=0)
     pixels = np.mean([heat.pixel_map for heat in found.words], axis=0)
-    top = max(float(patches.max()), 1e-9)
-    return Heatmap(patches / top, np.clip(pixels / top, 0, 1), [], {"word": "whole answer"})
+    top = max(float(patches.max()), 0.5)  # words that look at different places must not dim each other
+    return Heatmap(patches / top, np.clip(pixels / top, 0.0, 1.0), [], {"word": "whole answer"})
 
 
 def silenced(path: Path, share_LH: np.ndarray, kept: str, colormap: str) -> None:
     """How often SPIN silences each head, layer x head, over every answer token of the items."""
     layers, heads = share_LH.shape
-    figure = _figure(max(5.6, 0.72 * heads + 1.6), 0.72 * layers + 1.6)
+    figure = new_figure(max(5.6, 0.72 * heads + 1.6), 0.72 * layers + 1.6)
     axes = figure.add_axes(
         (0.12, 0.62 / figure.get_figheight(), 0.85, (0.72 * layers) / figure.get_figheight())
     )
     axes.imshow(share_LH, vmin=0, vmax=1, cmap=colormap, aspect="auto")
     for (layer, head), share in np.ndenumerate(share_LH):
-        axes.text(head, layer, f"{100 * share:.0f}", ha="center", va="center", fontsize=10,
-                  color="#ffffff" if share < 0.6 else "#14101f")  # fmt: skip
+        axes.text(
+            head,
+            layer,
+            f"{100 * share:.0f}",
+            ha="center",
+            va="center",
+            fontsize=10,
+            color="#ffffff" if share < 0.6 else "#14101f",
+        )
     axes.set_xticks(range(heads), [f"{head}" for head in range(heads)])
     axes.set_yticks(range(layers), [f"layer {layer}" for layer in range(layers)])
     axes.set_xlabel("attention head", color=QUIET)
@@ -136,79 +184,33 @@ def silenced(path: Path, share_LH: np.ndarray, kept: str, colormap: str) -> None
         color=INK,
         va="top",
     )
-    figure.text(0.03, 1 - 0.55 / height, f"percent of answer tokens, SPIN on ({kept})", fontsize=9.5, color=QUIET,
-                va="top")  # fmt: skip
-    _save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams.update({"font.family": "DejaVu Sans", "text.color": INK, "axes.labelcolor": INK})
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=_DPI, facecolor=PAPER)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png", metadata={"Software": None})
-
-
-def _picture(axes: Axes, rgb: np.ndarray) -> None:
-    axes.imshow(rgb, interpolation="nearest" if max(rgb.shape) <= 128 else "antialiased")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def _overlay(axes: Axes, rgb: np.ndarray, heat: Heatmap | None, colormap: str) -> None:
-    """The map glowing over the dimmed picture: opaque where attention is strong, clear where there is
-    none."""
-    grey = (rgb.astype(np.float64) @ [0.299, 0.587, 0.114])[..., None].repeat(3, axis=2)
-    _picture(axes, np.uint8(0.36 * rgb + 0.24 * grey))
-    if heat is not None:
-        axes.imshow(heat.pixel_map, cmap=colormap, vmin=-0.15, vmax=1.05, alpha=0.9 * heat.pixel_map**0.75,
-                    interpolation="bilinear")  # fmt: skip
-
-
-def _box(axes: Axes, box: tuple[int, int, int, int], label: str) -> None:
-    from matplotlib.patches import Rectangle
-
-    x0, y0, x1, y1 = box
-    axes.add_patch(
-        Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor=BOX, linewidth=1.6)
-    )
-    if label:
-        axes.text(x0, y0 - 1.5, label, fontsize=7.5, color=INK, va="bottom",
-                  bbox={"facecolor": BOX, "edgecolor": "none", "pad": 1.2})  # fmt: skip
-
-
-def _caption(axes: Axes, word: str, detail: str) -> None:
-    axes.text(
-        0.0,
-        -0.045,
-        _plain(word),
-        transform=axes.transAxes,
-        fontsize=10.5,
-        fontweight="bold",
-        color=INK,
+    figure.text(
+        0.03,
+        1 - 0.55 / height,
+        f"percent of answer tokens, SPIN on ({kept})",
+        fontsize=9.5,
+        color=QUIET,
         va="top",
     )
-    axes.text(1.0, -0.055, detail, transform=axes.transAxes, fontsize=7.5, color=QUIET, va="top", ha="right")
+    save(figure, path)
 
 
 def _title(figure: Figure, asked: Item, found: Explanation, right: bool) -> None:
     height = figure.get_figheight()
     width = int(figure.get_figwidth() * 11)
-    figure.text(0.02, 1 - 0.18 / height, _wrap(asked.question, width, 1), fontsize=13.5, fontweight="bold", color=INK,
-                va="top")  # fmt: skip
-    answer = _wrap(found.answer or "(no answer)", width, 2)
+    figure.text(
+        0.02,
+        1 - 0.18 / height,
+        wrap(asked.question, width, 1),
+        fontsize=13.5,
+        fontweight="bold",
+        color=INK,
+        va="top",
+    )
+    answer = wrap(found.answer or "(no answer)", width, 2)
     describes = asked.type == "describe"
     colour = INK if describes else GOOD if right else BAD
-    verdict = "" if describes else "   right" if right else f"   wrong: {_plain(asked.truth)}"
+    verdict = "" if describes else "   right" if right else f"   wrong: {plain(asked.truth)}"
     figure.text(
         0.02, 1 - 0.48 / height, answer + verdict, fontsize=11 if not describes else 9, color=colour, va="top"
     )
@@ -225,21 +227,20 @@ def _question(figure: Figure, found: Explanation) -> None:
     height, x, renderer = figure.get_figheight(), 0.026, FigureCanvasAgg(figure).get_renderer()
     figure.text(0.02, 0.5 / height, "question words, by attention", fontsize=8, color=QUIET, va="bottom")
     for (word, _), share in zip(found.words[0].text_scores, shares, strict=True):
-        text = figure.text(x, 0.2 / height, _plain(word), fontsize=10.5, color=INK, va="bottom",
-                           bbox={"facecolor": (0.96, 0.55, 0.2, 0.12 + 0.78 * share / top), "edgecolor": "none",
-                                 "boxstyle": "round,pad=0.28"})  # fmt: skip
+        text = figure.text(
+            x,
+            0.2 / height,
+            plain(word),
+            fontsize=10.5,
+            color=INK,
+            va="bottom",
+            bbox={
+                "facecolor": (0.96, 0.55, 0.2, 0.12 + 0.78 * share / top),
+                "edgecolor": "none",
+                "boxstyle": "round,pad=0.28",
+            },
+        )
         x += (
-            text.get_window_extent(renderer).width / (figure.get_figwidth() * _DPI)
+            text.get_window_extent(renderer).width / (figure.get_figwidth() * DPI)
             + 0.14 / figure.get_figwidth()
         )
-
-
-def _wrap(text: str, width: int, lines: int = 4) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(_plain(text), width, max_lines=lines, placeholder=" …"))
-
-
-def _plain(text: str) -> str:
-    """Text for matplotlib: a dollar sign would start a formula."""
-    return text.replace("$", r"\$")

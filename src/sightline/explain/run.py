@@ -20,8 +20,15 @@ def settings(spin: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in spin.items() if value is not None and key != "score")
 
 
-def run(items: list[Item], explain: Explain, right: Callable[[str, str], bool], spin_off: dict[str, Any],
-        spin_on: dict[str, Any], colormap: str, out: Path) -> None:  # fmt: skip
+def run(
+    items: list[Item],
+    explain: Explain,
+    right: Callable[[str, str], bool],
+    spin_off: dict[str, Any],
+    spin_on: dict[str, Any],
+    colormap: str,
+    out: Path,
+) -> None:
     """`explain(item, spin)` explains one item; `right(truth, answer)` judges a short answer."""
     import matplotlib
 
@@ -42,16 +49,34 @@ def run(items: list[Item], explain: Explain, right: Callable[[str, str], bool], 
         for item, off, on in pairs
     ]
     page.write(out / "index.html", judged, share_LH, settings(spin_on), colormap)
-    artifacts.write_json(out / "explanations.json", {
-        "items": [{"name": item.name, "type": item.type, "question": item.question, "truth": item.truth,
-                   "spin_off": _plain(off), "spin_on": _plain(on)} for item, off, on in pairs],
-        "silenced_heads": np.round(share_LH, 4).tolist()})  # fmt: skip
+    artifacts.write_json(
+        out / "explanations.json",
+        {
+            "items": [
+                {
+                    "name": item.name,
+                    "type": item.type,
+                    "question": item.question,
+                    "truth": item.truth,
+                    "spin_off": _plain(off),
+                    "spin_on": _plain(on),
+                }
+                for item, off, on in pairs
+            ],
+            "silenced_heads": np.round(share_LH, 4).tolist(),
+        },
+    )
 
 
 def _plain(found: Explanation) -> dict[str, Any]:
-    words = [{"word": heat.provenance["word"], "method": heat.provenance["method"],
-              "image_share": round(heat.provenance["image_share"], 4),
-              "patch_map": np.round(heat.patch_map, 3).tolist(),
-              "question": [[word, round(score, 4)] for word, score in heat.text_scores]}
-             for heat in found.words]  # fmt: skip
+    words = [
+        {
+            "word": heat.provenance["word"],
+            "method": heat.provenance["method"],
+            "image_share": round(heat.provenance["image_share"], 4),
+            "patch_map": np.round(heat.patch_map, 3).tolist(),
+            "question": [[word, round(score, 4)] for word, score in heat.text_scores],
+        }
+        for heat in found.words
+    ]
     return {"answer": found.answer, "confidence": round(found.confidence, 4), "words": words}

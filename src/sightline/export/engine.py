@@ -51,7 +51,9 @@ class OnnxEngine:
 
     def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
         names = ["cross_k", "cross_v", "mask", "image"]
-        return Memory(*self._run("memory", names, image_tokens=image_tokens_BPD, ids=ids_BT, text_mask=mask_BT))
+        return Memory(
+            *self._run("memory", names, image_tokens=image_tokens_BPD, ids=ids_BT, text_mask=mask_BT)
+        )
 
     def step(
         self, tokens_BT: np.ndarray, cache: Cache | None, memory: Memory, k_L: np.ndarray, alpha: float,
@@ -94,7 +96,9 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
     # The key under which ONNX names a file outside the model. Ours hold their weights themselves, so a graph with
     # this key was not written here and may ask for any file of the machine.
     if b"location" in model:
-        raise EngineError(f"{path}: the graph refers to a file outside itself, expected a single file; {REBUILD}")
+        raise EngineError(
+            f"{path}: the graph refers to a file outside itself, expected a single file; {REBUILD}"
+        )
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

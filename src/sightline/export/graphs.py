@@ -8,10 +8,14 @@ are inputs, attention maps and gates are outputs that a caller may leave unread.
 import contextlib
 import io
 import logging
+import multiprocessing
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -21,7 +25,11 @@ from sightline.artifacts import write_json
 from sightline.export.engine import CONFIG, GRAPHS
 from sightline.models.clip import DualEncoder
 from sightline.models.vlm import VLM, Memory
+from sightline.runtime import guard_parent
 from sightline.spin import SpinInputs
+
+WORKERS = 2
+Packed = tuple[dict[str, Any], dict[str, np.ndarray]]  # config and weights of a model
 
 
 class ImageEncoder(nn.Module):
@@ -86,12 +94,45 @@ class DecoderStep(nn.Module):
         return out.logits, *out.cache, out.maps, out.gates
 
 
-def export_variant(vlm: VLM, clip: DualEncoder, folder: Path, opset: int) -> None:
-    """Write the six graphs and engine.json of a model into `folder`. Puts both models into evaluation mode."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in GRAPHS:
-        export_graph(name, vlm, clip, folder / f"{name}.onnx", opset)
-    write_json(folder / CONFIG, engine_config(vlm, clip))
+def export_variants(models: dict[str, VLM], clip: DualEncoder, root: Path, opset: int) -> None:
+    """Write root/<name>, six graphs and engine.json, for every answering model.
+
+    All share `clip`, and the image tower of the first model, so later ones only bring graphs of their own for memory
+    and decoder. Tracing is slow Python: graphs are exported in two processes.
+    """
+    first = next(iter(models))
+    packed_clip = _pack(clip)
+    jobs = []
+    for name, vlm in models.items():
+        (root / name).mkdir(parents=True)
+        own = GRAPHS if name == first else ("memory", "decoder")
+        packed = _pack(vlm)
+        jobs += [(graph, packed, packed_clip, root / name / f"{graph}.onnx", opset) for graph in own]
+        write_json(root / name / CONFIG, engine_config(vlm, clip))
+    jobs.sort(key=lambda job: GRAPHS.index(job[0]), reverse=True)  # the slowest first
+    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
+        for done in [pool.submit(_export_packed, *job) for job in jobs]:
+            done.result()
+    for name in models:
+        for graph in GRAPHS:
+            if not (root / name / f"{graph}.onnx").exists():
+                shutil.copyfile(root / first / f"{graph}.onnx", root / name / f"{graph}.onnx")
+
+
+def _pack(model: nn.Module) -> Packed:
+    return model.config, {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+
+
+def _unpack(model: nn.Module, weights: dict[str, np.ndarray]) -> nn.Module:
+    model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+    return model.eval()
+
+
+def _export_packed(graph: str, vlm: Packed, clip: Packed, path: Path, opset: int) -> None:
+    """`export_graph` in a process of its own, which ends with the one that started it."""
+    guard_parent()
+    torch.set_num_threads(1)
+    export_graph(graph, _unpack(VLM(vlm[0]), vlm[1]), _unpack(DualEncoder(clip[0]), clip[1]), path, opset)
 
 
 def engine_config(vlm: VLM, clip: DualEncoder) -> dict[str, Any]:
@@ -137,7 +178,12 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
     for graph in (model.graph, *model.functions):
         graph.doc_string = ""
         del graph.metadata_props[:]
-        for item in (*graph.node, *graph.value_info, *getattr(graph, "input", []), *getattr(graph, "output", [])):
+        for item in (
+            *graph.node,
+            *graph.value_info,
+            *getattr(graph, "input", []),
+            *getattr(graph, "output", []),
+        ):
             if isinstance(item, onnx.NodeProto | onnx.ValueInfoProto):
                 item.doc_string = ""
                 del item.metadata_props[:]
@@ -157,7 +203,10 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
     layers, heads, head_width = config["layers"], config["decoder_heads"], config["head_width"]
     ids = torch.randint(config["vocab_size"], (2, 7), generator=draw)
     text_mask = torch.ones(2, 7, dtype=torch.bool)
-    text, text_axes = {"ids": ids, "text_mask": text_mask}, dict.fromkeys(["ids", "text_mask"], {0: batch, 1: question})
+    text, text_axes = (
+        {"ids": ids, "text_mask": text_mask},
+        dict.fromkeys(["ids", "text_mask"], {0: batch, 1: question}),
+    )
     pixels = torch.rand(2, 3, side, side, generator=draw)
     image_tokens = torch.rand(2, patches, config["vision_width"], generator=draw)
     if name == "image_encoder":
@@ -166,7 +215,9 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
         return TextEncoder(clip), text, text_axes, ["states", "embeds"]
     if name == "fusion":
         states = torch.rand(2, 7, clip.text.width, generator=draw)
-        tokens_BPD = torch.rand(2, clip.vision.grid[0] * clip.vision.grid[1], clip.vision.width, generator=draw)
+        tokens_BPD = torch.rand(
+            2, clip.vision.grid[0] * clip.vision.grid[1], clip.vision.width, generator=draw
+        )
         inputs = {"tokens": tokens_BPD, "states": states, "text_mask": text_mask}
         axes = {"tokens": {0: batch}, "states": {0: batch, 1: question}, "text_mask": {0: batch, 1: question}}
         return FusionHead(clip), inputs, axes, ["match"]
@@ -174,7 +225,12 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
         return Vision(vlm), {"pixels": pixels}, {"pixels": {0: batch}}, ["image_tokens"]
     if name == "memory":
         axes = {"image_tokens": {0: batch}, **text_axes}
-        return MemoryBuilder(vlm), {"image_tokens": image_tokens, **text}, axes, ["cross_k", "cross_v", "mask", "image"]
+        return (
+            MemoryBuilder(vlm),
+            {"image_tokens": image_tokens, **text},
+            axes,
+            ["cross_k", "cross_v", "mask", "image"],
+        )
     memory_length = patches + 7
     past = torch.rand(layers, 2, heads, 4, head_width, generator=draw)
     cross = torch.rand(layers, 2, heads, memory_length, head_width, generator=draw)

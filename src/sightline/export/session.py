@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from sightline import artifacts, spin as gate
+from sightline import artifacts
+from sightline import spin as gate
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
 from sightline.data.vqa.template import prompt
@@ -23,6 +24,7 @@ from sightline.decode.protocol import Engine, Generation, Memory
 from sightline.export.engine import OnnxEngine
 
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
+MODEL = "model"  # a bundle's sub-folder with the graphs
 TOKENIZER, PREPROCESSOR, GENERATION = "tokenizer.json", "preprocessor_config.json", "generation.json"
 GENERATION_KEYS = ("max_new", "max_question", "max_text", "spin")
 PREPROCESSOR_KEYS = ("image_size", "mean", "std")
@@ -50,45 +52,53 @@ class Session:
     """One model, ready to answer. Holds no state between calls."""
 
     def __init__(
-        self, engine: Engine, tokenizer: Tokenizer, preprocess: dict[str, Any], generation: dict[str, Any]
-    ):
+        self, engine: Engine, tokenizer: Tokenizer, preprocess: dict[str, Any], generation: dict[str, Any],
+        folder: Path | None = None,
+    ):  # fmt: skip
         for what, config, keys in (
             (PREPROCESSOR, preprocess, PREPROCESSOR_KEYS),
             (GENERATION, generation, GENERATION_KEYS),
         ):
-            missing = [key for key in keys if key not in config]
+            missing = [key for key in keys if not isinstance(config, dict) or key not in config]
             if missing:
                 raise SessionError(f"{what}: lacks {', '.join(missing)}; rerun the stage that wrote it")
-        self.engine, self.tokenizer = engine, tokenizer
+        self.engine, self.tokenizer, self.folder = engine, tokenizer, folder
         self.preprocess_config, self.generation = preprocess, generation
         self.heads_kept(generation["spin"])
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> "Session":
         """The shipped model in a bundle. ValueError for a damaged, foreign or incomplete one."""
-        bundle = artifacts.load(folder, "bundle")
-        return cls._open(bundle.path, "model", artifacts.read_json(bundle.path / GENERATION), threads)
+        return cls.open(artifacts.load(folder, "bundle").path, MODEL, threads)
 
     @classmethod
-    def load_variant(cls, folder: Path, variant: str, spin: dict | None = None, threads: int = 1) -> "Session":
-        """One variant of the export stage's folder, "shipped" for the chosen one; no SPIN unless given."""
+    def load_variant(cls, folder: Path, variant: str, threads: int = 1) -> "Session":
+        """One variant (fp32, pruned, int8) in the export stage's folder; it brings no SPIN settings."""
         exported = artifacts.load(folder, "onnx")
-        variants = exported.config["variants"]
-        name = exported.config["shipped"] if variant == "shipped" else variant
-        if name not in variants:
-            raise SessionError(f"{folder}: no variant {variant!r}; it holds {', '.join(variants)}")
-        generation = artifacts.read_json(exported.path / GENERATION) | {"spin": spin or SPIN_OFF}
-        return cls._open(exported.path, name, generation, threads)
+        if variant not in exported.config["variants"]:
+            held = ", ".join(exported.config["variants"])
+            raise SessionError(f"{folder}: no variant {variant!r}; it holds {held}")
+        return cls.open(exported.path, variant, threads)
 
     @classmethod
-    def _open(cls, folder: Path, graphs: str, generation: dict, threads: int) -> "Session":
+    def load_blind(cls, folder: Path, exported: Path) -> "Session":
+        """The blind baseline in `folder` with the settings of an exported model. Imports torch."""
+        from sightline.export import trained
+
+        settings = artifacts.load(exported, "onnx").path
+        return trained.session(trained.load_vlm(folder), None, settings)
+
+    @classmethod
+    def open(cls, folder: Path, graphs: str, threads: int = 1) -> "Session":
+        """Unverified: `folder` with tokenizer and settings, and the sub-folder `graphs` of it."""
         engine, tokenizer = OnnxEngine(folder / graphs, threads), Tokenizer.load(folder / TOKENIZER)
         if tokenizer.size != engine.config["vocab_size"]:
             raise SessionError(
                 f"{folder / TOKENIZER}: {tokenizer.size} tokens, but the model was trained with "
                 f"{engine.config['vocab_size']}; use the tokenizer that was exported with it"
             )
-        return cls(engine, tokenizer, artifacts.read_json(folder / PREPROCESSOR), generation)
+        settings = (artifacts.read_json(folder / name) for name in (PREPROCESSOR, GENERATION))
+        return cls(engine, tokenizer, *settings, folder=folder)
 
     def heads_kept(self, spin: dict[str, Any]) -> tuple[np.ndarray, float]:
         """The gate's run-time inputs: heads kept per layer (int64) and the factor on the others."""
@@ -114,13 +124,15 @@ class Session:
         computed once. Raises ValueError for unequal counts or settings out of range.
         """
         if len(images) != len(questions):
-            raise SessionError(f"answer: {len(images)} images for {len(questions)} questions; give one of each")
+            raise SessionError(
+                f"answer: {len(images)} images for {len(questions)} questions; give one of each"
+            )
         if not images:
             return []
         pictures, picture_N = _distinct([_key(image) for image in images])
         asked, asked_N = _distinct(list(questions))
         tokens_NPD = self._image_tokens([images[i] for i in pictures], batch_size)
-        ids_NS, mask_NS = self._question_ids([questions[i] for i in asked])
+        ids_NS, mask_NS = self.question_ids([questions[i] for i in asked])
         # Sorted by question: rows of a batch then end at about the same step.
         pairs = sorted({(asked_N[i], picture_N[i]) for i in range(len(images))})
         answers: dict[tuple[int, int], Answer] = {}
@@ -138,19 +150,23 @@ class Session:
         self, image: np.ndarray, question: str, spin: dict[str, Any] | None = None, max_new: int | None = None
     ) -> Iterator[str]:
         """Yield the answer to one question as it grows; the last text equals `answer`'s at batch size 1."""
-        ids_1S, mask_1S = self._question_ids([question])
+        ids_1S, mask_1S = self.question_ids([question])
         memory = self.engine.memory(self._image_tokens([image], 1), ids_1S, mask_1S)
         ids: list[int] = []
         for token in streaming.stream(self.engine, memory, need_maps=False, **self._knobs(spin, max_new)):
             ids.append(token.id)
             yield self.tokenizer.decode(ids)
 
-    def encode_images(self, images: Sequence[np.ndarray], batch_size: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def encode_images(
+        self, images: Sequence[np.ndarray], batch_size: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(tokens_NPD, unit embeds_NE) of pictures, uint8 [Y, X, 3] each."""
-        tokens_NPD, embeds_NE = _in_batches(self.engine.embed_images, [self._pixels(images)], batch_size)
+        tokens_NPD, embeds_NE = _in_batches(self.engine.embed_images, [self.pixels(images)], batch_size)
         return tokens_NPD, embeds_NE
 
-    def encode_texts(self, texts: Sequence[str], batch_size: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def encode_texts(
+        self, texts: Sequence[str], batch_size: int = 1
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(states_NSD, mask_NS, unit embeds_NE) of captions or queries; longer ones are cut to `max_text` tokens."""
         length = self.generation["max_text"]
         ids_NS, mask_NS = self.tokenizer.batch(texts, length, pad_to=length)
@@ -169,7 +185,9 @@ class Session:
         self, tokens_NPD: np.ndarray, states_NSD: np.ndarray, mask_NS: np.ndarray, batch_size: int = 1
     ) -> np.ndarray:
         """Matching score (a logit) of picture i with text i from their encodings, [N]."""
-        return _in_batches(lambda *rows: (self.engine.match(*rows),), [tokens_NPD, states_NSD, mask_NS], batch_size)[0]
+        return _in_batches(
+            lambda *rows: (self.engine.match(*rows),), [tokens_NPD, states_NSD, mask_NS], batch_size
+        )[0]
 
     def rerank(self, image: np.ndarray, texts: Sequence[str], batch_size: int = 1) -> np.ndarray:
         """How well each text matches the picture, by the fusion head: logits [N], higher is better."""
@@ -180,15 +198,25 @@ class Session:
     def _generate(
         self, memory: Memory, rows: int, spin: dict | None, max_new: int | None, need_maps: bool
     ) -> list[Generation]:
-        return greedy.generate(self.engine, memory, need_maps=need_maps, rows=rows, **self._knobs(spin, max_new))
+        return greedy.generate(
+            self.engine, memory, need_maps=need_maps, rows=rows, **self._knobs(spin, max_new)
+        )
 
     def _knobs(self, spin: dict[str, Any] | None, max_new: int | None) -> dict[str, Any]:
         k_L, alpha = self.heads_kept(self.generation["spin"] if spin is None else spin)
         limit = self.engine.config["max_answer"]
         length = self.generation["max_new"] if max_new is None else max_new
         if not 1 <= length <= limit:
-            raise SessionError(f"max_new is {length}; this model was trained for answers of 1 to {limit} tokens")
-        return {"bos": self.tokenizer.bos, "eos": self.tokenizer.eos, "max_new": length, "k_L": k_L, "alpha": alpha}
+            raise SessionError(
+                f"max_new is {length}; this model was trained for answers of 1 to {limit} tokens"
+            )
+        return {
+            "bos": self.tokenizer.bos,
+            "eos": self.tokenizer.eos,
+            "max_new": length,
+            "k_L": k_L,
+            "alpha": alpha,
+        }
 
     def _answer(self, generation: Generation, ids_S: np.ndarray, mask_S: np.ndarray) -> Answer:
         question = ids_S[mask_S].tolist()
@@ -200,16 +228,22 @@ class Session:
             maps, generation.gates_LHT, question,
         )  # fmt: skip
 
-    def _question_ids(self, questions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def question_ids(self, questions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(ids_NS int64, mask_NS bool) of the questions in the template, all of one length."""
         length = self.generation["max_question"]
         return self.tokenizer.batch([prompt(question) for question in questions], length, pad_to=length)
 
     def _image_tokens(self, images: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
-        return _in_batches(lambda pixels: (self.engine.image_tokens(pixels),), [self._pixels(images)], batch_size)[0]
+        return _in_batches(
+            lambda pixels: (self.engine.image_tokens(pixels),), [self.pixels(images)], batch_size
+        )[0]
 
-    def _pixels(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def pixels(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """pixels_NCYX float32, as the model was trained with them."""
         config = self.preprocess_config
-        return np.stack([preprocess(rgb, config["image_size"], config["mean"], config["std"]) for rgb in images])
+        return np.stack(
+            [preprocess(rgb, config["image_size"], config["mean"], config["std"]) for rgb in images]
+        )
 
 
 def _in_batches(

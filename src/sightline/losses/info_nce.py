@@ -1,4 +1,5 @@
-"""The contrastive loss of CLIP (arXiv 2103.00020, figure 3): each image finds its text and each text its image.
+"""The contrastive loss of CLIP (arXiv 2103.00020, figure 3): each image finds its text and each text its
+image.
 
 Shapes: B rows of this process, N rows of all processes, E embedding width.
 """
@@ -17,8 +18,8 @@ def loss(
 ) -> Tensor:
     """Mean of both cross-entropies, in nats; scalar. Embeddings of unit length, scale = 1 / temperature.
 
-    gather: rows of all processes, with gradients summed over them. Every process then computes the loss of the
-    global batch, and the mean of the processes' gradients is that batch's gradient.
+    gather: rows of all processes, with gradients summed over them. Every process then computes the loss of
+    the global batch, and the mean of the processes' gradients is that batch's gradient.
     """
     if gather is not None:
         image_BE, text_BE = gather(image_BE), gather(text_BE)

@@ -1,4 +1,5 @@
-"""Image-text matching with hard negatives (ALBEF, arXiv 2107.07651, section 3.2). B rows, K pairs of each kind."""
+"""Image-text matching with hard negatives (ALBEF, arXiv 2107.07651, section 3.2). B rows, K pairs of each
+kind."""
 
 from __future__ import annotations
 
@@ -10,17 +11,23 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 def pairs(
     similarity_BB: Tensor, count: int, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """image_index, text_index and label (1.0 = belong together) of 3 * K pairs, K = min(count // 3, B), at least 1.
+    """image_index, text_index and label (1.0 = belong together) of 3 * K pairs, K = min(count // 3, B), at
+    least 1.
 
-    K rows with their own text, the same images with a wrong text and the same texts with a wrong image; wrong ones
-    are drawn with the probability that the dual encoder gives them. similarity_BB: logits, images by texts, B >= 2.
+    K rows with their own text, the same images with a wrong text and the same texts with a wrong image;
+    wrong ones are drawn with the probability that the dual encoder gives them. similarity_BB: logits,
+    images by texts, B >= 2.
     """
     rows = similarity_BB.shape[0]
     if rows < 2:
-        raise ValueError("matching: a batch of one row has no wrong text to draw; use align.batch_size of 2 or more")
+        raise ValueError(
+            "matching: a batch of one row has no wrong text to draw; use align.batch_size of 2 or more"
+        )
     device = similarity_BB.device
     drawn_K = torch.randperm(rows, generator=generator, device=device)[: max(1, min(count // 3, rows))]
-    others_BB = similarity_BB.detach().float().masked_fill(torch.eye(rows, dtype=torch.bool, device=device), -1e9)
+    others_BB = (
+        similarity_BB.detach().float().masked_fill(torch.eye(rows, dtype=torch.bool, device=device), -1e9)
+    )
     wrong_text_K = torch.multinomial(others_BB[drawn_K].softmax(1), 1, generator=generator)[:, 0]
     wrong_image_K = torch.multinomial(others_BB.T[drawn_K].softmax(1), 1, generator=generator)[:, 0]
     label = torch.zeros(3 * len(drawn_K), device=device)

@@ -18,8 +18,8 @@ def mask_tokens(
     special_ids: list[int],
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Inputs and targets, [B, T] each: `share` of the tokens that are neither padding nor special are predicted; of
-    those 80 % are replaced by the mask token, 10 % by a random token, 10 % stay."""
+    """Inputs and targets, [B, T] each: `share` of the tokens that are neither padding nor special are
+    predicted; of those 80 % are replaced by the mask token, 10 % by a random token, 10 % stay."""
     device = ids_BT.device
     free_BT = mask_BT & ~torch.isin(ids_BT, torch.tensor(special_ids, device=device))
     chosen_BT = free_BT & (torch.rand(ids_BT.shape, generator=generator, device=device) < share)
@@ -31,7 +31,8 @@ def mask_tokens(
 
 
 def loss(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    """Mean cross-entropy over the predicted tokens, in nats; scalar; 0 (with a gradient of 0) where there are none."""
+    """Mean cross-entropy over the predicted tokens, in nats; scalar; 0 (with a gradient of 0) where there
+    are none."""
     predicted = (targets_BT != IGNORED).sum().clamp(min=1)
     total = cross_entropy(
         logits_BTV.flatten(0, -2).float(), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum"

@@ -1,7 +1,7 @@
 """The sigmoid contrastive loss (SigLIP, arXiv 2303.15343): every pair of the batch is a yes-or-no question.
 
-Where the paper learns a bias that starts at -10, the bias here is fixed at the prior log-odds of a pair that matches,
--log(N - 1), so that the loss needs no parameter of its own.
+Where the paper learns a bias that starts at -10, the bias here is fixed at the prior log-odds of a pair
+that matches, -log(N - 1), so that the loss needs no parameter of its own.
 
 Shapes: B rows of this process, N rows of all processes, E embedding width.
 """

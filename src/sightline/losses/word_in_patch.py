@@ -1,5 +1,5 @@
-"""Which words of the caption does some patch show? Multiple-instance learning: an image shows a word if one of its
-patches does (log-sum-exp pooling: Pinheiro and Collobert 2015, arXiv 1411.6228).
+"""Which words of the caption does some patch show? Multiple-instance learning: an image shows a word if one
+of its patches does (log-sum-exp pooling: Pinheiro and Collobert 2015, arXiv 1411.6228).
 
 Shapes: B batch, P patches, W words that are predicted.
 """
@@ -13,9 +13,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 def loss(word_logits_BPW: Tensor, targets_BW: Tensor) -> Tensor:
-    """Mean binary cross-entropy over images and words, in nats; scalar. targets: 1.0 where a caption has the word.
+    """Mean binary cross-entropy over images and words, in nats; scalar. targets: 1.0 where a caption has
+    the word.
 
-    An image's logit is the log of the mean over patches of exp(logit), so that an image of equal patches has theirs.
+    An image's logit is the log of the mean over patches of exp(logit), so that an image of equal patches
+    has theirs.
     """
     pooled_BW = word_logits_BPW.float().logsumexp(1) - math.log(word_logits_BPW.shape[1])
     return binary_cross_entropy_with_logits(pooled_BW, targets_BW)

@@ -1,7 +1,9 @@
-"""The one attention of Sightline: plain matmul and softmax (Vaswani et al. 2017, arXiv 1706.03762, section 3.2).
+"""The one attention of Sightline: plain matmul and softmax (Vaswani et al. 2017, arXiv 1706.03762, section
+3.2).
 
-Plain operations and not a fused kernel: at these sizes the fused backward dominated the training step, and the SPIN
-gate needs the weights anyway. Shapes: B batch, T queries, M memory tokens, H heads, D width, d width of a head.
+Plain operations and not a fused kernel: at these sizes the fused backward dominated the training step, and
+the SPIN gate needs the weights anyway. Shapes: B batch, T queries, M memory tokens, H heads, D width, d
+width of a head.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ GateFn = Callable[[Tensor, Tensor], Tensor]  # (attn_BHTM, logits_BHTM) -> gate_
 
 
 class AttentionOutput(NamedTuple):
-    """out_BTD; attn_BHTM only when asked for; gate_BHT only with a gate; cache = the keys and values attended to."""
+    """out_BTD; attn_BHTM only when asked for; gate_BHT only with a gate; cache = the keys and values
+    attended to."""
 
     out: Tensor
     attn: Tensor | None

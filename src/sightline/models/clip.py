@@ -1,7 +1,8 @@
-"""The dual encoder (CLIP, arXiv 2103.00020) with two heads beside it: which caption words does a patch show, and the
-cross-attention re-ranker.
+"""The dual encoder (CLIP, arXiv 2103.00020) with two heads beside it: which caption words does a patch
+show, and the cross-attention re-ranker.
 
-Shapes: B batch, P patches, T text tokens, D a tower's width, E embedding width, W words, C,Y,X channels and sides.
+Shapes: B batch, P patches, T text tokens, D a tower's width, E embedding width, W words, C,Y,X channels and
+sides.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""A VLM and a dual encoder behind the numpy face of decode.protocol.Engine: evaluation mode, no gradients, no state.
+"""A VLM and a dual encoder behind the numpy face of decode.protocol.Engine: evaluation mode, no gradients,
+no state.
 
-Shapes as there: L layers, B rows, H heads, T tokens, P patches, M memory tokens, D width, E embedding, V vocabulary.
+Shapes as there: L layers, B rows, H heads, T tokens, P patches, M memory tokens, D width, E embedding, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class ArrayMemory(NamedTuple):
 
 
 class ArrayStep(NamedTuple):
-    """logits_BTV; cache (keys, values) [L, B, H, S, d] each; maps and gates only where they were asked for."""
+    """logits_BTV; cache (keys, values) [L, B, H, S, d] each; maps and gates only where they were asked
+    for."""
 
     logits_BTV: np.ndarray
     cache: tuple[np.ndarray, np.ndarray]

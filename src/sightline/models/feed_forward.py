@@ -1,4 +1,5 @@
-"""The position-wise feed-forward network (Vaswani et al. 2017, section 3.3, with GELU). B batch, T tokens, D width."""
+"""The position-wise feed-forward network (Vaswani et al. 2017, section 3.3, with GELU). B batch, T tokens,
+D width."""
 
 from __future__ import annotations
 

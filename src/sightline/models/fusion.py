@@ -1,4 +1,5 @@
-"""A cross-attention re-ranker: does this text describe this image? (the matching head of ALBEF, arXiv 2107.07651)
+"""A cross-attention re-ranker: does this text describe this image? (the matching head of ALBEF, arXiv
+2107.07651)
 
 Text tokens attend over [image ; text]. Shapes: B pairs, P patches, T text tokens, D width of a tower.
 """

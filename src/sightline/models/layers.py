@@ -1,4 +1,5 @@
-"""Transformer layers. Residual form as in torch: pre-norm (x + f(norm(x))), or post-norm (norm(x + f(x)), as BERT).
+"""Transformer layers. Residual form as in torch: pre-norm (x + f(norm(x))), or post-norm (norm(x + f(x)),
+as BERT).
 
 Shapes: B batch, T tokens of the stream that is updated, M memory tokens, D width.
 """
@@ -57,7 +58,8 @@ class CrossLayer(nn.Module):
         return self.attention.keys_values(self.image_norm(image_NPD))
 
     def forward(self, text_BTD: Tensor, image_key_value: KeyValue, mask: Tensor) -> Tensor:
-        """image_key_value: of this text's image, [B, H, P, d] each. mask: bool [B, 1, 1, P + T], True = attend."""
+        """image_key_value: of this text's image, [B, H, P, d] each. mask: bool [B, 1, 1, P + T], True =
+        attend."""
         normed_BTD = self.text_norm(text_BTD)
         attended = self.attention(normed_BTD, mask=mask, cache=image_key_value)
         text_BTD = text_BTD + self.dropout(attended.out)
@@ -74,7 +76,8 @@ class DecoderOutput(NamedTuple):
 
 
 class DecoderLayer(nn.Module):
-    """Pre-norm causal self-attention, cross-attention over given keys and values (gated by SPIN), feed-forward."""
+    """Pre-norm causal self-attention, cross-attention over given keys and values (gated by SPIN),
+    feed-forward."""
 
     def __init__(self, width: int, heads: int, head_width: int, hidden: int, dropout: float):
         super().__init__()

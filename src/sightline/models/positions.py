@@ -22,8 +22,8 @@ class TokenPositions(nn.Module):
 class PatchPositions(nn.Module):
     """A learned vector per image patch, started from the patch's coordinates.
 
-    Row and column, each in [-1, 1], along two random directions of length 0.5 per number: from the first step on
-    left, right, above and below are linear in the table.
+    Row and column, each in [-1, 1], along two random directions of length 0.5 per number: from the first
+    step on left, right, above and below are linear in the table.
     """
 
     def __init__(self, rows: int, cols: int, width: int):

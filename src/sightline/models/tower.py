@@ -1,8 +1,9 @@
 """What every tower offers, so that nothing above knows which one it has.
 
-Shapes: B batch, P image patches, T text tokens, D the tower's width, V vocabulary, C,Y,X channels and sides.
-A tower is a file of models/vision or models/text with `build(config: dict) -> Tower`. `tower.config` rebuilds the
-architecture without reading any checkpoint: its weights travel in the artifact that holds the tower.
+Shapes: B batch, P image patches, T text tokens, D the tower's width, V vocabulary, C,Y,X channels and
+sides. A tower is a file of models/vision or models/text with `build(config: dict) -> Tower`. `tower.config`
+rebuilds the architecture without reading any checkpoint: its weights travel in the artifact that holds the
+tower.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Tower(nn.Module):
 
 
 class VisionTower(Tower, ABC):
-    """image_BCYX (normalised with mean and std, image_size pixels a side) -> tokens_BPD; P = rows * cols of grid,
-    row by row."""
+    """image_BCYX (normalised with mean and std, image_size pixels a side) -> tokens_BPD; P = rows * cols of
+    grid, row by row."""
 
     grid: tuple[int, int]
     image_size: int
@@ -55,7 +56,7 @@ class TextTower(Tower, ABC):
 
     @abstractmethod
     def mlm_logits(self, states_BTD: Tensor) -> Tensor:
-        """Scores of the masked-language model, [B, T, V]. Raises ValueError where the tower has no such head."""
+        """Scores of the masked-language model, [B, T, V]."""
 
     def pool(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """Mean over the tokens that are not padding, [B, D]."""

@@ -1,4 +1,5 @@
-"""Stacks of layers. B batch, T tokens, M memory tokens, H heads, L layers, S cached tokens, D width, d head width."""
+"""Stacks of layers. B batch, T tokens, M memory tokens, H heads, L layers, S cached tokens, D width, d head
+width."""
 
 from __future__ import annotations
 
@@ -18,11 +19,20 @@ class Encoder(nn.Module):
     """Encoder layers; a last norm where the layers are pre-norm."""
 
     def __init__(
-        self, layers: int, width: int, heads: int, hidden: int, dropout: float, norm: str = "pre", eps: float = 1e-5
+        self,
+        layers: int,
+        width: int,
+        heads: int,
+        hidden: int,
+        dropout: float,
+        norm: str = "pre",
+        eps: float = 1e-5,
     ):
         super().__init__()
         if width % heads:
-            raise ValueError(f"text.width {width} is not a multiple of text.heads {heads}: change one of them")
+            raise ValueError(
+                f"text.width {width} is not a multiple of text.heads {heads}: change one of them"
+            )
         self.layers = nn.ModuleList(
             EncoderLayer(width, heads, width // heads, hidden, dropout, norm, eps) for _ in range(layers)
         )
@@ -35,7 +45,8 @@ class Encoder(nn.Module):
 
 
 class StackOutput(NamedTuple):
-    """x_BTD; cache (key, value), each [L, B, H, S + T, d]; maps [L, B, H, T, M] and gates [L, B, H, T] or None."""
+    """x_BTD; cache (key, value), each [L, B, H, S + T, d]; maps [L, B, H, T, M] and gates [L, B, H, T] or
+    None."""
 
     x: Tensor
     cache: KeyValue
@@ -68,7 +79,8 @@ class Decoder(nn.Module):
         spin: SpinInputs | None = None,
         need_maps: bool = False,
     ) -> StackOutput:
-        """cross: [L, B, H, M, d] each. An empty cache (S = 0) is the same as none. spin None: no gate at all."""
+        """cross: [L, B, H, M, d] each. An empty cache (S = 0) is the same as none. spin None: no gate at
+        all."""
         past = 0 if cache is None else cache[0].shape[3]
         step_T = torch.arange(x_BTD.shape[1], device=x_BTD.device) + past
         causal_TS = torch.arange(past + x_BTD.shape[1], device=x_BTD.device)[None, :] <= step_T[:, None]

@@ -1,10 +1,11 @@
-"""The question-answering model: a decoder whose cross-attention reads the memory [image tokens ; question tokens].
+"""The question-answering model: a decoder whose cross-attention reads the memory [image tokens ; question
+tokens].
 
-Question tokens first attend over [image ; question] (the joint block); image tokens are not updated, so the questions
-of one image share its keys and values. SPIN gates the heads of the cross-attention.
+Question tokens first attend over [image ; question] (the joint block); image tokens are not updated, so the
+questions of one image share its keys and values. SPIN gates the heads of the cross-attention.
 
-Shapes: N images, B rows (questions), C,Y,X channels and sides, P patches, T tokens, M = P + T memory tokens, L layers,
-H heads, S cached tokens, D width, d width of a head, V vocabulary.
+Shapes: N images, B rows (questions), C,Y,X channels and sides, P patches, T tokens, M = P + T memory
+tokens, L layers, H heads, S cached tokens, D width, d width of a head, V vocabulary.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Memory(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """logits_BTV; cache (key, value), [L, B, H, S + T, d] each; maps_LBHTM when asked for; gates_LBHT with SPIN."""
+    """logits_BTV; cache (key, value), [L, B, H, S + T, d] each; maps_LBHTM when asked for; gates_LBHT with
+    SPIN."""
 
     logits: Tensor
     cache: KeyValue
@@ -44,9 +46,10 @@ class StepOutput(NamedTuple):
 
 
 class VLM(nn.Module):
-    """config (all of it in config.json): vision, text, vocab_size, width, layers, decoder_heads, head_width,
-    decoder_hidden, joint_block, joint_heads, joint_hidden, positions, max_answer, max_question, dropout, blind; for
-    blind models vision_width and grid, since they have learned constants in place of the image tower."""
+    """config (all of it in config.json): vision, text, vocab_size, width, layers, decoder_heads,
+    head_width, decoder_hidden, joint_block, joint_heads, joint_hidden, positions, max_answer, max_question,
+    dropout, blind; for blind models vision_width and grid, since they have learned constants in place of
+    the image tower."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -86,8 +89,8 @@ class VLM(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(config["vocab_size"]))
 
     def train(self, mode: bool = True) -> VLM:
-        """Batch norms of the image tower keep the statistics of contrastive training even while its weights train:
-        then training, evaluation and any split into processes compute the same function."""
+        """Batch norms of the image tower keep the statistics of contrastive training even while its weights
+        train: then training, evaluation and any split into processes compute the same function."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -113,8 +116,8 @@ class VLM(nn.Module):
         ids_BT: Tensor,
         mask_BT: Tensor,
     ) -> Memory:
-        """What the decoder reads. image_index_B: which image each question is about; keys and values of an image
-        are computed once, however many questions it has."""
+        """What the decoder reads. image_index_B: which image each question is about; keys and values of an
+        image are computed once, however many questions it has."""
         image_NPD = self.image_norm(self.image_projection(image_tokens_NPD))
         if self.patch_positions is not None:
             image_NPD = image_NPD + self.patch_positions()
@@ -167,14 +170,16 @@ class VLM(nn.Module):
 def from_clip(
     clip: DualEncoder, finetune: dict[str, Any], word_ids: list[list[int]], *, blind: bool = False
 ) -> VLM:
-    """A model that starts from the towers of a dual encoder. finetune: that section of params.yaml; word_ids: the
-    tokens of every word of clip.config["words"].
+    """A model that starts from the towers of a dual encoder. finetune: that section of params.yaml;
+    word_ids: the tokens of every word of clip.config["words"].
 
     Raises ValueError when the width is not a multiple of the heads.
     """
     width, heads = finetune["width"], finetune["heads"]
     if width % heads:
-        raise ValueError(f"finetune.width {width} is not a multiple of finetune.heads {heads}: change one of them")
+        raise ValueError(
+            f"finetune.width {width} is not a multiple of finetune.heads {heads}: change one of them"
+        )
     model = VLM(
         {
             "vision": clip.vision.config,
@@ -209,10 +214,10 @@ def from_clip(
 def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]]) -> None:
     """Start the model as an associative memory over the words that the dual encoder already knows.
 
-    Word embeddings come from the text tower, centred and of unit length; a patch enters as the sum of the words its
-    word head sees; every attention over the memory starts with query = key and output = value transposed, with
-    orthogonal matrices: what is alike attends, and what is attended is copied. The question's words are in its memory
-    as they are, beside a small share of the text tower's states.
+    Word embeddings come from the text tower, centred and of unit length; a patch enters as the sum of the
+    words its word head sees; every attention over the memory starts with query = key and output = value
+    transposed, with orthogonal matrices: what is alike attends, and what is attended is copied. The
+    question's words are in its memory as they are, beside a small share of the text tower's states.
     """
     words_VD = _fit_width(clip.text.word_embeddings().detach().float(), model.config["width"])
     words_VD = nn.functional.normalize(words_VD - words_VD.mean(0), dim=1)
@@ -239,8 +244,8 @@ QUESTION_SHARE = 0.5  # of the text tower's states at the aligned start
 
 
 def _fit_width(words_VD: Tensor, width: int) -> Tensor:
-    """Word embeddings at another width, by a random matrix with orthonormal rows or columns, which keeps their
-    inner products nearly as they were."""
+    """Word embeddings at another width, by a random matrix with orthonormal rows or columns, which keeps
+    their inner products nearly as they were."""
     if words_VD.shape[1] == width:
         return words_VD
     return words_VD @ nn.init.orthogonal_(torch.empty(words_VD.shape[1], width))

@@ -63,11 +63,17 @@ class Index:
         """Read an index that `model_digest` made; SearchIndexError names what is wrong with any other."""
         for name in (VECTORS, ENTRIES):
             if not (folder / name).is_file():
-                raise SearchIndexError(f"{folder / name}: no such file; rerun the index stage (`dvc repro index`)")
+                raise SearchIndexError(
+                    f"{folder / name}: no such file; rerun the index stage (`dvc repro index`)"
+                )
         entries = read_json(folder / ENTRIES)
         kinds = {"factory": str, "ids": list, "model": str, "width": int}
-        if not isinstance(entries, dict) or any(type(entries.get(key)) is not kind for key, kind in kinds.items()):
-            raise SearchIndexError(f"{folder / ENTRIES}: expected the keys {sorted(kinds)}; rerun the index stage")
+        if not isinstance(entries, dict) or any(
+            type(entries.get(key)) is not kind for key, kind in kinds.items()
+        ):
+            raise SearchIndexError(
+                f"{folder / ENTRIES}: expected the keys {sorted(kinds)}; rerun the index stage"
+            )
         if entries["model"] != model_digest:
             raise SearchIndexError(
                 f"{folder}: this index was built with the model {entries['model'][:12]}, but the loaded model is "
@@ -76,7 +82,9 @@ class Index:
         try:
             backend = faiss.deserialize_index(np.frombuffer((folder / VECTORS).read_bytes(), dtype=np.uint8))
         except RuntimeError as error:
-            raise SearchIndexError(f"{folder / VECTORS}: no readable FAISS index ({_first_line(error)})") from error
+            raise SearchIndexError(
+                f"{folder / VECTORS}: no readable FAISS index ({_first_line(error)})"
+            ) from error
         if (backend.ntotal, backend.d) != (len(entries["ids"]), entries["width"]):
             raise SearchIndexError(
                 f"{folder / VECTORS}: holds {backend.ntotal} vectors of {backend.d} numbers, but {ENTRIES} says "
@@ -95,11 +103,15 @@ def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> Index:
     if len(embeds_NE) != len(ids):
         raise SearchIndexError(f"index: {len(embeds_NE)} vectors for {len(ids)} ids")
     if len(set(ids)) != len(ids):
-        raise SearchIndexError(f"index: {len(ids) - len(set(ids))} ids appear more than once; ids must be unique")
+        raise SearchIndexError(
+            f"index: {len(ids) - len(set(ids))} ids appear more than once; ids must be unique"
+        )
     lengths_N = np.linalg.norm(embeds_NE, axis=1)
     if len(ids) and not np.allclose(lengths_N, 1.0, atol=1e-3):  # float32 normalisation is good to 1e-6
         worst = int(np.abs(lengths_N - 1.0).argmax())
-        raise SearchIndexError(f"index: the vector of {ids[worst]!r} has length {lengths_N[worst]:.4f}, expected 1")
+        raise SearchIndexError(
+            f"index: the vector of {ids[worst]!r} has length {lengths_N[worst]:.4f}, expected 1"
+        )
     width = embeds_NE.shape[1]
     try:
         backend = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
@@ -116,9 +128,9 @@ def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> Index:
 
 
 def fuse(image_NE: np.ndarray, text_NE: np.ndarray) -> np.ndarray:
-    """The unit vector half-way between an item's image and its text."""
+    """The unit vectors half-way between items' images and texts, [..., E]."""
     total_NE = image_NE + text_NE
-    return total_NE / np.maximum(np.linalg.norm(total_NE, axis=1, keepdims=True), 1e-12)
+    return total_NE / np.maximum(np.linalg.norm(total_NE, axis=-1, keepdims=True), 1e-12)
 
 
 def _checked(vectors: np.ndarray, what: str, width: int | None) -> np.ndarray:

@@ -31,7 +31,8 @@ def align(
     """Write the dual encoder of params.vision and the text tower `text` to `out`."""
     tokenizer, items = Tokenizer.load(text.path / "tokenizer.json"), Items(raw.path)
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
-    words = caption_words(tokenizer, items, triples["train"], params.align.words)
+    numbers = draws.usable(items, triples["train"].by_item())
+    words = draws.frequent_words((draws.captions(items[number]) for number in numbers), params.align.words)
     torch.manual_seed(runtime.derive_seed(params.seed, "align", "init"))
     section = params.align
     model = DualEncoder(
@@ -41,7 +42,7 @@ def align(
             "vocab_size": tokenizer.size,
             "embed_dim": section.embed_dim,
             "temperature": section.temperature,
-            "words": list(words.values()),
+            "words": words,
             "fusion_width": section.fusion_width,
             "fusion_layers": section.fusion_layers,
         }
@@ -49,7 +50,7 @@ def align(
     optimizer.unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
     loss = registry.load("losses", section.loss)
     task = Contrastive(
-        model.to(run.device), tokenizer, items, list(words), loss, triples, section, run, params.seed
+        model.to(run.device), tokenizer, items, words, loss, triples, section, run, params.seed
     )
     if task.skipped:
         runtime.say(f"{task.skipped} training items have no picture and take no part")
@@ -60,12 +61,3 @@ def align(
             card = f"Dual encoder: `{params.vision.tower}` and `{text.config['tower']}`."
             writing.write(out, "clip", model, text.path / "tokenizer.json", card, task, state)
             runtime.say(f"wrote {out}; next: finetune")
-
-
-def caption_words(tokenizer: Tokenizer, items: Items, triples: Triples, limit: int) -> dict[str, int]:
-    """The word head's words with their token ids: frequent in captions, and one token each."""
-    numbers = draws.usable(items, triples.by_item())
-    frequent = draws.frequent_words((draws.captions(items[number]) for number in numbers), tokenizer.size)
-    ids = {word: tokenizer.encode(word, 2, special=False) for word in frequent}
-    whole = {word: found[0] for word, found in ids.items() if len(found) == 1 and found[0] != tokenizer.unk}
-    return dict(list(whole.items())[:limit])

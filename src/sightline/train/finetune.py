@@ -39,9 +39,12 @@ def finetune(
     towers = DualEncoder(clip.config)
     optimizer.unpack_weights(artifacts.load_weights(clip.path / "weights.safetensors"), towers)
     tokenizer_file = clip.path / "tokenizer.json"
-    epochs = params.finetune.epochs
+    tokenizer, epochs = Tokenizer.load(tokenizer_file), params.finetune.epochs
+    word_ids = [tokenizer.encode(word, 8, special=False) for word in clip.config["words"]]
     torch.manual_seed(runtime.derive_seed(params.seed, "finetune", "init"))
-    model, blind = (from_clip(towers, params.asdict("finetune"), blind) for blind in (False, True))
+    model, blind = (
+        from_clip(towers, params.asdict("finetune"), word_ids, blind=blind) for blind in (False, True)
+    )
     arguments = (params, params.finetune, run, raw, vqa, tokenizer_file)
     # Both stay resumable until both are written: DVC removes what an interrupted stage wrote.
     with (

@@ -36,6 +36,8 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
             runtime.say(f"continuing {recipe.name} after step {state.step} of {recipe.steps}")
         distributed.barrier(run)
         curves = Curves(curves_folder, state.history) if run.is_main else None
+        if runtime.stop_requested(run):  # from here on a signal waits for the end of a step
+            raise runtime.Stopped()
         fit(task, recipe, run, store, curves, state, optimizer)
         if curves is not None:
             curves.close()

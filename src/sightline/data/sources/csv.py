@@ -57,7 +57,8 @@ def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = ())
             for row, future in zip(batch, fetched, strict=True):
                 image, ext = None, ""
                 try:
-                    if data := future.result():
+                    if picture := future.result():
+                        data = picture.read_bytes()
                         image, ext = images.prepare(data, params.max_pixels, params.image_side, row["id"])
                 except (PictureError, FetchError, images.ImageError) as error:
                     writer.reject(row["id"], f"image_{error.reason}", str(error))
@@ -162,8 +163,8 @@ def _clean(text: str) -> str:
     return "" if line in EMPTY else line
 
 
-def _picture(url: str, folder: Path, params: DataParams, allow: Collection[str]) -> bytes | None:
-    """The bytes behind an image_url; None if it is empty."""
+def _picture(url: str, folder: Path, params: DataParams, allow: Collection[str]) -> Path | None:
+    """The file behind an image_url, fetched if need be; None if there is no image_url."""
     if not url:
         return None
     parts = split_url(url)
@@ -180,7 +181,7 @@ def _picture(url: str, folder: Path, params: DataParams, allow: Collection[str])
             allow=allow,
             tries=FETCH_TRIES,
         )
-        return target.read_bytes()
+        return target
     if parts.scheme not in ("", "file"):
         raise PictureError("scheme", f"{url}: expected a path, http:// or https://")
     path = (folder / (unquote(parts.path) if parts.scheme else url)).resolve()
@@ -192,4 +193,4 @@ def _picture(url: str, folder: Path, params: DataParams, allow: Collection[str])
         raise PictureError(
             "too_large", f"{url} has {path.stat().st_size} bytes, not {MAX_PICTURE_BYTES} at most"
         )
-    return path.read_bytes()
+    return path

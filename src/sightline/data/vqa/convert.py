@@ -1,4 +1,4 @@
-"""Captions and scenes to question-answer triples: one pass to count, one to write, memory independent of their number."""
+"""Captions and scenes to question-answer triples: one pass to count, one to write, read item by item."""
 
 import json
 from collections import Counter
@@ -26,7 +26,12 @@ Asker = Callable[[dict], list[dict]]
 
 
 def convert(
-    raw: artifacts.Artifact, out: Path, params: ConvertParams, seed: int, max_pixels: int, train_tokenizer: bool
+    raw: artifacts.Artifact,
+    out: Path,
+    params: ConvertParams,
+    seed: int,
+    max_pixels: int,
+    train_tokenizer: bool,
 ) -> dict:
     """Fill `out` with <split>.jsonl, rejected.jsonl and tokenizer.json; returns the config of the artifact.
 
@@ -45,7 +50,7 @@ def convert(
         for line, item in _chosen(items, usable):
             split = item["split"]
             if split not in files:
-                files[split] = stack.enter_context((out / f"{split}.jsonl").open("w", encoding="utf-8", newline="\n"))
+                files[split] = stack.enter_context(_open(out / f"{split}.jsonl"))
                 askers[split] = _asker(item, raw.config, statistics, params, seed)
                 counts[split] = Counter()
             for triple in askers[split](item):
@@ -56,12 +61,14 @@ def convert(
                 if split == "train" and triple["type"] != "describe":
                     answers.add(triple["answer"])
     if "train" not in counts:
-        raise ValueError(f"{raw.path}: none of {len(items)} items can be used for training; see rejected.jsonl there")
+        raise ValueError(
+            f"{raw.path}: none of {len(items)} items can be used for training, expected at least one of "
+            "split train with picture and caption; see rejected.jsonl there and data in params.yaml"
+        )
     refused = _reject(out / "rejected.jsonl", items, leaks)
     if train_tokenizer:
-        Tokenizer.train(_texts(items, usable, out / "train.jsonl"), params.vocab_size, params.min_frequency).save(
-            out / "tokenizer.json"
-        )
+        texts = _texts(items, usable, out / "train.jsonl")
+        Tokenizer.train(texts, params.vocab_size, params.min_frequency).save(out / "tokenizer.json")
     total = sum(counts.values(), Counter())
     return {
         "objects": raw.config.get("objects") or surface_forms(),
@@ -75,15 +82,15 @@ def convert(
 
 
 def photo_questions(item: dict, statistics: Statistics, params: ConvertParams, seed: int) -> list[dict]:
-    """Triples of a photo from its captions. The generator belongs to the item, so its neighbours change nothing."""
+    """Triples of a photo from its captions. The generator is the item's own, so neighbours change nothing."""
     rng = np.random.default_rng(derive_seed(seed, "convert", item["id"]))
     texts = [" ".join(caption.split()) for caption in item["captions"] if caption.strip()]
     captions = parse_all(texts)
     train = item["split"] == "train"
     described = texts if train else texts[:1]
     found = [
-        {"type": "describe", "rule": "caption", "question": DESCRIBE, "answer": text.lower(), "source": source}
-        for source, text in enumerate(described)
+        {"type": "describe", "rule": "caption", "question": DESCRIBE, "answer": text.lower(), "source": n}
+        for n, text in enumerate(described)
     ]
     answered = open_questions(captions, rng)
     colored = [triple for triple in answered if triple["type"] == "color"]
@@ -95,7 +102,8 @@ def _asker(item: dict, config: dict, statistics: Statistics, params: ConvertPara
     if "scene" not in item:
         return lambda photo: photo_questions(photo, statistics, params, seed)
     rng = np.random.default_rng(derive_seed(seed, "convert", item["split"]))
-    questioner = Questioner(item["split"], config["statistics"], rng, params.relation_margin, params.pope_per_image)
+    margin, polls = params.relation_margin, params.pope_per_image
+    questioner = Questioner(item["split"], config["statistics"], rng, margin, polls)
     return lambda scene: questioner.ask(scene["scene"], scene["captions"][0])
 
 
@@ -119,20 +127,23 @@ def _statistics(items: Items, usable: list[bool]) -> Statistics:
 
 def _reject(path: Path, items: Items, leaks: list[Leak]) -> Counter[str]:
     refused: Counter[str] = Counter()
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for leak in leaks:
-            item, kept = items[leak.dropped], items[leak.kept]
-            detail = f"shows the same as {kept['id']} of {kept['split']}"
-            record = {"id": item["id"], "split": item["split"], "reason": leak.reason, "with": kept["id"], "detail": detail}
-            file.write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
-            refused[leak.reason] += 1
+    leaking = {leak.dropped: leak for leak in leaks}
+    with _open(path) as file:
         for line in range(len(items)):
             item = items[line]
-            if reason := _refusal(item):
-                record = {"id": item["id"], "split": item["split"], "reason": reason, "detail": "nothing to ask about"}
+            reason, details = _refusal(item), {}
+            if line in leaking:
+                kept = items[leaking[line].kept]
+                reason, details = leaking[line].reason, {"with": kept["id"], "with_split": kept["split"]}
+            if reason:
+                record = {"id": item["id"], "split": item["split"], "reason": reason, **details}
                 file.write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
                 refused[reason] += 1
     return refused
+
+
+def _open(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", newline="\n")
 
 
 def _texts(items: Items, usable: list[bool], triples: Path) -> Iterator[str]:

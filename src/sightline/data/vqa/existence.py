@@ -1,6 +1,7 @@
 """Yes/no questions about a photo: is a thing there? Hard negatives, and the three POPE polls for evaluation.
 
-POPE: Li et al. 2023, https://arxiv.org/abs/2305.10355 (random, popular and adversarial = co-occurring absent things).
+POPE: Li et al. 2023, https://arxiv.org/abs/2305.10355 (absent things drawn at random, by how
+popular they are and, adversarially, by how often they go with what is there).
 """
 
 from collections import Counter
@@ -74,7 +75,7 @@ def question(name: str) -> str:
 def existence(captions: Sequence[Caption], statistics: Statistics, rng: np.random.Generator) -> list[dict]:
     """At most PAIRS questions with yes and as many with no.
 
-    A thing is drawn the less often, the rarer the other answer is for it, so that the question alone tells little.
+    A thing is drawn the less often, the rarer the other answer is for it: the question alone tells little.
     """
     here, gone = present(captions), missing(captions)
     both_N = np.minimum(statistics.present_N, statistics.absent_N)
@@ -93,8 +94,10 @@ def existence(captions: Sequence[Caption], statistics: Statistics, rng: np.rando
     return triples + [_no("existence", name, kind) for name, kind in list(no_names.items())[:pairs]]
 
 
-def pope(captions: Sequence[Caption], statistics: Statistics, rng: np.random.Generator, per_image: int) -> list[dict]:
-    """The three polls: `per_image` questions each, half of them yes; the yes questions are the same in all three."""
+def pope(
+    captions: Sequence[Caption], statistics: Statistics, rng: np.random.Generator, per_image: int
+) -> list[dict]:
+    """The three polls: `per_image` questions each, half of them yes; these are the same in all three."""
     here = {name: where for name, where in present(captions).items() if name in POPE_NAMES}
     gone = [name for name in missing(captions) if name in POPE_NAMES]
     pairs = min(per_image // 2, len(here), len(gone))
@@ -124,10 +127,11 @@ def attributes(
         if THINGS[fact["object"]].kind == "ground":
             continue
         own = set(fact["answer"].split(" and "))
-        near = {color for family in SIMILAR_COLORS if family & (own | told) for color in family} | told
+        near = told.union(*(family for family in SIMILAR_COLORS if family & (own | told)))
         others = sorted({color for _, color in statistics.colors} - near)
         total = statistics.colors.total()
-        weights = [statistics.colors[fact["object"], color] + statistics.colors["", color] / total for color in others]
+        counts = statistics.colors
+        weights = [counts[fact["object"], color] + counts["", color] / total for color in others]
         for other in _draw(others, weights, 1, rng):
             for color, answer in ((fact["answer"], "yes"), (other, "no")):
                 article = "an" if color[0] in "aeiou" else "a"
@@ -168,6 +172,6 @@ def _yes(type_: str, rule: str, name: str, where: tuple[int, list[int]]) -> dict
 
 def _no(type_: str, name: str, kind: str) -> dict:
     return {
-        "type": type_, "rule": f"absent_{kind}", "question": question(name), "answer": "no", "source": "all captions",
-        "object": name, "negative": kind,
+        "type": type_, "rule": f"absent_{kind}", "question": question(name), "answer": "no",
+        "source": "all captions", "object": name, "negative": kind,
     }  # fmt: skip

@@ -1,19 +1,52 @@
-"""Finding the things that a caption names: token spans, number, colour, and whether the noun heads its phrase."""
+"""Finding the things that a caption names: tokens, number, colour, and whether the noun heads its phrase."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sightline.data.vqa.objects import RELATIVES, THINGS
-from sightline.data.vqa.words import ADJECTIVES, COLORS, DETERMINERS, FOLLOWERS, ING_NOUNS, NUMBERS, VERB_FORMS
+from sightline.data.vqa.words import (
+    ADJECTIVES,
+    BASE_VERBS,
+    COLORS,
+    DETERMINERS,
+    FOLLOWERS,
+    ING_NOUNS,
+    NUMBERS,
+    VERB_FORMS,
+)
 
 TOKEN = re.compile(r"'s|[a-z0-9]+(?:[-'][a-rt-z0-9][a-z0-9]*)*|[^\sa-z0-9]")
+INTRODUCING = frozenset(
+    "in on at of with by to from under behind near over into onto through down and".split()
+)
 # "a toy dog", "a statue of a horse", "no ball": named, but not there.
 UNREAL = frozenset(
-    """no not without toy stuffed fake plastic inflatable statue picture painting photo drawing sculpture poster image
-    mask costume like pretend imaginary cartoon balloon ice chocolate shaped print""".split()
+    """no not without toy stuffed fake plastic inflatable statue picture painting photo drawing sculpture
+    poster image mask costume like pretend imaginary cartoon balloon ice chocolate shaped print""".split()
 )
-MOTORS = frozenset("motocross motorcyclist motorcyclists motorized motor motorcross racer racers scooter atv".split())
+# Verbs as often as nouns ("a boy slides"): nouns only behind a determiner, an adjective or a preposition.
+VERBAL = frozenset(
+    "slide slides swing swings fish train trains sled sleds drum drums bears rocks parks signs".split()
+)
+# "smiles at the camera": the one that takes the picture.
+TOWARDS = frozenset("at for to toward towards facing into front of".split())
+# Words of one caption that make a noun of another doubtful: what some call a dirt bike others call a bicycle.
+RIVALS = {
+    name: frozenset(words.split())
+    for name, words in {
+        "bicycle": "motorcycle motorbike motocross motorcyclist motorized motorcross racer scooter atv moped",
+        "motorcycle": "bicycle bicyclist cyclist mountain bmx pedals pedaling scooter",
+        "skateboard": "rollerblades rollerblading rollerblader in-line inline skates scooter snowboard",
+        "snowboard": "skis skier skiers skiing ski surfboard skateboard",
+        "surfboard": "snowboard wakeboard wakeboarder wakeboarding windsurfer parasail parasailing kayak",
+        "ball": "frisbee balloon",
+        "frisbee": "ball toy",
+        "swing": "golf club bat racket baseball tennis",
+        "slide": "slip",
+        "bed": "truck",
+    }.items()
+}
 
 
 def _index() -> dict[str, list[tuple[tuple[str, ...], str, bool]]]:
@@ -29,11 +62,18 @@ def _index() -> dict[str, list[tuple[tuple[str, ...], str, bool]]]:
 
 
 FORMS = _index()
+FORM_WORDS = {
+    name: frozenset(form[0] for form in (*thing.singulars, *thing.plurals) if len(form) == 1)
+    for name, thing in THINGS.items()
+}
 
 
 @dataclass(frozen=True)
 class Mention:
-    """One thing named in one caption; `first` is the start of its noun phrase, `start:end` the noun itself (tokens)."""
+    """One thing named in one caption; tokens first:end are its noun phrase, start:end the noun itself.
+
+    `head`: no longer compound follows; `real`: really there; `owner`: the noun is followed by 's.
+    """
 
     name: str
     first: int
@@ -42,6 +82,7 @@ class Mention:
     plural: bool
     head: bool
     real: bool
+    owner: bool
     color: str
     number: int
 
@@ -74,13 +115,17 @@ def parse(text: str) -> Caption:
 
 
 def parse_all(texts: Sequence[str]) -> list[Caption]:
-    """Tokens and mentions of an image's captions; a bike among motorcycles is not taken for a bicycle."""
+    """Tokens and mentions of an image's captions; those that the captions dispute are no longer `real`."""
     captions = [parse(text) for text in texts]
+    words = words_of(captions)
     named = {mention.name for caption in captions for mention in caption.mentions}
-    if "motorcycle" not in named and not MOTORS & words_of(captions):
-        return captions
+    doubtful = {name for name, rivals in RIVALS.items() if name in named and rivals & (words | named)}
     return [
-        replace(caption, mentions=tuple(m for m in caption.mentions if not _bike(caption, m))) for caption in captions
+        replace(
+            caption,
+            mentions=tuple(replace(m, real=m.real and m.name not in doubtful) for m in caption.mentions),
+        )
+        for caption in captions
     ]
 
 
@@ -94,12 +139,10 @@ def absent(captions: Sequence[Caption]) -> set[str]:
     named = {mention.name for caption in captions for mention in caption.mentions}
     words = words_of(captions)
     return {
-        name for name, thing in THINGS.items() if not RELATIVES[name] & named and not thing.hints & words
+        name
+        for name, thing in THINGS.items()
+        if not RELATIVES[name] & named and not thing.hints & words and not FORM_WORDS[name] & words
     }
-
-
-def _bike(caption: Caption, mention: Mention) -> bool:
-    return mention.name == "bicycle" and caption.tokens[mention.end - 1] in ("bike", "bikes")
 
 
 def _at(tokens: tuple[str, ...], start: int) -> Mention | None:
@@ -108,15 +151,21 @@ def _at(tokens: tuple[str, ...], start: int) -> Mention | None:
         if tokens[start:end] != form:
             continue
         first, color, number = _left(tokens, start)
-        before = tokens[max(0, first - 3) : start]
+        if tokens[start] in VERBAL and first == start and tokens[max(0, start - 1)] not in INTRODUCING:
+            return None
+        owner = tokens[end : end + 1] == ("'s",)
+        real = not UNREAL & set(tokens[max(0, first - 3) : start])
+        if first and (name == "camera" and tokens[first - 1] in TOWARDS or tokens[first - 1] == "for"):
+            real = False
         return Mention(
-            name, first, start, end, plural, _is_head(tokens, end), not UNREAL & set(before), color, number
+            name, first, start, end, plural, _is_head(tokens, end, plural), real, owner, color, number
         )
     return None
 
 
-def _is_head(tokens: tuple[str, ...], end: int) -> bool:
-    if end == len(tokens) or tokens[end] in FOLLOWERS or tokens[end] in VERB_FORMS:
+def _is_head(tokens: tuple[str, ...], end: int, plural: bool) -> bool:
+    verbs = BASE_VERBS if plural else VERB_FORMS
+    if end == len(tokens) or tokens[end] in FOLLOWERS or tokens[end] in verbs:
         return True
     return tokens[end].endswith("ing") and tokens[end] not in ING_NOUNS
 

@@ -1,7 +1,8 @@
 """Open questions about a photo from what its captions say: colour, count, relation, what, who, where.
 
-A rule fires only where the captions that speak of the matter agree. Each function takes an image's parsed captions and
-returns triples without item and image; `span` is the characters of the caption (`source`) that the answer rests on.
+A rule fires only where the captions that speak of the matter agree. Each function takes an image's parsed
+captions and returns triples without item and image; `span` is the characters of caption `source` on which
+the answer rests.
 """
 
 from collections.abc import Sequence
@@ -9,22 +10,25 @@ from itertools import pairwise
 
 import numpy as np
 
+from sightline.data.vqa.agreement import all_mentions, one_person, person_of, single, split_group, undisputed
 from sightline.data.vqa.mentions import Caption, Mention, words_of
-from sightline.data.vqa.objects import POPE, RELATIVES, THINGS, ancestors
+from sightline.data.vqa.objects import POPE, RELATIVES, THINGS
 from sightline.data.vqa.words import (
     ACTION_FORMS,
     DEED_FORMS,
     DETERMINERS,
     FOLLOWERS,
-    NUMBERS,
     PLACES,
     PREPOSITIONS,
     SETTLED_FORMS,
 )
 
-UNCOLORED = frozenset("grass snow water sand dirt tree mountain hair person man woman child boy girl toy pants shorts".split())
-MANY = frozenset("group crowd team family couple pair several many others other another people both each".split())
-MORE = frozenset("other others another more several many group crowd pack herd flock some both each few lots".split())
+UNCOLORED = frozenset(
+    "grass snow water sand dirt tree mountain hair person man woman child boy girl toy pants shorts".split()
+)
+MORE = frozenset(
+    "other others another more several many group crowd pack herd flock some both each few lots".split()
+)
 ONES = 0.05
 AUXILIARIES = frozenset(("is", "are"))
 
@@ -37,40 +41,44 @@ def open_questions(captions: Sequence[Caption], rng: np.random.Generator) -> lis
 
 
 def colors(captions: Sequence[Caption]) -> list[dict]:
-    """"a brown dog" -> What color is the dog? One thing of its kind, and captions that name one colour agree."""
+    """What color is the dog? From "a brown dog": one of its kind, and one colour in all captions."""
     found: dict[str, list[tuple[int, Mention]]] = {}
-    for index, mention in _all(captions):
+    for index, mention in all_mentions(captions):
         found.setdefault(mention.name, []).append((index, mention))
     triples = []
     for name, mentions in sorted(found.items()):
         told = {mention.color for _, mention in mentions if mention.color}
         evidence = [(index, m) for index, m in mentions if m.color and m.head and m.real]
-        if len(told) != 1 or not evidence or name in UNCOLORED or not _single(captions, name):
+        if len(told) != 1 or not evidence or name in UNCOLORED or not single(captions, name):
             continue
-        if THINGS[name].kind == "clothes" and not _one_person(captions):
+        if not undisputed(captions, name):
+            continue
+        if THINGS[name].kind == "clothes" and not one_person(captions):
             continue
         index, mention = evidence[0]
         span = captions[index].span(mention.first, mention.end)
         question = f"What color is the {name}?"
-        triples.append(_triple("color", "color_before_noun", question, mention.color, index, span, object=name))
+        triples.append(
+            _triple("color", "color_before_noun", question, mention.color, index, span, object=name)
+        )
     return triples
 
 
 def counts(captions: Sequence[Caption]) -> list[dict]:
-    """"two dogs" in two captions, no caption with another number -> How many dogs are there?"""
+    """How many dogs are there? From "two dogs" in two captions, and no caption with another number."""
     triples = []
     need = min(2, len(captions))
     words = words_of(captions)
-    for name in sorted({mention.name for _, mention in _all(captions) if mention.number > 1}):
+    for name in sorted({mention.name for _, mention in all_mentions(captions) if mention.number > 1}):
         thing = THINGS[name]
-        own = [(i, m) for i, m in _all(captions) if m.name == name]
+        own = [(i, m) for i, m in all_mentions(captions) if m.name == name]
         numbered = [(i, m) for i, m in own if m.number > 1 and m.plural and m.head and m.real]
-        kin = [m for _, m in _all(captions) if m.name in RELATIVES[name] and m.number > 1]
+        kin = [m for _, m in all_mentions(captions) if m.name in RELATIVES[name] and m.number > 1]
         if thing.mass or thing.kind in ("clothes", "ground") or MORE & words or len(numbered) < need:
             continue
         if len({m.number for m in kin} | {m.number for _, m in own if m.number > 1}) != 1:
             continue
-        if any(m.plural and not m.number for _, m in own) or _split_group(captions, name):
+        if any(m.plural and not m.number for _, m in own) or split_group(captions, name):
             continue
         index, mention = numbered[0]
         span = captions[index].span(mention.first, mention.end)
@@ -82,16 +90,16 @@ def counts(captions: Sequence[Caption]) -> list[dict]:
 
 
 def ones(captions: Sequence[Caption]) -> list[dict]:
-    """"a dog" in three captions or all, and nothing that suggests a second -> How many dogs are there? 1."""
+    """How many dogs are there? 1, from "a dog" in three captions or all, and no sign of a second."""
     triples = []
     found: dict[str, list[tuple[int, Mention]]] = {}
-    for index, mention in _all(captions):
+    for index, mention in all_mentions(captions):
         if _actor(mention):
             found.setdefault(mention.name, []).append((index, mention))
     for name, mentions in sorted(found.items()):
-        if len(mentions) < min(3, len(captions)) or not _single(captions, name):
+        if len(mentions) < min(3, len(captions)) or not single(captions, name):
             continue
-        if THINGS[name].kind == "person" and not _one_person(captions):
+        if THINGS[name].kind == "person" and not one_person(captions):
             continue
         index, mention = mentions[0]
         span = captions[index].span(mention.first, mention.end)
@@ -101,18 +109,20 @@ def ones(captions: Sequence[Caption]) -> list[dict]:
 
 
 def relations(captions: Sequence[Caption]) -> list[dict]:
-    """"a boy sits on a bench" -> Where is the boy relative to the bench? Captions of the pair agree."""
+    """Where is the boy relative to the bench? From "a boy sits on a bench", if the captions agree."""
     found: dict[tuple[str, str], list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
         for a, b in pairwise(caption.mentions):
             answer = _relation(caption.tokens[a.end : b.first])
-            if answer and a.head and a.real and b.head and b.real and not a.plural and not b.plural:
+            if answer and _plain(a) and _plain(b) and not a.plural and not b.plural:
                 found.setdefault((a.name, b.name), []).append((answer, index, caption.span(a.first, b.end)))
     triples = []
     for (a, b), answers in sorted(found.items()):
         if len({answer for answer, _, _ in answers}) != 1 or b in RELATIVES[a] or THINGS[b].kind == "clothes":
             continue
-        if THINGS[a].kind not in POPE or not _single(captions, a) or not _single(captions, b):
+        if THINGS[a].kind not in POPE or not single(captions, a) or not single(captions, b):
+            continue
+        if not undisputed(captions, a) or not undisputed(captions, b):
             continue
         answer, index, span = answers[0]
         question = f"Where is the {a} relative to the {b}?"
@@ -121,17 +131,19 @@ def relations(captions: Sequence[Caption]) -> list[dict]:
 
 
 def doings(captions: Sequence[Caption]) -> list[dict]:
-    """"the dog runs", "a dog is running" -> What is the dog doing? `accepted` holds all that the captions say."""
+    """What is the dog doing? From "the dog runs", "a dog is running"; `accepted` holds all they say."""
     found: dict[str, list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
         for mention in caption.mentions:
             verb = _verb_at(caption, mention)
             if _actor(mention) and verb < len(caption.tokens) and caption.tokens[verb] in ACTION_FORMS:
                 answer = ACTION_FORMS[caption.tokens[verb]]
-                found.setdefault(mention.name, []).append((answer, index, caption.span(mention.first, verb + 1)))
+                found.setdefault(mention.name, []).append(
+                    (answer, index, caption.span(mention.first, verb + 1))
+                )
     triples = []
     for name, answers in sorted(found.items()):
-        if not _single(captions, name) or not _undisputed(captions, name):
+        if not single(captions, name) or not undisputed(captions, name):
             continue
         said = [answer for answer, _, _ in answers]
         answer, index, span = max(answers, key=lambda entry: said.count(entry[0]))
@@ -143,12 +155,14 @@ def doings(captions: Sequence[Caption]) -> list[dict]:
 
 
 def deeds(captions: Sequence[Caption]) -> list[dict]:
-    """"a boy throws a red ball" -> What is the boy throwing?"""
+    """What is the boy throwing? From "a boy throws a red ball"."""
     found: dict[tuple[str, str], list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
         for a, b in pairwise(caption.mentions):
             verb = _verb_at(caption, a)
-            if not _actor(a) or verb + 1 != b.first or not (b.head and b.real) or caption.tokens[verb] not in DEED_FORMS:
+            if not _actor(a) or verb + 1 != b.first or not _plain(b) or THINGS[b.name].mass:
+                continue
+            if caption.tokens[verb] not in DEED_FORMS:
                 continue
             answer = " ".join((THINGS[b.name].plurals if b.plural else THINGS[b.name].singulars)[0])
             key = (a.name, DEED_FORMS[caption.tokens[verb]])
@@ -156,22 +170,24 @@ def deeds(captions: Sequence[Caption]) -> list[dict]:
     triples = []
     for (name, deed), answers in sorted(found.items()):
         said = {answer for answer, _, _ in answers}
-        if not _single(captions, name) or not _undisputed(captions, name) or len(said) != 1:
+        if not single(captions, name) or not undisputed(captions, name) or len(said) != 1:
             continue
         answer, index, span = answers[0]
-        triples.append(_triple("what", "deed", f"What is the {name} {deed}?", answer, index, span, object=name))
+        triples.append(
+            _triple("what", "deed", f"What is the {name} {deed}?", answer, index, span, object=name)
+        )
     return triples
 
 
 def whos(captions: Sequence[Caption]) -> list[dict]:
-    """"a girl is riding a bike" -> Who is riding the bike? Only where the captions know one and the same person."""
-    if not _one_person(captions):
+    """Who is riding the bike? From "a girl is riding a bike", if the captions know this one person only."""
+    if not one_person(captions):
         return []
     triples: dict[str, dict] = {}
     for index, caption in enumerate(captions):
         for a, b in pairwise(caption.mentions):
             verb = _verb_at(caption, a)
-            if not _actor(a) or THINGS[a.name].kind != "person" or not (b.head and b.real) or b.plural:
+            if not _actor(a) or THINGS[a.name].kind != "person" or not _plain(b) or b.plural:
                 continue
             if verb >= b.first or THINGS[b.name].kind == "clothes":
                 continue
@@ -184,23 +200,25 @@ def whos(captions: Sequence[Caption]) -> list[dict]:
                 continue
             span = caption.span(a.first, b.end)
             question = f"Who is {phrase}?"
-            triples.setdefault(question, _triple("who", "actor", question, _person(captions), index, span))
+            triples.setdefault(question, _triple("who", "actor", question, person_of(captions), index, span))
     return [triples[question] for question in sorted(triples)]
 
 
 def wheres(captions: Sequence[Caption]) -> list[dict]:
-    """"A dog runs ... in the snow ." -> Where is the dog? The caption names one living thing and ends in a place."""
+    """Where is the dog? From a caption that names one living thing and ends in a place ("in the snow")."""
     found: dict[str, list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
         alive = [m for m in caption.mentions if THINGS[m.name].kind in ("person", "animal")]
         place = _last_place(caption)
         if len(alive) != 1 or not _actor(alive[0]) or not place or place[0] < alive[0].end:
             continue
+        if {"with", ","} & set(caption.tokens[alive[0].end : place[0]]):
+            continue
         start, end, answer = place
         found.setdefault(alive[0].name, []).append((answer, index, caption.span(start, end)))
     triples = []
     for name, answers in sorted(found.items()):
-        if not _single(captions, name) or not _undisputed(captions, name):
+        if not single(captions, name) or not undisputed(captions, name):
             continue
         said = [answer for answer, _, _ in answers]
         answer, index, span = max(answers, key=lambda entry: said.count(entry[0]))
@@ -213,70 +231,22 @@ def wheres(captions: Sequence[Caption]) -> list[dict]:
     return triples
 
 
-def _triple(type_: str, rule: str, question: str, answer: str, source: int, span: list[int], **more: object) -> dict:
+def _triple(
+    type_: str, rule: str, question: str, answer: str, source: int, span: list[int], **more: object
+) -> dict:
     return {
-        "type": type_, "rule": rule, "question": question, "answer": answer, "source": source, "span": span, **more,
+        "type": type_, "rule": rule, "question": question, "answer": answer, "source": source, "span": span,
+        **more,
     }  # fmt: skip
 
 
-def _all(captions: Sequence[Caption]) -> list[tuple[int, Mention]]:
-    return [(index, mention) for index, caption in enumerate(captions) for mention in caption.mentions]
+def _plain(mention: Mention) -> bool:
+    return mention.head and mention.real and not mention.owner
 
 
 def _actor(mention: Mention) -> bool:
     living = THINGS[mention.name].kind in ("person", "animal")
     return living and mention.head and mention.real and not mention.plural
-
-
-def _single(captions: Sequence[Caption], name: str) -> bool:
-    """True if nothing suggests a second one: no plural, no number, named at most once in each caption."""
-    for caption in captions:
-        kin = [mention for mention in caption.mentions if mention.name in RELATIVES[name]]
-        if any((m.plural and not THINGS[m.name].mass) or m.number > 1 for m in kin):
-            return False
-        if len([m for m in kin if m.name == name]) > 1:
-            return False
-        if any({"another", "other", "one"} & set(caption.tokens[m.first : m.start]) for m in kin):
-            return False
-        if THINGS[name].kind in ("person", "animal") and (MANY | set(NUMBERS)) & set(caption.tokens):
-            return False
-    return True
-
-
-def _undisputed(captions: Sequence[Caption], name: str) -> bool:
-    """True unless a caption speaks of other people only: one man may be another caption's boy."""
-    if THINGS[name].kind != "person":
-        return True
-    for caption in captions:
-        people = {m.name for m in caption.mentions if THINGS[m.name].kind == "person"}
-        if people and not people & RELATIVES[name]:
-            return False
-    return True
-
-
-def _one_person(captions: Sequence[Caption]) -> bool:
-    """True if all captions speak of one person and do not contradict each other on who that is."""
-    people = {m.name for _, m in _all(captions) if THINGS[m.name].kind == "person"}
-    if not people or any(not _single(captions, name) for name in people):
-        return False
-    if any(len([m for m in c.mentions if THINGS[m.name].kind == "person"]) > 1 for c in captions):
-        return False
-    return all(a == b or a in ancestors(b) or b in ancestors(a) for a in people for b in people)
-
-
-def _person(captions: Sequence[Caption]) -> str:
-    """The most exact word that the captions have for their one person."""
-    people = {m.name for _, m in _all(captions) if THINGS[m.name].kind == "person"}
-    return max(sorted(people), key=lambda name: len(ancestors(name)))
-
-
-def _split_group(captions: Sequence[Caption], name: str) -> bool:
-    """True if "two boys" meets "a girl" or "two girls": the count of boys is then not certain."""
-    kin = RELATIVES[name]
-    kind = THINGS[name].kind
-    if kind != "person":
-        return False
-    return any(THINGS[m.name].kind == kind and m.name not in kin for _, m in _all(captions))
 
 
 def _verb_at(caption: Caption, mention: Mention) -> int:

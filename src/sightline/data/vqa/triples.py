@@ -17,10 +17,14 @@ class Triples:
         path = Path(folder) / f"{split}.jsonl"
         if not path.is_file():
             found = sorted(file.stem for file in Path(folder).glob("*.jsonl") if file.stem != "rejected")
-            raise ValueError(f"{path}: no such split; found {', '.join(found) or 'none'}; rerun the convert stage")
+            raise ValueError(
+                f"{path}: no such split; found {', '.join(found) or 'none'}; rerun the convert stage"
+            )
         with path.open("rb") as file:
             empty = path.stat().st_size == 0
-            self._data: mmap.mmap | bytes = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._data: mmap.mmap | bytes = (
+                b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            )
         ends = [match.end() for match in re.finditer(rb"\n", self._data)]
         self._bounds = np.asarray([0, *ends], dtype=np.int64)
         self.path = path
@@ -35,7 +39,9 @@ class Triples:
         try:
             return json.loads(line)
         except ValueError as error:
-            raise ValueError(f"{self.path}: line {index + 1} is no JSON ({error}); rerun the convert stage") from error
+            raise ValueError(
+                f"{self.path}: line {index + 1} is no JSON ({error}); rerun the convert stage"
+            ) from error
 
     def by_item(self) -> dict[int, list[int]]:
         """Line numbers of the triples of each item (keys: line numbers in data/raw/items.jsonl)."""

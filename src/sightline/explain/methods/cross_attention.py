@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from sightline.explain.heatmap import Explanation, Heatmap, on_picture, stretch
+from sightline.explain.heatmap import Explanation, Heatmap, above_average, on_picture
 from sightline.export.session import Session
 
-NAME = "cross_attention"
 
-
-def explain(session: Session, rgb: np.ndarray, question: str, spin: dict[str, Any], max_new: int) -> Explanation:
+def explain(
+    session: Session, rgb: np.ndarray, question: str, spin: dict[str, Any], max_new: int
+) -> Explanation:
     """Answer `question` about `rgb` [Y, X, 3] uint8 and explain every word of the answer.
 
     `spin` as in params.yaml; `max_new`: longest answer in tokens.
@@ -24,7 +24,9 @@ def explain(session: Session, rgb: np.ndarray, question: str, spin: dict[str, An
     answer = session.answer([rgb], [question], spin=spin, max_new=max_new, need_maps=True)[0]
     config = session.engine.config
     if answer.maps_LHTM is None:  # the model ended its answer before the first word
-        return Explanation(question, answer.text, answer.confidence, [], np.zeros((config["layers"], config["heads"])))
+        return Explanation(
+            question, answer.text, answer.confidence, [], np.zeros((config["layers"], config["heads"]))
+        )
     rows, cols = config["grid"]
     gates_LHT, maps_LHTM = answer.gates_LHT, answer.maps_LHTM
     weight_LHTM = maps_LHTM * gates_LHT[..., None]
@@ -33,19 +35,25 @@ def explain(session: Session, rgb: np.ndarray, question: str, spin: dict[str, An
     words = []
     for word, positions in session.tokenizer.words(answer.ids):
         share_M = share_TM[positions].mean(axis=0)
-        patch_map = stretch(share_M[: rows * cols].reshape(rows, cols))
+        patch_map = above_average(share_M[: rows * cols].reshape(rows, cols))
         words.append(
             Heatmap(
                 patch_map,
                 on_picture(patch_map, *rgb.shape[:2]),
                 _question_scores(session, answer.question_ids, share_M[rows * cols :]),
-                {"method": NAME, "word": word, "image_share": float(share_M[: rows * cols].sum())},
+                {
+                    "method": "cross_attention",
+                    "word": word,
+                    "image_share": float(share_M[: rows * cols].sum()),
+                },
             )
         )
     return Explanation(question, answer.text, answer.confidence, words, (gates_LHT < 1).mean(axis=-1))
 
 
-def _question_scores(session: Session, question_ids: list[int], share_Q: np.ndarray) -> list[tuple[str, float]]:
+def _question_scores(
+    session: Session, question_ids: list[int], share_Q: np.ndarray
+) -> list[tuple[str, float]]:
     """Words of the question, template and padding left out, with their share of what fell on them."""
     words = session.tokenizer.words(question_ids)
     raw = np.array([float(share_Q[positions].sum()) for _, positions in words])

@@ -1,6 +1,6 @@
-"""A BERT trained from scratch (Devlin et al. 2018, arXiv 1810.04805): learned positions, masked-language head whose
-output matrix is the input embedding. Pre-norm by default, which trains without a long warm-up; `norm: post` with
-`eps: 1e-12` is the published form and equals the transformers implementation.
+"""A BERT trained from scratch (Devlin et al. 2018, arXiv 1810.04805): learned positions, masked-language
+head whose output matrix is the input embedding. Pre-norm by default, which trains without a long warm-up;
+`norm: post` with `eps: 1e-12` is the published form and equals the transformers implementation.
 
 Shapes: B batch, T tokens, D width, V vocabulary.
 """
@@ -18,7 +18,8 @@ from sightline.models.transformer import Encoder
 
 
 def build(config: dict[str, Any]) -> Bert:
-    """config: width, layers, heads, max_tokens, vocab_size; and where it is to differ, hidden, norm, eps, dropout."""
+    """config: width, layers, heads, max_tokens, vocab_size; and where it is to differ, hidden, norm, eps,
+    dropout."""
     return Bert({"hidden": 4 * config["width"], "norm": "pre", "eps": 1e-5, "dropout": 0.0, **config})
 
 

@@ -1,13 +1,13 @@
 """A small convolutional tower: fused inverted residuals (EfficientNetV2, arXiv 2104.00298), no attention.
 
-No attention on purpose: a patch's token then speaks about its own surroundings only, which is what makes the word
-heads and the decoder find the right place. Fused (one dense 3x3 convolution in place of 1x1 and depthwise 3x3)
-because depthwise convolutions train two to four times slower on a CPU at equal parameters. Halves the image until the
-grid is about 8 x 8.
+No attention on purpose: a patch's token then speaks about its own surroundings only, which is what makes
+the word heads and the decoder find the right place. Fused (one dense 3x3 convolution in place of 1x1 and
+depthwise 3x3) because depthwise convolutions train two to four times slower on a CPU at equal parameters.
+Halves the image until the grid is about 8 x 8.
 
-Batch norm costs nothing in evaluation and folds into the convolutions at export. In data-parallel training each
-process normalises with its own part of the batch (DistributedDataParallel broadcasts the first one's running
-statistics), so two processes are close to, not equal to, one with the whole batch.
+Batch norm costs nothing in evaluation and folds into the convolutions at export. In data-parallel training
+each process normalises with its own part of the batch (DistributedDataParallel broadcasts the first one's
+running statistics), so two processes are close to, not equal to, one with the whole batch.
 
 Shapes: B batch, P patches, D width, C,Y,X channels and sides.
 """
@@ -47,7 +47,8 @@ class FusedInvertedResidual(nn.Module):
 
 
 class SmallCNN(VisionTower):
-    """Stem, then stages that each halve the sides and double the channels, then a 1x1 convolution to the width."""
+    """Stem, then stages that each halve the sides and double the channels, then a 1x1 convolution to the
+    width."""
 
     mean = (0.5, 0.5, 0.5)
     std = (0.25, 0.25, 0.25)

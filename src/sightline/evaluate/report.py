@@ -1,0 +1,119 @@
+"""The report as Markdown tables and as small CSV files for `dvc plots`, from the evaluation's tables."""
+
+from pathlib import Path
+from typing import Any
+
+from sightline.evaluate import tables
+
+Row = dict[str, str]
+FAMILIES = ("vqa", "pope", "chair", "retrieval")
+_COLUMNS = (
+    "majority",
+    "chance",
+    "blind",
+    "fp32 off",
+    "fp32 on",
+    "fp32",
+    "shipped off",
+    "shipped on",
+    "shipped",
+)
+_LAST = "ceiling"
+_TITLES = {
+    "vqa": "Answers: accuracy by question type, percent",
+    "pope": "POPE: polling for present and absent objects, percent",
+    "chair": "Descriptions: hallucinated objects",
+    "retrieval": "Caption retrieval, percent",
+}
+_NOTES = {
+    "vqa": "Majority: the most frequent answer of train. Blind: the same decoder, trained without pictures.",
+    "pope": "`invalid` answers hold neither yes nor no; they count as wrong. mcc is 100 times the coefficient.",
+    "chair": "CHAIR against scene truth; rows named caption-CHAIR are against what the photos' captions name. "
+    "recall: present objects that are named; words: per answer.",
+    "retrieval": "Ties count against us. Ceiling: an oracle that knows every caption; equal captions limit it.",
+}
+
+
+def read(evaluated: Path) -> dict[str, list[Row]]:
+    """Rows of every family's table."""
+    return {family: tables.read_csv(evaluated / f"{family}.csv") for family in FAMILIES}
+
+
+def markdown(figures: dict[str, list[Row]], paired: list[Row], summary: dict[str, Any]) -> str:
+    """The whole report: one table per split and family, then the paired comparisons."""
+    cost = summary["cost"]
+    parts = [
+        "# Report",
+        f"Shipped variant: **{summary['shipped_variant']}**, {cost['shipped']['bytes'] / 1e6:.2f} MB and "
+        f"{cost['shipped']['macs'] / 1e6:.1f} million multiply-accumulates a question, against "
+        f"{cost['fp32']['bytes'] / 1e6:.2f} MB and {cost['fp32']['macs'] / 1e6:.1f} million of fp32. Largest logit "
+        f"difference between PyTorch and fp32 ONNX: {summary['parity']['max_logit_difference']:.1e} over "
+        f"{summary['parity']['items']} items.",
+        "Brackets: 95 % bootstrap interval, clustered by image. `off` and `on`: SPIN off, SPIN on.",
+    ]
+    for family, rows in figures.items():
+        parts += [f"## {_TITLES[family]}", _NOTES[family]]
+        for split in dict.fromkeys(row["split"] for row in rows):
+            parts += [f"### {split}", _table([row for row in rows if row["split"] == split])]
+    parts += ["## SPIN on minus off, same questions", _paired([r for r in paired if r["variant"]])]
+    parts += ["## Shipped minus fp32, same questions", _paired([r for r in paired if not r["variant"]])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: list[Row]) -> str:
+    """One line per type and metric, one column per variant and SPIN setting that has the family."""
+    cells: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        cells.setdefault((row["type"], row["metric"]), {})[f"{row['variant']} {row['spin']}".strip()] = row
+    used = [name for name in (*_COLUMNS, _LAST) if any(name in line for line in cells.values())]
+    lines = [_line(["type", "figure", "n", *used]), _line(["---"] * 2 + ["---:"] * (len(used) + 1))]
+    for (kind, metric), line in cells.items():
+        asked = max(int(row["n"]) for row in line.values())
+        lines.append(_line([kind, metric, str(asked), *(_cell(line.get(name)) for name in used)]))
+    return "\n".join(lines)
+
+
+def _paired(rows: list[Row]) -> str:
+    if not rows:
+        return "No comparison."
+    lines = [_line(["split", "variant", "SPIN", "type", "figure", "difference", "loss below", "n"])]
+    lines.append(_line(["---"] * 5 + ["---:"] * 3))
+    for row in rows:
+        bound = f"{float(row['loss_bound']):.1f}" if row["loss_bound"] else ""
+        who = [row["split"], row["variant"] or "both", row["spin"], row["type"], row["metric"]]
+        lines.append(_line([*who, _cell(row, sign="+"), bound, row["n"]]))
+    return "\n".join(lines)
+
+
+def _cell(row: Row | None, sign: str = "") -> str:
+    if row is None:
+        return ""
+    interval = f" [{float(row['low']):.1f}, {float(row['high']):.1f}]" if row["low"] and row["high"] else ""
+    return f"{float(row['value']):{sign}.1f}" + interval
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def plots(figures: dict[str, list[Row]], variants: list[Row], folder: Path) -> None:
+    """accuracy.csv, hallucination.csv (bars by variant) and variants.csv (size against quality)."""
+    bars = {
+        "accuracy.csv": [row for row in figures["vqa"] if row["metric"] == "accuracy"],
+        "hallucination.csv": [row for row in figures["chair"] if row["metric"] in ("chair_i", "chair_s")]
+        + [row for row in figures["pope"] if row["metric"] == "false_positive_rate"],
+    }
+    for name, rows in bars.items():
+        shown = [
+            {
+                "figure": f"{row['split']} {row['type']} {row['metric']}",
+                "variant": f"{row['variant']} {row['spin']}".strip(),
+                "value": row["value"],
+            }
+            for row in rows
+            if row["variant"] != _LAST
+        ]
+        tables.write_csv(folder / name, shown, ["figure", "variant", "value"])
+    sizes = [{"variant": r["variant"], "megabytes": round(int(r["bytes"]) / 1e6, 3), "accuracy": r["accuracy"]}
+             for r in variants]  # fmt: skip
+    tables.write_csv(folder / "variants.csv", sizes, ["variant", "megabytes", "accuracy"])

@@ -1,0 +1,24 @@
+"""compress: heads and neurons that matter least go, then a short recovery. models/vlm + data -> models/compressed"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from sightline import artifacts, runtime  # noqa: E402
+from sightline.params.loader import Params  # noqa: E402
+
+
+def main(params: Params) -> None:
+    from sightline.compress.run import compress
+
+    run = runtime.start(params.threads, params.seed)
+    raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
+    vlm = artifacts.load(Path("models/vlm"), "vlm")
+    compress(params, run, raw, vqa, vlm, Path("models/compressed"), Path("metrics/compress"))
+    runtime.finish(run)
+
+
+if __name__ == "__main__":
+    with runtime.stage("compress") as params:
+        main(params)

@@ -1,0 +1,26 @@
+"""convert: question-answer triples and the tokenizer, without leaks between splits. data/raw -> data/vqa"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from sightline import artifacts, runtime  # noqa: E402
+from sightline.data.vqa.convert import convert  # noqa: E402
+from sightline.params.loader import Params  # noqa: E402
+
+
+def main(params: Params) -> None:
+    raw = artifacts.load(Path("data/raw"), "raw")
+    trained = not params.text.checkpoint
+    config: dict = {}
+    with artifacts.create(Path("data/vqa"), "vqa", config) as folder:
+        config.update(convert(raw, folder, params.convert, params.seed, params.data.max_pixels, trained))
+    counts = ", ".join(f"{name} {n}" for name, n in sorted(config["types"].items()))
+    leaks = ", ".join(f"{reason} {n}" for reason, n in sorted(config["rejected"].items()))
+    runtime.say(f"triples: {counts}; items left out: {leaks or 'none'}, see data/vqa/rejected.jsonl")
+
+
+if __name__ == "__main__":
+    with runtime.stage("convert") as params:
+        main(params)

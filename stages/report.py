@@ -1,0 +1,29 @@
+"""report: what git keeps and what people read. metrics/evaluate, metrics/export -> metrics/summary.json, ..."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from sightline import artifacts, runtime  # noqa: E402
+
+
+def main() -> None:
+    from sightline.evaluate import report, summary, tables
+
+    evaluated, exported = Path("metrics/evaluate"), Path("metrics/export")
+    figures, paired = report.read(evaluated), tables.read_csv(evaluated / "paired.csv")
+    variants = tables.read_csv(exported / "variants.csv")
+    source = artifacts.read_json(Path("data/raw/config.json"))["source"]
+    built = summary.build(figures, paired, variants, artifacts.read_json(exported / "parity.json"), source)
+    artifacts.write_json(Path("metrics/summary.json"), built)
+    target = Path("metrics/report/report.md")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(report.markdown(figures, paired, built), encoding="utf-8", newline="\n")
+    report.plots(figures, variants, Path("plots/report"))
+    runtime.say(f"figures in metrics/summary.json, tables in {target}")
+
+
+if __name__ == "__main__":
+    with runtime.stage("report"):
+        main()

@@ -1,0 +1,250 @@
+"""The three tasks on twelve rendered scenes with tiny towers: pure batches, losses that fall, metrics that rise."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sightline import artifacts, registry, runtime
+from sightline.data.scenes import sample as sampling
+from sightline.data.shards import Items
+from sightline.data.sources import scenes
+from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa.convert import convert
+from sightline.data.vqa.triples import Triples
+from sightline.losses import info_nce
+from sightline.models.clip import DualEncoder
+from sightline.models.text import bert
+from sightline.models.vlm import from_clip
+from sightline.params.loader import load_params
+from sightline.runtime import Runtime
+from sightline.train import draws
+from sightline.train.loop import Recipe
+from sightline.train.resume import trained
+from sightline.train.tasks.contrastive import Contrastive
+from sightline.train.tasks.mlm import MaskedLanguage
+from sightline.train.tasks.vqa import Answering
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+ALONE = Runtime("cpu", 0, 1, 1)
+HALVES = (Runtime("cpu", 0, 2, 1), Runtime("cpu", 1, 2, 1))
+TRAIN = 12
+
+
+class Scenes:
+    """A converted data set, and tasks over it."""
+
+    def __init__(self, folder: Path) -> None:
+        params = load_params(PARAMS)
+        data = dataclasses.replace(
+            params.data,
+            source="scenes",
+            sizes=dict.fromkeys(sampling.SPLITS, 4) | {"train": TRAIN},
+            image_side=64,
+        )
+        config: dict = {}
+        with artifacts.create(folder / "raw", "raw", config) as filling:
+            config.update(scenes.build(data, 1, filling))
+        raw, vqa = artifacts.load(folder / "raw", "raw"), {}
+        with artifacts.create(folder / "vqa", "vqa", vqa) as filling:
+            vqa.update(convert(raw, filling, params.convert, 1, data.max_pixels, True))
+        self.items = Items(folder / "raw")
+        # Validation on the training pictures: a model that overfits them must score there.
+        self.triples = dict.fromkeys(("train", "val"), Triples(folder / "vqa", "train"))
+        self.tokenizer = Tokenizer.load(folder / "vqa" / "tokenizer.json")
+        text = {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": 96}
+        self.text = text | {"vocab_size": self.tokenizer.size}
+        self.params = params
+
+    def mlm(self, run=ALONE):
+        torch.manual_seed(1)
+        section = dataclasses.replace(self.params.pretrain, batch_size=TRAIN, epochs=60)
+        return MaskedLanguage(
+            bert.build(self.text), self.tokenizer, self.items, self.triples, section, run, seed=5
+        )
+
+    def clip(self):
+        torch.manual_seed(1)
+        vision = {"tower": "small_cnn", "image_size": 64, "width": 32}
+        sizes = {"embed_dim": 32, "temperature": 0.07, "fusion_width": 32, "fusion_layers": 1}
+        words = ["red", "blue", "small", "large"]
+        config = {"vision": vision, "text": self.text, "vocab_size": self.tokenizer.size, "words": words}
+        return DualEncoder(config | sizes), words
+
+    def contrastive(self, run=ALONE):
+        model, words = self.clip()
+        section = dataclasses.replace(self.params.align, batch_size=TRAIN, matching_samples=12, epochs=60)
+        loss = registry.load("losses", "info_nce")
+        return Contrastive(model, self.tokenizer, self.items, words, loss, self.triples, section, run, seed=5)
+
+    def answering(self, run=ALONE, blind=False, epochs=80, **changes):
+        clip, words = self.clip()
+        word_ids = [self.tokenizer.encode(word, 8, special=False) for word in words]
+        small = {
+            "batch_size": TRAIN,
+            "width": 32,
+            "heads": 4,
+            "questions_per_image": 8,
+            "warmup_phase_share": 0.1,
+        }
+        section = dataclasses.replace(self.params.finetune, **{**small, "max_question": 24, **changes})
+        model = from_clip(clip, dataclasses.asdict(section), word_ids, blind=blind)
+        return Answering(model, self.tokenizer, self.items, self.triples, section, run, seed=5, epochs=epochs)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return Scenes(tmp_path_factory.mktemp("scenes"))
+
+
+def fit(task, tmp_path, monkeypatch, lr, **changes):
+    monkeypatch.chdir(tmp_path)
+    settings = {
+        "name": "tiny",
+        "seed": 5,
+        "steps": task.steps,
+        "lr": lr,
+        "warmup_steps": 5,
+        "weight_decay": 0.0,
+    }
+    with trained(
+        task, Recipe(**settings, precision="fp32", evals=2, **changes), ALONE, {}, tmp_path / "curves"
+    ) as state:
+        return [row for row in state.history if "loss" in row], state
+
+
+@pytest.mark.parametrize(
+    "make, lr, metric",
+    # Far above chance: 1 of 80 tokens, 1 of 12 pictures, about half of the questions.
+    [("mlm", 0.01, 40.0), ("contrastive", 0.003, 60.0), ("answering", 0.005, 80.0)],
+)
+def test_overfits_a_few_scenes(data, tmp_path, monkeypatch, make, lr, metric):
+    history, state = fit(getattr(data, make)(), tmp_path, monkeypatch, lr)
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert state.best_metric > metric
+
+
+def tensors(batch):
+    """All tensors of a batch by dotted name."""
+    found = {}
+    for name, value in batch.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{key}": tensor for key, tensor in tensors(value).items()}
+        elif isinstance(value, torch.Tensor):
+            found[name] = value
+    return found
+
+
+@pytest.mark.parametrize("make", ["mlm", "contrastive", "answering"])
+def test_a_batch_is_a_pure_function_of_seed_and_step(data, make):
+    first, second = getattr(data, make)(), getattr(data, make)()
+    first.batch(0)  # what was asked before must not matter
+    one, other = tensors(first.batch(3)), tensors(second.batch(3))
+    assert one.keys() == other.keys() and len(one) >= 3
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert any(not torch.equal(one[name], value) for name, value in tensors(first.batch(4)).items())
+
+
+@pytest.mark.parametrize("make, key", [("mlm", "targets"), ("contrastive", "words"), ("answering", "image")])
+def test_processes_share_the_global_batch(data, make, key):
+    whole = getattr(data, make)().batch(2)
+    parts = [getattr(data, make)(run=half).batch(2) for half in HALVES]
+    assert parts[0]["items"] + parts[1]["items"] == whole["items"]
+    assert torch.equal(torch.cat([part[key] for part in parts]), whole[key])
+
+
+def test_the_blind_model_reads_no_picture(data, monkeypatch):
+    task = data.answering(blind=True)
+    monkeypatch.setattr(Items, "image_bytes", lambda self, item: pytest.fail("a picture was read"))
+    loss, _ = task(task.batch(0))
+    assert torch.isfinite(loss) and not any("vision" in name for name, _ in task.model.named_parameters())
+
+
+def test_spin_training_gates_some_steps(data):
+    spin = data.params.finetune.spin_training
+    never = data.answering(spin_training=dataclasses.replace(spin, probability=0.0))
+    half = data.answering(spin_training=dataclasses.replace(spin, probability=0.5, keep=0.25, alpha=0.0))
+    gated = [half.batch(step)["gated"] for step in range(20)]
+    assert 4 <= sum(gated) <= 16 and not any(never.batch(step)["gated"] for step in range(20))
+    assert gated == [half.batch(step)["gated"] for step in range(20)]
+    batch = half.batch(0)
+    losses = {on: half({**batch, "gated": on})[0].item() for on in (True, False)}
+    assert losses[True] != losses[False]
+
+
+def test_towers_freeze_and_thaw(data):
+    task = data.answering(epochs=40, vision_lr_scale=0.5)
+    assert task.steps == 40 and task.thaw_step == 4
+    assert [task.phase(step) for step in (0, 3, 4, 39)] == [0, 0, 1, 1]
+    trains = {}
+    for phase in (0, 1):
+        task.enter(phase)
+        trains[phase] = {name.split(".")[0] for name, p in task.model.named_parameters() if p.requires_grad}
+    assert trains[1] - trains[0] == {"vision"} and "text" not in trains[1]
+    assert task.lr_scale("decoder", 20) == 1.0
+    # warm-up of 2 steps (5 % of 40) after the thaw
+    assert [task.lr_scale("vision", step) for step in (4, 5, 6)] == [0.25, 0.5, 0.5]
+    assert task.warmup_steps == 2
+
+
+def test_questions_keep_their_states_whatever_the_batch(data):
+    one, other = data.answering(), data.answering()
+    one.batch(0)
+    one.batch(7), other.batch(7)
+    shared = other.states.keys()
+    assert shared <= one.states.keys() and len(shared) > 10
+    assert all(torch.equal(one.states[name], other.states[name]) for name in shared)
+
+
+def test_questions_by_hand():
+    class Lines(list):
+        pass
+
+    kinds = ["existence", "relation", "position", "pope_random", "describe"]
+    triples = Lines({"type": kind, "question": kind} for kind in kinds)
+    lines = list(range(len(kinds)))
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        short, long = draws.questions(triples, lines, 5, False, rng)
+        assert {triple["type"] for triple in short} == {"existence", "relation"} and len(short) == 5
+        assert long["type"] == "describe"
+    with_auxiliary, _ = draws.questions(triples, lines, 3, True, np.random.default_rng(0))
+    assert {triple["type"] for triple in with_auxiliary} == {"existence", "relation", "position"}
+    firsts = [
+        draws.questions(triples, lines, 1, False, np.random.default_rng(s))[0][0]["type"] for s in range(600)
+    ]
+    # Relation has twice the weight of existence: 2 / 3 of the draws; 3 standard deviations are 0.058.
+    assert firsts.count("relation") / 600 == pytest.approx(2 / 3, abs=0.06)
+    assert draws.questions(triples, [4], 3, True, np.random.default_rng(0))[0] == []
+
+
+def test_frequent_words_by_hand():
+    captions = [["a red cube", "the red thing"], ["a cube"], ["a blue cone"], ["a red cone"], ["a moon"]]
+    # "a" is in every caption; red is in two items, though in three texts.
+    assert draws.frequent_words(captions, 3) == ["cone", "cube", "red"]
+
+
+def test_the_full_description_is_drawn_often():
+    item = {"captions": ["full", "b", "c", "d", "e"], "scene": {}}
+    drawn = [draws.caption(item, np.random.default_rng(seed)) for seed in range(600)]
+    # Half of the draws, and a fifth of the others: 0.6; 3 standard deviations are 0.06.
+    assert drawn.count("full") / 600 == pytest.approx(0.6, abs=0.06)
+    photo = {"captions": [" ", "b"]}
+    assert draws.caption(photo, np.random.default_rng(0)) == "b"
+
+
+def test_recall_counts_ties_against_the_model(data):
+    task = data.contrastive()
+    for parameter in task.model.text_projection.parameters():
+        torch.nn.init.zeros_(parameter)
+    with torch.no_grad():
+        metric, _ = task.eval().evaluate()
+    assert metric == 0.0
+
+
+def test_the_loss_is_the_chosen_one(data):
+    task = data.contrastive()
+    assert task.loss is info_nce
+    assert runtime.derive_seed(5, "caption") != runtime.derive_seed(5, "questions")

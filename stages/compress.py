@@ -1,4 +1,5 @@
-"""compress: heads and neurons that matter least go, then a short recovery. models/vlm + data -> models/compressed"""
+"""compress: heads and neurons that matter least go, then a short recovery. models/vlm + data ->
+models/compressed"""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""evaluate: fp32 and the shipped variant, SPIN off and on. models + data -> metrics/evaluate, plots/evaluate"""
+"""evaluate: fp32 and the shipped variant, SPIN off and on. models + data -> {metrics,plots}/evaluate"""
 
 import sys
 from functools import partial
@@ -11,13 +11,13 @@ from sightline.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> None:
-    from sightline.evaluate import run
+    from sightline.evaluate import ask, run
     from sightline.evaluate.predict import Asking
     from sightline.export import trained
     from sightline.export.session import Session
 
     knobs = params.evaluate
-    setting = run.Setting(
+    setting = ask.Setting(
         Path("data/raw"), Path("data/vqa"), knobs.splits, knobs.max_items,
         Asking(knobs.max_new_tokens, knobs.batch_size), params.asdict("spin"), params.seed, knobs.bootstrap,
     )  # fmt: skip
@@ -25,7 +25,7 @@ def main(params: Params) -> None:
         run.REFERENCE: partial(Session.load_variant, Path("models/onnx"), "fp32", threads=params.threads),
         run.SHIPPED: partial(Session.load, Path("models/bundle"), threads=params.threads),
     }
-    said = run.ask_all(loaders, setting)
+    said = ask.ask_all(loaders, setting)
     blind = trained.session(trained.load_vlm(Path("models/blind")), None, Path("models/onnx"))
     rows = run.evaluate(said, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
     runtime.say(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")

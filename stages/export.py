@@ -1,4 +1,4 @@
-"""export: ONNX graphs, int8, parity with PyTorch, which variant ships. models -> models/onnx, metrics/export"""
+"""export: ONNX graphs, int8, parity, which variant ships. models -> models/onnx, metrics/export"""
 
 import sys
 from pathlib import Path

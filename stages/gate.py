@@ -1,4 +1,4 @@
-"""gate: stops the pipeline when the shipped variant fell below params.gate. metrics/summary.json -> metrics/gate"""
+"""gate: fails if the shipped variant fell below params.gate. metrics/summary.json -> metrics/gate"""
 
 import sys
 from pathlib import Path

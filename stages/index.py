@@ -1,4 +1,5 @@
-"""index: the shipped variant with a search index of a split and the SPIN settings. models/onnx + data -> models/bundle"""
+"""index: the shipped variant with a search index of a split and the SPIN settings. models/onnx + data ->
+models/bundle"""
 
 import sys
 from pathlib import Path

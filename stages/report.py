@@ -1,4 +1,4 @@
-"""report: what git keeps and what people read. metrics/evaluate, metrics/export -> metrics/summary.json, ..."""
+"""report: what git keeps and people read. metrics/{evaluate,export} -> metrics/{summary.json,report}"""
 
 import sys
 from pathlib import Path
@@ -14,12 +14,14 @@ def main() -> None:
     evaluated, exported = Path("metrics/evaluate"), Path("metrics/export")
     figures, paired = report.read(evaluated), tables.read_csv(evaluated / "paired.csv")
     variants = tables.read_csv(exported / "variants.csv")
-    source = artifacts.read_json(Path("data/raw/config.json"))["source"]
-    built = summary.build(figures, paired, variants, artifacts.read_json(exported / "parity.json"), source)
+    compressed = tables.read_csv(Path("metrics/compress/table.csv"))
+    built = summary.build(figures, paired, variants, artifacts.read_json(exported / "parity.json"))
     artifacts.write_json(Path("metrics/summary.json"), built)
     target = Path("metrics/report/report.md")
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(report.markdown(figures, paired, built), encoding="utf-8", newline="\n")
+    target.write_text(
+        report.markdown(figures, paired, built, variants, compressed), encoding="utf-8", newline="\n"
+    )
     report.plots(figures, variants, Path("plots/report"))
     runtime.say(f"figures in metrics/summary.json, tables in {target}")
 

@@ -66,7 +66,7 @@ def estimate(project: Path, profile: str) -> list[str]:
     if profile not in costs:
         return [f"repro: profile {profile}; not measured yet, so no estimate; {free:.0f} GiB free here"]
     stages = costs[profile]["stages"]
-    minutes = sum(stage["wall_s"] for stage in stages.values()) / 60
+    minutes = sum(stage["wall_seconds"] for stage in stages.values()) / 60
     lines = [
         f"repro: profile {profile}; a full rebuild took {minutes:.0f} min and "
         f"{costs[profile]['disk_gib']:.1f} GiB on 2 cores; {free:.0f} GiB free here",

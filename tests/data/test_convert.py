@@ -175,7 +175,7 @@ def test_scenes_are_asked_from_their_graph(tmp_path):
         thing["kind"] = kind
     statistics = sample.statistics([{"objects": things}])
     items = [
-        ({"id": f"s{n}", "split": split, "captions": ["a full description"], "scene": {"objects": things[: n + 1]}},
+        ({"id": f"s{n}", "split": split, "captions": ["a picture"], "scene": {"objects": things[: n + 1]}},
          picture(n))
         for n, split in enumerate(["train", "test"])
     ]  # fmt: skip

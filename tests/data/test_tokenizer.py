@@ -115,7 +115,7 @@ MODULE = Tokenizer.train(TEXTS, 200, 1)
 
 
 def foreign(tmp_path: Path, **changes: object) -> Path:
-    """A tokenizer.json as Hugging Face publishes one with a sentence encoder: truncation, padding, a template."""
+    """A tokenizer.json as published with a sentence encoder: truncation and padding are set."""
     tokens = [
         "[PAD]",
         "[unused0]",

@@ -201,7 +201,8 @@ def test_object_table_is_sound():
 
 @pytest.mark.parametrize(
     ("verb", "ending", "third"),
-    [("run", "running", "runs"), ("ride", "riding", "rides"), ("lie", "lying", "lies"), ("carry", "carrying", "carries"),
+    [("run", "running", "runs"),
+     ("ride", "riding", "rides"), ("lie", "lying", "lies"), ("carry", "carrying", "carries"),
      ("catch", "catching", "catches"), ("play", "playing", "plays"), ("hit", "hitting", "hits")],
 )  # fmt: skip
 def test_verb_forms(verb, ending, third):
@@ -209,7 +210,7 @@ def test_verb_forms(verb, ending, third):
 
 
 WORDS = st.sampled_from(
-    "a the two brown black dog dogs man boy in on with is riding runs bike snow . , and red shirt ' ! é 3".split()
+    "a the two brown black dog dogs man boy in on with is riding runs bike snow . , and shirt ' ! é".split()
 )
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_engine import ToyEngine, toy_memory
 
 from sightline.decode import beam, greedy, sampling, streaming
 from sightline.decode.protocol import Generation, log_softmax, take_memory
+from tests.support.toy_engine import ToyEngine, toy_memory
 
 BOS, EOS = 2, 3
 

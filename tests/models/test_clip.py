@@ -71,21 +71,34 @@ def test_rebuilds_from_its_config(model):
         assert torch.equal(rebuilt.eval().encode_image(image)[1], model.eval().encode_image(image)[1])
 
 
-def test_learns_a_batch_by_heart(model):
-    """All three losses fall; a head cut off from its inputs would stay at its prior."""
+def test_match_starts_as_the_similarity(model):
+    model.eval()
+    image, ids, mask = batch(4)
+    with torch.no_grad():
+        tokens, image_BE = model.encode_image(image)
+        states, text_BE = model.encode_text(ids, mask)
+        similarity_B = model.logit_scale * (image_BE * text_BE).sum(1)
+        torch.testing.assert_close(model.match(tokens, states, mask), similarity_B)
+
+
+def test_heads_learn_a_batch_by_heart(model):
+    """All three losses fall; a head cut off from its inputs would stay where it started."""
     image, ids, mask = batch(8)
     targets = torch.randint(0, 2, (8, 3), generator=torch.Generator().manual_seed(2)).float()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    wrong = torch.tensor([1, 2, 3, 4, 5, 6, 7, 0])
+    own = torch.arange(8)
+    i, j = torch.cat([own, own, wrong]), torch.cat([own, wrong, own])
+    label = torch.tensor([1.0] * 8 + [0.0] * 16)
     history = []
-    for _ in range(60):
+    for _ in range(40):
         tokens, image_BE = model.encode_image(image)
         states, text_BE = model.encode_text(ids, mask)
-        similarity = model.logit_scale * image_BE @ text_BE.T
-        i, j, label = matching.pairs(similarity, 24, torch.Generator().manual_seed(3))
         losses = (
             info_nce.loss(image_BE, text_BE, model.logit_scale),
             word_in_patch.loss(model.word_logits(tokens), targets),
-            matching.loss(model.match(tokens[i], states[j], mask[j]), label),
+            # The re-ranker alone, without the similarity that info_nce learns.
+            matching.loss(model.fusion(tokens[i], states[j], mask[j]), label),
         )
         optimizer.zero_grad()
         sum(losses).backward()

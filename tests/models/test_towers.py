@@ -183,8 +183,9 @@ def test_post_norm_bert_equals_transformers():
 
     torch.manual_seed(0)
     reference = BertForMaskedLM(
-        BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
-                   max_position_embeddings=10, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                   intermediate_size=64, max_position_embeddings=10, hidden_dropout_prob=0.0,
+                   attention_probs_dropout_prob=0.0)
     ).eval()  # fmt: skip
     for name, parameter in reference.named_parameters():
         if "bias" in name or "LayerNorm" in name:

@@ -20,13 +20,23 @@ def script(stage: str) -> Path:
     return ROOT / "stages" / f"{stage}.py"
 
 
+def is_params(node: ast.expr) -> bool:
+    """Whether the expression is the whole parameter object: `params` or `self.params`."""
+    return getattr(node, "id", None) == "params" or getattr(node, "attr", None) == "params"
+
+
 def sections(stage: str) -> set[str]:
-    """Names read from `params` in the stage script: `params.align.epochs` -> align."""
-    tree = ast.parse(script(stage).read_text(encoding="utf-8"))
-    return {
-        node.attr for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
-    }
+    """Top-level keys that the stage's code reads: `params.align.epochs` or `params.asdict("align")` -> align."""
+    found = set()
+    for path in {script(stage), *closure(script(stage))[0]}:
+        if path.parent.name == "params":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr in PARAMS and is_params(node.value):
+                found.add(node.attr)
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and is_params(node.func.value):
+                found |= {arg.value for arg in node.args if node.func.attr == "asdict" and isinstance(arg, ast.Constant)}
+    return found
 
 
 def expected_deps(stage: str) -> set[str]:

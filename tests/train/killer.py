@@ -1,7 +1,7 @@
 """Forks toy runs and ends them: killer.py OUT KILLS SIGNAL SEED. Prints how each run ended, as JSON.
 
-torch is imported once, so that a kill costs milliseconds. Each of the first KILLS runs gets the signal when it has
-reached a random step (its first one at the earliest), a random moment later; the last run may finish.
+torch is imported once, so that a kill costs milliseconds. Each of the first KILLS runs gets the signal when
+it has reached a random step (its first one at the earliest), a random moment later; the last run may finish.
 """
 
 import json
@@ -25,7 +25,8 @@ NOT_YET = 255
 
 
 def child(out: Path, reached: mmap.mmap) -> None:
-    """Train in this process and end it with the code that the program would have; `reached` tells the step."""
+    """Train in this process and end it with the code that the program would have; `reached` tells the
+    step."""
     code = 1
     try:
         run = runtime.start(threads=1, seed=3)

@@ -111,8 +111,8 @@ def test_two_processes_see_the_same_global_batches(tmp_path):
     both, history_2, weights_2, shown = launch(tmp_path / "two", *torchrun)
     assert len(both) == 2
     assert [a + b for a, b in zip(both[0]["items"], both[1]["items"], strict=True)] == alone["items"]
-    # The same sums in another order: in fp32 about 1e-7 a step, which Adam can enlarge; over 40 steps 1e-5 was seen.
-    # A wrong slice, a missing average or a lost phase change would differ by 1e-2 or more.
+    # The same sums in another order: in fp32 about 1e-7 a step, which Adam can enlarge; over 40 steps 1e-5
+    # was seen. A wrong slice, a missing average or a lost phase change would differ by 1e-2 or more.
     for row_1, row_2 in zip(history_1, history_2, strict=True):
         assert row_1.keys() == row_2.keys()
         assert all(row_1[key] == pytest.approx(row_2[key], abs=1e-3) for key in row_1)

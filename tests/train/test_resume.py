@@ -46,7 +46,8 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("death", [1, 9, 13, 39])
 def test_death_at_a_step_changes_no_bit(whole, tmp_path, monkeypatch, death):
-    """Saved after every step, dead at one of them (evaluations fall on 10, 20, 30, 40; the phase turns at 13)."""
+    """Saved after every step, dead at one of them (evaluations fall on 10, 20, 30, 40; the phase turns at
+    13)."""
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
     dying = toy.make(ALONE, STEPS)
     batch = dying.batch

@@ -1,4 +1,4 @@
-"""What a model costs: weights, bytes, multiply-accumulates. Counted, not measured: the same on every machine."""
+"""What a model costs: weights, bytes, multiply-accumulates. Counted: the same on every machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sightline.models.vlm import VLM
 
 
 def macs(vlm: VLM) -> int:
-    """Multiply-accumulates of matrix products and convolutions for one picture, one question of the longest length
-    and one answer token."""
+    """Multiply-accumulates of matrix products and convolutions for one picture, one question of the longest
+    length and one answer token."""
     device = next(vlm.parameters()).device
     side, length = vlm.vision.image_size, vlm.config["max_question"]
     ids, mask = torch.zeros(1, length, dtype=torch.long), torch.ones(1, length, dtype=torch.bool)
@@ -34,6 +34,7 @@ def parameters(vlm: VLM) -> int:
 def row(variant: str, vlm: VLM, accuracy: float) -> dict[str, str | int | float]:
     """One line of the size / cost / quality table; bytes are those of the float32 weights."""
     return {
-        "variant": variant, "decoder_heads": vlm.config["decoder_heads"], "decoder_hidden": vlm.config["decoder_hidden"],
-        "parameters": parameters(vlm), "bytes": 4 * parameters(vlm), "macs": macs(vlm), "accuracy": accuracy,
+        "variant": variant, "decoder_heads": vlm.config["decoder_heads"],
+        "decoder_hidden": vlm.config["decoder_hidden"], "parameters": parameters(vlm),
+        "bytes": 4 * parameters(vlm), "macs": macs(vlm), "accuracy": accuracy,
     }  # fmt: skip

@@ -27,10 +27,11 @@ RECOVERY_LR = 0.5  # on top of finetune.lr_scale: the weights start trained
 
 
 def compress(
-    params: Params, run: Runtime, raw: artifacts.Artifact, vqa: artifacts.Artifact, trained: artifacts.Artifact,
-    out: Path, metrics: Path,
+    params: Params, run: Runtime, raw: artifacts.Artifact, vqa: artifacts.Artifact,
+    trained: artifacts.Artifact, out: Path, metrics: Path,
 ) -> None:  # fmt: skip
-    """Write the pruned and recovered form of the model `trained` to `out` and the cost table to metrics/table.csv.
+    """Write the pruned and recovered form of the model `trained` to `out` and the cost table to
+    metrics/table.csv.
 
     The image tower is not cut and stays frozen while the decoder recovers, so both models share its graph.
     """

@@ -1,12 +1,12 @@
 """Structured pruning: whole attention heads and feed-forward neurons go, and a smaller dense model remains.
 
-Importance of a head or neuron is that of a factor on its output, all of which passes through its columns of one
-output matrix W: by magnitude the norm of those columns times that of the rows that feed them, by Taylor expansion
-|sum of gradient * weight| over the columns, the first-order change of the loss when the factor goes to 0
-(Michel et al. 2019, arXiv 1905.10650; Molchanov et al. 2019, arXiv 1906.10771), summed over batches.
+Importance of a head or neuron is that of a factor on its output, all of which passes through its columns of
+one output matrix W: by magnitude the norm of those columns times that of the rows that feed them, by Taylor
+expansion |sum of gradient * weight| over the columns, the first-order change of the loss when the factor goes
+to 0 (Michel et al. 2019, arXiv 1905.10650; Molchanov et al. 2019, arXiv 1906.10771), summed over batches.
 
-Every decoder layer keeps the same number of heads, so that the caches of all layers are one array.
-U units (heads or neurons), D width.
+Every decoder layer keeps the same number of heads, so that the caches of all layers are one array. U units
+(heads or neurons), D width.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def magnitude(vlm: VLM) -> Importance:
 
 
 def taylor(vlm: VLM, losses: Iterable[Callable[[], Tensor]]) -> Importance:
-    """First-order change of the loss, summed over batches. `losses`: one function per batch that computes it."""
+    """First-order change of the loss, summed over batches. `losses`: one function per batch."""
     modules = prunable(vlm)
     scores = {name: torch.zeros(_columns(module).shape[1]) for name, module in modules.items()}
     for loss in losses:
@@ -58,9 +58,9 @@ def taylor(vlm: VLM, losses: Iterable[Callable[[], Tensor]]) -> Importance:
 
 
 def prune(vlm: VLM, importance: Importance, head_ratio: float, neuron_ratio: float) -> VLM:
-    """A new, smaller model without the least important `head_ratio` of the heads and `neuron_ratio` of the neurons
-    of every module (rounded down; at least one of each stays). Its config rebuilds it. Ties keep the earlier unit.
-    """
+    """A new, smaller model without the least important `head_ratio` of the heads and `neuron_ratio` of the
+    neurons of every module (rounded down; at least one of each stays). Its config rebuilds it. Ties keep the
+    earlier unit."""
     config = dict(vlm.config)
     for key, ratio in (
         ("decoder_heads", head_ratio), ("joint_heads", head_ratio),

@@ -58,7 +58,9 @@ class Tokenizer:
         both.
         """
         normalize = normalizers.BertNormalizer(**DEFAULT_SWITCHES).normalize_str
-        lines = Counter(normalize(_without_specials(text)) for text in texts)
+        lines = Counter[str]()
+        for text, times in Counter(texts).items():
+            lines[normalize(_without_specials(text))] += times
         counts = Counter[str]()
         for line, times in lines.items():
             for char, found in Counter(line).items():

@@ -1,4 +1,5 @@
-"""Beam search with length-normalised scores (Wu et al. 2016, arXiv 1609.08144). Shapes as in protocol.py, W beams.
+"""Beam search with length-normalised scores (Wu et al. 2016, arXiv 1609.08144). Shapes as in protocol.py, W
+beams.
 
 Every question keeps its own W beams and the batch keeps its shape, so an answer does not depend on its
 neighbours. One beam is greedy decoding.

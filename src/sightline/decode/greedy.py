@@ -1,4 +1,4 @@
-"""Greedy decoding: the most likely token at every step; of equal ones the lowest id. Shapes as in protocol.py."""
+"""Greedy decoding: the likeliest token at every step; of equals the lowest id. Shapes as in protocol.py."""
 
 import numpy as np
 

@@ -27,10 +27,10 @@ _TITLES = {
 }
 _NOTES = {
     "vqa": "Majority: the most frequent answer of train. Blind: the same decoder, trained without pictures.",
-    "pope": "`invalid` answers hold neither yes nor no; they count as wrong. mcc is 100 times the coefficient.",
-    "chair": "CHAIR against scene truth; rows named caption-CHAIR are against what the photos' captions name. "
+    "pope": "`invalid` answers hold neither yes nor no and count as wrong. mcc: 100 times the coefficient.",
+    "chair": "CHAIR against scene truth; rows named caption-CHAIR: against what the photos' captions name. "
     "recall: present objects that are named; words: per answer.",
-    "retrieval": "Ties count against us. Ceiling: an oracle that knows every caption; equal captions limit it.",
+    "retrieval": "Ties count against us. Ceiling: an oracle that knows all captions; equal ones limit it.",
 }
 
 
@@ -39,16 +39,21 @@ def read(evaluated: Path) -> dict[str, list[Row]]:
     return {family: tables.read_csv(evaluated / f"{family}.csv") for family in FAMILIES}
 
 
-def markdown(figures: dict[str, list[Row]], paired: list[Row], summary: dict[str, Any]) -> str:
-    """The whole report: one table per split and family, then the paired comparisons."""
-    cost = summary["cost"]
+def markdown(
+    figures: dict[str, list[Row]],
+    paired: list[Row],
+    summary: dict[str, Any],
+    variants: list[Row],
+    compressed: list[Row],
+) -> str:
+    """The whole report: one table per split and family, the paired comparisons, then what each variant costs
+    (`variants`: export's table, on validation questions; `compressed`: compress's)."""
+    cost, parity = summary["cost"], summary["parity"]
     parts = [
         "# Report",
-        f"Shipped variant: **{summary['shipped_variant']}**, {cost['shipped']['bytes'] / 1e6:.2f} MB and "
-        f"{cost['shipped']['macs'] / 1e6:.1f} million multiply-accumulates a question, against "
-        f"{cost['fp32']['bytes'] / 1e6:.2f} MB and {cost['fp32']['macs'] / 1e6:.1f} million of fp32. Largest logit "
-        f"difference between PyTorch and fp32 ONNX: {summary['parity']['max_logit_difference']:.1e} over "
-        f"{summary['parity']['items']} items.",
+        f"Shipped variant: **{summary['shipped_variant']}**, {_cost(cost['shipped'])} a question, against "
+        f"{_cost(cost['fp32'])} of fp32. Largest logit difference between PyTorch and fp32 ONNX: "
+        f"{parity['max_logit_difference']:.1e} over {parity['items']} items.",
         "Brackets: 95 % bootstrap interval, clustered by image. `off` and `on`: SPIN off, SPIN on.",
     ]
     for family, rows in figures.items():
@@ -57,7 +62,13 @@ def markdown(figures: dict[str, list[Row]], paired: list[Row], summary: dict[str
             parts += [f"### {split}", _table([row for row in rows if row["split"] == split])]
     parts += ["## SPIN on minus off, same questions", _paired([r for r in paired if r["variant"]])]
     parts += ["## Shipped minus fp32, same questions", _paired([r for r in paired if not r["variant"]])]
+    parts += ["## Variants, on validation questions", _plain(variants)]
+    parts += ["## Compression: before, cut, after recovery", _plain(compressed)]
     return "\n\n".join(parts) + "\n"
+
+
+def _cost(figures: dict[str, int]) -> str:
+    return f"{figures['bytes'] / 1e6:.2f} MB and {figures['macs'] / 1e6:.1f} million multiply-accumulates"
 
 
 def _table(rows: list[Row]) -> str:
@@ -71,6 +82,13 @@ def _table(rows: list[Row]) -> str:
         asked = max(int(row["n"]) for row in line.values())
         lines.append(_line([kind, metric, str(asked), *(_cell(line.get(name)) for name in used)]))
     return "\n".join(lines)
+
+
+def _plain(rows: list[Row]) -> str:
+    """A table as it is."""
+    return "\n".join(
+        [_line(list(rows[0])), _line(["---"] * len(rows[0])), *(_line(list(row.values())) for row in rows)]
+    )
 
 
 def _paired(rows: list[Row]) -> str:
@@ -114,6 +132,12 @@ def plots(figures: dict[str, list[Row]], variants: list[Row], folder: Path) -> N
             if row["variant"] != _LAST
         ]
         tables.write_csv(folder / name, shown, ["figure", "variant", "value"])
-    sizes = [{"variant": r["variant"], "megabytes": round(int(r["bytes"]) / 1e6, 3), "accuracy": r["accuracy"]}
-             for r in variants]  # fmt: skip
+    sizes = [
+        {
+            "variant": row["variant"],
+            "megabytes": round(int(row["bytes"]) / 1e6, 3),
+            "accuracy": row["accuracy"],
+        }
+        for row in variants
+    ]
     tables.write_csv(folder / "variants.csv", sizes, ["variant", "megabytes", "accuracy"])

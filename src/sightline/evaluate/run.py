@@ -1,95 +1,24 @@
-"""The evaluation: every split x variant x SPIN, baselines and ceiling beside them, into metrics/ and plots/.
+"""The evaluation's figures: every split x variant x SPIN, baselines and ceiling beside them, into metrics/
+and plots/."""
 
-Each variant is asked in a process of its own (its answers need nothing of the other's); figures are
-computed here.
-"""
-
-import multiprocessing
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sightline import artifacts
 from sightline.data.vqa.triples import Triples
 from sightline.evaluate import baselines, ceiling, predict, retrieval, score, splits, tables
+from sightline.evaluate.ask import SPINS, Asked, Setting
 from sightline.evaluate.intervals import resamples
 from sightline.evaluate.score import Group
 from sightline.evaluate.splits import Split
-from sightline.runtime import derive_seed, guard_parent
+from sightline.runtime import derive_seed
 
-Load = Callable[[], predict.Predictor]
-SPINS = ("off", "on")
 REFERENCE, SHIPPED = "fp32", "shipped"
 _FIGURE = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
 _PAIRED = [
-    "split",
-    "comparison",
-    "variant",
-    "spin",
-    "family",
-    "type",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "loss_bound",
-    "not_worse",
-    "n",
+    *["split", "comparison", "variant", "spin", "family", "type", "metric", "value", "low", "high"],
+    *["loss_bound", "not_worse", "n"],
 ]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where the data is and how to ask (params.evaluate and params.spin)."""
-
-    raw: Path
-    vqa: Path
-    splits: list[str]
-    max_items: int
-    asking: predict.Asking
-    spin: dict
-    seed: int
-    bootstrap: int
-
-    def read(self, name: str) -> Split:
-        return splits.read(self.raw, self.vqa, name, self.max_items)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What one variant said about one split: answers by SPIN setting, and its retrieval."""
-
-    answers: dict[str, predict.Answers]
-    retrieved: predict.Retrieved
-
-
-def ask(load: Load, setting: Setting) -> dict[str, Asked]:
-    """Everything one variant is asked, by split; runs in a worker process."""
-    guard_parent()
-    predictor, words = load(), splits.lexicon(setting.vqa)
-    kinds = sorted(artifacts.read_json(setting.vqa / "config.json")["objects"])
-    said = {}
-    for name in setting.splits:
-        split = setting.read(name)
-        rng = np.random.default_rng(derive_seed(setting.seed, "swapped", name))
-        said[name] = Asked(
-            {
-                "off": predict.answers(predictor, split, predict.SPIN_OFF, setting.asking),
-                "on": predict.answers(predictor, split, setting.spin, setting.asking),
-            },
-            predict.retrieve(predictor, split, words, kinds, setting.asking, rng),
-        )
-    return said
-
-
-def ask_all(loaders: dict[str, Load], setting: Setting) -> dict[str, dict[str, Asked]]:
-    """`ask` for every variant, one process each: variant -> split -> what it said."""
-    with ProcessPoolExecutor(len(loaders), multiprocessing.get_context("spawn")) as pool:
-        running = {variant: pool.submit(ask, load, setting) for variant, load in loaders.items()}
-        return {variant: future.result() for variant, future in running.items()}
 
 
 def evaluate(
@@ -103,78 +32,64 @@ def evaluate(
 
     `blind` answers the first split's questions without the picture (None: no blind row).
     """
-    words, train = splits.lexicon(setting.vqa), Triples(setting.vqa, "train")
+    train = Triples(setting.vqa, "train")
     by_type = baselines.majority(train[index] for index in range(len(train)))
     rows, differences = [], []
     for name in setting.splits:
         split = setting.read(name)
-        rng = np.random.default_rng(derive_seed(setting.seed, "bootstrap", name))
-        weights_RC = resamples(len(split.lines), setting.bootstrap, rng)
-        groups = {
-            (variant, spin): score.of_answers(split, of_split[name].answers[spin].texts, words)
-            for variant, of_split in said.items()
-            for spin in SPINS
-        }
-        found = {
-            variant: score.of_retrieval(of_split[name].retrieved, len(split.lines))
-            for variant, of_split in said.items()
-        }
         beside = {
             "majority": baselines.answers(split.triples, by_type),
             "ceiling": ceiling.answers(split.triples),
         }
         if blind is not None and name == setting.splits[0]:
             beside["blind"] = predict.by_question(blind, split, setting.asking)
-        answered = {
-            **groups,
-            **{(who, ""): score.of_answers(split, texts, words) for who, texts in beside.items()},
-        }
-        answered |= {(variant, ""): of_variant for variant, of_variant in found.items()}
-        for (variant, spin), of_variant in answered.items():
-            for group in of_variant:
-                key = {"family": group.family, "split": name, "variant": variant, "spin": spin}
-                rows += score.figures(group, weights_RC, key, exact=variant == "ceiling")
-        rows += _retrieval_bounds(split, name)
-        differences += _differences(name, groups, found, weights_RC)
-        for variant, of_split in said.items():
-            for spin in SPINS:
-                tables.write_predictions(
-                    metrics / f"predictions-{name}-{variant}-spin_{spin}.jsonl",
-                    split.triples,
-                    of_split[name].answers[spin].texts,
-                )
+        given = {variant: of_split[name] for variant, of_split in said.items()}
+        more_rows, more_differences = _score(split, given, beside, setting)
+        rows += more_rows
+        differences += more_differences
+        for variant, asked in given.items():
+            for spin, found in asked.answers.items():
+                path = metrics / f"predictions-{name}-{variant}-spin_{spin}.jsonl"
+                tables.write_predictions(path, split.triples, found.texts)
     for family in ("vqa", "pope", "chair", "retrieval"):
-        tables.write_csv(
-            metrics / f"{family}.csv",
-            [{key: row[key] for key in _FIGURE} for row in rows if row["family"] == family],
-            _FIGURE,
-        )
+        of_family = [{key: row[key] for key in _FIGURE} for row in rows if row["family"] == family]
+        tables.write_csv(metrics / f"{family}.csv", of_family, _FIGURE)
     tables.write_csv(metrics / "paired.csv", differences, _PAIRED)
     _plots(said, rows, setting, plots)
     return rows
 
 
+def _score(
+    split: Split, given: dict[str, Asked], beside: dict[str, list[str]], setting: Setting
+) -> tuple[list[dict], list[dict]]:
+    """(figures, paired differences) of one split; `beside`: answers of the baselines and the oracle."""
+    words = splits.lexicon(setting.vqa)
+    rng = np.random.default_rng(derive_seed(setting.seed, "bootstrap", split.name))
+    weights_RC = resamples(len(split.lines), setting.bootstrap, rng)
+    texts = {(variant, spin): asked.answers[spin].texts for variant, asked in given.items() for spin in SPINS}
+    texts |= {(who, ""): answers for who, answers in beside.items()}
+    groups = {who: score.of_answers(split, said, words, weights_RC) for who, said in texts.items()}
+    found = {variant: score.of_retrieval(asked.retrieved, weights_RC) for variant, asked in given.items()}
+    rows = []
+    for (variant, spin), of_variant in [*groups.items(), *(((who, ""), of) for who, of in found.items())]:
+        for group in of_variant:
+            key = {"family": group.family, "split": split.name, "variant": variant, "spin": spin}
+            rows += score.figures(group, key, exact=variant == "ceiling")
+    return rows + _retrieval_bounds(split, split.name), _differences(split.name, groups, found)
+
+
 def _differences(
-    name: str,
-    groups: dict[tuple[str, str], list[Group]],
-    found: dict[str, list[Group]],
-    weights_RC: np.ndarray,
+    name: str, groups: dict[tuple[str, str], list[Group]], found: dict[str, list[Group]]
 ) -> list[dict]:
     rows = []
     for variant in found:
-        rows += score.paired(
-            groups[variant, "on"],
-            groups[variant, "off"],
-            weights_RC,
-            {"split": name, "comparison": "spin_on - spin_off", "variant": variant, "spin": ""},
-        )
+        key = {"split": name, "comparison": "spin_on - spin_off", "variant": variant, "spin": ""}
+        rows += score.paired(groups[variant, "on"], groups[variant, "off"], key)
     if {REFERENCE, SHIPPED} <= set(found):
-        against = {"split": name, "comparison": f"{SHIPPED} - {REFERENCE}", "variant": ""}
+        key = {"split": name, "comparison": f"{SHIPPED} - {REFERENCE}", "variant": ""}
         for spin in SPINS:
-            rows += score.paired(
-                groups[SHIPPED, spin], groups[REFERENCE, spin], weights_RC, {**against, "spin": spin}
-            )
-        rows += score.paired(found[SHIPPED], found[REFERENCE], weights_RC, {**against, "spin": ""})
+            rows += score.paired(groups[SHIPPED, spin], groups[REFERENCE, spin], {**key, "spin": spin})
+        rows += score.paired(found[SHIPPED], found[REFERENCE], {**key, "spin": ""})
     return rows
 
 

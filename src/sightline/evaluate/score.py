@@ -11,9 +11,8 @@ import numpy as np
 
 from sightline.evaluate import chair, pope, retrieval, swapped, vqa
 from sightline.evaluate.chair import Lexicon
-from sightline.evaluate.intervals import cluster, difference, interval, summed
+from sightline.evaluate.intervals import Sample, cluster, difference, interval, sample
 from sightline.evaluate.predict import Retrieved
-from sightline.evaluate.ratios import Counts
 from sightline.evaluate.splits import Split
 
 LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
@@ -24,12 +23,12 @@ NOT_WORSE = 1.0  # points: the bound below which a loss counts as none
 
 @dataclass(frozen=True)
 class Group:
-    """Counts per picture [C] of one family (vqa, pope, chair, retrieval) and type."""
+    """Counts of one family (vqa, pope, chair, retrieval) and type, per picture resampled."""
 
     family: str
     kind: str
     measure: ModuleType
-    counts_C: Counts
+    sample: Sample
 
 
 def rounded(value: float) -> float:
@@ -37,7 +36,19 @@ def rounded(value: float) -> float:
     return round(value, 3) + 0.0
 
 
-def of_answers(split: Split, texts: list[str], lexicon: Lexicon) -> list[Group]:
+def _group(
+    family: str,
+    kind: str,
+    measure: ModuleType,
+    tallies: list[dict],
+    pictures: list[int],
+    weights_RC: np.ndarray,
+) -> Group:
+    counts_C = cluster(tallies, pictures, weights_RC.shape[1])
+    return Group(family, kind, measure, sample(counts_C, weights_RC))
+
+
+def of_answers(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: np.ndarray) -> list[Group]:
     """Groups of every question type of a split, `vqa` also over all short questions together."""
     by_type: dict[str, list[int]] = {}
     for index, triple in enumerate(split.triples):
@@ -48,54 +59,43 @@ def of_answers(split: Split, texts: list[str], lexicon: Lexicon) -> list[Group]:
     groups = []
     for kind, indices in sorted(by_type.items()):
         pictures = [split.picture_of[index] for index in indices]
+        asked = [(texts[index], split.triples[index]["answer"]) for index in indices]
         if kind == "describe":
+            name = "scene truth" if split.true_objects else "caption-CHAIR"
+            seen = [split.present[picture] for picture in pictures]
             tallies = [
-                chair.tally(texts[index], split.present[split.picture_of[index]], lexicon)
-                for index in indices
+                chair.tally(said, kinds, lexicon) for (said, _), kinds in zip(asked, seen, strict=True)
             ]
-            family, measure, name = "chair", chair, "scene truth" if split.true_objects else "caption-CHAIR"
+            groups.append(_group("chair", name, chair, tallies, pictures, weights_RC))
+        elif kind.startswith("pope_"):
+            tallies = [pope.tally(truth, said) for said, truth in asked]
+            groups.append(_group("pope", kind.removeprefix("pope_"), pope, tallies, pictures, weights_RC))
         else:
-            family, name = ("pope", kind.removeprefix("pope_")) if kind.startswith("pope_") else ("vqa", kind)
-            measure = pope if family == "pope" else vqa
-            tallies = [measure.tally(split.triples[index]["answer"], texts[index]) for index in indices]
-        groups.append(Group(family, name, measure, cluster(tallies, pictures, len(split.lines))))
+            tallies = [vqa.tally(truth, said) for said, truth in asked]
+            groups.append(_group("vqa", kind, vqa, tallies, pictures, weights_RC))
     return groups
 
 
-def of_retrieval(found: Retrieved, clusters: int) -> list[Group]:
+def of_retrieval(found: Retrieved, weights_RC: np.ndarray) -> list[Group]:
     """Groups of both directions, re-ranked or not, and of the swapped-kind test."""
-    groups = [
-        Group(
-            "retrieval",
-            kind,
-            retrieval,
-            cluster([retrieval.tally(rank) for rank in ranks], list(found.pictures[kind]), clusters),
-        )
-        for kind, ranks in found.ranks.items()
-    ]
+    groups = []
+    for kind, ranks in found.ranks.items():
+        tallies = [retrieval.tally(rank) for rank in ranks]
+        groups.append(_group("retrieval", kind, retrieval, tallies, list(found.pictures[kind]), weights_RC))
     if found.swapped:
-        groups.append(
-            Group(
-                "retrieval",
-                "swapped_kind",
-                swapped,
-                cluster(
-                    [swapped.tally(own, other) for _, own, other in found.swapped],
-                    [picture for picture, _, _ in found.swapped],
-                    clusters,
-                ),
-            )
-        )
+        tallies = [swapped.tally(own, other) for _, own, other in found.swapped]
+        pictures = [picture for picture, _, _ in found.swapped]
+        groups.append(_group("retrieval", "swapped_kind", swapped, tallies, pictures, weights_RC))
     return groups
 
 
-def figures(group: Group, weights_RC: np.ndarray, key: dict[str, str], exact: bool = False) -> list[dict]:
+def figures(group: Group, key: dict[str, str], exact: bool = False) -> list[dict]:
     """One tidy row per figure of the group; `key` holds split, variant and spin. An `exact` figure, like an
     oracle's, has no interval."""
-    asked = int(group.measure.asked(summed(group.counts_C)))
+    asked = int(group.measure.asked(group.sample.total))
     rows = []
     for metric, figure in group.measure.FIGURES.items():
-        found = interval(figure, group.counts_C, weights_RC, percent=metric not in NOT_PERCENT)
+        found = interval(figure, group.sample, percent=metric not in NOT_PERCENT)
         rows.append(
             {
                 **key,
@@ -110,9 +110,7 @@ def figures(group: Group, weights_RC: np.ndarray, key: dict[str, str], exact: bo
     return rows
 
 
-def paired(
-    after: list[Group], before: list[Group], weights_RC: np.ndarray, key: dict[str, str]
-) -> list[dict]:
+def paired(after: list[Group], before: list[Group], key: dict[str, str]) -> list[dict]:
     """Differences of every figure that both have, on the same pictures; `key` holds split, comparison and
     of what."""
     earlier = {(group.family, group.kind): group for group in before}
@@ -121,7 +119,7 @@ def paired(
         twin = earlier[group.family, group.kind]
         for metric, figure in group.measure.FIGURES.items():
             found = difference(
-                figure, group.counts_C, twin.counts_C, weights_RC,
+                figure, group.sample, twin.sample,
                 percent=metric not in NOT_PERCENT, higher_is_better=metric not in LOWER_IS_BETTER,
             )  # fmt: skip
             loss = "" if metric in NEITHER else rounded(found.loss_bound)
@@ -136,7 +134,7 @@ def paired(
                     "high": rounded(found.high),
                     "loss_bound": loss,
                     "not_worse": "" if loss == "" else str(loss < NOT_WORSE).lower(),
-                    "n": int(group.measure.asked(summed(group.counts_C))),
+                    "n": int(group.measure.asked(group.sample.total)),
                 }
             )
     return rows

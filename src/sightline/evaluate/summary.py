@@ -26,7 +26,7 @@ VARIANTS = ("fp32", "shipped")
 
 
 def build(
-    figures: dict[str, list[Row]], paired: list[Row], variants: list[Row], parity: dict[str, Any], source: str
+    figures: dict[str, list[Row]], paired: list[Row], variants: list[Row], parity: dict[str, Any]
 ) -> dict[str, Any]:
     """`figures`: rows of the evaluation's tables by family; `paired`: rows of its paired.csv; `variants`,
     `parity`: what export measured; `source`: the data set, since photos have caption-CHAIR in place of
@@ -38,7 +38,6 @@ def build(
         variant: {split: _quality(figures, variant, split) for split in splits} for variant in VARIANTS
     }
     return {
-        "source": source,
         "shipped_variant": shipped["variant"],
         "cost": {name: {key: int(row[key]) for key in ("bytes", "macs")} for name, row in cost.items()},
         "parity": {"max_logit_difference": parity["max_logit_difference"], "items": parity["items"]},

@@ -89,7 +89,13 @@ def _card(
 <div class="type">{escape(asked.type)}</div>
 {_side(asked, off, "off", off_right, lut)}
 {_side(asked, on, "on", on_right, lut)}
+{_description(asked)}
 </div></article>"""
+
+
+def _description(asked: Item) -> str:
+    """The true description; short questions show their truth beside a wrong answer."""
+    return f'<p class="facts">true: {escape(asked.truth)}</p>' if asked.type == "describe" else ""
 
 
 def _side(asked: Item, found: Explanation, spin: str, right: bool, lut: np.ndarray) -> str:

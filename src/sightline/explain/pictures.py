@@ -1,5 +1,4 @@
-"""PNG pictures of explanations. The same explanation gives the same bytes; matplotlib is imported when
-drawing.
+"""PNG pictures of explanations: overlays, the SPIN comparison, the silenced heads.
 
 Shapes: [Y, X, 3] pictures, L decoder layers, H heads.
 """

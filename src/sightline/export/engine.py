@@ -89,12 +89,13 @@ class OnnxEngine:
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:
-    """A session that computes the same bits every time. Raises EngineError for a file that is not a whole graph."""
+    """A session that computes the same bits every time. Raises EngineError for a file that is not a whole
+    graph."""
     if not path.is_file():
         raise EngineError(f"{path}: no such file; {REBUILD}")
     model = path.read_bytes()
-    # The key under which ONNX names a file outside the model. Ours hold their weights themselves, so a graph with
-    # this key was not written here and may ask for any file of the machine.
+    # The key under which ONNX names a file outside the model. Ours hold their weights themselves, so a graph
+    # with this key was not written here and may ask for any file of the machine.
     if b"location" in model:
         raise EngineError(
             f"{path}: the graph refers to a file outside itself, expected a single file; {REBUILD}"

@@ -1,8 +1,8 @@
 """PyTorch to ONNX: six graphs, each one file whose bytes depend on weights and versions alone.
 
 B batch, T tokens, S cached tokens, M memory tokens, P patches, L layers, H heads, d head width, D width,
-C,Y,X channels and sides. The decoder is one graph: an empty cache (S = 0) is prefill. Heads kept per layer and alpha
-are inputs, attention maps and gates are outputs that a caller may leave unread.
+C,Y,X channels and sides. The decoder is one graph: an empty cache (S = 0) is prefill. Heads kept per layer
+and alpha are inputs, attention maps and gates are outputs that a caller may leave unread.
 """
 
 import contextlib
@@ -53,10 +53,10 @@ class TextEncoder(nn.Module):
 class FusionHead(nn.Module):
     def __init__(self, clip: DualEncoder):
         super().__init__()
-        self.fusion = clip.fusion
+        self.clip = clip
 
     def forward(self, tokens: Tensor, states: Tensor, text_mask: Tensor) -> Tensor:
-        return self.fusion(tokens, states, text_mask)
+        return self.clip.match(tokens, states, text_mask)
 
 
 class Vision(nn.Module):
@@ -97,8 +97,8 @@ class DecoderStep(nn.Module):
 def export_variants(models: dict[str, VLM], clip: DualEncoder, root: Path, opset: int) -> None:
     """Write root/<name>, six graphs and engine.json, for every answering model.
 
-    All share `clip`, and the image tower of the first model, so later ones only bring graphs of their own for memory
-    and decoder. Tracing is slow Python: graphs are exported in two processes.
+    All share `clip`, and the image tower of the first model, so later ones only bring graphs of their own for
+    memory and decoder. Tracing is slow Python: graphs are exported in two processes.
     """
     first = next(iter(models))
     packed_clip = _pack(clip)
@@ -194,8 +194,8 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict, list[str]]:
-    """(module, example inputs, dynamic axes, output names) of a graph. Example sizes are all different and above 1:
-    an axis of size 1 would be taken for a constant."""
+    """(module, example inputs, dynamic axes, output names) of a graph. Example sizes are all different and
+    above 1: an axis of size 1 would be taken for a constant."""
     draw = torch.Generator().manual_seed(0)
     batch, tokens, cached, question = Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC
     config, side = vlm.config, vlm.vision.image_size
@@ -235,7 +235,8 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
     past = torch.rand(layers, 2, heads, 4, head_width, generator=draw)
     cross = torch.rand(layers, 2, heads, memory_length, head_width, generator=draw)
     inputs = {
-        "tokens": ids[:, :3], "self_k": past, "self_v": past.clone(), "cross_k": cross, "cross_v": cross.clone(),
+        "tokens": ids[:, :3], "self_k": past, "self_v": past.clone(), "cross_k": cross,
+        "cross_v": cross.clone(),
         "mask": torch.ones(2, memory_length, dtype=torch.bool),
         "image": torch.arange(memory_length).expand(2, -1) < patches,
         "heads_kept": torch.full((layers,), heads), "alpha": torch.tensor(0.5),

@@ -1,9 +1,10 @@
-"""Static int8 for ONNX graphs: QDQ, activations per tensor, weights per channel (Jacob et al., arXiv 1712.05877).
+"""Static int8 for ONNX graphs: QDQ, activations per tensor, weights per channel (Jacob et al., arXiv
+1712.05877).
 
-Scales come from calibration and are part of the graph, so a row's numbers do not depend on its neighbours, as they
-would with dynamic scales. Weights use 7 of their 8 bits: x86 processors without VNNI add pairs of 8-bit products in
-16 bits and would saturate, so the same file would answer differently there. Products of two activations (attention
-scores, weighted values) and the final scores over the vocabulary stay in float32.
+Scales come from calibration and are part of the graph, so a row's numbers do not depend on its neighbours, as
+they would with dynamic scales. Weights use 7 of their 8 bits: x86 processors without VNNI add pairs of 8-bit
+products in 16 bits and would saturate, so the same file would answer differently there. Products of two
+activations (attention scores, weighted values) and the final scores over the vocabulary stay in float32.
 """
 
 import logging
@@ -27,11 +28,14 @@ from sightline.export.engine import OnnxEngine
 
 Feed = dict[str, np.ndarray]
 QUANTIZED_OPS = ["Conv", "Gemm", "MatMul"]
+# The fusion head adds its own logits to a cosine times up to 100: the Gemm nodes that make the cosine stay float32.
+GRAPH_OPS = {"fusion": ["MatMul"]}
 FEEDS_PER_GRAPH = 48  # recorded calls beyond it are thinned out evenly: calibration time grows with them
 
 
 class Recorder(OnnxEngine):
-    """An engine that remembers what its graphs were fed: calibration data from the real pipeline, caches included."""
+    """An engine that remembers what its graphs were fed: calibration data from the real pipeline, caches
+    included."""
 
     def __init__(self, folder: Path, threads: int = 1):
         super().__init__(folder, threads)
@@ -63,7 +67,7 @@ def quantize(source: Path, target: Path, feeds: list[Feed]) -> None:
             str(target),
             _Reader(feeds),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=QUANTIZED_OPS,
+            op_types_to_quantize=GRAPH_OPS.get(source.stem, QUANTIZED_OPS),
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
@@ -74,6 +78,10 @@ def quantize(source: Path, target: Path, feeds: list[Feed]) -> None:
         )
     model = onnx.load(target)
     del model.metadata_props[:]
+    used = {"", *(node.domain for node in model.graph.node)}
+    imports = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(imports)
     onnx.checker.check_model(model, full_check=True)
     target.write_bytes(model.SerializeToString(deterministic=True))
 

@@ -1,4 +1,4 @@
-"""The export verb: three variants as ONNX graphs, their parity, their cost and quality, and which one ships."""
+"""The export verb: three variants as ONNX graphs, their parity, cost and quality, and which one ships."""
 
 import shutil
 from pathlib import Path
@@ -36,7 +36,8 @@ def export(
         write_settings(folder, clip, vlm, tokenizer)
         graphs.export_variants({"fp32": vlm, "pruned": pruned}, clip, folder, knobs.opset)
         calibration = variants.read_questions(items, train, knobs.calibration_items, pixels)
-        variants.quantize_variant(folder, "pruned", "int8", calibration)
+        learnt = variants.read_gallery(items, "train", knobs.calibration_items, pixels)
+        variants.quantize_variant(folder, "pruned", "int8", calibration, learnt)
         runtime.say("exported fp32, pruned, int8; comparing them with PyTorch")
         asked = variants.read_questions(items, val, knobs.parity_items, pixels)
         figures = {

@@ -1,9 +1,9 @@
 """Ask and search with an exported model: numpy, Pillow, tokenizers and ONNX Runtime, no torch.
 
-Every graph runs at one fixed batch shape and questions have one fixed length; a short last batch is filled with
-copies of its first row. So an answer is the same to the bit alone and among others, at a given batch size.
-Shapes: N items, B batch, L layers, H heads, T answer tokens, M memory tokens (P patches, then the question's
-tokens), D width, E embedding width, S tokens of a text.
+Every graph runs at one fixed batch shape and questions have one fixed length; a short last batch is filled
+with copies of its first row. So an answer is the same to the bit alone and among others, at a given batch
+size. Shapes: N items, B batch, L layers, H heads, T answer tokens, M memory tokens (P patches, then the
+question's tokens), D width, E embedding width, S tokens of a text.
 """
 
 import hashlib
@@ -36,8 +36,8 @@ class SessionError(ValueError):
 
 @dataclass(frozen=True)
 class Answer:
-    """`maps_LHTM` (attention of every answer token over patches and question tokens) and `gates_LHT` only where
-    they were asked for; `question_ids` are the memory's text tokens, in order."""
+    """`maps_LHTM` (attention of every answer token over patches and question tokens) and `gates_LHT` only
+    where they were asked for; `question_ids` are the memory's text tokens, in order."""
 
     text: str
     ids: list[int]
@@ -167,7 +167,10 @@ class Session:
     def encode_texts(
         self, texts: Sequence[str], batch_size: int = 1
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(states_NSD, mask_NS, unit embeds_NE) of captions or queries; longer ones are cut to `max_text` tokens."""
+        """(states_NSD, mask_NS, unit embeds_NE) of captions or queries; longer ones are cut to `max_text`
+        tokens."""
+        if not len(texts):
+            raise SessionError("no texts given; give at least one")
         length = self.generation["max_text"]
         ids_NS, mask_NS = self.tokenizer.batch(texts, length, pad_to=length)
         states_NSD, embeds_NE = _in_batches(self.engine.embed_texts, [ids_NS, mask_NS], batch_size)
@@ -224,8 +227,8 @@ class Session:
         if maps is not None:
             maps = maps[..., : maps.shape[-1] - len(ids_S) + len(question)]
         return Answer(
-            self.tokenizer.decode(generation.ids), generation.ids, generation.confidence(), generation.finished,
-            maps, generation.gates_LHT, question,
+            self.tokenizer.decode(generation.ids), generation.ids, generation.confidence(),
+            generation.finished, maps, generation.gates_LHT, question,
         )  # fmt: skip
 
     def question_ids(self, questions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -240,6 +243,8 @@ class Session:
 
     def pixels(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """pixels_NCYX float32, as the model was trained with them."""
+        if not len(images):
+            raise SessionError("no pictures given; give at least one")
         config = self.preprocess_config
         return np.stack(
             [preprocess(rgb, config["image_size"], config["mean"], config["std"]) for rgb in images]

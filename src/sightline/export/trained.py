@@ -1,6 +1,7 @@
 """Trained models as the training stages wrote them, in PyTorch; and a session around them.
 
-The session around PyTorch answers through the same code as the one around ONNX: what differs is the engine alone.
+The session around PyTorch answers through the same code as the one around ONNX: what differs is the engine
+alone.
 """
 
 from pathlib import Path

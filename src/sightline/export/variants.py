@@ -1,7 +1,8 @@
 """The variants of a model, what each costs and loses, and which one ships.
 
-fp32 is the trained model, pruned the compressed one, int8 the compressed one quantized. Candidates are tried from
-the smallest to the largest, and the first that loses at most `max_drop` points of validation accuracy ships.
+fp32 is the trained model, pruned the compressed one, int8 the compressed one quantized. Candidates are tried
+from the smallest to the largest, and the first that loses at most `max_drop` points of validation accuracy
+ships.
 """
 
 import csv
@@ -26,8 +27,8 @@ BATCH = 32
 SHORT_TOKENS = 8  # the longest answer to a short question
 RERANKED, RERANK_TOP = 200, 5  # queries and candidates that check the fusion head
 COLUMNS = (
-    "variant", "bytes", "macs", "accuracy", "accuracy_drop", "r1", "r1_drop", "reranked_r1", "reranked_r1_drop",
-    "search_graphs", "ships",
+    "variant", "bytes", "macs", "accuracy", "accuracy_drop", "r1", "r1_drop", "reranked_r1",
+    "reranked_r1_drop", "search_graphs", "ships",
 )  # fmt: skip
 
 
@@ -43,7 +44,7 @@ class Questions:
 def read_questions(
     items: Items, triples: Triples, count: int, max_pixels: int, short: bool = False
 ) -> Questions:
-    """`count` questions, evenly spread over the split, with their pictures; without descriptions if `short`."""
+    """`count` questions, evenly spread over the split, with pictures; without descriptions if `short`."""
     lines = [line for line in range(len(triples)) if not short or triples[line]["type"] != "describe"]
     lines = [line for line in lines if items[triples[line]["item"]]["image"] is not None]
     if not lines:
@@ -72,19 +73,18 @@ def read_gallery(items: Items, split: str, limit: int, max_pixels: int) -> list[
     ]
 
 
-def quantize_variant(root: Path, source: str, target: str, calibration: Questions) -> None:
-    """Write root/target, the int8 form of root/source, calibrated by answering and embedding `calibration`."""
+def quantize_variant(
+    root: Path, source: str, target: str, asked: Questions, gallery: Sequence[tuple[np.ndarray, str]]
+) -> None:
+    """Write root/target, the int8 form of root/source, calibrated by answering and embedding."""
     folder = root / target
     folder.mkdir()
     shutil.copyfile(root / source / CONFIG, folder / CONFIG)
     session = Session.open(root, source)
     session.engine = recorder = Recorder(root / source)
-    session.answer(calibration.images, calibration.questions, batch_size=BATCH)
-    tokens, _ = session.encode_images(calibration.images, BATCH)
-    # Captions and questions: both are texts that the search side will meet.
-    states, mask, _ = session.encode_texts(
-        [a or q for a, q in zip(calibration.answers, calibration.questions)], BATCH
-    )
+    session.answer(asked.images, asked.questions, batch_size=BATCH)
+    tokens, _ = session.encode_images([picture for picture, _ in gallery], BATCH)
+    states, mask, _ = session.encode_texts([text for _, text in gallery], BATCH)
     session.match(tokens, states, mask, BATCH)
     for name in GRAPHS:
         quantize(root / source / f"{name}.onnx", folder / f"{name}.onnx", recorder.feeds[name])
@@ -96,9 +96,8 @@ def accuracy(session: Session, asked: Questions) -> float:
     length = min(SHORT_TOKENS, session.engine.config["max_answer"])
     given = session.answer(asked.images, asked.questions, max_new=length, batch_size=BATCH)
     limit = session.engine.config["max_answer"]
-    right = [
-        answer.ids == tokenizer.encode(truth, limit)[1:-1] for answer, truth in zip(given, asked.answers)
-    ]
+    pairs = zip(given, asked.answers, strict=True)
+    right = [answer.ids == tokenizer.encode(truth, limit)[1:-1] for answer, truth in pairs]
     return 100.0 * float(np.mean(right))
 
 
@@ -132,7 +131,8 @@ def choose(
 ) -> tuple[str, list[dict]]:
     """(name of the variant that ships, one row per variant with COLUMNS).
 
-    An int8 search side that loses more than `max_drop` points of R@1 is replaced by the float32 one, in place.
+    An int8 search side that loses more than `max_drop` points of R@1 is replaced by the float32 one, in
+    place.
     """
     rows: dict[str, dict] = {}
     for name in reversed(CANDIDATES):
@@ -146,8 +146,9 @@ def choose(
             r1, reranked, graphs = base["r1"], base["reranked_r1"], "fp32"
         rows[name] = {
             "variant": name, "bytes": size(root / name), "macs": macs[name], "accuracy": right,
-            "accuracy_drop": base["accuracy"] - right, "r1": r1, "r1_drop": base["r1"] - r1, "reranked_r1": reranked,
-            "reranked_r1_drop": base["reranked_r1"] - reranked, "search_graphs": graphs,
+            "accuracy_drop": base["accuracy"] - right, "r1": r1, "r1_drop": base["r1"] - r1,
+            "reranked_r1": reranked, "reranked_r1_drop": base["reranked_r1"] - reranked,
+            "search_graphs": graphs,
         }  # fmt: skip
     shipped = next(name for name in CANDIDATES if rows[name]["accuracy_drop"] <= max_drop)
     for name, row in rows.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import softplus
 
 
 def pairs(
@@ -36,5 +36,12 @@ def pairs(
 
 
 def loss(match_logits: Tensor, label: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the pairs, in nats; scalar."""
-    return binary_cross_entropy_with_logits(match_logits.float(), label)
+    """Mean cross-entropy of each true pair against its wrong text and against its wrong image, in nats;
+    scalar.
+
+    Two-way choices in place of the paper's yes or no: a re-ranker only has to order pairs, and needs no
+    threshold.
+    """
+    right_K = match_logits[label == 1].float()
+    wrong_2K = match_logits[label == 0].float().view(2, -1)
+    return softplus(wrong_2K - right_K).mean()

@@ -49,19 +49,29 @@ class DualEncoder(nn.Module):
     def encode_image(self, image_BCYX: Tensor) -> tuple[Tensor, Tensor]:
         """tokens_BPD, and embed_BE of unit length."""
         tokens_BPD = self.vision(image_BCYX)
-        pooled_BD = torch.cat([tokens_BPD.mean(1), tokens_BPD.amax(1)], 1)
-        return tokens_BPD, nn.functional.normalize(self.image_projection(pooled_BD).float(), dim=1)
+        return tokens_BPD, self._embed_image(tokens_BPD)
 
     def encode_text(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         """states_BTD, and embed_BE of unit length."""
         states_BTD = self.text(ids_BT, mask_BT)
-        pooled_BD = self.text.pool(states_BTD, mask_BT)
-        return states_BTD, nn.functional.normalize(self.text_projection(pooled_BD).float(), dim=1)
+        return states_BTD, self._embed_text(states_BTD, mask_BT)
 
     def word_logits(self, tokens_BPD: Tensor) -> Tensor:
         """For every patch and word of config["words"]: logit that the patch shows it, [B, P, W]."""
         return self.word_head(tokens_BPD)
 
     def match(self, tokens_BPD: Tensor, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        """Logit that text and image belong together, [B]."""
-        return self.fusion(tokens_BPD, states_BTD, mask_BT)
+        """How well text and image fit, [B]: their similarity in logits plus what the re-ranker finds. The
+        difference of two pairs is the log-odds of the one against the other. The similarity is taken as it
+        is (no gradient)."""
+        embeds_BE = self._embed_image(tokens_BPD) * self._embed_text(states_BTD, mask_BT)
+        similarity_B = (self.logit_scale * embeds_BE.sum(1)).detach()
+        return similarity_B + self.fusion(tokens_BPD, states_BTD, mask_BT)
+
+    def _embed_image(self, tokens_BPD: Tensor) -> Tensor:
+        pooled_BD = torch.cat([tokens_BPD.mean(1), tokens_BPD.amax(1)], 1)
+        return nn.functional.normalize(self.image_projection(pooled_BD).float(), dim=1)
+
+    def _embed_text(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        pooled_BD = self.text.pool(states_BTD, mask_BT)
+        return nn.functional.normalize(self.text_projection(pooled_BD).float(), dim=1)

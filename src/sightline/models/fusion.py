@@ -1,7 +1,9 @@
 """A cross-attention re-ranker: does this text describe this image? (the matching head of ALBEF, arXiv
 2107.07651)
 
-Text tokens attend over [image ; text]. Shapes: B pairs, P patches, T text tokens, D width of a tower.
+It corrects the dual encoder's similarity and starts at no correction. Text tokens attend over [image ; text].
+
+Shapes: B pairs, P patches, T text tokens, D width of a tower.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ HEAD_WIDTH = 32
 
 
 class Fusion(nn.Module):
-    """image tokens_BPD and text states_BTD of the two towers -> match logit_B."""
+    """image tokens_BPD and text states_BTD of the two towers -> correction_B, in logits."""
 
     def __init__(self, image_width: int, text_width: int, width: int, layers: int):
         super().__init__()
@@ -26,7 +28,8 @@ class Fusion(nn.Module):
             CrossLayer(width, heads, width // heads, 4 * width, dropout=0.0) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, 1)
+        self.head = nn.Linear(width, 1, bias=False)  # a constant moves no rank
+        nn.init.zeros_(self.head.weight)
 
     def forward(self, tokens_BPD: Tensor, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         image_BPD = self.image_projection(tokens_BPD)

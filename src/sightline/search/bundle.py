@@ -106,14 +106,15 @@ def _write_examples(folder: Path, items: Items, lines: np.ndarray) -> None:
 def _card(config: dict[str, str], spin: dict[str, Any], items: int) -> str:
     scenes = config["source"] == "scenes"
     knows = (
-        "It was trained on rendered scenes of simple objects and knows nothing else: asked about a photograph, its "
-        "answer means nothing, whatever its confidence."
+        "It was trained on rendered scenes of simple objects and knows nothing else: asked about a "
+        "photograph, its answer means nothing, whatever its confidence."
         if scenes
-        else f"It was trained on the captions of {config['source']} and answers in their words; it repeats their bias."
+        else f"It was trained on the captions of {config['source']}, answers in their words and repeats bias."
     )
     return f"""# Sightline bundle
 
-A small vision-language model that answers questions about a picture, describes it, and searches pictures and texts.
+A small vision-language model that answers questions about a picture, describes it, and searches pictures
+and texts.
 
 - Variant: `{config["variant"]}` (see `metrics/export/variants.csv` for the ones it was chosen from).
 - Training data: `{config["source"]}`. {knows}

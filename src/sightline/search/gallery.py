@@ -1,4 +1,5 @@
-"""The searchable items of a bundle: an index of their pictures, one of their texts, one of both, and what to show.
+"""The searchable items of a bundle: an index of their pictures, one of their texts, one of both, and what to
+show.
 
 A query vector, of words or of a picture, may be searched in any of the three. B queries, E embedding width.
 """
@@ -92,10 +93,11 @@ class Gallery:
 
 
 def assemble(
-    entries: Sequence[Entry], image_embeds: dict[str, np.ndarray], text_embeds: dict[str, np.ndarray], width: int,
-    factory: str,
+    entries: Sequence[Entry], image_embeds: dict[str, np.ndarray], text_embeds: dict[str, np.ndarray],
+    width: int, factory: str,
 ) -> Gallery:  # fmt: skip
-    """Index entries under their image vectors, their text vectors, and the unit mean of both (or the one there is)."""
+    """Index entries under their image vectors, their text vectors, and the unit mean of both (or the one
+    there is)."""
     fused = {
         entry.id: fuse(image_embeds[entry.id], text_embeds[entry.id])
         if entry.image and entry.text

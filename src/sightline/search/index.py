@@ -1,8 +1,8 @@
 """Nearest-neighbour search over unit embeddings with FAISS (https://arxiv.org/abs/2401.08281), torch-free.
 
 B queries, N entries, E embedding width, K results. Scores are inner products: cosines, the vectors being of
-unit length. An index remembers which model made its vectors and refuses every other one: embeddings of two models
-live in unrelated spaces, and comparing them gives confident nonsense.
+unit length. An index remembers which model made its vectors and refuses every other one: embeddings of two
+models live in unrelated spaces, and comparing them gives confident nonsense.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ class SearchIndexError(ValueError):
 
 
 class Index:
-    """Entries with their ids. `search` asks one query at a time, so an answer never depends on its neighbours."""
+    """Entries with their ids. `search` asks one query at a time, so an answer never depends on its
+    neighbours."""
 
     def __init__(self, backend: faiss.Index, ids: Sequence[str], factory: str, width: int):
         self._backend, self.ids, self.factory, self.width = backend, list(ids), factory, width
@@ -30,7 +31,8 @@ class Index:
         return len(self.ids)
 
     def search(self, queries_BE: np.ndarray, k: int) -> tuple[list[list[str]], np.ndarray]:
-        """The ids and scores of the `k` nearest entries per query, best first; of equal ones the earlier entry.
+        """The ids and scores of the `k` nearest entries per query, best first; of equal ones the earlier
+        entry.
 
         Returns (ids: B lists of at most K, scores_BK float32), K = min(k, N). Raises ValueError for k < 1, a
         wrong width, or a query that is not finite.
@@ -76,8 +78,8 @@ class Index:
             )
         if entries["model"] != model_digest:
             raise SearchIndexError(
-                f"{folder}: this index was built with the model {entries['model'][:12]}, but the loaded model is "
-                f"{model_digest[:12]}; their embeddings cannot be compared. Rerun the index stage for this model"
+                f"{folder}: this index was built with the model {entries['model'][:12]}, but the loaded "
+                f"model is {model_digest[:12]}; their embeddings cannot be compared. Rerun the index stage"
             )
         try:
             backend = faiss.deserialize_index(np.frombuffer((folder / VECTORS).read_bytes(), dtype=np.uint8))
@@ -87,17 +89,18 @@ class Index:
             ) from error
         if (backend.ntotal, backend.d) != (len(entries["ids"]), entries["width"]):
             raise SearchIndexError(
-                f"{folder / VECTORS}: holds {backend.ntotal} vectors of {backend.d} numbers, but {ENTRIES} says "
-                f"{len(entries['ids'])} of {entries['width']}; rerun the index stage"
+                f"{folder / VECTORS}: holds {backend.ntotal} vectors of {backend.d} numbers, but {ENTRIES} "
+                f"says {len(entries['ids'])} of {entries['width']}; rerun the index stage"
             )
         return cls(backend, entries["ids"], entries["factory"], entries["width"])
 
 
 def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> Index:
-    """Index unit vectors under their ids. `factory` is a FAISS factory string: Flat is exact, IVF and HNSW are not.
+    """Index unit vectors under their ids. `factory` is a FAISS factory string: Flat is exact, IVF and HNSW
+    are not.
 
-    Raises ValueError when numbers and ids differ in count, ids repeat, a vector is not of unit length, or FAISS
-    does not know the factory string.
+    Raises ValueError when numbers and ids differ in count, ids repeat, a vector is not of unit length, or
+    FAISS does not know the factory string.
     """
     embeds_NE = _checked(embeds_NE, "index vectors", None)
     if len(embeds_NE) != len(ids):
@@ -121,8 +124,8 @@ def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> Index:
             backend.add(embeds_NE)
     except RuntimeError as error:
         raise SearchIndexError(
-            f"index.factory {factory!r} cannot index {len(ids)} vectors of {width} numbers: {_first_line(error)}; "
-            "use Flat (exact), or see FAISS's factory strings"
+            f"index.factory {factory!r} cannot index {len(ids)} vectors of {width} numbers: "
+            f"{_first_line(error)}; use Flat (exact), or see FAISS's factory strings"
         ) from error
     return Index(backend, ids, factory, width)
 

@@ -1,8 +1,9 @@
 """The whole state of a run on disk, so that a killed run continues to the same bits.
 
 A state is one safetensors file (weights, optimizer moments), the best weights so far in another, and
-`state.json`, which names both with their sha256 and holds the rest. Each file is written beside its place, fsynced
-and renamed, `state.json` last: a kill at any moment leaves the previous or the new state, never a mixture.
+`state.json`, which names both with their sha256 and holds the rest. Each file is written beside its place,
+fsynced and renamed, `state.json` last: a kill at any moment leaves the previous or the new state, never a
+mixture.
 """
 
 from __future__ import annotations

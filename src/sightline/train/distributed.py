@@ -5,6 +5,8 @@ Every function is the identity in a run of one process. Legend: B rows of this p
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -17,6 +19,8 @@ def wrap(task: nn.Module, run: Runtime) -> nn.Module:
     `requires_grad` of a parameter changes."""
     if run.world == 1 or not any(p.requires_grad for p in task.parameters()):
         return task
+    # The gradient of a 1x1 convolution may come in another memory order than its bucket: it is copied, no more.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     devices = None if run.device == "cpu" else [torch.device(run.device)]
     # find_unused_parameters also keeps the gradient buckets as first built. Without it they are rebuilt after
     # the first backward pass, so a resumed run would add up in another order: other bits from 3 processes on.
@@ -57,16 +61,17 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(rows_BE: Tensor) -> Tensor:
-    """[B, E] of every process (B equal in all) -> [W * B, E] in rank order. The gradient of each row is the sum
-    of what all processes ask of it, so that the mean of the processes' losses has the gradient of one big batch."""
+    """[B, E] of every process (B equal in all) -> [W * B, E] in rank order. The gradient of each row is the
+    sum of what all processes ask of it, so that the mean of the processes' losses has the gradient of one
+    big batch."""
     if not dist.is_initialized():
         return rows_BE
     return _Gather.apply(rows_BE)
 
 
 def same_buffers(module: nn.Module, run: Runtime) -> None:
-    """Give every process the first one's buffers: batch-norm statistics follow each process's own rows between two
-    forward passes, and an evaluation must measure the model that the first process saves."""
+    """Give every process the first one's buffers: batch-norm statistics follow each process's own rows
+    between two forward passes, and an evaluation must measure the model that the first process saves."""
     if run.world > 1:
         for buffer in module.buffers():
             dist.broadcast(buffer, 0)

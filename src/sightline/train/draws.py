@@ -1,4 +1,5 @@
-"""Which captions and questions a step trains on: pure functions of (seed, step, item), the same in every process."""
+"""Which captions and questions a step trains on: pure functions of (seed, step, item), the same in every
+process."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
 
 
 def usable(items: Items, lines: dict[int, list[int]]) -> np.ndarray:
-    """Line numbers of the items that the convert stage kept (`lines`: its triples of each) and that have a picture."""
+    """Line numbers of the items that the convert stage kept (`lines`: its triples of each) and that have a
+    picture."""
     return np.array([number for number in sorted(lines) if items[number]["image"]], dtype=np.int64)
 
 
@@ -52,8 +54,8 @@ def questions(
 ) -> tuple[list[dict], dict | None]:
     """`count` short questions of one item and its description (None if it has none).
 
-    Drawn without replacement by weight (Efraimidis and Spirakis 2006: the largest u ** (1 / w)); an item with fewer
-    questions repeats them, one with none gives none.
+    Drawn without replacement by weight (Efraimidis and Spirakis 2006: the largest u ** (1 / w)); an item
+    with fewer questions repeats them, one with none gives none.
     """
     found = [triples[line] for line in lines]
     describing = [triple for triple in found if triple["type"] == "describe"]
@@ -70,7 +72,8 @@ def words_of(text: str) -> list[str]:
 
 
 def frequent_words(captions_of_items: Iterable[list[str]], limit: int) -> list[str]:
-    """The `limit` words found in the captions of most items, without those in nearly all; ties by alphabet."""
+    """The `limit` words found in the captions of most items, without those in nearly all; ties by
+    alphabet."""
     counts, num_items = Counter[str](), 0
     for texts in captions_of_items:
         num_items += 1

@@ -34,8 +34,8 @@ def finetune(
     blind_out: Path,
     curves: Path,
 ) -> None:
-    """Write the answering model to `out`, and to `blind_out` the same decoder trained on the same questions without
-    pictures, for `blind_share` of the steps."""
+    """Write the answering model to `out`, and to `blind_out` the same decoder trained on the same questions
+    without pictures, for `blind_share` of the steps."""
     towers = DualEncoder(clip.config)
     optimizer.unpack_weights(artifacts.load_weights(clip.path / "weights.safetensors"), towers)
     tokenizer_file = clip.path / "tokenizer.json"
@@ -83,8 +83,8 @@ def train_vqa(
 ) -> Iterator[tuple[Answering, State]]:
     """Train `model` in place on the questions of `vqa`; the body writes it (see resume.trained).
 
-    name: of the saved state and the printed lines; section: params.finetune, or a copy with other values, as a short
-    recovery after pruning wants.
+    name: of the saved state and the printed lines; section: params.finetune, or a copy with other values,
+    as a short recovery after pruning wants.
     """
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
     task = Answering(

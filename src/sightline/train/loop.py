@@ -1,4 +1,5 @@
-"""The training loop. Nothing in it is about text, pictures or questions: a task brings batches, loss and metric.
+"""The training loop. Nothing in it is about text, pictures or questions: a task brings batches, loss and
+metric.
 
 The order inside a step is fixed: 1 batch, 2 learning rate, 3 forward and backward, 4 clip and update,
 5 log, evaluate, checkpoint. Random numbers are seeded anew in each step, so their state is a function of it.
@@ -42,7 +43,8 @@ class Recipe:
 
     @classmethod
     def of(cls, name: str, section: Any, params: Params, steps: int) -> Recipe:
-        """section: the stage's params, which hold lr_scale, warmup_share, weight_decay, precision and evals."""
+        """section: the stage's params, which hold lr_scale, warmup_share, weight_decay, precision and
+        evals."""
         return cls(
             name,
             params.seed,
@@ -66,14 +68,12 @@ def fit(
 ) -> None:
     """Train `task.model` from `state` to recipe.steps finished steps.
 
-    Raises ValueError for a loss or gradient that is not finite, runtime.Stopped after SIGTERM or SIGINT (the state
-    at the current step is saved).
+    Raises ValueError for a loss or gradient that is not finite, runtime.Stopped after SIGTERM or SIGINT
+    (the state at the current step is saved).
     """
     scaler = _scaler(recipe, run, state)
-    evaluate_after, log_every = (
-        schedule.eval_steps(recipe.steps, recipe.evals),
-        schedule.log_steps(recipe.steps),
-    )
+    evaluate_after = schedule.eval_steps(recipe.steps, recipe.evals)
+    log_every = schedule.log_steps(recipe.steps)
     progress, phase, module = Progress(task, recipe.steps, state.step), None, None
     for step in range(state.step, recipe.steps):
         # 1. batch
@@ -170,9 +170,9 @@ def _check_finite(
         what = "gradient"
     if what:
         raise ValueError(
-            f"{recipe.name}: the {what} of step {step} is not finite (loss {loss.item()}, gradient norm {norm.item()}); "
-            f"items of the batch: {', '.join(map(str, batch['items']))}. No update was made. Look at these items; "
-            "otherwise lower lr or the stage's lr_scale, or set its precision to fp32"
+            f"{recipe.name}: the {what} of step {step} is not finite (loss {loss.item()}, gradient norm "
+            f"{norm.item()}); items of the batch: {', '.join(map(str, batch['items']))}. No update was made. "
+            "Look at these items; otherwise lower lr or the stage's lr_scale, or set its precision to fp32"
         )
 
 

@@ -15,9 +15,9 @@ BETAS = (0.9, 0.98)
 
 
 def adamw(task: Task, weight_decay: float) -> torch.optim.AdamW:
-    """One group per part of the model (`part`: first component of the parameter's name) and kind: matrices decay,
-    vectors (biases, norms, scales) do not. Parameters of a later phase are in it from the start; AdamW passes over
-    those without a gradient."""
+    """One group per part of the model (`part`: first component of the parameter's name) and kind: matrices
+    decay, vectors (biases, norms, scales) do not. Parameters of a later phase are in it from the start;
+    AdamW passes over those without a gradient."""
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in task.model.named_parameters():
         groups.setdefault((name.split(".")[0], parameter.ndim >= 2), []).append(parameter)
@@ -34,7 +34,8 @@ def set_lr(optimizer: torch.optim.AdamW, task: Task, lr: float, step: int) -> No
 
 
 def pack(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, np.ndarray]:
-    """Weights, buffers and optimizer moments as copies on the CPU, under model/<name> and optimizer/<name>/<moment>."""
+    """Weights, buffers and optimizer moments as copies on the CPU, under model/<name> and
+    optimizer/<name>/<moment>."""
     tensors = {f"model/{name}": array for name, array in pack_weights(model).items()}
     for name, parameter in model.named_parameters():
         for moment, tensor in optimizer.state.get(parameter, {}).items():

@@ -21,7 +21,8 @@ from sightline.train.tasks.mlm import MaskedLanguage
 def pretrain(
     params: Params, run: Runtime, raw: artifacts.Artifact, vqa: artifacts.Artifact, out: Path, curves: Path
 ) -> None:
-    """Write the text tower of params.text to `out`. A pretrained one (`hf`) brings its weights and tokenizer."""
+    """Write the text tower of params.text to `out`. A pretrained one (`hf`) brings its weights and
+    tokenizer."""
     tower = registry.load("models/text", params.text.tower)
     own = vqa.path / "tokenizer.json"
     tokenizer_file = own if own.exists() else tower.tokenizer_path(params.asdict("text"))

@@ -1,4 +1,5 @@
-"""One line per evaluation: where the run is, how good, how fast, how long still; then the task's sample answers."""
+"""One line per evaluation: where the run is, how good, how fast, how long still; then the task's sample
+answers."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from sightline.train.task import Task
 
 
 class Progress:
-    """Speed and remaining time are measured over the steps of this process alone (a resumed run starts anew)."""
+    """Speed and remaining time are measured over the steps of this process alone (a resumed run starts
+    anew)."""
 
     def __init__(self, task: Task, steps: int, first_step: int) -> None:
         self.task, self.steps, self.first_step = task, steps, first_step

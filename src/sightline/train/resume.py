@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+import torch.utils.deterministic
+
 from sightline import runtime
 from sightline.runtime import Runtime
 from sightline.tracking import Curves
@@ -19,11 +22,14 @@ from sightline.train.task import Task
 
 @contextmanager
 def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder: Path) -> Iterator[State]:
-    """Train `task.model` and yield with its best weights in place; the body writes the artifact. The saved state
-    is removed after the body, so that a kill at any earlier moment costs at most the last seconds.
+    """Train `task.model` and yield with its best weights in place; the body writes the artifact. The saved
+    state is removed after the body, so that a kill at any earlier moment costs at most the last seconds.
 
     facts: JSON values that, beside the recipe and the weights at the start, decide the result.
     """
+    # Deterministic mode would fill all fresh memory with NaN: a tenth of the time, for nothing that is ever
+    # read.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     key = fingerprint({**facts, "recipe": asdict(recipe)}, adam.pack_weights(task.model), run)
     store = Store(runtime.resume_dir(recipe.name, key), run)
     with store.lock():

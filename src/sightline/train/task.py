@@ -1,4 +1,5 @@
-"""What the loop asks of a task: batches, a loss, a validation metric. The loop knows nothing else about it."""
+"""What the loop asks of a task: batches, a loss, a validation metric. The loop knows nothing else about
+it."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 class Task(nn.Module, ABC):
     """A model, its data and its loss.
 
-    `model` is the part that is saved. `metric`, `unit` and `per_step` (over all processes) are for the lines shown.
+    `model` is the part that is saved. `metric`, `unit` and `per_step` (over all processes) are for the
+    lines shown.
     """
 
     model: nn.Module
@@ -25,7 +27,8 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to be minimised (its mean over processes is the global one) and detached numbers to report."""
+        """The loss to be minimised (its mean over processes is the global one) and detached numbers to
+        report."""
 
     @abstractmethod
     def evaluate(self) -> tuple[float, dict[str, float]]:

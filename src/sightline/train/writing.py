@@ -15,7 +15,8 @@ from sightline.train.task import Task
 def write(
     out: Path, kind: str, model: nn.Module, tokenizer_file: Path, what: str, task: Task, state: State
 ) -> None:
-    """Make `out` the artifact that rebuilds `model` (`model.config`), with the score of the step that was kept."""
+    """Make `out` the artifact that rebuilds `model` (`model.config`), with the score of the step that was
+    kept."""
     card = f"# {out.name}\n\n{what}\n"
     if state.best_step:
         card += (

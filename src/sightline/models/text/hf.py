@@ -38,8 +38,8 @@ def build(config: dict[str, Any]) -> HuggingFaceText:
         )
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"text.checkpoint: cannot load {checkpoint!r} ({error}); it must be a folder or hub repository with "
-            "config.json and model.safetensors"
+            f"text.checkpoint: cannot load {checkpoint!r} ({error}); it must be a folder or hub "
+            "repository with config.json and model.safetensors"
         ) from error
     return HuggingFaceText({**config, "architecture": model.config.to_diff_dict()}, model)
 
@@ -60,7 +60,8 @@ def tokenizer_path(config: dict[str, Any]) -> Path:
         return Path(hf_hub_download(config["checkpoint"], "tokenizer.json"))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"text.checkpoint: {config['checkpoint']!r} is no folder, and the hub gives no tokenizer.json ({error})"
+            f"text.checkpoint: {config['checkpoint']!r} is no folder, and the hub gives "
+            f"no tokenizer.json ({error})"
         ) from error
 
 

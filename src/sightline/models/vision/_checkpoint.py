@@ -23,7 +23,8 @@ def load(model: nn.Module, path: Path, name: str, ignored: tuple[str, ...] = ())
         tensors = load_file(path)
     except SafetensorError as error:
         raise ValueError(
-            f"vision.checkpoint: {path} is no safetensors file ({error}); convert it, other formats are not read"
+            f"vision.checkpoint: {path} is no safetensors file ({error}); "
+            "convert it, other formats are not read"
         ) from error
     try:
         missing, surplus = model.load_state_dict(tensors, strict=False)

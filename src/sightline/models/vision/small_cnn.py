@@ -61,7 +61,8 @@ class SmallCNN(VisionTower):
         halvings = max(2, round(math.log2(size / GRID)))
         if size % 2**halvings:
             raise ValueError(
-                f"vision.image_size is {size}: small_cnn halves it {halvings} times, so use a multiple of {2**halvings}"
+                f"vision.image_size is {size}: small_cnn halves it {halvings} times; "
+                f"use a multiple of {2**halvings}"
             )
         self.grid = (size // 2**halvings, size // 2**halvings)
         stages = [max(16, 3 * width // 2 ** (halvings + 1 - stage)) for stage in range(1, halvings)]

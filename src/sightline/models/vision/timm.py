@@ -80,6 +80,7 @@ def _from_hub(name: str, published: Any) -> Path:
         return Path(hf_hub_download(published.hf_hub_id, "model.safetensors"))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"vision.checkpoint: cannot get model.safetensors of {published.hf_hub_id} from the hub ({error}); "
+            f"vision.checkpoint: cannot get model.safetensors of {published.hf_hub_id} from the hub "
+            f"({error}); "
             "download it elsewhere and give its path, or use none"
         ) from error

@@ -34,7 +34,8 @@ def build(config: dict[str, Any]) -> TorchvisionTower:
         )
     if config["checkpoint"] == "hub":
         raise ValueError(
-            f"vision.checkpoint is hub, but torchvision publishes {name} as a pickled file, which is never read: "
+            f"vision.checkpoint is hub, but torchvision publishes {name} as a pickled file, "
+            "which is never read: "
             "give the path of a safetensors file, or use the tower timm"
         )
     size = {"image_size": config["image_size"]} if name.startswith("vit_") else {}

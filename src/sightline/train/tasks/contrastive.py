@@ -97,8 +97,8 @@ class Contrastive(Task):
         self.model.vision.freeze(self.params.freeze_vision)
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
-        """Recall@1, percent, over all validation pairs (a scene's full description, a photo's first caption), mean of
-        both directions; a tie counts against the model."""
+        """Recall@1, percent, over all validation pairs (a scene's full description, a photo's first
+        caption), mean of both directions; a tie counts against the model."""
         images, texts = [], []
         for numbers, real in self._shares():
             items = [self.items[number] for number in numbers]
@@ -131,8 +131,8 @@ class Contrastive(Task):
         }
 
     def _shares(self) -> list[tuple[np.ndarray, int]]:
-        """Of every validation batch: this process's items, and how many of all processes' are real. Shares are equal,
-        as gathering needs; the last batch repeats its last item to make them so."""
+        """Of every validation batch: this process's items, and how many of all processes' are real. Shares
+        are equal, as gathering needs; the last batch repeats its last item to make them so."""
         shares = []
         for start in range(0, len(self.val_numbers), EVAL_BATCH):
             numbers = self.val_numbers[start : start + EVAL_BATCH]

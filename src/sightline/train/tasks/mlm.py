@@ -1,7 +1,7 @@
 """Masked-language pretraining of the text tower on captions, questions and answers.
 
-One text per training item and epoch: half of the time a caption, else a question in its template with its answer, so
-that the tower has met the template that it will read. B texts, T tokens, V vocabulary.
+One text per training item and epoch: half of the time a caption, else a question in its template with its
+answer, so that the tower has met the template that it will read. B texts, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ EVAL_BATCH = 64
 
 
 class MaskedLanguage(Task):
-    """`model` is a text tower with a masked-language head. Items without a picture take part with their captions."""
+    """`model` is a text tower with a masked-language head. Items without a picture take part with their
+    captions."""
 
     metric, unit = "token_accuracy", "texts"
 

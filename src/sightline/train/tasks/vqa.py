@@ -1,12 +1,15 @@
-"""Answering: the decoder learns short answers and a description of each picture, by cross entropy over their tokens.
+"""Answering: the decoder learns short answers and a description of each picture, by cross entropy over
+their tokens.
 
-Short answers and descriptions are decoded in two groups, so that the many short ones pay for their few tokens only.
-N images and B rows (questions) of this process, T tokens, M memory tokens, W width of the text tower, V vocabulary.
+Short answers and descriptions are decoded in two groups, so that the many short ones pay for their few
+tokens only. N images and B rows (questions) of this process, T tokens, M memory tokens, W width of the text
+tower, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -29,6 +32,7 @@ from sightline.train.task import Task
 
 VAL_IMAGES = 500
 EVAL_BATCH = 50
+CACHED_TEXTS = 8192  # token ids of questions and short answers, which repeat
 CACHE_BYTES = 64 * 2**20  # of the text tower's states of distinct questions
 SAMPLES = 2  # answers shown at every evaluation
 IGNORED = -100  # target of padding
@@ -63,6 +67,7 @@ class Answering(Task):
         self.thaw_step = round(self.steps * params.warmup_phase_share)
         self.warmup_steps = warmup_steps(self.steps, params.warmup_share)
         self.states: OrderedDict[str, Tensor] = OrderedDict()
+        self.encode_short = lru_cache(maxsize=CACHED_TEXTS)(tokenizer.encode)
         self.shown: list[str] = []
 
     def batch(self, step: int) -> dict:
@@ -122,8 +127,8 @@ class Answering(Task):
         return self.params.vision_lr_scale * min(1.0, (step - self.thaw_step + 1) / self.warmup_steps)
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
-        """Percent of short answers that are right in every token (each predicted from the true ones before it),
-        meaned over the question types; beside it by type, and the descriptions' token accuracy."""
+        """Percent of short answers that are right in every token (each predicted from the true ones before
+        it), meaned over the question types; beside it by type, and the descriptions' token accuracy."""
         right, total = defaultdict(float), defaultdict(float)
         numbers = self.numbers["val"][:VAL_IMAGES]
         self.shown = []
@@ -189,9 +194,12 @@ class Answering(Task):
         if not rows:
             return None
         questions = [prompt(triple["question"]) for _, triple in rows]
-        ids_BT, mask_BT = self.tokenizer.batch(questions, self.params.max_question)
-        answers_BT, real_BT = self.tokenizer.batch(
-            [triple["answer"] for _, triple in rows], self.params.max_answer
+        encode = self.tokenizer.encode if rows[0][1]["type"] == "describe" else self.encode_short
+        ids_BT, mask_BT = self._padded(
+            [self.encode_short(text, self.params.max_question) for text in questions]
+        )
+        answers_BT, real_BT = self._padded(
+            [encode(triple["answer"], self.params.max_answer) for _, triple in rows]
         )
         targets_BT = np.where(real_BT, answers_BT, IGNORED)[:, 1:]
         arrays = {
@@ -207,16 +215,24 @@ class Answering(Task):
         )
         return {**tensors, "states": states_BTW, "triples": [triple for _, triple in rows]}
 
+    def _padded(self, rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+        """ids_BT and mask_BT (True = token), padded to the longest row."""
+        mask_BT = np.arange(max(map(len, rows))) < np.array([len(row) for row in rows])[:, None]
+        ids_BT = np.full(mask_BT.shape, self.tokenizer.pad, dtype=np.int64)
+        ids_BT[mask_BT] = np.concatenate(rows)
+        return ids_BT, mask_BT
+
     def _state(self, question: str) -> Tensor:
-        """The frozen text tower's states of one question, [T, W]. Computed alone and in fp32, so that they are the
-        same bits whatever the batch and wherever a resumed run starts."""
+        """The frozen text tower's states of one question, [T, W]. Computed alone and in fp32, so that they
+        are the same bits whatever the batch and wherever a resumed run starts."""
         if question not in self.states:
-            ids_BT, mask_BT = (
-                torch.from_numpy(array).to(self.run.device)
-                for array in self.tokenizer.batch([question], self.params.max_question)
+            ids_BT = torch.tensor(
+                [self.encode_short(question, self.params.max_question)], device=self.run.device
             )
             with torch.autocast(self.run.device.split(":")[0], enabled=False):
-                self.states[question] = self.model.text_states(ids_BT, mask_BT)[0]
+                self.states[question] = self.model.text_states(
+                    ids_BT, torch.ones_like(ids_BT, dtype=torch.bool)
+                )[0]
             while len(self.states) * self.params.max_question * self.model.text.width * 4 > CACHE_BYTES:
                 self.states.popitem(last=False)
         self.states.move_to_end(question)

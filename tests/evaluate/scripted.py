@@ -1,0 +1,117 @@
+"""A tiny data set and a predictor that answers by a script: it reads what the test wrote into the pixels."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sightline.data import images
+from sightline.data.shards import ShardWriter
+
+KINDS = ("ball", "cube", "ring", "star")
+SIDE = 16
+
+
+def picture(number: int) -> np.ndarray:
+    """A flat picture whose red channel is its number."""
+    return np.full((SIDE, SIDE, 3), (number, 7, 9), np.uint8)
+
+
+def build(folder: Path, count: int = 6, scenes: bool = True, extra: str = "") -> tuple[Path, Path]:
+    """data/raw and data/vqa with the splits train and test, `count` pictures each; i shows kind i % 3."""
+    raw, vqa = folder / "raw", folder / "vqa"
+    vqa.mkdir(parents=True)
+    lines: dict[str, list[dict]] = {"train": [], "test": []}
+    with ShardWriter(raw, 1 << 20) as writer:
+        for line in range(2 * count):
+            split, number = ("train", "test")[line // count], line % count
+            kind, other = KINDS[number % 3], KINDS[(number + 1) % 3]
+            caption = f"picture {number}: a {kind}{extra}"
+            item = {"id": f"{split}-{number}", "split": split, "captions": [caption, f"a {kind}"]}
+            if scenes:
+                item["scene"] = {
+                    "objects": [
+                        {"kind": kind, "color": "red", "size": "small", "box": [2, 2, 9, 9], "visible": 1.0}
+                    ]
+                }
+            writer.add(item, images.encode(picture(number))[0])
+            asked = [
+                ("existence", f"Is there a {kind}?", "yes"),
+                ("existence", f"Is there a {other}?", "no"),
+                ("color", f"What color is the {kind}?", "red" if number % 2 else "blue"),
+                ("describe", "Describe the image in detail.", caption),
+            ]
+            if split == "test":
+                asked += [
+                    (f"pope_{how}", f"Is there a {kind}?", "yes")
+                    for how in ("random", "popular", "adversarial")
+                ]
+                asked += [("pope_random", f"Is there a {other}?", "no")]
+            lines[split] += [
+                {
+                    "item": line,
+                    "image": item["id"],
+                    "type": kind_of,
+                    "question": question,
+                    "answer": answer,
+                    "rule": "script",
+                    "source": "scene",
+                }
+                for kind_of, question, answer in asked
+            ]
+    (raw / "config.json").write_text(json.dumps({"image_side": SIDE, "source": "scenes"}))
+    (vqa / "config.json").write_text(json.dumps({"objects": {kind: [kind] for kind in KINDS}}))
+    for split, triples in lines.items():
+        (vqa / f"{split}.jsonl").write_text(
+            "".join(json.dumps(triple, sort_keys=True) + "\n" for triple in triples)
+        )
+    return raw, vqa
+
+
+@dataclass
+class Said:
+    text: str
+    gates_LHT: np.ndarray | None
+
+
+class Scripted:
+    """Sees everything, except that with SPIN on it denies every ball and calls every red thing blue."""
+
+    def __init__(self, lying: bool = False):
+        self.lying, self.calls = lying, 0
+
+    def answer(self, images, questions, spin=None, max_new=None, need_maps=False, batch_size=1):
+        self.calls += 1
+        on = spin["keep"] < 1
+        gates = np.ones((2, 4, 1)) if need_maps else None
+        if on and need_maps:
+            gates[:, 2:] = spin["alpha"]
+        return [
+            Said(self._one(int(rgb[0, 0, 0]), question, on), gates)
+            for rgb, question in zip(images, questions, strict=True)
+        ]
+
+    def _one(self, number: int, question: str, on: bool) -> str:
+        kind = KINDS[number % 3]
+        if self.lying:
+            return "a star"
+        if question.startswith("Describe"):
+            return f"picture {number}: a {kind}" + (" and a star" if on else "")
+        if question.startswith("Is there"):
+            return "no" if on and "ball" in question else "yes" if kind in question else "no"
+        return "blue" if on or number % 2 == 0 else "red"
+
+    def encode_images(self, images, batch_size=1):
+        embeds = np.eye(64)[[int(rgb[0, 0, 0]) for rgb in images]]
+        return embeds[:, None, :], embeds
+
+    def encode_texts(self, texts, batch_size=1):
+        """Embeds the number in the caption; a changed kind makes the text point elsewhere."""
+        numbers = [int(text.split(":")[0].split()[-1]) if ":" in text else 62 for text in texts]
+        own = [n == 62 or KINDS[n % 3] in text for n, text in zip(numbers, texts, strict=True)]
+        embeds = np.eye(64)[[n if right else 63 for n, right in zip(numbers, own, strict=True)]]
+        return embeds[:, None, :], np.ones((len(texts), 1), bool), embeds
+
+    def match(self, tokens, states, mask, batch_size=1):
+        return (tokens[:, 0] * states[:, 0]).sum(axis=1)

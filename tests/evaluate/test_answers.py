@@ -1,0 +1,158 @@
+"""Short answers, POPE and CHAIR against values computed by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline.evaluate import chair, pope, vqa
+from sightline.evaluate.answers import normalise, words, yes_no
+from sightline.evaluate.chair import Lexicon, plural
+from sightline.evaluate.ratios import share
+
+
+def total(tallies):
+    return {key: np.float64(sum(tally[key] for tally in tallies)) for key in tallies[0]}
+
+
+def figures(measure, tallies):
+    return {name: float(figure(total(tallies))) for name, figure in measure.FIGURES.items()}
+
+
+@pytest.mark.parametrize(
+    ("said", "truth", "right"),
+    [
+        ("The Left.", "left", True),
+        ("2", "2", True),
+        ("two", "2", False),
+        ("t-shirt", "T-shirt", True),
+        ("", "left", False),
+        ("left left", "left", False),
+    ],
+)
+def test_short_answers_match_up_to_case_articles_and_punctuation(said, truth, right):
+    assert (normalise(said) == normalise(truth)) is right
+
+
+def test_vqa_accuracy():
+    tallies = [vqa.tally("red", "Red"), vqa.tally("red", "blue"), vqa.tally("2", "2"), vqa.tally("yes", "")]
+    assert figures(vqa, tallies) == {"accuracy": 50.0}
+    assert vqa.asked(total(tallies)) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Yes, there is.", "yes"),
+        ("no", "no"),
+        ("No, yes", "no"),
+        ("maybe", "invalid"),
+        ("", "invalid"),
+        ("nothing eyes", "invalid"),
+    ],
+)
+def test_yes_no(text, said):
+    assert yes_no(text) == said
+
+
+def test_pope_by_hand():
+    # truth yes: 3 yes, 1 no, 1 invalid; truth no: 2 yes, 4 no, 1 invalid -> 12 questions.
+    truths = ["yes"] * 5 + ["no"] * 7
+    said = ["yes", "yes", "yes", "no", "perhaps", "yes", "yes", "no", "no", "no", "no", ""]
+    found = figures(pope, [pope.tally(truth, answer) for truth, answer in zip(truths, said, strict=True)])
+    assert found["accuracy"] == pytest.approx(100 * 7 / 12)  # denominator keeps the invalid answers
+    assert found["precision"] == pytest.approx(100 * 3 / 5)
+    assert found["recall"] == pytest.approx(100 * 3 / 5)
+    assert found["f1"] == pytest.approx(60)
+    assert found["yes_rate"] == pytest.approx(100 * 5 / 12)
+    assert found["false_positive_rate"] == pytest.approx(100 * 2 / 7)
+    assert found["invalid"] == pytest.approx(100 * 2 / 12)
+    # R_K: c*s - sum(p_k t_k) = 7*12 - (5*5 + 5*7) = 24; (144 - 25 - 25 - 4)(144 - 25 - 49) = 90 * 70
+    assert found["mcc"] == pytest.approx(100 * 24 / np.sqrt(90 * 70))
+
+
+@given(st.lists(st.integers(0, 30), min_size=4, max_size=4).filter(lambda cells: sum(cells) > 0))
+def test_mcc_without_invalid_answers_is_the_usual_coefficient(cells):
+    tp, fp, tn, fn = cells
+    counts = dict(zip(("tp", "fp", "tn", "fn"), map(np.float64, cells), strict=True))
+    found = pope.FIGURES["mcc"]({**counts, "invalid_present": np.float64(0), "invalid_absent": np.float64(0)})
+    spread = float((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5
+    assert float(found) == pytest.approx(100 * (tp * tn - fp * fn) / spread if spread else 0.0, abs=1e-6)
+
+
+def test_pope_of_a_constant_answer():
+    yes = figures(pope, [pope.tally(truth, "yes") for truth in ("yes", "no")])
+    assert (yes["accuracy"], yes["yes_rate"], yes["false_positive_rate"], yes["mcc"]) == (50, 100, 100, 0)
+    mute = figures(pope, [pope.tally(truth, "a dog") for truth in ("yes", "no")])
+    assert (mute["accuracy"], mute["invalid"], mute["yes_rate"], mute["mcc"]) == (0, 100, 0, 0)
+
+
+def test_pope_truth_must_be_yes_or_no():
+    with pytest.raises(ValueError, match="expected yes or no"):
+        pope.tally("two", "yes")
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [
+        ("cube", "cubes"),
+        ("box", "boxes"),
+        ("berry", "berries"),
+        ("boy", "boys"),
+        ("bus", "buses"),
+        ("fireman", "firemen"),
+        ("woman", "women"),
+        ("person", "people"),
+        ("leaf", "leaves"),
+        ("sheep", "sheep"),
+        ("tennis racket", "tennis rackets"),
+        ("bench", "benches"),
+        ("knife", "knives"),
+    ],
+)
+def test_plural(one, many):
+    assert plural(one) == many
+
+
+LEXICON = Lexicon(
+    {"cube": ["block"], "ball": [], "hot dog": [], "dog": ["puppy"], "person": ["man", "woman"]}
+)
+
+
+def test_mentions_longest_form_first_with_plurals():
+    text = "Two Blocks, a hot dog and hot-dog stands; puppies, people and women. Dogma!"
+    assert LEXICON.mentions(text) == ["cube", "hot dog", "dog", "person", "person"]
+    assert [mention.many for mention in LEXICON.spans(text)] == [True, False, True, True, True]
+
+
+def test_chair_by_hand():
+    first = chair.tally(
+        "a cube and two balls and a ball", {"cube", "dog"}, LEXICON
+    )  # ball twice, dog left out
+    second = chair.tally("a cube", {"cube"}, LEXICON)
+    found = figures(chair, [first, second])
+    assert found["chair_i"] == pytest.approx(100 * 2 / 4)
+    assert found["chair_s"] == 50
+    assert found["recall"] == pytest.approx(100 * 2 / 3)
+    assert found["words"] == (8 + 2) / 2
+
+
+def test_chair_of_silence_is_zero_and_recalls_nothing():
+    assert figures(chair, [chair.tally("", {"cube"}, LEXICON)]) == {
+        "chair_s": 0,
+        "chair_i": 0,
+        "recall": 0,
+        "words": 0,
+    }
+
+
+def test_share_of_nothing_is_zero_elementwise():
+    np.testing.assert_array_equal(share(np.array([1.0, 0.0]), np.array([2.0, 0.0])), [50.0, 0.0])
+
+
+@given(st.text(max_size=40))
+def test_any_text_can_be_scored(text):
+    assert all(word == word.lower() for word in words(text.lower()))
+    chair.tally(text, {"cube"}, LEXICON)
+    assert vqa.tally(text, text)["correct"] == 1.0
+    assert yes_no(text) in ("yes", "no", "invalid")

@@ -1,0 +1,80 @@
+"""The gate names variant, figure, value and limit, and stops the pipeline."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sightline.evaluate import gate
+from sightline.params.gate import GateParams
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMITS = GateParams(
+    min_vqa_accuracy=70.0, min_retrieval_r1=40.0, max_accuracy_drop=1.5, max_logit_difference=1e-4
+)
+
+
+def summary(**sabotage):
+    figures = {"accuracy": 90.0, "r1": 60.0, "difference": -0.5, "gap": 2e-6} | sabotage
+    quality = {"vqa_accuracy": {"value": figures["accuracy"]}, "text_to_image_r1": {"value": figures["r1"]}}
+    return {
+        "shipped_variant": "int8",
+        "quality": {"shipped": {"test": quality}},
+        "shipped_minus_fp32": {"test": {"vqa_accuracy": {"value": figures["difference"]}}},
+        "parity": {"max_logit_difference": figures["gap"]},
+    }
+
+
+def test_a_good_summary_passes():
+    assert all(check.passed for check in gate.checks(summary(), LIMITS, "test"))
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "named"),
+    [
+        ({"accuracy": 69.9}, "FAILED: shipped (int8) test vqa_accuracy is 69.9, must be at least 70"),
+        ({"r1": 39.0}, "FAILED: shipped (int8) test text_to_image_r1 is 39, must be at least 40"),
+        (
+            {"difference": -1.6},
+            "FAILED: shipped (int8) test vqa_accuracy drop against fp32 is 1.6, must be at most 1.5",
+        ),
+        ({"gap": 2e-4}, "FAILED: fp32 parity max_logit_difference is 0.0002, must be at most 0.0001"),
+    ],
+)
+def test_a_sabotaged_summary_fails_naming_the_figure(sabotage, named):
+    failed = [check.line() for check in gate.checks(summary(**sabotage), LIMITS, "test") if not check.passed]
+    assert failed == [named]
+
+
+def test_a_figure_at_its_limit_passes():
+    at_limit = summary(accuracy=70.0, r1=40.0, difference=-1.5, gap=1e-4)
+    assert all(check.passed for check in gate.checks(at_limit, LIMITS, "test"))
+
+
+def test_a_missing_figure_is_not_a_passed_one():
+    broken = summary()
+    del broken["quality"]["shipped"]["test"]["text_to_image_r1"]
+    with pytest.raises(ValueError, match="quality.shipped.test.text_to_image_r1"):
+        gate.checks(broken, LIMITS, "test")
+
+
+def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
+
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    (tmp_path / "metrics").mkdir()
+    for gap, code in ((2e-6, 0), (0.1, 1)):
+        (tmp_path / "metrics/summary.json").write_text(json.dumps(summary(gap=gap)))
+        ended = subprocess.run(
+            [sys.executable, ROOT / "stages/gate.py"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ended.returncode == code, ended.stderr
+        assert ("FAILED: fp32 parity max_logit_difference is 0.1" in ended.stdout) == (code == 1)
+        verdict = json.loads((tmp_path / "metrics/gate/gate.json").read_text())
+        assert verdict["passed"] is (code == 0)
+        assert len(verdict["checks"]) == 4

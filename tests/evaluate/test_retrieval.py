@@ -1,0 +1,113 @@
+"""Ranks, ties, re-ranking and the swapped-kind test, by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline.evaluate import baselines, ceiling, retrieval, swapped
+from sightline.evaluate.chair import Lexicon
+
+
+def recall(ranks):
+    counts = [retrieval.tally(rank) for rank in ranks]
+    summed = {key: sum(count[key] for count in counts) for key in counts[0]}
+    return {name: float(figure(summed)) for name, figure in retrieval.FIGURES.items()}
+
+
+def test_ranks_by_hand_with_two_captions_per_picture():
+    similarity = np.array([[0.9, 0.1, 0.5, 0.4], [0.2, 0.3, 0.8, 0.9]])
+    owner = np.array([0, 0, 1, 1])
+    np.testing.assert_array_equal(retrieval.image_to_text_ranks(similarity, owner), [1, 1])
+    # caption 1 (of picture 0) scores 0.1 there and 0.3 on picture 1
+    np.testing.assert_array_equal(retrieval.text_to_image_ranks(similarity, owner), [1, 2, 1, 1])
+
+
+def test_own_captions_are_no_rivals_and_wrong_ones_are():
+    similarity = np.array([[0.5, 0.5, 0.6, 0.1], [0, 0, 1, 1]])
+    assert retrieval.image_to_text_ranks(similarity, np.array([0, 0, 1, 1])).tolist() == [2, 1]
+
+
+def test_ties_count_against_us():
+    equal = np.ones((4, 4))
+    assert retrieval.image_to_text_ranks(equal, np.arange(4)).tolist() == [4] * 4
+    assert retrieval.text_to_image_ranks(equal, np.arange(4)).tolist() == [4] * 4
+
+
+def test_similarity_ties_equal_embeddings_whatever_the_last_bits():
+    image = np.array([[0.6, 0.8]], np.float32)
+    text = np.array([[1.0, 0.0], [1.0, 1e-8]], np.float32)
+    assert len(set(retrieval.similarity(image, text)[0])) == 1
+
+
+def test_recall_at_k():
+    assert recall([1, 2, 5, 6, 10, 11, 1, 1]) == {"r1": 37.5, "r5": 62.5, "r10": 87.5}
+    assert retrieval.chance(1000) == {"r1": 0.1, "r5": 0.5, "r10": 1.0}
+    assert retrieval.chance(4)["r10"] == 100
+
+
+@given(st.integers(2, 12), st.integers(0, 10_000))
+def test_ranks_agree_with_sorting_when_nothing_ties(size, seed):
+    similarity = np.random.default_rng(seed).permutation(size * size).reshape(size, size).astype(float)
+    order = np.argsort(-similarity, axis=1)
+    expected = [1 + int(np.flatnonzero(order[i] == i)[0]) for i in range(size)]
+    assert retrieval.image_to_text_ranks(similarity, np.arange(size)).tolist() == expected
+    assert retrieval.text_to_image_ranks(similarity.T, np.arange(size)).tolist() == expected
+
+
+def test_reranking():
+    scores = np.array([[0.1, 0.9, 0.5], [0.7, 0.7, 0.1], [0.3, 0.2, 0.1]])
+    right = np.array([[False, True, False], [True, False, False], [False, False, False]])
+    # first lifted to 1; second ties and loses; third was not among the candidates: at least rank 4
+    assert retrieval.reranked_ranks(scores, right, np.array([2, 1, 7])).tolist() == [1, 2, 7]
+    assert retrieval.reranked_ranks(scores[2:], right[2:], np.array([2])).tolist() == [4]
+
+
+def test_candidates_are_best_first_and_stable():
+    assert retrieval.candidates(np.array([[0.5, 0.9, 0.5]]), 2).tolist() == [[1, 0]]
+
+
+def test_retrieval_ceiling_is_limited_by_equal_captions():
+    similarity = ceiling.similarity(["a", "b", "a"], np.array([0, 1, 2]), 3)
+    assert retrieval.text_to_image_ranks(similarity, np.arange(3)).tolist() == [2, 1, 2]
+    assert retrieval.image_to_text_ranks(similarity, np.arange(3)).tolist() == [2, 1, 2]
+
+
+LEXICON = Lexicon({kind: [] for kind in ("cube", "ball", "arrow", "box")})
+
+
+def test_exchange_keeps_number_article_and_the_rest():
+    text = "A cube, two red cubes and a ball."
+    assert swapped.exchange(text, "cube", "arrow", LEXICON) == "an arrow, two red arrows and a ball."
+    assert swapped.exchange("an arrow", "arrow", "box", LEXICON) == "a box"
+
+
+def test_swap_takes_a_kind_that_is_not_there():
+    kinds = ["cube", "ball", "arrow", "box"]
+    for seed in range(20):
+        changed = swapped.swap(
+            "a cube and a ball", {"cube", "ball", "box"}, kinds, LEXICON, np.random.default_rng(seed)
+        )
+        assert changed in ("an arrow and a ball", "a cube and an arrow")
+    assert swapped.swap("nothing", {"cube"}, kinds, LEXICON, np.random.default_rng(0)) is None
+    assert swapped.swap("a cube", set(kinds), kinds, LEXICON, np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize(("own", "other", "right"), [(0.5, 0.4, 1.0), (0.5, 0.5, 0.0), (0.4, 0.5, 0.0)])
+def test_swapped_tie_counts_against_us(own, other, right):
+    assert swapped.tally(own, other)["correct"] == right
+
+
+def test_majority_and_oracle():
+    train = [{"type": "existence", "answer": answer} for answer in ("no", "yes", "no")]
+    train += [{"type": "color", "answer": answer} for answer in ("red", "blue")]
+    by_type = baselines.majority(train)
+    assert by_type == {"existence": "no", "color": "blue"}  # a tie: alphabetically first
+    asked = [{"type": kind} for kind in ("pope_random", "color", "what")]
+    assert baselines.answers(asked, by_type) == ["no", "blue", ""]
+
+
+def test_the_oracle_gives_one_answer_to_one_question():
+    truths = ("dog", "dog", "cat")
+    triples = [{"image": 1, "question": "What?", "answer": answer} for answer in truths]
+    assert ceiling.answers(triples) == ["dog"] * 3

@@ -1,0 +1,201 @@
+"""The whole evaluation with a scripted predictor: what must come out is known for every figure."""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import scripted
+
+from sightline.evaluate import ask, predict, report, run, splits, summary, tables
+
+SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}
+
+
+def setting(raw, vqa, **changed):
+    knobs = {
+        "splits": ["test"],
+        "max_items": 0,
+        "asking": predict.Asking(16, 4),
+        "spin": SPIN,
+        "seed": 7,
+        "bootstrap": 100,
+    }
+    return ask.Setting(raw, vqa, **{**knobs, **changed})
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated")
+    asking = setting(*scripted.build(folder))
+    said = {name: ask.ask(scripted.Scripted, asking) for name in ("fp32", "shipped")}
+    rows = run.evaluate(said, scripted.Scripted(lying=True), asking, folder / "metrics", folder / "plots")
+    return folder, rows
+
+
+def value(rows, variant, spin, kind, metric, column="value"):
+    found = [
+        row
+        for row in rows
+        if (row["variant"], row["spin"], row["type"], row["metric"]) == (variant, spin, kind, metric)
+    ]
+    assert len(found) == 1, found
+    return found[0][column]
+
+
+def test_known_figures(evaluated):
+    _, rows = evaluated
+    assert value(rows, "fp32", "off", "all", "accuracy") == 100
+    assert value(rows, "fp32", "off", "all", "accuracy", "n") == 18
+    assert value(rows, "fp32", "on", "color", "accuracy") == 50
+    # pictures 0 and 3 show a ball, which is denied: 2 of 12 existence questions
+    assert value(rows, "shipped", "on", "existence", "accuracy") == pytest.approx(100 * 10 / 12, abs=1e-3)
+    assert value(rows, "shipped", "on", "adversarial", "recall") == pytest.approx(100 * 4 / 6, abs=1e-3)
+    assert value(rows, "shipped", "off", "random", "mcc") == 100
+    assert value(rows, "shipped", "off", "scene truth", "chair_i") == 0
+    assert value(rows, "shipped", "on", "scene truth", "chair_i") == 50
+    assert value(rows, "shipped", "on", "scene truth", "chair_s") == 100
+    assert value(rows, "shipped", "on", "scene truth", "recall") == 100
+
+
+def test_baselines_and_ceiling_stand_beside(evaluated):
+    _, rows = evaluated
+    assert value(rows, "blind", "", "random", "invalid") == 100
+    assert value(rows, "blind", "", "scene truth", "chair_i") == 100
+    assert value(rows, "majority", "", "existence", "accuracy") == 50
+    assert value(rows, "ceiling", "", "all", "accuracy") == 100
+    assert value(rows, "ceiling", "", "scene truth", "recall") == 100
+    assert value(rows, "ceiling", "", "all", "accuracy", "low") == ""
+    assert value(rows, "chance", "", "text_to_image", "r1") == pytest.approx(100 / 6, abs=1e-3)
+    assert value(rows, "ceiling", "", "text_to_image", "r1") == 100
+
+
+def test_retrieval_and_swapped_kinds(evaluated):
+    _, rows = evaluated
+    for direction in ("image_to_text", "text_to_image"):
+        assert value(rows, "shipped", "", direction, "r1") == 100
+        assert value(rows, "shipped", "", f"{direction}_reranked", "r1") == 100
+    assert value(rows, "shipped", "", "swapped_kind", "accuracy") == 100
+
+
+def test_files(evaluated):
+    folder, _ = evaluated
+    header = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
+    for family in ("vqa", "pope", "chair", "retrieval"):
+        text = (folder / f"metrics/{family}.csv").read_bytes()
+        assert b"\r" not in text
+        assert next(csv.reader(text.decode().splitlines())) == header
+    paired = tables.read_csv(folder / "metrics/paired.csv")
+    assert {row["comparison"] for row in paired} == {"spin_on - spin_off", "shipped - fp32"}
+    color = next(r for r in paired if r["variant"] == "fp32" and r["type"] == "color")
+    assert (color["value"], color["not_worse"]) == ("-50.0", "false")
+    assert {row["not_worse"] for row in paired if row["metric"] == "yes_rate"} == {""}
+    lines = (folder / "metrics/predictions-test-shipped-spin_on.jsonl").read_text().splitlines()
+    assert json.loads(lines[2]) == {
+        "answer": "blue",
+        "image": "test-0",
+        "item": 6,
+        "prediction": "blue",
+        "question": "What color is the ball?",
+        "type": "color",
+    }
+    confusion = tables.read_csv(folder / "plots/confusion.csv")
+    assert len(confusion) == 18 and all(row["actual"] == row["predicted"] for row in confusion)
+    silenced = tables.read_csv(folder / "plots/silenced_heads.csv")
+    assert [float(row["share"]) for row in silenced] == [0, 0, 1, 1, 0, 0, 1, 1]
+
+
+def test_same_bytes_again_and_from_worker_processes(evaluated, tmp_path):
+    folder, _ = evaluated
+    asking = setting(folder / "raw", folder / "vqa")
+    said = ask.ask_all({name: scripted.Scripted for name in ("fp32", "shipped")}, asking)
+    run.evaluate(said, scripted.Scripted(lying=True), asking, tmp_path / "metrics", tmp_path / "plots")
+    first, again = (
+        {
+            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for part in ("metrics", "plots")
+            for path in (root / part).iterdir()
+        }
+        for root in (folder, tmp_path)
+    )
+    assert first == again
+
+
+def test_photos_are_measured_by_what_their_captions_name(tmp_path):
+    raw, vqa = scripted.build(tmp_path, scenes=False)
+    asking = setting(raw, vqa, max_items=4)
+    rows = run.evaluate(
+        {"fp32": ask.ask(scripted.Scripted, asking)}, None, asking, tmp_path / "m", tmp_path / "p"
+    )
+    assert value(rows, "fp32", "on", "caption-CHAIR", "chair_i") == 50
+    assert {row["type"] for row in rows if row["family"] == "chair"} == {"caption-CHAIR"}
+    assert value(rows, "fp32", "", "image_to_text", "r1", "n") == 4
+    assert not [row for row in rows if row["type"] == "swapped_kind"]
+
+
+def test_a_blind_predictor_is_asked_each_question_once(tmp_path):
+    split = splits.read(*scripted.build(tmp_path), "test", 0)
+    blind = scripted.Scripted(lying=True)
+    texts = predict.by_question(blind, split, predict.Asking(16, 4))
+    assert (len(texts), blind.calls) == (len(split.triples), 2)
+
+
+def test_an_unknown_split_is_refused_with_the_cure(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        splits.read(*scripted.build(tmp_path), "nowhere", 0)
+
+
+def test_markup_in_captions_is_data(tmp_path):
+    raw, vqa = scripted.build(tmp_path, extra=' <script>alert(1)</script>, "quoted"')
+    asking = setting(raw, vqa)
+    run.evaluate({"fp32": ask.ask(scripted.Scripted, asking)}, None, asking, tmp_path / "m", tmp_path / "p")
+    rows = [json.loads(line) for line in (tmp_path / "m/predictions-test-fp32-spin_off.jsonl").open()]
+    assert any("<script>" in row["answer"] for row in rows)
+
+
+EXPORTED = [
+    {"variant": "fp32", "bytes": "400", "macs": "20", "accuracy": "90.0", "ships": "0"},
+    {"variant": "int8", "bytes": "100", "macs": "15", "accuracy": "89.5", "ships": "1"},
+]
+PARITY = {"max_logit_difference": 2e-6, "items": 48}
+
+
+@pytest.fixture(scope="module")
+def summarised(evaluated):
+    folder, _ = evaluated
+    figures, paired = report.read(folder / "metrics"), tables.read_csv(folder / "metrics/paired.csv")
+    return figures, paired, summary.build(figures, paired, EXPORTED, PARITY)
+
+
+def test_summary(summarised):
+    built = summarised[2]
+    assert built["shipped_variant"] == "int8"
+    assert built["cost"] == {"fp32": {"bytes": 400, "macs": 20}, "shipped": {"bytes": 100, "macs": 15}}
+    assert built["quality"]["shipped"]["test"]["vqa_accuracy"] == {"value": 100.0, "low": 50.0, "high": 100.0}
+    assert built["spin_on_minus_off"]["test"]["chair_i"]["value"] == 50
+    assert built["shipped_minus_fp32"]["test"]["vqa_accuracy"]["value"] == 0
+    assert json.dumps(built, allow_nan=False)
+
+
+def test_report(summarised, tmp_path):
+    figures, paired, built = summarised
+    text = report.markdown(figures, paired, built, EXPORTED, EXPORTED)
+    assert "| all | accuracy | 18 |" in text
+    assert "| int8 | 100 | 15 | 89.5 | 1 |" in text
+    assert "chance" in text and "ceiling" in text and "blind" in text
+    assert max(line.count("|") for line in text.splitlines()) < 16
+    report.plots(figures, EXPORTED, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"accuracy.csv", "hallucination.csv", "variants.csv"}
+
+
+def test_evaluation_imports_no_torch():
+    root = Path(__file__).resolve().parents[2] / "src" / "sightline"
+    names = [f"sightline.evaluate.{path.stem}" for path in sorted((root / "evaluate").glob("*.py"))]
+    names += [f"sightline.explain.{path.stem}" for path in sorted((root / "explain").glob("*.py"))]
+    code = f"import sys; sys.path.insert(0, {str(root.parent)!r})\n"
+    code += "".join(f"import {name.removesuffix('.__init__')}\n" for name in names)
+    code += "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,26 @@
+"""One export of tiny random models, shared by this folder's tests."""
+
+import pytest
+
+from tests.support import tiny
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """(VLM, DualEncoder), random and tiny."""
+    return tiny.models(tiny.tokenizer().size)
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory, trained):
+    """A folder with the variant fp32, its int8 form, and settings; read-only for tests."""
+    from sightline.export import graphs, variants
+
+    vlm, clip = trained
+    folder = tmp_path_factory.mktemp("exported")
+    graphs.export_variants({"fp32": vlm}, clip, folder, opset=20)
+    tiny.write_settings(folder)
+    images = tiny.pictures(16)
+    asked = variants.Questions(images, [tiny.QUESTIONS[i % 4] for i in range(16)], ["red"] * 16)
+    variants.quantize_variant(folder, "fp32", "int8", asked, [(i, tiny.CAPTIONS[0]) for i in images])
+    return folder

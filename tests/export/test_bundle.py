@@ -1,0 +1,216 @@
+"""A bundle: written by search.bundle, opened by Session and Gallery, refused when it is not whole."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from sightline import artifacts
+from sightline.data.images import decode
+from sightline.export.engine import EngineError
+from sightline.export.session import SPIN_OFF, Session
+from sightline.search import bundle
+from sightline.search.gallery import KINDS, Gallery
+from sightline.search.index import SearchIndexError
+from tests.support import tiny
+
+SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}
+
+
+@pytest.fixture(scope="module")
+def exported(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "onnx"
+    with artifacts.create(folder, "onnx", {"variants": ["fp32", "int8"], "shipped": "int8"}) as filling:
+        shutil.copytree(root, filling, dirs_exist_ok=True)
+    return artifacts.load(folder, "onnx")
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory):
+    return tiny.raw(tmp_path_factory.mktemp("data") / "raw")
+
+
+def write(out, exported, items, source="scenes", split="test"):
+    session = Session.load_variant(exported.path, "int8")
+    return bundle.write(out, exported, session, items, source, split, "Flat", SPIN, 10**6)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory, exported, items):
+    folder = tmp_path_factory.mktemp("shipped") / "bundle"
+    write(folder, exported, items)
+    return folder
+
+
+@pytest.fixture
+def copied(shipped, tmp_path):
+    return shutil.copytree(shipped, tmp_path / "bundle")
+
+
+def resign(folder):
+    """What someone does who may write the manifest too: every hash fits, the content is what he wants."""
+    files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    hashes = {name: artifacts.sha256(path) for name, path in files.items() if name != "manifest.json"}
+    artifacts.write_json(folder / "manifest.json", {"kind": "bundle", "files": hashes})
+
+
+def test_a_bundle_answers_like_its_variant_with_the_bundles_spin(shipped, exported):
+    session, variant = Session.load(shipped), Session.load_variant(exported.path, "int8")
+    images, questions = tiny.pictures(4), list(tiny.QUESTIONS)
+    assert session.generation["spin"] == SPIN and variant.generation["spin"] == SPIN_OFF
+    assert session.answer(images, questions) == variant.answer(images, questions, spin=SPIN)
+    assert session.folder == shipped
+
+
+def test_the_gallery_finds_every_item_by_what_it_has(shipped, items):
+    session = Session.load(shipped)
+    gallery = Gallery.load(shipped / bundle.INDEX, session.engine.search_digest())
+    assert len(gallery) == 10
+    assert [len(gallery.indexes[kind]) for kind in KINDS] == [9, 9, 10]
+    picture = decode(items.image_bytes(items[3]), 10**6)
+    hit = gallery.search(session.embed_images([picture], 32), 3)[0][0]
+    assert (hit.id, hit.text) == ("item-3", items[3]["captions"][0])
+    assert hit.score == pytest.approx(1.0, abs=1e-5)  # a unit vector with itself, float32
+    text = gallery.search(session.embed_texts([items[8]["captions"][0]], 32), 1, "text")[0][0]
+    assert text.id == "item-8"
+    with pytest.raises(SearchIndexError, match="image, text, fused"):
+        gallery.search(np.ones((1, 16)), 1, "colour")
+
+
+def test_writing_twice_gives_the_same_bytes(shipped, exported, items, tmp_path):
+    write(tmp_path / "again", exported, items)
+    assert (tmp_path / "again" / "manifest.json").read_bytes() == (shipped / "manifest.json").read_bytes()
+
+
+def test_examples_ship_with_rendered_scenes_only(shipped, exported, items, tmp_path):
+    listed = json.loads((shipped / "examples" / "examples.json").read_text())
+    assert len(listed) == 6 and {path["file"] for path in listed} == {
+        path.name for path in (shipped / "examples").glob("*.png")
+    }
+    write(tmp_path / "photos", exported, items, source="flickr8k")
+    assert not (tmp_path / "photos" / "examples").exists()
+    assert "rendered scenes" in (shipped / "README.md").read_text()
+    assert "rendered scenes" not in (tmp_path / "photos" / "README.md").read_text()
+
+
+def test_an_unknown_split_is_named(exported, items, tmp_path):
+    with pytest.raises(ValueError, match="index.split is 'val'.*test"):
+        write(tmp_path / "x", exported, items, split="val")
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_index_of_another_model_is_refused(shipped, exported):
+    other = Session.load_variant(exported.path, "fp32").engine.search_digest()
+    with pytest.raises(SearchIndexError, match="built with the model"):
+        Gallery.load(shipped / bundle.INDEX, other)
+
+
+def test_every_single_damaged_file_is_noticed(copied):
+    for path in sorted(p for p in copied.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        with pytest.raises(ValueError, match=r"bundle"):
+            Session.load(copied)
+        path.write_bytes(data)
+    Session.load(copied)
+
+
+def missing(folder):
+    (folder / "model" / "decoder.onnx").unlink()
+
+
+def extra(folder):
+    (folder / "model" / "weights.pkl").write_bytes(b"x")
+
+
+def link(folder):
+    target = folder / "model" / "vision.onnx"
+    target.unlink()
+    target.symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize("harm,word", [(missing, "no such file"), (extra, "extra"), (link, "link")])
+def test_missing_extra_and_linked_files_are_refused(copied, harm, word):
+    harm(copied)
+    with pytest.raises(artifacts.ArtifactError, match=word):
+        Session.load(copied)
+
+
+def cut(folder):
+    path = folder / "model" / "decoder.onnx"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def noise(folder):
+    (folder / "model" / "vision.onnx").write_bytes(np.random.default_rng(0).bytes(5000))
+
+
+def outside(folder):
+    import onnx
+
+    path = folder / "model" / "vision.onnx"
+    model = onnx.load(path)
+    tensor = next(t for t in model.graph.initializer if len(t.raw_data) > 100)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "/etc/hostname"
+    path.write_bytes(model.SerializeToString())
+
+
+def custom(folder):
+    import onnx
+
+    path = folder / "model" / "vision.onnx"
+    model = onnx.load(path)
+    model.graph.node[0].domain, model.graph.node[0].op_type = "evil", "RunCommand"
+    model.opset_import.add(domain="evil", version=1)
+    path.write_bytes(model.SerializeToString())
+
+
+def other_tokenizer(folder):
+    from sightline.data.tokenizer import Tokenizer
+
+    Tokenizer.train(["entirely other words are here"] * 3, 60, 1).save(folder / "tokenizer.json")
+
+
+def no_settings(folder):
+    artifacts.write_json(folder / "generation.json", {"max_new": 5})
+
+
+def wrong_settings(folder):
+    artifacts.write_json(folder / "generation.json", [1, 2])
+
+
+def no_engine(folder):
+    artifacts.write_json(folder / "model" / "engine.json", {"heads": 4})
+
+
+@pytest.mark.parametrize(
+    "harm,word",
+    [
+        (cut, r"decoder\.onnx: no graph that ONNX Runtime can run"),
+        (noise, r"vision\.onnx: no graph that ONNX Runtime can run"),
+        (outside, r"vision\.onnx: the graph refers to a file outside itself"),
+        (custom, r"vision\.onnx: no graph that ONNX Runtime can run"),
+        (other_tokenizer, r"tokenizer\.json: \d+ tokens, but the model was trained with"),
+        (no_settings, r"generation\.json: lacks max_question, max_text, spin"),
+        (wrong_settings, r"generation\.json: lacks"),
+        (no_engine, r"engine\.json: lacks embed_dim"),
+    ],
+)
+def test_hostile_content_with_a_fitting_manifest_is_refused_clearly(copied, harm, word):
+    harm(copied)
+    resign(copied)
+    with pytest.raises(ValueError, match=word):
+        Session.load(copied)
+
+
+def test_an_unknown_variant_and_another_kind_are_named(exported, shipped):
+    with pytest.raises(ValueError, match="no variant 'int4'; it holds fp32, int8"):
+        Session.load_variant(exported.path, "int4")
+    with pytest.raises(artifacts.ArtifactError, match="kind 'bundle'.*'onnx'"):
+        Session.load(exported.path)
+    with pytest.raises(EngineError, match=r"engine\.json: no such file"):
+        Session.open(exported.path, "nothing")

@@ -1,0 +1,231 @@
+"""The exported graphs against the PyTorch models they came from, and as files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from sightline.decode import greedy
+from sightline.export import graphs, parity
+from sightline.export import trained as trained_models
+from sightline.export.engine import GRAPHS, OnnxEngine
+from sightline.export.quantize import quantize
+from sightline.export.session import Session
+from sightline.models.engine import TorchEngine
+from tests.support import tiny
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# float32 kernels add in different orders; logits here are of order 10, 1e-7 relative per addition, some hundred
+# additions. Measured worst 1e-5; a wrong head, mask or position moves logits by more than 1e-2.
+ATOL = 1e-4
+
+
+@pytest.fixture(scope="module")
+def engines(trained, root):
+    return TorchEngine(*trained), OnnxEngine(root / "fp32")
+
+
+def prompts(batch, seed=0, length=tiny.MAX_QUESTION):
+    draw = np.random.default_rng(seed)
+    pixels = draw.normal(size=(batch, 3, 32, 32)).astype(np.float32)
+    ids = draw.integers(5, 60, size=(batch, length))
+    mask = np.arange(length) < draw.integers(3, length + 1, size=(batch, 1))
+    return pixels, ids, mask
+
+
+def memory(engine, pixels, ids, mask):
+    return engine.memory(engine.image_tokens(pixels), ids, mask)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("keep,alpha", [(4, 1.0), (2, 0.5), (1, 0.0)])
+def test_decoder_equals_pytorch_for_any_batch_length_and_k(engines, batch, keep, alpha):
+    k_L, tokens = np.array([keep, 4]), np.random.default_rng(1).integers(5, 60, size=(batch, 6))
+    ours, theirs = (
+        engine.step(tokens, None, memory(engine, *prompts(batch, keep)), k_L, alpha, True)
+        for engine in engines
+    )
+    np.testing.assert_allclose(theirs.logits_BTV, ours.logits_BTV, atol=ATOL)
+    np.testing.assert_allclose(theirs.maps_LBHTM, ours.maps_LBHTM, atol=ATOL)
+    np.testing.assert_array_equal(theirs.gates_LBHT, ours.gates_LBHT)
+    assert (theirs.gates_LBHT[0] == 1.0).sum(axis=1).max() == (4 if alpha == 1.0 else keep)
+    assert (theirs.gates_LBHT[1] == 1.0).all()
+
+
+def test_an_empty_cache_is_prefill_and_steps_continue_it(engines):
+    engine = engines[1]
+    seen, k_L = memory(engine, *prompts(3)), np.array([2, 2])
+    tokens = np.random.default_rng(2).integers(5, 60, size=(3, 7))
+    whole = engine.step(tokens, None, seen, k_L, 0.5, False).logits_BTV
+    cache, parts = None, []
+    for start, end in ((0, 1), (1, 2), (2, 5), (5, 7)):
+        step = engine.step(tokens[:, start:end], cache, seen, k_L, 0.5, False)
+        cache, parts = step.cache, [*parts, step.logits_BTV]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=ATOL)
+
+
+def test_encoders_and_fusion_equal_pytorch(engines):
+    pixels, ids, mask = prompts(3)
+    encoded = []
+    for engine in engines:
+        tokens, image = engine.embed_images(pixels)
+        states, text = engine.embed_texts(ids, mask)
+        encoded.append((tokens, image, states, text, engine.match(tokens, states, mask)))
+    for ours, theirs in zip(*encoded, strict=True):
+        np.testing.assert_allclose(theirs, ours, atol=ATOL)
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_a_row_is_the_same_to_the_bit_whatever_its_neighbours(root, variant):
+    engine, k_L = OnnxEngine(root / variant), np.array([2, 2])
+    pixels, ids, mask = prompts(8)
+
+    def logits(order):
+        seen = memory(engine, pixels[order], ids[order], mask[order])
+        return engine.step(np.full((8, 3), 7), None, seen, k_L, 0.5, False).logits_BTV
+
+    together = logits(np.arange(8))
+    np.testing.assert_array_equal(logits(np.array([5, 0, 0, 1, 2, 3, 4, 6]))[0], together[5])
+    np.testing.assert_array_equal(logits(np.full(8, 5))[0], together[5])
+    np.testing.assert_array_equal(logits(np.array([0, 1, 2, 5, 0, 1, 2, 0]))[3], together[5])
+
+
+def test_parity_finds_nothing_between_a_model_and_its_export(trained, root):
+    images = tiny.pictures(12)
+    questions = [tiny.QUESTIONS[i % 4] for i in range(12)]
+    figures = parity.compare(
+        trained_models.session(*trained, root), Session.open(root, "fp32"), images, questions
+    )
+    parity.check(figures, "fp32")
+    assert figures["items"] == 12 and figures["tokens"] >= 12
+    assert 0 < figures["max_logit_difference"] < ATOL
+
+
+def test_parity_fails_loudly_for_another_model(root):
+    other = tiny.models(tiny.tokenizer().size, seed=1)
+    figures = parity.compare(
+        trained_models.session(*other, root),
+        Session.open(root, "fp32"),
+        tiny.pictures(4),
+        list(tiny.QUESTIONS),
+    )
+    with pytest.raises(parity.ParityError, match="fp32: max_logit_difference"):
+        parity.check(figures, "fp32")
+
+
+def test_a_second_process_exports_the_same_bytes(root, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from tests.support import tiny; from sightline.export import graphs\n"
+        "vlm, clip = tiny.models(tiny.tokenizer().size)\n"
+        "graphs.export_graph('decoder', vlm, clip, Path(sys.argv[1]), 20)"
+    )
+    path = f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"
+    env = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "123", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
+    again = tmp_path / "decoder.onnx"
+    subprocess.run([sys.executable, "-c", code, str(again)], check=True, env=env, cwd=tmp_path)
+    assert again.read_bytes() == (root / "fp32" / "decoder.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_files_are_whole_checked_and_say_nothing_of_the_machine(root, variant, name):
+    path = root / variant / f"{name}.onnx"
+    model = onnx.load(path, load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    data = path.read_bytes()
+    for word in (
+        b".py",
+        b"site-packages",
+        str(Path.home()).encode() + b"/",
+        str(root.parent).encode(),
+        b"/tmp/",
+    ):
+        assert word not in data
+    assert {opset.domain for opset in model.opset_import} == {""}
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+
+
+def test_decoder_names_its_inputs_and_optional_outputs(root):
+    graph = onnx.load(root / "fp32" / "decoder.onnx").graph
+    assert [value.name for value in graph.input] == [
+        "tokens", "self_k", "self_v", "cross_k", "cross_v", "mask", "image", "heads_kept", "alpha",
+    ]  # fmt: skip
+    assert [value.name for value in graph.output] == ["logits", "next_k", "next_v", "maps", "gates"]
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_int8_is_smaller_and_near(root, name):
+    sizes = [(root / variant / f"{name}.onnx").stat().st_size for variant in ("fp32", "int8")]
+    assert sizes[1] < sizes[0]
+    model = onnx.load(root / "int8" / f"{name}.onnx")
+    assert {"DequantizeLinear", "QuantizeLinear"} <= {node.op_type for node in model.graph.node}
+
+
+def test_int8_answers_stay_close_and_the_final_scores_stay_float(engines, root):
+    fp32, int8 = engines[1], OnnxEngine(root / "int8")
+    knobs = {"bos": 2, "eos": 3, "max_new": 5, "k_L": np.array([4, 4]), "alpha": 1.0}
+    answers = [greedy.generate(engine, memory(engine, *prompts(6)), **knobs) for engine in (fp32, int8)]
+    tokens, _ = parity._forced(answers[0], 6, 2, 3)
+    ours, theirs = (
+        engine.step(tokens, None, memory(engine, *prompts(6)), knobs["k_L"], 1.0, False).logits_BTV
+        for engine in (fp32, int8)
+    )
+    cosine = (ours * theirs).sum() / np.linalg.norm(ours) / np.linalg.norm(theirs)
+    assert cosine > 0.95  # random weights and 7-bit scales: measured 0.99; a broken scale gives about 0
+    model = onnx.load(root / "int8" / "decoder.onnx")
+    makers = {name: node for node in model.graph.node for name in node.output}
+    node = makers["logits"]
+    while node.op_type != "MatMul":
+        node = makers[next(name for name in node.input if name in makers)]
+    quantized = [makers[name].op_type for name in node.input if name in makers]
+    assert "DequantizeLinear" not in quantized
+
+
+def test_quantizing_twice_gives_the_same_bytes(root, tmp_path):
+    pixels = prompts(4)[0]
+    for name in ("a", "b"):
+        quantize(root / "fp32" / "vision.onnx", tmp_path / f"{name}.onnx", [{"pixels": pixels}])
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_calibration_needs_data(root, tmp_path):
+    with pytest.raises(ValueError, match="calibration_items"):
+        quantize(root / "fp32" / "vision.onnx", tmp_path / "x.onnx", [])
+
+
+def test_a_pruned_model_shares_the_graphs_that_pruning_left_alone(trained, monkeypatch, tmp_path):
+    exported = []
+    monkeypatch.setattr(graphs, "ProcessPoolExecutor", _Inline)
+    monkeypatch.setattr(graphs, "export_graph", lambda name, vlm, clip, path, opset: exported.append(
+        path.relative_to(tmp_path).as_posix()) or path.write_bytes(name.encode()))  # fmt: skip
+    monkeypatch.setattr(graphs.torch, "set_num_threads", lambda threads: None)
+    vlm, clip = trained
+    graphs.export_variants({"fp32": vlm, "pruned": vlm}, clip, tmp_path, 20)
+    assert sorted(name for name in exported if name.startswith("pruned")) == [
+        "pruned/decoder.onnx", "pruned/memory.onnx",
+    ]  # fmt: skip
+    assert len(exported) == 8 and len(list(tmp_path.glob("*/*.onnx"))) == 12
+
+
+class _Inline:
+    """Runs what a process pool would."""
+
+    def __init__(self, *arguments):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def submit(self, function, *arguments):
+        function(*arguments)
+        return self
+
+    def result(self):
+        return None

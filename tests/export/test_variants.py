@@ -1,0 +1,106 @@
+"""Which variant ships: by validation accuracy, in a fixed order; the search side is checked by retrieval."""
+
+import shutil
+
+import pytest
+
+from sightline.data.vqa.triples import Triples
+from sightline.export import variants
+from sightline.export.engine import GRAPHS
+from tests.support import tiny
+
+MACS = dict.fromkeys(variants.CANDIDATES, 1)
+ASKED = variants.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "yes"])
+
+
+@pytest.fixture
+def folder(root, tmp_path):
+    for name in variants.CANDIDATES:
+        shutil.copytree(root / ("int8" if name == "int8" else "fp32"), tmp_path / name)
+    for name in ("tokenizer.json", "preprocessor_config.json", "generation.json"):
+        shutil.copyfile(root / name, tmp_path / name)
+    return tmp_path
+
+
+def measure(monkeypatch, folder, accuracies, retrieved=None):
+    """Let every variant have the given accuracy and (R@1, re-ranked R@1)."""
+    retrieved = retrieved or dict.fromkeys(variants.CANDIDATES, (50.0, 60.0))
+    name = lambda session: session.engine.folder.name  # noqa: E731
+    monkeypatch.setattr(variants, "accuracy", lambda session, asked: accuracies[name(session)])
+    monkeypatch.setattr(variants, "retrieval", lambda session, gallery: retrieved[name(session)])
+
+
+@pytest.mark.parametrize(
+    "int8,pruned,ships",
+    [
+        (90.0, 90.0, "int8"),
+        (89.0, 80.0, "int8"),
+        (88.9, 89.0, "pruned"),
+        (10.0, 88.9, "fp32"),
+        (95.0, 1.0, "int8"),
+    ],
+)
+def test_the_smallest_variant_within_max_drop_ships(monkeypatch, folder, int8, pruned, ships):
+    measure(monkeypatch, folder, {"int8": int8, "pruned": pruned, "fp32": 90.0})
+    name, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
+    assert name == ships
+    assert {row["variant"]: row["ships"] for row in rows} == {v: int(v == ships) for v in variants.CANDIDATES}
+    drops = {row["variant"]: row["accuracy_drop"] for row in rows}
+    assert drops == pytest.approx({"fp32": 0.0, "pruned": 90.0 - pruned, "int8": 90.0 - int8})
+
+
+@pytest.mark.parametrize(
+    "r1,reranked,kept", [(50.0, 60.0, "int8"), (48.9, 60.0, "fp32"), (50.0, 58.0, "fp32")]
+)
+def test_an_int8_search_side_that_retrieves_worse_is_replaced(monkeypatch, folder, r1, reranked, kept):
+    scores = {"fp32": (50.0, 60.0), "pruned": (50.0, 60.0), "int8": (r1, reranked)}
+    measure(monkeypatch, folder, dict.fromkeys(variants.CANDIDATES, 90.0), scores)
+    before = variants.size(folder / "int8")
+    _, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
+    row = next(row for row in rows if row["variant"] == "int8")
+    assert row["search_graphs"] == kept
+    for name in GRAPHS:
+        same = (folder / "int8" / f"{name}.onnx").read_bytes() == (
+            folder / "fp32" / f"{name}.onnx"
+        ).read_bytes()
+        assert same == (kept == "fp32" and name in variants.SEARCH_SIDE)
+    assert (row["bytes"] > before) == (kept == "fp32")
+    assert row["bytes"] == variants.size(folder / "int8")
+
+
+def test_real_figures_of_the_same_model_are_equal(folder):
+    gallery = [
+        (picture, f"{text} {i}") for i, (picture, text) in enumerate(zip(tiny.pictures(4), tiny.CAPTIONS))
+    ]
+    name, rows = variants.choose(folder, MACS, ASKED, gallery, max_drop=100.0)
+    assert name == "int8"
+    by_name = {row["variant"]: row for row in rows}
+    for key in ("accuracy", "r1", "reranked_r1", "bytes"):
+        assert by_name["pruned"][key] == by_name["fp32"][key]
+    assert all(0.0 <= row[key] <= 100.0 for row in rows for key in ("accuracy", "r1", "reranked_r1"))
+
+
+def test_the_table_is_plain_csv(monkeypatch, folder, tmp_path):
+    measure(monkeypatch, folder, {"int8": 90.0, "pruned": 89.5, "fp32": 90.0})
+    _, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
+    variants.write_table(tmp_path / "metrics" / "variants.csv", rows)
+    lines = (tmp_path / "metrics" / "variants.csv").read_text().splitlines()
+    assert lines[0] == ",".join(variants.COLUMNS) and len(lines) == 4
+    assert lines[1].startswith("fp32,") and ",90.0000,0.0000," in lines[1]
+
+
+def test_questions_are_spread_over_the_split_and_bring_their_pictures(tmp_path):
+    items = tiny.raw(tmp_path / "raw")
+    lines = [
+        f'{{"item": {i}, "type": "{kind}", "question": "q{i}", "answer": "{kind}"}}'
+        for i in range(10)
+        for kind in ("describe", "color")
+    ]
+    (tmp_path / "val.jsonl").write_text("\n".join(lines) + "\n")
+    triples = Triples(tmp_path, "val")
+    some = variants.read_questions(items, triples, 5, 10**6, short=True)
+    assert some.questions == ["q0", "q2", "q4", "q6", "q9"] and set(some.answers) == {"color"}
+    whole = variants.read_questions(items, triples, 10**6, 10**6)
+    assert len(whole.images) == 18  # the ninth item has no picture
+    assert len(variants.read_gallery(items, "test", 100, 10**6)) == 8  # and the tenth no caption
+    assert len(variants.read_gallery(items, "test", 3, 10**6)) == 3

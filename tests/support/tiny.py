@@ -1,0 +1,92 @@
+"""Tiny random models, a tokenizer over twelve words, and pictures: what export, search and compress tests share."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sightline.data.shards import Items, ShardWriter
+from sightline.data.tokenizer import Tokenizer
+
+CAPTIONS = (
+    "a small red ball left of a large blue cup",
+    "a green cube above a small yellow ring",
+    "a large blue ring below a red cube",
+    "two small balls and a green cup",
+)
+QUESTIONS = (
+    "What color is the ball?",
+    "Is there a cup?",
+    "Describe the image in detail.",
+    "How many rings are there?",
+)
+MAX_ANSWER, MAX_QUESTION, MAX_TEXT = 12, 20, 24
+
+
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train([*CAPTIONS, *QUESTIONS] * 4, 400, 1)
+
+
+def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
+    draw = np.random.default_rng(seed)
+    return [draw.integers(0, 256, size=(40, 44, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def models(vocab_size: int, seed: int = 0):
+    """(VLM, DualEncoder) with random weights, large enough in the vocabulary head that answers differ."""
+    import torch
+
+    from sightline.models.clip import DualEncoder
+    from sightline.models.vlm import from_clip
+
+    torch.manual_seed(seed)
+    clip = DualEncoder(
+        {
+            "vision": {"tower": "small_cnn", "width": 32, "image_size": 32},
+            "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": MAX_TEXT},
+            "embed_dim": 16, "temperature": 0.07, "words": [6, 7, 8], "fusion_width": 32, "fusion_layers": 1,
+            "vocab_size": vocab_size,
+        }
+    )  # fmt: skip
+    vlm = from_clip(
+        clip,
+        {
+            "width": 32, "heads": 4, "layers": 2, "joint_block": True, "positions": True, "dropout": 0.0,
+            "max_answer": MAX_ANSWER, "max_question": MAX_QUESTION, "aligned_start": False,
+        },
+        word_ids=[6, 7, 8],
+    )  # fmt: skip
+    with torch.no_grad():
+        for name, tensor in [*vlm.named_parameters(), *clip.named_parameters()]:
+            if tensor.ndim >= 2 and "embedding" not in name:
+                tensor.mul_(2.0)
+    return vlm.eval(), clip.eval()
+
+
+def write_settings(folder: Path) -> None:
+    """Tokenizer, preprocessing and lengths beside exported graphs."""
+    from sightline.artifacts import write_json
+    from sightline.export.session import SPIN_OFF
+
+    tokenizer().save(folder / "tokenizer.json")
+    write_json(folder / "preprocessor_config.json", {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3})
+    lengths = {"max_new": MAX_ANSWER, "max_question": MAX_QUESTION, "max_text": MAX_TEXT}
+    write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF})
+
+
+def raw(folder: Path, count: int = 10) -> Items:
+    """A data/raw of `count` items; the one before the last has no picture, the last no caption."""
+    with ShardWriter(folder, 10**6) as writer:
+        for number, rgb in enumerate(pictures(count)):
+            file = io.BytesIO()
+            Image.fromarray(rgb).save(file, "PNG")
+            scene = {
+                "objects": [
+                    {"kind": "ball", "color": "red", "size": "small", "box": [0, 0, 4, 4], "visible": 1.0}
+                ]
+            }
+            captions = [] if number == count - 1 else [f"{CAPTIONS[number % 4]} {number}"]
+            item = {"id": f"item-{number}", "split": "test", "captions": captions, "scene": scene}
+            writer.add(item, None if number == count - 2 else file.getvalue())
+    return Items(folder)

@@ -63,7 +63,7 @@ def test_units_that_say_nothing_go_first_and_nobody_misses_them(vlm, criterion):
     smaller = structured.prune(model, scores, head_ratio=0.5, neuron_ratio=2 / 128).eval()
     assert smaller.config["decoder_heads"] == smaller.config["joint_heads"] == 2
     assert smaller.config["decoder_hidden"] == smaller.config["joint_hidden"] == 126
-    # Only additions of zero are left out: what remains may be added in another order, 1e-5 on logits of order 10.
+    # Only additions of zero are left out: the rest may be added in another order, 1e-5 on logits of order 10.
     torch.testing.assert_close(logits(smaller), logits(model), atol=1e-5, rtol=0)
 
 

@@ -19,8 +19,8 @@ from sightline.models.engine import TorchEngine
 from tests.support import tiny
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# float32 kernels add in different orders; logits here are of order 10, 1e-7 relative per addition, some hundred
-# additions. Measured worst 1e-5; a wrong head, mask or position moves logits by more than 1e-2.
+# float32 kernels add in different orders: logits of order 10, 1e-7 relative per addition, hundreds of them.
+# Measured worst 1e-5; a wrong head, mask or position moves logits by more than 1e-2.
 ATOL = 1e-4
 
 
@@ -119,15 +119,16 @@ def test_parity_fails_loudly_for_another_model(root):
 
 def test_a_second_process_exports_the_same_bytes(root, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from tests.support import tiny; from sightline.export import graphs\n"
+        "import sys; from pathlib import Path\n"
+        "from tests.support import tiny; from sightline.export import graphs\n"
         "vlm, clip = tiny.models(tiny.tokenizer().size)\n"
-        "graphs.export_graph('decoder', vlm, clip, Path(sys.argv[1]), 20)"
+        "graphs.export_graph('vision', vlm, clip, Path(sys.argv[1]), 20)"
     )
     path = f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"
     env = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "123", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    again = tmp_path / "decoder.onnx"
+    again = tmp_path / "vision.onnx"
     subprocess.run([sys.executable, "-c", code, str(again)], check=True, env=env, cwd=tmp_path)
-    assert again.read_bytes() == (root / "fp32" / "decoder.onnx").read_bytes()
+    assert again.read_bytes() == (root / "fp32" / "vision.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("variant", ["fp32", "int8"])

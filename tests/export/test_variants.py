@@ -69,9 +69,8 @@ def test_an_int8_search_side_that_retrieves_worse_is_replaced(monkeypatch, folde
 
 
 def test_real_figures_of_the_same_model_are_equal(folder):
-    gallery = [
-        (picture, f"{text} {i}") for i, (picture, text) in enumerate(zip(tiny.pictures(4), tiny.CAPTIONS))
-    ]
+    texts = [f"{text} {number}" for number, text in enumerate(tiny.CAPTIONS)]
+    gallery = list(zip(tiny.pictures(4), texts, strict=True))
     name, rows = variants.choose(folder, MACS, ASKED, gallery, max_drop=100.0)
     assert name == "int8"
     by_name = {row["variant"]: row for row in rows}

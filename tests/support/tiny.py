@@ -1,4 +1,4 @@
-"""Tiny random models, a tokenizer over twelve words, and pictures: what export, search and compress tests share."""
+"""Tiny random models, a tokenizer over twelve words, and pictures: what several areas' tests share."""
 
 import io
 from pathlib import Path

@@ -123,7 +123,8 @@ def retrieve(
     asking: Asking,
     rng: np.random.Generator,
 ) -> Retrieved:
-    """Both directions over the gallery, their top re-ranked by the fusion head, and the swapped-kind test."""
+    """Both directions over the gallery, text to image also re-ranked by the fusion head at its top (as the
+    search command does), and the swapped-kind test."""
     texts, owner_T, size = split.gallery()
     pairs = _swapped(split, texts, size, lexicon, kinds, rng) if split.true_objects else []
     # Every distinct text is encoded once: equal captions get equal bits, so they tie.
@@ -135,28 +136,27 @@ def retrieve(
     )
     text_T = np.array([place[text] for text in texts])
     similarity_IT = retrieval.similarity(image_IE, embeds_NE[text_T])
-    right_IT = owner_T[None, :] == np.arange(size)[:, None]
     ranks = {
         "image_to_text": retrieval.image_to_text_ranks(similarity_IT, owner_T),
         "text_to_image": retrieval.text_to_image_ranks(similarity_IT, owner_T),
     }
-    pictures = {"image_to_text": np.arange(size), "text_to_image": owner_T}
-    for direction, flipped in (("image_to_text", False), ("text_to_image", True)):
-        score_QK, right_QK = (similarity_IT.T, right_IT.T) if flipped else (similarity_IT, right_IT)
-        best_QK = retrieval.candidates(score_QK, RERANK_TOP)
-        query_N = np.repeat(np.arange(len(best_QK)), best_QK.shape[1])
-        image_N, chosen_N = (best_QK.ravel(), query_N) if flipped else (query_N, best_QK.ravel())
-        match_N = np.concatenate([
+    best_TK = retrieval.candidates(similarity_IT.T, RERANK_TOP)
+    image_N, text_N = best_TK.ravel(), np.repeat(text_T, best_TK.shape[1])
+    match_N = np.concatenate(
+        [
             predictor.match(
-                tokens_IPD[image_N[i : i + _PAIRS]], states_NSD[text_T[chosen_N[i : i + _PAIRS]]],
-                mask_NS[text_T[chosen_N[i : i + _PAIRS]]], batch_size=asking.batch_size,
+                tokens_IPD[image_N[start : start + _PAIRS]],
+                states_NSD[text_N[start : start + _PAIRS]],
+                mask_NS[text_N[start : start + _PAIRS]],
+                batch_size=asking.batch_size,
             )
-            for i in range(0, len(image_N), _PAIRS)
-        ])  # fmt: skip
-        ranks[f"{direction}_reranked"] = retrieval.reranked_ranks(
-            match_N.reshape(best_QK.shape), np.take_along_axis(right_QK, best_QK, axis=1), ranks[direction]
-        )
-        pictures[f"{direction}_reranked"] = pictures[direction]
+            for start in range(0, len(image_N), _PAIRS)
+        ]
+    )
+    ranks["text_to_image_reranked"] = retrieval.reranked_ranks(
+        match_N.reshape(best_TK.shape), best_TK == owner_T[:, None], ranks["text_to_image"]
+    )
+    pictures = {"image_to_text": np.arange(size), "text_to_image": owner_T, "text_to_image_reranked": owner_T}
     own = [(picture, float(similarity_IT[picture, picture])) for picture, _ in pairs]
     other_IN = (
         retrieval.similarity(image_IE, embeds_NE[[place[text] for _, text in pairs]]) if pairs else None

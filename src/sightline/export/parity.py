@@ -34,8 +34,8 @@ def compare(
     """
     figures: dict[str, Any] = {
         "items": len(questions), "tokens": 0, "tolerance": TOLERANCE, "max_logit_difference": 0.0,
-        "max_logit_difference_spin": 0.0, "max_embedding_difference": 0.0, "max_match_difference": 0.0, "answers_different": 0,
-        "answers_near_tie": 0, "gates_different": 0, "gates_near_tie": 0,
+        "max_logit_difference_spin": 0.0, "max_embedding_difference": 0.0, "max_match_difference": 0.0,
+        "answers_different": 0, "answers_near_tie": 0, "gates_different": 0, "gates_near_tie": 0,
     }  # fmt: skip
     order = sorted(range(len(questions)), key=lambda place: (questions[place], place))
     for start in range(0, len(order), BATCH):

@@ -28,7 +28,7 @@ from sightline.export.engine import OnnxEngine
 
 Feed = dict[str, np.ndarray]
 QUANTIZED_OPS = ["Conv", "Gemm", "MatMul"]
-# The fusion head adds its own logits to a cosine times up to 100: the Gemm nodes that make the cosine stay float32.
+# The fusion head adds its own logits to a cosine times up to 100: the Gemm nodes that make it stay float32.
 GRAPH_OPS = {"fusion": ["MatMul"]}
 FEEDS_PER_GRAPH = 48  # recorded calls beyond it are thinned out evenly: calibration time grows with them
 

@@ -19,7 +19,7 @@ def wrap(task: nn.Module, run: Runtime) -> nn.Module:
     `requires_grad` of a parameter changes."""
     if run.world == 1 or not any(p.requires_grad for p in task.parameters()):
         return task
-    # The gradient of a 1x1 convolution may come in another memory order than its bucket: it is copied, no more.
+    # The gradient of a 1x1 convolution may come in another memory order than its bucket: it is copied.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     devices = None if run.device == "cpu" else [torch.device(run.device)]
     # find_unused_parameters also keeps the gradient buckets as first built. Without it they are rebuilt after

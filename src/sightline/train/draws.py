@@ -17,6 +17,7 @@ SHORT = ("existence", "attribute", "color", "size", "count", "relation", "what",
 AUXILIARY = ("position", "left_of")  # trained on, never asked in an evaluation
 WEIGHTS = {"relation": 2.0}  # the hardest type: drawn twice as often
 FULL_CAPTION_SHARE = 0.5  # how often a scene's full description, which retrieval uses, is its caption
+MIN_AGREEMENT = 0.45
 MAX_DOCUMENT_SHARE = 0.9  # a word in nearly every caption tells nothing about the picture
 
 
@@ -72,11 +73,17 @@ def words_of(text: str) -> list[str]:
 
 
 def frequent_words(captions_of_items: Iterable[list[str]], limit: int) -> list[str]:
-    """The `limit` words found in the captions of most items, without those in nearly all; ties by
-    alphabet."""
-    counts, num_items = Counter[str](), 0
+    """The `limit` words found in the captions of most items; ties by alphabet.
+
+    Left out: words of nearly all items, and words on which the captions of one picture do not agree (found on
+    average in at most MIN_AGREEMENT of them): those tell how somebody writes, not what a picture shows.
+    """
+    counts, shares, num_items = Counter[str](), Counter[str](), 0
     for texts in captions_of_items:
         num_items += 1
-        counts.update({word for text in texts for word in words_of(text)})
+        for word, found in Counter(word for text in texts for word in set(words_of(text))).items():
+            counts[word] += 1
+            shares[word] += found / len(texts)
     usual = [word for word, count in counts.items() if count <= MAX_DOCUMENT_SHARE * num_items]
-    return sorted(usual, key=lambda word: (-counts[word], word))[:limit]
+    agreed = [word for word in usual if shares[word] > MIN_AGREEMENT * counts[word]]
+    return sorted(agreed, key=lambda word: (-counts[word], word))[:limit]

@@ -11,14 +11,15 @@ from sightline.params.loader import Params  # noqa: E402
 
 def main(params: Params) -> None:
     from sightline.compress import cost
-    from sightline.export import trained
+    from sightline.export import trained, variants
     from sightline.export.run import export
 
     run = runtime.start(params.threads, params.seed)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     clip = trained.load_clip(Path("models/clip"))
     vlm, pruned = trained.load_vlm(Path("models/vlm")), trained.load_vlm(Path("models/compressed"))
-    macs = {"fp32": cost.macs(vlm), "pruned": cost.macs(pruned), "int8": cost.macs(pruned)}
+    macs = {"fp32": cost.macs(vlm), "pruned": cost.macs(pruned)}
+    macs |= {variants.QUANTIZED[name]: count for name, count in macs.items()}
     tokenizer = Path("models/clip/tokenizer.json")
     export(
         params,

@@ -12,8 +12,12 @@ import typer
 from sightline import project
 from sightline.params import loader
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Small vision-language models you can trust, rebuilt by one command.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Small vision-language models you can trust, rebuilt by one command.",
+)
 
 BUNDLE = typer.Option(help="Folder of the shipped model; default: models/bundle of this checkout.")
 AS_JSON = typer.Option("--json", help="Print one JSON object instead of text.")
@@ -25,7 +29,9 @@ def open_session(bundle: Path | None):
 
     folder = bundle or project.root() / "models" / "bundle"
     if not folder.exists():
-        raise project.ProjectError(f"no model at {folder}: run `make repro` (about 12 minutes) or `make demo`")
+        raise project.ProjectError(
+            f"no model at {folder}: run `make repro` (about 12 minutes) or `make demo`"
+        )
     return Session.load(folder)
 
 
@@ -37,7 +43,7 @@ def read_image(path: Path):
 
 @app.command()
 def ask(
-    image: Annotated[Path | None, typer.Argument(help="A picture; default: an example that ships with the model.")] = None,
+    image: Annotated[Path | None, typer.Argument(help="A picture; default: a shipped example.")] = None,
     question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
@@ -52,8 +58,16 @@ def ask(
     question = question or "Describe the image in detail."
     answer = session.answer([read_image(image)], [question])[0]
     if as_json:
-        typer.echo(json.dumps({"image": str(image), "question": question, "answer": answer.text,
-                               "confidence": round(answer.confidence, 4)}))
+        typer.echo(
+            json.dumps(
+                {
+                    "image": str(image),
+                    "question": question,
+                    "answer": answer.text,
+                    "confidence": round(answer.confidence, 4),
+                }
+            )
+        )
         return
     typer.echo(f"image: {image}\nQ: {question}\nA: {answer.text}   (confidence {answer.confidence:.2f})")
 
@@ -66,11 +80,14 @@ def search(
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Find the items of the model's index that are nearest to words or to a picture."""
+    from sightline.search.gallery import Gallery
+
     session = open_session(bundle)
     path = Path(query)
     embeds = session.embed_images([read_image(path)]) if path.is_file() else session.embed_texts([query])
-    hits = session.index().search(embeds, k)
-    rows = [{"id": item, "score": round(score, 4), "text": text} for item, score, text in hits[0]]
+    gallery = Gallery.load(session.folder / "index", session.engine.search_digest())
+    hits = gallery.search(embeds, k, "fused")[0]
+    rows = [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
     if as_json:
         typer.echo(json.dumps({"query": query, "results": rows}))
         return
@@ -103,7 +120,7 @@ def estimate() -> None:
 
 @app.command()
 def demo() -> None:
-    """Run the smoke profile in .demo/ and open a page with a question, its answer and the regions behind it."""
+    """Run the smoke profile in .demo/ and open a page: a question, its answer, the regions behind it."""
     here = project.root()
     target = here / ".demo"
     for line in project.estimate(here, "smoke"):
@@ -114,8 +131,10 @@ def demo() -> None:
         raise typer.Exit(done.returncode)
     ask(bundle=target / "models" / "bundle")
     page = target / "plots" / "explain" / "index.html"
-    typer.echo(f"demo: the page with maps is {page.relative_to(here)}; the model is tiny and often wrong: "
-               "`make repro` builds the real one")
+    typer.echo(
+        f"demo: the page with maps is {page.relative_to(here)}; the model is tiny and often wrong: "
+        "`make repro` builds the real one"
+    )
     if sys.stdout.isatty():
         webbrowser.open(page.as_uri())
 

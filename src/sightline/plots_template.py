@@ -16,7 +16,8 @@ PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Sightline: plots</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1500px; padding: 0 1rem; color: #1d2433; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2433; }
+body { margin: 2rem auto; max-width: 1500px; padding: 0 1rem; }
 body > div { overflow-x: auto; margin-bottom: 2rem; }
 img { max-width: 100%; height: auto; }
 p { font-weight: 600; }

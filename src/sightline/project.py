@@ -1,4 +1,4 @@
-"""The checkout itself: where it is, a copy of it for another profile, what a rebuild costs, the README's tables."""
+"""The checkout itself: where it is, a copy of it for another profile, and what a rebuild costs."""
 
 import re
 import shutil
@@ -20,7 +20,9 @@ def root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
             return folder
-    raise ProjectError(f"no dvc.yaml and params.yaml at or above {here}: run this inside a Sightline checkout")
+    raise ProjectError(
+        f"no dvc.yaml and params.yaml at or above {here}: run this inside a Sightline checkout"
+    )
 
 
 def copy(source: Path, target: Path, profile: str) -> None:
@@ -31,7 +33,10 @@ def copy(source: Path, target: Path, profile: str) -> None:
     """
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=source, check=True, capture_output=True, text=True,
+        cwd=source,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     names = [name for name in listing.split("\0") if name and (source / name).exists()]
     for name in names:
@@ -59,18 +64,18 @@ def set_profile(params_file: Path, profile: str) -> None:
 
 
 def estimate(project: Path, profile: str) -> list[str]:
-    """Lines that say what a full rebuild of `profile` took where it was last measured, and the free disk here."""
+    """Lines that say what a full rebuild took where it was last measured, and the free disk here."""
     free = shutil.disk_usage(project).free / GIB
     cost_file = project / "metrics" / "cost.json"
     costs = read_json(cost_file) if cost_file.exists() else {}
     if profile not in costs:
-        return [f"repro: profile {profile}; not measured yet, so no estimate; {free:.0f} GiB free here"]
+        return [f"repro: profile {profile}; never measured, so no estimate; {free:.0f} GiB free here"]
     stages = costs[profile]["stages"]
     minutes = sum(stage["wall_seconds"] for stage in stages.values()) / 60
     lines = [
         f"repro: profile {profile}; a full rebuild took {minutes:.0f} min and "
         f"{costs[profile]['disk_gib']:.1f} GiB on 2 cores; {free:.0f} GiB free here",
-        "repro: stages whose inputs did not change are skipped; interrupt at any time, the same command goes on",
+        "repro: unchanged stages are skipped; interrupt at any time, the same command goes on",
     ]
     if free < costs[profile]["disk_gib"]:
         lines.append("repro: WARNING: that is less disk than a full rebuild needs")
@@ -82,11 +87,16 @@ def record_cost(project: Path) -> None:
     target = project / "metrics" / "cost.json"
     costs = read_json(target) if target.exists() else {}
     for measured in sorted((project / ".resume" / "cost").glob("*.json")):
-        costs[measured.stem] = {"stages": read_json(measured), "disk_gib": round(built_bytes(project) / GIB, 2)}
+        costs[measured.stem] = {
+            "stages": read_json(measured),
+            "disk_gib": round(built_bytes(project) / GIB, 2),
+        }
     write_json(target, costs)
 
 
 def built_bytes(project: Path) -> int:
     """Bytes of everything a rebuild leaves: DVC's outs and its cache."""
     folders = [project / name for name in ("data", "models", "metrics", "plots", ".dvc/cache")]
-    return sum(f.stat().st_size for folder in folders if folder.exists() for f in folder.rglob("*") if f.is_file())
+    return sum(
+        f.stat().st_size for folder in folders if folder.exists() for f in folder.rglob("*") if f.is_file()
+    )

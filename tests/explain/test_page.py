@@ -51,7 +51,8 @@ def explain(item, spin):
 
 def write(out: Path):
     run.run(chosen(), explain, lambda truth, answer: truth == answer, OFF, ON, "magma", out)
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +64,11 @@ def test_stable_names_and_bytes(written, tmp_path):
     assert list(written) == [
         "explanations.json",
         "index.html",
-        "item00_describe.png",
-        "item01_color.png",
-        "item02_count.png",
-        "silenced_heads.png",
-        "spin_off_on.png",
+        "pictures/item00_describe.png",
+        "pictures/item01_color.png",
+        "pictures/item02_count.png",
+        "pictures/silenced_heads.png",
+        "pictures/spin_off_on.png",
     ]
     assert write(tmp_path) == written
 

@@ -16,7 +16,7 @@ ASKED = variants.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "
 @pytest.fixture
 def folder(root, tmp_path):
     for name in variants.CANDIDATES:
-        shutil.copytree(root / ("int8" if name == "int8" else "fp32"), tmp_path / name)
+        shutil.copytree(root / ("int8" if name.endswith("int8") else "fp32"), tmp_path / name)
     for name in ("tokenizer.json", "preprocessor_config.json", "generation.json"):
         shutil.copyfile(root / name, tmp_path / name)
     return tmp_path
@@ -31,29 +31,30 @@ def measure(monkeypatch, folder, accuracies, retrieved=None):
 
 
 @pytest.mark.parametrize(
-    "int8,pruned,ships",
+    "pruned_int8,int8,pruned,ships",
     [
-        (90.0, 90.0, "int8"),
-        (89.0, 80.0, "int8"),
-        (88.9, 89.0, "pruned"),
-        (10.0, 88.9, "fp32"),
-        (95.0, 1.0, "int8"),
+        (90.0, 90.0, 90.0, "pruned_int8"),
+        (89.0, 80.0, 80.0, "pruned_int8"),
+        (88.9, 89.0, 90.0, "int8"),
+        (88.9, 10.0, 89.0, "pruned"),
+        (10.0, 10.0, 88.9, "fp32"),
     ],
 )
-def test_the_smallest_variant_within_max_drop_ships(monkeypatch, folder, int8, pruned, ships):
-    measure(monkeypatch, folder, {"int8": int8, "pruned": pruned, "fp32": 90.0})
+def test_the_smallest_variant_within_max_drop_ships(monkeypatch, folder, pruned_int8, int8, pruned, ships):
+    scores = {"pruned_int8": pruned_int8, "int8": int8, "pruned": pruned, "fp32": 90.0}
+    measure(monkeypatch, folder, scores)
     name, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
     assert name == ships
     assert {row["variant"]: row["ships"] for row in rows} == {v: int(v == ships) for v in variants.CANDIDATES}
     drops = {row["variant"]: row["accuracy_drop"] for row in rows}
-    assert drops == pytest.approx({"fp32": 0.0, "pruned": 90.0 - pruned, "int8": 90.0 - int8})
+    assert drops == pytest.approx({name: 90.0 - score for name, score in scores.items()})
 
 
 @pytest.mark.parametrize(
     "r1,reranked,kept", [(50.0, 60.0, "int8"), (48.9, 60.0, "fp32"), (50.0, 58.0, "fp32")]
 )
 def test_an_int8_search_side_that_retrieves_worse_is_replaced(monkeypatch, folder, r1, reranked, kept):
-    scores = {"fp32": (50.0, 60.0), "pruned": (50.0, 60.0), "int8": (r1, reranked)}
+    scores = dict.fromkeys(variants.CANDIDATES, (50.0, 60.0)) | {"int8": (r1, reranked)}
     measure(monkeypatch, folder, dict.fromkeys(variants.CANDIDATES, 90.0), scores)
     before = variants.size(folder / "int8")
     _, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
@@ -72,7 +73,7 @@ def test_real_figures_of_the_same_model_are_equal(folder):
     texts = [f"{text} {number}" for number, text in enumerate(tiny.CAPTIONS)]
     gallery = list(zip(tiny.pictures(4), texts, strict=True))
     name, rows = variants.choose(folder, MACS, ASKED, gallery, max_drop=100.0)
-    assert name == "int8"
+    assert name == "pruned_int8"
     by_name = {row["variant"]: row for row in rows}
     for key in ("accuracy", "r1", "reranked_r1", "bytes"):
         assert by_name["pruned"][key] == by_name["fp32"][key]
@@ -80,11 +81,11 @@ def test_real_figures_of_the_same_model_are_equal(folder):
 
 
 def test_the_table_is_plain_csv(monkeypatch, folder, tmp_path):
-    measure(monkeypatch, folder, {"int8": 90.0, "pruned": 89.5, "fp32": 90.0})
+    measure(monkeypatch, folder, {"pruned_int8": 89.5, "int8": 90.0, "pruned": 89.5, "fp32": 90.0})
     _, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
     variants.write_table(tmp_path / "metrics" / "variants.csv", rows)
     lines = (tmp_path / "metrics" / "variants.csv").read_text().splitlines()
-    assert lines[0] == ",".join(variants.COLUMNS) and len(lines) == 4
+    assert lines[0] == ",".join(variants.COLUMNS) and len(lines) == 5
     assert lines[1].startswith("fp32,") and ",90.0000,0.0000," in lines[1]
 
 

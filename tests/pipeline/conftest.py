@@ -21,13 +21,19 @@ class Repo:
 
     def run(self, *command: str, ok: bool = True, timeout: int = 900) -> subprocess.CompletedProcess:
         env = os.environ | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1",
-            "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
-            "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_AUTHOR_NAME": "t",
+            "GIT_AUTHOR_EMAIL": "t@example.org",
+            "GIT_COMMITTER_NAME": "t",
+            "GIT_COMMITTER_EMAIL": "t@example.org",
         }
-        done = subprocess.run(command, cwd=self.path, env=env, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(
+            command, cwd=self.path, env=env, capture_output=True, text=True, timeout=timeout
+        )
         if ok and done.returncode:
-            pytest.fail(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+            said = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+            pytest.fail(f"{' '.join(command)} ended with {done.returncode}\n{said}")
         return done
 
     def commit(self, message: str) -> None:
@@ -52,7 +58,7 @@ def fresh(path: Path) -> Repo:
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory) -> Repo:
-    """The smoke profile, built once by `dvc repro` and committed. Tests may read it; none may rebuild it."""
+    """The smoke profile, built once by `dvc repro` and committed. Tests read it; none may rebuild it."""
     repo = fresh(tmp_path_factory.mktemp("smoke") / "sightline")
     repo.run("dvc", "repro")
     repo.commit("built")

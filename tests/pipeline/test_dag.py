@@ -26,7 +26,7 @@ def is_params(node: ast.expr) -> bool:
 
 
 def sections(stage: str) -> set[str]:
-    """Top-level keys that the stage's code reads: `params.align.epochs` or `params.asdict("align")` -> align."""
+    """Top-level keys that the stage's code reads: params.align.epochs, params.asdict("align") -> align."""
     found = set()
     for path in {script(stage), *closure(script(stage))[0]}:
         if path.parent.name == "params":
@@ -34,8 +34,16 @@ def sections(stage: str) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr in PARAMS and is_params(node.value):
                 found.add(node.attr)
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and is_params(node.func.value):
-                found |= {arg.value for arg in node.args if node.func.attr == "asdict" and isinstance(arg, ast.Constant)}
+            elif (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and is_params(node.func.value)
+            ):
+                found |= {
+                    arg.value
+                    for arg in node.args
+                    if node.func.attr == "asdict" and isinstance(arg, ast.Constant)
+                }
     return found
 
 
@@ -45,7 +53,9 @@ def expected_deps(stage: str) -> set[str]:
     folders = {(PACKAGE / folder).relative_to(ROOT).as_posix() for folder in plugins if folder != "params"}
     code = {name for name in code if not any(name.startswith(folder + "/") for folder in folders)}
     schemas = {f"src/sightline/params/{name}.py" for name in sections(stage)}
-    code = {name for name in code if not name.startswith("src/sightline/params/") or name.endswith("loader.py")}
+    code = {
+        name for name in code if not name.startswith("src/sightline/params/") or name.endswith("loader.py")
+    }
     code |= {name for name in schemas if (ROOT / name).exists()}
     return code | folders | {f"stages/{stage}.py"}
 
@@ -110,9 +120,17 @@ def test_inputs_of_a_stage_are_outputs_of_earlier_ones():
 
 FLOORS = {  # part of the package -> parts it may import
     "f0": {"params", "registry", "artifacts", "files", "tracking", "runtime", "guard"},
-    "data": {"data"}, "models": {"models", "spin"}, "spin": {"spin"}, "losses": {"losses"}, "decode": {"decode"},
-    "train": {"train"}, "compress": {"compress", "train"}, "export": {"export"}, "search": {"search"},
-    "explain": {"explain", "export.session"}, "evaluate": {"evaluate", "explain.heatmap"},
+    "data": {"data"},
+    "models": {"models", "spin"},
+    "spin": {"spin"},
+    "losses": {"losses"},
+    "decode": {"decode"},
+    "train": {"train"},
+    "compress": {"compress", "train"},
+    "export": {"export"},
+    "search": {"search"},
+    "explain": {"explain", "export.session"},
+    "evaluate": {"evaluate", "explain.heatmap"},
 }
 NOUNS = {"data", "models", "spin", "losses", "decode"}
 VERBS = {"train", "compress", "export", "search", "explain", "evaluate"}
@@ -139,5 +157,9 @@ def test_floors(path):
     else:
         return  # the top floor (cli, project, serve): its limits are the torch-free tests
     for target in imports(path):
-        relative = target.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
-        assert part(target) in allowed or relative in allowed or relative == "__init__", f"{path.name} imports {relative}"
+        relative = (
+            target.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        )
+        assert part(target) in allowed or relative in allowed or relative == "__init__", (
+            f"{path.name} imports {relative}"
+        )

@@ -15,20 +15,33 @@ from sightline.params.loader import load_params
 from tests.pipeline.conftest import fresh
 
 KILLS = 27
-STAGES = {"pretrain": ["models/text", "plots/pretrain"], "align": ["models/clip", "plots/align"],
-          "finetune": ["models/vlm", "models/blind", "plots/finetune"]}
+STAGES = {
+    "pretrain": ["models/text", "plots/pretrain"],
+    "align": ["models/clip", "plots/align"],
+    "finetune": ["models/vlm", "models/blind", "plots/finetune"],
+}
 
 
 def launch(repo, stage: str) -> subprocess.Popen:
     params = load_params(repo.path / "params.yaml")
     command = [*params.launch.replace("python", sys.executable, 1).split(), f"stages/{stage}.py"]
-    return subprocess.Popen(command, cwd=repo.path, env=os.environ | {"OMP_NUM_THREADS": str(params.threads)},
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        cwd=repo.path,
+        env=os.environ | {"OMP_NUM_THREADS": str(params.threads)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def files(repo, outs: list[str]) -> dict[str, bytes]:
-    return {path.relative_to(repo.path).as_posix(): path.read_bytes()
-            for out in outs for path in sorted((repo.path / out).rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(repo.path).as_posix(): path.read_bytes()
+        for out in outs
+        for path in sorted((repo.path / out).rglob("*"))
+        if path.is_file()
+    }
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -42,11 +55,14 @@ def descendants(pid: int) -> list[psutil.Process]:
 @pytest.mark.full
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_training_ends_with_the_same_bits(smoke, tmp_path, stage):
-    """A third of the kills hit one rank, a third the launcher, a third everything; no orphan outlives it by 10 s."""
+    """A third of the kills hit one rank, a third the launcher, a third all; no orphan lives 10 s longer."""
     rng = random.Random(f"kills of {stage}")
     repo = fresh(tmp_path / "sightline")
-    needed = [name for name in ("data/raw", "data/vqa", "models/text", "models/clip")
-              if name not in STAGES[stage] and (smoke.path / name).exists()]
+    needed = [
+        name
+        for name in ("data/raw", "data/vqa", "models/text", "models/clip")
+        if name not in STAGES[stage] and (smoke.path / name).exists()
+    ]
     for name in needed:
         (repo.path / name).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-r", str(smoke.path / name), str(repo.path / name)], check=True)
@@ -55,7 +71,9 @@ def test_killed_training_ends_with_the_same_bits(smoke, tmp_path, stage):
     assert process.wait(timeout=600) == 0, process.stdout.read().decode()[-3000:]
     length = time.monotonic() - started
     reference = files(repo, STAGES[stage])
-    assert reference == files(smoke, STAGES[stage]), "an uninterrupted run outside DVC differs from the one inside"
+    assert reference == files(smoke, STAGES[stage]), (
+        "an uninterrupted run outside DVC differs from the one inside"
+    )
     for out in STAGES[stage]:
         subprocess.run(["rm", "-rf", str(repo.path / out)], check=True)
     kills = 0

@@ -28,7 +28,9 @@ def test_a_forced_rebuild_gives_the_same_bytes(smoke, tmp_path):
     repo = type(smoke)(copy)
     repo.run("dvc", "repro", "-f")
     assert (copy / "dvc.lock").read_bytes() == (smoke.path / "dvc.lock").read_bytes()
-    assert (copy / "metrics" / "summary.json").read_bytes() == (smoke.path / "metrics" / "summary.json").read_bytes()
+    assert (copy / "metrics" / "summary.json").read_bytes() == (
+        smoke.path / "metrics" / "summary.json"
+    ).read_bytes()
 
 
 def test_spin_knobs_retrain_nothing(experiment_repo):
@@ -71,16 +73,20 @@ def test_a_colleague_reuses_the_run_through_a_remote(smoke, tmp_path):
     assert (clone / "models" / "bundle" / "manifest.json").exists()
 
 
-@pytest.mark.parametrize("edit, culprit", [
-    ("seed: 7\nsed: 3", "sed"),
-    ("seed: seven", "seed"),
-    ("seed:", "seed"),
-])
+@pytest.mark.parametrize(
+    "edit, culprit",
+    [
+        ("seed: 7\nsed: 3", "sed"),
+        ("seed: seven", "seed"),
+        ("seed:", "seed"),
+    ],
+)
 def test_a_wrong_params_file_stops_the_first_stage(smoke, tmp_path, edit, culprit):
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     (tmp_path / "params.yaml").write_text(text.replace("seed: 7", edit), encoding="utf-8")
-    done = subprocess.run([sys.executable, str(ROOT / "stages" / "download.py")], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "stages" / "download.py")], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert culprit in done.stderr and "params.yaml" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "data").exists()
@@ -100,8 +106,13 @@ cli.main()
 
 
 def sightline(repo, *words):
-    return subprocess.run([sys.executable, "-c", NO_TORCH, *words], cwd=repo.path, capture_output=True, text=True,
-                          env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(repo.path / "src")})
+    return subprocess.run(
+        [sys.executable, "-c", NO_TORCH, *words],
+        cwd=repo.path,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(repo.path / "src")},
+    )
 
 
 def test_ask_and_search_run_without_torch(smoke):
@@ -131,6 +142,10 @@ def test_a_corrupt_bundle_is_refused_by_name(smoke, tmp_path):
 def test_ask_before_anything_is_built_names_the_command(tmp_path):
     for name in ("dvc.yaml", "params.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    done = subprocess.run([sys.executable, "-c", "from sightline import cli; cli.main()", "ask"], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from sightline import cli; cli.main()", "ask"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and "make repro" in done.stderr

@@ -1,4 +1,4 @@
-"""What a stage's code reads: its static import closure, and the plug-in folders it opens through the registry."""
+"""What a stage's code reads: its import closure, and the plug-in folders it opens through the registry."""
 
 import ast
 from pathlib import Path
@@ -34,9 +34,13 @@ def folders(path: Path) -> set[str]:
     return {
         node.args[0].value
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("load", "names") and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == "registry" and node.args and isinstance(node.args[0], ast.Constant)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("load", "names")
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "registry"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
     }
 
 

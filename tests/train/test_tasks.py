@@ -226,6 +226,13 @@ def test_frequent_words_by_hand():
     captions = [["a red cube", "the red thing"], ["a cube"], ["a blue cone"], ["a red cone"], ["a moon"]]
     # "a" is in every caption; red is in two items, though in three texts.
     assert draws.frequent_words(captions, 3) == ["cone", "cube", "red"]
+    # Of three captions one says "see" and two say "tiny": only the second is about the picture.
+    texts = [
+        ["we see a tiny dog", "a tiny dog", "the dog"],
+        ["a tiny cat", "tiny cat", "see the cat"],
+        ["a bus"],
+    ]
+    assert draws.frequent_words(texts, 9) == ["tiny", "bus", "cat", "dog"]
 
 
 def test_the_full_description_is_drawn_often():

@@ -123,8 +123,8 @@ def retrieve(
     asking: Asking,
     rng: np.random.Generator,
 ) -> Retrieved:
-    """Both directions over the gallery, text to image also re-ranked by the fusion head at its top (as the
-    search command does), and the swapped-kind test."""
+    """Both directions over the gallery, text to image also re-ranked by the fusion head at its top, and
+    the swapped-kind test."""
     texts, owner_T, size = split.gallery()
     pairs = _swapped(split, texts, size, lexicon, kinds, rng) if split.true_objects else []
     # Every distinct text is encoded once: equal captions get equal bits, so they tie.

@@ -41,6 +41,7 @@ def build(
         "shipped_variant": shipped["variant"],
         "cost": {name: {key: int(row[key]) for key in ("bytes", "macs")} for name, row in cost.items()},
         "parity": {"max_logit_difference": parity["max_logit_difference"], "items": parity["items"]},
+        "answers": _answers(figures["vqa"]),
         "quality": quality,
         "spin_on_minus_off": {
             split: _differences(paired, split, "spin_on - spin_off", "") for split in splits
@@ -49,6 +50,15 @@ def build(
             split: _differences(paired, split, "shipped - fp32", "off") for split in splits
         },
     }
+
+
+def _answers(rows: list[Row]) -> dict[str, dict[str, float]]:
+    """Accuracy by question type on `test`, SPIN off, with the rows that stand beside it."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row["split"] == "test" and row["metric"] == "accuracy" and row["spin"] in ("", "off"):
+            found.setdefault(row["type"], {"n": int(row["n"])})[row["variant"]] = float(row["value"])
+    return found
 
 
 def _quality(figures: dict[str, list[Row]], variant: str, split: str) -> dict[str, dict[str, float]]:

@@ -36,14 +36,16 @@ def run(
         raise ValueError(
             f"params.yaml: explain.colormap is {colormap!r}, which is no Matplotlib colormap; try magma"
         )
+    drawn = out / "pictures"
+    drawn.mkdir(parents=True, exist_ok=True)
     pairs = [(item, explain(item, spin_off), explain(item, spin_on)) for item in items]
     for item, off, _ in pairs:
-        pictures.item(out / f"{item.name}.png", item, off, right(item.truth, off.answer), colormap)
-    pictures.compare(out / "spin_off_on.png", pairs, colormap)
+        pictures.item(drawn / f"{item.name}.png", item, off, right(item.truth, off.answer), colormap)
+    pictures.compare(drawn / "spin_off_on.png", pairs, colormap)
     share_LH = np.mean(
         [on.silenced_LH for _, _, on in pairs if on.words] or [pairs[0][2].silenced_LH], axis=0
     )
-    pictures.silenced(out / "silenced_heads.png", share_LH, settings(spin_on), colormap)
+    pictures.silenced(drawn / "silenced_heads.png", share_LH, settings(spin_on), colormap)
     judged = [
         (item, off, on, right(item.truth, off.answer), right(item.truth, on.answer))
         for item, off, on in pairs

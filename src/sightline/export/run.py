@@ -1,4 +1,4 @@
-"""The export verb: three variants as ONNX graphs, their parity, cost and quality, and which one ships."""
+"""The export verb: the variants as ONNX graphs, their parity, cost and quality, and which one ships."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from sightline.params.loader import Params
 
 CARD = """# onnx
 
-Every variant of the model as six ONNX graphs: fp32 (as trained), pruned, int8 (pruned, static int8).
+Every variant of the model as six ONNX graphs: fp32 (as trained), pruned, and static int8 of each.
 `config.json` names the one that ships and why it was chosen (`metrics/export/variants.csv`).
 """
 GALLERY = 1000  # validation pictures of the retrieval check
@@ -37,8 +37,9 @@ def export(
         graphs.export_variants({"fp32": vlm, "pruned": pruned}, clip, folder, knobs.opset)
         calibration = variants.read_questions(items, train, knobs.calibration_items, pixels)
         learnt = variants.read_gallery(items, "train", knobs.calibration_items, pixels)
-        variants.quantize_variant(folder, "pruned", "int8", calibration, learnt)
-        runtime.say("exported fp32, pruned, int8; comparing them with PyTorch")
+        for source in variants.QUANTIZED:
+            variants.quantize_variant(folder, source, calibration, learnt)
+        runtime.say("exported fp32, pruned and their int8 forms; comparing them with PyTorch")
         asked = variants.read_questions(items, val, knobs.parity_items, pixels)
         figures = {
             name: parity.compare(

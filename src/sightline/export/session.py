@@ -81,14 +81,6 @@ class Session:
         return cls.open(exported.path, variant, threads)
 
     @classmethod
-    def load_blind(cls, folder: Path, exported: Path) -> "Session":
-        """The blind baseline in `folder` with the settings of an exported model. Imports torch."""
-        from sightline.export import trained
-
-        settings = artifacts.load(exported, "onnx").path
-        return trained.session(trained.load_vlm(folder), None, settings)
-
-    @classmethod
     def open(cls, folder: Path, graphs: str, threads: int = 1) -> "Session":
         """Unverified: `folder` with tokenizer and settings, and the sub-folder `graphs` of it."""
         engine, tokenizer = OnnxEngine(folder / graphs, threads), Tokenizer.load(folder / TOKENIZER)

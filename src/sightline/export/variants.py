@@ -1,8 +1,8 @@
 """The variants of a model, what each costs and loses, and which one ships.
 
-fp32 is the trained model, pruned the compressed one, int8 the compressed one quantized. Candidates are tried
-from the smallest to the largest, and the first that loses at most `max_drop` points of validation accuracy
-ships.
+fp32 is the trained model, pruned the compressed one, int8 and pruned_int8 their quantized forms. Candidates
+are tried from the smallest to the largest, and the first that loses at most `max_drop` points of validation
+accuracy ships.
 """
 
 import csv
@@ -22,7 +22,9 @@ from sightline.export.quantize import Recorder, quantize
 from sightline.export.session import Session
 
 SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's graphs; the others answer
-CANDIDATES = ("int8", "pruned", "fp32")
+CANDIDATES = ("pruned_int8", "int8", "pruned", "fp32")
+OWN = ("memory", "decoder")  # the graphs that pruning changes
+QUANTIZED = {"pruned": "pruned_int8", "fp32": "int8"}
 BATCH = 32
 SHORT_TOKENS = 8  # the longest answer to a short question
 RERANKED, RERANK_TOP = 200, 5  # queries and candidates that check the fusion head
@@ -74,20 +76,28 @@ def read_gallery(items: Items, split: str, limit: int, max_pixels: int) -> list[
 
 
 def quantize_variant(
-    root: Path, source: str, target: str, asked: Questions, gallery: Sequence[tuple[np.ndarray, str]]
+    root: Path, source: str, asked: Questions, gallery: Sequence[tuple[np.ndarray, str]]
 ) -> None:
-    """Write root/target, the int8 form of root/source, calibrated by answering and embedding."""
-    folder = root / target
+    """Write the int8 form of root/source, calibrated by answering and embedding.
+
+    Variants share every graph but memory and decoder: the others are quantized once and then copied.
+    """
+    folder = root / QUANTIZED[source]
     folder.mkdir()
     shutil.copyfile(root / source / CONFIG, folder / CONFIG)
+    done = [root / other for other in QUANTIZED.values() if (root / other / "vision.onnx").exists()]
     session = Session.open(root, source)
     session.engine = recorder = Recorder(root / source)
     session.answer(asked.images, asked.questions, batch_size=BATCH)
-    tokens, _ = session.encode_images([picture for picture, _ in gallery], BATCH)
-    states, mask, _ = session.encode_texts([text for _, text in gallery], BATCH)
-    session.match(tokens, states, mask, BATCH)
+    if not done:
+        tokens, _ = session.encode_images([picture for picture, _ in gallery], BATCH)
+        states, mask, _ = session.encode_texts([text for _, text in gallery], BATCH)
+        session.match(tokens, states, mask, BATCH)
     for name in GRAPHS:
-        quantize(root / source / f"{name}.onnx", folder / f"{name}.onnx", recorder.feeds[name])
+        if done and name not in OWN:
+            shutil.copyfile(done[0] / f"{name}.onnx", folder / f"{name}.onnx")
+        else:
+            quantize(root / source / f"{name}.onnx", folder / f"{name}.onnx", recorder.feeds[name])
 
 
 def accuracy(session: Session, asked: Questions) -> float:
@@ -139,8 +149,9 @@ def choose(
         session = Session.open(root, name)
         right, (r1, reranked) = accuracy(session, asked), retrieval(session, gallery)
         base = rows.get("fp32", {"accuracy": right, "r1": r1, "reranked_r1": reranked})
-        graphs = "int8" if name == "int8" else "fp32"
-        if name == "int8" and max(base["r1"] - r1, base["reranked_r1"] - reranked) > max_drop:
+        quantized = name in QUANTIZED.values()
+        graphs = "int8" if quantized else "fp32"
+        if quantized and max(base["r1"] - r1, base["reranked_r1"] - reranked) > max_drop:
             for graph in SEARCH_SIDE:
                 shutil.copyfile(root / "fp32" / f"{graph}.onnx", root / name / f"{graph}.onnx")
             r1, reranked, graphs = base["r1"], base["reranked_r1"], "fp32"

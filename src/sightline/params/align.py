@@ -27,7 +27,7 @@ class AlignParams:
     freeze_vision: bool
     warmup_share: float
     weight_decay: float
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp16"]
     evals: int
 
     def __post_init__(self) -> None:

@@ -43,7 +43,7 @@ class FinetuneParams:
     dropout: float
     warmup_share: float
     weight_decay: float
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp16"]
     evals: int
     spin_training: SpinTraining
 

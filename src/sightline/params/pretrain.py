@@ -16,12 +16,12 @@ class PretrainParams:
     mask_share: float
     warmup_share: float
     weight_decay: float
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["fp32", "bf16", "fp16"]
     evals: int
 
     def __post_init__(self) -> None:
-        above("pretrain", self, 0, ["epochs", "lr_scale"])
+        above("pretrain", self, 0, ["lr_scale"])
         at_least("pretrain", self, 1, ["batch_size", "evals"])
-        at_least("pretrain", self, 0, ["weight_decay"])
+        at_least("pretrain", self, 0, ["epochs", "weight_decay"])
         share("pretrain", self, ["warmup_share"])
         require(0 < self.mask_share < 1, "pretrain.mask_share", self.mask_share, "a number in (0, 1)")

@@ -22,5 +22,5 @@ def root(tmp_path_factory, trained):
     tiny.write_settings(folder)
     images = tiny.pictures(16)
     asked = variants.Questions(images, [tiny.QUESTIONS[i % 4] for i in range(16)], ["red"] * 16)
-    variants.quantize_variant(folder, "fp32", "int8", asked, [(i, tiny.CAPTIONS[0]) for i in images])
+    variants.quantize_variant(folder, "fp32", asked, [(i, tiny.CAPTIONS[0]) for i in images])
     return folder

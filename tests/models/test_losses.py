@@ -60,8 +60,15 @@ def test_word_in_patch_by_hand():
     logits_BPW = torch.tensor([[[math.log(3), 0.0], [0.0, 0.0]]])
     shown = -math.log(2 / 3)  # sigmoid(log 2) = 2 / 3
     absent = -math.log(1 / 2)
-    expected = word_in_patch.loss(logits_BPW, torch.tensor([[1.0, 0.0]]))
-    assert float(expected) == pytest.approx((shown + absent) / 2)
+    targets_BW = torch.tensor([[1.0, 0.0]])
+    assert float(word_in_patch.loss(logits_BPW, targets_BW)) == pytest.approx(shown + absent)
+    twice = word_in_patch.loss(logits_BPW.expand(2, 2, 2), targets_BW.expand(2, 2))
+    assert float(twice) == pytest.approx(shown + absent)
+    # 98 more words that are surely not shown change nothing; a picture without any word divides by no zero.
+    many_BPW = torch.cat([logits_BPW, torch.full((1, 2, 98), -30.0)], 2)
+    padded_BW = torch.nn.functional.pad(targets_BW, (0, 98))
+    assert float(word_in_patch.loss(many_BPW, padded_BW)) == pytest.approx(shown + absent)
+    assert torch.isfinite(word_in_patch.loss(many_BPW, 0 * padded_BW))
 
 
 def test_matching_pairs_hold_what_they_say():

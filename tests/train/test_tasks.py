@@ -223,16 +223,19 @@ def test_questions_by_hand():
 
 
 def test_frequent_words_by_hand():
-    captions = [["a red cube", "the red thing"], ["a cube"], ["a blue cone"], ["a red cone"], ["a moon"]]
-    # "a" is in every caption; red is in two items, though in three texts.
-    assert draws.frequent_words(captions, 3) == ["cone", "cube", "red"]
-    # Of three captions one says "see" and two say "tiny": only the second is about the picture.
+    # dog: mean share 1/3, both of two captions in 1/3 of the items, correlation (1/3 - 1/9) / (2/9) = 1.
+    # "a": mean 5/9, pairs 2/9, below 0; "see" and "the" are in one caption of three: pairs 0, below 0.
     texts = [
-        ["we see a tiny dog", "a tiny dog", "the dog"],
-        ["a tiny cat", "tiny cat", "see the cat"],
-        ["a bus"],
+        ["we see a dog", "a dog", "the dog"],
+        ["a cat", "see the cat", "cat"],
+        ["a bus", "bus", "we see a bus"],
     ]
-    assert draws.frequent_words(texts, 9) == ["tiny", "bus", "cat", "dog"]
+    assert draws.frequent_words(texts, 9) == ["bus", "cat", "dog"]
+    assert draws.frequent_words(texts, 2) == ["bus", "cat"]
+
+
+def test_with_one_caption_each_every_word_counts():
+    assert draws.frequent_words([["a cube"], ["a cone"]], 9) == ["a", "cone", "cube"]
 
 
 def test_the_full_description_is_drawn_often():

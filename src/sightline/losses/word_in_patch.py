@@ -13,11 +13,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 def loss(word_logits_BPW: Tensor, targets_BW: Tensor) -> Tensor:
-    """Mean binary cross-entropy over images and words, in nats; scalar. targets: 1.0 where a caption has
-    the word.
+    """Binary cross-entropy over all words, per word that is shown, in nats; scalar. targets: 1.0 where a
+    caption has the word.
 
-    An image's logit is the log of the mean over patches of exp(logit), so that an image of equal patches
-    has theirs.
+    Per shown word, since the many words that an image does not show soon cost nothing: a mean over the
+    vocabulary would weigh less the longer the word list is. The number shown is the batch's mean; in
+    data-parallel training each process takes its own. An image's logit is the log of the mean over patches of
+    exp(logit), so that an image of equal patches has theirs.
     """
     pooled_BW = word_logits_BPW.float().logsumexp(1) - math.log(word_logits_BPW.shape[1])
-    return binary_cross_entropy_with_logits(pooled_BW, targets_BW)
+    total = binary_cross_entropy_with_logits(pooled_BW, targets_BW, reduction="sum")
+    return total / targets_BW.sum().clamp(min=1)

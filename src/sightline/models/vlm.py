@@ -128,13 +128,15 @@ class VLM(nn.Module):
         if self.joint is not None:
             key, value = self.joint.image_keys_values(image_NPD)
             question_BTD = self.joint(
-                question_BTD, (key[image_index_B], value[image_index_B]), mask_BM[:, None, None, :]
+                question_BTD,
+                (key.index_select(0, image_index_B), value.index_select(0, image_index_B)),
+                mask_BM[:, None, None, :],
             )
         image_k, image_v = self.decoder.memory_keys_values(self.memory_norm(image_NPD))
         question_k, question_v = self.decoder.memory_keys_values(self.memory_norm(question_BTD))
         return Memory(
-            torch.cat([image_k[:, image_index_B], question_k], 3),
-            torch.cat([image_v[:, image_index_B], question_v], 3),
+            torch.cat([image_k.index_select(1, image_index_B), question_k], 3),
+            torch.cat([image_v.index_select(1, image_index_B), question_v], 3),
             mask_BM,
             image_BM,
         )

@@ -17,8 +17,7 @@ SHORT = ("existence", "attribute", "color", "size", "count", "relation", "what",
 AUXILIARY = ("position", "left_of")  # trained on, never asked in an evaluation
 WEIGHTS = {"relation": 2.0}  # the hardest type: drawn twice as often
 FULL_CAPTION_SHARE = 0.5  # how often a scene's full description, which retrieval uses, is its caption
-MIN_AGREEMENT = 0.45
-MAX_DOCUMENT_SHARE = 0.9  # a word in nearly every caption tells nothing about the picture
+MIN_CORRELATION = 0.3  # on scenes kinds and colours have 0.9 and more, everything else 0.2 and less
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
@@ -75,15 +74,23 @@ def words_of(text: str) -> list[str]:
 def frequent_words(captions_of_items: Iterable[list[str]], limit: int) -> list[str]:
     """The `limit` words found in the captions of most items; ties by alphabet.
 
-    Left out: words of nearly all items, and words on which the captions of one picture do not agree (found on
-    average in at most MIN_AGREEMENT of them): those tell how somebody writes, not what a picture shows.
+    Left out: words on which two captions of one picture hardly agree (correlation over the items below
+    MIN_CORRELATION): those tell how somebody writes, not what a picture shows. Where every item has one
+    caption that cannot be told, and all words stay.
     """
-    counts, shares, num_items = Counter[str](), Counter[str](), 0
+    counts, shares, pairs, paired = Counter[str](), Counter[str](), Counter[str](), 0
     for texts in captions_of_items:
-        num_items += 1
+        num, paired = len(texts), paired + (len(texts) > 1)
         for word, found in Counter(word for text in texts for word in set(words_of(text))).items():
             counts[word] += 1
-            shares[word] += found / len(texts)
-    usual = [word for word, count in counts.items() if count <= MAX_DOCUMENT_SHARE * num_items]
-    agreed = [word for word in usual if shares[word] > MIN_AGREEMENT * counts[word]]
-    return sorted(agreed, key=lambda word: (-counts[word], word))[:limit]
+            if num > 1:
+                shares[word] += found / num
+                pairs[word] += found * (found - 1) / (num * (num - 1))
+
+    def agreed(word: str) -> bool:
+        mean = shares[word] / paired
+        spread = mean * (1 - mean)
+        return spread > 0 and (pairs[word] / paired - mean**2) / spread >= MIN_CORRELATION
+
+    kept = [word for word in counts if not paired or agreed(word)]
+    return sorted(kept, key=lambda word: (-counts[word], word))[:limit]

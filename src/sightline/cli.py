@@ -1,6 +1,7 @@
 """`sightline`: ask, search, and look after the checkout. Nothing here imports torch."""
 
 import json
+import shutil
 import subprocess
 import sys
 import webbrowser
@@ -18,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Small vision-language models you can trust, rebuilt by one command.",
 )
+
+FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README shows
 
 BUNDLE = typer.Option(help="Folder of the shipped model; default: models/bundle of this checkout.")
 AS_JSON = typer.Option("--json", help="Print one JSON object instead of text.")
@@ -45,10 +48,13 @@ def read_image(path: Path):
 def ask(
     image: Annotated[Path | None, typer.Argument(help="A picture; default: a shipped example.")] = None,
     question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
+    spin: Annotated[bool, typer.Option("--spin", help="Suppress heads as the bundle's settings say.")] = False,
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Answer a question about a picture."""
+    from sightline.export.session import SPIN_OFF
+
     session = open_session(bundle)
     if image is None:
         examples = sorted((session.folder / "examples").glob("*.png"))
@@ -56,7 +62,8 @@ def ask(
             raise project.ProjectError("this model ships no example picture: give the path of one")
         image = examples[0]
     question = question or "Describe the image in detail."
-    answer = session.answer([read_image(image)], [question])[0]
+    settings = None if spin else SPIN_OFF
+    answer = session.answer([read_image(image)], [question], spin=settings)[0]
     if as_json:
         typer.echo(
             json.dumps(
@@ -147,7 +154,8 @@ def docs() -> None:
     here = project.root()
     project.record_cost(here)
     tables.fill(here)
-    typer.echo("docs: README.md now holds the figures of metrics/summary.json and metrics/cost.json")
+    shutil.copyfile(here / "plots" / "explain" / "pictures" / FRONT_PICTURE, here / "docs" / "answer.png")
+    typer.echo("docs: README.md now holds the figures of metrics/ and a picture of plots/explain")
 
 
 @app.command()

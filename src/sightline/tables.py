@@ -47,7 +47,7 @@ def results(summary: dict) -> str:
     for name, cells in summary["answers"].items():
         columns = ("majority", "blind", "fp32", "shipped", "ceiling")
         table += row(name, str(cells["n"]), *(f"{cells[column]:.1f}" for column in columns))
-    splits = list(summary["quality"]["shipped"])
+    splits = sorted(summary["quality"]["shipped"], key=lambda split: (split != "test", split))
     table += "\n" + row("figure, %", *(f"{split}: {v}" for split in splits for v in ("fp32", "shipped")))
     table += row("---", *["---:"] * (2 * len(splits)))
     for name in summary["quality"]["shipped"][splits[0]]:

@@ -63,7 +63,8 @@ def test_a_stage_gets_params_and_leaves_its_cost(checkout):
     costs = json.loads((checkout / ".resume/cost/smoke.json").read_text())
     assert list(costs) == ["toy"]
     assert costs["toy"].keys() == {"core_seconds", "wall_seconds", "peak_mib"}
-    assert costs["toy"]["core_seconds"] > 0 and 10 < costs["toy"]["peak_mib"] < 1000
+    # No upper bound: Linux lets a child begin with the peak of the process that forked it, here the suite's.
+    assert costs["toy"]["core_seconds"] > 0 and costs["toy"]["peak_mib"] > 10
 
 
 def test_dvc_root_holds_the_scratch(checkout, tmp_path):

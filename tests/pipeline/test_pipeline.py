@@ -147,5 +147,6 @@ def test_ask_before_anything_is_built_names_the_command(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src")},
     )
     assert done.returncode == 2 and "make repro" in done.stderr

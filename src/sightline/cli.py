@@ -48,7 +48,7 @@ def read_image(path: Path):
 def ask(
     image: Annotated[Path | None, typer.Argument(help="A picture; default: a shipped example.")] = None,
     question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
-    spin: Annotated[bool, typer.Option("--spin", help="Suppress heads as the bundle's settings say.")] = False,
+    spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:

@@ -1,0 +1,43 @@
+"""The README's tables are what the committed figures say, and the files it names exist."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sightline import tables
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def committed(name: str) -> str:
+    """The file as committed: a rebuild here may change the figures, and `make docs` then the README."""
+    done = subprocess.run(["git", "show", f"HEAD:{name}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{name} is not committed"
+    return done.stdout
+
+
+def test_tables_are_made_from_the_committed_figures(tmp_path):
+    (tmp_path / "metrics").mkdir()
+    for name in ("README.md", "metrics/summary.json", "metrics/cost.json"):
+        (tmp_path / name).write_text(committed(name), encoding="utf-8")
+    tables.fill(tmp_path)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == committed("README.md")
+
+
+def test_a_readme_without_markers_is_refused(tmp_path):
+    (tmp_path / "metrics").mkdir()
+    for name in ("metrics/summary.json", "metrics/cost.json"):
+        (tmp_path / name).write_text(committed(name), encoding="utf-8")
+    (tmp_path / "README.md").write_text("no markers", encoding="utf-8")
+    with pytest.raises(ValueError, match="markers `table: results`"):
+        tables.fill(tmp_path)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == "no markers"
+
+
+def test_linked_files_exist():
+    for document in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+            assert (ROOT / target).exists(), f"{document} links {target}, which does not exist"

@@ -20,6 +20,7 @@ app = typer.Typer(
     help="Small vision-language models you can trust, rebuilt by one command.",
 )
 
+DEMO = ".demo"  # the copy of the checkout that `demo` builds
 FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README shows
 
 BUNDLE = typer.Option(help="Folder of the shipped model; default: models/bundle of this checkout.")
@@ -129,7 +130,7 @@ def estimate() -> None:
 def demo() -> None:
     """Run the smoke profile in .demo/ and open a page: a question, its answer, the regions behind it."""
     here = project.root()
-    target = here / ".demo"
+    target = here / DEMO
     for line in project.estimate(here, "smoke"):
         typer.echo(line.replace("repro:", "demo:", 1))
     project.copy(here, target, "smoke")
@@ -152,7 +153,8 @@ def docs() -> None:
     from sightline import tables
 
     here = project.root()
-    project.record_cost(here)
+    for built in (here, here / DEMO):
+        project.record_cost(here, built)
     tables.fill(here)
     shutil.copyfile(here / "plots" / "explain" / "pictures" / FRONT_PICTURE, here / "docs" / "answer.png")
     typer.echo("docs: README.md now holds the figures of metrics/ and a picture of plots/explain")

@@ -82,15 +82,12 @@ def estimate(project: Path, profile: str) -> list[str]:
     return lines
 
 
-def record_cost(project: Path) -> None:
-    """Merges what the stages measured here (.resume/cost) into metrics/cost.json."""
+def record_cost(project: Path, built: Path) -> None:
+    """Merges what the stages measured in the checkout `built` into metrics/cost.json of `project`."""
     target = project / "metrics" / "cost.json"
     costs = read_json(target) if target.exists() else {}
-    for measured in sorted((project / ".resume" / "cost").glob("*.json")):
-        costs[measured.stem] = {
-            "stages": read_json(measured),
-            "disk_gib": round(built_bytes(project) / GIB, 2),
-        }
+    for measured in sorted((built / ".resume" / "cost").glob("*.json")):
+        costs[measured.stem] = {"stages": read_json(measured), "disk_gib": round(built_bytes(built) / GIB, 2)}
     write_json(target, costs)
 
 

@@ -189,7 +189,11 @@ def test_report(summarised, tmp_path):
     assert "chance" in text and "ceiling" in text and "blind" in text
     assert max(line.count("|") for line in text.splitlines()) < 16
     report.plots(figures, EXPORTED, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"accuracy.csv", "hallucination.csv", "variants.csv"}
+    names = {"accuracy.csv", "hallucination.csv", "retrieval.csv", "variants.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    for name in names - {"variants.csv"}:  # a figure named twice would be drawn as the sum of both
+        figures = [line.split(",")[0] for line in (tmp_path / name).read_text().splitlines()[1:]]
+        assert figures and len(figures) == len(set(figures))
 
 
 def test_evaluation_imports_no_torch():

@@ -115,23 +115,24 @@ def _line(cells: list[str]) -> str:
 
 
 def plots(figures: dict[str, list[Row]], variants: list[Row], folder: Path) -> None:
-    """accuracy.csv, hallucination.csv (bars by variant) and variants.csv (size against quality)."""
+    """accuracy.csv, retrieval.csv, hallucination.csv and variants.csv (size against quality).
+
+    Bars hold the shipped variant without SPIN only: `dvc plots diff` puts revisions side by side, and adds up
+    rows of one name.
+    """
     bars = {
         "accuracy.csv": [row for row in figures["vqa"] if row["metric"] == "accuracy"],
+        "retrieval.csv": figures["retrieval"],
         "hallucination.csv": [row for row in figures["chair"] if row["metric"] in ("chair_i", "chair_s")]
         + [row for row in figures["pope"] if row["metric"] == "false_positive_rate"],
     }
     for name, rows in bars.items():
         shown = [
-            {
-                "figure": f"{row['split']} {row['type']} {row['metric']}",
-                "variant": f"{row['variant']} {row['spin']}".strip(),
-                "value": row["value"],
-            }
+            {"figure": f"{row['split']} {row['type']} {row['metric']}", "value": row["value"]}
             for row in rows
-            if row["variant"] != _LAST
+            if row["variant"] == "shipped" and row["spin"] in ("", "off")
         ]
-        tables.write_csv(folder / name, shown, ["figure", "variant", "value"])
+        tables.write_csv(folder / name, shown, ["figure", "value"])
     sizes = [
         {
             "variant": row["variant"],

@@ -3,13 +3,17 @@ originals."""
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from sightline import registry
+from sightline.data.images import decode
+from sightline.data.transforms import preprocess
 from sightline.models.text import bert
 from sightline.models.vision import timm as timm_tower
 from sightline.models.vision import torchvision as torchvision_tower
@@ -128,26 +132,35 @@ def test_torchvision_tower_equals_torchvision(tmp_path):
 
 
 def test_pretrained_squeezenet():
-    """The real ImageNet weights load, and a real photo's class is read with confidence."""
-    path = SHARED / "weights" / "squeezenet1_0_imagenet.safetensors"
-    if not path.is_file():
-        pytest.skip(
-            f"SKIPPED: no pretrained weights at {path}: the pretrained-backbone path is not tested here"
-        )
-    config = {"name": "squeezenet1_0", "image_size": 224, "checkpoint": str(path)}
-    tower = torchvision_tower.build(config).eval()
+    """The real ImageNet weights tell photos whose caption begins with a dog from others: classes 151 to 268
+    of ImageNet are dogs."""
+    path, photos = SHARED / "weights" / "squeezenet1_0_imagenet.safetensors", SHARED / "flickr8k-128"
+    if not path.is_file() or not photos.is_dir():
+        pytest.skip(f"SKIPPED: no pretrained weights at {path} or no photos at {photos}: nothing is tested")
+    tower = torchvision_tower.build(
+        {"name": "squeezenet1_0", "image_size": 224, "checkpoint": str(path)}
+    ).eval()
     weights = load_file(path)
-    torch.manual_seed(0)
-    image = torch.nn.functional.interpolate(torch.randn(4, 3, 14, 14), size=224, mode="bicubic")
-    with torch.no_grad():
-        tokens = tower(image)
-        logits = (
-            (tokens @ weights["classifier.1.weight"].flatten(1).T + weights["classifier.1.bias"])
-            .relu()
-            .mean(1)
-        )
-    assert tokens.shape[2] == 512 and 0.02 < (tokens > 0).float().mean() < 0.9
-    assert logits.std(0).mean() > 0.1  # blurred noise is no class, but it is not the same for all
+    with zipfile.ZipFile(photos / "Flickr8k_text.zip") as archive:
+        rows = archive.read("Flickr8k.token.txt").decode("utf-8").splitlines()
+    first = [row.split("#0\t") for row in rows if "#0\t" in row]
+    dogs = [name for name, text in first if text.startswith("A dog")][:48]
+    others = [name for name, text in first if text.startswith(("A man", "A woman"))][:48]
+    dogness = {}
+    with zipfile.ZipFile(photos / "Flickr8k_Dataset.zip") as archive, torch.no_grad():
+        for kind, names in (("dogs", dogs), ("others", others)):
+            photo_N = [decode(archive.read(f"Flicker8k_Dataset/{name}"), 10**6) for name in names]
+            pictures = [preprocess(rgb, 224, tower.mean, tower.std) for rgb in photo_N]
+            tokens_BPD = tower(torch.from_numpy(np.stack(pictures)))
+            logits_BC = (
+                (tokens_BPD @ weights["classifier.1.weight"].flatten(1).T + weights["classifier.1.bias"])
+                .relu()
+                .mean(1)
+            )
+            dogness[kind] = logits_BC.softmax(1)[:, 151:269].sum(1)
+    auc = float((dogness["dogs"][:, None] > dogness["others"][None]).float().mean())
+    # Measured 0.81 on these photos, shrunk to 128 pixels; random weights give 0.5 with a deviation of 0.06.
+    assert auc > 0.7
 
 
 @pytest.mark.parametrize(

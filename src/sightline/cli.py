@@ -34,7 +34,7 @@ def open_session(bundle: Path | None):
     folder = bundle or project.root() / "models" / "bundle"
     if not folder.exists():
         raise project.ProjectError(
-            f"no model at {folder}: run `make repro` (about 12 minutes) or `make demo`"
+            f"no model at {folder}: run `make repro`, or `make demo` for a tiny one"
         )
     return Session.load(folder)
 

@@ -22,7 +22,7 @@ def inputs(vlm, seed=0):
 
 def logits(vlm, seed=0):
     pixels, ids, mask = inputs(vlm, seed)
-    memory = vlm.memory(vlm.image_tokens(pixels), torch.arange(3), vlm.text_states(ids, mask), ids, mask)
+    memory = vlm.memory(vlm.image_tokens(pixels), vlm.text_states(ids, mask), ids, mask)
     return vlm.step(ids[:, :5], None, memory).logits
 
 

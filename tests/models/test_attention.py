@@ -121,11 +121,29 @@ def test_gate_multiplies_heads_before_the_output_projection():
 def test_cross_layer_leaves_the_image_alone_and_ignores_padding():
     layer = CrossLayer(D, H, D // H, 64, 0.0)
     text, image = torch.randn(B, T, D), torch.randn(B, M, D)
-    mask = torch.ones(B, 1, 1, M + T, dtype=torch.bool)
-    mask[1, ..., M + 3 :] = False
+    mask = torch.ones(B, 1, 1, T, dtype=torch.bool)
+    mask[1, ..., 3:] = False
     out = layer(text, layer.image_keys_values(image), mask)
     changed = text.clone()
     changed[1, 3:] = 9.0
     again = layer(changed, layer.image_keys_values(image), mask)
     assert torch.equal(out[0], again[0])
     torch.testing.assert_close(out[1, :3], again[1, :3], atol=ATOL, rtol=0)
+
+
+def test_shared_keys_equal_keys_copied_for_every_row():
+    """Forward and gradient: three rows to each of two images, against one plain attention over
+    [image ; own]. Rounding in another order: measured 1e-6; a row that read the other image is off by 0.1."""
+    own = MultiHeadAttention(D, D, H, D // H, dropout=0.0)
+    x, text, image = torch.randn(6, T, D), torch.randn(6, 3, D), torch.randn(2, M, D, requires_grad=True)
+    mask = torch.ones(6, 1, 1, 3, dtype=torch.bool)
+    mask[4, ..., 2:] = False
+    got = own.attend(x, own.keys_values(text), mask, need_weights=True, shared=own.keys_values(image))
+    (gradient,) = torch.autograd.grad(got.out.square().sum(), image)
+    copied = torch.cat([image.repeat_interleave(3, 0), text], 1)
+    whole = torch.cat([mask.new_ones(6, 1, 1, M), mask], 3)
+    expected = own.attend(x, own.keys_values(copied), whole, need_weights=True)
+    (expected_gradient,) = torch.autograd.grad(expected.out.square().sum(), image)
+    torch.testing.assert_close(got.attn, expected.attn, atol=ATOL, rtol=0)
+    torch.testing.assert_close(got.out, expected.out, atol=ATOL, rtol=0)
+    torch.testing.assert_close(gradient, expected_gradient, atol=10 * ATOL, rtol=0)

@@ -45,22 +45,23 @@ def vlm(clip) -> VLM:
 @pytest.fixture(scope="module")
 def inputs():
     generator = torch.Generator().manual_seed(2)
-    mask_BT = torch.ones(5, 6, dtype=torch.bool)
+    mask_BT = torch.ones(6, 6, dtype=torch.bool)
     mask_BT[1, 3:] = False
     mask_BT[4, 5:] = False
     return {
         "image": torch.randn(2, 3, 32, 32, generator=generator),
-        "index": torch.tensor([0, 0, 1, 1, 1]),
-        "ids": torch.randint(5, 60, (5, 6), generator=generator),
+        "index": torch.tensor([0, 0, 0, 1, 1, 1]),
+        "ids": torch.randint(5, 60, (6, 6), generator=generator),
         "mask": mask_BT,
-        "answer": torch.randint(5, 60, (5, 4), generator=generator),
+        "answer": torch.randint(5, 60, (6, 4), generator=generator),
     }
 
 
 def remember(model: VLM, inputs: dict, rows: slice = slice(None)):
     ids, mask = inputs["ids"][rows], inputs["mask"][rows]
     states = model.text_states(ids, mask)
-    return model.memory(model.image_tokens(inputs["image"]), inputs["index"][rows], states, ids, mask)
+    images = inputs["index"][rows].unique()
+    return model.memory(model.image_tokens(inputs["image"])[images], states, ids, mask)
 
 
 def spin_inputs(k: int, alpha: float, score: str = "mass") -> SpinInputs:
@@ -70,7 +71,9 @@ def spin_inputs(k: int, alpha: float, score: str = "mass") -> SpinInputs:
 @torch.no_grad()
 def test_memory_layout(vlm, inputs):
     memory = remember(vlm, inputs)
-    assert memory.cross_k.shape == memory.cross_v.shape == (2, 5, 4, 64 + 6, 8)
+    for layer in memory.layers:
+        assert [part.shape for part in layer.shared] == [(2, 4, 64, 8)] * 2  # two images
+        assert [part.shape for part in layer.own] == [(6, 4, 6, 8)] * 2  # three questions each
     assert memory.image_BM[:, :64].all() and not memory.image_BM[:, 64:].any()
     assert memory.mask_BM[:, :64].all() and torch.equal(memory.mask_BM[:, 64:], inputs["mask"])
 
@@ -80,7 +83,7 @@ def test_memory_layout(vlm, inputs):
 def test_cached_steps_equal_one_pass(vlm, inputs, spin):
     memory = remember(vlm, inputs)
     whole = vlm.step(inputs["answer"], None, memory, spin, need_maps=True)
-    cache, parts = vlm.empty_cache(5), []
+    cache, parts = vlm.empty_cache(6), []
     for position in range(4):
         parts.append(
             vlm.step(inputs["answer"][:, position : position + 1], cache, memory, spin, need_maps=True)
@@ -89,8 +92,8 @@ def test_cached_steps_equal_one_pass(vlm, inputs, spin):
     torch.testing.assert_close(torch.cat([p.logits for p in parts], 1), whole.logits, atol=ATOL, rtol=0)
     torch.testing.assert_close(torch.cat([p.maps for p in parts], 3), whole.maps, atol=ATOL, rtol=0)
     torch.testing.assert_close(cache[0], whole.cache[0], atol=ATOL, rtol=0)
-    assert whole.maps.shape == (2, 5, 4, 4, 70)
-    torch.testing.assert_close(whole.maps.sum(-1), torch.ones(2, 5, 4, 4), atol=ATOL, rtol=0)
+    assert whole.maps.shape == (2, 6, 4, 4, 70)
+    torch.testing.assert_close(whole.maps.sum(-1), torch.ones(2, 6, 4, 4), atol=ATOL, rtol=0)
 
 
 @torch.no_grad()
@@ -99,7 +102,7 @@ def test_row_alone_equals_row_in_batch(vlm, inputs, score):
     """Also the questions of one image share its keys and values without hearing each other."""
     spin = spin_inputs(2, 0.0, score)
     batch = vlm.step(inputs["answer"], None, remember(vlm, inputs), spin, need_maps=True)
-    for row in range(5):
+    for row in range(6):
         rows = slice(row, row + 1)
         alone = vlm.step(inputs["answer"][rows], None, remember(vlm, inputs, rows), spin, need_maps=True)
         torch.testing.assert_close(alone.logits[0], batch.logits[row], atol=ATOL, rtol=0)
@@ -176,9 +179,9 @@ def test_pruned_shapes_rebuild(vlm, inputs):
     config = {**vlm.config, "decoder_heads": 3, "decoder_hidden": 50}
     model = VLM(config)
     out = model.step(
-        inputs["answer"], model.empty_cache(5), remember(model, inputs), spin_inputs(2, 0.0), True
+        inputs["answer"], model.empty_cache(6), remember(model, inputs), spin_inputs(2, 0.0), True
     )
-    assert out.maps.shape == (2, 5, 3, 4, 70)
+    assert out.maps.shape == (2, 6, 3, 4, 70)
 
 
 def test_blind_model_sees_nothing(clip, inputs):
@@ -216,13 +219,13 @@ def test_engine_equals_the_model(vlm, clip, inputs):
     np.testing.assert_allclose(step.logits_BTV, expected.logits.numpy(), atol=ATOL)
     np.testing.assert_array_equal(step.gates_LBHT, expected.gates.numpy())
     more = engine.step(arrays["answer"][:, :1], step.cache, memory, np.array([4, 4]), 0.0, False)
-    assert more.maps_LBHTM is None and more.cache[0].shape == (2, 5, 4, 5, 8)
+    assert more.maps_LBHTM is None and more.cache[0].shape == (2, 6, 4, 5, 8)
     assert engine.config["heads"] == 4 and engine.config["layers"] == 2
     patches, embeds = engine.embed_images(arrays["image"])
     states, texts = engine.embed_texts(arrays["ids"], arrays["mask"])
     np.testing.assert_allclose(np.linalg.norm(embeds, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-6)
-    assert engine.match(patches[arrays["index"]], states, arrays["mask"]).shape == (5,)
+    assert engine.match(patches[arrays["index"]], states, arrays["mask"]).shape == (6,)
 
 
 def test_engine_says_what_is_missing(vlm, clip, inputs):

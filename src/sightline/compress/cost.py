@@ -19,8 +19,7 @@ def macs(vlm: VLM) -> int:
     vlm.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         tokens = vlm.image_tokens(torch.zeros(1, 3, side, side, device=device))
-        index = torch.zeros(1, dtype=torch.long, device=device)
-        memory = vlm.memory(tokens, index, vlm.text_states(ids, mask), ids, mask)
+        memory = vlm.memory(tokens, vlm.text_states(ids, mask), ids, mask)
         vlm.step(ids[:, :1], None, memory)
     vlm.train(training)
     return counter.get_total_flops() // 2

@@ -76,8 +76,8 @@ class MemoryBuilder(nn.Module):
         self.vlm = vlm
 
     def forward(self, image_tokens: Tensor, ids: Tensor, text_mask: Tensor) -> tuple[Tensor, ...]:
-        own_image = torch.arange(ids.shape[0])
-        return tuple(self.vlm.memory(image_tokens, own_image, self.vlm.text(ids, text_mask), ids, text_mask))
+        memory = self.vlm.memory(image_tokens, self.vlm.text(ids, text_mask), ids, text_mask)
+        return *memory.joined(), memory.mask_BM, memory.image_BM
 
 
 class DecoderStep(nn.Module):
@@ -89,7 +89,7 @@ class DecoderStep(nn.Module):
         self, tokens: Tensor, self_k: Tensor, self_v: Tensor, cross_k: Tensor, cross_v: Tensor, mask: Tensor,
         image: Tensor, heads_kept: Tensor, alpha: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        memory = Memory(cross_k, cross_v, mask, image)
+        memory = Memory.of(cross_k, cross_v, mask, image)
         out = self.vlm.step(tokens, (self_k, self_v), memory, SpinInputs(heads_kept, alpha), need_maps=True)
         return out.logits, *out.cache, out.maps, out.gates
 

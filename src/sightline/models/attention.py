@@ -3,7 +3,7 @@
 
 Plain operations and not a fused kernel: at these sizes the fused backward dominated the training step, and
 the SPIN gate needs the weights anyway. Shapes: B batch, T queries, M memory tokens, H heads, D width, d
-width of a head.
+width of a head, N images.
 """
 
 from __future__ import annotations
@@ -55,15 +55,31 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         gate_fn: GateFn | None = None,
         need_weights: bool = False,
+        shared: KeyValue | None = None,
     ) -> AttentionOutput:
-        """Attend over given keys and values. mask: bool, broadcastable to [B, H, T, M], True = attend."""
+        """Attend over given keys and values. mask: bool, broadcastable to [B, H, T, M], True = attend.
+
+        shared: keys and values [N, H, P, d] that come before those, each read by the B / N consecutive rows
+        of one image: nothing is copied per row, which is most of the cost of many questions to an image.
+        The mask does not cover them: they are attended to.
+        """
         key_BHMd, value_BHMd = key_value
-        query_BHTd = self._split(self.query(query_BTD))
-        logits_BHTM = (query_BHTd / math.sqrt(self.head_width)) @ key_BHMd.transpose(2, 3)
+        query_BHTd = self._split(self.query(query_BTD)) / math.sqrt(self.head_width)
+        logits_BHTM = query_BHTd @ key_BHMd.transpose(2, 3)
         if mask is not None:
             logits_BHTM = logits_BHTM.masked_fill(~mask, torch.finfo(logits_BHTM.dtype).min)
+        if shared is not None:
+            images = len(shared[0])
+            shared_NHRP = _together(query_BHTd, images) @ shared[0].transpose(2, 3)
+            logits_BHTM = torch.cat([_apart(shared_NHRP, len(query_BHTd)), logits_BHTM], 3)
         attn_BHTM = logits_BHTM.softmax(-1)
-        out_BHTd = self.dropout(attn_BHTM) @ value_BHMd
+        weight_BHTM = self.dropout(attn_BHTM)
+        if shared is None:
+            out_BHTd = weight_BHTM @ value_BHMd
+        else:
+            shared_BHTP, own_BHTM = weight_BHTM.split([shared[1].shape[2], value_BHMd.shape[2]], 3)
+            read_NHRd = _together(shared_BHTP, images) @ shared[1]
+            out_BHTd = _apart(read_NHRd, len(query_BHTd)) + own_BHTM @ value_BHMd
         gate_BHT = gate_fn(attn_BHTM, logits_BHTM) if gate_fn is not None else None
         if gate_BHT is not None:
             out_BHTd = out_BHTd * gate_BHT[..., None].to(out_BHTd.dtype)
@@ -90,3 +106,17 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, x_BMF: Tensor) -> Tensor:
         return x_BMF.unflatten(2, (self.heads, self.head_width)).transpose(1, 2)
+
+
+def _together(x_BHTF: Tensor, images: int) -> Tensor:
+    """Rows of one image side by side, [N, H, R, F] with R = B / N * T."""
+    if len(x_BHTF) == images:
+        return x_BHTF
+    return x_BHTF.unflatten(0, (images, -1)).transpose(1, 2).flatten(2, 3)
+
+
+def _apart(x_NHRF: Tensor, rows: int) -> Tensor:
+    """The inverse of _together."""
+    if len(x_NHRF) == rows:
+        return x_NHRF
+    return x_NHRF.unflatten(2, (rows // len(x_NHRF), -1)).transpose(1, 2).flatten(0, 1)

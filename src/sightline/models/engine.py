@@ -63,11 +63,8 @@ class TorchEngine:
         vlm = self._need_vlm()
         with torch.inference_mode():
             ids, mask = self._tensor(ids_BT), self._tensor(mask_BT)
-            index_B = torch.arange(len(ids), device=self._device)
-            states = vlm.text_states(ids, mask)
-            return ArrayMemory(
-                *map(_array, vlm.memory(self._tensor(image_tokens_BPD), index_B, states, ids, mask))
-            )
+            memory = vlm.memory(self._tensor(image_tokens_BPD), vlm.text_states(ids, mask), ids, mask)
+            return ArrayMemory(*map(_array, (*memory.joined(), memory.mask_BM, memory.image_BM)))
 
     def step(
         self,
@@ -85,7 +82,7 @@ class TorchEngine:
             out = vlm.step(
                 self._tensor(tokens_BT),
                 None if cache is None else (self._tensor(cache[0]), self._tensor(cache[1])),
-                Memory(*map(self._tensor, fields)),
+                Memory.of(*map(self._tensor, fields)),
                 spin,
                 need_maps,
             )

@@ -8,7 +8,6 @@ Shapes: B pairs, P patches, T text tokens, D width of a tower.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from sightline.models.layers import CrossLayer
@@ -34,10 +33,9 @@ class Fusion(nn.Module):
     def forward(self, tokens_BPD: Tensor, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         image_BPD = self.image_projection(tokens_BPD)
         text_BTD = self.text_projection(states_BTD)
-        image_mask_BP = mask_BT.new_ones(()).expand(image_BPD.shape[:2])
-        mask_B11M = torch.cat([image_mask_BP, mask_BT], 1)[:, None, None, :]
+        mask_B11T = mask_BT[:, None, None, :]
         for layer in self.layers:
-            text_BTD = layer(text_BTD, layer.image_keys_values(image_BPD), mask_B11M)
+            text_BTD = layer(text_BTD, layer.image_keys_values(image_BPD), mask_B11T)
         weight_BT1 = mask_BT[:, :, None].to(text_BTD.dtype)
         pooled_BD = (self.norm(text_BTD) * weight_BT1).sum(1) / weight_BT1.sum(1)
         return self.head(pooled_BD)[:, 0]

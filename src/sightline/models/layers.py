@@ -58,10 +58,11 @@ class CrossLayer(nn.Module):
         return self.attention.keys_values(self.image_norm(image_NPD))
 
     def forward(self, text_BTD: Tensor, image_key_value: KeyValue, mask: Tensor) -> Tensor:
-        """image_key_value: of this text's image, [B, H, P, d] each. mask: bool [B, 1, 1, P + T], True =
-        attend."""
+        """image_key_value: [N, H, P, d] each; B / N consecutive texts are about one image. mask: bool
+        [B, 1, 1, T], over the text's own tokens, True = attend."""
         normed_BTD = self.text_norm(text_BTD)
-        attended = self.attention(normed_BTD, mask=mask, cache=image_key_value)
+        own = self.attention.keys_values(normed_BTD)
+        attended = self.attention.attend(normed_BTD, own, mask, shared=image_key_value)
         text_BTD = text_BTD + self.dropout(attended.out)
         return text_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(text_BTD)))
 
@@ -98,11 +99,13 @@ class DecoderLayer(nn.Module):
         cache: KeyValue | None = None,
         gate_fn: GateFn | None = None,
         need_weights: bool = False,
+        shared: KeyValue | None = None,
     ) -> DecoderOutput:
-        """cross: keys and values of the memory [B, H, M, d]. Masks: bool, broadcastable to [B, H, T, *]."""
+        """cross: keys and values of the memory [B, H, M, d]; shared: of its first tokens, where rows share
+        them (see attention.attend). Masks: bool, broadcastable to [B, H, T, *]."""
         own = self.self_attention(self.self_norm(x_BTD), mask=self_mask, cache=cache)
         x_BTD = x_BTD + self.dropout(own.out)
-        seen = self.cross_attention.attend(self.cross_norm(x_BTD), cross, cross_mask, gate_fn, need_weights)
+        seen = self.cross_attention.attend(self.cross_norm(x_BTD), cross, cross_mask, gate_fn, need_weights, shared)
         x_BTD = x_BTD + self.dropout(seen.out)
         x_BTD = x_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTD)))
         return DecoderOutput(x_BTD, own.cache, seen.attn, seen.gate)

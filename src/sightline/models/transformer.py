@@ -54,6 +54,14 @@ class StackOutput(NamedTuple):
     gates: Tensor | None
 
 
+class LayerMemory(NamedTuple):
+    """What one layer reads: keys and values of each row [B, H, M, d] and, before them, those that the B / N
+    consecutive rows of an image share, [N, H, P, d]."""
+
+    own: KeyValue
+    shared: KeyValue | None
+
+
 class Decoder(nn.Module):
     """Decoder layers over keys and values of the memory, computed once by memory_keys_values."""
 
@@ -64,23 +72,21 @@ class Decoder(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
 
-    def memory_keys_values(self, memory_BMD: Tensor) -> KeyValue:
-        """Keys and values of a memory for every layer, each [L, B, H, M, d]."""
-        pairs = [layer.cross_attention.keys_values(memory_BMD) for layer in self.layers]
-        return torch.stack([key for key, _ in pairs]), torch.stack([value for _, value in pairs])
+    def memory_keys_values(self, memory_BMD: Tensor) -> list[KeyValue]:
+        """Keys and values of a memory for every layer, each [B, H, M, d]."""
+        return [layer.cross_attention.keys_values(memory_BMD) for layer in self.layers]
 
     def forward(
         self,
         x_BTD: Tensor,
-        cross: KeyValue,
+        memory: list[LayerMemory],
         mask_BM: Tensor,
         image_BM: Tensor,
         cache: KeyValue | None = None,
         spin: SpinInputs | None = None,
         need_maps: bool = False,
     ) -> StackOutput:
-        """cross: [L, B, H, M, d] each. An empty cache (S = 0) is the same as none. spin None: no gate at
-        all."""
+        """memory: of every layer. An empty cache (S = 0) is the same as none. spin None: no gate at all."""
         past = 0 if cache is None else cache[0].shape[3]
         step_T = torch.arange(x_BTD.shape[1], device=x_BTD.device) + past
         causal_TS = torch.arange(past + x_BTD.shape[1], device=x_BTD.device)[None, :] <= step_T[:, None]
@@ -89,12 +95,13 @@ class Decoder(nn.Module):
             outputs.append(
                 layer(
                     x_BTD,
-                    (cross[0][index], cross[1][index]),
+                    memory[index].own,
                     causal_TS,
-                    mask_BM[:, None, None, :],
+                    _own_mask(mask_BM, memory[index])[:, None, None, :],
                     None if cache is None else (cache[0][index], cache[1][index]),
                     None if spin is None else partial(_gate, index=index, image_BM=image_BM, spin=spin),
                     need_maps,
+                    memory[index].shared,
                 )
             )
             x_BTD = outputs[-1].x
@@ -104,6 +111,10 @@ class Decoder(nn.Module):
             torch.stack([out.map for out in outputs]).float() if need_maps else None,
             None if spin is None else torch.stack([out.gate for out in outputs]),
         )
+
+
+def _own_mask(mask_BM: Tensor, memory: LayerMemory) -> Tensor:
+    return mask_BM if memory.shared is None else mask_BM[:, memory.shared[0].shape[2] :]
 
 
 def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, spin: SpinInputs) -> Tensor:

@@ -22,17 +22,28 @@ from sightline.models.clip import DualEncoder
 from sightline.models.layers import CrossLayer
 from sightline.models.positions import PatchPositions, TokenPositions
 from sightline.models.tower import TextTower, VisionTower
-from sightline.models.transformer import Decoder
+from sightline.models.transformer import Decoder, LayerMemory
 from sightline.spin import SpinInputs
 
 
 class Memory(NamedTuple):
-    """cross_k, cross_v [L, B, H, M, d]; mask_BM True = attend; image_BM True = an image token."""
+    """What the decoder reads in every layer; mask_BM True = attend; image_BM True = an image token."""
 
-    cross_k: Tensor
-    cross_v: Tensor
+    layers: list[LayerMemory]
     mask_BM: Tensor
     image_BM: Tensor
+
+    @classmethod
+    def of(cls, cross_k: Tensor, cross_v: Tensor, mask_BM: Tensor, image_BM: Tensor) -> Memory:
+        """cross_k, cross_v: [L, B, H, M, d], what `joined` gives."""
+        pairs = zip(cross_k, cross_v, strict=True)
+        return cls([LayerMemory(pair, None) for pair in pairs], mask_BM, image_BM)
+
+    def joined(self) -> KeyValue:
+        """Keys and values of all tokens, [L, B, H, M, d] each, where every row has an image of its own."""
+        pairs = [zip(layer.shared, layer.own, strict=True) for layer in self.layers]
+        keys, values = zip(*([torch.cat(parts, 2) for parts in pair] for pair in pairs), strict=True)
+        return torch.stack(keys), torch.stack(values)
 
 
 class StepOutput(NamedTuple):
@@ -109,15 +120,10 @@ class VLM(nn.Module):
             return self.text(ids_BT, mask_BT)
 
     def memory(
-        self,
-        image_tokens_NPD: Tensor,
-        image_index_B: Tensor,
-        text_states_BTD: Tensor,
-        ids_BT: Tensor,
-        mask_BT: Tensor,
+        self, image_tokens_NPD: Tensor, text_states_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor
     ) -> Memory:
-        """What the decoder reads. image_index_B: which image each question is about; keys and values of an
-        image are computed once, however many questions it has."""
+        """What the decoder reads. Each image has B / N consecutive questions; its keys and values are
+        computed once and shared by them."""
         image_NPD = self.image_norm(self.image_projection(image_tokens_NPD))
         if self.patch_positions is not None:
             image_NPD = image_NPD + self.patch_positions()
@@ -126,20 +132,11 @@ class VLM(nn.Module):
         mask_BM = torch.cat([image_mask_BP, mask_BT], 1)
         image_BM = torch.cat([image_mask_BP, torch.zeros_like(mask_BT)], 1)
         if self.joint is not None:
-            key, value = self.joint.image_keys_values(image_NPD)
-            question_BTD = self.joint(
-                question_BTD,
-                (key.index_select(0, image_index_B), value.index_select(0, image_index_B)),
-                mask_BM[:, None, None, :],
-            )
-        image_k, image_v = self.decoder.memory_keys_values(self.memory_norm(image_NPD))
-        question_k, question_v = self.decoder.memory_keys_values(self.memory_norm(question_BTD))
-        return Memory(
-            torch.cat([image_k.index_select(1, image_index_B), question_k], 3),
-            torch.cat([image_v.index_select(1, image_index_B), question_v], 3),
-            mask_BM,
-            image_BM,
-        )
+            key_value = self.joint.image_keys_values(image_NPD)
+            question_BTD = self.joint(question_BTD, key_value, mask_BT[:, None, None, :])
+        shared = self.decoder.memory_keys_values(self.memory_norm(image_NPD))
+        own = self.decoder.memory_keys_values(self.memory_norm(question_BTD))
+        return Memory([LayerMemory(*pair) for pair in zip(own, shared, strict=True)], mask_BM, image_BM)
 
     def step(
         self,
@@ -152,9 +149,7 @@ class VLM(nn.Module):
         """Decode T more tokens. cache None, or empty (S = 0), is the beginning of the answer."""
         past = 0 if cache is None else cache[0].shape[3]
         x_BTD = self._embed(tokens_BT) + self.token_positions(past, tokens_BT.shape[1])
-        out = self.decoder(
-            x_BTD, (memory.cross_k, memory.cross_v), memory.mask_BM, memory.image_BM, cache, spin, need_maps
-        )
+        out = self.decoder(x_BTD, *memory, cache, spin, need_maps)
         logits_BTV = nn.functional.linear(out.x, self.embedding.weight, self.output_bias)
         return StepOutput(logits_BTV, out.cache, out.maps, out.gates)
 

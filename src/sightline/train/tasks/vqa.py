@@ -162,9 +162,10 @@ class Answering(Task):
         return self.model.image_tokens(batch["image"])
 
     def _logits(self, tokens_NPD: Tensor, group: dict, spin: SpinInputs | None) -> Tensor:
-        memory = self.model.memory(
-            tokens_NPD, group["image_index"], group["states"], group["ids"], group["mask"]
-        )
+        images = group["images"]
+        if len(images) < len(tokens_NPD):
+            tokens_NPD = tokens_NPD.index_select(0, images)
+        memory = self.model.memory(tokens_NPD, group["states"], group["ids"], group["mask"])
         return self.model.step(group["inputs"], None, memory, spin).logits
 
     def _spin(self) -> SpinInputs:
@@ -190,7 +191,8 @@ class Answering(Task):
         }
 
     def _group(self, rows: list[tuple[int, dict]]) -> dict | None:
-        """Padded tensors of questions that are decoded together; None if there are none."""
+        """Padded tensors of questions that are decoded together; None if there are none. Every image of the
+        group has the same number of them."""
         if not rows:
             return None
         questions = [prompt(triple["question"]) for _, triple in rows]
@@ -203,7 +205,7 @@ class Answering(Task):
         )
         targets_BT = np.where(real_BT, answers_BT, IGNORED)[:, 1:]
         arrays = {
-            "image_index": np.array([row for row, _ in rows]),
+            "images": np.unique([row for row, _ in rows]),
             "ids": ids_BT,
             "mask": mask_BT,
             "inputs": np.ascontiguousarray(answers_BT[:, :-1]),

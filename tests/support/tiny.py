@@ -67,12 +67,13 @@ def models(vocab_size: int, seed: int = 0):
 def write_settings(folder: Path) -> None:
     """Tokenizer, preprocessing and lengths beside exported graphs."""
     from sightline.artifacts import write_json
+    from sightline.decode.confidence import NOT_FITTED
     from sightline.export.session import SPIN_OFF
 
     tokenizer().save(folder / "tokenizer.json")
     write_json(folder / "preprocessor_config.json", {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3})
     lengths = {"max_new": MAX_ANSWER, "max_question": MAX_QUESTION, "max_text": MAX_TEXT}
-    write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF})
+    write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
 
 
 def raw(folder: Path, count: int = 10) -> Items:

@@ -26,8 +26,11 @@ def fill(project: Path) -> None:
     """Rewrites what stands between `<!-- table: x -->` and `<!-- end: x -->` in README.md."""
     readme = project / "README.md"
     text = readme.read_text(encoding="utf-8")
+    outside = project / "metrics" / "domain.json"  # of `sightline domain`: pictures that are not ours to keep
     tables = {
-        "results": results(read_json(project / "metrics" / "summary.json")),
+        "results": results(
+            read_json(project / "metrics" / "summary.json"), read_json(outside) if outside.exists() else None
+        ),
         "cost": costs(read_json(project / "metrics" / "cost.json")),
     }
     for name, table in tables.items():
@@ -40,8 +43,9 @@ def fill(project: Path) -> None:
     readme.write_text(text, encoding="utf-8", newline="\n")
 
 
-def results(summary: dict) -> str:
-    """Answers by type beside their baselines, then the figures of each split, fp32 and shipped, SPIN off."""
+def results(summary: dict, outside: dict | None) -> str:
+    """Answers by type beside their baselines, then the figures of each split, fp32 and shipped, SPIN off;
+    `outside`: what `sightline domain` found."""
     table = row("`test`, accuracy %", "n", "majority", "blind", "fp32", "shipped", "ceiling")
     table += row("---", *["---:"] * 6)
     for name, cells in summary["answers"].items():
@@ -59,6 +63,13 @@ def results(summary: dict) -> str:
         found = [summary["spin_on_minus_off"][split].get(name) for split in splits]
         table += row(name.replace("_", " "), *(interval(cell) if cell else "-" for cell in found))
     table += edges(summary["edges"], splits) if "edges" in summary else ""
+    if outside:
+        table += (
+            f"\nPictures from outside, {outside['pictures']:,} of {outside['name']}: "
+            f"{interval(outside['warned'])} % get the out-of-domain warning, and "
+            f"{interval(outside['false_alarm'])} % of {outside['own_pictures']:,} test pictures; "
+            f"AUROC {interval(outside['auroc'])} %.\n"
+        )
     size = {name: cost["bytes"] / 1e6 for name, cost in summary["cost"].items()}
     parity = summary["parity"]
     return table + (

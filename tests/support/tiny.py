@@ -76,8 +76,9 @@ def write_settings(folder: Path) -> None:
     write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
 
 
-def raw(folder: Path, count: int = 10) -> Items:
-    """A data/raw of `count` items; the one before the last has no picture, the last no caption."""
+def raw(folder: Path, count: int = 10, splits: tuple[str, ...] = ("test",)) -> Items:
+    """A data/raw of `count` items dealt to `splits`; the one before the last has no picture, the last no
+    caption."""
     with ShardWriter(folder, 10**6) as writer:
         for number, rgb in enumerate(pictures(count)):
             file = io.BytesIO()
@@ -88,6 +89,7 @@ def raw(folder: Path, count: int = 10) -> Items:
                 ]
             }
             captions = [] if number == count - 1 else [f"{CAPTIONS[number % 4]} {number}"]
-            item = {"id": f"item-{number}", "split": "test", "captions": captions, "scene": scene}
+            split = splits[number % len(splits)]
+            item = {"id": f"item-{number}", "split": split, "captions": captions, "scene": scene}
             writer.add(item, None if number == count - 2 else file.getvalue())
     return Items(folder)

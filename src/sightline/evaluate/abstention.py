@@ -24,17 +24,14 @@ class Curve:
 
 
 class Sure:
-    """The answers above the shipped bound: their share of all (coverage) and how many are right, percent."""
+    """The share of all answers that lie above the shipped bound, percent."""
 
-    FIGURES = {
-        "coverage": lambda c: share(c["sure"], c["asked"]),
-        "accuracy": lambda c: share(c["sure_right"], c["sure"]),
-    }
+    FIGURES = {"coverage": lambda counts: share(counts["sure"], counts["asked"])}
     asked = itemgetter("asked")
 
     @staticmethod
-    def tally(right: bool, sure: bool) -> dict[str, float]:
-        return {"asked": 1.0, "sure": float(sure), "sure_right": float(sure and right)}
+    def tally(sure: bool) -> dict[str, float]:
+        return {"asked": 1.0, "sure": float(sure)}
 
 
 def levels(confidence_N: np.ndarray) -> np.ndarray:

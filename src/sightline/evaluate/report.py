@@ -36,7 +36,7 @@ _NOTES = {
     "calibration": "ece: expected calibration error, 15 bins; confidence: its mean; brier: squared error, 0 "
     "to 1. before: without the temperature, which only the shipped variant has.",
     "abstention": "aurc: area under the risk-coverage curve; accuracy_at_n: of the surest n percent of "
-    "answers. sure answers: those above the shipped bound; coverage: their share.",
+    "answers. sure: above the shipped bound; coverage: the share of such answers.",
     "domain": "false_alarm: of the data's own pictures; warned: of pictures drawn for this test; auroc: how "
     "well their scores are separated.",
     "retrieval": "Ties count against us. Ceiling: an oracle that knows all captions; equal ones limit it.",

@@ -82,30 +82,36 @@ def of_answers(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: np.
 def of_confidence(split: Split, said: Answers, weights_RC: np.ndarray) -> list[Group]:
     """What the confidences of short answers are worth: calibration of yes/no answers and of all (`before`: as
     the model gives them), the accuracy-coverage curve, and the answers that the shipped bound calls sure."""
+    groups = []
+    for kind, indices in (("yes/no", yes_no_questions(split)), ("short answers", short_questions(split))):
+        for when, confidence_N in (("", said.confidence_N), (", before", said.probability_N)):
+            pairs = zip(confidence_N[indices], right(split, said, indices), strict=True)
+            tallies = [calibration.tally(float(confidence), float(one)) for confidence, one in pairs]
+            if tallies:
+                pictures = [split.picture_of[index] for index in indices]
+                groups.append(_group("calibration", kind + when, calibration, tallies, pictures, weights_RC))
+    return groups + _of_abstention(split, said, weights_RC)
+
+
+def _of_abstention(split: Split, said: Answers, weights_RC: np.ndarray) -> list[Group]:
     short = short_questions(split)
     if not short:
         return []
-    groups = []
-    for kind, indices in (("yes/no", yes_no_questions(split)), ("short answers", short)):
-        pictures = [split.picture_of[index] for index in indices]
-        right_N = right(split, said, indices)
-        for when, confidence_N in (("", said.confidence_N), (", before", said.probability_N)):
-            pairs = zip(confidence_N[indices], right_N, strict=True)
-            tallies = [calibration.tally(float(confidence), float(one)) for confidence, one in pairs]
-            if tallies:
-                groups.append(_group("calibration", kind + when, calibration, tallies, pictures, weights_RC))
-    level_N = abstention.levels(said.confidence_N[short])
+    pictures = [split.picture_of[index] for index in short]
+    level_N, right_N = abstention.levels(said.confidence_N[short]), right(split, said, short)
     total = abstention.figures(level_N, right_N, np.ones(len(short)))
     drawn = [abstention.figures(level_N, right_N, weights_C[pictures]) for weights_C in weights_RC]
     resampled = {name: np.array([figures[name] for figures in drawn]) for name in total}
     curve = Sample(total, resampled, len(set(pictures)))
-    groups.append(Group("abstention", "short answers", abstention.Curve, curve))
+    groups = [Group("abstention", "short answers", abstention.Curve, curve)]
     if any(said.sure[index] is not None for index in short):
-        tallies = [
-            abstention.Sure.tally(bool(is_right), bool(said.sure[index]))
-            for index, is_right in zip(short, right_N, strict=True)
-        ]
-        groups.append(_group("abstention", "sure answers", abstention.Sure, tallies, pictures, weights_RC))
+        tallies = [abstention.Sure.tally(bool(said.sure[index])) for index in short]
+        groups.append(_group("abstention", "sure", abstention.Sure, tallies, pictures, weights_RC))
+    sure = [index for index in short if said.sure[index]]
+    if sure:
+        tallies = [vqa.tally(split.triples[index]["answer"], said.texts[index]) for index in sure]
+        pictures = [split.picture_of[index] for index in sure]
+        groups.append(_group("abstention", "sure answers", vqa, tallies, pictures, weights_RC))
     return groups
 
 

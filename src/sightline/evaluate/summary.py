@@ -28,7 +28,7 @@ _EDGES = {  # of the shipped variant, SPIN off
     "short_answer_ece": ("calibration", "short answers", "ece"),
     "aurc": ("abstention", "short answers", "aurc"),
     **{f"accuracy_at_{n}": ("abstention", "short answers", f"accuracy_at_{n}") for n in (100, 95, 90, 80)},
-    "sure_coverage": ("abstention", "sure answers", "coverage"),
+    "sure_coverage": ("abstention", "sure", "coverage"),
     "sure_accuracy": ("abstention", "sure answers", "accuracy"),
     "domain_false_alarm": ("domain", "own pictures", "false_alarm"),
     "domain_warned": ("domain", "all drawn", "warned"),

@@ -20,7 +20,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
 from sightline.data.vqa.template import prompt
 from sightline.decode import greedy, streaming
-from sightline.decode.confidence import calibrated
+from sightline.decode.confidence import NOT_FITTED, calibrated
 from sightline.decode.protocol import SHORT_ANSWER, Engine, Generation, Memory
 from sightline.export.engine import OnnxEngine
 
@@ -71,6 +71,8 @@ class Session:
         self.engine, self.tokenizer, self.folder = engine, tokenizer, folder
         self.preprocess_config, self.generation = preprocess, generation
         self.heads_kept(generation["spin"])
+        if not isinstance(trust := generation["confidence"], dict) or trust.keys() != NOT_FITTED.keys():
+            raise SessionError(f"{GENERATION}: confidence is {trust!r}, expected {', '.join(NOT_FITTED)}")
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> "Session":

@@ -82,18 +82,16 @@ def results(summary: dict, outside: dict | None) -> str:
 
 def edges(figures: dict, splits: list[str]) -> str:
     """Calibration, abstention and the out-of-domain warning of the shipped variant."""
-    table = "\nKnowing what it does not know, shipped variant, % (`yes no brier`: 0 to 1):\n\n"
+    table = "\nKnowing what it does not know, shipped variant, %:\n\n"
     table += row("figure", *splits) + row("---", *["---:"] * len(splits))
     for name in figures[splits[0]]:
-        digits = 3 if "brier" in name else 1
         found = [figures[split].get(name) for split in splits]
-        table += row(name.replace("_", " "), *(interval(cell, digits) if cell else "-" for cell in found))
+        table += row(name.replace("_", " "), *(interval(cell) if cell else "-" for cell in found))
     return table
 
 
-def interval(cell: dict, digits: int = 1) -> str:
-    value, low, high = (f"{cell[key]:.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+def interval(cell: dict) -> str:
+    return f"{cell['value']:.1f} [{cell['low']:.1f}, {cell['high']:.1f}]"
 
 
 def row(*cells: str) -> str:

@@ -28,7 +28,7 @@ def test_figures_by_hand():
     # Bin ]14/15, 1]: confidence 0.98 twice, one right: gap 0.48. Bin ]8/15, 9/15]: 0.6, right: gap 0.4.
     found = counts([0.98, 0.98, 0.6], [1, 0, 1])
     assert FIGURES["ece"](found) == pytest.approx(100 * (2 * 0.48 + 0.4) / 3)
-    assert FIGURES["brier"](found) == pytest.approx((0.02**2 + 0.98**2 + 0.4**2) / 3)
+    assert FIGURES["brier"](found) == pytest.approx(100 * (0.02**2 + 0.98**2 + 0.4**2) / 3)
     assert FIGURES["confidence"](found) == pytest.approx(100 * 2.56 / 3)
     assert FIGURES["accuracy"](found) == pytest.approx(100 * 2 / 3)
     assert calibration.asked(found) == 3

@@ -73,7 +73,7 @@ def test_confidences(evaluated):
     # SPIN off: all 12 yes/no answers are right, at a confidence of 75 % and 50 % before; 6 colours at 60 %.
     assert value(rows, "shipped", "off", "yes/no", "ece") == 25
     assert value(rows, "shipped", "off", "yes/no, before", "ece") == 50
-    assert value(rows, "shipped", "off", "yes/no", "brier") == pytest.approx(0.25**2, abs=1e-3)
+    assert value(rows, "shipped", "off", "yes/no", "brier") == 6.25
     assert value(rows, "shipped", "off", "short answers", "ece") == 30  # (12 * 25 + 6 * 40) / 18
     assert value(rows, "shipped", "off", "short answers", "aurc") == 0
     assert value(rows, "shipped", "off", "sure", "coverage") == pytest.approx(100 * 12 / 18, abs=1e-3)

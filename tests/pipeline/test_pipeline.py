@@ -157,7 +157,8 @@ def test_a_picture_out_of_domain_gets_a_warning_and_stays_answered(smoke, tmp_pa
         assert "100.0 % of 3 pictures would get the warning" in done.stdout
         figures.append(json.loads(out.read_text()))
     assert figures[0] == figures[1] | {"name": "odd"}
-    assert (figures[0]["own_pictures"], figures[0]["unreadable"], figures[0]["auroc"]["value"]) == (48, 0, 100)
+    assert (figures[0]["own_pictures"], figures[0]["unreadable"]) == (48, 0)
+    assert figures[0]["auroc"]["value"] == 100
 
 
 def test_a_corrupt_bundle_is_refused_by_name(smoke, tmp_path):

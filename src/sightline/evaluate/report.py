@@ -33,8 +33,8 @@ _NOTES = {
     "pope": "`invalid` answers hold neither yes nor no and count as wrong. mcc: 100 times the coefficient.",
     "chair": "CHAIR against scene truth; rows named caption-CHAIR: against what the photos' captions name. "
     "recall: present objects that are named; words: per answer.",
-    "calibration": "ece: expected calibration error, 15 bins; confidence: its mean; brier: squared error, 0 "
-    "to 1. before: without the temperature, which only the shipped variant has.",
+    "calibration": "ece: expected calibration error, 15 bins; confidence: its mean; brier: squared error. "
+    "before: without the temperature, which only the shipped variant has.",
     "abstention": "aurc: area under the risk-coverage curve; accuracy_at_n: of the surest n percent of "
     "answers. sure: above the shipped bound; coverage: the share of such answers.",
     "domain": "false_alarm: of the data's own pictures; warned: of pictures drawn for this test; auroc: how "

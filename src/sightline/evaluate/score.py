@@ -19,7 +19,7 @@ from sightline.evaluate.splits import Split
 CONFIDENCES = ("calibration", "abstention")  # families of `of_confidence`
 LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
 NEITHER = {"words", "yes_rate"}  # no direction is a loss
-NOT_PERCENT = {"words", "mcc", "brier"}
+NOT_PERCENT = {"words", "mcc"}
 NOT_WORSE = 1.0  # points: the bound below which a loss counts as none
 
 

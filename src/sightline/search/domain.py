@@ -18,7 +18,7 @@ from sightline.data import images
 from sightline.data.shards import Items
 
 FOLDER, STATISTICS, BOUND = "domain", "statistics.safetensors", "domain.json"
-PICTURES = 2000  # of training pictures: their covariance is known well enough, and they take seconds
+PICTURES = 2000  # of a split: the covariance is then known well enough, and it takes seconds
 
 
 class Encoder(Protocol):

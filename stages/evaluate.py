@@ -11,10 +11,11 @@ from sightline.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> None:
-    from sightline.evaluate import ask, run
+    from sightline.evaluate import ask, domain, run
     from sightline.evaluate.predict import Asking
     from sightline.export import trained
     from sightline.export.session import Session
+    from sightline.search.domain import Domain
 
     knobs = params.evaluate
     setting = ask.Setting(
@@ -28,6 +29,8 @@ def main(params: Params) -> None:
     said = ask.ask_all(loaders, setting)
     blind = trained.session(trained.load_vlm(Path("models/blind")), None, Path("models/onnx"))
     rows = run.evaluate(said, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
+    shipped, known = loaders[run.SHIPPED](), Domain.load(Path("models/bundle"))
+    rows += domain.evaluate(partial(known.scores, shipped), known.bound, setting, Path("metrics/evaluate"))
     runtime.say(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
 
 

@@ -1,5 +1,5 @@
-"""index: the shipped variant with a search index of a split and the SPIN settings. models/onnx + data ->
-models/bundle"""
+"""index: the shipped variant with a search index, the SPIN settings, and what it can be trusted with.
+models/onnx + data -> models/bundle"""
 
 import sys
 from pathlib import Path
@@ -12,16 +12,22 @@ from sightline.params.loader import Params  # noqa: E402
 
 def main(params: Params) -> None:
     from sightline.data.shards import Items
+    from sightline.data.vqa.triples import Triples
+    from sightline.export import trust
     from sightline.export.session import Session
-    from sightline.search import bundle
+    from sightline.search import bundle, domain
 
+    knobs, pixels = params.index, params.data.max_pixels
     raw, exported = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("models/onnx"), "onnx")
     session = Session.load_variant(exported.path, exported.config["shipped"], params.threads)
-    spin = params.asdict("spin")
-    session.heads_kept(spin)
+    vqa, items = artifacts.load(Path("data/vqa"), "vqa"), Items(raw.path)
+    settings = {"spin": params.asdict("spin")}
+    session.heads_kept(settings["spin"])
+    settings["confidence"] = trust.fit(session, items, Triples(vqa.path, "val"), knobs.sure_accuracy, pixels)
+    known = domain.fit(session, items, knobs.domain_percentile, pixels)
     gallery = bundle.write(
-        Path("models/bundle"), exported, session, Items(raw.path), raw.config["source"], params.index.split,
-        params.index.factory, spin, params.data.max_pixels,
+        Path("models/bundle"), exported, session, items, raw.config["source"], knobs.split, knobs.factory,
+        settings, known, pixels,
     )  # fmt: skip
     runtime.say(
         f"{exported.config['shipped']} with {len(gallery)} items in models/bundle; ask it: sightline ask"

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 
 DEMO = ".demo"  # the copy of the checkout that `demo` builds
+MAX_PIXELS = 50_000_000  # of a picture from outside
 FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README shows
 
 BUNDLE = typer.Option(help="Folder of the shipped model; default: models/bundle of this checkout.")
@@ -33,16 +35,29 @@ def open_session(bundle: Path | None):
 
     folder = bundle or project.root() / "models" / "bundle"
     if not folder.exists():
-        raise project.ProjectError(
-            f"no model at {folder}: run `make repro`, or `make demo` for a tiny one"
-        )
+        raise project.ProjectError(f"no model at {folder}: run `make repro`, or `make demo` for a tiny one")
     return Session.load(folder)
 
 
 def read_image(path: Path):
     from sightline.data import images
 
-    return images.decode(path.read_bytes(), max_pixels=50_000_000, name=str(path))
+    return images.decode(path.read_bytes(), max_pixels=MAX_PIXELS, name=str(path))
+
+
+def judge(session, picture) -> dict[str, float | bool]:
+    """How unlike the training pictures this one is; a line on stderr where it is out of domain."""
+    from sightline.search.domain import Domain
+
+    known = Domain.load(session.folder)
+    score = float(known.scores(session, [picture])[0])
+    if score > known.bound:
+        typer.echo(
+            "sightline: this picture looks unlike the pictures the model was trained on "
+            f"(score {score:.1f}, above {known.bound:.1f}): do not trust what it says",
+            err=True,
+        )
+    return {"out_of_domain": score > known.bound, "domain_score": round(score, 2)}
 
 
 @app.command()
@@ -64,7 +79,9 @@ def ask(
         image = examples[0]
     question = question or "Describe the image in detail."
     settings = None if spin else SPIN_OFF
-    answer = session.answer([read_image(image)], [question], spin=settings)[0]
+    picture = read_image(image)
+    answer = session.answer([picture], [question], spin=settings)[0]
+    judged = judge(session, picture)
     if as_json:
         typer.echo(
             json.dumps(
@@ -73,11 +90,15 @@ def ask(
                     "question": question,
                     "answer": answer.text,
                     "confidence": round(answer.confidence, 4),
+                    "sure": answer.sure,
+                    **judged,
                 }
             )
         )
         return
-    typer.echo(f"image: {image}\nQ: {question}\nA: {answer.text}   (confidence {answer.confidence:.2f})")
+    doubt = "not sure, " if answer.sure is False else ""
+    said = f"{answer.text}   ({doubt}confidence {answer.confidence:.2f})"
+    typer.echo(f"image: {image}\nQ: {question}\nA: {said}")
 
 
 @app.command()
@@ -91,16 +112,53 @@ def search(
     from sightline.search.gallery import Gallery
 
     session = open_session(bundle)
-    path = Path(query)
-    embeds = session.embed_images([read_image(path)]) if path.is_file() else session.embed_texts([query])
+    path, judged = Path(query), {}
+    if path.is_file():
+        picture = read_image(path)
+        embeds, judged = session.embed_images([picture]), judge(session, picture)
+    else:
+        embeds = session.embed_texts([query])
     gallery = Gallery.load(session.folder / "index", session.engine.search_digest())
     hits = gallery.search(embeds, k, "fused")[0]
     rows = [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
     if as_json:
-        typer.echo(json.dumps({"query": query, "results": rows}))
+        typer.echo(json.dumps({"query": query, "results": rows, **judged}))
         return
     for rank, row in enumerate(rows, 1):
         typer.echo(f"{rank:2d}  {row['score']:.3f}  {row['id']}  {row['text']}")
+
+
+@app.command()
+def domain(
+    pictures: Annotated[Path, typer.Argument(help="A folder or a zip archive of pictures.")],
+    out: Annotated[Path | None, typer.Option("-o", help="Also write the figures to this JSON file.")] = None,
+    bundle: Annotated[Path | None, BUNDLE] = None,
+) -> None:
+    """Count the pictures that the model would warn about, beside the test pictures of data/raw."""
+    from sightline.artifacts import read_json, write_json
+    from sightline.data.pictures import read
+    from sightline.data.shards import Items
+    from sightline.evaluate.domain import compare
+    from sightline.search.domain import Domain, pictures_of
+
+    session, raw = open_session(bundle), project.root() / "data" / "raw"
+    trained, held = (read_json(folder / "config.json")["source"] for folder in (session.folder, raw))
+    if trained != held:
+        raise project.ProjectError(
+            f"{raw} holds {held}, the model was trained on {trained}: run `dvc checkout` for its profile"
+        )
+    known, refused = Domain.load(session.folder), []
+    own, odd = pictures_of(Items(raw), "test", MAX_PIXELS), read(pictures, MAX_PIXELS, refused)
+    found = compare(partial(known.scores, session), known.bound, own, odd)
+    for line in refused:
+        typer.echo(f"sightline: {line}", err=True)
+    if out is not None:
+        write_json(out, {"name": pictures.name, "unreadable": len(refused), **found})
+    typer.echo(
+        f"domain: {found['warned']['value']:.1f} % of {found['pictures']} pictures would get the warning, "
+        f"{found['false_alarm']['value']:.1f} % of {found['own_pictures']} test pictures do; "
+        f"AUROC {found['auroc']['value']:.2f} %"
+    )
 
 
 @app.command()

@@ -26,8 +26,11 @@ def fill(project: Path) -> None:
     """Rewrites what stands between `<!-- table: x -->` and `<!-- end: x -->` in README.md."""
     readme = project / "README.md"
     text = readme.read_text(encoding="utf-8")
+    outside = project / "metrics" / "domain.json"  # of `sightline domain`: pictures that are not ours to keep
     tables = {
-        "results": results(read_json(project / "metrics" / "summary.json")),
+        "results": results(
+            read_json(project / "metrics" / "summary.json"), read_json(outside) if outside.exists() else None
+        ),
         "cost": costs(read_json(project / "metrics" / "cost.json")),
     }
     for name, table in tables.items():
@@ -40,8 +43,9 @@ def fill(project: Path) -> None:
     readme.write_text(text, encoding="utf-8", newline="\n")
 
 
-def results(summary: dict) -> str:
-    """Answers by type beside their baselines, then the figures of each split, fp32 and shipped, SPIN off."""
+def results(summary: dict, outside: dict | None) -> str:
+    """Answers by type beside their baselines, then the figures of each split, fp32 and shipped, SPIN off;
+    `outside`: what `sightline domain` found."""
     table = row("`test`, accuracy %", "n", "majority", "blind", "fp32", "shipped", "ceiling")
     table += row("---", *["---:"] * 6)
     for name, cells in summary["answers"].items():
@@ -58,6 +62,14 @@ def results(summary: dict) -> str:
     for name in summary["spin_on_minus_off"][splits[0]]:
         found = [summary["spin_on_minus_off"][split].get(name) for split in splits]
         table += row(name.replace("_", " "), *(interval(cell) if cell else "-" for cell in found))
+    table += edges(summary["edges"], splits) if "edges" in summary else ""
+    if outside:
+        table += (
+            f"\nPictures from outside, {outside['pictures']:,} of {outside['name']}: "
+            f"{interval(outside['warned'])} % get the out-of-domain warning, and "
+            f"{interval(outside['false_alarm'])} % of {outside['own_pictures']:,} test pictures; "
+            f"AUROC {interval(outside['auroc'])} %.\n"
+        )
     size = {name: cost["bytes"] / 1e6 for name, cost in summary["cost"].items()}
     parity = summary["parity"]
     return table + (
@@ -66,6 +78,16 @@ def results(summary: dict) -> str:
         f"ONNX fp32 against PyTorch: largest logit difference {parity['max_logit_difference']:.1e} "
         f"over {parity['items']:,} items.\n"
     )
+
+
+def edges(figures: dict, splits: list[str]) -> str:
+    """Calibration, abstention and the out-of-domain warning of the shipped variant."""
+    table = "\nKnowing what it does not know, shipped variant, %:\n\n"
+    table += row("figure", *splits) + row("---", *["---:"] * len(splits))
+    for name in figures[splits[0]]:
+        found = [figures[split].get(name) for split in splits]
+        table += row(name.replace("_", " "), *(interval(cell) if cell else "-" for cell in found))
+    return table
 
 
 def interval(cell: dict) -> str:

@@ -73,6 +73,9 @@ def build(folder: Path, count: int = 6, scenes: bool = True, extra: str = "") ->
 class Said:
     text: str
     gates_LHT: np.ndarray | None
+    probability: float
+    confidence: float
+    sure: bool | None
 
 
 class Scripted:
@@ -88,7 +91,7 @@ class Scripted:
         if on and need_maps:
             gates[:, 2:] = spin["alpha"]
         return [
-            Said(self._one(int(rgb[0, 0, 0]), question, on), gates)
+            Said(self._one(int(rgb[0, 0, 0]), question, on), gates, 0.5, *self._trust(question))
             for rgb, question in zip(images, questions, strict=True)
         ]
 
@@ -101,6 +104,12 @@ class Scripted:
         if question.startswith("Is there"):
             return "no" if on and "ball" in question else "yes" if kind in question else "no"
         return "blue" if on or number % 2 == 0 else "red"
+
+    def _trust(self, question: str) -> tuple[float, bool | None]:
+        """Sure of what is there, less so of colours; long answers have no bound."""
+        if question.startswith("Describe"):
+            return 0.5, None
+        return (0.75, True) if question.startswith("Is there") else (0.6, False)
 
     def encode_images(self, images, batch_size=1):
         embeds = np.eye(64)[[int(rgb[0, 0, 0]) for rgb in images]]

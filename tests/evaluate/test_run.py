@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import scripted
 
-from sightline.evaluate import ask, predict, report, run, splits, summary, tables
+from sightline.evaluate import ask, domain, predict, report, run, splits, summary, tables
 
 SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}
 
@@ -33,7 +34,13 @@ def evaluated(tmp_path_factory):
     asking = setting(*scripted.build(folder))
     said = {name: ask.ask(scripted.Scripted, asking) for name in ("fp32", "shipped")}
     rows = run.evaluate(said, scripted.Scripted(lying=True), asking, folder / "metrics", folder / "plots")
+    domain.evaluate(reds, 4.0, asking, folder / "metrics")
     return folder, rows
+
+
+def reds(pictures):
+    """How odd a picture is, by its red: the data set's have 0 to 5."""
+    return np.array([float(rgb[0, 0, 0]) for rgb in pictures])
 
 
 def value(rows, variant, spin, kind, metric, column="value"):
@@ -61,6 +68,26 @@ def test_known_figures(evaluated):
     assert value(rows, "shipped", "on", "scene truth", "recall") == 100
 
 
+def test_confidences(evaluated):
+    folder, rows = evaluated
+    # SPIN off: all 12 yes/no answers are right, at a confidence of 75 % and 50 % before; 6 colours at 60 %.
+    assert value(rows, "shipped", "off", "yes/no", "ece") == 25
+    assert value(rows, "shipped", "off", "yes/no, before", "ece") == 50
+    assert value(rows, "shipped", "off", "yes/no", "brier") == 6.25
+    assert value(rows, "shipped", "off", "short answers", "ece") == 30  # (12 * 25 + 6 * 40) / 18
+    assert value(rows, "shipped", "off", "short answers", "aurc") == 0
+    assert value(rows, "shipped", "off", "sure", "coverage") == pytest.approx(100 * 12 / 18, abs=1e-3)
+    assert value(rows, "shipped", "off", "sure answers", "accuracy", "n") == 12
+    # SPIN on: 2 of 12 sure answers are wrong, 3 of 6 colours.
+    assert value(rows, "shipped", "on", "sure answers", "accuracy") == pytest.approx(100 * 10 / 12, abs=1e-3)
+    risk = (12 * 2 / 12 + 6 * 5 / 18) / 18
+    assert value(rows, "shipped", "on", "short answers", "aurc") == pytest.approx(100 * risk, abs=1e-3)
+    at_80 = value(rows, "shipped", "on", "short answers", "accuracy_at_80")
+    assert at_80 == pytest.approx(100 * 13 / 18, abs=1e-3)
+    assert (folder / "plots/reliability.csv").read_text() == "confidence,accuracy,n\n75.0,100.0,12\n"
+    assert tables.read_csv(folder / "plots/abstention.csv")[0] == {"coverage": "66.667", "accuracy": "100.0"}
+
+
 def test_baselines_and_ceiling_stand_beside(evaluated):
     _, rows = evaluated
     assert value(rows, "blind", "", "random", "invalid") == 100
@@ -85,7 +112,7 @@ def test_retrieval_and_swapped_kinds(evaluated):
 def test_files(evaluated):
     folder, _ = evaluated
     header = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
-    for family in ("vqa", "pope", "chair", "retrieval"):
+    for family in ("vqa", "pope", "chair", "retrieval", "calibration", "abstention", "domain"):
         text = (folder / f"metrics/{family}.csv").read_bytes()
         assert b"\r" not in text
         assert next(csv.reader(text.decode().splitlines())) == header
@@ -97,6 +124,7 @@ def test_files(evaluated):
     lines = (folder / "metrics/predictions-test-shipped-spin_on.jsonl").read_text().splitlines()
     assert json.loads(lines[2]) == {
         "answer": "blue",
+        "confidence": 0.6,
         "image": "test-0",
         "item": 6,
         "prediction": "blue",
@@ -114,6 +142,7 @@ def test_same_bytes_again_and_from_worker_processes(evaluated, tmp_path):
     asking = setting(folder / "raw", folder / "vqa")
     said = ask.ask_all({name: scripted.Scripted for name in ("fp32", "shipped")}, asking)
     run.evaluate(said, scripted.Scripted(lying=True), asking, tmp_path / "metrics", tmp_path / "plots")
+    domain.evaluate(reds, 4.0, asking, tmp_path / "metrics")
     first, again = (
         {
             path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -178,6 +207,10 @@ def test_summary(summarised):
     assert built["quality"]["shipped"]["test"]["vqa_accuracy"] == {"value": 100.0, "low": 50.0, "high": 100.0}
     assert built["spin_on_minus_off"]["test"]["chair_i"]["value"] == 50
     assert built["shipped_minus_fp32"]["test"]["vqa_accuracy"]["value"] == 0
+    edges = built["edges"]["test"]
+    assert (edges["yes_no_ece_before"]["value"], edges["yes_no_ece"]["value"]) == (50, 25)
+    assert edges["sure_accuracy"]["value"] == edges["accuracy_at_95"]["value"] == 100
+    assert 0 < edges["domain_auroc"]["low"] <= edges["domain_auroc"]["value"]
     assert json.dumps(built, allow_nan=False)
 
 

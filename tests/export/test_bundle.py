@@ -8,9 +8,11 @@ import pytest
 
 from sightline import artifacts
 from sightline.data.images import decode
+from sightline.decode.confidence import NOT_FITTED
 from sightline.export.engine import EngineError
 from sightline.export.session import SPIN_OFF, Session
 from sightline.search import bundle
+from sightline.search.domain import Domain
 from sightline.search.gallery import KINDS, Gallery
 from sightline.search.index import SearchIndexError
 from tests.support import tiny
@@ -32,8 +34,9 @@ def items(tmp_path_factory):
 
 
 def write(out, exported, items, source="scenes", split="test"):
-    session = Session.load_variant(exported.path, "int8")
-    return bundle.write(out, exported, session, items, source, split, "Flat", SPIN, 10**6)
+    session, settings = Session.load_variant(exported.path, "int8"), {"spin": SPIN, "confidence": NOT_FITTED}
+    known = Domain(np.zeros(32), np.eye(32), 5.0)
+    return bundle.write(out, exported, session, items, source, split, "Flat", settings, known, 10**6)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,7 @@ def test_a_bundle_answers_like_its_variant_with_the_bundles_spin(shipped, export
     assert session.generation["spin"] == SPIN and variant.generation["spin"] == SPIN_OFF
     assert session.answer(images, questions) == variant.answer(images, questions, spin=SPIN)
     assert session.folder == shipped
+    assert Domain.load(shipped).bound == 5.0
 
 
 def test_the_gallery_finds_every_item_by_what_it_has(shipped, items):
@@ -195,7 +199,7 @@ def no_engine(folder):
         (outside, r"vision\.onnx: the graph refers to a file outside itself"),
         (custom, r"vision\.onnx: no graph that ONNX Runtime can run"),
         (other_tokenizer, r"tokenizer\.json: \d+ tokens, but the model was trained with"),
-        (no_settings, r"generation\.json: lacks max_question, max_text, spin"),
+        (no_settings, r"generation\.json: lacks confidence, max_question, max_text, spin"),
         (wrong_settings, r"generation\.json: lacks"),
         (no_engine, r"engine\.json: lacks embed_dim"),
     ],

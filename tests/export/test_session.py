@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sightline.decode.confidence import NOT_FITTED, calibrated
+from sightline.decode.protocol import SHORT_ANSWER
 from sightline.export.session import SPIN_OFF, Session, SessionError
 from tests.support import tiny
 from tests.support.toy_engine import ToyEngine
@@ -24,9 +26,9 @@ def tokenizer():
 def session(tokenizer):
     engine = ToyEngine(vocab=tokenizer.size, sharpness=0.5)
     engine.config |= {"max_answer": 9, "vocab_size": tokenizer.size}
-    return Session(
-        engine, tokenizer, PREPROCESS, {"max_new": 6, "max_question": 16, "max_text": 20, "spin": SPIN_OFF}
-    )
+    lengths = {"max_new": 6, "max_question": 16, "max_text": 20}
+    settings = lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED}
+    return Session(engine, tokenizer, PREPROCESS, settings)
 
 
 def mixed(count):
@@ -43,6 +45,20 @@ def test_an_answer_is_the_same_alone_and_among_others(session):
             together[place].text, together[place].ids, together[place].confidence,
         )  # fmt: skip
         np.testing.assert_array_equal(alone.maps_LHTM, together[place].maps_LHTM)
+
+
+def test_short_answers_are_calibrated_and_sure_or_not(session, tokenizer):
+    plain = session.answer(*mixed(12), max_new=SHORT_ANSWER)
+    assert all(answer.confidence == answer.probability and answer.sure is None for answer in plain)
+    bound = sorted(calibrated(answer.probability, 2.0) for answer in plain)[5]
+    trust = {"temperature": 2.0, "sure_above": bound}
+    fitted = Session(session.engine, tokenizer, PREPROCESS, session.generation | {"confidence": trust})
+    for before, after in zip(plain, fitted.answer(*mixed(12), max_new=SHORT_ANSWER), strict=True):
+        assert (after.text, after.probability) == (before.text, before.probability)
+        assert after.confidence == calibrated(before.probability, 2.0)
+        assert after.sure == (after.confidence > bound)
+    long = [answer for answer in fitted.answer(*mixed(12)) if len(answer.ids) > SHORT_ANSWER]
+    assert long and all(answer.confidence == answer.probability and answer.sure is None for answer in long)
 
 
 def test_every_call_has_the_same_batch_shape(session):
@@ -130,7 +146,7 @@ def test_no_questions_no_answers(session):
 
 
 def test_incomplete_settings_are_refused(tokenizer):
-    with pytest.raises(SessionError, match=r"generation\.json: lacks max_text, spin"):
+    with pytest.raises(SessionError, match=r"generation\.json: lacks confidence, max_text, spin"):
         Session(ToyEngine(), tokenizer, PREPROCESS, {"max_new": 6, "max_question": 16})
 
 
@@ -148,3 +164,8 @@ def test_importing_it_does_not_import_torch(module):
     code = f"import sys; import sightline.{module}; sys.exit('torch' in sys.modules)"
     source = str(Path(__file__).parents[2] / "src")
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": source})
+
+
+def test_wrong_confidence_settings_are_refused(session, tokenizer):
+    with pytest.raises(SessionError, match="confidence is .*expected temperature, sure_above"):
+        Session(session.engine, tokenizer, PREPROCESS, session.generation | {"confidence": {"bound": 1}})

@@ -147,6 +147,8 @@ def test_slips_are_refused(tmp_path, old, new, fragments):
         ("data", "sizes", {"train": "many"}, ["sizes.train", "'many' (str)"]),
         ("data", "base_url", "ftp://x", ["https://"]),
         ("convert", "pope_per_image", 3, ["even"]),
+        ("index", "sure_accuracy", 101, ["[0, 100]"]),
+        ("index", "domain_percentile", -1, ["[0, 100]"]),
         ("text", "tower", "gpt", ["bert"]),
         ("text", "heads", 3, ["text.width", "multiple of text.heads = 3"]),
         ("vision", "checkpoint", "weights.pt", [".safetensors"]),

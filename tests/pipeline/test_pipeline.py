@@ -4,10 +4,13 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from sightline.data import images
 from tests.pipeline.conftest import ROOT
 
 DOWNSTREAM_OF_SPIN = {"index", "explain", "evaluate", "report", "gate"}
@@ -118,10 +121,44 @@ def sightline(repo, *words):
 def test_ask_and_search_run_without_torch(smoke):
     asked = sightline(smoke, "ask", "--json")
     assert asked.returncode == 0, asked.stderr
-    assert json.loads(asked.stdout)["answer"]
+    answer = json.loads(asked.stdout)
+    assert answer["answer"] and asked.stderr == ""
+    assert answer["out_of_domain"] is False and 0 <= answer["confidence"] <= 1
     found = sightline(smoke, "search", "a red cube", "--json")
     assert found.returncode == 0, found.stderr
     assert len(json.loads(found.stdout)["results"]) == 5
+
+
+def test_a_picture_out_of_domain_gets_a_warning_and_stays_answered(smoke, tmp_path):
+    (tmp_path / "odd").mkdir()
+    for number in range(3):
+        rgb = np.random.default_rng(number).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+        (tmp_path / "odd" / f"{number}.png").write_bytes(images.encode(rgb)[0])
+    odd, example = str(tmp_path / "odd" / "0.png"), "models/bundle/examples/test-00000.png"
+    asked = sightline(smoke, "ask", odd, "Is there a cup?", "--json")
+    said = json.loads(asked.stdout)
+    assert said["out_of_domain"] is True and said["answer"] and said["sure"] in (True, False)
+    found = sightline(smoke, "search", odd, "--json")
+    assert json.loads(found.stdout)["domain_score"] == said["domain_score"]
+    for done in (asked, found):
+        assert done.returncode == 0 and done.stderr.count("\n") == 1
+        assert "unlike the pictures the model was trained on" in done.stderr
+    known = sightline(smoke, "search", example, "--json")
+    assert json.loads(known.stdout)["out_of_domain"] is False and known.stderr == ""
+
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        for path in (tmp_path / "odd").iterdir():
+            archive.write(path, path.name)
+    figures = []
+    for path in (tmp_path / "odd", tmp_path / "odd.zip"):
+        out = tmp_path / f"{path.name}.json"
+        done = sightline(smoke, "domain", str(path), "-o", str(out))
+        assert done.returncode == 0, done.stderr
+        assert "100.0 % of 3 pictures would get the warning" in done.stdout
+        figures.append(json.loads(out.read_text()))
+    assert figures[0] == figures[1] | {"name": "odd"}
+    assert (figures[0]["own_pictures"], figures[0]["unreadable"]) == (48, 0)
+    assert figures[0]["auroc"]["value"] == 100
 
 
 def test_a_corrupt_bundle_is_refused_by_name(smoke, tmp_path):

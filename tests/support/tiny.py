@@ -67,16 +67,18 @@ def models(vocab_size: int, seed: int = 0):
 def write_settings(folder: Path) -> None:
     """Tokenizer, preprocessing and lengths beside exported graphs."""
     from sightline.artifacts import write_json
+    from sightline.decode.confidence import NOT_FITTED
     from sightline.export.session import SPIN_OFF
 
     tokenizer().save(folder / "tokenizer.json")
     write_json(folder / "preprocessor_config.json", {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3})
     lengths = {"max_new": MAX_ANSWER, "max_question": MAX_QUESTION, "max_text": MAX_TEXT}
-    write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF})
+    write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
 
 
-def raw(folder: Path, count: int = 10) -> Items:
-    """A data/raw of `count` items; the one before the last has no picture, the last no caption."""
+def raw(folder: Path, count: int = 10, splits: tuple[str, ...] = ("test",)) -> Items:
+    """A data/raw of `count` items dealt to `splits`; the one before the last has no picture, the last no
+    caption."""
     with ShardWriter(folder, 10**6) as writer:
         for number, rgb in enumerate(pictures(count)):
             file = io.BytesIO()
@@ -87,6 +89,7 @@ def raw(folder: Path, count: int = 10) -> Items:
                 ]
             }
             captions = [] if number == count - 1 else [f"{CAPTIONS[number % 4]} {number}"]
-            item = {"id": f"item-{number}", "split": "test", "captions": captions, "scene": scene}
+            split = splits[number % len(splits)]
+            item = {"id": f"item-{number}", "split": split, "captions": captions, "scene": scene}
             writer.add(item, None if number == count - 2 else file.getvalue())
     return Items(folder)

@@ -56,15 +56,20 @@ class Asking:
 
 @dataclass(frozen=True)
 class Answers:
-    """Texts in the order of the split's triples; share [L, H] of tokens at which a head was silenced."""
+    """Texts in the order of the split's triples, with the model's probability of each, its calibrated
+    confidence and whether that is sure (Session.answer); share [L, H] of tokens at which a head was
+    silenced."""
 
     texts: list[str]
+    probability_N: np.ndarray
+    confidence_N: np.ndarray
+    sure: list[bool | None]
     silenced_LH: np.ndarray
 
 
 def answers(predictor: Predictor, split: Split, spin: dict[str, Any], asking: Asking) -> Answers:
     """Every question of the split, chunk by chunk; descriptions in batches of their own."""
-    texts = [""] * len(split.triples)
+    said: list[Any] = [None] * len(split.triples)
     of_picture: dict[int, list[int]] = {}
     for index, picture in enumerate(split.picture_of):
         of_picture.setdefault(picture, []).append(index)
@@ -84,11 +89,12 @@ def answers(predictor: Predictor, split: Split, spin: dict[str, Any], asking: As
                 batch_size=asking.batch_size,
             )
             for index, answer in zip(group, given, strict=True):
-                texts[index] = answer.text
+                said[index] = answer.text, answer.probability, answer.confidence, answer.sure
                 if answer.gates_LHT is not None:
                     gates.append(answer.gates_LHT)
     silenced_LH = (np.concatenate(gates, axis=2) < 1).mean(axis=2) if gates else np.zeros((0, 0))
-    return Answers(texts, silenced_LH)
+    texts, probability, confidence, sure = (list(column) for column in zip(*said, strict=True))
+    return Answers(texts, np.array(probability), np.array(confidence), sure, silenced_LH)
 
 
 def by_question(predictor: Predictor, split: Split, asking: Asking) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from sightline.evaluate import tables
 
 Row = dict[str, str]
-FAMILIES = ("vqa", "pope", "chair", "retrieval")
+FAMILIES = ("vqa", "pope", "chair", "retrieval", "calibration", "abstention", "domain")
 _COLUMNS = (
     "majority",
     "chance",
@@ -24,12 +24,21 @@ _TITLES = {
     "pope": "POPE: polling for present and absent objects, percent",
     "chair": "Descriptions: hallucinated objects",
     "retrieval": "Caption retrieval, percent",
+    "calibration": "Calibration: what confidences are worth, percent",
+    "abstention": "Abstention: what not answering gains, percent",
+    "domain": "Out of domain: pictures that get a warning, percent",
 }
 _NOTES = {
     "vqa": "Majority: the most frequent answer of train. Blind: the same decoder, trained without pictures.",
     "pope": "`invalid` answers hold neither yes nor no and count as wrong. mcc: 100 times the coefficient.",
     "chair": "CHAIR against scene truth; rows named caption-CHAIR: against what the photos' captions name. "
     "recall: present objects that are named; words: per answer.",
+    "calibration": "ece: expected calibration error, 15 bins; confidence: its mean; brier: squared error. "
+    "before: without the temperature, which only the shipped variant has.",
+    "abstention": "aurc: area under the risk-coverage curve; accuracy_at_n: of the surest n percent of "
+    "answers. sure: above the shipped bound; coverage: the share of such answers.",
+    "domain": "false_alarm: of the data's own pictures; warned: of pictures drawn for this test; auroc: how "
+    "well their scores are separated.",
     "retrieval": "Ties count against us. Ceiling: an oracle that knows all captions; equal ones limit it.",
 }
 

@@ -6,7 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from sightline.data.vqa.triples import Triples
-from sightline.evaluate import baselines, ceiling, predict, retrieval, score, splits, tables
+from sightline.evaluate import (
+    abstention,
+    baselines,
+    calibration,
+    ceiling,
+    predict,
+    retrieval,
+    score,
+    splits,
+    tables,
+)
 from sightline.evaluate.ask import SPINS, Asked, Setting
 from sightline.evaluate.intervals import resamples
 from sightline.evaluate.score import Group
@@ -50,8 +60,8 @@ def evaluate(
         for variant, asked in given.items():
             for spin, found in asked.answers.items():
                 path = metrics / f"predictions-{name}-{variant}-spin_{spin}.jsonl"
-                tables.write_predictions(path, split.triples, found.texts)
-    for family in ("vqa", "pope", "chair", "retrieval"):
+                tables.write_predictions(path, split.triples, found.texts, found.confidence_N)
+    for family in ("vqa", "pope", "chair", "retrieval", *score.CONFIDENCES):
         of_family = [{key: row[key] for key in _FIGURE} for row in rows if row["family"] == family]
         tables.write_csv(metrics / f"{family}.csv", of_family, _FIGURE)
     tables.write_csv(metrics / "paired.csv", differences, _PAIRED)
@@ -70,8 +80,14 @@ def _score(
     texts |= {(who, ""): answers for who, answers in beside.items()}
     groups = {who: score.of_answers(split, said, words, weights_RC) for who, said in texts.items()}
     found = {variant: score.of_retrieval(asked.retrieved, weights_RC) for variant, asked in given.items()}
+    trusted = [
+        ((variant, spin), score.of_confidence(split, asked.answers[spin], weights_RC))
+        for variant, asked in given.items()
+        for spin in SPINS
+    ]
+    found_by = [((who, ""), of) for who, of in found.items()]
     rows = []
-    for (variant, spin), of_variant in [*groups.items(), *(((who, ""), of) for who, of in found.items())]:
+    for (variant, spin), of_variant in [*groups.items(), *found_by, *trusted]:
         for group in of_variant:
             key = {"family": group.family, "split": split.name, "variant": variant, "spin": spin}
             rows += score.figures(group, key, exact=variant == "ceiling")
@@ -142,15 +158,20 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
 
 
 def _plots(said: dict[str, dict[str, Asked]], rows: list[dict], setting: Setting, plots: Path) -> None:
-    """Confusion of the shipped variant on the first split, retrieval bars, and which heads SPIN silences."""
-    first = setting.splits[0]
+    """Confusion and confidences of the shipped variant on the first split, retrieval bars, and which heads
+    SPIN silences."""
     shown = SHIPPED if SHIPPED in said else next(iter(said))
-    asked = said[shown][first]
+    split = setting.read(setting.splits[0])
+    asked = said[shown][split.name]
+    plain = asked.answers["off"]
     tables.write_csv(
-        plots / "confusion.csv",
-        tables.confusion(setting.read(first).triples, asked.answers["off"].texts),
-        ["actual", "predicted"],
+        plots / "confusion.csv", tables.confusion(split.triples, plain.texts), ["actual", "predicted"]
     )
+    binary, short = score.yes_no_questions(split), score.short_questions(split)
+    bins = calibration.reliability(plain.confidence_N[binary], score.right(split, plain, binary))
+    tables.write_csv(plots / "reliability.csv", bins, ["confidence", "accuracy", "n"])
+    points = abstention.points(plain.confidence_N[short], score.right(split, plain, short))
+    tables.write_csv(plots / "abstention.csv", points, ["coverage", "accuracy"])
     bars = [
         {
             "figure": f"{row['split']} {row['type']} {row['metric']}",

@@ -9,12 +9,14 @@ from types import ModuleType
 
 import numpy as np
 
-from sightline.evaluate import chair, pope, retrieval, swapped, vqa
+from sightline.evaluate import abstention, calibration, chair, pope, retrieval, swapped, vqa
+from sightline.evaluate.answers import normalise
 from sightline.evaluate.chair import Lexicon
 from sightline.evaluate.intervals import Sample, cluster, difference, interval, sample
-from sightline.evaluate.predict import Retrieved
+from sightline.evaluate.predict import Answers, Retrieved
 from sightline.evaluate.splits import Split
 
+CONFIDENCES = ("calibration", "abstention")  # families of `of_confidence`
 LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
 NEITHER = {"words", "yes_rate"}  # no direction is a loss
 NOT_PERCENT = {"words", "mcc"}
@@ -23,11 +25,12 @@ NOT_WORSE = 1.0  # points: the bound below which a loss counts as none
 
 @dataclass(frozen=True)
 class Group:
-    """Counts of one family (vqa, pope, chair, retrieval) and type, per picture resampled."""
+    """Counts of one family (vqa, pope, chair, ...) and type, per picture resampled; `measure` has FIGURES and
+    `asked`."""
 
     family: str
     kind: str
-    measure: ModuleType
+    measure: ModuleType | type
     sample: Sample
 
 
@@ -39,7 +42,7 @@ def rounded(value: float) -> float:
 def _group(
     family: str,
     kind: str,
-    measure: ModuleType,
+    measure: ModuleType | type,
     tallies: list[dict],
     pictures: list[int],
     weights_RC: np.ndarray,
@@ -74,6 +77,60 @@ def of_answers(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: np.
             tallies = [vqa.tally(truth, said) for said, truth in asked]
             groups.append(_group("vqa", kind, vqa, tallies, pictures, weights_RC))
     return groups
+
+
+def of_confidence(split: Split, said: Answers, weights_RC: np.ndarray) -> list[Group]:
+    """What the confidences of short answers are worth: calibration of yes/no answers and of all (`before`: as
+    the model gives them), the accuracy-coverage curve, and the answers that the shipped bound calls sure."""
+    groups = []
+    for kind, indices in (("yes/no", yes_no_questions(split)), ("short answers", short_questions(split))):
+        for when, confidence_N in (("", said.confidence_N), (", before", said.probability_N)):
+            pairs = zip(confidence_N[indices], right(split, said, indices), strict=True)
+            tallies = [calibration.tally(float(confidence), float(one)) for confidence, one in pairs]
+            if tallies:
+                pictures = [split.picture_of[index] for index in indices]
+                groups.append(_group("calibration", kind + when, calibration, tallies, pictures, weights_RC))
+    return groups + _of_abstention(split, said, weights_RC)
+
+
+def _of_abstention(split: Split, said: Answers, weights_RC: np.ndarray) -> list[Group]:
+    short = short_questions(split)
+    if not short:
+        return []
+    pictures = [split.picture_of[index] for index in short]
+    level_N, right_N = abstention.levels(said.confidence_N[short]), right(split, said, short)
+    total = abstention.figures(level_N, right_N, np.ones(len(short)))
+    drawn = [abstention.figures(level_N, right_N, weights_C[pictures]) for weights_C in weights_RC]
+    resampled = {name: np.array([figures[name] for figures in drawn]) for name in total}
+    curve = Sample(total, resampled, len(set(pictures)))
+    groups = [Group("abstention", "short answers", abstention.Curve, curve)]
+    if any(said.sure[index] is not None for index in short):
+        tallies = [abstention.Sure.tally(bool(said.sure[index])) for index in short]
+        groups.append(_group("abstention", "sure", abstention.Sure, tallies, pictures, weights_RC))
+    sure = [index for index in short if said.sure[index]]
+    if sure:
+        tallies = [vqa.tally(split.triples[index]["answer"], said.texts[index]) for index in sure]
+        pictures = [split.picture_of[index] for index in sure]
+        groups.append(_group("abstention", "sure answers", vqa, tallies, pictures, weights_RC))
+    return groups
+
+
+def short_questions(split: Split) -> list[int]:
+    """Places of the questions with short answers; POPE's repeat some of them and are left out."""
+    kinds = (triple["type"] for triple in split.triples)
+    return [index for index, kind in enumerate(kinds) if kind != "describe" and not kind.startswith("pope_")]
+
+
+def yes_no_questions(split: Split) -> list[int]:
+    """Those of the short questions whose right answer is yes or no."""
+    short = short_questions(split)
+    return [index for index in short if normalise(split.triples[index]["answer"]) in ("yes", "no")]
+
+
+def right(split: Split, said: Answers, indices: list[int]) -> np.ndarray:
+    """1.0 where the answer is the right one, else 0.0."""
+    pairs = ((split.triples[index]["answer"], said.texts[index]) for index in indices)
+    return np.array([float(normalise(truth) == normalise(text)) for truth, text in pairs])
 
 
 def of_retrieval(found: Retrieved, weights_RC: np.ndarray) -> list[Group]:

@@ -21,6 +21,19 @@ _SEARCH = {
     "text_to_image_reranked_r1": ("retrieval", "text_to_image_reranked", "r1"),
     "swapped_kind_accuracy": ("retrieval", "swapped_kind", "accuracy"),
 }
+_EDGES = {  # of the shipped variant, SPIN off
+    "yes_no_ece_before": ("calibration", "yes/no, before", "ece"),
+    "yes_no_ece": ("calibration", "yes/no", "ece"),
+    "yes_no_brier": ("calibration", "yes/no", "brier"),
+    "short_answer_ece": ("calibration", "short answers", "ece"),
+    "aurc": ("abstention", "short answers", "aurc"),
+    **{f"accuracy_at_{n}": ("abstention", "short answers", f"accuracy_at_{n}") for n in (100, 95, 90, 80)},
+    "sure_coverage": ("abstention", "sure", "coverage"),
+    "sure_accuracy": ("abstention", "sure answers", "accuracy"),
+    "domain_false_alarm": ("domain", "own pictures", "false_alarm"),
+    "domain_warned": ("domain", "all drawn", "warned"),
+    "domain_auroc": ("domain", "all drawn", "auroc"),
+}
 _PAIRED = ("vqa_accuracy", "pope_adversarial_accuracy", "chair_i", "object_recall")
 VARIANTS = ("fp32", "shipped")
 
@@ -43,6 +56,7 @@ def build(
         "parity": {"max_logit_difference": parity["max_logit_difference"], "items": parity["items"]},
         "answers": _answers(figures["vqa"]),
         "quality": quality,
+        "edges": {split: _edges(figures, split) for split in splits},
         "spin_on_minus_off": {
             split: _differences(paired, split, "spin_on - spin_off", "") for split in splits
         },
@@ -74,6 +88,18 @@ def _quality(figures: dict[str, list[Row]], variant: str, split: str) -> dict[st
             )
             if same and kind in ("", row["type"]):
                 found[_named(name, row)] = {key: float(row[key]) for key in ("value", "low", "high")}
+    return found
+
+
+def _edges(figures: dict[str, list[Row]], split: str) -> dict[str, dict[str, float]]:
+    """What the shipped variant knows about what it does not know."""
+    found = {}
+    for name, (family, kind, metric) in _EDGES.items():
+        wanted = (split, "shipped", kind, metric)
+        for row in figures[family]:
+            same = (row["split"], row["variant"], row["type"], row["metric"]) == wanted
+            if same and row["spin"] in ("", "off"):
+                found[name] = {key: float(row[key]) for key in ("value", "low", "high")}
     return found
 
 

@@ -5,6 +5,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from sightline.evaluate.answers import normalise
 
 _LABELS = 40  # a confusion matrix with more answers than that cannot be read
@@ -24,13 +26,14 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write_predictions(path: Path, triples: list[dict], texts: list[str]) -> None:
-    """One line per question: who was asked what, the truth and the answer."""
+def write_predictions(path: Path, triples: list[dict], texts: list[str], confidence_N: np.ndarray) -> None:
+    """One line per question: who was asked what, the truth, the answer and its confidence."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for triple, text in zip(triples, texts, strict=True):
+        for triple, text, confidence in zip(triples, texts, confidence_N, strict=True):
             row = {key: triple[key] for key in ("item", "image", "type", "question", "answer")}
-            file.write(json.dumps({**row, "prediction": text}, sort_keys=True, ensure_ascii=False) + "\n")
+            row |= {"prediction": text, "confidence": round(float(confidence), 6)}
+            file.write(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def confusion(triples: list[dict], texts: list[str]) -> list[dict]:

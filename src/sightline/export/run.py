@@ -6,6 +6,7 @@ from pathlib import Path
 from sightline import artifacts, runtime
 from sightline.data.shards import Items
 from sightline.data.vqa.triples import Triples
+from sightline.decode.confidence import NOT_FITTED
 from sightline.export import graphs, parity, trained, variants
 from sightline.export.session import GENERATION, PREPROCESSOR, SPIN_OFF, TOKENIZER, Session
 from sightline.models.clip import DualEncoder
@@ -74,5 +75,6 @@ def write_settings(folder: Path, clip: DualEncoder, vlm: VLM, tokenizer: Path) -
     generation = {
         "max_new": vlm.config["max_answer"], "max_question": vlm.config["max_question"],
         "max_text": clip.text.config["max_tokens"], "spin": SPIN_OFF,
+        "confidence": NOT_FITTED,
     }  # fmt: skip
     artifacts.write_json(folder / GENERATION, generation)

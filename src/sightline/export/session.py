@@ -20,13 +20,14 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
 from sightline.data.vqa.template import prompt
 from sightline.decode import greedy, streaming
-from sightline.decode.protocol import Engine, Generation, Memory
+from sightline.decode.confidence import NOT_FITTED, calibrated
+from sightline.decode.protocol import SHORT_ANSWER, Engine, Generation, Memory
 from sightline.export.engine import OnnxEngine
 
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
 MODEL = "model"  # a bundle's sub-folder with the graphs
 TOKENIZER, PREPROCESSOR, GENERATION = "tokenizer.json", "preprocessor_config.json", "generation.json"
-GENERATION_KEYS = ("max_new", "max_question", "max_text", "spin")
+GENERATION_KEYS = ("confidence", "max_new", "max_question", "max_text", "spin")
 PREPROCESSOR_KEYS = ("image_size", "mean", "std")
 
 
@@ -36,12 +37,17 @@ class SessionError(ValueError):
 
 @dataclass(frozen=True)
 class Answer:
-    """`maps_LHTM` (attention of every answer token over patches and question tokens) and `gates_LHT` only
-    where they were asked for; `question_ids` are the memory's text tokens, in order."""
+    """`probability` is what the model gives the answer; `confidence` the same, calibrated on `val` where the
+    answer is short; `sure` whether that suffices (None: a long answer, or a model without a bound).
+
+    `maps_LHTM` (attention of every answer token over patches and question tokens) and `gates_LHT` only where
+    they were asked for; `question_ids` are the memory's text tokens, in order."""
 
     text: str
     ids: list[int]
+    probability: float
     confidence: float
+    sure: bool | None
     finished: bool
     maps_LHTM: np.ndarray | None
     gates_LHT: np.ndarray | None
@@ -65,6 +71,8 @@ class Session:
         self.engine, self.tokenizer, self.folder = engine, tokenizer, folder
         self.preprocess_config, self.generation = preprocess, generation
         self.heads_kept(generation["spin"])
+        if not isinstance(trust := generation["confidence"], dict) or trust.keys() != NOT_FITTED.keys():
+            raise SessionError(f"{GENERATION}: confidence is {trust!r}, expected {', '.join(NOT_FITTED)}")
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> "Session":
@@ -218,8 +226,13 @@ class Session:
         maps = generation.maps_LHTM
         if maps is not None:
             maps = maps[..., : maps.shape[-1] - len(ids_S) + len(question)]
+        probability, confidence, sure = generation.confidence(), generation.confidence(), None
+        if len(generation.ids) <= SHORT_ANSWER:
+            trust = self.generation["confidence"]
+            confidence = calibrated(probability, trust["temperature"])
+            sure = None if trust["sure_above"] is None else confidence > trust["sure_above"]
         return Answer(
-            self.tokenizer.decode(generation.ids), generation.ids, generation.confidence(),
+            self.tokenizer.decode(generation.ids), generation.ids, probability, confidence, sure,
             generation.finished, maps, generation.gates_LHT, question,
         )  # fmt: skip
 

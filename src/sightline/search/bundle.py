@@ -14,6 +14,8 @@ from sightline import artifacts
 from sightline.data import images
 from sightline.data.shards import Items
 from sightline.data.vqa.template import DESCRIBE
+from sightline.search import domain
+from sightline.search.domain import Domain
 from sightline.search.gallery import Entry, Gallery, assemble
 
 MODEL, INDEX, EXAMPLES = "model", "index", "examples"
@@ -34,10 +36,11 @@ class Embedder(Protocol):
 
 def write(
     out: Path, exported: artifacts.Artifact, embedder: Embedder, items: Items, source: str, split: str,
-    factory: str, spin: dict[str, Any], max_pixels: int,
+    factory: str, settings: dict[str, Any], known: Domain, max_pixels: int,
 ) -> Gallery:  # fmt: skip
     """Write the bundle of the variant that ships; `embedder` runs that variant. Returns the gallery.
 
+    `settings`: the variant's generation.json is written with these parts, `spin` and `confidence`, replaced.
     Example pictures are copied from rendered scenes only: photographs belong to their owners.
     Raises ValueError when the split is empty.
     """
@@ -45,12 +48,13 @@ def write(
     if not len(lines):
         raise ValueError(f"index.split is {split!r}: no such items; there are {', '.join(items.splits)}")
     config = {"source": source, "split": split, "variant": shipped}
-    with artifacts.create(out, "bundle", config, _card(config, spin, len(lines))) as folder:
+    with artifacts.create(out, "bundle", config, _card(config, settings["spin"], len(lines))) as folder:
         shutil.copytree(exported.path / shipped, folder / MODEL)
         for name in ("tokenizer.json", "preprocessor_config.json"):
             shutil.copyfile(exported.path / name, folder / name)
         generation = artifacts.read_json(exported.path / "generation.json")
-        artifacts.write_json(folder / "generation.json", generation | {"spin": spin})
+        artifacts.write_json(folder / "generation.json", generation | settings)
+        known.save(folder / domain.FOLDER)
         gallery = embed(embedder, items, lines, factory, max_pixels)
         gallery.save(folder / INDEX, embedder.engine.search_digest())
         if source == "scenes":
@@ -107,7 +111,7 @@ def _card(config: dict[str, str], spin: dict[str, Any], items: int) -> str:
     scenes = config["source"] == "scenes"
     knows = (
         "It was trained on rendered scenes of simple objects and knows nothing else: asked about a "
-        "photograph, its answer means nothing, whatever its confidence."
+        "photograph, its answer means nothing, whatever its confidence; `sightline ask` then warns."
         if scenes
         else f"It was trained on the captions of {config['source']}, answers in their words and repeats bias."
     )

@@ -183,6 +183,19 @@ def study(
 
 
 @app.command()
+def experiments() -> None:
+    """Write the finished experiments on top of this commit, best first: docs/search.md, .csv, .svg."""
+    from sightline.study import experiments as search
+
+    here = project.root()
+    found = search.read(search.show(here))
+    search.write(here, found)
+    best = found.runs[0]
+    knobs = ", ".join(f"{knob}={best[knob]}" for knob in found.knobs)
+    typer.echo(f"experiments: {len(found.runs)} in docs/search.md; the best is {best['experiment']}: {knobs}")
+
+
+@app.command()
 def plots_template() -> None:
     """Write .dvc/page.html, the offline page of `dvc plots diff`."""
     from sightline import plots_template as template

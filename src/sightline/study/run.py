@@ -219,7 +219,7 @@ class Study:
     def merge(
         self, done: Path, plans: dict[str, Plan], seeds: list[int], scale: float, costs: dict[str, Cost]
     ) -> None:
-        """Writes metrics/ablations.json: every arm of `plans` that has all seeds, from this or earlier calls."""
+        """Writes metrics/ablations.json: every arm that has all seeds, from this call or earlier ones."""
         arms = {}
         for name, plan in plans.items():
             runs = {str(seed): finished(done, name, seed, plan) for seed in seeds}

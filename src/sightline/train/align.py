@@ -18,7 +18,7 @@ from sightline.train.loop import Recipe
 from sightline.train.resume import trained
 from sightline.train.tasks.contrastive import Contrastive
 
-SETTLING_BATCHES = 32  # a running statistic then holds 3 % of its first value (momentum 0.1)
+SETTLING_BATCHES = 16
 
 
 def align(
@@ -74,8 +74,14 @@ def settle(task: Contrastive, run: Runtime) -> None:
     Fine-tuning keeps them as they are (see VLM.train): at mean 0 and variance 1 the signal of such a tower
     fades layer by layer, and training it from scratch would fail for that reason alone.
     """
+    norms = [m for m in task.model.vision.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
     task.train()
     task.enter(0)
+    for norm in norms:
+        norm.momentum = None  # the plain mean over batches, without a rest of the first value
     for step in range(SETTLING_BATCHES):
         task.model.encode_image(task.batch(step)["image"])
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     distributed.same_buffers(task.model, run)

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -35,6 +36,7 @@ Say = Callable[[str], None]
 FOLDER = ".study"
 RESULT = Path("metrics") / "ablations.json"
 FIGURES = "figures.json"  # what sightline.study.measure writes
+CHANGES = "changes.json"  # of an unfinished copy
 SAME_IN_ALL = {  # the blind baseline is no part of the question: one step of it
     "launch": "python",
     "finetune.blind_share": 1e-6,
@@ -50,6 +52,7 @@ class Study:
     def __init__(self, checkout: Path):
         self.checkout = checkout
         self.running: set[subprocess.Popen] = set()
+        self.starting, self.stopped = Lock(), False
         self.arms = planning.read(checkout / "ablations.yaml")
         self.params = load_params(checkout / "params.yaml")
         self.home = checkout / FOLDER / f"{self.params.profile}-{digest(checkout, self.params)}"
@@ -139,7 +142,12 @@ class Study:
         todo = [(n, s) for s in seeds for n in names if finished(done, n, s, plans[n]) is None]
         say(f"{len(names) * len(seeds) - len(todo)} of {len(names) * len(seeds)} runs are finished")
         for name, seed in todo:  # all copies now: an edit of the checkout meanwhile changes none of them
-            self.copy(done / f"run-{name}-{seed}", plans[name].changes | {"seed": seed})
+            folder, changes = done / f"run-{name}-{seed}", plans[name].changes | {"seed": seed}
+            if not (folder / CHANGES).exists() or read_json(folder / CHANGES) != changes:
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                write_json(folder / CHANGES, changes)
+            self.copy(folder, changes)
         failed = []
         for seed in dict.fromkeys(seed for _, seed in todo):
             group = [name for name, of_seed in todo if of_seed == seed]
@@ -154,7 +162,7 @@ class Study:
 
     def _arm(self, done: Path, name: str, seed: int, plan: Plan, say: Say) -> None:
         folder = done / f"run-{name}-{seed}"
-        for stage in STAGES:
+        for stage in (*STAGES, "blind"):
             # A continued stage would count its last part alone: an interrupted one starts again.
             shutil.rmtree(folder / ".resume" / stage, ignore_errors=True)
         self._call(["dvc", "repro", STAGES[-1]], folder)
@@ -179,8 +187,10 @@ class Study:
             yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(self.running):
-                process.terminate()  # a stage ends with the DVC that started it
+            with self.starting:
+                self.stopped = True
+                for process in self.running:
+                    process.terminate()  # a stage ends with the DVC that started it
             raise
         finally:
             pool.shutdown()
@@ -191,11 +201,15 @@ class Study:
         env |= {"PYTHONPATH": str(source or folder / "src"), "OMP_NUM_THREADS": str(self.params.threads)}
         log = folder / "log.txt"
         with log.open("a", encoding="utf-8") as file:
-            process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, env=env)
-            self.running.add(process)
-            try:
-                code = process.wait()
-            finally:
+            with self.starting:
+                if self.stopped:
+                    raise StudyError("interrupted")
+                process = subprocess.Popen(
+                    command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, env=env
+                )
+                self.running.add(process)
+            code = process.wait()
+            with self.starting:
                 self.running.discard(process)
         if code:
             raise StudyError(f"`{' '.join(command)}` ended with {code}; its words are in {log}")

@@ -5,7 +5,7 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo repro test test-full docs lock clean
+.PHONY: setup demo repro test test-full study docs lock clean
 
 setup: .venv/ready
 
@@ -33,6 +33,9 @@ test-full: setup     ## the suite and the slow batteries
 	@ruff check src stages tests
 	@python -m pytest
 
+study: setup         ## ablations at equal compute, three seeds: docs/ablations.md
+	@sightline study
+
 docs: setup          ## writes the measured tables into README.md
 	@sightline docs
 
@@ -42,4 +45,4 @@ lock:                ## requirements.in -> requirements.txt (needs the network a
 	mv requirements.lock requirements.txt
 
 clean:               ## removes what was built here, keeps the DVC cache
-	rm -rf .demo .resume dvc_plots .pytest_cache .hypothesis .ruff_cache
+	rm -rf .demo .study .resume dvc_plots .pytest_cache .hypothesis .ruff_cache

@@ -34,13 +34,17 @@ def fill(project: Path) -> None:
         "cost": costs(read_json(project / "metrics" / "cost.json")),
     }
     for name, table in tables.items():
-        pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end: {name} -->)"
-        text, count = re.subn(
-            pattern, lambda found, table=table: found[1] + table + found[2], text, flags=re.S
-        )
-        if count != 1:
-            raise ValueError(f"README.md: expected one pair of markers `table: {name}`, found {count}")
+        text = put(text, name, table, readme.name)
     readme.write_text(text, encoding="utf-8", newline="\n")
+
+
+def put(text: str, name: str, table: str, where: str) -> str:
+    """`text` with `table` between the markers of that name; ValueError unless `where` has one such pair."""
+    pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end: {name} -->)"
+    text, count = re.subn(pattern, lambda found: found[1] + table + found[2], text, flags=re.S)
+    if count != 1:
+        raise ValueError(f"{where}: expected one pair of markers `table: {name}`, found {count}")
+    return text
 
 
 def results(summary: dict, outside: dict | None) -> str:

@@ -105,7 +105,8 @@ class DecoderLayer(nn.Module):
         them (see attention.attend). Masks: bool, broadcastable to [B, H, T, *]."""
         own = self.self_attention(self.self_norm(x_BTD), mask=self_mask, cache=cache)
         x_BTD = x_BTD + self.dropout(own.out)
-        seen = self.cross_attention.attend(self.cross_norm(x_BTD), cross, cross_mask, gate_fn, need_weights, shared)
+        query_BTD = self.cross_norm(x_BTD)
+        seen = self.cross_attention.attend(query_BTD, cross, cross_mask, gate_fn, need_weights, shared)
         x_BTD = x_BTD + self.dropout(seen.out)
         x_BTD = x_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTD)))
         return DecoderOutput(x_BTD, own.cache, seen.attn, seen.gate)

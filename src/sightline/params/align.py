@@ -32,10 +32,10 @@ class AlignParams:
 
     def __post_init__(self) -> None:
         plugin("align.loss", self.loss, "losses", CONTRASTIVE)
-        above("align", self, 0, ["epochs", "lr_scale", "temperature"])
+        above("align", self, 0, ["lr_scale", "temperature"])
         at_least("align", self, 2, ["batch_size", "matching_samples"])
         at_least("align", self, 1, ["embed_dim", "words", "fusion_width", "fusion_layers", "evals"])
-        at_least("align", self, 0, ["word_weight", "matching_weight", "weight_decay"])
+        at_least("align", self, 0, ["epochs", "word_weight", "matching_weight", "weight_decay"])
         share("align", self, ["warmup_share"])
         fits = self.matching_samples <= self.batch_size
         allowed = f"at most align.batch_size = {self.batch_size}"

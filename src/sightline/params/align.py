@@ -18,6 +18,8 @@ class AlignParams:
     loss: str
     temperature: float
     embed_dim: int
+    projection_hidden: int
+    dropout: float
     word_weight: float
     words: int
     matching_weight: float
@@ -35,8 +37,8 @@ class AlignParams:
         above("align", self, 0, ["epochs", "lr_scale", "temperature"])
         at_least("align", self, 2, ["batch_size", "matching_samples"])
         at_least("align", self, 1, ["embed_dim", "words", "fusion_width", "fusion_layers", "evals"])
-        at_least("align", self, 0, ["word_weight", "matching_weight", "weight_decay"])
-        share("align", self, ["warmup_share"])
+        at_least("align", self, 0, ["projection_hidden", "word_weight", "matching_weight", "weight_decay"])
+        share("align", self, ["dropout", "warmup_share"])
         fits = self.matching_samples <= self.batch_size
         allowed = f"at most align.batch_size = {self.batch_size}"
         require(fits, "align.matching_samples", self.matching_samples, allowed)

@@ -6,7 +6,7 @@ from typing import Any
 from sightline.evaluate import tables
 
 Row = dict[str, str]
-FAMILIES = ("vqa", "pope", "chair", "retrieval")
+FAMILIES = ("vqa", "pope", "chair", "caption", "retrieval")
 _COLUMNS = (
     "majority",
     "chance",
@@ -23,6 +23,7 @@ _TITLES = {
     "vqa": "Answers: accuracy by question type, percent",
     "pope": "POPE: polling for present and absent objects, percent",
     "chair": "Descriptions: hallucinated objects",
+    "caption": "Descriptions: likeness to the reference captions",
     "retrieval": "Caption retrieval, percent",
 }
 _NOTES = {
@@ -30,6 +31,8 @@ _NOTES = {
     "pope": "`invalid` answers hold neither yes nor no and count as wrong. mcc: 100 times the coefficient.",
     "chair": "CHAIR against scene truth; rows named caption-CHAIR: against what the photos' captions name. "
     "recall: present objects that are named; words: per answer.",
+    "caption": "BLEU of the whole corpus, percent; CIDEr-D in hundredths. References: every caption of a "
+    "photo, the full description of a scene.",
     "retrieval": "Ties count against us. Ceiling: an oracle that knows all captions; equal ones limit it.",
 }
 

@@ -306,3 +306,29 @@ def test_word_weight_0_drops_the_term(data):
     task(task.batch(0))[0].backward()
     assert not task.model.word_head.weight.grad.any()
     assert task.model.image_projection[0].weight.grad.any()
+
+
+def test_several_captions_of_each_image(data):
+    """Rows of an image stay together, captions repeat only where an image has fewer."""
+    task = data.contrastive(captions_per_image=3)
+    batch = task.batch(2)
+    assert batch["ids"].shape[0] == 3 * TRAIN and batch["image"].shape[0] == TRAIN
+    place = {task.items[number]["id"]: number for number in task.train_numbers}
+    for row, name in enumerate(batch["items"]):
+        known = draws.captions(task.items[place[name]])
+        ids = batch["ids"][3 * row : 3 * row + 3]
+        texts = {tuple(i[i != data.tokenizer.pad].tolist()) for i in ids}
+        assert texts <= {tuple(data.tokenizer.encode(text, task.max_tokens)) for text in known}
+        assert len(texts) == min(3, len({tuple(data.tokenizer.encode(t, task.max_tokens)) for t in known}))
+    task.train()
+    loss, report = task(batch)
+    assert torch.isfinite(loss) and report["contrastive"] < 2 * np.log(3 * TRAIN)
+
+
+def test_a_text_learning_rate_of_0_freezes_the_text_tower(data):
+    task = data.contrastive(text_lr_scale=0.0)
+    task.enter(0)
+    task.train()
+    task(task.batch(0))[0].backward()
+    assert all(p.grad is None for p in task.model.text.parameters())
+    assert task.model.text_projection.weight.grad.any() and task.lr_scale("text", 0) == 0.0

@@ -1,6 +1,6 @@
 """Alignment of image and text: InfoNCE (or another of losses/), word-in-patch, matching with hard negatives.
 
-B pairs of this process, P patches, T tokens, E embedding, W words, n validation pairs.
+B images of this process, C captions of each, P patches, T tokens, E embedding, W words, n validation pairs.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class Contrastive(Task):
         numbers = batches.rank_slice(self.train_numbers[indices], self.run.rank, self.run.world)
         items = [self.items[number] for number in numbers]
         captions = [
-            draws.caption(item, draws.generator(self.seed, "caption", step, int(number)))
+            caption
             for item, number in zip(items, numbers, strict=True)
+            for caption in self._captions(item, draws.generator(self.seed, "caption", step, int(number)))
         ]
         words_BW = np.zeros((len(items), len(self.word_index)), dtype=np.float32)
         for row, item in enumerate(items):
@@ -86,8 +87,12 @@ class Contrastive(Task):
         contrastive = self.loss.loss(image_BE, text_BE, model.logit_scale, distributed.gather)
         word = word_in_patch.loss(model.word_logits(tokens_BPD), batch["words"])
         count = params.matching_samples // self.run.world
+        # One caption of each image takes part.
+        states_BTD, text_BE, mask_BT = (
+            rows[:: params.captions_per_image] for rows in (states_BTD, text_BE, batch["mask"])
+        )
         image, text, label = matching.pairs(model.logit_scale * image_BE @ text_BE.T, count)
-        match = matching.loss(model.match(tokens_BPD[image], states_BTD[text], batch["mask"][text]), label)
+        match = matching.loss(model.match(tokens_BPD[image], states_BTD[text], mask_BT[text]), label)
         total = contrastive + params.word_weight * word + params.matching_weight * match
         return total, {
             "contrastive": contrastive.detach(),
@@ -97,6 +102,10 @@ class Contrastive(Task):
 
     def enter(self, phase: int) -> None:
         self.model.vision.freeze(self.params.freeze_vision)
+        self.model.text.freeze(self.params.text_lr_scale == 0)
+
+    def lr_scale(self, part: str, step: int) -> float:
+        return self.params.text_lr_scale if part == "text" else 1.0
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """Recall@1, percent, over all validation pairs (a scene's full description, a photo's first
@@ -124,6 +133,15 @@ class Contrastive(Task):
             f"of {len(self.ranks)}"
             for i in drawn
         ]
+
+    def _captions(self, item: dict, rng: np.random.Generator) -> list[str]:
+        """What an image is shown with: one caption as draws.caption draws it, or several different ones,
+        repeated where it has fewer."""
+        count = self.params.captions_per_image
+        if count == 1:
+            return [draws.caption(item, rng)]
+        found = draws.captions(item)
+        return [found[i] for i in np.resize(rng.permutation(len(found)), count)]
 
     def _image(self, items: list[dict]) -> Tensor | list[dict]:
         """What a batch holds of its pictures: pixels, or, of a frozen tower, the items themselves."""

@@ -20,7 +20,8 @@ def main(params: Params) -> None:
     knobs = params.evaluate
     setting = ask.Setting(
         Path("data/raw"), Path("data/vqa"), knobs.splits, knobs.max_items,
-        Asking(knobs.max_new_tokens, knobs.batch_size), params.asdict("spin"), params.seed, knobs.bootstrap,
+        Asking(knobs.max_new_tokens, knobs.batch_size, knobs.beams), params.asdict("spin"), params.seed,
+        knobs.bootstrap,
     )  # fmt: skip
     loaders = {
         run.REFERENCE: partial(Session.load_variant, Path("models/onnx"), "fp32", threads=params.threads),

@@ -84,7 +84,7 @@ class Scripted:
     def __init__(self, lying: bool = False):
         self.lying, self.calls = lying, 0
 
-    def answer(self, images, questions, spin=None, max_new=None, need_maps=False, batch_size=1):
+    def answer(self, images, questions, spin=None, max_new=None, need_maps=False, batch_size=1, beams=1):
         self.calls += 1
         on = spin["keep"] < 1
         gates = np.ones((2, 4, 1)) if need_maps else None

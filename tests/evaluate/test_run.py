@@ -20,7 +20,7 @@ def setting(raw, vqa, **changed):
     knobs = {
         "splits": ["test"],
         "max_items": 0,
-        "asking": predict.Asking(16, 4),
+        "asking": predict.Asking(16, 4, 1),
         "spin": SPIN,
         "seed": 7,
         "bootstrap": 100,
@@ -112,7 +112,8 @@ def test_retrieval_and_swapped_kinds(evaluated):
 def test_files(evaluated):
     folder, _ = evaluated
     header = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
-    for family in ("vqa", "pope", "chair", "retrieval", "calibration", "abstention", "domain"):
+    families = ("vqa", "pope", "chair", "caption", "retrieval", "calibration", "abstention", "domain")
+    for family in families:
         text = (folder / f"metrics/{family}.csv").read_bytes()
         assert b"\r" not in text
         assert next(csv.reader(text.decode().splitlines())) == header
@@ -162,6 +163,11 @@ def test_photos_are_measured_by_what_their_captions_name(tmp_path):
     )
     assert value(rows, "fp32", "on", "caption-CHAIR", "chair_i") == 50
     assert {row["type"] for row in rows if row["family"] == "chair"} == {"caption-CHAIR"}
+    # "picture 0: a ball" is the first of its two captions; the oracle says one too and has no such figure.
+    assert value(rows, "fp32", "off", "describe", "bleu_1") == 100
+    # SPIN on adds "and a star": 4 of 7 words are a reference's
+    assert value(rows, "fp32", "on", "describe", "bleu_1") == pytest.approx(100 * 4 / 7, abs=1e-3)
+    assert not [row for row in rows if (row["family"], row["variant"]) == ("caption", "ceiling")]
     assert value(rows, "fp32", "", "image_to_text", "r1", "n") == 4
     assert not [row for row in rows if row["type"] == "swapped_kind"]
 
@@ -169,7 +175,7 @@ def test_photos_are_measured_by_what_their_captions_name(tmp_path):
 def test_a_blind_predictor_is_asked_each_question_once(tmp_path):
     split = splits.read(*scripted.build(tmp_path), "test", 0)
     blind = scripted.Scripted(lying=True)
-    texts = predict.by_question(blind, split, predict.Asking(16, 4))
+    texts = predict.by_question(blind, split, predict.Asking(16, 4, 1))
     assert (len(texts), blind.calls) == (len(split.triples), 2)
 
 

@@ -73,6 +73,16 @@ def test_equal_pictures_and_questions_are_computed_once(session):
     assert len({id(answer) for answer in answers}) == 1
 
 
+def test_beam_search_answers_alone_as_among_others(session):
+    images, questions = mixed(8)
+    greedy = session.answer(images, questions, batch_size=3)
+    found = session.answer(images, questions, batch_size=3, beams=3)
+    alone = session.answer(images[5:6], questions[5:6], batch_size=3, beams=3)[0]
+    assert (alone.ids, alone.confidence) == (found[5].ids, found[5].confidence)
+    assert any(one.ids != other.ids for one, other in zip(greedy, found, strict=True))
+    assert all(answer.maps_LHTM is None for answer in found)
+
+
 def test_answers_come_in_the_order_of_the_questions(session):
     images, questions = mixed(12)
     together = session.answer(images, questions, batch_size=4)

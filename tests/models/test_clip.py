@@ -14,6 +14,8 @@ CONFIG = {
     "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": 8},
     "vocab_size": 40,
     "embed_dim": 16,
+    "projection_hidden": 0,
+    "dropout": 0.0,
     "temperature": 0.07,
     "words": ["a", "b", "c"],
     "fusion_width": 32,

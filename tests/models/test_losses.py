@@ -167,3 +167,21 @@ def test_two_processes_have_the_gradient_of_one(tmp_path: Path):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
+
+
+def test_info_nce_with_several_texts_by_hand():
+    """Two images, two texts each, equal to their image: a text has loss log(1 + e^-s); an image has, for each
+    of its texts, log(2 + 2 e^-s), since the other of its own is a rival too."""
+    image = torch.eye(2)
+    found = info_nce.loss(image, image.repeat_interleave(2, 0), torch.tensor(2.0))
+    to_text, to_image = math.log(2 + 2 * math.exp(-2)), math.log1p(math.exp(-2))
+    assert float(found) == pytest.approx((to_text + to_image) / 2)
+
+
+def test_siglip_with_several_texts_is_the_mean_over_one_text_each():
+    image, text = embeds(5)
+    scale = torch.tensor(3.0, dtype=torch.float64)
+    other = text.roll(1, 0)
+    both = torch.stack([text, other], 1).flatten(0, 1)
+    expected = (siglip.loss(image, text, scale) + siglip.loss(image, other, scale)) / 2
+    torch.testing.assert_close(siglip.loss(image, both, scale), expected)

@@ -127,8 +127,44 @@ def test_torchvision_tower_equals_torchvision(tmp_path):
     tower = torchvision_tower.build({"name": "resnet18", "image_size": 64, "checkpoint": str(path)}).eval()
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        logits = reference.fc(tower(image).mean(1))  # its pooling is the mean over the map
+        logits = reference.fc(tower.scale * tower(image).mean(1))  # its pooling is the mean over the map
         torch.testing.assert_close(logits, reference(image), atol=1e-5, rtol=1e-5)
+
+
+def test_summary_of_a_convolutional_classifier_holds_its_class_scores():
+    """SqueezeNet's own logits, where the map is the grid; and the means and maxima of its map."""
+    from torchvision import models
+
+    torch.manual_seed(0)
+    config = {"tower": "torchvision", "name": "squeezenet1_0", "image_size": 64, "checkpoint": "none"}
+    tower = torchvision_tower.build(config).eval()
+    reference = models.squeezenet1_0().eval()
+    reference.features.load_state_dict(tower.features[0].state_dict())
+    reference.classifier[1].load_state_dict(tower.classifier.state_dict())
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        map_BDYX = reference.features(image)
+        parts = [map_BDYX.mean((2, 3)), map_BDYX.amax((2, 3)), reference(image)]
+        expected = torch.cat([(p - p.mean(1, True)) / p.std(1, False, keepdim=True) for p in parts], 1)
+        summary = tower.summarise(tower(image))
+    assert summary.shape == (2, tower.summary_width) == (2, 512 + 512 + 1000)
+    # layer_norm adds 1e-5 to variances of 1e-3 and more
+    torch.testing.assert_close(summary, expected, atol=2e-2, rtol=0)
+
+
+def test_large_maps_are_averaged_down_to_the_grid():
+    """13 x 13 places of SqueezeNet at 224 pixels become 7 x 7 patches, by torch's own adaptive average."""
+    torch.manual_seed(0)
+    config = {"tower": "torchvision", "name": "squeezenet1_0", "image_size": 224, "checkpoint": "none"}
+    tower = torchvision_tower.build(config).eval()
+    image = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        map_BDYX = tower.features(image)
+        expected = torch.nn.functional.adaptive_avg_pool2d(map_BDYX, 7).flatten(2).transpose(1, 2)
+        assert map_BDYX.shape[2:] == (13, 13) and tower.grid == (7, 7)
+        tokens = tower(image)
+    torch.testing.assert_close(tower.scale * tokens, expected, atol=1e-5, rtol=1e-5)
+    assert 0.3 < float(tokens.square().mean().sqrt()) < 1.5  # about unit size
 
 
 def test_pretrained_squeezenet():
@@ -152,8 +188,9 @@ def test_pretrained_squeezenet():
             photo_N = [decode(archive.read(f"Flicker8k_Dataset/{name}"), 10**6) for name in names]
             pictures = [preprocess(rgb, 224, tower.mean, tower.std) for rgb in photo_N]
             tokens_BPD = tower(torch.from_numpy(np.stack(pictures)))
+            places_BPD = tower.scale * tokens_BPD
             logits_BC = (
-                (tokens_BPD @ weights["classifier.1.weight"].flatten(1).T + weights["classifier.1.bias"])
+                (places_BPD @ weights["classifier.1.weight"].flatten(1).T + weights["classifier.1.bias"])
                 .relu()
                 .mean(1)
             )

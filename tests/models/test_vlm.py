@@ -16,6 +16,8 @@ CLIP = {
     "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": 12},
     "vocab_size": 60,
     "embed_dim": 16,
+    "projection_hidden": 0,
+    "dropout": 0.0,
     "temperature": 0.07,
     "words": [f"word{i}" for i in range(20)],
     "fusion_width": 32,

@@ -45,8 +45,8 @@ def models(vocab_size: int, seed: int = 0):
         {
             "vision": {"tower": "small_cnn", "width": 32, "image_size": 32},
             "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": MAX_TEXT},
-            "embed_dim": 16, "temperature": 0.07, "words": [6, 7, 8], "fusion_width": 32, "fusion_layers": 1,
-            "vocab_size": vocab_size,
+            "embed_dim": 16, "projection_hidden": 0, "dropout": 0.0, "temperature": 0.07, "words": [6, 7, 8],
+            "fusion_width": 32, "fusion_layers": 1, "vocab_size": vocab_size,
         }
     )  # fmt: skip
     vlm = from_clip(

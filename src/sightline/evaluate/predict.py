@@ -29,7 +29,8 @@ class Predictor(Protocol):
     """What the evaluation needs of a model: export.session.Session's methods of these names."""
 
     def answer(self, images: Sequence[np.ndarray], questions: Sequence[str], spin: dict[str, Any] | None,
-               max_new: int | None, need_maps: bool, batch_size: int) -> list[Any]: ...  # fmt: skip
+               max_new: int | None, need_maps: bool, batch_size: int,
+               beams: int) -> list[Any]: ...  # fmt: skip
 
     def encode_images(
         self, images: Sequence[np.ndarray], batch_size: int
@@ -45,10 +46,11 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Asking:
-    """How to ask: `max_new` tokens for descriptions, `batch_size` rows at a time."""
+    """How to ask: `max_new` tokens and `beams` beams for descriptions, `batch_size` rows at a time."""
 
     max_new: int
     batch_size: int
+    beams: int
 
     def tokens(self, describe: bool) -> int:
         return self.max_new if describe else min(SHORT_TOKENS, self.max_new)
@@ -87,6 +89,7 @@ def answers(predictor: Predictor, split: Split, spin: dict[str, Any], asking: As
                 max_new=asking.tokens(describe),
                 need_maps=first < _GATED,
                 batch_size=asking.batch_size,
+                beams=asking.beams if describe else 1,
             )
             for index, answer in zip(group, given, strict=True):
                 said[index] = answer.text, answer.probability, answer.confidence, answer.sure
@@ -106,7 +109,7 @@ def by_question(predictor: Predictor, split: Split, asking: Asking) -> list[str]
         questions = sorted(question for question, kind in described.items() if kind == describe)
         answered = predictor.answer(
             [picture] * len(questions), questions, spin=SPIN_OFF, max_new=asking.tokens(describe),
-            need_maps=False, batch_size=asking.batch_size,
+            need_maps=False, batch_size=asking.batch_size, beams=asking.beams if describe else 1,
         )  # fmt: skip
         given |= {question: answer.text for question, answer in zip(questions, answered, strict=True)}
     return [given[triple["question"]] for triple in split.triples]

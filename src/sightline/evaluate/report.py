@@ -6,7 +6,7 @@ from typing import Any
 from sightline.evaluate import tables
 
 Row = dict[str, str]
-FAMILIES = ("vqa", "pope", "chair", "retrieval", "calibration", "abstention", "domain")
+FAMILIES = ("vqa", "pope", "chair", "caption", "retrieval", "calibration", "abstention", "domain")
 _COLUMNS = (
     "majority",
     "chance",
@@ -23,6 +23,7 @@ _TITLES = {
     "vqa": "Answers: accuracy by question type, percent",
     "pope": "POPE: polling for present and absent objects, percent",
     "chair": "Descriptions: hallucinated objects",
+    "caption": "Descriptions: likeness to the reference captions",
     "retrieval": "Caption retrieval, percent",
     "calibration": "Calibration: what confidences are worth, percent",
     "abstention": "Abstention: what not answering gains, percent",
@@ -33,6 +34,8 @@ _NOTES = {
     "pope": "`invalid` answers hold neither yes nor no and count as wrong. mcc: 100 times the coefficient.",
     "chair": "CHAIR against scene truth; rows named caption-CHAIR: against what the photos' captions name. "
     "recall: present objects that are named; words: per answer.",
+    "caption": "BLEU of the whole corpus, percent; CIDEr-D in hundredths. References: every caption of a "
+    "photo, the full description of a scene.",
     "calibration": "ece: expected calibration error, 15 bins; confidence: its mean; brier: squared error. "
     "before: without the temperature, which only the shipped variant has.",
     "abstention": "aurc: area under the risk-coverage curve; accuracy_at_n: of the surest n percent of "

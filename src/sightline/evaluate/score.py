@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
-from sightline.evaluate import abstention, calibration, chair, pope, retrieval, swapped, vqa
+from sightline.evaluate import abstention, calibration, captions, chair, pope, retrieval, swapped, vqa
 from sightline.evaluate.answers import normalise
 from sightline.evaluate.chair import Lexicon
 from sightline.evaluate.intervals import Sample, cluster, difference, interval, sample
@@ -19,14 +19,14 @@ from sightline.evaluate.splits import Split
 CONFIDENCES = ("calibration", "abstention")  # families of `of_confidence`
 LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
 NEITHER = {"words", "yes_rate"}  # no direction is a loss
-NOT_PERCENT = {"words", "mcc"}
+NOT_PERCENT = {"words", "mcc", "cider_d"}
 NOT_WORSE = 1.0  # points: the bound below which a loss counts as none
 
 
 @dataclass(frozen=True)
 class Group:
-    """Counts of one family (vqa, pope, chair, ...) and type, per picture resampled; `measure` has FIGURES and
-    `asked`."""
+    """Counts of one family (vqa, pope, chair, caption, ...) and type, per picture resampled; `measure` has
+    FIGURES and `asked`."""
 
     family: str
     kind: str
@@ -70,6 +70,9 @@ def of_answers(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: np.
                 chair.tally(said, kinds, lexicon) for (said, _), kinds in zip(asked, seen, strict=True)
             ]
             groups.append(_group("chair", name, chair, tallies, pictures, weights_RC))
+            known = [split.references(picture) for picture in pictures]
+            tallies = captions.tallies([said for said, _ in asked], known)
+            groups.append(_group("caption", "describe", captions, tallies, pictures, weights_RC))
         elif kind.startswith("pope_"):
             tallies = [pope.tally(truth, said) for said, truth in asked]
             groups.append(_group("pope", kind.removeprefix("pope_"), pope, tallies, pictures, weights_RC))

@@ -36,11 +36,16 @@ class Split:
             item = items[line]
             yield images.decode(items.image_bytes(item), most, item["id"])
 
+    def references(self, picture: int) -> list[str]:
+        """What a description of a picture is compared with: every caption of a photo, the full description
+        of a scene."""
+        return self.captions[picture][:1] if self.true_objects else self.captions[picture]
+
     def gallery(self) -> tuple[list[str], np.ndarray, int]:
-        """Texts, the picture each belongs to, and how many pictures take part: the full description of a
-        scene, every caption of a photo, of the first `GALLERY` pictures."""
+        """Texts, the picture each belongs to, and how many pictures take part: the references of the first
+        `GALLERY` pictures."""
         size = min(len(self.lines), GALLERY)
-        per_picture = [captions[:1] if self.true_objects else captions for captions in self.captions[:size]]
+        per_picture = [self.references(picture) for picture in range(size)]
         owners = [index for index, captions in enumerate(per_picture) for _ in captions]
         return [text for captions in per_picture for text in captions], np.array(owners, np.int64), size
 

@@ -14,6 +14,8 @@ _ANSWERS = {
     "chair_i": ("chair", "", "chair_i"),
     "chair_s": ("chair", "", "chair_s"),
     "object_recall": ("chair", "", "recall"),
+    "bleu_4": ("caption", "describe", "bleu_4"),
+    "cider_d": ("caption", "describe", "cider_d"),
 }
 _SEARCH = {
     "text_to_image_r1": ("retrieval", "text_to_image", "r1"),

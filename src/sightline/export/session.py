@@ -19,7 +19,7 @@ from sightline import spin as gate
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
 from sightline.data.vqa.template import prompt
-from sightline.decode import greedy, streaming
+from sightline.decode import beam, greedy, streaming
 from sightline.decode.confidence import NOT_FITTED, calibrated
 from sightline.decode.protocol import SHORT_ANSWER, Engine, Generation, Memory
 from sightline.export.engine import OnnxEngine
@@ -116,9 +116,10 @@ class Session:
 
     def answer(
         self, images: Sequence[np.ndarray], questions: Sequence[str], spin: dict[str, Any] | None = None,
-        max_new: int | None = None, need_maps: bool = False, batch_size: int = 1,
+        max_new: int | None = None, need_maps: bool = False, batch_size: int = 1, beams: int = 1,
     ) -> list[Answer]:  # fmt: skip
-        """Answer question i about picture i (uint8 [Y, X, 3]) by greedy decoding.
+        """Answer question i about picture i (uint8 [Y, X, 3]) by greedy decoding, or by beam search, which
+        has no maps.
 
         `spin` and `max_new` default to the bundle's. Equal pictures and equal (picture, question) pairs are
         computed once. Raises ValueError for unequal counts or settings out of range.
@@ -141,7 +142,7 @@ class Session:
             rows = chunk + [chunk[0]] * (batch_size - len(chunk))
             question_B, picture_B = (np.array(column) for column in zip(*rows, strict=True))
             memory = self.engine.memory(tokens_NPD[picture_B], ids_NS[question_B], mask_NS[question_B])
-            written = self._generate(memory, len(chunk), spin, max_new, need_maps)
+            written = self._generate(memory, len(chunk), spin, max_new, need_maps, beams)
             for pair, generation in zip(chunk, written, strict=True):
                 answers[pair] = self._answer(generation, ids_NS[pair[0]], mask_NS[pair[0]])
         return [answers[asked_N[i], picture_N[i]] for i in range(len(images))]
@@ -199,8 +200,10 @@ class Session:
         return self.match(np.repeat(tokens_1PD, len(texts), axis=0), states_NSD, mask_NS, batch_size)
 
     def _generate(
-        self, memory: Memory, rows: int, spin: dict | None, max_new: int | None, need_maps: bool
+        self, memory: Memory, rows: int, spin: dict | None, max_new: int | None, need_maps: bool, beams: int
     ) -> list[Generation]:
+        if beams > 1:
+            return beam.generate(self.engine, memory, beams=beams, rows=rows, **self._knobs(spin, max_new))
         return greedy.generate(
             self.engine, memory, need_maps=need_maps, rows=rows, **self._knobs(spin, max_new)
         )

@@ -1,7 +1,8 @@
 """The contrastive loss of CLIP (arXiv 2103.00020, figure 3): each image finds its text and each text its
 image.
 
-Shapes: B rows of this process, N rows of all processes, E embedding width.
+Shapes: B images of this process, N images of all processes, T texts (C of each image in a row, T = C N), E
+embedding width.
 """
 
 from __future__ import annotations
@@ -18,11 +19,16 @@ def loss(
 ) -> Tensor:
     """Mean of both cross-entropies, in nats; scalar. Embeddings of unit length, scale = 1 / temperature.
 
+    text_BE may hold C texts of each image one after the other: every text looks for its image, and the image
+    for each of them among all texts.
+
     gather: rows of all processes, with gradients summed over them. Every process then computes the loss of
     the global batch, and the mean of the processes' gradients is that batch's gradient.
     """
     if gather is not None:
         image_BE, text_BE = gather(image_BE), gather(text_BE)
-    logits_NN = scale * image_BE @ text_BE.T
-    target_N = torch.arange(logits_NN.shape[0], device=logits_NN.device)
-    return (cross_entropy(logits_NN, target_N) + cross_entropy(logits_NN.T, target_N)) / 2
+    logits_NT = scale * image_BE @ text_BE.T
+    texts_CN = torch.arange(len(text_BE), device=logits_NT.device).view(len(image_BE), -1).T
+    image_T = torch.arange(len(text_BE), device=logits_NT.device) // len(texts_CN)
+    to_text = torch.stack([cross_entropy(logits_NT, text_N) for text_N in texts_CN]).mean()
+    return (to_text + cross_entropy(logits_NT.T, image_T)) / 2

@@ -3,7 +3,8 @@
 Where the paper learns a bias that starts at -10, the bias here is fixed at the prior log-odds of a pair
 that matches, -log(N - 1), so that the loss needs no parameter of its own.
 
-Shapes: B rows of this process, N rows of all processes, E embedding width.
+Shapes: B images of this process, N images of all processes, T texts (C of each image in a row, T = C N), E
+embedding width.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from torch.nn.functional import logsigmoid
 def loss(
     image_BE: Tensor, text_BE: Tensor, scale: Tensor, gather: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
-    """Sum over all pairs divided by N, in nats; scalar. Embeddings of unit length, scale = 1 / temperature.
+    """Sum over all pairs divided by T, in nats; scalar. Embeddings of unit length, scale = 1 / temperature.
 
-    gather: as for info_nce.
+    Several texts of an image, and gather: as for info_nce.
     """
     if gather is not None:
         image_BE, text_BE = gather(image_BE), gather(text_BE)
     rows = image_BE.shape[0]
-    logits_NN = scale * image_BE @ text_BE.T - math.log(max(rows - 1, 1))
-    sign_NN = 2 * torch.eye(rows, device=logits_NN.device) - 1
-    return -logsigmoid(sign_NN * logits_NN).sum() / rows
+    logits_NT = scale * image_BE @ text_BE.T - math.log(max(rows - 1, 1))
+    own_NT = torch.eye(rows, device=logits_NT.device).repeat_interleave(len(text_BE) // rows, 1)
+    return -logsigmoid((2 * own_NT - 1) * logits_NT).sum() / len(text_BE)

@@ -22,7 +22,9 @@ MAX_SCALE = 100.0  # as in the paper: a larger one makes training unstable
 
 class DualEncoder(nn.Module):
     """config: vision {tower, ...}, text {tower, ...}, vocab_size, embed_dim, temperature, words (the caption
-    words that the word head knows), fusion_width, fusion_layers. `self.config` is what rebuilds the model."""
+    words that the word head knows), projection_hidden (of the image's projection; 0 makes it linear),
+    dropout (of what the projections read), fusion_width, fusion_layers. `self.config` is what rebuilds the
+    model."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -32,8 +34,8 @@ class DualEncoder(nn.Module):
             {**text, "vocab_size": config["vocab_size"]}
         )
         self.config = {**config, "vision": self.vision.config, "text": self.text.config}
-        # Mean and maximum say what the image is about and what it holds anywhere.
-        self.image_projection = nn.Linear(2 * self.vision.width, config["embed_dim"])
+        self.dropout = nn.Dropout(config["dropout"])
+        self.image_projection = self._image_projection()
         self.text_projection = nn.Linear(self.text.width, config["embed_dim"])
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config["temperature"])))
         self.word_head = nn.Linear(self.vision.width, len(config["words"]))
@@ -49,7 +51,12 @@ class DualEncoder(nn.Module):
     def encode_image(self, image_BCYX: Tensor) -> tuple[Tensor, Tensor]:
         """tokens_BPD, and embed_BE of unit length."""
         tokens_BPD = self.vision(image_BCYX)
-        return tokens_BPD, self._embed_image(tokens_BPD)
+        return tokens_BPD, self.embed_image(tokens_BPD)
+
+    def embed_image(self, tokens_BPD: Tensor) -> Tensor:
+        """embed_BE of unit length, of an image tower's tokens."""
+        summary_BS = self.dropout(self.vision.summarise(tokens_BPD))
+        return nn.functional.normalize(self.image_projection(summary_BS).float(), dim=1)
 
     def encode_text(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         """states_BTD, and embed_BE of unit length."""
@@ -64,14 +71,17 @@ class DualEncoder(nn.Module):
         """How well text and image fit, [B]: their similarity in logits plus what the re-ranker finds. The
         difference of two pairs is the log-odds of the one against the other. The similarity is taken as it
         is (no gradient)."""
-        embeds_BE = self._embed_image(tokens_BPD) * self._embed_text(states_BTD, mask_BT)
+        embeds_BE = self.embed_image(tokens_BPD) * self._embed_text(states_BTD, mask_BT)
         similarity_B = (self.logit_scale * embeds_BE.sum(1)).detach()
         return similarity_B + self.fusion(tokens_BPD, states_BTD, mask_BT)
 
-    def _embed_image(self, tokens_BPD: Tensor) -> Tensor:
-        pooled_BD = torch.cat([tokens_BPD.mean(1), tokens_BPD.amax(1)], 1)
-        return nn.functional.normalize(self.image_projection(pooled_BD).float(), dim=1)
+    def _image_projection(self) -> nn.Module:
+        width, hidden = self.vision.summary_width, self.config["projection_hidden"]
+        last = nn.Linear(hidden or width, self.config["embed_dim"])
+        if hidden == 0:
+            return last
+        return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(self.config["dropout"]), last)
 
     def _embed_text(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        pooled_BD = self.text.pool(states_BTD, mask_BT)
+        pooled_BD = self.dropout(self.text.pool(states_BTD, mask_BT))
         return nn.functional.normalize(self.text_projection(pooled_BD).float(), dim=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -33,7 +34,8 @@ class Tower(nn.Module):
 
 class VisionTower(Tower, ABC):
     """image_BCYX (normalised with mean and std, image_size pixels a side) -> tokens_BPD; P = rows * cols of
-    grid, row by row."""
+    grid, row by row. A tower that knows more of the whole image than its tokens' mean and maximum has a
+    `summarise` and a `summary_width` of its own."""
 
     grid: tuple[int, int]
     image_size: int
@@ -42,6 +44,15 @@ class VisionTower(Tower, ABC):
 
     @abstractmethod
     def forward(self, image_BCYX: Tensor) -> Tensor: ...
+
+    @property
+    def summary_width(self) -> int:
+        return 2 * self.width
+
+    def summarise(self, tokens_BPD: Tensor) -> Tensor:
+        """What the image's embedding is made of, [B, summary_width]. Mean and maximum say what the image is
+        about and what it holds anywhere."""
+        return torch.cat([tokens_BPD.mean(1), tokens_BPD.amax(1)], 1)
 
 
 class TextTower(Tower, ABC):

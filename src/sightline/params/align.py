@@ -14,10 +14,14 @@ class AlignParams:
 
     epochs: float
     batch_size: int
+    captions_per_image: int
     lr_scale: float
+    text_lr_scale: float
     loss: str
     temperature: float
     embed_dim: int
+    projection_hidden: int
+    dropout: float
     word_weight: float
     words: int
     matching_weight: float
@@ -34,9 +38,11 @@ class AlignParams:
         plugin("align.loss", self.loss, "losses", CONTRASTIVE)
         above("align", self, 0, ["lr_scale", "temperature"])
         at_least("align", self, 2, ["batch_size", "matching_samples"])
-        at_least("align", self, 1, ["embed_dim", "words", "fusion_width", "fusion_layers", "evals"])
-        at_least("align", self, 0, ["epochs", "word_weight", "matching_weight", "weight_decay"])
-        share("align", self, ["warmup_share"])
+        at_least("align", self, 1, ["captions_per_image", "embed_dim", "words", "evals"])
+        at_least("align", self, 1, ["fusion_width", "fusion_layers"])
+        at_least("align", self, 0, ["text_lr_scale", "projection_hidden", "weight_decay"])
+        at_least("align", self, 0, ["epochs", "word_weight", "matching_weight"])
+        share("align", self, ["dropout", "warmup_share"])
         fits = self.matching_samples <= self.batch_size
         allowed = f"at most align.batch_size = {self.batch_size}"
         require(fits, "align.matching_samples", self.matching_samples, allowed)

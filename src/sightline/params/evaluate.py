@@ -14,9 +14,10 @@ class EvaluateParams:
     batch_size: int
     bootstrap: int
     max_new_tokens: int
+    beams: int
 
     def __post_init__(self) -> None:
         once = bool(self.splits) and len(set(self.splits)) == len(self.splits)
         require(once, "evaluate.splits", self.splits, "one or more splits, each once")
         at_least("evaluate", self, 0, ["max_items"])
-        at_least("evaluate", self, 1, ["batch_size", "bootstrap", "max_new_tokens"])
+        at_least("evaluate", self, 1, ["batch_size", "bootstrap", "max_new_tokens", "beams"])

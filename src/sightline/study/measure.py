@@ -36,7 +36,7 @@ def figures(params: Params) -> dict[str, float]:
     )  # fmt: skip
     raw, vqa = Path("data/raw"), Path("data/vqa")
     split, words = splits.read(raw, vqa, SPLIT, params.evaluate.max_items), splits.lexicon(vqa)
-    asking = predict.Asking(params.evaluate.max_new_tokens, params.evaluate.batch_size)
+    asking = predict.Asking(params.evaluate.max_new_tokens, params.evaluate.batch_size, params.evaluate.beams)
     kinds = sorted(artifacts.read_json(vqa / "config.json")["objects"])
     rng = np.random.default_rng(derive_seed(params.seed, "swapped", SPLIT))
     said = predict.answers(session, split, predict.SPIN_OFF, asking)

@@ -43,6 +43,8 @@ def align(
             "text": text.config,
             "vocab_size": tokenizer.size,
             "embed_dim": section.embed_dim,
+            "projection_hidden": section.projection_hidden,
+            "dropout": section.dropout,
             "temperature": section.temperature,
             "words": words,
             "fusion_width": section.fusion_width,

@@ -1,4 +1,7 @@
-"""Pictures of the data set as model input. B images, C,Y,X channels, rows, columns."""
+"""Pictures of the data set as model input, and what a frozen tower makes of them.
+
+B images, C,Y,X channels, rows, columns, P patches, D width.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from sightline.data.shards import Items
 from sightline.models.tower import VisionTower
 
 MAX_PIXELS = 2**25  # what the download stage keeps is smaller by far
+CACHE_BYTES = 2**30  # of a frozen tower's tokens, in each process
 
 
 class Pictures:
@@ -34,3 +38,31 @@ class Pictures:
             for item in items
         ]
         return torch.from_numpy(np.stack(arrays)).to(device)
+
+
+class FrozenTokens:
+    """The tokens that a frozen image tower makes of pictures, each computed once and kept.
+
+    Each picture is computed alone, so that its tokens are the same bits in any batch, kept or not, and
+    wherever a resumed run starts. What is beyond CACHE_BYTES is computed again each time.
+    """
+
+    def __init__(self, pictures: Pictures, tower: VisionTower) -> None:
+        self.pictures, self.tower = pictures, tower
+        self.kept: dict[tuple[int, int], Tensor] = {}
+        self.room = CACHE_BYTES
+
+    def __call__(self, items: Sequence[dict], device: str) -> Tensor:
+        """tokens_BPD of some items, in the precision that is active."""
+        return torch.stack([self._tokens(item, device) for item in items])
+
+    @torch.no_grad()
+    def _tokens(self, item: dict, device: str) -> Tensor:
+        place = (item["image"]["shard"], item["image"]["offset"])
+        if place in self.kept:
+            return self.kept[place]
+        tokens_PD = self.tower(self.pictures([item], device))[0]
+        if tokens_PD.nbytes <= self.room:
+            self.kept[place] = tokens_PD
+            self.room -= tokens_PD.nbytes
+        return tokens_PD

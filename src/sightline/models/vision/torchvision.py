@@ -1,6 +1,8 @@
-"""Any image classifier of torchvision (https://github.com/pytorch/vision) as a tower: its last feature map.
+"""Any image classifier of torchvision (https://github.com/pytorch/vision) as a tower: its last feature map,
+averaged down to at most 8 x 8 patches, as many as a decoder reads at ease, and scaled to tokens of about
+unit size, since the scale of a map is an accident of its training (SqueezeNet's is 18).
 
-Shapes: B batch, P patches, D width, C,Y,X channels and sides.
+Shapes: B batch, P patches of the grid, Q patches of the map, D width, K classes, C,Y,X channels and sides.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from sightline.models.tower import VisionTower
 from sightline.models.vision import _checkpoint
 
 HEADS = ("avgpool", "classifier", "fc", "head")  # where torchvision's models stop being feature maps
+GRID = 8  # patches a side at most
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # training-only classifiers of the Inception family
 
 
@@ -44,25 +47,59 @@ def build(config: dict[str, Any]) -> TorchvisionTower:
         _checkpoint.load(model, Path(config["checkpoint"]), name)
     published = models.get_model_weights(name).DEFAULT.transforms()
     features = _VisionTransformerMap(model) if name.startswith("vit_") else _feature_map(model)
-    return TorchvisionTower({**config, "checkpoint": "none"}, features, published.mean, published.std)
+    return TorchvisionTower(
+        {**config, "checkpoint": "none"}, features, _classifier(model), published.mean, published.std
+    )
 
 
 class TorchvisionTower(VisionTower):
-    """features: image_BCYX -> map_BDYX."""
+    """features: image_BCYX -> map_BDYX. classifier: a 1x1 convolution from the map to classes, or None.
 
-    def __init__(self, config: dict[str, Any], features: nn.Module, mean: list[float], std: list[float]):
+    A convolutional classifier (SqueezeNet's) scores every place before it averages, so its scores say what
+    neither mean nor maximum of the map do: they are part of the summary. Those of the other families are a
+    linear function of the mean.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        features: nn.Module,
+        classifier: nn.Conv2d | None,
+        mean: list[float],
+        std: list[float],
+    ):
         super().__init__()
-        self.config, self.features = config, features
+        self.config, self.features, self.classifier = config, features, classifier
         self.image_size = config["image_size"]
         self.mean, self.std = tuple(mean), tuple(std)
         features.eval()
         with torch.no_grad():
-            map_BDYX = features(torch.zeros(1, 3, self.image_size, self.image_size))
+            draw = torch.Generator().manual_seed(0)
+            map_BDYX = features(torch.randn(1, 3, self.image_size, self.image_size, generator=draw))
         features.train()
-        self.width, self.grid = map_BDYX.shape[1], tuple(map_BDYX.shape[2:])
+        self.width, sides = map_BDYX.shape[1], map_BDYX.shape[2:]
+        self.grid = tuple(-(-side // -(-side // GRID)) for side in sides)
+        # A buffer, not part of the config: a tower rebuilt without the checkpoint gets it with its weights.
+        self.register_buffer("scale", map_BDYX.square().mean().sqrt().clamp(min=1e-6))
+        self.register_buffer("share_PQ", _shares(tuple(sides), self.grid), persistent=False)
 
     def forward(self, image_BCYX: Tensor) -> Tensor:
-        return self.features(image_BCYX).flatten(2).transpose(1, 2)
+        map_BQD = self.features(image_BCYX).flatten(2).transpose(1, 2) / self.scale
+        return map_BQD if self.share_PQ is None else self.share_PQ @ map_BQD
+
+    @property
+    def summary_width(self) -> int:
+        return 2 * self.width + (0 if self.classifier is None else self.classifier.out_channels)
+
+    def summarise(self, tokens_BPD: Tensor) -> Tensor:
+        """Mean, maximum and, of a convolutional classifier, its class scores, [B, 2 D (+ K)]; each of these
+        parts normalised, since a maximum is 20 times a mean."""
+        parts = [tokens_BPD.mean(1), tokens_BPD.amax(1)]
+        if self.classifier is not None:
+            weight_KD = self.classifier.weight.flatten(1)
+            places_BPD = tokens_BPD * self.scale
+            parts.append(nn.functional.linear(places_BPD, weight_KD, self.classifier.bias).relu().mean(1))
+        return torch.cat([nn.functional.layer_norm(part.float(), part.shape[1:]) for part in parts], 1)
 
 
 class _VisionTransformerMap(nn.Module):
@@ -91,3 +128,20 @@ def _feature_map(model: nn.Module) -> nn.Sequential:
         if name not in AUXILIARY:
             parts.extend(child if isinstance(child, nn.ModuleList) else [child])
     return nn.Sequential(*parts)
+
+
+def _classifier(model: nn.Module) -> nn.Conv2d | None:
+    """The 1x1 convolution of a classifier that scores every place of the map."""
+    parts = getattr(model, "classifier", nn.Identity()).modules()
+    return next((part for part in parts if isinstance(part, nn.Conv2d)), None)
+
+
+def _shares(sides: tuple[int, int], grid: tuple[int, int]) -> Tensor | None:
+    """The share [P, Q] that each place of the map has in each patch; None where the map is the grid.
+
+    A matrix, so that it is the same product in every runtime.
+    """
+    if sides == grid:
+        return None
+    own_QYX = torch.eye(sides[0] * sides[1]).view(-1, *sides)
+    return nn.functional.adaptive_avg_pool2d(own_QYX, grid).flatten(1).T.contiguous()

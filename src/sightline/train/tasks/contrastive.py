@@ -1,6 +1,6 @@
 """Alignment of image and text: InfoNCE (or another of losses/), word-in-patch, matching with hard negatives.
 
-B pairs of this process, P patches, T tokens, E embedding, W words, n validation pairs.
+B images of this process, C captions of each, P patches, T tokens, E embedding, W words, n validation pairs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sightline.models.clip import DualEncoder
 from sightline.params.align import AlignParams
 from sightline.runtime import Runtime
 from sightline.train import distributed, draws
-from sightline.train.pictures import Pictures
+from sightline.train.pictures import FrozenTokens, Pictures
 from sightline.train.schedule import batch_size, num_steps
 from sightline.train.task import Task
 
@@ -50,6 +50,7 @@ class Contrastive(Task):
         self.loss, self.params = loss, params
         self.max_tokens = model.text.config["max_tokens"]
         self.pictures = Pictures(items, model.vision)
+        self.frozen = FrozenTokens(self.pictures, model.vision) if params.freeze_vision else None
         self.train_numbers = draws.usable(items, triples["train"].by_item())
         self.val_numbers = draws.usable(items, triples["val"].by_item())
         self.skipped = len(draws.without_picture(items, "train"))
@@ -63,8 +64,9 @@ class Contrastive(Task):
         numbers = batches.rank_slice(self.train_numbers[indices], self.run.rank, self.run.world)
         items = [self.items[number] for number in numbers]
         captions = [
-            draws.caption(item, draws.generator(self.seed, "caption", step, int(number)))
+            caption
             for item, number in zip(items, numbers, strict=True)
+            for caption in self._captions(item, draws.generator(self.seed, "caption", step, int(number)))
         ]
         words_BW = np.zeros((len(items), len(self.word_index)), dtype=np.float32)
         for row, item in enumerate(items):
@@ -72,20 +74,25 @@ class Contrastive(Task):
             words_BW[row, [self.word_index[word] for word in found if word in self.word_index]] = 1.0
         return {
             "items": [item["id"] for item in items],
-            "image": self.pictures(items, self.run.device),
+            "image": self._image(items),
             "words": torch.from_numpy(words_BW).to(self.run.device),
             **self._tokens(captions),
         }
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         model, params = self.model, self.params
-        tokens_BPD, image_BE = model.encode_image(batch["image"])
+        tokens_BPD = self._image_tokens(batch["image"])
+        image_BE = model.embed_image(tokens_BPD)
         states_BTD, text_BE = model.encode_text(batch["ids"], batch["mask"])
         contrastive = self.loss.loss(image_BE, text_BE, model.logit_scale, distributed.gather)
         word = word_in_patch.loss(model.word_logits(tokens_BPD), batch["words"])
         count = params.matching_samples // self.run.world
+        # One caption of each image takes part.
+        states_BTD, text_BE, mask_BT = (
+            rows[:: params.captions_per_image] for rows in (states_BTD, text_BE, batch["mask"])
+        )
         image, text, label = matching.pairs(model.logit_scale * image_BE @ text_BE.T, count)
-        match = matching.loss(model.match(tokens_BPD[image], states_BTD[text], batch["mask"][text]), label)
+        match = matching.loss(model.match(tokens_BPD[image], states_BTD[text], mask_BT[text]), label)
         total = contrastive + params.word_weight * word + params.matching_weight * match
         return total, {
             "contrastive": contrastive.detach(),
@@ -95,6 +102,10 @@ class Contrastive(Task):
 
     def enter(self, phase: int) -> None:
         self.model.vision.freeze(self.params.freeze_vision)
+        self.model.text.freeze(self.params.text_lr_scale == 0)
+
+    def lr_scale(self, part: str, step: int) -> float:
+        return self.params.text_lr_scale if part == "text" else 1.0
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """Recall@1, percent, over all validation pairs (a scene's full description, a photo's first
@@ -102,7 +113,7 @@ class Contrastive(Task):
         images, texts = [], []
         for numbers, real in self._shares():
             items = [self.items[number] for number in numbers]
-            _, image_BE = self.model.encode_image(self.pictures(items, self.run.device))
+            image_BE = self.model.embed_image(self._image_tokens(self._image(items)))
             tokens = self._tokens([draws.captions(item)[0] for item in items])
             _, text_BE = self.model.encode_text(tokens["ids"], tokens["mask"])
             images.append(distributed.gather(image_BE.float())[:real])
@@ -122,6 +133,22 @@ class Contrastive(Task):
             f"of {len(self.ranks)}"
             for i in drawn
         ]
+
+    def _captions(self, item: dict, rng: np.random.Generator) -> list[str]:
+        """What an image is shown with: one caption as draws.caption draws it, or several different ones,
+        repeated where it has fewer."""
+        count = self.params.captions_per_image
+        if count == 1:
+            return [draws.caption(item, rng)]
+        found = draws.captions(item)
+        return [found[i] for i in np.resize(rng.permutation(len(found)), count)]
+
+    def _image(self, items: list[dict]) -> Tensor | list[dict]:
+        """What a batch holds of its pictures: pixels, or, of a frozen tower, the items themselves."""
+        return self.pictures(items, self.run.device) if self.frozen is None else items
+
+    def _image_tokens(self, image: Tensor | list[dict]) -> Tensor:
+        return self.model.vision(image) if self.frozen is None else self.frozen(image, self.run.device)
 
     def _tokens(self, captions: list[str]) -> dict[str, Tensor]:
         ids_BT, mask_BT = self.tokenizer.batch(captions, self.max_tokens)

@@ -64,9 +64,7 @@ def built(data: Path, params: Params) -> Corpus:
         )
     left_out = vqa.config["rejected"]
     source = raw.config["source"]
-    return Corpus(
-        source, "", raw, Items(raw.path), vqa.path, left_out, params.text.max_tokens, params.seed
-    )
+    return Corpus(source, "", raw, Items(raw.path), vqa.path, left_out, params.text.max_tokens, params.seed)
 
 
 def table(path: Path, params: Params, scratch: Path) -> Corpus:

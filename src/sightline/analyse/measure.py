@@ -12,11 +12,12 @@ from sightline.analyse.words import share, summary, tokens, vocabulary, words
 from sightline.runtime import derive_seed
 
 EXAMPLES = 12
+SMALL = 128  # pixels: a picture up to this side is enlarged pixel by pixel
 LISTED = 20  # refused rows and sizes of pictures that are named one by one
 
 
 def measure(corpus: Corpus) -> dict:
-    """All figures. A split without captions, pictures or questions has zeros or nulls there, never an error."""
+    """All figures. Where a split has no captions, pictures or questions there are zeros or nulls."""
     names = corpus.splits
     base = names[0]
     counted = {name: Counter() for name in names}
@@ -151,8 +152,11 @@ def ask(corpus: Corpus) -> dict[str, dict]:
 
 
 def examples(corpus: Corpus) -> list[dict]:
-    """Up to EXAMPLES items of the first split with questions, drawn by the seed: `bytes` of the picture,
-    caption, and one question with its answer, of a type drawn first so that rare types are seen too."""
+    """Up to EXAMPLES items of the first split with questions, drawn by the seed.
+
+    `bytes`, `format` (jpeg, png) and `small` are the picture's. The type of the question is drawn before the
+    question, so that rare types are seen too.
+    """
     split = next((name for name in corpus.splits if corpus.triples(name)), None)
     if split is None:
         return []
@@ -169,11 +173,16 @@ def examples(corpus: Corpus) -> list[dict]:
         kind = kinds[rng.integers(len(kinds))]
         fitting = [triple for triple in asked if triple["type"] == kind]
         triple = fitting[rng.integers(len(fitting))]
+        data = bytes(corpus.items.image_bytes(item))
+        with Image.open(io.BytesIO(data)) as image:
+            kept, small = image.format.lower(), max(image.size) <= SMALL
         shown.append(
             {
                 "id": item["id"],
                 "split": split,
-                "bytes": bytes(corpus.items.image_bytes(item)),
+                "bytes": data,
+                "format": kept,
+                "small": small,
                 "captions": item["captions"],
                 "type": kind,
                 "question": triple["question"],

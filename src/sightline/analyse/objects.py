@@ -1,7 +1,7 @@
 """What is in the pictures: how often each thing, which go together, and how strongly one calls for another.
 
-K: names of things, sorted. A scene says what it holds; of a photo its captions do, by the rules that also make
-its questions (a thing counts when two captions name it, or the only one).
+K: names of things, sorted. A scene says what it holds; of a photo its captions do, by the rules that also
+make its questions (a thing counts when two captions name it, or the only one).
 """
 
 from collections import Counter
@@ -46,8 +46,8 @@ def kin(a: str, b: str) -> bool:
 def biases(alone_K: np.ndarray, both_KK: np.ndarray, total: int, names: Sequence[str]) -> list[dict]:
     """The strongest "given A, B is there", each unordered pair once, by its stronger direction.
 
-    Strength: the lower end of the 95 % Wilson interval of P(B|A) (Wilson 1927) less P(B), so a pair seen three
-    times does not come before one seen a thousand times. Pairs below zero strength are left out.
+    Strength: the lower end of the 95 % Wilson interval of P(B|A) (Wilson 1927) less P(B), so a pair seen
+    three times does not come before one seen a thousand times. Pairs of no strength are left out.
     """
     best: dict[tuple[int, int], dict] = {}
     for a, b in zip(*np.nonzero(both_KK), strict=True):

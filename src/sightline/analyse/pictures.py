@@ -68,9 +68,7 @@ def zipf(path: Path, found: dict) -> None:
     axes.loglog(ranks_N, counts_N, color=ACCENT, linewidth=0, marker="o", markersize=3.2)
     axes.set_ylim(bottom=max(0.7, counts_N[-1] / 2))
     for number, (word, n) in enumerate(found["vocabulary"][found["base"]]["top"][:6], 1):
-        axes.annotate(
-            plain(word), (number, n), (4, 5), textcoords="offset points", fontsize=8.5, color=INK
-        )
+        axes.annotate(plain(word), (number, n), (4, 5), textcoords="offset points", fontsize=8.5, color=INK)
     axes.text(
         0.99, 0.95, "dashed: Zipf's law, n / rank", transform=axes.transAxes,
         color=WARM, fontsize=9, ha="right", va="top",

@@ -15,7 +15,7 @@ _STYLE = """
 .tile span{color:var(--quiet);font-size:13.5px}
 section.wide table{border-spacing:0;width:100%}
 section.wide th,section.wide td{padding:6px 14px 6px 0;height:auto;font-size:14.5px;text-align:left;
-white-space:nowrap;border-bottom:1px solid var(--line)}
+white-space:nowrap;border-bottom:1px solid var(--line);border-radius:0}
 section.wide .n{text-align:right;font-variant-numeric:tabular-nums}
 section.wide .said{white-space:normal;min-width:260px}
 .plot{background:#fff;border-radius:12px;margin-top:16px;padding:6px}
@@ -37,6 +37,9 @@ section.wide .hues td{text-align:center;border:0;padding:3px;min-width:48px}
 section.wide .hues td span{display:block;border-radius:7px;padding:5px 0}
 section.wide .hues .none span{border:1.5px dashed var(--bad);color:var(--bad)}
 section.wide .hues th{border:0}
+section.wide .hues th+th{text-align:center}
+details{margin-top:18px}
+summary{font-size:16px;font-weight:650;cursor:pointer}
 .mark{background:var(--accent-soft);color:var(--accent);border-radius:999px;padding:1px 10px;font-size:12.5px;
 font-weight:600}
 .shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(220px,1fr));gap:22px;margin-top:16px}
@@ -150,7 +153,7 @@ def _captions(found: dict, plots: dict[str, str]) -> str:
                 percent(coded["cut_share"], 1) if coded else "-",
                 percent(told["different"] / spread["n"], 1),
                 percent(told.get(f"also_in_{base}_share"), 1),
-            ]  # fmt: skip
+            ]
         )
     head = [
         "split", "captions an item", "words, mean", "range", "longest, tokens", "cut", "different",
@@ -212,13 +215,13 @@ def _objects(found: dict, plots: dict[str, str]) -> str:
                 percent(pair["base"]),
                 f"{own['share'] / pair['base']:.1f}",
                 *(percent(pair["splits"][name]["share"]) for name in found["order"][1:]),
-            ]  # fmt: skip
+            ]
         )
     if rows:
         head = ["given &rarr; then", "given", "then", "anyway", "lift", *map(escape, found["order"][1:])]
         note = (
-            f'<h3>Habits</h3><p class="lead">The pairs of {escape(base)} that most exceed chance, by the '
-            "lower end of a 95 % interval: with the first, how often the second; anyway, how often it is in any "
+            f'<h3>Habits</h3><p class="lead">The pairs of {escape(base)} that most exceed chance, by '
+            "the lower end of a 95 % interval: with the first, how often the second; anyway, how often it is in any "
             "picture; lift, their ratio. A split where the figure differs tests for it.</p>"
         )
         parts += [note, _table(head, rows), _plot(plots["across"], "the strongest pairs in every split")]
@@ -270,26 +273,28 @@ def _questions(found: dict) -> str:
         rows = []
         for kind, told in found["questions"][split].items():
             if kind == "describe":
-                rows.append(["describe", f"{told['n']:,}", "free text", "-", "-", "-"])
+                rows.append(["describe", "free text", f"{told['n']:,}", "-", "-", "-"])
                 continue
             bar = "".join(
                 f'<span style="flex:{n}"{" class=top" if place == 0 else ""} '
                 f'title="{escape(answer)}: {n}">{escape(answer)}</span>'
-                for place, (answer, n) in enumerate(told["answers"].items())
+                for place, (answer, n) in enumerate(told["answers"])
             )
             bar += f'<span style="flex:{told["other"]}">others</span>' if told["other"] else ""
             rows.append(
                 [
                     escape(kind),
-                    f"{told['n']:,}",
                     f'<div class="parts">{bar}</div>',
+                    f"{told['n']:,}",
                     percent(told["majority"]["share"], 1),
                     percent(told.get("train_question_share"), 1),
                     percent(told["entropy_share"]),
-                ]  # fmt: skip
+                ]
             )
-        head = ["type", "questions", "answers", "most frequent", "same question in train", "entropy"]
-        parts.append(f"<h3>{escape(split)}</h3>" + _table(head, rows, text=1))
+        head = ["type", "answers", "questions", "most frequent", "same question in train", "entropy"]
+        opened = " open" if split in ("train", "test") else ""
+        inner = _table(head, rows, text=2)
+        parts.append(f"<details{opened}><summary>{escape(split)}</summary>{inner}</details>")
     return _section("Questions", lead, *parts)
 
 

@@ -61,7 +61,7 @@ def balance(triples: Iterable[dict], prior: Prior | None) -> dict[str, dict]:
         bits = entropy(seen)
         found[kind] |= {
             "different": len(seen),
-            "answers": dict(ranked[:TOP]),
+            "answers": [list(entry) for entry in ranked[:TOP]],
             "other": sum(number for _, number in ranked[TOP:]),
             "majority": {"answer": ranked[0][0], "share": share(ranked[0][1], n)},
             "entropy_bits": round(bits, 4),

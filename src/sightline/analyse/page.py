@@ -221,8 +221,8 @@ def _objects(found: dict, plots: dict[str, str]) -> str:
         head = ["given &rarr; then", "given", "then", "anyway", "lift", *map(escape, found["order"][1:])]
         note = (
             f'<h3>Habits</h3><p class="lead">The pairs of {escape(base)} that most exceed chance, by '
-            "the lower end of a 95 % interval: with the first, how often the second; anyway, how often it is in any "
-            "picture; lift, their ratio. A split where the figure differs tests for it.</p>"
+            "the lower end of a 95 % interval: with the first, how often the second; anyway, how often it is "
+            "in any picture; lift, their ratio. A split where the figure differs tests for it.</p>"
         )
         parts += [note, _table(head, rows), _plot(plots["across"], "the strongest pairs in every split")]
     return _section("Things", lead, *parts)

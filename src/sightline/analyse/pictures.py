@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from sightline.analyse.objects import kin
 from sightline.explain.canvas import INK, PAPER, QUIET, draw_picture, new_figure, plain, save, wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACCENT, WARM, GRID = "#6c3ce0", "#e8710a", "#e3e6ec"
+ACCENT, WARM, GRID, EMPTY = "#6c3ce0", "#e8710a", "#e3e6ec", "#f2f3f6"
 DOTS = ("#6c3ce0", "#b79bff", "#1a7f4b", "#e8710a", "#c2362b", "#2aa7c4", "#d6a400", "#667085")
 SHOWN = 16  # things in the heat map
 PAIRS = 8  # rows of the chart across splits
@@ -92,7 +93,8 @@ def pairs(path: Path, found: dict) -> None:
     with np.errstate(divide="ignore"):
         doublings_KK = np.log2(chance_KK / (alone_K / told["items"])[None, :])
     shade_KK = np.clip(doublings_KK, -LIFT, LIFT)
-    np.fill_diagonal(shade_KK, np.nan)
+    shade_KK[both_KK == 0] = np.nan  # never seen together is not yet a habit: rare things mostly are
+    shade_KK[[[a == b or kin(a, b) for b in names] for a in names]] = np.nan
     side = 0.52 * len(names)
     figure = new_figure(side + 2.0, side + 2.15)
     height, width = figure.get_figheight(), figure.get_figwidth()
@@ -101,9 +103,10 @@ def pairs(path: Path, found: dict) -> None:
         "percent that also show the one above",
     )  # fmt: skip
     axes = figure.add_axes((1.0 / width, 0.75 / height, side / width, side / height))
+    axes.set_facecolor(EMPTY)
     image = axes.imshow(shade_KK, cmap="PuOr", vmin=-LIFT, vmax=LIFT)
     for (row, column), chance in np.ndenumerate(chance_KK):
-        if row != column:
+        if row != column and not kin(names[row], names[column]):
             strong = abs(shade_KK[row, column]) > 0.62 * LIFT
             axes.text(
                 column, row, f"{100 * chance:.0f}", ha="center", va="center", fontsize=8.5,

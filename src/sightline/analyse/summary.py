@@ -40,19 +40,34 @@ def lines(found: dict) -> list[str]:
             f"({percent(pair['base'])} of all{mark})"
         )
     asked = found["questions"].get(base)
-    if asked:
-        kinds = {kind: row for kind, row in asked.items() if kind != "describe"}
-        line = f"questions: {sum(row['n'] for row in asked.values()):,} in {base}"
-        if kinds:
-            worst = max(sorted(kinds), key=lambda kind: kinds[kind]["majority"]["share"])
-            top = kinds[worst]["majority"]
-            line += f"; most one-sided {worst}: {top['answer']} {percent(top['share'])}"
-        told.append(line)
-    else:
-        told.append("questions: none, as no item of train has a picture on this disk")
+    told.append(
+        f"questions: {sum(row['n'] for row in asked.values()):,} in {base}"
+        if asked
+        else "questions: none, as no item of train has a picture on this disk"
+    )
+    if guess := _best_guess(found):
+        told.append(guess)
     gone = found["refused"] | found["left_out"]
     named = ", ".join(f"{reason.replace('_', ' ')} {n}" for reason, n in gone.items())
     return [*told, f"left out: {named or 'nothing'}"]
+
+
+def _best_guess(found: dict) -> str:
+    """Where the question alone gives the answer away most, against the most frequent answer; "" if nowhere."""
+    gains = [
+        (row["train_question_share"] - row["majority"]["share"], split, kind)
+        for split, kinds in found["questions"].items()
+        for kind, row in kinds.items()
+        if "train_question_share" in row
+    ]
+    gain, split, kind = max(gains, default=(0, "", ""))
+    if gain <= 0:
+        return ""
+    row = found["questions"][split][kind]
+    return (
+        f"guessing: {kind} of {split} {percent(row['train_question_share'])} right by what train answers to the "
+        f"same question ({percent(row['majority']['share'])} by the most frequent answer, {row['n']:,} questions)"
+    )
 
 
 def card(found: dict) -> str:

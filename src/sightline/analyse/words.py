@@ -32,7 +32,7 @@ def summary(values: Iterable[int]) -> dict:
         "min": int(values_N[0]),
         "mean": round(float(values_N.mean()), 3),
         "median": float(np.median(values_N)),
-        "p95": float(np.percentile(values_N, 95)),
+        "p95": round(float(np.percentile(values_N, 95)), 3),
         "max": int(values_N[-1]),
         "histogram": {str(value): counts[value] for value in sorted(counts)},
     }

@@ -53,7 +53,7 @@ def lines(found: dict) -> list[str]:
 
 
 def _best_guess(found: dict) -> str:
-    """Where the question alone gives the answer away most, against the most frequent answer; "" if nowhere."""
+    """Where the question alone gives away most, beyond the most frequent answer; "" if nowhere."""
     gains = [
         (row["train_question_share"] - row["majority"]["share"], split, kind)
         for split, kinds in found["questions"].items()
@@ -64,9 +64,10 @@ def _best_guess(found: dict) -> str:
     if gain <= 0:
         return ""
     row = found["questions"][split][kind]
+    known, most = percent(row["train_question_share"]), percent(row["majority"]["share"])
     return (
-        f"guessing: {kind} of {split} {percent(row['train_question_share'])} right by what train answers to the "
-        f"same question ({percent(row['majority']['share'])} by the most frequent answer, {row['n']:,} questions)"
+        f"guessing: {kind} of {split}: {known} right by what train answers to the same question, "
+        f"{most} by the most frequent answer ({row['n']:,} questions)"
     )
 
 

@@ -3,9 +3,11 @@
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from sightline.artifacts import read_json, write_json
+from sightline.params import loader
 
 GIB = 2**30
 
@@ -61,6 +63,15 @@ def set_profile(params_file: Path, profile: str) -> None:
     if count != 1:
         raise ProjectError(f"{params_file}: expected one line `profile: <name>`, found {count}")
     params_file.write_text(changed, encoding="utf-8", newline="\n")
+
+
+def params_of(project: Path, profile: str) -> loader.Params:
+    """The parameters of the checkout as another profile would have them."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / "params.yaml"
+        shutil.copyfile(project / "params.yaml", copied)
+        set_profile(copied, profile)
+        return loader.load_params(copied)
 
 
 def estimate(project: Path, profile: str) -> list[str]:

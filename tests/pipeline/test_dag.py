@@ -131,9 +131,10 @@ FLOORS = {  # part of the package -> parts it may import
     "search": {"search"},
     "explain": {"explain", "export.session"},
     "evaluate": {"evaluate", "explain.heatmap"},
+    "analyse": {"analyse", "explain.canvas", "explain.style"},
 }
 NOUNS = {"data", "models", "spin", "losses", "decode"}
-VERBS = {"train", "compress", "export", "search", "explain", "evaluate"}
+VERBS = {"train", "compress", "export", "search", "explain", "evaluate", "analyse"}
 
 
 def part(path: Path) -> str:

@@ -38,12 +38,15 @@ class PictureError(ValueError):
         self.reason = reason
 
 
-def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = ()) -> dict:
+def build(
+    params: DataParams, seed: int, out: Path, allow: Collection[str] = (), online: bool = True
+) -> dict:
     """Fills `out` with shards and items; returns counts of rows and of items per split.
 
     A hash of the id alone decides the split: `val_share` of the items each for val and test, whatever the
-    order and the seed. `allow` are networks that pictures may come from although they are not public. Rows
-    beyond `max_items` of a split, in the table's order, are unused. Raises ValueError for an unusable table.
+    order and the seed. `allow` are networks that pictures may come from although they are not public; not
+    `online`, no picture is fetched. Rows beyond `max_items` of a split, in the table's order, are unused.
+    Raises ValueError for an unusable table.
     """
     path = Path(params.path)
     if not path.is_file():
@@ -53,7 +56,9 @@ def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = ())
     with ThreadPoolExecutor(CONNECTIONS) as pool, shards.ShardWriter(out, params.shard_mb << 20) as writer:
         accepted = _accepted(path, params, rows, writer)
         while batch := list(islice(accepted, 4 * CONNECTIONS)):
-            fetched = [pool.submit(_picture, row["image_url"], path.parent, params, allow) for row in batch]
+            fetched = [
+                pool.submit(_picture, row["image_url"], path.parent, params, allow, online) for row in batch
+            ]
             for row, future in zip(batch, fetched, strict=True):
                 image, ext = None, ""
                 try:
@@ -163,12 +168,16 @@ def _clean(text: str) -> str:
     return "" if line in EMPTY else line
 
 
-def _picture(url: str, folder: Path, params: DataParams, allow: Collection[str]) -> Path | None:
+def _picture(
+    url: str, folder: Path, params: DataParams, allow: Collection[str], online: bool
+) -> Path | None:
     """The file behind an image_url, fetched if need be; None if there is no image_url."""
     if not url:
         return None
     parts = split_url(url)
     if parts.scheme in ("http", "https"):
+        if not online:
+            raise PictureError("remote", f"{url} is not on this disk, and nothing is fetched here")
         name = hashlib.sha256(url.encode()).hexdigest()
         target = runtime.resume_dir("downloads", name) / "picture"
         fetch.fetch(

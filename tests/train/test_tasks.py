@@ -332,3 +332,14 @@ def test_a_text_learning_rate_of_0_freezes_the_text_tower(data):
     task(task.batch(0))[0].backward()
     assert all(p.grad is None for p in task.model.text.parameters())
     assert task.model.text_projection.weight.grad.any() and task.lr_scale("text", 0) == 0.0
+
+
+def test_answering_on_a_frozen_tower_sees_the_same_pictures(data):
+    """The loss on kept tokens is the loss on pixels; another batch size sums in another order."""
+    frozen, whole = data.answering(freeze_vision=True), data.answering(freeze_vision=False)
+    whole.model.load_state_dict(frozen.model.state_dict())
+    for task in (frozen, whole):
+        task.enter(0)
+        task.train()
+    torch.testing.assert_close(frozen(frozen.batch(1))[0], whole(whole.batch(1))[0], atol=1e-4, rtol=1e-5)
+    assert len(frozen.frozen.kept) == TRAIN and whole.frozen is None

@@ -19,7 +19,7 @@ from sightline.evaluate.splits import Split
 
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
 SHORT_TOKENS = 8  # the longest answer to a short question; right ones are one to three words
-RERANK_TOP = 10
+RERANK_TOP = 20
 _CHUNK = 64  # pictures decoded and held at a time
 _GATED = 256  # pictures over which silenced heads are counted
 _PAIRS = 1024  # image-text pairs gathered at a time for the fusion head
@@ -132,8 +132,8 @@ def retrieve(
     asking: Asking,
     rng: np.random.Generator,
 ) -> Retrieved:
-    """Both directions over the gallery, text to image also re-ranked by the fusion head at its top, and
-    the swapped-kind test."""
+    """Both directions over the gallery, each also re-ranked by the fusion head at its top, and the
+    swapped-kind test."""
     texts, owner_T, size = split.gallery()
     pairs = _swapped(split, texts, size, lexicon, kinds, rng) if split.true_objects else []
     # Every distinct text is encoded once: equal captions get equal bits, so they tie.
@@ -149,23 +149,32 @@ def retrieve(
         "image_to_text": retrieval.image_to_text_ranks(similarity_IT, owner_T),
         "text_to_image": retrieval.text_to_image_ranks(similarity_IT, owner_T),
     }
-    best_TK = retrieval.candidates(similarity_IT.T, RERANK_TOP)
-    image_N, text_N = best_TK.ravel(), np.repeat(text_T, best_TK.shape[1])
-    match_N = np.concatenate(
-        [
-            predictor.match(
-                tokens_IPD[image_N[start : start + _PAIRS]],
-                states_NSD[text_N[start : start + _PAIRS]],
-                mask_NS[text_N[start : start + _PAIRS]],
-                batch_size=asking.batch_size,
-            )
-            for start in range(0, len(image_N), _PAIRS)
-        ]
-    )
-    ranks["text_to_image_reranked"] = retrieval.reranked_ranks(
-        match_N.reshape(best_TK.shape), best_TK == owner_T[:, None], ranks["text_to_image"]
-    )
-    pictures = {"image_to_text": np.arange(size), "text_to_image": owner_T, "text_to_image_reranked": owner_T}
+    owners = np.arange(size)
+
+    def reranked(image_QK: np.ndarray, text_QK: np.ndarray, first_ranks_Q: np.ndarray) -> np.ndarray:
+        """Ranks after the fusion head has put the candidates, as images and texts, in its order."""
+        image_N, text_N = image_QK.ravel(), text_T[text_QK.ravel()]
+        scores_N = np.concatenate(
+            [
+                predictor.match(
+                    tokens_IPD[image_N[start : start + _PAIRS]],
+                    states_NSD[text_N[start : start + _PAIRS]],
+                    mask_NS[text_N[start : start + _PAIRS]],
+                    batch_size=asking.batch_size,
+                )
+                for start in range(0, len(image_N), _PAIRS)
+            ]
+        )
+        right_QK = image_QK == owner_T[text_QK]
+        return retrieval.reranked_ranks(scores_N.reshape(image_QK.shape), right_QK, first_ranks_Q)
+
+    image_TK = retrieval.candidates(similarity_IT.T, RERANK_TOP)
+    text_IK = retrieval.candidates(similarity_IT, RERANK_TOP)
+    queries_TK = np.broadcast_to(np.arange(len(text_T))[:, None], image_TK.shape)
+    queries_IK = np.broadcast_to(owners[:, None], text_IK.shape)
+    ranks["image_to_text_reranked"] = reranked(queries_IK, text_IK, ranks["image_to_text"])
+    ranks["text_to_image_reranked"] = reranked(image_TK, queries_TK, ranks["text_to_image"])
+    pictures = {kind: owner_T if kind.startswith("text") else owners for kind in ranks}
     own = [(picture, float(similarity_IT[picture, picture])) for picture, _ in pairs]
     other_IN = (
         retrieval.similarity(image_IE, embeds_NE[[place[text] for _, text in pairs]]) if pairs else None

@@ -120,7 +120,7 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
         "image_to_text": retrieval.image_to_text_ranks(oracle_IT, owner_T),
         "text_to_image": retrieval.text_to_image_ranks(oracle_IT, owner_T),
     }
-    ranks["text_to_image_reranked"] = ranks["text_to_image"]
+    ranks |= {f"{direction}_reranked": found for direction, found in ranks.items()}
     rows = []
     for direction, ranks_Q in ranks.items():
         best = {f"r{k}": 100.0 * float(np.mean(ranks_Q <= k)) for k in (1, 5, 10)}

@@ -20,6 +20,7 @@ _ANSWERS = {
 _SEARCH = {
     "text_to_image_r1": ("retrieval", "text_to_image", "r1"),
     "image_to_text_r1": ("retrieval", "image_to_text", "r1"),
+    "image_to_text_reranked_r1": ("retrieval", "image_to_text_reranked", "r1"),
     "text_to_image_reranked_r1": ("retrieval", "text_to_image_reranked", "r1"),
     "swapped_kind_accuracy": ("retrieval", "swapped_kind", "accuracy"),
 }

@@ -49,7 +49,7 @@ class FrozenTokens:
 
     def __init__(self, pictures: Pictures, tower: VisionTower) -> None:
         self.pictures, self.tower = pictures, tower
-        self.kept: dict[tuple[int, int], Tensor] = {}
+        self.kept: dict[tuple, Tensor] = {}
         self.room = CACHE_BYTES
 
     def __call__(self, items: Sequence[dict], device: str) -> Tensor:
@@ -58,7 +58,9 @@ class FrozenTokens:
 
     @torch.no_grad()
     def _tokens(self, item: dict, device: str) -> Tensor:
-        place = (item["image"]["shard"], item["image"]["offset"])
+        kind = device.split(":")[0]
+        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        place = (item["image"]["shard"], item["image"]["offset"], precision)
         if place in self.kept:
             return self.kept[place]
         tokens_PD = self.tower(self.pictures([item], device))[0]

@@ -26,7 +26,7 @@ from sightline.params.finetune import FinetuneParams
 from sightline.runtime import Runtime
 from sightline.spin import SpinInputs, heads_kept
 from sightline.train import distributed, draws
-from sightline.train.pictures import Pictures
+from sightline.train.pictures import FrozenTokens, Pictures
 from sightline.train.schedule import batch_size, num_steps, warmup_steps
 from sightline.train.task import Task
 
@@ -60,6 +60,9 @@ class Answering(Task):
         self.params, self.seed = params, seed
         self.blind = model.config["blind"]
         self.pictures = None if self.blind else Pictures(items, model.vision)
+        self.frozen = None
+        if self.pictures is not None and params.freeze_vision:
+            self.frozen = FrozenTokens(self.pictures, model.vision)
         self.lines = {split: triples[split].by_item() for split in ("train", "val")}
         self.numbers = {split: draws.usable(items, lines) for split, lines in self.lines.items()}
         self.per_step = batch_size(params.batch_size, len(self.numbers["train"]), run.world)
@@ -159,6 +162,8 @@ class Answering(Task):
         return self.shown
 
     def _image_tokens(self, batch: dict) -> Tensor:
+        if self.frozen is not None:
+            return self.frozen(batch["image"], self.run.device)
         return self.model.image_tokens(batch["image"])
 
     def _logits(self, tokens_NPD: Tensor, group: dict, spin: SpinInputs | None) -> Tensor:
@@ -180,7 +185,9 @@ class Answering(Task):
     def _inputs(self, numbers: np.ndarray, drawn: list[tuple[list[dict], dict | None]]) -> dict:
         items = [self.items[number] for number in numbers]
         # A blind model's constants need to know only how many pictures there are.
-        image = torch.empty(len(items)) if self.pictures is None else self.pictures(items, self.run.device)
+        image = torch.empty(len(items)) if self.pictures is None else items
+        if self.pictures is not None and self.frozen is None:
+            image = self.pictures(items, self.run.device)
         short = [(row, triple) for row, (triples, _) in enumerate(drawn) for triple in triples]
         long = [(row, triple) for row, (_, triple) in enumerate(drawn) if triple is not None]
         return {

@@ -8,7 +8,7 @@ import torch
 
 from sightline.models.clip import DualEncoder
 from sightline.models.engine import TorchEngine
-from sightline.models.vlm import VLM, from_clip
+from sightline.models.vlm import SEEN_LENGTH, SHARPNESS, VLM, from_clip
 from sightline.spin import SpinInputs
 
 CLIP = {
@@ -151,16 +151,28 @@ def test_later_tokens_do_not_change_earlier_ones(vlm, inputs):
 def test_aligned_start(vlm, clip):
     """Attention starts as similarity and copying, and a patch enters as the words that its word head sees."""
     for attention in (vlm.decoder.layers[0].cross_attention, vlm.joint.attention):
-        assert torch.equal(attention.query.weight, attention.key.weight)
+        assert torch.equal(attention.query.weight, SHARPNESS * attention.key.weight)
         assert torch.equal(attention.output.weight, attention.value.weight.T)
         identity = attention.value.weight.T @ attention.value.weight
         torch.testing.assert_close(identity, torch.eye(32), atol=1e-5, rtol=0)
     words_VD = vlm.embedding.weight
     torch.testing.assert_close(words_VD.norm(dim=1), torch.ones(60), atol=1e-5, rtol=0)
+    mark_D = vlm.joint.image_norm.bias  # of words that see something; the answer's first token looks for it
+    torch.testing.assert_close(mark_D.norm(), torch.tensor(SEEN_LENGTH))
+    assert torch.cosine_similarity(vlm.token_positions.table.weight[0], mark_D, dim=0) > 0.99
     token_D = torch.randn(32)
     weights_WD = clip.word_head.weight - clip.word_head.weight.mean(0)
     expected = sum((weights_WD[i] @ token_D) * words_VD[ids].mean(0) for i, ids in enumerate(WORD_IDS))
     torch.testing.assert_close(vlm.image_projection(token_D), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_aligned_words_are_as_different_as_the_width_allows():
+    torch.manual_seed(3)
+    small = DualEncoder({**CLIP, "vocab_size": 20, "words": ["a", "b"]})
+    words_VD = from_clip(small, FINETUNE, [[5], [6, 7]]).embedding.weight  # 20 words in 32 dimensions
+    off_diagonal = (words_VD @ words_VD.T)[~torch.eye(20, dtype=torch.bool)]
+    assert off_diagonal.abs().max() < 0.1  # random ones reach 0.5
 
 
 @pytest.mark.parametrize("change", [{}, {"width": 48}, {"joint_block": False}, {"positions": False}])

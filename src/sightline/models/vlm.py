@@ -211,13 +211,15 @@ def from_clip(
 def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]]) -> None:
     """Start the model as an associative memory over the words that the dual encoder already knows.
 
-    Word embeddings come from the text tower, centred and of unit length; a patch enters as the sum of the
-    words its word head sees; every attention over the memory starts with query = key and output = value
-    transposed, with orthogonal matrices: what is alike attends, and what is attended is copied. The
-    question's words are in its memory as they are, beside a small share of the text tower's states.
+    Word embeddings come from the text tower, made orthogonal; a patch enters as the sum of the words its word
+    head sees; every attention over the memory starts with query = key and output = value transposed, with
+    orthogonal matrices: what is alike attends, and what is attended is copied. The question's words are in
+    its memory as they are, beside a small share of the text tower's states. In the joint block a word finds
+    the patches that show it and is marked as seen, and the answer's first token looks for that mark: from
+    the first step on an answer begins with what the question's own words see. What no word explains
+    (feed-forward, self-attention) starts small.
     """
-    words_VD = _fit_width(clip.text.word_embeddings().detach().float(), model.config["width"])
-    words_VD = nn.functional.normalize(words_VD - words_VD.mean(0), dim=1)
+    words_VD = _orthogonal(_fit_width(clip.text.word_embeddings().detach().float(), model.config["width"]))
     model.embedding.weight.copy_(words_VD)
     seen_WD = clip.word_head.weight.detach().float()
     known_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
@@ -226,18 +228,45 @@ def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]]) -> None:
     model.question_projection.weight.mul_(QUESTION_SHARE)
     model.question_projection.bias.zero_()
     attentions = [layer.cross_attention for layer in model.decoder.layers]
+    quiet = [layer.feed_forward.reduce for layer in model.decoder.layers]
+    quiet += [layer.self_attention.output for layer in model.decoder.layers]
     if model.joint is not None:
         attentions.append(model.joint.attention)
+        quiet.append(model.joint.feed_forward.reduce)
+        mark_D = SEEN_LENGTH * nn.functional.normalize(torch.randn(model.config["width"]), dim=0)
+        model.joint.image_norm.weight.fill_(IMAGE_GAIN)
+        model.joint.image_norm.bias.copy_(mark_D)
+        model.token_positions.table.weight[0] += mark_D
     for attention in attentions:
         nn.init.orthogonal_(attention.key.weight)
         nn.init.orthogonal_(attention.value.weight)
-        attention.query.weight.copy_(attention.key.weight)
+        attention.query.weight.copy_(SHARPNESS * attention.key.weight)
         attention.output.weight.copy_(attention.value.weight.T)
         for layer in (attention.query, attention.key, attention.value, attention.output):
             layer.bias.zero_()
+    for layer in quiet:
+        layer.weight.mul_(QUIET)
+        layer.bias.mul_(QUIET)
 
 
-QUESTION_SHARE = 0.5  # of the text tower's states at the aligned start
+# Of the aligned start; measured side by side, see docs/log.md.
+QUESTION_SHARE = 0.5  # of the text tower's states
+SHARPNESS = 2.0  # queries are the keys' directions, this much longer
+IMAGE_GAIN = 3.0  # how much louder than the question's own words a patch is in the joint block
+SEEN_LENGTH = 20.0  # of the mark
+QUIET = 0.1  # of what starts small
+RANK = 1e-4  # singular values below this share of the first count as zero
+
+
+def _orthogonal(words_VD: Tensor) -> Tensor:
+    """The centred embeddings of unit length, then with all their singular values made equal, and again of
+    unit length: as far as the width allows, no word resembles another (embeddings of kinds as they come have
+    cosines up to 0.7)."""
+    words_VD = nn.functional.normalize(words_VD - words_VD.mean(0), dim=1)
+    left_VR, values_R, right_RD = torch.linalg.svd(words_VD, full_matrices=False)
+    kept_R = values_R > RANK * values_R[0]
+    return nn.functional.normalize(left_VR[:, kept_R] @ right_RD[kept_R], dim=1)
+
 
 
 def _fit_width(words_VD: Tensor, width: int) -> Tensor:

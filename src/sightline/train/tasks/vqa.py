@@ -34,6 +34,7 @@ VAL_IMAGES = 500
 EVAL_BATCH = 50
 CACHED_TEXTS = 8192  # token ids of questions and short answers, which repeat
 CACHE_BYTES = 64 * 2**20  # of the text tower's states of distinct questions
+SHORT_WEIGHT = 4.0  # a description has many tokens a step can learn from, a short answer one
 SAMPLES = 2  # answers shown at every evaluation
 IGNORED = -100  # target of padding
 
@@ -91,7 +92,8 @@ class Answering(Task):
         return {**self._inputs(numbers, drawn), "gated": gated}
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean cross entropy per token of the short answers plus that of the descriptions, in nats."""
+        """Mean cross entropy per token of the short answers, SHORT_WEIGHT times, plus that of the
+        descriptions, in nats."""
         tokens_NPD = self._image_tokens(batch)
         spin = self._spin() if batch["gated"] else None
         sums, counts = [], []
@@ -114,7 +116,7 @@ class Answering(Task):
             loss / max(count, 1.0)
             for loss, count in zip(sums, distributed.mean_over_ranks(counts, self.run), strict=True)
         )
-        return short + long, {"short_answers": short.detach(), "descriptions": long.detach()}
+        return SHORT_WEIGHT * short + long, {"short_answers": short.detach(), "descriptions": long.detach()}
 
     def phase(self, step: int) -> int:
         return int(step >= self.thaw_step)

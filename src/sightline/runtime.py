@@ -76,9 +76,6 @@ def start(threads: int, seed: int) -> Runtime:
     guard_parent()
     _handle_signals()
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what cuBLAS needs to be deterministic
-    # DDP is told to look for unused parameters, so that a resumed run sums gradients as the first one did;
-    # it warns at every step's first look that it found none.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     import torch
 
     torch.set_num_threads(threads)

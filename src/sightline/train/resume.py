@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-import torch.utils.deterministic
-
 from sightline import runtime
 from sightline.runtime import Runtime
 from sightline.tracking import Curves
@@ -27,9 +24,6 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
 
     facts: JSON values that, beside the recipe and the weights at the start, decide the result.
     """
-    # Deterministic mode would fill all fresh memory with NaN: a tenth of the time, for nothing that is ever
-    # read.
-    torch.utils.deterministic.fill_uninitialized_memory = False
     key = fingerprint({**facts, "recipe": asdict(recipe)}, adam.pack_weights(task.model), run)
     store = Store(runtime.resume_dir(recipe.name, key), run)
     with store.lock():

@@ -41,12 +41,13 @@ def test_the_oracle_agrees(asked, split: str):
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_numbers_per_picture(asked, split: str):
-    expected = {"existence": 3, "attribute": 1, "count": 1, "describe": 1}
+    rounds = 2 if split == "train" else 1
+    expected = {"existence": 3, "attribute": rounds, "count": rounds, "describe": 1}
     for _, triples in asked[split]:
         numbers = Counter(t["type"] for t in triples)
         assert all(numbers[name] == n for name, n in expected.items())
         assert numbers["color"] <= 1 and numbers["size"] <= 1
-        assert numbers["relation"] <= (2 if split == "train" else 1)
+        assert numbers["relation"] <= rounds
         assert len({(t["type"], t["question"]) for t in triples}) == len(triples)
     frozen = of_type(asked[split], *FROZEN[:-1])
     assert len(frozen) >= 5000

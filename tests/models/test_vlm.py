@@ -173,6 +173,8 @@ def test_aligned_words_are_as_different_as_the_width_allows():
     words_VD = from_clip(small, FINETUNE, [[5], [6, 7]]).embedding.weight  # 20 words in 32 dimensions
     off_diagonal = (words_VD @ words_VD.T)[~torch.eye(20, dtype=torch.bool)]
     assert off_diagonal.abs().max() < 0.1  # random ones reach 0.5
+    plural_VD = from_clip(small, FINETUNE, [[5], [6, 7]], {0: 9}).embedding.weight  # token 9: plural of "a"
+    assert 0.6 < plural_VD[9] @ plural_VD[5] < 0.8
 
 
 @pytest.mark.parametrize("change", [{}, {"width": 48}, {"joint_block": False}, {"positions": False}])

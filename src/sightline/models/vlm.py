@@ -11,6 +11,8 @@ tokens, L layers, H heads, S cached tokens, D width, d width of a head, V vocabu
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -165,10 +167,16 @@ class VLM(nn.Module):
 
 
 def from_clip(
-    clip: DualEncoder, finetune: dict[str, Any], word_ids: list[list[int]], *, blind: bool = False
+    clip: DualEncoder,
+    finetune: dict[str, Any],
+    word_ids: list[list[int]],
+    plurals: Mapping[int, int] = MappingProxyType({}),
+    *,
+    blind: bool = False,
 ) -> VLM:
     """A model that starts from the towers of a dual encoder. finetune: that section of params.yaml;
-    word_ids: the tokens of every word of clip.config["words"].
+    word_ids: the tokens of every word of clip.config["words"]; plurals: where a word's plural is one token,
+    the word's number -> that token.
 
     Raises ValueError when the width is not a multiple of the heads.
     """
@@ -203,23 +211,25 @@ def from_clip(
     if not blind:
         model.vision.load_state_dict(clip.vision.state_dict())
     if finetune["aligned_start"]:
-        align(model, clip, word_ids)
+        align(model, clip, word_ids, plurals)
     return model
 
 
 @torch.no_grad()
-def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]]) -> None:
+def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Mapping[int, int]) -> None:
     """Start the model as an associative memory over the words that the dual encoder already knows.
 
-    Word embeddings come from the text tower, made orthogonal; a patch enters as the sum of the words its word
-    head sees; every attention over the memory starts with query = key and output = value transposed, with
-    orthogonal matrices: what is alike attends, and what is attended is copied. The question's words are in
-    its memory as they are, beside a small share of the text tower's states. In the joint block a word finds
-    the patches that show it and is marked as seen, and the answer's first token looks for that mark: from
-    the first step on an answer begins with what the question's own words see. What no word explains
-    (feed-forward, self-attention) starts small.
+    Word embeddings come from the text tower, made orthogonal, but a plural resembles its word; a patch enters
+    as the sum of the words its word head sees; every attention over the memory starts with query = key and
+    output = value transposed, with orthogonal matrices: what is alike attends, and what is attended is
+    copied. The question's words are in its memory as they are, beside a small share of the text tower's
+    states. In the joint block a word finds the patches that show it and is marked as seen, and the answer's
+    first token looks for that mark: from the first step on an answer begins with what the question's own
+    words see. What no word explains (feed-forward, self-attention) starts small.
     """
     words_VD = _orthogonal(_fit_width(clip.text.word_embeddings().detach().float(), model.config["width"]))
+    for word, token in plurals.items():
+        words_VD[token] = nn.functional.normalize(words_VD[token] + words_VD[word_ids[word]].mean(0), dim=0)
     model.embedding.weight.copy_(words_VD)
     seen_WD = clip.word_head.weight.detach().float()
     known_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
@@ -266,7 +276,6 @@ def _orthogonal(words_VD: Tensor) -> Tensor:
     left_VR, values_R, right_RD = torch.linalg.svd(words_VD, full_matrices=False)
     kept_R = values_R > RANK * values_R[0]
     return nn.functional.normalize(left_VR[:, kept_R] @ right_RD[kept_R], dim=1)
-
 
 
 def _fit_width(words_VD: Tensor, width: int) -> Tensor:

@@ -41,9 +41,11 @@ def finetune(
     tokenizer_file = clip.path / "tokenizer.json"
     tokenizer, epochs = Tokenizer.load(tokenizer_file), params.finetune.epochs
     word_ids = [tokenizer.encode(word, 8, special=False) for word in clip.config["words"]]
+    plurals = plural_tokens(tokenizer, clip.config["words"])
     torch.manual_seed(runtime.derive_seed(params.seed, "finetune", "init"))
     model, blind = (
-        from_clip(towers, params.asdict("finetune"), word_ids, blind=blind) for blind in (False, True)
+        from_clip(towers, params.asdict("finetune"), word_ids, plurals, blind=blind)
+        for blind in (False, True)
     )
     arguments = (params, params.finetune, run, raw, vqa, tokenizer_file)
     # Both stay resumable until both are written: DVC removes what an interrupted stage wrote.
@@ -103,3 +105,14 @@ def train_vqa(
     }
     with trained(task, Recipe.of(name, section, params, task.steps), run, facts, curves) as state:
         yield task, state
+
+
+def plural_tokens(tokenizer: Tokenizer, words: list[str]) -> dict[int, int]:
+    """The number of each word whose regular plural is one token -> that token."""
+    found = {}
+    for number, word in enumerate(words):
+        for plural in (f"{word}s", f"{word}es"):
+            ids = tokenizer.encode(plural, 8, special=False)
+            if len(ids) == 1 and ids[0] != tokenizer.unk:
+                found[number] = ids[0]
+    return found

@@ -1,9 +1,9 @@
 """Questions about a scene, true by its scene graph (oracle.py answers them from the wording alone).
 
 Per picture: three existence, one attribute, colour, size, count and relation question where the scene allows,
-and one description; for train the relation once more and the auxiliary position and left_of; for all other
-splits the POPE questions (Li et al. 2023, arXiv:2305.10355). A kind is asked about as "the X" only if it
-occurs once or all of its objects agree. Wording is fixed; the answer is lower-case.
+and one description; for train attribute, count and relation once more and the auxiliary position and
+left_of; for all other splits the POPE questions (Li et al. 2023, arXiv:2305.10355). A kind is asked about as
+"the X" only if it occurs once or all of its objects agree. Wording is fixed; the answer is lower-case.
 """
 
 from collections import Counter
@@ -43,14 +43,14 @@ class Questioner:
 
     def ask(self, scene: dict, caption: str) -> list[dict]:
         """Triples without item and image; `caption` is the full description, the answer of describe."""
-        things = scene["objects"]
+        things, rounds = scene["objects"], 2 if self.split == "train" else 1
         triples = [
             *self.existence(things),
-            *self.attribute(things),
+            *self.attribute(things, rounds),
             *self.agreed(things, "color"),
             *self.agreed(things, "size"),
-            *self.count(things),
-            *self.relation(things, 2 if self.split == "train" else 1),
+            *self.count(things, rounds),
+            *self.relation(things, rounds),
             triple("describe", "Describe the image in detail.", caption),
         ]
         if self.split == "train":
@@ -106,23 +106,29 @@ class Questioner:
     def draw(self, options: list[str], count: int) -> list[str]:
         return [options[i] for i in self.rng.permutation(len(options))[:count]]
 
-    def attribute(self, things: list[dict]) -> list[dict]:
+    def attribute(self, things: list[dict], rounds: int) -> list[dict]:
         """A colour and a kind: present together, or both present but apart, or the colour absent."""
         pairs = {(t["color"], t["kind"]) for t in things}
-        if self.surplus("attribute") <= 0:
-            novel = sorted(pairs & set(HELD_OUT))
-            color, kind = self.pick(novel or sorted(pairs))
-            answer = "yes"
-        else:
-            kind = self.pick(sorted({t["kind"] for t in things}))
-            # A held-out pair is never a "no": in training that would teach the answer of novel_test.
-            options = [c for c in COLORS if (c, kind) not in pairs and (c, kind) not in HELD_OUT]
-            swapped = [c for c in options if any(t["color"] == c for t in things)]
-            color = self.pick(swapped if swapped and self.rng.integers(2) else options)
-            answer = "no"
-        self.tally["attribute", answer] += 1
-        question = f"Is there {article(color)} {kind}?"
-        return [triple("attribute", question, answer, object=kind, color=color)]
+        chosen: dict[tuple[str, str], str] = {}
+        for _ in range(rounds):
+            left = sorted(pairs - chosen.keys())
+            if left and self.surplus("attribute") <= 0:
+                color, kind = self.pick(sorted(set(left) & set(HELD_OUT)) or left)
+                answer = "yes"
+            else:
+                kind = self.pick(sorted({t["kind"] for t in things}))
+                # A held-out pair is never a "no": in training that would teach the answer of novel_test.
+                no = [(c, kind) for c in COLORS if (c, kind) not in pairs and (c, kind) not in HELD_OUT]
+                options = [c for c, _ in no if (c, kind) not in chosen]
+                swapped = [c for c in options if any(t["color"] == c for t in things)]
+                color = self.pick(swapped if swapped and self.rng.integers(2) else options)
+                answer = "no"
+            self.tally["attribute", answer] += 1
+            chosen[color, kind] = answer
+        return [
+            triple("attribute", f"Is there {article(color)} {kind}?", answer, object=kind, color=color)
+            for (color, kind), answer in chosen.items()
+        ]
 
     def agreed(self, things: list[dict], what: str) -> list[dict]:
         """Colour or size of a kind whose objects agree in it."""
@@ -133,16 +139,20 @@ class Questioner:
                 options.append(triple(what, f"What {what} is the {kind}?", values.pop(), object=kind))
         return self.rarest(what, options)
 
-    def count(self, things: list[dict]) -> list[dict]:
+    def count(self, things: list[dict], rounds: int) -> list[dict]:
         """How many of a kind; an absent one is offered too, so zero is an answer."""
         present, absent = kinds_of(things)
         numbers = Counter(t["kind"] for t in things)
-        return self.rarest("count", [
+        options = [
             triple("count", f"How many {PLURALS[kind]} are there?", str(numbers[kind]), object=kind)
             for kind in [*present, self.pick(absent)]
-        ])
+        ]
+        chosen: list[dict] = []
+        for _ in range(rounds):
+            chosen += self.rarest("count", [option for option in options if option not in chosen])
+        return chosen
 
-    def relation(self, things: list[dict], count: int) -> list[dict]:
+    def relation(self, things: list[dict], rounds: int) -> list[dict]:
         """Side of one unique kind as seen from another, where one offset clearly exceeds the other."""
         single = singles(things)
         options = []
@@ -153,7 +163,7 @@ class Questioner:
                     question = f"Where is the {a['kind']} relative to the {b['kind']}?"
                     options.append(triple("relation", question, side, object=a["kind"], other=b["kind"]))
         chosen: list[dict] = []
-        for _ in range(count):
+        for _ in range(rounds):
             chosen += self.rarest("relation", [option for option in options if option not in chosen])
         return chosen
 

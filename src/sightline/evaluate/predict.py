@@ -19,7 +19,7 @@ from sightline.evaluate.splits import Split
 
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
 SHORT_TOKENS = 8  # the longest answer to a short question; right ones are one to three words
-RERANK_TOP = 20
+RERANK_TOP = 10
 _CHUNK = 64  # pictures decoded and held at a time
 _GATED = 256  # pictures over which silenced heads are counted
 _PAIRS = 1024  # image-text pairs gathered at a time for the fusion head

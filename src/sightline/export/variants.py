@@ -46,8 +46,9 @@ class Questions:
 def read_questions(
     items: Items, triples: Triples, count: int, max_pixels: int, short: bool = False
 ) -> Questions:
-    """`count` questions, evenly spread over the split, with pictures; without descriptions if `short`."""
-    lines = [line for line in range(len(triples)) if not short or triples[line]["type"] != "describe"]
+    """`count` questions, evenly spread over the split, with pictures; if `short`, without descriptions and
+    without the many existence questions of POPE, which would hide what the other types lose."""
+    lines = [line for line in range(len(triples)) if not short or _is_short(triples[line]["type"])]
     lines = [line for line in lines if items[triples[line]["item"]]["image"] is not None]
     if not lines:
         raise ValueError(f"{triples.path}: no usable question in it; rerun the convert stage")
@@ -63,6 +64,10 @@ def read_questions(
         [triple["question"] for triple in chosen],
         [triple["answer"] for triple in chosen],
     )
+
+
+def _is_short(kind: str) -> bool:
+    return kind != "describe" and not kind.startswith("pope_")
 
 
 def read_gallery(items: Items, split: str, limit: int, max_pixels: int) -> list[tuple[np.ndarray, str]]:

@@ -83,6 +83,7 @@ def ask(
     picture = read_image(image)
     answer = session.answer([picture], [question], spin=settings)[0]
     judged = judge(session, picture)
+    sure = False if judged["out_of_domain"] else answer.sure  # confidences are of pictures as in training
     if as_json:
         typer.echo(
             json.dumps(
@@ -91,13 +92,13 @@ def ask(
                     "question": question,
                     "answer": answer.text,
                     "confidence": round(answer.confidence, 4),
-                    "sure": answer.sure,
+                    "sure": sure,
                     **judged,
                 }
             )
         )
         return
-    doubt = "not sure, " if answer.sure is False else ""
+    doubt = "not sure, " if sure is False else ""
     said = f"{answer.text}   ({doubt}confidence {answer.confidence:.2f})"
     typer.echo(f"image: {image}\nQ: {question}\nA: {said}")
 

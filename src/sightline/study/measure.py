@@ -10,6 +10,7 @@ import numpy as np
 
 from sightline import artifacts
 from sightline.data.tokenizer import Tokenizer
+from sightline.decode.confidence import NOT_FITTED
 from sightline.evaluate import predict, score, splits
 from sightline.export import trained
 from sightline.export.session import SPIN_OFF, Session
@@ -31,7 +32,7 @@ def figures(params: Params) -> dict[str, float]:
         {"image_size": tower.image_size, "mean": list(tower.mean), "std": list(tower.std)},
         {
             "max_new": vlm.config["max_answer"], "max_question": vlm.config["max_question"],
-            "max_text": clip.text.config["max_tokens"], "spin": SPIN_OFF,
+            "max_text": clip.text.config["max_tokens"], "spin": SPIN_OFF, "confidence": NOT_FITTED,
         },
     )  # fmt: skip
     raw, vqa = Path("data/raw"), Path("data/vqa")

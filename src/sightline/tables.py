@@ -1,4 +1,4 @@
-"""The measured tables of README.md, made from metrics/summary.json and metrics/cost.json and nothing else."""
+"""The measured tables of README.md, made from the JSON files of metrics/ and nothing else."""
 
 import re
 from pathlib import Path
@@ -66,7 +66,7 @@ def results(summary: dict, outside: dict | None) -> str:
     for name in summary["spin_on_minus_off"][splits[0]]:
         found = [summary["spin_on_minus_off"][split].get(name) for split in splits]
         table += row(name.replace("_", " "), *(interval(cell) if cell else "-" for cell in found))
-    table += edges(summary["edges"], splits) if "edges" in summary else ""
+    table += edges(summary["edges"], splits)
     if outside:
         table += (
             f"\nPictures from outside, {outside['pictures']:,} of {outside['name']}: "

@@ -1,8 +1,4 @@
-"""A grid of `dvc exp run --queue` as a table and a picture: what `dvc exp show` knows of the experiments.
-
-`dvc exp show --pcp` draws the same coordinates as a page that loads its charting library from the network;
-this one is a file of the repository.
-"""
+"""A grid of `dvc exp run --queue` as a table and a picture: what `dvc exp show` knows of the experiments."""
 
 import csv
 import json

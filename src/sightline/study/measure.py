@@ -4,17 +4,15 @@ The only module of the study that needs torch; it runs in the arm's own copy of 
 `python -m sightline.study.measure`.
 """
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from sightline import artifacts
-from sightline.data.tokenizer import Tokenizer
-from sightline.decode.confidence import NOT_FITTED
 from sightline.evaluate import predict, score, splits
 from sightline.export import trained
-from sightline.export.session import SPIN_OFF, Session
-from sightline.models.engine import TorchEngine
+from sightline.export.run import write_settings
 from sightline.params.loader import Params, load_params
 from sightline.runtime import derive_seed
 
@@ -25,16 +23,9 @@ RESULT = "figures.json"
 def figures(params: Params) -> dict[str, float]:
     """Percent by name: accuracy of each question type and their mean (`answers`), CHAIR, retrieval."""
     vlm, clip = trained.load_vlm(Path("models/vlm")), trained.load_clip(Path("models/clip"))
-    tower = vlm.vision
-    session = Session(
-        TorchEngine(vlm, clip),
-        Tokenizer.load(Path("models/vlm/tokenizer.json")),
-        {"image_size": tower.image_size, "mean": list(tower.mean), "std": list(tower.std)},
-        {
-            "max_new": vlm.config["max_answer"], "max_question": vlm.config["max_question"],
-            "max_text": clip.text.config["max_tokens"], "spin": SPIN_OFF, "confidence": NOT_FITTED,
-        },
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as settings:  # those that export would write
+        write_settings(Path(settings), clip, vlm, Path("models/vlm/tokenizer.json"))
+        session = trained.session(vlm, clip, Path(settings))
     raw, vqa = Path("data/raw"), Path("data/vqa")
     split, words = splits.read(raw, vqa, SPLIT, params.evaluate.max_items), splits.lexicon(vqa)
     asking = predict.Asking(params.evaluate.max_new_tokens, params.evaluate.batch_size, params.evaluate.beams)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sightline.artifacts import read_json
 from sightline.study.arms import DEFAULT, STAGES
+from sightline.tables import row
 
 STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 1 to 9 degrees of freedom
 LOWER_IS_BETTER = ("chair_i",)
@@ -106,7 +107,7 @@ figure is the same in every seed. One in twenty such intervals is wrong by chanc
 ![Difference of every arm to the default, a dot a seed](ablations.svg)
 
 """
-    text += _row("arm", "answers %", "difference", "part, for answers", "R@1 %", "difference",
+    text += row("arm", "answers %", "difference", "part, for answers", "R@1 %", "difference",
                  "part, for search", "core-seconds planned", "achieved") + _rule(9)  # fmt: skip
     for name in (DEFAULT, *changed):
         cells = []
@@ -120,24 +121,24 @@ figure is the same in every seed. One in twenty such intervals is wrong by chanc
                 cells += [_gap(gap), verdict(gap, figure)]
         spent = Spread([sum(run["core_seconds"].values()) for run in arms[name]["runs"].values()])
         planned = sum(arms[name]["planned_core_seconds"].values())
-        text += _row(_title(name), *cells, f"{planned:.0f}", f"{spent.mean:.0f}")
+        text += row(_title(name), *cells, f"{planned:.0f}", f"{spent.mean:.0f}")
     text += "\n± is the standard deviation over the seeds, [ ] the 95 % interval of the mean difference.\n"
     text += "\n## Every figure, difference to the default in points\n\nBold: the interval leaves out 0.\n\n"
-    text += _row("figure", "default", *map(_title, changed)) + _rule(2 + len(changed))
+    text += row("figure", "default", *map(_title, changed)) + _rule(2 + len(changed))
     for figure in shown:
         base = values(result, DEFAULT, figure)
         gaps = [difference(result, name, figure) for name in changed]
         cells = [f"**{gap.mean:+.1f}**" if gap.clear else f"{gap.mean:+.1f}" for gap in gaps]
-        text += _row(NAMES.get(figure, figure), f"{base.mean:.1f} ± {base.deviation:.1f}", *cells)
+        text += row(NAMES.get(figure, figure), f"{base.mean:.1f} ± {base.deviation:.1f}", *cells)
     text += "\n## The arms\n\n"
-    text += _row("arm", "what it changes", *(f"{stage} epochs" for stage in STAGES)) + _rule(5)
+    text += row("arm", "what it changes", *(f"{stage} epochs" for stage in STAGES)) + _rule(5)
     for name in (DEFAULT, *changed):
         epochs = [f"{arms[name]['changes'][f'{stage}.epochs']:g}" for stage in STAGES]
-        text += _row(_title(name), arms[name]["why"], *epochs)
+        text += row(_title(name), arms[name]["why"], *epochs)
     text += "\n## What an epoch costs\n\nOne process of one thread, measured before the runs.\n\n"
-    text += _row("stage and what is changed", "fixed, core-seconds", "an epoch, core-seconds") + _rule(3)
+    text += row("stage and what is changed", "fixed, core-seconds", "an epoch, core-seconds") + _rule(3)
     for name, cost in result["calibration"].items():
-        text += _row(f"`{name}`", f"{cost['fixed']:.1f}", f"{cost['per_epoch']:.1f}")
+        text += row(f"`{name}`", f"{cost['fixed']:.1f}", f"{cost['per_epoch']:.1f}")
     return text
 
 
@@ -158,10 +159,6 @@ def _gap(found: Spread) -> str:
     if found.half is None:
         return f"{found.mean:+.1f}"
     return f"{found.mean:+.1f} [{found.mean - found.half:+.1f}, {found.mean + found.half:+.1f}]"
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |\n"
 
 
 def _rule(columns: int) -> str:

@@ -81,7 +81,7 @@ def alibi_slopes(heads: int) -> Tensor:
 
 def alibi_bias(slopes_H: Tensor, queries: int, keys: int) -> Tensor:
     """What ALiBi adds to the logits, [H, T, M]: minus slope times distance. The queries are the last of the
-    keys."""
+    keys. In an encoder, which also looks ahead, a text and its reversal are therefore the same."""
     key_M = torch.arange(keys, device=slopes_H.device)
     query_T = torch.arange(keys - queries, keys, device=slopes_H.device)
     return -slopes_H[:, None, None] * (query_T[:, None] - key_M[None, :]).abs()

@@ -70,11 +70,12 @@ class Attention(nn.Module):
         # Saved with the weights: pruning leaves some heads, each with the slope that it was trained with.
         self.register_buffer("slopes", alibi_slopes(heads) if positions == "alibi" else None)
 
-    def keys_values(self, memory_BMD: Tensor, value_BMD: Tensor | None = None) -> KeyValue:
+    def keys_values(self, memory_BMD: Tensor, value_BMD: Tensor | None = None, start: int = 0) -> KeyValue:
         """Keys and values of a memory, each [B, G, M, d]: computed once, attended to many times. value_BMD:
-        where values are made of something else than keys."""
-        value_BMD = memory_BMD if value_BMD is None else value_BMD
-        return self._split(self.key(memory_BMD)), self._split(self.value(value_BMD))
+        where values are made of something else than keys; start: position of the memory's first token."""
+        key_BGMd = self._split(self.key(memory_BMD))
+        value_BGMd = self._split(self.value(memory_BMD if value_BMD is None else value_BMD))
+        return rotate(key_BGMd, start) if self.rotary else key_BGMd, value_BGMd
 
     def attend(
         self,
@@ -85,36 +86,13 @@ class Attention(nn.Module):
         need_weights: bool = False,
         shared: KeyValue | None = None,
     ) -> AttentionOutput:
-        """Attend over given keys and values. mask: bool, broadcastable to [B, H, T, M], True = attend.
-
-        shared: keys and values [N, G, P, d] that come before those, each read by the B / N consecutive rows
-        of one image: nothing is copied per row, which is most of the cost of many questions to an image.
-        The mask does not cover them: they are attended to.
-        """
-        key_BGMd, value_BGMd = key_value
-        query_BHTd = self._split(self.query(query_BTD)) / math.sqrt(self.head_width)
+        """Attend over given keys and values; mask and shared as in the function `attend`."""
+        query_BHTd = self._split(self.query(query_BTD))
         if self.rotary:
-            query_BHTd = rotate(query_BHTd, key_BGMd.shape[2] - query_BHTd.shape[2])
-        query_BGUd = self._grouped(query_BHTd)
-        logits_BHTM = self._ungrouped(query_BGUd @ key_BGMd.transpose(2, 3))
-        if self.slopes is not None:
-            logits_BHTM = logits_BHTM + alibi_bias(self.slopes, *logits_BHTM.shape[2:])
-        if mask is not None:
-            logits_BHTM = logits_BHTM.masked_fill(~mask, torch.finfo(logits_BHTM.dtype).min)
-        if shared is not None:
-            images = len(shared[0])
-            shared_NGRP = _together(query_BGUd, images) @ shared[0].transpose(2, 3)
-            shared_BHTP = self._ungrouped(_apart(shared_NGRP, len(query_BHTd)))
-            logits_BHTM = torch.cat([shared_BHTP, logits_BHTM], 3)
-        attn_BHTM = logits_BHTM.softmax(-1)
-        weight_BHTM = self.dropout(attn_BHTM)
-        if shared is None:
-            out_BHTd = self._ungrouped(self._grouped(weight_BHTM) @ value_BGMd)
-        else:
-            sizes = [shared[1].shape[2], value_BGMd.shape[2]]
-            shared_BGUP, own_BGUM = self._grouped(weight_BHTM).split(sizes, 3)
-            read_NGRd = _together(shared_BGUP, images) @ shared[1]
-            out_BHTd = self._ungrouped(_apart(read_NGRd, len(query_BHTd)) + own_BGUM @ value_BGMd)
+            query_BHTd = rotate(query_BHTd, key_value[0].shape[2] - query_BHTd.shape[2])
+        out_BHTd, attn_BHTM, logits_BHTM = attend(
+            query_BHTd, key_value, mask, shared, self.slopes, self.dropout
+        )
         gate_BHT = gate_fn(attn_BHTM, logits_BHTM) if gate_fn is not None else None
         if gate_BHT is not None:
             out_BHTd = out_BHTd * gate_BHT[..., None].to(out_BHTd.dtype)
@@ -134,10 +112,8 @@ class Attention(nn.Module):
 
         An empty cache (M = 0) and no cache give the same numbers.
         """
-        key_value = self.keys_values(query_BTD if memory_BMD is None else memory_BMD)
-        if self.rotary:
-            past = 0 if cache is None else cache[0].shape[2]
-            key_value = (rotate(key_value[0], past), key_value[1])
+        past = 0 if cache is None else cache[0].shape[2]
+        key_value = self.keys_values(query_BTD if memory_BMD is None else memory_BMD, start=past)
         if cache is not None:
             key_value = (torch.cat([cache[0], key_value[0]], 2), torch.cat([cache[1], key_value[1]], 2))
         return self.attend(query_BTD, key_value, mask, gate_fn, need_weights)
@@ -145,17 +121,54 @@ class Attention(nn.Module):
     def _split(self, x_BMF: Tensor) -> Tensor:
         return x_BMF.unflatten(2, (-1, self.head_width)).transpose(1, 2)
 
-    def _grouped(self, x_BHTF: Tensor) -> Tensor:
-        """Query heads of one key-value head below each other, [B, G, U, F] with U = H / G * T."""
-        if self.key_value_heads == self.heads:
-            return x_BHTF
-        return x_BHTF.unflatten(1, (self.key_value_heads, -1)).flatten(2, 3)
 
-    def _ungrouped(self, x_BGUF: Tensor) -> Tensor:
-        """The inverse of _grouped."""
-        if self.key_value_heads == self.heads:
-            return x_BGUF
-        return x_BGUF.unflatten(2, (self.heads // self.key_value_heads, -1)).flatten(1, 2)
+def attend(
+    query_BHTd: Tensor,
+    key_value: KeyValue,
+    mask: Tensor | None = None,
+    shared: KeyValue | None = None,
+    slopes_H: Tensor | None = None,
+    dropout: nn.Module | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """out_BHTd, attn_BHTM (before dropout) and logits_BHTM of queries over keys and values [B, G, M, d].
+
+    mask: bool, broadcastable to [B, H, T, M], True = attend. slopes_H: of ALiBi. shared: keys and values
+    [N, G, P, d] that come before those, each read by the B / N consecutive rows of one image: nothing is
+    copied per row, which is most of the cost of many questions to an image. The mask does not cover them:
+    they are attended to.
+    """
+    key_BGMd, value_BGMd = key_value
+    rows, heads, groups = len(query_BHTd), query_BHTd.shape[1], key_BGMd.shape[1]
+    query_BGUd = _grouped(query_BHTd / math.sqrt(query_BHTd.shape[3]), groups)
+    logits_BHTM = _ungrouped(query_BGUd @ key_BGMd.transpose(2, 3), heads)
+    if slopes_H is not None:
+        logits_BHTM = logits_BHTM + alibi_bias(slopes_H, *logits_BHTM.shape[2:])
+    if mask is not None:
+        logits_BHTM = logits_BHTM.masked_fill(~mask, torch.finfo(logits_BHTM.dtype).min)
+    if shared is not None:
+        images = len(shared[0])
+        shared_NGRP = _together(query_BGUd, images) @ shared[0].transpose(2, 3)
+        logits_BHTM = torch.cat([_ungrouped(_apart(shared_NGRP, rows), heads), logits_BHTM], 3)
+    attn_BHTM = logits_BHTM.softmax(-1)
+    weight_BGUM = _grouped(attn_BHTM if dropout is None else dropout(attn_BHTM), groups)
+    if shared is None:
+        out_BGUd = weight_BGUM @ value_BGMd
+    else:
+        shared_BGUP, own_BGUM = weight_BGUM.split([shared[1].shape[2], value_BGMd.shape[2]], 3)
+        read_NGRd = _together(shared_BGUP, images) @ shared[1]
+        out_BGUd = _apart(read_NGRd, rows) + own_BGUM @ value_BGMd
+    return _ungrouped(out_BGUd, heads), attn_BHTM, logits_BHTM
+
+
+def _grouped(x_BHTF: Tensor, groups: int) -> Tensor:
+    """Query heads that read one key-value head below each other, [B, G, U, F] with U = H / G * T."""
+    return x_BHTF if x_BHTF.shape[1] == groups else x_BHTF.unflatten(1, (groups, -1)).flatten(2, 3)
+
+
+def _ungrouped(x_BGUF: Tensor, heads: int) -> Tensor:
+    """The inverse of _grouped."""
+    groups = x_BGUF.shape[1]
+    return x_BGUF if groups == heads else x_BGUF.unflatten(2, (heads // groups, -1)).flatten(1, 2)
 
 
 def _together(x_BHTF: Tensor, images: int) -> Tensor:

@@ -174,7 +174,7 @@ def test_exported_graphs_equal_pytorch(tmp_path, options):
         logits, *cache = sessions["decoder"].run(["logits", "next_k", "next_v"], {
             "tokens": answer()[:, start:end].numpy(), "self_k": cache[0], "self_v": cache[1],
             "cross_k": cross_k, "cross_v": cross_v, "mask": mask, "image": seen,
-            "heads_kept": np.array([4, 4]), "alpha": np.float32(1.0),
+            "heads_kept": np.array([4, 4]), "alpha": np.array(1.0, np.float32),
         })  # fmt: skip
         parts.append(logits)
     np.testing.assert_allclose(np.concatenate(parts, 1), expected.numpy(), atol=ATOL)

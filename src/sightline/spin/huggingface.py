@@ -114,8 +114,7 @@ class Suppression:
         scores_BHQ = gate.scores(
             logits_BHQK.softmax(-1), logits_BHQK.where(allowed_B1QK, 0.0), image_BK, self.score
         )
-        k = torch.tensor(self.k_L[layer], device=scores_BHQ.device)
-        kept_BHQ = gate.gate(scores_BHQ, k, scores_BHQ.new_zeros(())) > 0
+        kept_BHQ = gate.gate(scores_BHQ, torch.tensor(self.k_L[layer]), scores_BHQ.new_zeros(())) > 0
         sees_B1Q = (allowed_B1QK & image_BK[:, None, None, :]).any(-1).any(1, keepdim=True)
         lost_BHQ = ~kept_BHQ & sees_B1Q
         self._silenced_LH[layer] = self._silenced_LH[layer] + lost_BHQ.sum((0, 2))

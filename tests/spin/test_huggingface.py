@@ -278,7 +278,15 @@ def test_attached_twice_or_never(vlm):
         spin.detach(vlm.model)
 
 
-def test_models_without_image_tokens_are_refused(monkeypatch):
+def test_spin_is_not_switched_off_in_silence():
+    model = build("llava").model
+    with spin.suppressed(model, **HALF):
+        model.set_attn_implementation("eager")
+        with pytest.raises(ValueError, match="detach first"):
+            model(input_ids=torch.tensor([[1, 5]]))
+
+
+def test_models_without_image_tokens_are_refused():
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     with pytest.raises(ValueError, match="LlamaForCausalLM has no config.image_token_id"):
         spin.attach(LlamaForCausalLM(LlamaConfig(**sizes, vocab_size=8)), **HALF)

@@ -41,11 +41,11 @@ class Suppression:
     """
 
     def __init__(
-        self, k_L: list[int], num_heads: int, alpha: float, score: str, queries: str, tokens: list[int]
+        self, k_L: list[int], alpha: float, score: str, queries: str, text: Any, tokens: list[int]
     ) -> None:
-        self.k_L, self.num_heads, self.alpha = k_L, num_heads, alpha
+        self.k_L, self.num_heads, self.alpha = k_L, text.num_attention_heads, alpha
         self.score, self.queries = score, queries
-        self._tokens = tokens
+        self._text, self._tokens = text, tokens
         self._image_BK: Tensor | None = None  # of the call in progress
         self._undo: list[Any] = []
         self.reset()
@@ -71,6 +71,8 @@ class Suppression:
         input_ids_BS = kwargs.get("input_ids", args[0] if args else None)
         if input_ids_BS is None:
             raise ValueError("spin: the model was called without input_ids, which tell where the image is")
+        if not self._text._attn_implementation.startswith("spin_"):
+            raise ValueError("spin: set_attn_implementation was called while SPIN is attached; detach first")
         image_BK = image_positions(input_ids_BS, kwargs.get("attention_mask"), self._tokens)
         cache = kwargs.get("past_key_values")
         past = int(cache.get_seq_length()) if cache is not None else 0
@@ -114,8 +116,7 @@ class Suppression:
         scores_BHQ = gate.scores(
             logits_BHQK.softmax(-1), logits_BHQK.where(allowed_B1QK, 0.0), image_BK, self.score
         )
-        k = torch.tensor(self.k_L[layer], device=scores_BHQ.device)
-        kept_BHQ = gate.gate(scores_BHQ, k, scores_BHQ.new_zeros(())) > 0
+        kept_BHQ = gate.gate(scores_BHQ, torch.tensor(self.k_L[layer]), scores_BHQ.new_zeros(())) > 0
         sees_B1Q = (allowed_B1QK & image_BK[:, None, None, :]).any(-1).any(1, keepdim=True)
         lost_BHQ = ~kept_BHQ & sees_B1Q
         self._silenced_LH[layer] = self._silenced_LH[layer] + lost_BHQ.sum((0, 2))
@@ -257,15 +258,14 @@ def attach(
     if hasattr(model, HANDLE):
         raise ValueError(f"spin: {type(model).__name__} has SPIN attached already; call detach(model) first")
     name, text, tokens, attentions = _parts(model)
-    num_layers, num_heads = text.num_hidden_layers, text.num_attention_heads
-    chosen = list(range(num_layers)) if layers is None else list(layers)
-    k_L = gate.heads_kept(keep, top_k, chosen, num_layers, num_heads)
+    chosen = list(range(text.num_hidden_layers)) if layers is None else list(layers)
+    k_L = gate.heads_kept(keep, top_k, chosen, text.num_hidden_layers, text.num_attention_heads)
     for key, value, choices in (("score", score, gate.SCORES), ("queries", queries, QUERIES)):
         if value not in choices:
             raise ValueError(f"spin.{key} is {value!r}: choose one of {', '.join(choices)}")
     if not 0 <= alpha <= 1:
         raise ValueError(f"spin.alpha is {alpha}: it multiplies the silenced heads, in [0, 1]; 0 zeroes them")
-    spin = Suppression(k_L, num_heads, alpha, score, queries, tokens)
+    spin = Suppression(k_L, alpha, score, queries, text, tokens)
     before = text._attn_implementation
     model.set_attn_implementation({name: f"spin_{before}"})
     hooks = [

@@ -135,7 +135,7 @@ def test_positions_tell_order_and_none_does_not(positions):
 
 @pytest.mark.parametrize("options", [LLAMA, BLOOM, {"positions": "alibi", "activation": "swiglu"}], ids=str)
 def test_pruning_takes_groups_slopes_and_gated_neurons_along(options):
-    """Silent units go and nobody misses them: which also says that each head keeps its slope and its group."""
+    """Silent units go and nobody misses them: so each head keeps its slope and its group."""
     vlm = build(options)[0]
     with torch.no_grad():
         for number, module in enumerate(structured.prunable(vlm).values()):

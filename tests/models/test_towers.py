@@ -228,6 +228,16 @@ def test_wrong_checkpoints_are_refused(tmp_path):
             timm_tower.build({"name": "test_vit", "image_size": 64, "checkpoint": str(path)})
 
 
+def tiny_transformers_folder(folder: Path) -> str:
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=32, max_position_embeddings=10)  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.mark.parametrize("tower", registry.names("models/text"))
 def test_text_tower_conforms(tower, tmp_path):
     torch.manual_seed(0)

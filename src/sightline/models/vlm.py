@@ -249,6 +249,8 @@ def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Map
     for word, token in plurals.items():
         words_VD[token] = nn.functional.normalize(words_VD[token] + words_VD[word_ids[word]].mean(0), dim=0)
     model.embedding.weight.copy_(words_VD)
+    if not model.config["tied"]:
+        model.output.copy_(words_VD)  # what is copied into an answer is read by the same words
     seen_WD = clip.word_head.weight.detach().float()
     known_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
     model.image_projection.weight.copy_(known_WD.T @ (seen_WD - seen_WD.mean(0)))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime.quantization
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -22,6 +23,7 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from sightline.export.engine import OnnxEngine
@@ -106,6 +108,40 @@ def quantize(source: Path, target: Path, feeds: list[Feed], layers: Collection[s
     """Write the static int8 form of the graph `source`; see Static."""
     with tempfile.TemporaryDirectory() as scratch:
         Static(source, feeds, Path(scratch)).write(target, layers)
+
+
+def quantize_dynamic(source: Path, target: Path) -> None:
+    """Write the graph with int8 weights and activation scales found at run time. A row's numbers then depend
+    on its neighbours in the batch, so this form is for comparison and never ships."""
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        prepared = Path(scratch) / "prepared.onnx"
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        onnxruntime.quantization.quantize_dynamic(
+            str(prepared),
+            str(target),
+            op_types_to_quantize=["MatMul"],  # no dynamic convolution on processors; Gemm leaves stale shapes
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=_final_scores(onnx.load(prepared)),
+            extra_options={"MatMulConstBOnly": True},
+        )
+    finish(target)
+
+
+def quantize_int4(source: Path, target: Path) -> None:
+    """Write the graph with 4-bit weights in blocks of 32 along a matrix product's sum, activations and
+    arithmetic in float32 (ONNX Runtime's MatMulNBits); convolutions stay float32."""
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        prepared = Path(scratch) / "prepared.onnx"
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        model = onnx.load(prepared)
+        quantizer = MatMulNBitsQuantizer(
+            model, bits=4, block_size=32, is_symmetric=True, nodes_to_exclude=_final_scores(model)
+        )
+        quantizer.process()
+        quantizer.model.save_model_to_file(str(target))
+    finish(target)
 
 
 def finish(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""evaluate: fp32 and the shipped variant, SPIN off and on. models + data -> {metrics,plots}/evaluate"""
+"""evaluate: fp32, and the shipped variant with SPIN off and on. models + data -> {metrics,plots}/evaluate"""
 
 import sys
 from functools import partial
@@ -27,7 +27,7 @@ def main(params: Params) -> None:
         run.REFERENCE: partial(Session.load_variant, Path("models/onnx"), "fp32", threads=params.threads),
         run.SHIPPED: partial(Session.load, Path("models/bundle"), threads=params.threads),
     }
-    said = ask.ask_all(loaders, setting)
+    said = ask.ask_all(loaders, {run.REFERENCE: ["off"], run.SHIPPED: ask.SPINS}, setting)
     blind = trained.session(trained.load_vlm(Path("models/blind")), None, Path("models/onnx"))
     rows = run.evaluate(said, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
     shipped, known = loaders[run.SHIPPED](), Domain.load(Path("models/bundle"))

@@ -32,7 +32,8 @@ def setting(raw, vqa, **changed):
 def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
     asking = setting(*scripted.build(folder))
-    said = {name: ask.ask(scripted.Scripted, asking) for name in ("fp32", "shipped")}
+    spins = {"fp32": ["off"], "shipped": ask.SPINS}
+    said = {name: ask.ask(scripted.Scripted, asking, spins[name]) for name in spins}
     rows = run.evaluate(said, scripted.Scripted(lying=True), asking, folder / "metrics", folder / "plots")
     domain.evaluate(reds, 4.0, asking, folder / "metrics")
     return folder, rows
@@ -57,7 +58,7 @@ def test_known_figures(evaluated):
     _, rows = evaluated
     assert value(rows, "fp32", "off", "all", "accuracy") == 100
     assert value(rows, "fp32", "off", "all", "accuracy", "n") == 18
-    assert value(rows, "fp32", "on", "color", "accuracy") == 50
+    assert value(rows, "shipped", "on", "color", "accuracy") == 50
     # pictures 0 and 3 show a ball, which is denied: 2 of 12 existence questions
     assert value(rows, "shipped", "on", "existence", "accuracy") == pytest.approx(100 * 10 / 12, abs=1e-3)
     assert value(rows, "shipped", "on", "adversarial", "recall") == pytest.approx(100 * 4 / 6, abs=1e-3)
@@ -120,7 +121,7 @@ def test_files(evaluated):
         assert next(csv.reader(text.decode().splitlines())) == header
     paired = tables.read_csv(folder / "metrics/paired.csv")
     assert {row["comparison"] for row in paired} == {"spin_on - spin_off", "shipped - fp32"}
-    color = next(r for r in paired if r["variant"] == "fp32" and r["type"] == "color")
+    color = next(r for r in paired if r["variant"] == "shipped" and r["type"] == "color")
     assert (color["value"], color["not_worse"]) == ("-50.0", "false")
     assert {row["not_worse"] for row in paired if row["metric"] == "yes_rate"} == {""}
     lines = (folder / "metrics/predictions-test-shipped-spin_on.jsonl").read_text().splitlines()
@@ -142,7 +143,11 @@ def test_files(evaluated):
 def test_same_bytes_again_and_from_worker_processes(evaluated, tmp_path):
     folder, _ = evaluated
     asking = setting(folder / "raw", folder / "vqa")
-    said = ask.ask_all({name: scripted.Scripted for name in ("fp32", "shipped")}, asking)
+    said = ask.ask_all(
+        {name: scripted.Scripted for name in ("fp32", "shipped")},
+        {"fp32": ["off"], "shipped": ask.SPINS},
+        asking,
+    )
     run.evaluate(said, scripted.Scripted(lying=True), asking, tmp_path / "metrics", tmp_path / "plots")
     domain.evaluate(reds, 4.0, asking, tmp_path / "metrics")
     first, again = (
@@ -160,7 +165,7 @@ def test_photos_are_measured_by_what_their_captions_name(tmp_path):
     raw, vqa = scripted.build(tmp_path, scenes=False)
     asking = setting(raw, vqa, max_items=4)
     rows = run.evaluate(
-        {"fp32": ask.ask(scripted.Scripted, asking)}, None, asking, tmp_path / "m", tmp_path / "p"
+        {"fp32": ask.ask(scripted.Scripted, asking, ask.SPINS)}, None, asking, tmp_path / "m", tmp_path / "p"
     )
     assert value(rows, "fp32", "on", "caption-CHAIR", "chair_i") == 50
     assert {row["type"] for row in rows if row["family"] == "chair"} == {"caption-CHAIR"}
@@ -188,7 +193,8 @@ def test_an_unknown_split_is_refused_with_the_cure(tmp_path):
 def test_markup_in_captions_is_data(tmp_path):
     raw, vqa = scripted.build(tmp_path, extra=' <script>alert(1)</script>, "quoted"')
     asking = setting(raw, vqa)
-    run.evaluate({"fp32": ask.ask(scripted.Scripted, asking)}, None, asking, tmp_path / "m", tmp_path / "p")
+    said = {"fp32": ask.ask(scripted.Scripted, asking, ask.SPINS)}
+    run.evaluate(said, None, asking, tmp_path / "m", tmp_path / "p")
     rows = [json.loads(line) for line in (tmp_path / "m/predictions-test-fp32-spin_off.jsonl").open()]
     assert any("<script>" in row["answer"] for row in rows)
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.models.attention import MultiHeadAttention
+from sightline.models.attention import Attention
 from sightline.models.layers import CrossLayer, DecoderLayer, EncoderLayer
+from sightline.models.style import LayerStyle
 
 # float32 sums of at most 64 terms in another order: measured worst case 1e-6 on values of order 1. A wrong
 # scale, mask or head order shows at 1e-1.
@@ -18,7 +19,7 @@ def seeded():
     torch.manual_seed(0)
 
 
-def copy_attention(own: MultiHeadAttention, reference: nn.MultiheadAttention) -> None:
+def copy_attention(own: Attention, reference: nn.MultiheadAttention) -> None:
     with torch.no_grad():
         for index, part in enumerate((own.query, own.key, own.value)):
             part.weight.copy_(reference.in_proj_weight.chunk(3)[index])
@@ -34,7 +35,7 @@ def copy_feed_forward(own, reference) -> None:
 
 def test_attention_equals_torch_with_padding_and_weights():
     reference = nn.MultiheadAttention(D, H, batch_first=True).eval()
-    own = MultiHeadAttention(D, D, H, D // H, dropout=0.0)
+    own = Attention(D, D, H, D // H, dropout=0.0)
     copy_attention(own, reference)
     query, memory = torch.randn(B, T, D), torch.randn(B, M, D)
     padding_BM = torch.tensor([[False] * M, [False] * 4 + [True] * 3])
@@ -49,7 +50,7 @@ def test_attention_equals_torch_with_padding_and_weights():
 
 def test_gradients_equal_torch():
     reference = nn.MultiheadAttention(D, H, batch_first=True)
-    own = MultiHeadAttention(D, D, H, D // H, dropout=0.0)
+    own = Attention(D, D, H, D // H, dropout=0.0)
     copy_attention(own, reference)
     x = torch.randn(B, T, D)
     reference(x, x, x)[0].square().sum().backward()
@@ -63,7 +64,7 @@ def test_gradients_equal_torch():
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_encoder_layer_equals_torch(norm):
     reference = nn.TransformerEncoderLayer(D, H, 64, 0.0, "gelu", batch_first=True, norm_first=norm == "pre")
-    own = EncoderLayer(D, H, D // H, 64, 0.0, norm, 1e-5)
+    own = EncoderLayer(D, H, D // H, 64, 0.0, LayerStyle(norm=norm))
     copy_attention(own.attention, reference.self_attn)
     copy_feed_forward(own.feed_forward, reference)
     for mine, theirs in ((own.attention_norm, reference.norm1), (own.feed_forward_norm, reference.norm2)):
@@ -76,7 +77,7 @@ def test_encoder_layer_equals_torch(norm):
 
 def test_decoder_layer_equals_torch():
     reference = nn.TransformerDecoderLayer(D, H, 64, 0.0, "gelu", batch_first=True, norm_first=True)
-    own = DecoderLayer(D, H, D // H, 64, 0.0)
+    own = DecoderLayer(D, H, D // H, 64, 0.0, LayerStyle())
     copy_attention(own.self_attention, reference.self_attn)
     copy_attention(own.cross_attention, reference.multihead_attn)
     copy_feed_forward(own.feed_forward, reference)
@@ -88,7 +89,7 @@ def test_decoder_layer_equals_torch():
 
 
 def test_empty_cache_is_no_cache_and_a_cache_is_its_memory():
-    own = MultiHeadAttention(D, D, H, 3, dropout=0.0)  # heads * head_width need not be the width
+    own = Attention(D, D, H, 3, dropout=0.0)  # heads * head_width need not be the width
     x = torch.randn(B, T, D)
     plain = own(x)
     empty = torch.zeros(B, H, 0, 3)
@@ -100,7 +101,7 @@ def test_empty_cache_is_no_cache_and_a_cache_is_its_memory():
 
 
 def test_gate_multiplies_heads_before_the_output_projection():
-    own = MultiHeadAttention(D, D, H, D // H, dropout=0.0)
+    own = Attention(D, D, H, D // H, dropout=0.0)
     x = torch.randn(B, T, D)
     ones = own(x, gate_fn=lambda attn, logits: torch.ones(attn.shape[:3]))
     assert torch.equal(ones.out, own(x).out)  # bit for bit
@@ -134,7 +135,7 @@ def test_cross_layer_leaves_the_image_alone_and_ignores_padding():
 def test_shared_keys_equal_keys_copied_for_every_row():
     """Forward and gradient: three rows to each of two images, against one plain attention over
     [image ; own]. Rounding in another order: measured 1e-6; a row that read the other image is off by 0.1."""
-    own = MultiHeadAttention(D, D, H, D // H, dropout=0.0)
+    own = Attention(D, D, H, D // H, dropout=0.0)
     x, text, image = torch.randn(6, T, D), torch.randn(6, 3, D), torch.randn(2, M, D, requires_grad=True)
     mask = torch.ones(6, 1, 1, 3, dtype=torch.bool)
     mask[4, ..., 2:] = False

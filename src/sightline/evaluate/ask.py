@@ -2,7 +2,7 @@
 other's."""
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +43,8 @@ class Asked:
     retrieved: predict.Retrieved
 
 
-def ask(load: Load, setting: Setting) -> dict[str, Asked]:
-    """Everything one variant is asked, by split; runs in a worker process."""
+def ask(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Asked]:
+    """Everything one variant is asked, by split, for the SPINS given; runs in a worker."""
     guard_parent()
     predictor, words = load(), splits.lexicon(setting.vqa)
     kinds = sorted(artifacts.read_json(setting.vqa / "config.json")["objects"])
@@ -54,16 +54,23 @@ def ask(load: Load, setting: Setting) -> dict[str, Asked]:
         rng = np.random.default_rng(derive_seed(setting.seed, "swapped", name))
         said[name] = Asked(
             {
-                "off": predict.answers(predictor, split, predict.SPIN_OFF, setting.asking),
-                "on": predict.answers(predictor, split, setting.spin, setting.asking),
+                spin: predict.answers(
+                    predictor, split, setting.spin if spin == "on" else predict.SPIN_OFF, setting.asking
+                )
+                for spin in spins
             },
             predict.retrieve(predictor, split, words, kinds, setting.asking, rng),
         )
     return said
 
 
-def ask_all(loaders: dict[str, Load], setting: Setting) -> dict[str, dict[str, Asked]]:
-    """`ask` for every variant, one process each: variant -> split -> what it said."""
+def ask_all(
+    loaders: dict[str, Load], spins: dict[str, Sequence[str]], setting: Setting
+) -> dict[str, dict[str, Asked]]:
+    """`ask` for every variant, one process each: variant -> split -> what it said. spins: of each variant,
+    from SPINS."""
     with ProcessPoolExecutor(len(loaders), multiprocessing.get_context("spawn")) as pool:
-        running = {variant: pool.submit(ask, load, setting) for variant, load in loaders.items()}
+        running = {
+            variant: pool.submit(ask, load, setting, spins[variant]) for variant, load in loaders.items()
+        }
         return {variant: future.result() for variant, future in running.items()}

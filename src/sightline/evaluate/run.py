@@ -17,7 +17,7 @@ from sightline.evaluate import (
     splits,
     tables,
 )
-from sightline.evaluate.ask import SPINS, Asked, Setting
+from sightline.evaluate.ask import Asked, Setting
 from sightline.evaluate.intervals import resamples
 from sightline.evaluate.score import Group
 from sightline.evaluate.splits import Split
@@ -76,14 +76,18 @@ def _score(
     words = splits.lexicon(setting.vqa)
     rng = np.random.default_rng(derive_seed(setting.seed, "bootstrap", split.name))
     weights_RC = resamples(len(split.lines), setting.bootstrap, rng)
-    texts = {(variant, spin): asked.answers[spin].texts for variant, asked in given.items() for spin in SPINS}
+    texts = {
+        (variant, spin): answers.texts
+        for variant, asked in given.items()
+        for spin, answers in asked.answers.items()
+    }
     texts |= {(who, ""): answers for who, answers in beside.items()}
     groups = {who: score.of_answers(split, said, words, weights_RC) for who, said in texts.items()}
     found = {variant: score.of_retrieval(asked.retrieved, weights_RC) for variant, asked in given.items()}
     trusted = [
-        ((variant, spin), score.of_confidence(split, asked.answers[spin], weights_RC))
+        ((variant, spin), score.of_confidence(split, answers, weights_RC))
         for variant, asked in given.items()
-        for spin in SPINS
+        for spin, answers in asked.answers.items()
     ]
     found_by = [((who, ""), of) for who, of in found.items()]
     rows = []
@@ -101,11 +105,12 @@ def _differences(
 ) -> list[dict]:
     rows = []
     for variant in found:
-        key = {"split": name, "comparison": "spin_on - spin_off", "variant": variant, "spin": ""}
-        rows += score.paired(groups[variant, "on"], groups[variant, "off"], key)
+        if (variant, "on") in groups:
+            key = {"split": name, "comparison": "spin_on - spin_off", "variant": variant, "spin": ""}
+            rows += score.paired(groups[variant, "on"], groups[variant, "off"], key)
     if {REFERENCE, SHIPPED} <= set(found):
         key = {"split": name, "comparison": f"{SHIPPED} - {REFERENCE}", "variant": ""}
-        for spin in SPINS:
+        for spin in (spin for who, spin in groups if who == REFERENCE):
             rows += score.paired(groups[SHIPPED, spin], groups[REFERENCE, spin], {**key, "spin": spin})
         rows += score.paired(found[SHIPPED], found[REFERENCE], {**key, "spin": ""})
     return rows

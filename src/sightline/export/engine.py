@@ -82,7 +82,9 @@ class OnnxEngine:
         return self._run("fusion", ["match"], tokens=tokens_BPD, states=states_BTD, text_mask=mask_BT)[0]
 
     def _empty(self, batch: int) -> Cache:
-        shape = (self.config["layers"], batch, self.config["heads"], 0, self.config["head_width"])
+        # The graph says how many heads its keys have: fewer than its queries in grouped-query attention.
+        past = next(x for x in self._sessions["decoder"].get_inputs() if x.name == "self_k")
+        shape = (past.shape[0], batch, past.shape[2], 0, past.shape[4])
         return Cache(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32))
 
     def _run(self, graph: str, outputs: list[str], **inputs: np.ndarray) -> list[np.ndarray]:

@@ -30,7 +30,7 @@ from sightline.export.engine import CONFIG, GRAPHS, SEARCH_SIDE
 from sightline.models.clip import DualEncoder
 from sightline.models.vlm import VLM, Memory
 from sightline.runtime import guard_parent
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
 
 WORKERS = 2
 SCOPES = "pkg.torch.onnx.name_scopes"  # a node's modules, outermost first, and itself
@@ -230,6 +230,7 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
     config, side = vlm.config, vlm.vision.image_size
     patches = config["grid"][0] * config["grid"][1]
     layers, heads, head_width = config["layers"], config["decoder_heads"], config["head_width"]
+    groups = config["key_value_heads"] or heads
     ids = torch.randint(config["vocab_size"], (2, 7), generator=draw)
     text_mask = torch.ones(2, 7, dtype=torch.bool)
     text, text_axes = (
@@ -261,8 +262,8 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
             ["cross_k", "cross_v", "mask", "image"],
         )
     memory_length = patches + 7
-    past = torch.rand(layers, 2, heads, 4, head_width, generator=draw)
-    cross = torch.rand(layers, 2, heads, memory_length, head_width, generator=draw)
+    past = torch.rand(layers, 2, groups, 4, head_width, generator=draw)
+    cross = torch.rand(layers, 2, groups, memory_length, head_width, generator=draw)
     inputs = {
         "tokens": ids[:, :3], "self_k": past, "self_v": past.clone(), "cross_k": cross,
         "cross_v": cross.clone(),

@@ -5,7 +5,7 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo repro test test-full study docs lock clean
+.PHONY: setup demo repro test test-full study bench docs lock clean
 
 setup: .venv/ready
 
@@ -35,6 +35,9 @@ test-full: setup     ## the suite and the slow batteries
 
 study: setup         ## ablations at equal compute, three seeds: docs/ablations.md
 	@sightline study
+
+bench: setup         ## how fast every form of the model is: docs/bench.md
+	@sightline bench
 
 docs: setup          ## writes the measured tables into README.md
 	@sightline docs

@@ -72,10 +72,11 @@ def write_settings(folder: Path) -> None:
     """Tokenizer, preprocessing and lengths beside exported graphs."""
     from sightline.artifacts import write_json
     from sightline.decode.confidence import NOT_FITTED
+    from sightline.export.run import preprocessor_config
     from sightline.export.session import SPIN_OFF
 
     tokenizer().save(folder / "tokenizer.json")
-    write_json(folder / "preprocessor_config.json", {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3})
+    write_json(folder / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3))
     lengths = {"max_new": MAX_ANSWER, "max_question": MAX_QUESTION, "max_text": MAX_TEXT}
     write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
 

@@ -25,10 +25,10 @@ from sightline.export.engine import OnnxEngine
 from sightline.spin import gate
 
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
-MODEL = "model"  # a bundle's sub-folder with the graphs
+MODEL = "onnx"  # a bundle's sub-folder with the graphs, where transformers.js and optimum look for them
 TOKENIZER, PREPROCESSOR, GENERATION = "tokenizer.json", "preprocessor_config.json", "generation.json"
 GENERATION_KEYS = ("confidence", "max_new", "max_question", "max_text", "spin")
-PREPROCESSOR_KEYS = ("image_size", "mean", "std")
+PREPROCESSOR_KEYS = ("crop_size", "image_mean", "image_std")
 
 
 class SessionError(ValueError):
@@ -229,7 +229,8 @@ class Session:
         maps = generation.maps_LHTM
         if maps is not None:
             maps = maps[..., : maps.shape[-1] - len(ids_S) + len(question)]
-        probability, confidence, sure = generation.confidence(), generation.confidence(), None
+        probability = confidence = generation.confidence()
+        sure = None
         if len(generation.ids) <= SHORT_ANSWER:
             trust = self.generation["confidence"]
             confidence = calibrated(probability, trust["temperature"])
@@ -254,9 +255,8 @@ class Session:
         if not len(images):
             raise SessionError("no pictures given; give at least one")
         config = self.preprocess_config
-        return np.stack(
-            [preprocess(rgb, config["image_size"], config["mean"], config["std"]) for rgb in images]
-        )
+        size, mean, std = config["crop_size"]["height"], config["image_mean"], config["image_std"]
+        return np.stack([preprocess(rgb, size, mean, std) for rgb in images])
 
 
 def _in_batches(

@@ -18,7 +18,7 @@ from sightline.search import domain
 from sightline.search.domain import Domain
 from sightline.search.gallery import Entry, Gallery, assemble
 
-MODEL, INDEX, EXAMPLES = "model", "index", "examples"
+MODEL, INDEX, EXAMPLES = "onnx", "index", "examples"
 BATCH = 32
 CHUNK = 256  # pictures decoded and held at a time
 NUM_EXAMPLES = 6
@@ -47,7 +47,7 @@ def write(
     shipped, lines = exported.config["shipped"], items.split(split)
     if not len(lines):
         raise ValueError(f"index.split is {split!r}: no such items; there are {', '.join(items.splits)}")
-    config = {"source": source, "split": split, "variant": shipped}
+    config = {"model_type": "sightline", "source": source, "split": split, "variant": shipped}
     with artifacts.create(out, "bundle", config, _card(config, settings["spin"], len(lines))) as folder:
         shutil.copytree(exported.path / shipped, folder / MODEL)
         for name in ("tokenizer.json", "preprocessor_config.json"):

@@ -12,7 +12,7 @@ from sightline.compress import structured
 from sightline.export import graphs
 from sightline.models.vlm import VLM
 from sightline.params.text import TextParams
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
 from tests.support import tiny
 
 V = 60

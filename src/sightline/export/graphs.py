@@ -26,7 +26,7 @@ from sightline.export.engine import CONFIG, GRAPHS
 from sightline.models.clip import DualEncoder
 from sightline.models.vlm import VLM, Memory
 from sightline.runtime import guard_parent
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
 
 WORKERS = 2
 Packed = tuple[dict[str, Any], dict[str, np.ndarray]]  # config and weights of a model

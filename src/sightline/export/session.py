@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from sightline import artifacts
-from sightline import spin as gate
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
 from sightline.data.vqa.template import prompt
@@ -23,6 +22,7 @@ from sightline.decode import beam, greedy, streaming
 from sightline.decode.confidence import NOT_FITTED, calibrated
 from sightline.decode.protocol import SHORT_ANSWER, Engine, Generation, Memory
 from sightline.export.engine import OnnxEngine
+from sightline.spin import gate
 
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
 MODEL = "model"  # a bundle's sub-folder with the graphs

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline import spin as spin_gate
 from sightline.models.clip import DualEncoder
 from sightline.models.vlm import VLM, Memory
+from sightline.spin import gate as spin_gate
 
 
 class ArrayMemory(NamedTuple):

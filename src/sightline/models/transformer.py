@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sightline import spin as spin_gate
 from sightline.models.attention import KeyValue
 from sightline.models.layers import DecoderLayer, EncoderLayer
-from sightline.spin import SpinInputs
+from sightline.spin import gate as spin_gate
+from sightline.spin.gate import SpinInputs
 
 
 class Encoder(nn.Module):

@@ -25,7 +25,7 @@ from sightline.models.layers import CrossLayer
 from sightline.models.positions import PatchPositions, TokenPositions
 from sightline.models.tower import TextTower, VisionTower
 from sightline.models.transformer import Decoder, LayerMemory
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
 
 
 class Memory(NamedTuple):

@@ -24,7 +24,7 @@ from sightline.data.vqa.triples import Triples
 from sightline.models.vlm import VLM
 from sightline.params.finetune import FinetuneParams
 from sightline.runtime import Runtime
-from sightline.spin import SpinInputs, heads_kept
+from sightline.spin.gate import SpinInputs, heads_kept
 from sightline.train import distributed, draws
 from sightline.train.pictures import FrozenTokens, Pictures
 from sightline.train.schedule import batch_size, num_steps, warmup_steps

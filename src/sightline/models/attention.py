@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 KeyValue = tuple[Tensor, Tensor]  # key_BHMd, value_BHMd
 GateFn = Callable[[Tensor, Tensor], Tensor]  # (attn_BHTM, logits_BHTM) -> gate_BHT
+LogitsFn = Callable[[Tensor], Tensor]  # logits_BHTM -> the ones that are attended by
 
 
 class AttentionOutput(NamedTuple):
@@ -56,6 +57,7 @@ class MultiHeadAttention(nn.Module):
         gate_fn: GateFn | None = None,
         need_weights: bool = False,
         shared: KeyValue | None = None,
+        logits_fn: LogitsFn | None = None,
     ) -> AttentionOutput:
         """Attend over given keys and values. mask: bool, broadcastable to [B, H, T, M], True = attend.
 
@@ -72,6 +74,8 @@ class MultiHeadAttention(nn.Module):
             images = len(shared[0])
             shared_NHRP = _together(query_BHTd, images) @ shared[0].transpose(2, 3)
             logits_BHTM = torch.cat([_apart(shared_NHRP, len(query_BHTd)), logits_BHTM], 3)
+        if logits_fn is not None:
+            logits_BHTM = logits_fn(logits_BHTM)
         attn_BHTM = logits_BHTM.softmax(-1)
         weight_BHTM = self.dropout(attn_BHTM)
         if shared is None:

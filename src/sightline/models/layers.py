@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from sightline.models.attention import GateFn, KeyValue, MultiHeadAttention
+from sightline.models.attention import GateFn, KeyValue, LogitsFn, MultiHeadAttention
 from sightline.models.feed_forward import FeedForward
 
 
@@ -100,13 +100,16 @@ class DecoderLayer(nn.Module):
         gate_fn: GateFn | None = None,
         need_weights: bool = False,
         shared: KeyValue | None = None,
+        logits_fn: LogitsFn | None = None,
     ) -> DecoderOutput:
         """cross: keys and values of the memory [B, H, M, d]; shared: of its first tokens, where rows share
-        them (see attention.attend). Masks: bool, broadcastable to [B, H, T, *]."""
+        them (see attention.attend); logits_fn: over all of it. Masks: bool, broadcastable to [B, H, T, *]."""
         own = self.self_attention(self.self_norm(x_BTD), mask=self_mask, cache=cache)
         x_BTD = x_BTD + self.dropout(own.out)
         query_BTD = self.cross_norm(x_BTD)
-        seen = self.cross_attention.attend(query_BTD, cross, cross_mask, gate_fn, need_weights, shared)
+        seen = self.cross_attention.attend(
+            query_BTD, cross, cross_mask, gate_fn, need_weights, shared, logits_fn
+        )
         x_BTD = x_BTD + self.dropout(seen.out)
         x_BTD = x_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTD)))
         return DecoderOutput(x_BTD, own.cache, seen.attn, seen.gate)

@@ -2,7 +2,13 @@
 
 import sys
 
-from sightline.commands import checkout, data, model, studies  # noqa: F401  (each registers its commands)
+from sightline.commands import (  # noqa: F401  (each registers its commands)
+    checkout,
+    data,
+    hallucination,
+    model,
+    studies,
+)
 from sightline.commands.app import app
 
 

@@ -14,7 +14,7 @@ from sightline.params import loader
 def hallucination(
     items: Annotated[int, typer.Option(help="Pictures per test split; 0 takes all.")] = 0,
     search_items: Annotated[int, typer.Option(help="Pictures per validation split; 0 takes all.")] = 0,
-    model: Annotated[Path | None, typer.Option(help="Folder of the trained model; default: models/vlm.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Trained model; default: models/vlm.")] = None,
 ) -> None:
     """Try every idea of decoding.yaml on the validation splits, then read the test splits once; write
     metrics/hallucination.json and .csv, docs/hallucination.md and its picture."""

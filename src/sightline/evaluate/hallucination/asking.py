@@ -32,16 +32,21 @@ class Encoder(Protocol):
 
 
 class Asker:
-    """`typical_LH` is what the variants of the gate hold a head's mass against; `measure_typical` fills it."""
+    """`measure_typical` fills `typical_LH`, what the variants of the gate hold a head's mass against."""
 
     def __init__(self, vlm: VLM, encoder: Encoder, asking: Asking, seed: int):
         self._vlm, self._encoder, self._asking, self._seed = vlm, encoder, asking, seed
         self._plain = TorchEngine(vlm, None)
+        if asking.max_new > vlm.config["max_answer"]:
+            raise ValueError(
+                f"evaluate.max_new_tokens is {asking.max_new}: this model was trained for answers of at most "
+                f"{vlm.config['max_answer']} tokens"
+            )
         config = self._plain.config
         self.typical_LH: Typical = [[0.0] * config["heads"]] * config["layers"]
 
     def measure_typical(self, split: Split) -> Typical:
-        """Mean image mass of every head under greedy decoding: over the tokens of an answer, over answers, and
+        """Mean image mass of every head under greedy decoding: over an answer's tokens, over answers, then
         over the two kinds of them, so that the many short ones do not outvote the descriptions."""
         patches = int(np.prod(self._plain.config["grid"]))
         kinds = []
@@ -90,7 +95,9 @@ class Asker:
                 found += self._generate(way.on(describe), views, describe, need_maps=True)
             yield describe, found
 
-    def _generate(self, way: Way, views: "_Views", describe: bool, need_maps: bool = False) -> list[Generation]:
+    def _generate(
+        self, way: Way, views: "_Views", describe: bool, need_maps: bool = False
+    ) -> list[Generation]:
         engine = TorchEngine(
             self._vlm, None, way.score, way.variant(self.typical_LH, self._seed), way.image_gain
         )
@@ -127,7 +134,7 @@ class _Views:
         return self.noised(0)
 
     def noised(self, step: int) -> Memory:
-        """Noise is drawn by the picture's line in data/raw, so that it does not depend on how many there are."""
+        """Noise is drawn by the picture's line in data/raw: it does not depend on how many there are."""
         if step not in self._tokens:
             drawn = (
                 contrast.noised(pixels, step, np.random.default_rng(derive_seed(self._seed, "noise", line)))

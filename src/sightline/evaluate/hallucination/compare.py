@@ -10,7 +10,7 @@ from typing import Any
 from sightline.evaluate.intervals import difference, holm, p_value
 from sightline.evaluate.score import LOWER_IS_BETTER, NOT_WORSE, Group, rounded
 
-SHIFTED, USUAL = "shift", "usual"  # the role of a split; data without a shifted one uses the usual one for both
+SHIFTED, USUAL = "shift", "usual"  # roles; data without a shifted split uses the usual one for both
 PRIMARIES = (
     (SHIFTED, "chair", None, "chair_i"),
     (SHIFTED, "chair", None, "recall"),
@@ -59,7 +59,7 @@ def choose(tried: list[dict[str, float]], greedy: dict[str, float]) -> int:
 
 
 @dataclass(frozen=True)
-class Test:
+class Paired:
     """`after` minus `before` for one primary."""
 
     figure: str
@@ -74,10 +74,12 @@ class Test:
     lower_is_better: bool
 
     def asdict(self) -> dict[str, Any]:
-        return {name: rounded(v) if isinstance(v, float) and name != "p" else v for name, v in vars(self).items()}
+        return {
+            name: rounded(v) if isinstance(v, float) and name != "p" else v for name, v in vars(self).items()
+        }
 
 
-def tests(groups: Groups, name: str, base: str) -> list[Test]:
+def against(groups: Groups, name: str, base: str) -> list[Paired]:
     """The primaries of one way against another's, on the same pictures."""
     found = []
     for role, family, kind, metric in PRIMARIES:
@@ -87,7 +89,7 @@ def tests(groups: Groups, name: str, base: str) -> list[Test]:
         figure, lower = after.measure.FIGURES[metric], metric in LOWER_IS_BETTER
         gap = difference(figure, after.sample, before.sample, higher_is_better=not lower)
         found.append(
-            Test(
+            Paired(
                 f"{role} {family} {metric}", role, float(figure(before.sample.total)),
                 float(figure(after.sample.total)), gap.value, gap.low, gap.high, gap.loss_bound,
                 p_value(figure, after.sample, before.sample), lower,
@@ -96,14 +98,14 @@ def tests(groups: Groups, name: str, base: str) -> list[Test]:
     return found
 
 
-def corrected(by_idea: dict[str, list[Test]]) -> dict[str, list[float]]:
+def corrected(by_idea: dict[str, list[Paired]]) -> dict[str, list[float]]:
     """Holm-corrected p of every idea's primaries, all ideas taken together: the more ideas are tried, the
     more each must show."""
     flat = iter(holm([test.p for found in by_idea.values() for test in found]))
     return {name: [next(flat) for _ in found] for name, found in by_idea.items()}
 
 
-def verdict(found: list[Test], p_corrected: list[float]) -> str:
+def verdict(found: list[Paired], p_corrected: list[float]) -> str:
     """What the primaries of an idea say together.
 
     helps: something significantly better, nothing significantly worse, every loss bounded below NOT_WORSE
@@ -126,13 +128,13 @@ def verdict(found: list[Test], p_corrected: list[float]) -> str:
 def goal(groups: Groups, name: str, random: str | None) -> dict[str, Any]:
     """Whether a way reaches the research goal under shift: CHAIR_i at most GOAL_RATIO of greedy's, recall
     within GOAL_RECALL points, and CHAIR_i below the random control's with an interval that leaves out 0."""
-    found = {test.figure: test for test in tests(groups, name, "greedy")}
+    found = {test.figure: test for test in against(groups, name, "greedy")}
     chair, recall = found[f"{SHIFTED} chair chair_i"], found[f"{SHIFTED} chair recall"]
     ratio = chair.after / chair.before if chair.before else 1.0
     result = {"chair_i_ratio": rounded(ratio), "recall_difference": rounded(recall.value)}
     reached = ratio <= GOAL_RATIO and recall.value >= -GOAL_RECALL
     if random is not None:
-        against = next(test for test in tests(groups, name, random) if test.figure == chair.figure)
-        result["chair_i_minus_random"] = [rounded(x) for x in (against.value, against.low, against.high)]
-        reached = reached and against.high < 0
+        gap = next(one for one in against(groups, name, random) if one.figure == chair.figure)
+        result["chair_i_minus_random"] = [rounded(x) for x in (gap.value, gap.low, gap.high)]
+        reached = reached and gap.high < 0
     return {**result, "reached": bool(reached)}

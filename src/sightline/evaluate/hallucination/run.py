@@ -4,7 +4,7 @@ A way's name is its idea's; a control is named `<idea> <control>`; `greedy` is a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sightline.evaluate.splits import Split
 from sightline.runtime import derive_seed
 
 RESAMPLES = 10_000  # so that a p-value survives its correction for all ideas
-ROLES = {USUAL: ("val", "test"), SHIFTED: ("shift_val", "shift_test")}  # role -> where to choose and to report
+ROLES = {USUAL: ("val", "test"), SHIFTED: ("shift_val", "shift_test")}  # role -> to choose on, to report
 BESIDE = "uniform_test"  # reported without controls
 TYPICAL_ITEMS, WATCHED_ITEMS = 200, 50  # pictures over which heads are watched
 COLUMNS = ["split", "way", "family", "type", "metric", "value", "low", "high", "n"]
@@ -51,7 +51,9 @@ class Study:
         return {USUAL: usual, SHIFTED: shifted if self.has(shifted) else usual}
 
 
-def run(asker: Asker, study: Study, ideas: list[Idea], macs: dict[str, int], say: Say) -> tuple[dict, list[dict]]:
+def run(
+    asker: Asker, study: Study, ideas: list[Idea], macs: dict[str, int], say: Say
+) -> tuple[dict, list[dict]]:
     """(the result, tidy rows of every figure). macs: of a picture, a memory and a token (compress.cost)."""
     typical = asker.measure_typical(study.read("train", TYPICAL_ITEMS))
     say(f"usual image mass of the heads measured on {TYPICAL_ITEMS} pictures of train")
@@ -94,7 +96,7 @@ def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dic
         figures = [compare.values(groups, names[way]) for way in idea.ways]
         place = compare.choose(figures, greedy)
         chosen[idea.name] = idea.ways[place]
-        gaps = {test.figure: test for test in compare.tests(groups, names[idea.ways[place]], base)}
+        gaps = {test.figure: test for test in compare.against(groups, names[idea.ways[place]], base)}
         gap = gaps[f"{SHIFTED} chair chair_i"]
         allowed = compare.excess(figures[place], greedy) == 0
         listed[idea.name] = {
@@ -103,7 +105,11 @@ def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dic
             "supported": bool(allowed and gap.high < 0),
             "chair_i_minus_greedy": [score.rounded(x) for x in (gap.value, gap.low, gap.high)],
             "tries": [
-                {"settings": way.changes(), "figures": own, "excess_loss": score.rounded(compare.excess(own, greedy))}
+                {
+                    "settings": way.changes(),
+                    "figures": own,
+                    "excess_loss": score.rounded(compare.excess(own, greedy)),
+                }
                 for way, own in zip(idea.ways, figures, strict=True)
             ],
         }
@@ -172,7 +178,7 @@ def _way(way: Way, macs: dict[str, int], rows: list[dict], name: str) -> dict[st
 
 
 def _ideas(groups: Groups, ideas: list[Idea]) -> dict[str, Any]:
-    by_idea = {idea.name: compare.tests(groups, idea.name, "greedy") for idea in ideas}
+    by_idea = {idea.name: compare.against(groups, idea.name, "greedy") for idea in ideas}
     corrected = compare.corrected(by_idea)
     found = {}
     for idea in ideas:
@@ -185,7 +191,7 @@ def _ideas(groups: Groups, ideas: list[Idea]) -> dict[str, Any]:
                 for test, p in zip(by_idea[idea.name], corrected[idea.name], strict=True)
             ],
             "controls": {
-                kind: [test.asdict() for test in compare.tests(groups, idea.name, f"{idea.name} {kind}")]
+                kind: [test.asdict() for test in compare.against(groups, idea.name, f"{idea.name} {kind}")]
                 for kind in idea.controls
             },
             "goal": compare.goal(groups, idea.name, random),

@@ -67,7 +67,7 @@ class Way:
         """K of every layer among the heads that can be suppressed, int64 [L]; H where all are kept."""
         keeps_L = self.keep if isinstance(self.keep, tuple) else (self.keep,) * len(typical_LH)
         if len(keeps_L) != len(typical_LH):
-            raise WaysError(f"keep {list(keeps_L)}: this model has {len(typical_LH)} layers, give one for each")
+            raise WaysError(f"keep {list(keeps_L)}: give one share for each of {len(typical_LH)} layers")
         free_L = Variant(typical_LH, protect=self.protect).rankable()
         kept = [
             len(typical_H) if keep == 1 else share_kept(keep, free)
@@ -83,8 +83,6 @@ class Way:
             for name, value in found.items()
             if value != getattr(GREEDY, name)
         }
-
-
 
 
 GREEDY = Way()
@@ -114,7 +112,7 @@ def _idea(path: Path, name: str, block: Any) -> Idea:
     shared, search = block.get("with", {}), block.get("search", {})
     known = {part.name for part in fields(Way)}
     if unknown := sorted({*shared, *search} - known):
-        raise WaysError(f"{path}: {name}: no field {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        raise WaysError(f"{path}: {name}: no field {', '.join(unknown)}; expected {', '.join(sorted(known))}")
     controls = list(block.get("controls", []))
     if unknown := sorted(set(controls) - set(CONTROLS)):
         raise WaysError(f"{path}: {name}: no control {', '.join(unknown)}; there are {', '.join(CONTROLS)}")

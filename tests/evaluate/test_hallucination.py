@@ -115,6 +115,17 @@ def test_the_rule_by_hand():
     assert compare.choose(costly, greedy) == 1
 
 
+def test_the_best_ideas_of_validation_go_on_to_the_test_splits(tmp_path):
+    text = "".join(f"{name}: {{why: x}}\n" for name in "abcde") + "f: {why: x, always: true}\n"
+    found = ideas(tmp_path, text)
+    standing = [(0.0, 3.0), (0.0, 2.0), (1.0, 0.5), (0.0, 2.5), (0.2, 1.0), (9.0, 9.0)]
+    searched = {
+        name: {"chosen": 0, "tries": [{"excess_loss": loss, "figures": {"shift chair chair_i": chair}}]}
+        for name, (loss, chair) in zip("abcdef", standing, strict=True)
+    }
+    assert [idea.name for idea in run.finalists(found, searched)] == ["a", "b", "d", "f"]
+
+
 def outcome(value, loss_bound, p=0.001, lower=False):
     return Paired("f", "shift", 5.0, 5.0 + value, value, value - 1, value + 1, loss_bound, p, lower)
 

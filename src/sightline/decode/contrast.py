@@ -20,8 +20,8 @@ def generate(
 ) -> list[Generation]:  # fmt: skip
     """Answer every row of `memory`, held against the same row of `other`; both are decoded in one batch.
 
-    Log-probabilities of the answers are the model's own, without the contrast. Raises ValueError unless
-    strength >= 0 and 0 < plausible <= 1.
+    Finished rows are dropped as by loop.steps(compact=True). Log-probabilities of the answers are the model's
+    own, without the contrast. Raises ValueError unless strength >= 0 and 0 < plausible <= 1.
     """
     if strength < 0 or not 0 < plausible <= 1:
         raise ValueError(
@@ -36,11 +36,21 @@ def generate(
     )
 
     def pick(logprobs_BV: np.ndarray) -> np.ndarray:
-        ids_B = contrasted(logprobs_BV[:rows], logprobs_BV[rows:], strength, plausible).argmax(axis=1)
+        own_BV, other_BV = np.split(logprobs_BV, 2)  # both views of a row end together
+        ids_B = contrasted(own_BV, other_BV, strength, plausible).argmax(axis=1)
         return np.concatenate([ids_B, ids_B])
 
     tokens = steps(
-        engine, both, pick, bos=bos, eos=eos, max_new=max_new, k_L=k_L, alpha=alpha, need_maps=False
+        engine,
+        both,
+        pick,
+        bos=bos,
+        eos=eos,
+        max_new=max_new,
+        k_L=k_L,
+        alpha=alpha,
+        need_maps=False,
+        compact=True,
     )
     return collect(tokens, eos, rows)
 

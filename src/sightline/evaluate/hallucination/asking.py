@@ -107,7 +107,9 @@ class Asker:
             "k_L": way.heads_kept(self.typical_LH), "alpha": way.alpha,
         }  # fmt: skip
         if way.contrast == "none" or need_maps:
-            return greedy.generate(engine, views.picture(), need_maps=need_maps, **knobs)
+            return greedy.generate(
+                engine, views.picture(), need_maps=need_maps, compact=not need_maps, **knobs
+            )
         other = views.noised(way.noise) if way.contrast == "noise" else views.nothing()
         return contrast.generate(
             engine, views.picture(), other, strength=way.strength, plausible=way.plausible, **knobs

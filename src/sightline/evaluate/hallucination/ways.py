@@ -13,7 +13,7 @@ from sightline.spin.gate import SCORES, Variant, share_kept
 
 CONTRASTS = ("none", "noise", "no_image")
 CONTROLS = ("random", "inverse")
-BLOCK = ("why", "with", "search", "controls")
+BLOCK = ("why", "with", "search", "controls", "always")
 
 
 class WaysError(ValueError):
@@ -90,12 +90,14 @@ GREEDY = Way()
 
 @dataclass(frozen=True)
 class Idea:
-    """`ways`: what is tried on the validation splits; `controls` of the one that is chosen."""
+    """`ways`: what is tried on the validation splits; `controls` of the one that is chosen; `always`: it is
+    reported on the test splits however it does there."""
 
     name: str
     why: str
     ways: list[Way]
     controls: list[str]
+    always: bool
 
 
 def read(path: Path) -> list[Idea]:
@@ -122,7 +124,7 @@ def _idea(path: Path, name: str, block: Any) -> Idea:
         if isinstance(chosen.get("keep"), list):
             chosen["keep"] = tuple(chosen["keep"])
         ways.append(_checked(path, name, Way(**chosen)))
-    return Idea(name, block["why"], ways, controls)
+    return Idea(name, block["why"], ways, controls, bool(block.get("always", False)))
 
 
 def _checked(path: Path, name: str, way: Way) -> Way:

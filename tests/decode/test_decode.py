@@ -191,10 +191,11 @@ def test_a_compacted_batch_says_the_same():
     """einsum of the toy engine adds in a fixed order, so here even the last bits agree."""
     engine = ToyEngine(sharpness=1.0, seed=1)
     memory = toy_memory(engine, batch=9)
-    plain = greedy.generate(engine, memory, **knobs(engine, max_new=12))
+    knob = knobs(engine, max_new=12) | {"bos": 1, "eos": 2}
+    plain = greedy.generate(engine, memory, **knob)
     assert len({len(generation.ids) for generation in plain}) > 2  # rows end at different steps
     engine.calls["shapes"].clear()
-    compact = greedy.generate(engine, memory, compact=True, **knobs(engine, max_new=12))
+    compact = greedy.generate(engine, memory, compact=True, **knob)
     assert compact == plain
     assert min(engine.calls["shapes"]) < (9, 1)
     with pytest.raises(ValueError, match="compacted batch has no maps"):

@@ -34,6 +34,7 @@ spin:
   why: the paper's
   search: {keep: [0.5, 0.25], alpha: [0.0]}
   controls: [random, inverse]
+  always: true
 layered:
   why: one layer
   with: {rescale: true, describe_only: true}

@@ -68,13 +68,8 @@ def findings(result: dict) -> list[str]:
     first = f"**{_listed(helps)}** reduces inventions at no measurable price." if helps else (
         "**No way of decoding that was tried is better than greedy decoding without a price.**"
     )  # fmt: skip
-    tried = len(result["search"]["ideas"])
-    lines = [
-        first,
-        "",
-        f"Of {tried} ideas tried on validation, {len(result['ideas'])} were read on test:",
-        "",
-    ]
+    counts = f"{len(result['search']['ideas'])} ideas tried on validation, {len(result['ideas'])}"
+    lines = [first, "", f"Of {counts} were read on test:", ""]
     for verdict in ("helps", "trades", "no difference", "unclear", "hurts"):
         if verdict in by_verdict:
             lines.append(f"- {verdict}: {_listed(by_verdict[verdict])}")
@@ -86,8 +81,8 @@ def findings(result: dict) -> list[str]:
     )
     supported = [name for name, tried in result["search"]["ideas"].items() if tried["supported"]]
     lines.append(
-        f"- Validation supports {_listed(supported)}: fewer inventions, the interval leaves out 0, and no "
-        "other figure of the rule loses more than a point."
+        f"- Validation supports {_listed(supported)}: significantly fewer inventions, all ideas corrected "
+        "for, and no other figure of the rule loses more than a point."
         if supported
         else "- Validation supports none of them as a default, so SPIN stays off."
     )
@@ -101,8 +96,8 @@ def _how(result: dict) -> str:
 
 One trained model (profile `{result["profile"]}`, fp32, PyTorch, one seed), the same weights for every way. \
 Settings were chosen on {searched}; the test splits were read once, on {images}. *Shift* is \
-`{roles["shift"]}`, *usual* is `{roles["usual"]}`. Ideas marked `always` were read there whatever they did on \
-validation, of the others the best by the rule.
+`{roles["shift"]}`, *usual* is `{roles["usual"]}`. Ideas marked `always` were read there whatever they did \
+on validation, of the others the best by the rule.
 
 **Rule of choice.** Of an idea's tries, the lowest CHAIR_i under shift among those that lose at most a point \
 of objects named, of POPE-adversarial accuracy and of short answers; where all lose more, the one that loses \

@@ -15,7 +15,7 @@ from sightline.evaluate.hallucination import compare
 from sightline.evaluate.hallucination.asking import Asker, narrowed
 from sightline.evaluate.hallucination.compare import SHIFTED, USUAL, Groups
 from sightline.evaluate.hallucination.ways import GREEDY, Idea, Way, control
-from sightline.evaluate.intervals import resamples
+from sightline.evaluate.intervals import holm, resamples
 from sightline.evaluate.splits import Split
 from sightline.runtime import derive_seed
 
@@ -95,7 +95,7 @@ def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dic
         say(f"{name}: {len(tries)} ways, {len(split.lines)} pictures, {len(split.triples)} questions each")
         found = _scored(study, split, {names[way]: said for way, said in asker.answers(split, tries).items()})
         groups |= {(way, role): of_way for way, of_way in found.items()}
-    base, chosen, listed = names[GREEDY], {}, {}
+    base, chosen, listed, p_values = names[GREEDY], {}, {}, []
     greedy = compare.values(groups, base)
     for idea in ideas:
         figures = [compare.values(groups, names[way]) for way in idea.ways]
@@ -103,11 +103,10 @@ def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dic
         chosen[idea.name] = idea.ways[place]
         gaps = {test.figure: test for test in compare.against(groups, names[idea.ways[place]], base)}
         gap = gaps[f"{SHIFTED} chair chair_i"]
-        allowed = compare.excess(figures[place], greedy) == 0
+        p_values.append(gap.p)
         listed[idea.name] = {
             "chosen": place,
-            "allowed": allowed,
-            "supported": bool(allowed and gap.high < 0),
+            "allowed": compare.excess(figures[place], greedy) == 0,
             "chair_i_minus_greedy": [score.rounded(x) for x in (gap.value, gap.low, gap.high)],
             "tries": [
                 {
@@ -119,12 +118,16 @@ def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dic
             ],
         }
         say(f"{idea.name}: {chosen[idea.name].changes()}")
+    for found, p in zip(listed.values(), holm(p_values), strict=True):
+        found["p_holm"] = float(f"{p:.2g}")
+        fewer = found["chair_i_minus_greedy"][0] < 0 and p < compare.SIGNIFICANT
+        found["supported"] = bool(found["allowed"] and fewer)
     return {"images": sizes, "greedy": greedy, "ideas": listed}, chosen
 
 
 def finalists(ideas: list[Idea], searched: dict[str, Any]) -> list[Idea]:
-    """The ideas that are read on the test splits: those that always are, and the FINALISTS others whose chosen
-    try did best by the rule of choice. The fewer, the less an idea must show after correction."""
+    """The ideas that are read on the test splits: those that always are, and the FINALISTS others whose
+    chosen try did best by the rule of choice. The fewer, the less an idea must show after correction."""
 
     def standing(name: str) -> tuple[float, float]:
         best = searched[name]["tries"][searched[name]["chosen"]]

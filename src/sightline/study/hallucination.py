@@ -109,6 +109,10 @@ and figures together. An idea *helps* where something is significantly better, n
 and every loss is bounded below 1 point (one-sided 95 %); it *trades* where something else gets worse or is \
 not bounded; it *hurts* where something is worse and nothing better; *no difference*: nothing significant, \
 all losses bounded; *unclear*: nothing significant, but a loss of a point cannot be ruled out.
+
+**What this does not say.** One model of one seed: another may differ. Descriptions are decoded greedily, by \
+beam search nothing was tried. Models that trained with suppressed heads (`finetune.spin_training`) are \
+compared by training one and giving its folder to `--model`; none was.
 """
 
 

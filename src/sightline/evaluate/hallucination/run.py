@@ -89,12 +89,14 @@ def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dic
     names = {way: str(place) for place, way in enumerate(tries)}
     groups: Groups = {}
     sizes = {}
-    for role, name in study.roles(0).items():
-        split = narrowed(study.read(name, study.search_items), _of_rule(role, study.roles(0)))
+    roles = study.roles(0)
+    for name in dict.fromkeys(roles.values()):
+        split = narrowed(study.read(name, study.search_items), _of_rule(name, roles))
         sizes[name] = len(split.lines)
         say(f"{name}: {len(tries)} ways, {len(split.lines)} pictures, {len(split.triples)} questions each")
         found = _scored(study, split, {names[way]: said for way, said in asker.answers(split, tries).items()})
-        groups |= {(way, role): of_way for way, of_way in found.items()}
+        for way, of_way in found.items():
+            groups |= {(way, role): of_way for role, of_role in roles.items() if of_role == name}
     base, chosen, listed, p_values = names[GREEDY], {}, {}, []
     greedy = compare.values(groups, base)
     for idea in ideas:
@@ -171,9 +173,9 @@ def _scored(study: Study, split: Split, said: dict[str, list[str]]) -> dict[str,
     return {name: done[tuple(texts)] for name, texts in said.items()}
 
 
-def _of_rule(role: str, roles: dict[str, str]) -> Callable[[str], bool]:
-    """Which types of questions the rule needs of a split of that role."""
-    here = {one for one, name in roles.items() if name == roles[role]}
+def _of_rule(split: str, roles: dict[str, str]) -> Callable[[str], bool]:
+    """Which types of questions the rule needs of a split."""
+    here = {role for role, name in roles.items() if name == split}
 
     def wanted(kind: str) -> bool:
         shifted = kind in ("describe", "pope_adversarial")

@@ -2,7 +2,14 @@
 
 import sys
 
-from sightline.commands import checkout, data, model, speed, studies  # noqa: F401  (each registers its commands)
+from sightline.commands import (  # noqa: F401  (each registers its commands)
+    checkout,
+    data,
+    hallucination,
+    model,
+    speed,
+    studies,
+)
 from sightline.commands.app import app
 
 

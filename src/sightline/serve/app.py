@@ -53,7 +53,14 @@ def create_app(
         yield
         app.state.desk.close()
 
-    app = FastAPI(title="Sightline", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Sightline",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
@@ -61,7 +68,7 @@ def create_app(
     _add_openai(app)
     _add_own(app)
     _add_state(app, metrics)
-    shield = Shield(limits, metrics, keys, ["/openapi.json", *app.openapi()["paths"]])
+    shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | app.openapi()["paths"])
     app.add_middleware(_Outer, shield=shield)
     app.state.shield = shield
     return app

@@ -89,7 +89,7 @@ def _add_openai(app: FastAPI) -> None:
     async def chat(request: Request, asked: schema.ChatRequest) -> Response:
         """Answer the last user message about the last picture given."""
         _known(asked.model)
-        desk, deadline, own = request.app.state.desk, request.state.deadline, asked.sightline
+        desk, deadline, own = request.app.state.desk, request.state.deadline, asked.sightline or PLAIN
         url, text = _last(asked.messages)
         question = await desk.question(
             url, text, deadline, spin=own.spin, maps=bool(own.explanation),
@@ -208,6 +208,7 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+PLAIN = schema.Extension()
 CARD = {"id": NAME, "object": "model", "created": 0, "owned_by": "sightline"}
 
 
@@ -232,7 +233,7 @@ async def _events(
             else:
                 yield chunk({"content": part[len(sent) :]})
                 sent = part
-        own = asked.sightline
+        own = asked.sightline or PLAIN
         evidence = await desk.evidence(question, replied, deadline, own.explanation, own.retrieval)
     except ApiError as error:
         if not opened:

@@ -111,20 +111,20 @@ class Shield:
         if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
             raise ApiError(415, "expected Content-Type: application/json", "unsupported_media_type")
         parts, size = [], 0
-        while True:
-            try:
-                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                more = True
+                while more:
                     message = await receive()
-            except TimeoutError as error:
-                raise ApiError(408, "the body came too slowly", "timeout") from error
-            if message["type"] == "http.disconnect":
-                raise ApiError(400, "the client left", "disconnected")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise too_large
-            if not message.get("more_body"):
-                return b"".join(parts)
+                    if message["type"] == "http.disconnect":
+                        raise ApiError(400, "the client left", "disconnected")
+                    parts.append(message.get("body", b""))
+                    size, more = size + len(parts[-1]), message.get("more_body", False)
+                    if size > limit:
+                        raise too_large
+        except TimeoutError as error:
+            raise ApiError(408, "the body came too slowly", "timeout") from error
+        return b"".join(parts)
 
     def _route(self, path: str) -> str:
         """The route for figures and logs: unknown paths are one, so that nobody can fill the memory."""

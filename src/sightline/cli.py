@@ -5,8 +5,11 @@ import sys
 from sightline.commands import (  # noqa: F401  (each registers its commands)
     checkout,
     data,
+    doctor,
     hallucination,
+    index,
     model,
+    serve,
     speed,
     studies,
 )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sightline.explain.heatmap import Explanation, Heatmap, above_average, on_picture
-from sightline.export.session import Session
+from sightline.export.session import Answer, Session
 
 
 def explain(
@@ -22,6 +22,11 @@ def explain(
     `spin` as in params.yaml; `max_new`: longest answer in tokens.
     """
     answer = session.answer([rgb], [question], spin=spin, max_new=max_new, need_maps=True)[0]
+    return of_answer(session, answer, question, *rgb.shape[:2])
+
+
+def of_answer(session: Session, answer: Answer, question: str, height: int, width: int) -> Explanation:
+    """The explanation of an answer that brought its maps, for a picture of [height, width] pixels."""
     config = session.engine.config
     if answer.maps_LHTM is None:  # the model ended its answer before the first word
         return Explanation(
@@ -39,7 +44,7 @@ def explain(
         words.append(
             Heatmap(
                 patch_map,
-                on_picture(patch_map, *rgb.shape[:2]),
+                on_picture(patch_map, height, width),
                 _question_scores(session, answer.question_ids, share_M[rows * cols :]),
                 {
                     "method": "cross_attention",

@@ -2,7 +2,7 @@
 
 import sys
 
-from sightline.commands import checkout, data, model, studies  # noqa: F401  (each registers its commands)
+from sightline.commands import checkout, data, explain, model, studies  # noqa: F401  (each registers its commands)
 from sightline.commands.app import app
 
 

@@ -27,6 +27,7 @@ def explanation(words, seed=0):
             on_picture(patch, 24, 32),
             [("is", 0.25), (EVIL, 0.75)],
             {"method": "m", "word": word, "image_share": 0.5},
+            patch,
         )
         for patch, word in zip(maps, words, strict=True)
     ]

@@ -127,14 +127,15 @@ def _word(heat: Heatmap, first: bool, lut: np.ndarray) -> str:
     scores = " ".join(f"{score:.4f}" for _, score in heat.text_scores)
     share = f"{100 * heat.provenance['image_share']:.0f} % of this word's attention is on the image"
     return (
-        f'<button{" data-first" if first else ""} data-map="{_png(_glow(heat.patch_map, lut))}" '
+        f'<button{" data-first" if first else ""} data-map="{_png(_glow(heat.pixel_map, lut))}" '
         f'data-scores="{scores}" data-share="{share}">{escape(heat.provenance["word"])}</button>'
     )
 
 
-def _glow(patch_map: np.ndarray, lut: np.ndarray) -> np.ndarray:
-    """The map as [side, side, 4] colours, more opaque where it is stronger."""
-    smooth = resize(patch_map, _MAP_SIDE, _MAP_SIDE)
+def _glow(pixel_map: np.ndarray, lut: np.ndarray) -> np.ndarray:
+    """The map of the seen square as [side, side, 4] colours, more opaque where it is stronger."""
+    top, left, side = seen_square(*pixel_map.shape)
+    smooth = resize(pixel_map[top : top + side, left : left + side], _MAP_SIDE, _MAP_SIDE)
     colours = lut[np.rint(smooth * 255).astype(np.intp)]
     alpha = np.rint(235 * smooth**0.75).astype(np.uint8)
     return np.concatenate([colours, alpha[..., None]], axis=2)

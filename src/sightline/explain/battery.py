@@ -150,10 +150,10 @@ def summary(measured: dict[str, dict[str, list[float]]], seed: int) -> dict[str,
     rng, table = np.random.default_rng(seed), {}
     for method, figures in measured.items():
         n = len(figures["pointing"])
-        drawn = rng.binomial(n, np.mean(figures["pointing"]), 10_000) / n
         row: dict = {name: round(float(np.mean(values)), 4) for name, values in figures.items()}
         row |= {"n": n, "checks": len(figures["one_pixel_shift"])}
-        row["pointing_interval"] = [round(float(bound), 4) for bound in np.percentile(drawn, [2.5, 97.5])]
+        bounds = faithfulness.wilson(np.mean(figures["pointing"]), n)
+        row["pointing_interval"] = [round(bound, 4) for bound in bounds]
         row["deletion_p"] = None
         if method != "random":
             gains = [

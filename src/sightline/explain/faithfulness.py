@@ -67,6 +67,14 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(centred[0] @ centred[1]) / length if length > 0 else 0.0
 
 
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """95 % interval of a share of `count` independent cases (Wilson 1927): right at 0 and 1 too."""
+    z2 = 1.959964**2 / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = float(np.sqrt(z2 * share * (1 - share) + z2**2 / 4)) / (1 + z2)
+    return float(middle - half), float(middle + half)
+
+
 def sign_flip_p(gain_N: np.ndarray, rng: np.random.Generator) -> float:
     """One-sided p that the mean gain is no more than 0: how often flipping the signs of paired differences
     at random gives as large a mean (Fisher's permutation test, by Monte Carlo)."""

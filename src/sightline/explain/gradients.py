@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sightline.explain.subject import Case, Subject
 from sightline.models.attention import MultiHeadAttention
-from sightline.models.vlm import VLM
+from sightline.models.tower import TextTower
 from sightline.spin import SpinInputs
 
 
@@ -72,7 +72,7 @@ def run(
     watched = [module for module in vlm.modules() if isinstance(module, MultiHeadAttention)]
     # Attention weights pass through their dropout, which does nothing here: where they can be seen.
     watch = [(each.dropout, lambda module, _, out: seen.__setitem__(module, out)) for each in watched]
-    word_tables = [(_word_table(vlm), fade), (vlm.embedding, fade)]
+    word_tables = [(word_table(vlm.text), fade), (vlm.embedding, fade)]
     with hooked(watch):
         image_BPD = vlm.image_tokens(pixels_BCYX)
         mask_BQ = torch.ones(ids_BQ.shape, dtype=torch.bool)
@@ -108,7 +108,7 @@ def words(case: Case, of_token_Q: np.ndarray) -> list[tuple[str, float]]:
     return [(word, float(of_token_Q[positions].sum())) for word, positions in case.asked]
 
 
-def _word_table(vlm: VLM) -> nn.Module:
-    """The text tower's input embedding, whichever tower it is."""
-    table = vlm.text.word_embeddings()
-    return next(module for module in vlm.text.modules() if getattr(module, "weight", None) is table)
+def word_table(tower: TextTower) -> nn.Module:
+    """A text tower's input embedding, whichever tower it is."""
+    table = tower.word_embeddings()
+    return next(module for module in tower.modules() if getattr(module, "weight", None) is table)

@@ -57,9 +57,9 @@ How to read it:
   larger of both backgrounds).
 - **one-pixel shift**: rank correlation of the map with that of the picture moved by a pixel: higher is
   steadier. **randomised**: with that of a model whose weights were shuffled, over the same answer: near 0 is
-  right, near 1 means that the map shows the picture and not the model. Both on
-  {min(row["checks"] for row in explaining.values())} to {max(row["checks"] for row in explaining.values())}
-  of the questions.
+  right, near 1 means that the map shows the picture and not the model. Both on the first
+  {max(row["checks"] for row in explaining.values())} questions, for the methods that sample on the first
+  {min(row["checks"] for row in explaining.values())}.
 
 What falls short:
 
@@ -92,10 +92,10 @@ def write(here: Path, subject: Subject, cases: list[battery.Known], colormap: st
     result = artifacts.read_json(here / "metrics" / "faithfulness.json")
     (here / "docs" / "explanations.md").write_text(page(result), encoding="utf-8", newline="\n")
     names = sorted(result["methods"], key=lambda name: -result["methods"][name]["pointing"])
-    figure = new_figure(1.5 * (len(names) + 1), 1.72 * len(cases) + 0.35)
+    figure = new_figure(1.5 * (len(names) + 1), 1.72 * len(cases) + 0.6)
     grid = figure.add_gridspec(
         len(cases), len(names) + 1, left=0.01, right=0.99, top=1 - 0.35 / figure.get_figheight(),
-        bottom=0.01, wspace=0.06, hspace=0.22,
+        bottom=0.25 / figure.get_figheight(), wspace=0.06, hspace=0.22,
     )  # fmt: skip
     for row, known in enumerate(cases):
         axes = figure.add_subplot(grid[row, 0])

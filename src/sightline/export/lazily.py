@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sightline.models.clip import DualEncoder
+    from sightline.models.tower import TextTower
     from sightline.models.vlm import VLM
 
 
@@ -21,8 +21,16 @@ def vlm(folder: Path) -> VLM:
 
 
 @cache
-def clip(folder: Path) -> DualEncoder:
-    """The dual encoder of an artifact, loaded once. Raises ValueError for a damaged or missing one."""
-    from sightline.export import trained
+def text(folder: Path) -> TextTower:
+    """The text tower of an artifact, as masked-language pretraining left it, loaded once. Raises ValueError
+    for a damaged or missing one."""
+    import torch
 
-    return trained.load_clip(folder)
+    from sightline import artifacts, registry
+    from sightline.export.trained import WEIGHTS
+
+    artifact = artifacts.load(folder, "text")
+    tower = registry.load("models/text", artifact.config["tower"]).build(artifact.config)
+    weights = artifacts.load_weights(artifact.path / WEIGHTS)
+    tower.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return tower.eval()

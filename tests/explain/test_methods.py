@@ -204,7 +204,7 @@ def test_occlusion_windows():
     hidden = occlusion.windows(3, 3)
     assert hidden.shape == (4, 9) and (hidden.sum(axis=1) == 4).all()
     assert hidden.sum(axis=0).reshape(3, 3).tolist() == [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
-    assert occlusion.windows(1, 2).tolist() == [[1, 1]]
+    assert occlusion.windows(1, 2).tolist() == [[1, 0], [0, 1]]  # something stays in sight
 
 
 def test_rise_finds_the_pixels_of_a_linear_score():
@@ -240,6 +240,28 @@ def test_tokens_are_drawn_where_they_look(model):
     y, x = np.unravel_index(model.spread(scores).argmax(), (32, 32))
     assert abs(y - 12) <= 2 and abs(x - 20) <= 2
     np.testing.assert_allclose(model.spread(np.ones((8, 8))), 1.0)
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("method", ["grad_cam", "gradient_attention", "integrated_gradients", "occlusion"])
+def test_other_image_towers(name, method, tmp_path):
+    """A ResNet's map and a transformer's tokens, 2 x 2 and 4 x 4 patches."""
+    from sightline.artifacts import write_json
+    from sightline.export import trained
+
+    vision = {"tower": "timm", "name": name, "image_size": 64, "checkpoint": "none", "width": 32}
+    vlm, _ = tiny.models(tiny.tokenizer().size, vision=vision)
+    tiny.write_settings(tmp_path)
+    write_json(
+        tmp_path / "preprocessor_config.json", {"image_size": 64, "mean": [0.5] * 3, "std": [0.25] * 3}
+    )
+    model = subject.Subject(trained.session(vlm, None, tmp_path), SPIN_OFF, lambda: vlm, 7)
+    ids = tiny.tokenizer().encode("red", 8, special=False)
+    case = subject.force(model, tiny.pictures(1)[0], QUESTION, ids)
+    heat = explain(model, method, case)
+    assert heat.patch_map.shape == {"resnet10t": (2, 2), "vit_tiny_patch16_224": (4, 4)}[name]
+    assert np.isfinite(heat.scores).all() and np.ptp(heat.scores) > 0
+    assert hooks(vlm) == 0
 
 
 def test_pixels_outside_the_seen_square_are_dark():

@@ -33,7 +33,7 @@ def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     return [draw.integers(0, 256, size=(40, 44, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def models(vocab_size: int, seed: int = 0):
+def models(vocab_size: int, seed: int = 0, vision: dict | None = None):
     """(VLM, DualEncoder) with random weights, large enough in the vocabulary head that answers differ."""
     import torch
 
@@ -43,7 +43,7 @@ def models(vocab_size: int, seed: int = 0):
     torch.manual_seed(seed)
     clip = DualEncoder(
         {
-            "vision": {"tower": "small_cnn", "width": 32, "image_size": 32},
+            "vision": vision or {"tower": "small_cnn", "width": 32, "image_size": 32},
             "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": MAX_TEXT},
             "embed_dim": 16, "projection_hidden": 0, "dropout": 0.0, "temperature": 0.07, "words": [6, 7, 8],
             "fusion_width": 32, "fusion_layers": 1, "vocab_size": vocab_size,

@@ -91,6 +91,8 @@ def of_word(
 
 def enlarge(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Smooth (bicubic) enlargement."""
+    if values.shape == (height, width):
+        return values.astype(np.float64)
     small = Image.fromarray(values.astype(np.float32))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.float64)
 

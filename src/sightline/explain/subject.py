@@ -46,12 +46,7 @@ class Subject:
     def spread(self, patch_scores: np.ndarray) -> np.ndarray:
         """Scores of image tokens [rows, cols] on the pixels [S, S] of the model's picture, each around the
         place its token looks at."""
-        side = self.session.preprocess_config["image_size"]
-        pixel = (np.arange(side) + 0.5) / side
-        rows, cols = (
-            np.stack([np.interp(pixel, places, unit) for unit in np.eye(len(places))], axis=1)
-            for places in looked_at(self.session, self.grid)
-        )
+        rows, cols = _between(self.session, self.grid)
         return rows @ patch_scores @ cols.T
 
 
@@ -150,6 +145,18 @@ def log_prob(
 
 
 @lru_cache(maxsize=4)
+def _between(session: Session, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """What every pixel row has of the grid's rows, [S, rows], and every pixel column of its columns: linear
+    between the places where tokens look."""
+    side = session.preprocess_config["image_size"]
+    pixel = (np.arange(side) + 0.5) / side
+    rows, cols = (
+        np.stack([np.interp(pixel, places, unit) for unit in np.eye(len(places))], axis=1)
+        for places in looked_at(session, grid)
+    )
+    return rows, cols
+
+
 def looked_at(session: Session, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Where the image tokens of every row and every column of the grid look, as shares of the side.
 

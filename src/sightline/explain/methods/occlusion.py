@@ -31,7 +31,7 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
 
 def windows(rows: int, cols: int) -> np.ndarray:
     """Every place of the window, [N, P], 1 where it hides a patch."""
-    side_r, side_c = min(WINDOW, rows), min(WINDOW, cols)
+    side_r, side_c = (min(WINDOW, max(1, cells - 1)) for cells in (rows, cols))  # never the whole picture
     found = []
     for top in range(rows - side_r + 1):
         for left in range(cols - side_c + 1):

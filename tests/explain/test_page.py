@@ -70,6 +70,7 @@ def test_stable_names_and_bytes(written, tmp_path):
         "pictures/item02_count.png",
         "pictures/silenced_heads.png",
         "pictures/spin_off_on.png",
+        "pictures/words_by_patches.png",
     ]
     assert write(tmp_path) == written
 

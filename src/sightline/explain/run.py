@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sightline import artifacts
-from sightline.explain import page, pictures
+from sightline.explain import matrix, page, pictures
 from sightline.explain.heatmap import Explanation
 from sightline.explain.items import Item
 
@@ -53,6 +53,9 @@ def run(
     pairs = [(item, explain(item, spin_off), explain(item, spin_on)) for item in items]
     for item, off, _ in pairs:
         pictures.item(drawn / f"{item.name}.png", item, off, right(item.truth, off.answer), colormap)
+    longest, said = max(((item, off) for item, off, _ in pairs), key=lambda pair: len(pair[1].words))
+    if said.words:
+        matrix.draw(drawn / "words_by_patches.png", longest, said, colormap)
     pictures.compare(drawn / "spin_off_on.png", pairs, colormap)
     share_LH = np.mean(
         [on.silenced_LH for _, _, on in pairs if on.words] or [pairs[0][2].silenced_LH], axis=0

@@ -6,6 +6,7 @@ from sightline.commands import (  # noqa: F401  (each registers its commands)
     checkout,
     data,
     doctor,
+    explain,
     hallucination,
     index,
     model,

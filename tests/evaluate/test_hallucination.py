@@ -23,6 +23,7 @@ from sightline.evaluate.hallucination.compare import Paired
 from sightline.evaluate.hallucination.ways import GREEDY, Way, WaysError
 from sightline.evaluate.predict import Asking
 from sightline.export import trained
+from sightline.export.run import preprocessor_config
 from sightline.export.session import SPIN_OFF
 from sightline.params import loader
 from sightline.study import hallucination as page
@@ -185,7 +186,7 @@ def checkout(tmp_path_factory):
     settings.mkdir()
     tokenizer.save(settings / "tokenizer.json")
     artifacts.write_json(
-        settings / "preprocessor_config.json", {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3}
+        settings / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3)
     )
     lengths = {"max_new": tiny.MAX_ANSWER, "max_question": tiny.MAX_QUESTION, "max_text": tiny.MAX_TEXT}
     artifacts.write_json(settings / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})

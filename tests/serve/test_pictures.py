@@ -14,13 +14,19 @@ from PIL import Image
 
 from sightline.data import connect
 from sightline.data.connect import FetchError
+from sightline.data.transforms import preprocess
 from sightline.serve import pictures
 from sightline.serve.settings import ApiError, Limits
 from tests.serve.kit import chat, png, url
 from tests.support import tiny
 
-CONFIG = {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3}
+
 GOOD = png(tiny.pictures(1)[0])
+
+
+def pixels(pictures_N):
+    """As Session.pixels of a model that sees 32 x 32 pixels."""
+    return np.stack([preprocess(rgb, 32, [0.5] * 3, [0.25] * 3) for rgb in pictures_N])
 
 
 def encoded(kind, size=(40, 30), **more):
@@ -114,7 +120,7 @@ def test_a_wrong_type_in_the_address_does_not_matter(client):
 
 def test_bytes_are_limited_before_they_are_decoded():
     with pytest.raises(ApiError) as refused:
-        pictures.read(url(GOOD), CONFIG, Limits(picture_bytes=len(GOOD) - 1), False)
+        pictures.read(url(GOOD), pixels, Limits(picture_bytes=len(GOOD) - 1), False)
     assert refused.value.status == 413
 
 
@@ -254,8 +260,8 @@ def test_a_slow_answer_is_given_up(hosts):
 def test_fetching_is_off_unless_it_is_asked_for(hosts):
     hosts[0]["https://a.example/1"] = Answer(200, GOOD)
     with pytest.raises(ApiError, match="fetches no pictures"):
-        pictures.read("https://a.example/1", CONFIG, Limits(), False)
-    found = pictures.read("https://a.example/1", CONFIG, Limits(), True)
+        pictures.read("https://a.example/1", pixels, Limits(), False)
+    found = pictures.read("https://a.example/1", pixels, Limits(), True)
     np.testing.assert_array_equal(
-        found.pixels_CYX, pictures.read(url(GOOD), CONFIG, Limits(), False).pixels_CYX
+        found.pixels_CYX, pictures.read(url(GOOD), pixels, Limits(), False).pixels_CYX
     )

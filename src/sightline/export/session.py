@@ -257,8 +257,13 @@ class Session:
         if not len(images):
             raise SessionError("no pictures given; give at least one")
         config = self.preprocess_config
-        size, mean, std = config["crop_size"]["height"], config["image_mean"], config["image_std"]
-        return np.stack([preprocess(rgb, size, mean, std) for rgb in images])
+        mean, std = config["image_mean"], config["image_std"]
+        return np.stack([preprocess(rgb, self.image_size, mean, std) for rgb in images])
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that the model sees, in pixels."""
+        return self.preprocess_config["crop_size"]["height"]
 
 
 def _in_batches(

@@ -18,8 +18,8 @@ import numpy as np
 
 from sightline.data import images
 from sightline.data.vqa.template import DESCRIBE
-from sightline.explain.methods import cross_attention
-from sightline.export.session import Answer
+from sightline.explain import subject
+from sightline.export.session import SPIN_OFF, Answer
 from sightline.serve import pictures
 from sightline.serve.metrics import Metrics
 from sightline.serve.model import Ask, Model, Reply, Settings
@@ -44,6 +44,7 @@ class Question:
 class Desk:
     def __init__(self, model: Model, limits: Limits, metrics: Metrics, fetch: bool) -> None:
         self.model, self.limits, self.metrics, self._fetch = model, limits, metrics, fetch
+        self.subject = subject.Subject(model.session, SPIN_OFF)
         self.worker = Worker(self._run, model.batch)
         self._common = lru_cache(256)(self._settings)
         self._hands = ThreadPoolExecutor(2, "hands")  # decoding: short, and heavy in memory
@@ -61,8 +62,8 @@ class Desk:
 
     async def picture(self, url: str, deadline: float) -> Picture:
         slow = not pictures.is_picture(url)
-        config = self.model.session.preprocess_config
-        return await self.aside(deadline, pictures.read, url, config, self.limits, self._fetch, slow=slow)
+        pixels = self.model.session.pixels
+        return await self.aside(deadline, pictures.read, url, pixels, self.limits, self._fetch, slow=slow)
 
     async def question(
         self, url: str, text: str, deadline: float, *, spin: bool | Spin = False, maps: bool = False,
@@ -168,7 +169,9 @@ class Desk:
         height, width = question.picture.height, question.picture.width
         scale = min(1.0, MAP_SIDE / max(height, width))
         size = max(1, round(height * scale)), max(1, round(width * scale))
-        found = cross_attention.of_answer(self.model.session, answer, question.ask.question, *size)
+        shape = np.broadcast_to(np.uint8(0), (*size, 3))  # attention needs no pixels, a map their number
+        case = subject.of_answer(self.subject, shape, question.ask.question, answer)
+        found = subject.explained(self.subject, "cross_attention", case)
         return [
             {
                 "word": heat.provenance["word"],

@@ -9,6 +9,7 @@ import binascii
 import http.client
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -16,7 +17,6 @@ import numpy as np
 
 from sightline.data import images
 from sightline.data.connect import FetchError, open_connection, split_url
-from sightline.data.transforms import preprocess
 from sightline.serve.settings import ApiError, Limits
 
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
@@ -39,8 +39,10 @@ def is_picture(text: str) -> bool:
     return text[:11].lower() == "data:image/"
 
 
-def read(url: str, config: dict, limits: Limits, fetch: bool) -> Picture:
-    """The picture behind a data URL, or behind https where `fetch`. `config`: the bundle's preprocessing.
+def read(
+    url: str, pixels: Callable[[list[np.ndarray]], np.ndarray], limits: Limits, fetch: bool
+) -> Picture:
+    """The picture behind a data URL, or behind https where `fetch`. `pixels`: Session.pixels.
 
     Raises ApiError: 400 for what is no picture, 413 for what is too large.
     """
@@ -56,8 +58,7 @@ def read(url: str, config: dict, limits: Limits, fetch: bool) -> Picture:
     height, width = rgb.shape[:2]
     if max(height, width) > limits.aspect * min(height, width):
         raise _refused(f"{width} x {height} pixels: one side is over {limits.aspect} times the other")
-    pixels_CYX = preprocess(rgb, config["image_size"], config["mean"], config["std"])
-    return Picture(pixels_CYX, height, width)
+    return Picture(pixels([rgb])[0], height, width)
 
 
 def _bytes(url: str, limits: Limits, fetch: bool) -> bytes:

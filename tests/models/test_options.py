@@ -14,7 +14,7 @@ from sightline.export import graphs
 from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM
 from sightline.params.text import TextParams
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
 from tests.support import tiny
 
 V = 60
@@ -225,5 +225,5 @@ def test_checkpointing_reaches_transformers_of_libraries_and_spares_batch_norms(
 
 
 def test_heads_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="4 heads do not divide into groups over 3 key-value heads"):
+    with pytest.raises(ValueError, match="2 heads do not divide into groups over 3 key-value heads"):
         build({"key_value_heads": 3})

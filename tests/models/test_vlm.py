@@ -9,7 +9,7 @@ import torch
 from sightline.models.clip import DualEncoder
 from sightline.models.engine import TorchEngine
 from sightline.models.vlm import SEEN_LENGTH, SHARPNESS, VLM, from_clip
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
 
 CLIP = {
     "vision": {"tower": "small_cnn", "image_size": 32, "width": 32},

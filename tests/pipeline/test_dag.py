@@ -144,10 +144,8 @@ def part(path: Path) -> str:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.relative_to(SRC).as_posix())
 def test_floors(path):
-    if path.name == "__init__.py":
-        faces = (PACKAGE, PACKAGE / "models")  # the package's own, and the building blocks' (imports nothing)
-        assert path.read_text(encoding="utf-8").strip() == "" or path.parent in faces
-        assert path.parent == PACKAGE or imports(path) == set()
+    if path.name == "__init__.py":  # empty, or a face that finds its modules on first use
+        assert path.read_text(encoding="utf-8").strip() == "" or not imports(path)
         return
     own = part(path)
     allowed = set(FLOORS["f0"])

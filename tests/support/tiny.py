@@ -33,9 +33,15 @@ def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     return [draw.integers(0, 256, size=(40, 44, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def models(vocab_size: int, seed: int = 0, text: dict | None = None, finetune: dict | None = None):
+def models(
+    vocab_size: int,
+    seed: int = 0,
+    vision: dict | None = None,
+    text: dict | None = None,
+    finetune: dict | None = None,
+):
     """(VLM, DualEncoder) with random weights, large enough in the vocabulary head that answers differ.
-    text, finetune: leaves of these sections that are to differ."""
+    vision: another image tower; text, finetune: leaves of these sections that are to differ."""
     import torch
 
     from sightline.models.clip import DualEncoder
@@ -44,7 +50,7 @@ def models(vocab_size: int, seed: int = 0, text: dict | None = None, finetune: d
     torch.manual_seed(seed)
     clip = DualEncoder(
         {
-            "vision": {"tower": "small_cnn", "width": 32, "image_size": 32},
+            "vision": vision or {"tower": "small_cnn", "width": 32, "image_size": 32},
             "text": {
                 "tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": MAX_TEXT, **(text or {})
             },
@@ -72,10 +78,11 @@ def write_settings(folder: Path) -> None:
     """Tokenizer, preprocessing and lengths beside exported graphs."""
     from sightline.artifacts import write_json
     from sightline.decode.confidence import NOT_FITTED
+    from sightline.export.run import preprocessor_config
     from sightline.export.session import SPIN_OFF
 
     tokenizer().save(folder / "tokenizer.json")
-    write_json(folder / "preprocessor_config.json", {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3})
+    write_json(folder / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3))
     lengths = {"max_new": MAX_ANSWER, "max_question": MAX_QUESTION, "max_text": MAX_TEXT}
     write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from sightline import spin as spin_gate
 from sightline.models.attention import KeyValue
 from sightline.models.layers import DecoderLayer, EncoderLayer
 from sightline.models.style import LayerStyle
-from sightline.spin import SpinInputs
+from sightline.spin import gate as spin_gate
+from sightline.spin.gate import SpinInputs
 
 
 class Stack(nn.Module):
@@ -125,6 +125,9 @@ class Decoder(Stack):
                     None if spin is None else partial(_gate, index=index, image_BM=image_BM, spin=spin),
                     need_maps,
                     memory[index].shared,
+                    None
+                    if spin is None or spin.amplify == 0
+                    else partial(spin_gate.amplified, image_BM=image_BM, strength=spin.amplify),
                 )
             )
             x_BTD = outputs[-1].x
@@ -142,6 +145,8 @@ def _own_mask(mask_BM: Tensor, memory: LayerMemory) -> Tensor:
 
 def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, spin: SpinInputs) -> Tensor:
     scores_BHT = spin_gate.scores(attn_BHTM, logits_BHTM, image_BM, spin.score)
+    if spin.variant is not None:
+        return spin_gate.varied_gate(scores_BHT, spin.k_L[index], spin.alpha, spin.variant, index)
     return spin_gate.gate(scores_BHT, spin.k_L[index], spin.alpha)
 
 

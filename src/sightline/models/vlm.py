@@ -27,7 +27,7 @@ from sightline.models.positions import PatchPositions, TokenPositions, token_pos
 from sightline.models.style import LayerStyle
 from sightline.models.tower import TextTower, VisionTower
 from sightline.models.transformer import Decoder, LayerMemory
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
 
 # The decoder's options and what they are where a config says nothing: `positions` are the patches'.
 OPTIONS = {"token_positions": "learned", "tied": True, **LayerStyle()._asdict()}
@@ -137,9 +137,9 @@ class VLM(nn.Module):
         self, image_tokens_NPD: Tensor, text_states_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor
     ) -> Memory:
         """What the decoder reads. Each image has B / N consecutive questions; its keys and values are
-        computed once and shared by them."""
+        computed once and shared by them. Images of no tokens (P = 0) leave the question alone."""
         image_NPD = self.image_norm(self.image_projection(image_tokens_NPD))
-        if self.patch_positions is not None:
+        if self.patch_positions is not None and image_NPD.shape[1]:
             image_NPD = image_NPD + self.patch_positions()
         question_BTD = self.question_projection(text_states_BTD) + self._embed(ids_BT)
         image_mask_BP = mask_BT.new_ones(()).expand(ids_BT.shape[0], image_NPD.shape[1])

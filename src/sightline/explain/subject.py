@@ -30,8 +30,9 @@ STRIPES = 64  # of a picture, at most, that show where a token looks
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under its SPIN settings. `trained` gives its PyTorch form; `seed` is that of the methods that
-    draw."""
+    """A model under its SPIN settings. `trained` gives the PyTorch model that it was made from (of a
+    quantized one: the weights before, so methods that need gradients explain those); `seed` is that of the
+    methods that draw."""
 
     session: Session
     spin: dict[str, Any]

@@ -1,12 +1,17 @@
 """Figures of a map against values by hand and known properties."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.explain import faithfulness
+from sightline import artifacts, registry
+from sightline.explain import faithfulness, report
 from sightline.explain.heatmap import of_word
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def heat(patch_scores, shape=(16, 16)):
@@ -97,3 +102,9 @@ def test_wilson_by_hand():
     low, high = faithfulness.wilson(0.5, 100)
     assert (low, high) == (pytest.approx(0.4038, abs=1e-4), pytest.approx(0.5962, abs=1e-4))
     assert faithfulness.wilson(1.0, 20) == (pytest.approx(0.8389, abs=1e-4), pytest.approx(1.0))
+
+
+def test_the_page_is_made_from_the_committed_figures():
+    result = artifacts.read_json(ROOT / "metrics" / "faithfulness.json")
+    assert (ROOT / "docs" / "explanations.md").read_text(encoding="utf-8") == report.page(result)
+    assert set(result["methods"]) == set(registry.names("explain/methods"))

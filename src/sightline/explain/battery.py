@@ -101,7 +101,10 @@ def agreement(
 
 
 def measure(
-    subject: Subject, broken: dict[str, Subject], cases: list[Known], checks: int,
+    subject: Subject,
+    broken: dict[str, Subject],
+    cases: list[Known],
+    checks: int,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[str, list[float]]]:
     """method -> figure -> its value per case. `broken`: models with randomised weights; they and the shifted
@@ -163,5 +166,3 @@ def summary(measured: dict[str, dict[str, list[float]]], seed: int) -> dict[str,
             row["deletion_p"] = round(max(faithfulness.sign_flip_p(gain, rng) for gain in gains), 5)
         table[method] = row
     return table
-
-

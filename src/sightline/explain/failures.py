@@ -27,9 +27,7 @@ class Failure:
     why: str
 
 
-def read(
-    path: Path, right: Callable[[str, str], bool], absent: Callable[[dict], list[str]]
-) -> list[Failure]:
+def read(path: Path, right: Callable[[str, str], bool], absent: Callable[[dict], list[str]]) -> list[Failure]:
     """Every failure of a predictions file, the surest first. `right(truth, answer)` judges short answers,
     `absent(line)` lists what a description names though it is not there. Raises ValueError when the file is
     missing."""

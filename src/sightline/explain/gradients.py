@@ -64,14 +64,11 @@ def run(
     if presence_BQ is None:
         presence_BQ = torch.ones(ids_BQ.shape, requires_grad=True)
 
-    def fade(module: nn.Embedding, _: tuple, out_BQD: Tensor) -> Tensor:
-        nothing_D = module.weight[tokenizer.mask]
-        return nothing_D + presence_BQ[..., None] * (out_BQD - nothing_D)
-
     seen: dict[nn.Module, Tensor] = {}
     watched = [module for module in vlm.modules() if isinstance(module, Attention)]
     # Attention weights pass through their dropout, which does nothing here: where they can be seen.
     watch = [(each.dropout, lambda module, _, out: seen.__setitem__(module, out)) for each in watched]
+    fade = fading(presence_BQ, tokenizer.mask)
     word_tables = [(word_table(vlm.text), fade), (vlm.embedding, fade)]
     with hooked(watch):
         image_BPD = vlm.image_tokens(pixels_BCYX)
@@ -106,6 +103,16 @@ def of(tape: Tape, parts: list[Tensor]) -> list[np.ndarray]:
 def words(case: Case, of_token_Q: np.ndarray) -> list[tuple[str, float]]:
     """Scores of question tokens, summed to words; those of the template are left out."""
     return [(word, float(of_token_Q[positions].sum())) for word, positions in case.asked]
+
+
+def fading(presence_BQ: Tensor, mask: int) -> Callable:
+    """A forward hook on an embedding: tokens fade to the one of id `mask` where their presence is 0."""
+
+    def fade(module: nn.Embedding, _: tuple, out_BQD: Tensor) -> Tensor:
+        nothing_D = module.weight[mask]
+        return nothing_D + presence_BQ[..., None] * (out_BQD - nothing_D)
+
+    return fade
 
 
 def word_table(tower: TextTower) -> nn.Module:

@@ -30,7 +30,7 @@ def explain(tower: TextTower, tokenizer: Tokenizer, text: str, count: int = 5) -
     """`text` holds one [MASK]. Raises ValueError when it does not."""
     import torch
 
-    from sightline.explain.gradients import hooked, word_table
+    from sightline.explain.gradients import fading, hooked, word_table
 
     before, *rest = text.split(MASK)
     if len(rest) != 1:
@@ -48,12 +48,8 @@ def explain(tower: TextTower, tokenizer: Tokenizer, text: str, count: int = 5) -
     presence_BT = torch.from_numpy((1 - given_T + along_B[:, None] * given_T).astype(np.float32))
     presence_BT.requires_grad_()
 
-    def fade(module: torch.nn.Module, _: tuple, out_BTD: torch.Tensor) -> torch.Tensor:
-        nothing_D = module.weight[tokenizer.mask]
-        return nothing_D + presence_BT[..., None] * (out_BTD - nothing_D)
-
     ids_BT = torch.tensor([ids] * len(along_B))
-    with hooked([(word_table(tower), fade)]):
+    with hooked([(word_table(tower), fading(presence_BT, tokenizer.mask))]):
         states_BTD = tower(ids_BT, torch.ones(ids_BT.shape, dtype=torch.bool))
     log_prob_BV = tower.mlm_logits(states_BTD)[:, place].log_softmax(-1)
     log_prob_V = log_prob_BV[-1].detach().clone()

@@ -133,9 +133,7 @@ def _side(
     if found.words:
         question = " ".join(f"<span>{escape(word)}</span>" for word, _ in found.words[0].text_scores)
     brightest = max(range(len(found.words)), default=0, key=lambda index: _interest(found.words[index]))
-    said = "".join(
-        _word(heat, index == brightest, words.unit, lut) for index, heat in enumerate(found.words)
-    )
+    said = "".join(_word(heat, index == brightest, words.unit, lut) for index, heat in enumerate(found.words))
     verdict = ""
     if asked.type != "describe" and right is not None:
         kind, text = ("right", "right") if right else ("wrong", f"wrong: it is {asked.truth}")

@@ -30,7 +30,8 @@ STRIPES = 64  # of a picture, at most, that show where a token looks
 
 @dataclass(frozen=True)
 class Subject:
-    """A model under its SPIN settings. `trained` gives its PyTorch form (None: methods with gradients cannot
+    """A model under its SPIN settings. `trained` gives the PyTorch model that it was made from (of a
+    quantized one: the weights before, so methods that need gradients explain those; None: such methods cannot
     be asked); `seed` is that of the methods that draw."""
 
     session: Session

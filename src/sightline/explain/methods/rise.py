@@ -32,8 +32,9 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
         for rows in np.split(np.arange(MASKS), range(removal.BATCH, MASKS, removal.BATCH))
     ])  # fmt: skip
     of_pixel_YX = _slope(score_N, seen_NYX.reshape(MASKS, -1)).reshape(seen_NYX.shape[1:])
+    mean_of = np.prod(subject.grid) / of_pixel_YX.size  # pixels of a cell come and go together: not a sum
     return of_word(
-        "rise", case.word(tokens), case.rgb.shape[:2], in_patches(of_pixel_YX, subject.grid),
+        "rise", case.word(tokens), case.rgb.shape[:2], in_patches(of_pixel_YX, subject.grid) * mean_of,
         removal.by_word(case, _slope(score_N, word_NW.astype(np.float64))), scores=of_pixel_YX,
     )  # fmt: skip
 

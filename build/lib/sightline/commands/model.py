@@ -1,0 +1,123 @@
+"""`sightline ask`, `search`, `domain`: a shipped model and a picture."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightline import project
+from sightline.commands.app import AS_JSON, BUNDLE, MAX_PIXELS, app, judge, open_session, read_image
+
+
+@app.command()
+def ask(
+    image: Annotated[Path | None, typer.Argument(help="A picture; default: a shipped example.")] = None,
+    question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
+    spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
+    bundle: Annotated[Path | None, BUNDLE] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Answer a question about a picture."""
+    from sightline.export.session import SPIN_OFF
+
+    session = open_session(bundle)
+    if image is None:
+        examples = sorted((session.folder / "examples").glob("*.png"))
+        if not examples:
+            raise project.ProjectError("this model ships no example picture: give the path of one")
+        image = examples[0]
+    question = question or "Describe the image in detail."
+    settings = None if spin else SPIN_OFF
+    picture = read_image(image)
+    answer = session.answer([picture], [question], spin=settings)[0]
+    judged = judge(session, picture)
+    sure = False if judged["out_of_domain"] else answer.sure  # confidences are of pictures as in training
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "image": str(image),
+                    "question": question,
+                    "answer": answer.text,
+                    "confidence": round(answer.confidence, 4),
+                    "sure": sure,
+                    **judged,
+                }
+            )
+        )
+        return
+    doubt = "not sure, " if sure is False else ""
+    said = f"{answer.text}   ({doubt}confidence {answer.confidence:.2f})"
+    typer.echo(f"image: {image}\nQ: {question}\nA: {said}")
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="Words, or the path of a picture.")],
+    k: Annotated[int, typer.Option(help="How many results.")] = 5,
+    index: Annotated[
+        Path | None, typer.Option(help="An index made by `sightline index`; default: the model's own.")
+    ] = None,
+    bundle: Annotated[Path | None, BUNDLE] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Find the items of an index that are nearest to words or to a picture."""
+    from sightline.search.catalog import open_gallery
+    from sightline.search.gallery import Gallery
+
+    session = open_session(bundle)
+    path, judged = Path(query), {}
+    if path.is_file():
+        picture = read_image(path)
+        embeds, judged = session.embed_images([picture]), judge(session, picture)
+    else:
+        embeds = session.embed_texts([query])
+    digest = session.engine.search_digest()
+    gallery = open_gallery(index, digest) if index else Gallery.load(session.folder / "index", digest)
+    hits = gallery.search(embeds, k, "fused")[0]
+    rows = [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
+    if as_json:
+        typer.echo(json.dumps({"query": query, "results": rows, **judged}))
+        return
+    for rank, row in enumerate(rows, 1):
+        typer.echo(f"{rank:2d}  {row['score']:.3f}  {row['id']}  {row['text']}")
+
+
+@app.command()
+def domain(
+    pictures: Annotated[Path, typer.Argument(help="A folder or a zip archive of pictures.")],
+    out: Annotated[Path | None, typer.Option("-o", help="Also write the figures to this JSON file.")] = None,
+    bundle: Annotated[Path | None, BUNDLE] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Count the pictures that the model would warn about, beside the test pictures of data/raw."""
+    from sightline.artifacts import read_json, write_json
+    from sightline.data.pictures import read
+    from sightline.data.shards import Items
+    from sightline.evaluate.domain import compare
+    from sightline.search.domain import Domain, pictures_of
+
+    session, raw = open_session(bundle), project.root() / "data" / "raw"
+    trained, held = (read_json(folder / "config.json")["source"] for folder in (session.folder, raw))
+    if trained != held:
+        raise project.ProjectError(
+            f"{raw} holds {held}, the model was trained on {trained}: run `dvc checkout` for its profile"
+        )
+    known, refused = Domain.load(session.folder), []
+    own, odd = pictures_of(Items(raw), "test", MAX_PIXELS), read(pictures, MAX_PIXELS, refused)
+    found = compare(partial(known.scores, session), known.bound, own, odd)
+    for line in refused:
+        typer.echo(f"sightline: {line}", err=True)
+    found = {"name": pictures.name, "unreadable": len(refused), **found}
+    if out is not None:
+        write_json(out, found)
+    if as_json:
+        typer.echo(json.dumps(found, sort_keys=True))
+        return
+    typer.echo(
+        f"domain: {found['warned']['value']:.1f} % of {found['pictures']} pictures would get the warning, "
+        f"{found['false_alarm']['value']:.1f} % of {found['own_pictures']} test pictures do; "
+        f"AUROC {found['auroc']['value']:.2f} %"
+    )

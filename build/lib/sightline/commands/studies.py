@@ -1,0 +1,43 @@
+"""`sightline study`, `experiments`: what the parts are worth, what the search found."""
+
+from typing import Annotated
+
+import typer
+
+from sightline import project
+from sightline.commands.app import app
+
+
+@app.command()
+def study(
+    scale: Annotated[float, typer.Option(help="Share of the profile's epochs that every arm gets.")] = 1.0,
+    seeds: Annotated[int, typer.Option(help="How many, from the seed of params.yaml on.")] = 3,
+    arms: Annotated[str, typer.Option(help="Names from ablations.yaml, with commas; default: all.")] = "",
+    jobs: Annotated[int, typer.Option(help="Arms at once, a core each.")] = 2,
+) -> None:
+    """Train every arm of ablations.yaml at equal compute; write metrics/ablations.json and docs/ablations.md.
+
+    An interrupted study goes on where it was.
+    """
+    from sightline.study import run, summary
+
+    here = project.root()
+    found = run.Study(here)
+    names = [name.strip() for name in arms.split(",") if name.strip()] or list(found.arms)
+    first = found.params.seed
+    found.run(names, list(range(first, first + seeds)), scale, jobs, typer.echo)
+    summary.write(here, run.RESULT)
+    typer.echo("study: docs/ablations.md and metrics/ablations.json hold every finished arm")
+
+
+@app.command()
+def experiments() -> None:
+    """Write the finished experiments on top of this commit, best first: docs/search.md, .csv, .svg."""
+    from sightline.study import experiments as search
+
+    here = project.root()
+    found = search.read(search.show(here))
+    search.write(here, found)
+    best = found.runs[0]
+    knobs = ", ".join(f"{knob}={best[knob]}" for knob in found.knobs)
+    typer.echo(f"experiments: {len(found.runs)} in docs/search.md; the best is {best['experiment']}: {knobs}")

@@ -1,0 +1,124 @@
+"""Source `scenes`: rendered pictures of coloured objects, with captions and scene graphs; no download."""
+
+import io
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack
+from itertools import islice
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sightline.data.scenes import sample as sampling
+from sightline.data.scenes.captions import captions
+from sightline.data.scenes.render import COLORS, SIDE, render
+from sightline.data.scenes.shapes import SIDES
+from sightline.data.shards import ShardWriter
+from sightline.params.data import DataParams
+from sightline.runtime import derive_seed
+
+PROCESSES = 2
+CHUNK = 250  # scenes per job: a few MiB in flight
+WORTH_PROCESSES = 2000  # below, starting processes costs more than it saves
+
+Made = tuple[dict, list[str], bytes]  # scene, captions, PNG
+
+
+def build(params: DataParams, seed: int, out: Path) -> dict:
+    """Render every split of `params.sizes` into shards under `out`; returns what the benchmark fixes.
+
+    ValueError if a size is missing or belongs to no split, or if pictures would have to shrink.
+    """
+    sizes = _sizes(params)
+    seen: set[str] = set()
+    redrawn = 0
+    train_scenes = []
+    writer = ShardWriter(out, params.shard_mb * 2**20)
+    with ExitStack() as stack:
+        pool = None
+        if sum(sizes.values()) >= WORTH_PROCESSES:
+            pool = stack.enter_context(ProcessPoolExecutor(PROCESSES, get_context("spawn"), end_with_parent))
+        for split in sampling.SPLITS:
+            for index, made in enumerate(_made(pool, seed, split, sizes[split])):
+                attempt = 0
+                while (digest := sampling.graph_hash(made[0])) in seen:
+                    attempt += 1
+                    redrawn += 1
+                    made = make(seed, split, index, attempt)
+                seen.add(digest)
+                scene, texts, png = made
+                item = {"id": f"{split}-{index:05d}", "split": split, "captions": texts, "scene": scene}
+                writer.add(item, png, "png")
+                if split == "train":
+                    train_scenes.append({"objects": [{"kind": t["kind"]} for t in scene["objects"]]})
+    writer.close()
+    return {
+        "benchmark": sampling.VERSION,
+        "objects": {kind: [kind, plural] for kind, plural in sampling.PLURALS.items()},
+        "colors": list(COLORS),
+        "sizes": list(SIDES),
+        "bias": sorted(map(list, sampling.BIAS.items())),
+        "held_out": sorted(map(list, sampling.HELD_OUT)),
+        "statistics": sampling.statistics(train_scenes),
+        "counts": sizes,
+        "redrawn": redrawn,
+    }
+
+
+def make(seed: int, split: str, index: int, attempt: int = 0) -> Made:
+    """One scene with its captions and its PNG; the captions have a generator of their own."""
+    scene = sampling.sample(seed, split, index, attempt)
+    rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "captions", split, index, attempt)))
+    png = io.BytesIO()
+    Image.fromarray(render(scene)).save(png, "PNG", compress_level=1)
+    return scene, captions(scene, rng), png.getvalue()
+
+
+def make_range(seed: int, split: str, start: int, stop: int) -> list[Made]:
+    return [make(seed, split, index) for index in range(start, stop)]
+
+
+def end_with_parent() -> None:
+    """For a worker: end when the process that started it dies, killed or not, so that none is left behind."""
+
+    def watch() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _made(pool: Executor | None, seed: int, split: str, size: int) -> Iterator[Made]:
+    """Scenes of a split in order; with a pool, a few chunks ahead of the reader, so memory stays bounded."""
+    if pool is None:
+        yield from (make(seed, split, index) for index in range(size))
+        return
+    starts = iter(range(0, size, CHUNK))
+    ahead = [_submit(pool, seed, split, start, size) for start in islice(starts, 2 * PROCESSES)]
+    while ahead:
+        yield from ahead.pop(0).result()
+        ahead += [_submit(pool, seed, split, start, size) for start in islice(starts, 1)]
+
+
+def _submit(pool: Executor, seed: int, split: str, start: int, size: int):
+    return pool.submit(make_range, seed, split, start, min(start + CHUNK, size))
+
+
+def _sizes(params: DataParams) -> dict[str, int]:
+    missing = sorted(set(sampling.SPLITS) - set(params.sizes))
+    unknown = sorted(set(params.sizes) - set(sampling.SPLITS))
+    if missing or unknown:
+        raise ValueError(
+            f"params.yaml: data.sizes: missing {missing}, unknown {unknown}; "
+            f"expected the splits {sorted(sampling.SPLITS)}: give each a number of images"
+        )
+    if params.image_side < SIDE:
+        raise ValueError(
+            f"params.yaml: data.image_side: got {params.image_side}, expected at least {SIDE}: "
+            "scenes are drawn at that size and not shrunk"
+        )
+    return {split: min(n, params.max_items or n) for split, n in sorted(params.sizes.items())}

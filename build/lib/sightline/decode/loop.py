@@ -1,0 +1,76 @@
+"""The decoding loop that greedy search, sampling and streaming share.
+
+The batch keeps its shape from the first step to the last: a finished row is fed the end token and its output
+is ignored. So the arithmetic of a row never depends on when its neighbours end. Shapes as in protocol.py.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sightline.decode.protocol import Engine, Generation, Memory, log_softmax
+
+Pick = Callable[[np.ndarray], np.ndarray]  # log-probabilities [B, V] -> token of every row [B] int64
+
+
+@dataclass(frozen=True)
+class Token:
+    """One step of the batch: every row's new token, and which rows were still being written."""
+
+    ids_B: np.ndarray
+    logprobs_B: np.ndarray
+    active_B: np.ndarray
+    maps_LBHM: np.ndarray | None
+    gates_LBH: np.ndarray | None
+
+
+def steps(
+    engine: Engine, memory: Memory, pick: Pick, *, bos: int, eos: int, max_new: int, k_L: np.ndarray,
+    alpha: float, need_maps: bool, rows: int | None = None,
+) -> Iterator[Token]:  # fmt: skip
+    """Yield one `Token` per decoder call until every row has ended or `max_new` tokens are written.
+
+    `rows` is the number of real rows; the ones after it are padding and count as finished from the start.
+    """
+    batch = memory.mask_BM.shape[0]
+    active_B = np.arange(batch) < (batch if rows is None else rows)
+    tokens_BT = np.full((batch, 1), bos, dtype=np.int64)
+    cache = None
+    for _ in range(max_new):
+        step = engine.step(tokens_BT, cache, memory, k_L, alpha, need_maps)
+        cache = step.cache
+        logprobs_BV = log_softmax(step.logits_BTV[:, -1])
+        ids_B = np.where(active_B, pick(logprobs_BV), eos).astype(np.int64)
+        yield Token(
+            ids_B,
+            np.take_along_axis(logprobs_BV, ids_B[:, None], axis=1)[:, 0],
+            active_B,
+            None if step.maps_LBHTM is None else step.maps_LBHTM[:, :, :, -1],
+            None if step.gates_LBHT is None else step.gates_LBHT[..., -1],
+        )
+        active_B = active_B & (ids_B != eos)
+        if not active_B.any():
+            return
+        tokens_BT = ids_B[:, None]
+
+
+def collect(tokens: Iterator[Token], eos: int, rows: int) -> list[Generation]:
+    """Gather the steps of a batch into one `Generation` per real row."""
+    written = list(tokens)
+    return [_row(written, eos, row) for row in range(rows)]
+
+
+def _row(written: list[Token], eos: int, row: int) -> Generation:
+    own = [token for token in written if token.active_B[row]]
+    finished = bool(own) and int(own[-1].ids_B[row]) == eos
+    spoken = own[:-1] if finished else own
+    maps = [token.maps_LBHM[:, row] for token in spoken if token.maps_LBHM is not None]
+    gates = [token.gates_LBH[:, row] for token in spoken if token.gates_LBH is not None]
+    return Generation(
+        ids=[int(token.ids_B[row]) for token in spoken],
+        logprobs=[float(token.logprobs_B[row]) for token in own],
+        finished=finished,
+        maps_LHTM=np.stack(maps, axis=2) if maps else None,
+        gates_LHT=np.stack(gates, axis=2) if gates else None,
+    )

@@ -1,0 +1,197 @@
+"""Asks one predictor everything about one split.
+
+A predictor has the methods of `Predictor` below; export.session.Session is one, around ONNX graphs or
+PyTorch. SPIN settings are dicts like the `spin` section of params.yaml. Letters: I images, T texts, Q
+queries, K candidates, N pairs, E embedding width, P patches, S tokens of a text, D width, L layers, H
+heads.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from sightline.evaluate import retrieval, swapped
+from sightline.evaluate.chair import Lexicon
+from sightline.evaluate.splits import Split
+
+SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
+SHORT_TOKENS = 8  # the longest answer to a short question; right ones are one to three words
+RERANK_TOP = 10
+_CHUNK = 64  # pictures decoded and held at a time
+_GATED = 256  # pictures over which silenced heads are counted
+_PAIRS = 1024  # image-text pairs gathered at a time for the fusion head
+
+
+class Predictor(Protocol):
+    """What the evaluation needs of a model: export.session.Session's methods of these names."""
+
+    def answer(self, images: Sequence[np.ndarray], questions: Sequence[str], spin: dict[str, Any] | None,
+               max_new: int | None, need_maps: bool, batch_size: int,
+               beams: int) -> list[Any]: ...  # fmt: skip
+
+    def encode_images(
+        self, images: Sequence[np.ndarray], batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def encode_texts(
+        self, texts: Sequence[str], batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+
+    def match(self, tokens_NPD: np.ndarray, states_NSD: np.ndarray, mask_NS: np.ndarray,
+              batch_size: int) -> np.ndarray: ...  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How to ask: `max_new` tokens and `beams` beams for descriptions, `batch_size` rows at a time."""
+
+    max_new: int
+    batch_size: int
+    beams: int
+
+    def tokens(self, describe: bool) -> int:
+        return self.max_new if describe else min(SHORT_TOKENS, self.max_new)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Texts in the order of the split's triples, with the model's probability of each, its calibrated
+    confidence and whether that is sure (Session.answer); share [L, H] of tokens at which a head was
+    silenced."""
+
+    texts: list[str]
+    probability_N: np.ndarray
+    confidence_N: np.ndarray
+    sure: list[bool | None]
+    silenced_LH: np.ndarray
+
+
+def answers(predictor: Predictor, split: Split, spin: dict[str, Any], asking: Asking) -> Answers:
+    """Every question of the split, chunk by chunk; descriptions in batches of their own."""
+    said: list[Any] = [None] * len(split.triples)
+    of_picture: dict[int, list[int]] = {}
+    for index, picture in enumerate(split.picture_of):
+        of_picture.setdefault(picture, []).append(index)
+    gates: list[np.ndarray] = []
+    for first, pictures in _chunks(split.rgb()):
+        asked = [
+            index for picture in range(first, first + len(pictures)) for index in of_picture.get(picture, [])
+        ]
+        for describe in (False, True):
+            group = [index for index in asked if (split.triples[index]["type"] == "describe") == describe]
+            given = predictor.answer(
+                [pictures[split.picture_of[index] - first] for index in group],
+                [split.triples[index]["question"] for index in group],
+                spin=spin,
+                max_new=asking.tokens(describe),
+                need_maps=first < _GATED,
+                batch_size=asking.batch_size,
+                beams=asking.beams if describe else 1,
+            )
+            for index, answer in zip(group, given, strict=True):
+                said[index] = answer.text, answer.probability, answer.confidence, answer.sure
+                if answer.gates_LHT is not None:
+                    gates.append(answer.gates_LHT)
+    silenced_LH = (np.concatenate(gates, axis=2) < 1).mean(axis=2) if gates else np.zeros((0, 0))
+    texts, probability, confidence, sure = (list(column) for column in zip(*said, strict=True))
+    return Answers(texts, np.array(probability), np.array(confidence), sure, silenced_LH)
+
+
+def by_question(predictor: Predictor, split: Split, asking: Asking) -> list[str]:
+    """Answers of a predictor that does not see the picture: each distinct question is asked once."""
+    picture = next(split.rgb())
+    described = {triple["question"]: triple["type"] == "describe" for triple in split.triples}
+    given: dict[str, str] = {}
+    for describe in (False, True):
+        questions = sorted(question for question, kind in described.items() if kind == describe)
+        answered = predictor.answer(
+            [picture] * len(questions), questions, spin=SPIN_OFF, max_new=asking.tokens(describe),
+            need_maps=False, batch_size=asking.batch_size, beams=asking.beams if describe else 1,
+        )  # fmt: skip
+        given |= {question: answer.text for question, answer in zip(questions, answered, strict=True)}
+    return [given[triple["question"]] for triple in split.triples]
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """Ranks of the right answer per direction, the picture behind each query, and the swapped-kind pairs."""
+
+    ranks: dict[str, np.ndarray]  # direction -> [Q]
+    pictures: dict[str, np.ndarray]  # direction -> [Q]
+    swapped: list[tuple[int, float, float]]  # picture, score of its caption, score of the changed one
+
+
+def retrieve(
+    predictor: Predictor,
+    split: Split,
+    lexicon: Lexicon,
+    kinds: list[str],
+    asking: Asking,
+    rng: np.random.Generator,
+) -> Retrieved:
+    """Both directions over the gallery, each also re-ranked by the fusion head at its top, and the
+    swapped-kind test."""
+    texts, owner_T, size = split.gallery()
+    pairs = _swapped(split, texts, size, lexicon, kinds, rng) if split.true_objects else []
+    # Every distinct text is encoded once: equal captions get equal bits, so they tie.
+    distinct = sorted({*texts, *(text for _, text in pairs)})
+    place = {text: index for index, text in enumerate(distinct)}
+    states_NSD, mask_NS, embeds_NE = predictor.encode_texts(distinct, batch_size=asking.batch_size)
+    tokens_IPD, image_IE = predictor.encode_images(
+        list(islice(split.rgb(), size)), batch_size=asking.batch_size
+    )
+    text_T = np.array([place[text] for text in texts])
+    similarity_IT = retrieval.similarity(image_IE, embeds_NE[text_T])
+    ranks = {
+        "image_to_text": retrieval.image_to_text_ranks(similarity_IT, owner_T),
+        "text_to_image": retrieval.text_to_image_ranks(similarity_IT, owner_T),
+    }
+    owners = np.arange(size)
+
+    def reranked(image_QK: np.ndarray, text_QK: np.ndarray, first_ranks_Q: np.ndarray) -> np.ndarray:
+        """Ranks after the fusion head has put the candidates, as images and texts, in its order."""
+        image_N, text_N = image_QK.ravel(), text_T[text_QK.ravel()]
+        scores_N = np.concatenate(
+            [
+                predictor.match(
+                    tokens_IPD[image_N[start : start + _PAIRS]],
+                    states_NSD[text_N[start : start + _PAIRS]],
+                    mask_NS[text_N[start : start + _PAIRS]],
+                    batch_size=asking.batch_size,
+                )
+                for start in range(0, len(image_N), _PAIRS)
+            ]
+        )
+        right_QK = image_QK == owner_T[text_QK]
+        return retrieval.reranked_ranks(scores_N.reshape(image_QK.shape), right_QK, first_ranks_Q)
+
+    image_TK = retrieval.candidates(similarity_IT.T, RERANK_TOP)
+    text_IK = retrieval.candidates(similarity_IT, RERANK_TOP)
+    queries_TK = np.broadcast_to(np.arange(len(text_T))[:, None], image_TK.shape)
+    queries_IK = np.broadcast_to(owners[:, None], text_IK.shape)
+    ranks["image_to_text_reranked"] = reranked(queries_IK, text_IK, ranks["image_to_text"])
+    ranks["text_to_image_reranked"] = reranked(image_TK, queries_TK, ranks["text_to_image"])
+    pictures = {kind: owner_T if kind.startswith("text") else owners for kind in ranks}
+    own = [(picture, float(similarity_IT[picture, picture])) for picture, _ in pairs]
+    other_IN = (
+        retrieval.similarity(image_IE, embeds_NE[[place[text] for _, text in pairs]]) if pairs else None
+    )
+    scored = [(picture, score, float(other_IN[picture, n])) for n, (picture, score) in enumerate(own)]
+    return Retrieved(ranks, pictures, scored)
+
+
+def _swapped(
+    split: Split, texts: list[str], size: int, lexicon: Lexicon, kinds: list[str], rng: np.random.Generator
+) -> list[tuple[int, str]]:
+    changed = [swapped.swap(texts[index], split.present[index], kinds, lexicon, rng) for index in range(size)]
+    return [(index, text) for index, text in enumerate(changed) if text is not None]
+
+
+def _chunks(pictures: Iterable[np.ndarray]) -> Iterator[tuple[int, list[np.ndarray]]]:
+    pictures, first = iter(pictures), 0
+    while chunk := list(islice(pictures, _CHUNK)):
+        yield first, chunk
+        first += len(chunk)

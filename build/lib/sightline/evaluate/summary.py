@@ -1,0 +1,124 @@
+"""The summary that git keeps: about sixty figures of fp32 and the shipped variant with their intervals,
+nested so that `dvc metrics diff` names them. Percent and points unless a key says otherwise."""
+
+from typing import Any
+
+Row = dict[str, str]
+# figure name -> (family, type, metric); the type of descriptions depends on what is known to be true
+_ANSWERS = {
+    "vqa_accuracy": ("vqa", "all", "accuracy"),
+    "pope_adversarial_accuracy": ("pope", "adversarial", "accuracy"),
+    "pope_adversarial_f1": ("pope", "adversarial", "f1"),
+    "pope_adversarial_false_positive_rate": ("pope", "adversarial", "false_positive_rate"),
+    "pope_adversarial_yes_rate": ("pope", "adversarial", "yes_rate"),
+    "chair_i": ("chair", "", "chair_i"),
+    "chair_s": ("chair", "", "chair_s"),
+    "object_recall": ("chair", "", "recall"),
+    "bleu_4": ("caption", "describe", "bleu_4"),
+    "cider_d": ("caption", "describe", "cider_d"),
+}
+_SEARCH = {
+    "text_to_image_r1": ("retrieval", "text_to_image", "r1"),
+    "image_to_text_r1": ("retrieval", "image_to_text", "r1"),
+    "image_to_text_reranked_r1": ("retrieval", "image_to_text_reranked", "r1"),
+    "text_to_image_reranked_r1": ("retrieval", "text_to_image_reranked", "r1"),
+    "swapped_kind_accuracy": ("retrieval", "swapped_kind", "accuracy"),
+}
+_EDGES = {  # of the shipped variant, SPIN off
+    "yes_no_ece_before": ("calibration", "yes/no, before", "ece"),
+    "yes_no_ece": ("calibration", "yes/no", "ece"),
+    "yes_no_brier": ("calibration", "yes/no", "brier"),
+    "short_answer_ece": ("calibration", "short answers", "ece"),
+    "aurc": ("abstention", "short answers", "aurc"),
+    **{f"accuracy_at_{n}": ("abstention", "short answers", f"accuracy_at_{n}") for n in (100, 95, 90, 80)},
+    "sure_coverage": ("abstention", "sure", "coverage"),
+    "sure_accuracy": ("abstention", "sure answers", "accuracy"),
+    "domain_false_alarm": ("domain", "own pictures", "false_alarm"),
+    "domain_warned": ("domain", "all drawn", "warned"),
+    "domain_auroc": ("domain", "all drawn", "auroc"),
+}
+_PAIRED = ("vqa_accuracy", "pope_adversarial_accuracy", "chair_i", "object_recall")
+VARIANTS = ("fp32", "shipped")
+
+
+def build(
+    figures: dict[str, list[Row]], paired: list[Row], variants: list[Row], parity: dict[str, Any]
+) -> dict[str, Any]:
+    """`figures`: rows of the evaluation's tables by family; `paired`: rows of its paired.csv; `variants`,
+    `parity`: what export measured; `source`: the data set, since photos have caption-CHAIR in place of
+    CHAIR."""
+    splits = list(dict.fromkeys(row["split"] for row in figures["vqa"]))
+    shipped = next(row for row in variants if row["ships"] == "1")
+    cost = {"fp32": next(row for row in variants if row["variant"] == "fp32"), "shipped": shipped}
+    quality = {
+        variant: {split: _quality(figures, variant, split) for split in splits} for variant in VARIANTS
+    }
+    return {
+        "shipped_variant": shipped["variant"],
+        "cost": {name: {key: int(row[key]) for key in ("bytes", "macs")} for name, row in cost.items()},
+        "parity": {"max_logit_difference": parity["max_logit_difference"], "items": parity["items"]},
+        "answers": _answers(figures["vqa"]),
+        "quality": quality,
+        "edges": {split: _edges(figures, split) for split in splits},
+        "spin_on_minus_off": {
+            split: _differences(paired, split, "spin_on - spin_off", "") for split in splits
+        },
+        "shipped_minus_fp32": {
+            split: _differences(paired, split, "shipped - fp32", "off") for split in splits
+        },
+    }
+
+
+def _answers(rows: list[Row]) -> dict[str, dict[str, float]]:
+    """Accuracy by question type on `test`, SPIN off, with the rows that stand beside it."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row["split"] == "test" and row["metric"] == "accuracy" and row["spin"] in ("", "off"):
+            found.setdefault(row["type"], {"n": int(row["n"])})[row["variant"]] = float(row["value"])
+    return found
+
+
+def _quality(figures: dict[str, list[Row]], variant: str, split: str) -> dict[str, dict[str, float]]:
+    found = {}
+    for name, (family, kind, metric) in {**_ANSWERS, **_SEARCH}.items():
+        spin = "" if family == "retrieval" else "off"
+        for row in figures[family]:
+            same = (row["split"], row["variant"], row["spin"], row["metric"]) == (
+                split,
+                variant,
+                spin,
+                metric,
+            )
+            if same and kind in ("", row["type"]):
+                found[_named(name, row)] = {key: float(row[key]) for key in ("value", "low", "high")}
+    return found
+
+
+def _edges(figures: dict[str, list[Row]], split: str) -> dict[str, dict[str, float]]:
+    """What the shipped variant knows about what it does not know."""
+    found = {}
+    for name, (family, kind, metric) in _EDGES.items():
+        wanted = (split, "shipped", kind, metric)
+        for row in figures[family]:
+            same = (row["split"], row["variant"], row["type"], row["metric"]) == wanted
+            if same and row["spin"] in ("", "off"):
+                found[name] = {key: float(row[key]) for key in ("value", "low", "high")}
+    return found
+
+
+def _differences(paired: list[Row], split: str, comparison: str, spin: str) -> dict[str, dict[str, float]]:
+    """Paired differences of the shipped variant; with them the one-sided 95 % bound of the loss."""
+    found = {}
+    for name in _PAIRED:
+        family, kind, metric = _ANSWERS[name]
+        for row in paired:
+            same = (row["split"], row["comparison"], row["spin"]) == (split, comparison, spin)
+            same = same and (row["family"], row["metric"]) == (family, metric) and kind in ("", row["type"])
+            if same and row["variant"] in ("", "shipped"):
+                keys = ("value", "low", "high", "loss_bound")
+                found[_named(name, row)] = {key: float(row[key]) for key in keys}
+    return found
+
+
+def _named(name: str, row: Row) -> str:
+    return f"caption_{name}" if row["type"] == "caption-CHAIR" else name

@@ -1,0 +1,113 @@
+"""ONNX Runtime behind the decoding protocol: numpy in, numpy out, no torch.
+
+Shapes: L layers, B batch, H heads, T text tokens, P patches, M memory tokens (P, then the question), D width,
+E embedding width, V vocabulary, C,Y,X channels and sides.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from sightline.artifacts import read_json
+from sightline.decode.protocol import Cache, Memory, Step
+
+GRAPHS = ("image_encoder", "text_encoder", "fusion", "vision", "memory", "decoder")
+SEARCH_GRAPHS = ("image_encoder", "text_encoder")  # what embeddings, and so an index, depend on
+CONFIG = "engine.json"
+CONFIG_KEYS = ("embed_dim", "grid", "head_width", "heads", "image_size", "layers", "max_answer", "vocab_size")
+REBUILD = "rerun the export stage (`dvc repro export`) or fetch the files again (`dvc checkout`)"
+
+
+class EngineError(ValueError):
+    """A folder of graphs that cannot be run."""
+
+
+class OnnxEngine:
+    """Six graphs and engine.json in a folder; implements `decode.protocol.Engine`."""
+
+    def __init__(self, folder: Path, threads: int = 1):
+        self.folder = Path(folder)
+        path = self.folder / CONFIG
+        if not path.is_file():
+            raise EngineError(f"{path}: no such file; {REBUILD}")
+        self.config: dict[str, Any] = read_json(path)
+        missing = [key for key in CONFIG_KEYS if not isinstance(self.config, dict) or key not in self.config]
+        if missing:
+            raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
+        self._sessions = {name: _session(self.folder / f"{name}.onnx", threads) for name in GRAPHS}
+
+    def search_digest(self) -> str:
+        """sha256 of the graphs that make embeddings: what an index must have been built with."""
+        digest = hashlib.sha256()
+        for name in SEARCH_GRAPHS:
+            digest.update(hashlib.sha256((self.folder / f"{name}.onnx").read_bytes()).digest())
+        return digest.hexdigest()
+
+    def image_tokens(self, pixels_BCYX: np.ndarray) -> np.ndarray:
+        return self._run("vision", ["image_tokens"], pixels=pixels_BCYX)[0]
+
+    def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
+        names = ["cross_k", "cross_v", "mask", "image"]
+        return Memory(
+            *self._run("memory", names, image_tokens=image_tokens_BPD, ids=ids_BT, text_mask=mask_BT)
+        )
+
+    def step(
+        self, tokens_BT: np.ndarray, cache: Cache | None, memory: Memory, k_L: np.ndarray, alpha: float,
+        need_maps: bool,
+    ) -> Step:  # fmt: skip
+        cache = cache or self._empty(tokens_BT.shape[0])
+        names = ["logits", "next_k", "next_v"] + (["maps", "gates"] if need_maps else [])
+        logits, next_k, next_v, *attention = self._run(
+            "decoder", names, tokens=tokens_BT, self_k=cache[0], self_v=cache[1], cross_k=memory.cross_k,
+            cross_v=memory.cross_v, mask=memory.mask_BM, image=memory.image_BM,
+            heads_kept=np.asarray(k_L, dtype=np.int64), alpha=np.asarray(alpha, dtype=np.float32),
+        )  # fmt: skip
+        maps, gates = attention if need_maps else (None, None)
+        return Step(logits, Cache(next_k, next_v), maps, gates)
+
+    def embed_images(self, pixels_BCYX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tokens, embeds = self._run("image_encoder", ["tokens", "embeds"], pixels=pixels_BCYX)
+        return tokens, embeds
+
+    def embed_texts(self, ids_BT: np.ndarray, mask_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        states, embeds = self._run("text_encoder", ["states", "embeds"], ids=ids_BT, text_mask=mask_BT)
+        return states, embeds
+
+    def match(self, tokens_BPD: np.ndarray, states_BTD: np.ndarray, mask_BT: np.ndarray) -> np.ndarray:
+        return self._run("fusion", ["match"], tokens=tokens_BPD, states=states_BTD, text_mask=mask_BT)[0]
+
+    def _empty(self, batch: int) -> Cache:
+        shape = (self.config["layers"], batch, self.config["heads"], 0, self.config["head_width"])
+        return Cache(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32))
+
+    def _run(self, graph: str, outputs: list[str], **inputs: np.ndarray) -> list[np.ndarray]:
+        return self._sessions[graph].run(outputs, inputs)
+
+
+def _session(path: Path, threads: int) -> ort.InferenceSession:
+    """A session that computes the same bits every time. Raises EngineError for a file that is not a whole
+    graph."""
+    if not path.is_file():
+        raise EngineError(f"{path}: no such file; {REBUILD}")
+    model = path.read_bytes()
+    # The key under which ONNX names a file outside the model. Ours hold their weights themselves, so a graph
+    # with this key was not written here and may ask for any file of the machine.
+    if b"location" in model:
+        raise EngineError(
+            f"{path}: the graph refers to a file outside itself, expected a single file; {REBUILD}"
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exception types share no public base class
+        first = str(error).strip().splitlines()[0][:200]
+        raise EngineError(f"{path}: no graph that ONNX Runtime can run ({first}); {REBUILD}") from error

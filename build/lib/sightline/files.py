@@ -1,0 +1,61 @@
+"""Files that are whole or absent: atomic writes, hashes, and the error of a full disk."""
+
+import errno
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class ArtifactError(ValueError):
+    """An artifact, or one of its files, that cannot be written, is damaged, or is of another kind."""
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically: the old or the new file exists, never a part of one.
+
+    Raises ArtifactError, naming path and bytes, when the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.new-{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno not in FULL:
+            raise
+        raise full(path, len(data)) from error
+    sync_folder(path.parent)
+
+
+def sha256(path: Path, sync: bool = False) -> str:
+    """Return the hex sha256 of a file; with `sync` its bytes are on the disk when this returns."""
+    with open(path, "rb") as file:
+        if sync:
+            os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder survive a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def full(path: Path | str, size: int) -> ArtifactError:
+    """Return the error for a full disk: path, bytes wanted, bytes free, cure."""
+    near = next(parent for parent in [Path(path), *Path(path).absolute().parents] if parent.exists())
+    free = shutil.disk_usage(near).free
+    return ArtifactError(
+        f"{path}: no space left on the disk: {size} bytes were to be written, {free} bytes are free; "
+        "free some space and run the same command again (nothing half-written was left)"
+    )

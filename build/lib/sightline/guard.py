@@ -1,0 +1,43 @@
+"""Which processes launched this one, and whether they still live."""
+
+from pathlib import Path
+
+import psutil
+
+
+def launchers(ancestors: list[psutil.Process], in_dvc: bool) -> list[psutil.Process]:
+    """Return the ancestors, nearest first, up to DVC, else up to torchrun; none when neither is there.
+
+    `in_dvc`: DVC says that it runs this stage, whatever its process is called.
+    """
+    commands = [_command(process) for process in ancestors]
+    for is_launcher in (_is_dvc, _is_torchrun):
+        for depth, command in enumerate(commands):
+            if is_launcher(command):
+                return ancestors[: depth + 1]
+    # DVC used as a library has no process name of its own: it is the parent, or the shell's parent.
+    shell = bool(commands) and Path((commands[0] or [""])[0]).name in ("sh", "bash", "dash", "zsh")
+    return ancestors[: 1 + shell] if in_dvc else []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []  # gone or another user's: not our launcher
+
+
+def _is_dvc(command: list[str]) -> bool:
+    return any(Path(part).name == "dvc" for part in command[:3])
+
+
+def _is_torchrun(command: list[str]) -> bool:
+    return any(part == "torch.distributed.run" or Path(part).name == "torchrun" for part in command[:4])
+
+
+def alive(process: psutil.Process) -> bool:
+    """Return whether this very process (not another with its number) runs; a zombie does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

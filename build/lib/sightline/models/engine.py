@@ -1,0 +1,126 @@
+"""A VLM and a dual encoder behind the numpy face of decode.protocol.Engine: evaluation mode, no gradients,
+no state.
+
+Shapes as there: L layers, B rows, H heads, T tokens, P patches, M memory tokens, D width, E embedding, V
+vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sightline import spin as spin_gate
+from sightline.models.clip import DualEncoder
+from sightline.models.vlm import VLM, Memory
+
+
+class ArrayMemory(NamedTuple):
+    """cross_k, cross_v [L, B, H, M, d] float32; mask_BM and image_BM bool."""
+
+    cross_k: np.ndarray
+    cross_v: np.ndarray
+    mask_BM: np.ndarray
+    image_BM: np.ndarray
+
+
+class ArrayStep(NamedTuple):
+    """logits_BTV; cache (keys, values) [L, B, H, S, d] each; maps and gates only where they were asked
+    for."""
+
+    logits_BTV: np.ndarray
+    cache: tuple[np.ndarray, np.ndarray]
+    maps_LBHTM: np.ndarray | None
+    gates_LBHT: np.ndarray | None
+
+
+class TorchEngine:
+    """Puts the models into evaluation mode. Raises ValueError when the model that a call needs was not given.
+
+    spin_score is the head score of every step; K per layer and alpha come with each call.
+    """
+
+    def __init__(self, vlm: VLM | None, clip: DualEncoder | None, spin_score: str = "mass"):
+        self._vlm = vlm.eval() if vlm is not None else None
+        self._clip = clip.eval() if clip is not None else None
+        self._score = spin_score
+        model = vlm if vlm is not None else clip
+        if model is None:
+            raise ValueError("TorchEngine needs a VLM, a dual encoder, or both; got neither")
+        self._device = next(model.parameters()).device
+        self.config: dict[str, Any] = dict(model.config)
+        if vlm is not None:
+            self.config["heads"] = vlm.config["decoder_heads"]
+
+    def image_tokens(self, pixels_BCYX: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return _array(self._need_vlm().image_tokens(self._tensor(pixels_BCYX)))
+
+    def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> ArrayMemory:
+        vlm = self._need_vlm()
+        with torch.inference_mode():
+            ids, mask = self._tensor(ids_BT), self._tensor(mask_BT)
+            memory = vlm.memory(self._tensor(image_tokens_BPD), vlm.text_states(ids, mask), ids, mask)
+            return ArrayMemory(*map(_array, (*memory.joined(), memory.mask_BM, memory.image_BM)))
+
+    def step(
+        self,
+        tokens_BT: np.ndarray,
+        cache: tuple[np.ndarray, np.ndarray] | None,
+        memory: ArrayMemory,
+        k_L: np.ndarray,
+        alpha: float,
+        need_maps: bool,
+    ) -> ArrayStep:
+        vlm = self._need_vlm()
+        spin = spin_gate.SpinInputs(self._tensor(k_L), torch.tensor(alpha, device=self._device), self._score)
+        fields = (memory.cross_k, memory.cross_v, memory.mask_BM, memory.image_BM)
+        with torch.inference_mode():
+            out = vlm.step(
+                self._tensor(tokens_BT),
+                None if cache is None else (self._tensor(cache[0]), self._tensor(cache[1])),
+                Memory.of(*map(self._tensor, fields)),
+                spin,
+                need_maps,
+            )
+            return ArrayStep(
+                _array(out.logits),
+                (_array(out.cache[0]), _array(out.cache[1])),
+                _array(out.maps) if need_maps else None,
+                _array(out.gates) if need_maps else None,
+            )
+
+    def embed_images(self, pixels_BCYX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            tokens, embeds = self._need_clip().encode_image(self._tensor(pixels_BCYX))
+            return _array(tokens), _array(embeds)
+
+    def embed_texts(self, ids_BT: np.ndarray, mask_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            states, embeds = self._need_clip().encode_text(self._tensor(ids_BT), self._tensor(mask_BT))
+            return _array(states), _array(embeds)
+
+    def match(self, tokens_BPD: np.ndarray, states_BTD: np.ndarray, mask_BT: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            arrays = (tokens_BPD, states_BTD, mask_BT)
+            return _array(self._need_clip().match(*map(self._tensor, arrays)))
+
+    def _need_vlm(self) -> VLM:
+        if self._vlm is None:
+            raise ValueError("this engine holds a dual encoder only: answering needs the VLM (models/vlm)")
+        return self._vlm
+
+    def _need_clip(self) -> DualEncoder:
+        if self._clip is None:
+            raise ValueError("this engine holds a VLM only: retrieval needs the dual encoder (models/clip)")
+        return self._clip
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy() if tensor.is_floating_point() else tensor.cpu().numpy()

@@ -1,0 +1,74 @@
+"""A BERT trained from scratch (Devlin et al. 2018, arXiv 1810.04805): learned positions, masked-language
+head whose output matrix is the input embedding. Pre-norm by default, which trains without a long warm-up;
+`norm: post` with `eps: 1e-12` is the published form and equals the transformers implementation.
+
+Shapes: B batch, T tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sightline.models.positions import TokenPositions
+from sightline.models.tower import TextTower
+from sightline.models.transformer import Encoder
+
+
+def build(config: dict[str, Any]) -> Bert:
+    """config: width, layers, heads, max_tokens, vocab_size; and where it is to differ, hidden, norm, eps,
+    dropout."""
+    return Bert({"hidden": 4 * config["width"], "norm": "pre", "eps": 1e-5, "dropout": 0.0, **config})
+
+
+class MaskedLanguageHead(nn.Module):
+    """Transform of the states and a bias per word; the output matrix belongs to the embedding."""
+
+    def __init__(self, width: int, vocab_size: int, eps: float):
+        super().__init__()
+        self.transform = nn.Linear(width, width)
+        self.activation = nn.GELU()
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def forward(self, states_BTD: Tensor, embedding_VD: Tensor) -> Tensor:
+        states_BTD = self.norm(self.activation(self.transform(states_BTD)))
+        return nn.functional.linear(states_BTD, embedding_VD, self.bias)
+
+
+class Bert(TextTower):
+    """Token and position embeddings, norm, encoder."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        self.config = config
+        self.width = width = config["width"]
+        self.max_tokens = config["max_tokens"]
+        self.embedding = nn.Embedding(config["vocab_size"], width)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.positions = TokenPositions(self.max_tokens, width)
+        self.norm = nn.LayerNorm(width, eps=config["eps"])
+        self.dropout = nn.Dropout(config["dropout"])
+        self.encoder = Encoder(
+            config["layers"],
+            width,
+            config["heads"],
+            config["hidden"],
+            config["dropout"],
+            config["norm"],
+            config["eps"],
+        )
+        self.mlm_head = MaskedLanguageHead(width, config["vocab_size"], config["eps"])
+
+    def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """Raises IndexError for more than max_tokens tokens."""
+        x_BTD = self.embedding(ids_BT) + self.positions(0, ids_BT.shape[1])
+        return self.encoder(self.dropout(self.norm(x_BTD)), mask_BT[:, None, None, :])
+
+    def word_embeddings(self) -> Tensor:
+        return self.embedding.weight
+
+    def mlm_logits(self, states_BTD: Tensor) -> Tensor:
+        return self.mlm_head(states_BTD, self.embedding.weight)

@@ -1,0 +1,75 @@
+"""What every tower offers, so that nothing above knows which one it has.
+
+Shapes: B batch, P image patches, T text tokens, D the tower's width, V vocabulary, C,Y,X channels and
+sides. A tower is a file of models/vision or models/text with `build(config: dict) -> Tower`. `tower.config`
+rebuilds the architecture without reading any checkpoint: its weights travel in the artifact that holds the
+tower.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Tower(nn.Module):
+    """A module that can be frozen: no gradients, and evaluation mode whatever the model around it is in."""
+
+    width: int
+    config: dict[str, Any]
+    frozen: bool = False
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Freeze or unfreeze; frozen batch norms keep their statistics too."""
+        self.frozen = frozen
+        self.requires_grad_(not frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Tower:
+        return super().train(mode and not self.frozen)
+
+
+class VisionTower(Tower, ABC):
+    """image_BCYX (normalised with mean and std, image_size pixels a side) -> tokens_BPD; P = rows * cols of
+    grid, row by row. A tower that knows more of the whole image than its tokens' mean and maximum has a
+    `summarise` and a `summary_width` of its own."""
+
+    grid: tuple[int, int]
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @abstractmethod
+    def forward(self, image_BCYX: Tensor) -> Tensor: ...
+
+    @property
+    def summary_width(self) -> int:
+        return 2 * self.width
+
+    def summarise(self, tokens_BPD: Tensor) -> Tensor:
+        """What the image's embedding is made of, [B, summary_width]. Mean and maximum say what the image is
+        about and what it holds anywhere."""
+        return torch.cat([tokens_BPD.mean(1), tokens_BPD.amax(1)], 1)
+
+
+class TextTower(Tower, ABC):
+    """ids_BT and mask_BT (True = a token, False = padding) -> states_BTD."""
+
+    @abstractmethod
+    def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def word_embeddings(self) -> Tensor:
+        """The input embedding of every token of the vocabulary, [V, D]."""
+
+    @abstractmethod
+    def mlm_logits(self, states_BTD: Tensor) -> Tensor:
+        """Scores of the masked-language model, [B, T, V]."""
+
+    def pool(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """Mean over the tokens that are not padding, [B, D]."""
+        weight_BT1 = mask_BT[:, :, None].to(states_BTD.dtype)
+        return (states_BTD * weight_BT1).sum(1) / weight_BT1.sum(1)

@@ -1,0 +1,122 @@
+"""Stacks of layers. B batch, T tokens, M memory tokens, H heads, L layers, S cached tokens, D width, d head
+width."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sightline import spin as spin_gate
+from sightline.models.attention import KeyValue
+from sightline.models.layers import DecoderLayer, EncoderLayer
+from sightline.spin import SpinInputs
+
+
+class Encoder(nn.Module):
+    """Encoder layers; a last norm where the layers are pre-norm."""
+
+    def __init__(
+        self,
+        layers: int,
+        width: int,
+        heads: int,
+        hidden: int,
+        dropout: float,
+        norm: str = "pre",
+        eps: float = 1e-5,
+    ):
+        super().__init__()
+        if width % heads:
+            raise ValueError(
+                f"text.width {width} is not a multiple of text.heads {heads}: change one of them"
+            )
+        self.layers = nn.ModuleList(
+            EncoderLayer(width, heads, width // heads, hidden, dropout, norm, eps) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width, eps=eps) if norm == "pre" else nn.Identity()
+
+    def forward(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
+        for layer in self.layers:
+            x_BTD = layer(x_BTD, mask)
+        return self.norm(x_BTD)
+
+
+class StackOutput(NamedTuple):
+    """x_BTD; cache (key, value), each [L, B, H, S + T, d]; maps [L, B, H, T, M] and gates [L, B, H, T] or
+    None."""
+
+    x: Tensor
+    cache: KeyValue
+    maps: Tensor | None
+    gates: Tensor | None
+
+
+class LayerMemory(NamedTuple):
+    """What one layer reads: keys and values of each row [B, H, M, d] and, before them, those that the B / N
+    consecutive rows of an image share, [N, H, P, d]."""
+
+    own: KeyValue
+    shared: KeyValue | None
+
+
+class Decoder(nn.Module):
+    """Decoder layers over keys and values of the memory, computed once by memory_keys_values."""
+
+    def __init__(self, layers: int, width: int, heads: int, head_width: int, hidden: int, dropout: float):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            DecoderLayer(width, heads, head_width, hidden, dropout) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def memory_keys_values(self, memory_BMD: Tensor) -> list[KeyValue]:
+        """Keys and values of a memory for every layer, each [B, H, M, d]."""
+        return [layer.cross_attention.keys_values(memory_BMD) for layer in self.layers]
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        memory: list[LayerMemory],
+        mask_BM: Tensor,
+        image_BM: Tensor,
+        cache: KeyValue | None = None,
+        spin: SpinInputs | None = None,
+        need_maps: bool = False,
+    ) -> StackOutput:
+        """memory: of every layer. An empty cache (S = 0) is the same as none. spin None: no gate at all."""
+        past = 0 if cache is None else cache[0].shape[3]
+        step_T = torch.arange(x_BTD.shape[1], device=x_BTD.device) + past
+        causal_TS = torch.arange(past + x_BTD.shape[1], device=x_BTD.device)[None, :] <= step_T[:, None]
+        outputs = []
+        for index, layer in enumerate(self.layers):
+            outputs.append(
+                layer(
+                    x_BTD,
+                    memory[index].own,
+                    causal_TS,
+                    _own_mask(mask_BM, memory[index])[:, None, None, :],
+                    None if cache is None else (cache[0][index], cache[1][index]),
+                    None if spin is None else partial(_gate, index=index, image_BM=image_BM, spin=spin),
+                    need_maps,
+                    memory[index].shared,
+                )
+            )
+            x_BTD = outputs[-1].x
+        return StackOutput(
+            self.norm(x_BTD),
+            (torch.stack([out.cache[0] for out in outputs]), torch.stack([out.cache[1] for out in outputs])),
+            torch.stack([out.map for out in outputs]).float() if need_maps else None,
+            None if spin is None else torch.stack([out.gate for out in outputs]),
+        )
+
+
+def _own_mask(mask_BM: Tensor, memory: LayerMemory) -> Tensor:
+    return mask_BM if memory.shared is None else mask_BM[:, memory.shared[0].shape[2] :]
+
+
+def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, spin: SpinInputs) -> Tensor:
+    scores_BHT = spin_gate.scores(attn_BHTM, logits_BHTM, image_BM, spin.score)
+    return spin_gate.gate(scores_BHT, spin.k_L[index], spin.alpha)

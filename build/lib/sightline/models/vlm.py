@@ -1,0 +1,286 @@
+"""The question-answering model: a decoder whose cross-attention reads the memory [image tokens ; question
+tokens].
+
+Question tokens first attend over [image ; question] (the joint block); image tokens are not updated, so the
+questions of one image share its keys and values. SPIN gates the heads of the cross-attention.
+
+Shapes: N images, B rows (questions), C,Y,X channels and sides, P patches, T tokens, M = P + T memory
+tokens, L layers, H heads, S cached tokens, D width, d width of a head, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sightline import registry
+from sightline.models.attention import KeyValue
+from sightline.models.clip import DualEncoder
+from sightline.models.layers import CrossLayer
+from sightline.models.positions import PatchPositions, TokenPositions
+from sightline.models.tower import TextTower, VisionTower
+from sightline.models.transformer import Decoder, LayerMemory
+from sightline.spin import SpinInputs
+
+
+class Memory(NamedTuple):
+    """What the decoder reads in every layer; mask_BM True = attend; image_BM True = an image token."""
+
+    layers: list[LayerMemory]
+    mask_BM: Tensor
+    image_BM: Tensor
+
+    @classmethod
+    def of(cls, cross_k: Tensor, cross_v: Tensor, mask_BM: Tensor, image_BM: Tensor) -> Memory:
+        """cross_k, cross_v: [L, B, H, M, d], what `joined` gives."""
+        pairs = zip(cross_k, cross_v, strict=True)
+        return cls([LayerMemory(pair, None) for pair in pairs], mask_BM, image_BM)
+
+    def joined(self) -> KeyValue:
+        """Keys and values of all tokens, [L, B, H, M, d] each, where every row has an image of its own."""
+        pairs = [zip(layer.shared, layer.own, strict=True) for layer in self.layers]
+        keys, values = zip(*([torch.cat(parts, 2) for parts in pair] for pair in pairs), strict=True)
+        return torch.stack(keys), torch.stack(values)
+
+
+class StepOutput(NamedTuple):
+    """logits_BTV; cache (key, value), [L, B, H, S + T, d] each; maps_LBHTM when asked for; gates_LBHT with
+    SPIN."""
+
+    logits: Tensor
+    cache: KeyValue
+    maps: Tensor | None
+    gates: Tensor | None
+
+
+class VLM(nn.Module):
+    """config (all of it in config.json): vision, text, vocab_size, width, layers, decoder_heads,
+    head_width, decoder_hidden, joint_block, joint_heads, joint_hidden, positions, max_answer, max_question,
+    dropout, blind; for blind models vision_width and grid, since they have learned constants in place of
+    the image tower."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        width, dropout = config["width"], config["dropout"]
+        self.text: TextTower = registry.load("models/text", config["text"]["tower"]).build(config["text"])
+        self.text.freeze()
+        if config["blind"]:
+            rows, cols = config["grid"]
+            self.constants = nn.Parameter(torch.randn(rows * cols, config["vision_width"]))
+        else:
+            self.vision: VisionTower = registry.load("models/vision", config["vision"]["tower"]).build(
+                config["vision"]
+            )
+        self.config = {**config, "text": self.text.config}
+        # The image's content enters with the variance of a word embedding, whatever the tower's scale.
+        self.image_projection = nn.Linear(config["vision_width"], width)
+        self.image_norm = nn.LayerNorm(width)
+        self.patch_positions = PatchPositions(*config["grid"], width) if config["positions"] else None
+        self.question_projection = nn.Linear(self.text.width, width)
+        self.embedding = nn.Embedding(config["vocab_size"], width)
+        nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        self.joint = (
+            CrossLayer(width, config["joint_heads"], config["head_width"], config["joint_hidden"], dropout)
+            if config["joint_block"]
+            else None
+        )
+        self.memory_norm = nn.LayerNorm(width)
+        self.token_positions = TokenPositions(config["max_answer"] + 1, width)
+        self.decoder = Decoder(
+            config["layers"],
+            width,
+            config["decoder_heads"],
+            config["head_width"],
+            config["decoder_hidden"],
+            dropout,
+        )
+        self.output_bias = nn.Parameter(torch.zeros(config["vocab_size"]))
+
+    def train(self, mode: bool = True) -> VLM:
+        """Batch norms of the image tower keep the statistics of contrastive training even while its weights
+        train: then training, evaluation and any split into processes compute the same function."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def image_tokens(self, image_BCYX: Tensor) -> Tensor:
+        """The image tower's tokens, [B, P, D of the tower]; learned constants for a blind model."""
+        if self.config["blind"]:
+            return self.constants.expand(image_BCYX.shape[0], -1, -1)
+        return self.vision(image_BCYX)
+
+    def text_states(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """The frozen text tower's states of the questions, [B, T, D of the tower], without gradient."""
+        with torch.no_grad():
+            return self.text(ids_BT, mask_BT)
+
+    def memory(
+        self, image_tokens_NPD: Tensor, text_states_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor
+    ) -> Memory:
+        """What the decoder reads. Each image has B / N consecutive questions; its keys and values are
+        computed once and shared by them."""
+        image_NPD = self.image_norm(self.image_projection(image_tokens_NPD))
+        if self.patch_positions is not None:
+            image_NPD = image_NPD + self.patch_positions()
+        question_BTD = self.question_projection(text_states_BTD) + self._embed(ids_BT)
+        image_mask_BP = mask_BT.new_ones(()).expand(ids_BT.shape[0], image_NPD.shape[1])
+        mask_BM = torch.cat([image_mask_BP, mask_BT], 1)
+        image_BM = torch.cat([image_mask_BP, torch.zeros_like(mask_BT)], 1)
+        if self.joint is not None:
+            key_value = self.joint.image_keys_values(image_NPD)
+            question_BTD = self.joint(question_BTD, key_value, mask_BT[:, None, None, :])
+        shared = self.decoder.memory_keys_values(self.memory_norm(image_NPD))
+        own = self.decoder.memory_keys_values(self.memory_norm(question_BTD))
+        return Memory([LayerMemory(*pair) for pair in zip(own, shared, strict=True)], mask_BM, image_BM)
+
+    def step(
+        self,
+        tokens_BT: Tensor,
+        cache: KeyValue | None,
+        memory: Memory,
+        spin: SpinInputs | None = None,
+        need_maps: bool = False,
+    ) -> StepOutput:
+        """Decode T more tokens. cache None, or empty (S = 0), is the beginning of the answer."""
+        past = 0 if cache is None else cache[0].shape[3]
+        x_BTD = self._embed(tokens_BT) + self.token_positions(past, tokens_BT.shape[1])
+        out = self.decoder(x_BTD, *memory, cache, spin, need_maps)
+        logits_BTV = nn.functional.linear(out.x, self.embedding.weight, self.output_bias)
+        return StepOutput(logits_BTV, out.cache, out.maps, out.gates)
+
+    def empty_cache(self, batch: int) -> KeyValue:
+        """Keys and values of no tokens, [L, B, H, 0, d] each."""
+        config = self.config
+        shape = (config["layers"], batch, config["decoder_heads"], 0, config["head_width"])
+        weight = self.embedding.weight
+        return weight.new_zeros(shape), weight.new_zeros(shape)
+
+    def _embed(self, ids_BT: Tensor) -> Tensor:
+        return self.embedding(ids_BT) * math.sqrt(self.config["width"])
+
+
+def from_clip(
+    clip: DualEncoder,
+    finetune: dict[str, Any],
+    word_ids: list[list[int]],
+    plurals: Mapping[int, int] = MappingProxyType({}),
+    *,
+    blind: bool = False,
+) -> VLM:
+    """A model that starts from the towers of a dual encoder. finetune: that section of params.yaml;
+    word_ids: the tokens of every word of clip.config["words"]; plurals: where a word's plural is one token,
+    the word's number -> that token.
+
+    Raises ValueError when the width is not a multiple of the heads.
+    """
+    width, heads = finetune["width"], finetune["heads"]
+    if width % heads:
+        raise ValueError(
+            f"finetune.width {width} is not a multiple of finetune.heads {heads}: change one of them"
+        )
+    model = VLM(
+        {
+            "vision": clip.vision.config,
+            "text": clip.text.config,
+            "vocab_size": clip.text.word_embeddings().shape[0],
+            "vision_width": clip.vision.width,
+            "grid": list(clip.vision.grid),
+            "width": width,
+            "layers": finetune["layers"],
+            "decoder_heads": heads,
+            "head_width": width // heads,
+            "decoder_hidden": 4 * width,
+            "joint_block": finetune["joint_block"],
+            "joint_heads": heads,
+            "joint_hidden": 4 * width,
+            "positions": finetune["positions"],
+            "max_answer": finetune["max_answer"],
+            "max_question": finetune["max_question"],
+            "dropout": finetune["dropout"],
+            "blind": blind,
+        }
+    )
+    model.text.load_state_dict(clip.text.state_dict())
+    if not blind:
+        model.vision.load_state_dict(clip.vision.state_dict())
+    if finetune["aligned_start"]:
+        align(model, clip, word_ids, plurals)
+    return model
+
+
+@torch.no_grad()
+def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Mapping[int, int]) -> None:
+    """Start the model as an associative memory over the words that the dual encoder already knows.
+
+    Word embeddings come from the text tower, made orthogonal, but a plural resembles its word; a patch enters
+    as the sum of the words its word head sees; every attention over the memory starts with query = key and
+    output = value transposed, with orthogonal matrices: what is alike attends, and what is attended is
+    copied. The question's words are in its memory as they are, beside a small share of the text tower's
+    states. In the joint block a word finds the patches that show it and is marked as seen, and the answer's
+    first token looks for that mark: from the first step on an answer begins with what the question's own
+    words see. What no word explains (feed-forward, self-attention) starts small.
+    """
+    words_VD = _orthogonal(_fit_width(clip.text.word_embeddings().detach().float(), model.config["width"]))
+    for word, token in plurals.items():
+        words_VD[token] = nn.functional.normalize(words_VD[token] + words_VD[word_ids[word]].mean(0), dim=0)
+    model.embedding.weight.copy_(words_VD)
+    seen_WD = clip.word_head.weight.detach().float()
+    known_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
+    model.image_projection.weight.copy_(known_WD.T @ (seen_WD - seen_WD.mean(0)))
+    model.image_projection.bias.zero_()
+    model.question_projection.weight.mul_(QUESTION_SHARE)
+    model.question_projection.bias.zero_()
+    attentions = [layer.cross_attention for layer in model.decoder.layers]
+    quiet = [layer.feed_forward.reduce for layer in model.decoder.layers]
+    quiet += [layer.self_attention.output for layer in model.decoder.layers]
+    if model.joint is not None:
+        attentions.append(model.joint.attention)
+        quiet.append(model.joint.feed_forward.reduce)
+        mark_D = SEEN_LENGTH * nn.functional.normalize(torch.randn(model.config["width"]), dim=0)
+        model.joint.image_norm.weight.fill_(IMAGE_GAIN)
+        model.joint.image_norm.bias.copy_(mark_D)
+        model.token_positions.table.weight[0] += mark_D
+    for attention in attentions:
+        nn.init.orthogonal_(attention.key.weight)
+        nn.init.orthogonal_(attention.value.weight)
+        attention.query.weight.copy_(SHARPNESS * attention.key.weight)
+        attention.output.weight.copy_(attention.value.weight.T)
+        for layer in (attention.query, attention.key, attention.value, attention.output):
+            layer.bias.zero_()
+    for layer in quiet:
+        layer.weight.mul_(QUIET)
+        layer.bias.mul_(QUIET)
+
+
+# Of the aligned start; measured side by side, see docs/log.md.
+QUESTION_SHARE = 0.5  # of the text tower's states
+SHARPNESS = 2.0  # queries are the keys' directions, this much longer
+IMAGE_GAIN = 3.0  # how much louder than the question's own words a patch is in the joint block
+SEEN_LENGTH = 20.0  # of the mark
+QUIET = 0.1  # of what starts small
+RANK = 1e-4  # singular values below this share of the first count as zero
+
+
+def _orthogonal(words_VD: Tensor) -> Tensor:
+    """The centred embeddings of unit length, then with all their singular values made equal, and again of
+    unit length: as far as the width allows, no word resembles another (embeddings of kinds as they come have
+    cosines up to 0.7)."""
+    words_VD = nn.functional.normalize(words_VD - words_VD.mean(0), dim=1)
+    left_VR, values_R, right_RD = torch.linalg.svd(words_VD, full_matrices=False)
+    kept_R = values_R > RANK * values_R[0]
+    return nn.functional.normalize(left_VR[:, kept_R] @ right_RD[kept_R], dim=1)
+
+
+def _fit_width(words_VD: Tensor, width: int) -> Tensor:
+    """Word embeddings at another width, by a random matrix with orthonormal rows or columns, which keeps
+    their inner products nearly as they were."""
+    if words_VD.shape[1] == width:
+        return words_VD
+    return words_VD @ nn.init.orthogonal_(torch.empty(words_VD.shape[1], width))

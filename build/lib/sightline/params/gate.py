@@ -1,0 +1,19 @@
+"""Schema of the section `gate`: the floors below which the pipeline fails."""
+
+from dataclasses import dataclass
+
+from sightline.params.checks import above, between
+
+
+@dataclass(frozen=True)
+class GateParams:
+    """Parameters of the gate stage; accuracies in percent, drops in points."""
+
+    min_vqa_accuracy: float
+    min_retrieval_r1: float
+    max_accuracy_drop: float
+    max_logit_difference: float
+
+    def __post_init__(self) -> None:
+        between("gate", self, 0, 100, ["min_vqa_accuracy", "min_retrieval_r1", "max_accuracy_drop"])
+        above("gate", self, 0, ["max_logit_difference"])

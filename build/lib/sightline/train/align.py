@@ -1,0 +1,89 @@
+"""Cross-modal training: image and text tower together, contrastively."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sightline import artifacts, registry, runtime
+from sightline.data.shards import Items
+from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa.triples import Triples
+from sightline.models.clip import DualEncoder
+from sightline.params.loader import Params
+from sightline.runtime import Runtime
+from sightline.train import distributed, draws, optimizer, writing
+from sightline.train.loop import Recipe
+from sightline.train.resume import trained
+from sightline.train.tasks.contrastive import Contrastive
+
+SETTLING_BATCHES = 16
+
+
+def align(
+    params: Params,
+    run: Runtime,
+    raw: artifacts.Artifact,
+    vqa: artifacts.Artifact,
+    text: artifacts.Artifact,
+    out: Path,
+    curves: Path,
+) -> None:
+    """Write the dual encoder of params.vision and the text tower `text` to `out`."""
+    tokenizer, items = Tokenizer.load(text.path / "tokenizer.json"), Items(raw.path)
+    triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
+    numbers = draws.usable(items, triples["train"].by_item())
+    words = draws.frequent_words((draws.captions(items[number]) for number in numbers), params.align.words)
+    torch.manual_seed(runtime.derive_seed(params.seed, "align", "init"))
+    section = params.align
+    model = DualEncoder(
+        {
+            "vision": params.asdict("vision"),
+            "text": text.config,
+            "vocab_size": tokenizer.size,
+            "embed_dim": section.embed_dim,
+            "projection_hidden": section.projection_hidden,
+            "dropout": section.dropout,
+            "temperature": section.temperature,
+            "words": words,
+            "fusion_width": section.fusion_width,
+            "fusion_layers": section.fusion_layers,
+        }
+    )
+    optimizer.unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
+    loss = registry.load("losses", section.loss)
+    task = Contrastive(
+        model.to(run.device), tokenizer, items, words, loss, triples, section, run, params.seed
+    )
+    if task.skipped:
+        runtime.say(f"{task.skipped} training items have no picture and take no part")
+    if task.steps == 0 and params.vision.checkpoint == "none":
+        settle(task, run)
+    recipe = Recipe.of("align", section, params, task.steps)
+    facts = {"params": params.asdict("align"), "inputs": [raw.digest(), vqa.digest(), text.digest()]}
+    with trained(task, recipe, run, facts, curves) as state:
+        if run.is_main:
+            card = f"Dual encoder: `{params.vision.tower}` and `{text.config['tower']}`."
+            writing.write(out, "clip", model, text.path / "tokenizer.json", card, task, state)
+            runtime.say(f"wrote {out}; next: finetune")
+
+
+@torch.no_grad()
+def settle(task: Contrastive, run: Runtime) -> None:
+    """Give the batch norms of a fresh image tower, which skips this stage, the statistics of its pictures.
+
+    Fine-tuning keeps them as they are (see VLM.train): at mean 0 and variance 1 the signal of such a tower
+    fades layer by layer, and training it from scratch would fail for that reason alone.
+    """
+    norms = [m for m in task.model.vision.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    task.train()
+    task.enter(0)
+    for norm in norms:
+        norm.momentum = None  # the plain mean over batches, without a rest of the first value
+    for step in range(SETTLING_BATCHES):
+        task.model.encode_image(task.batch(step)["image"])
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    distributed.same_buffers(task.model, run)

@@ -1,0 +1,82 @@
+"""What several processes need to train as one: DistributedDataParallel, sums, and a gather with gradients.
+
+Every function is the identity in a run of one process. Legend: B rows of this process, W processes, E width.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from sightline.runtime import Runtime
+
+
+def wrap(task: nn.Module, run: Runtime) -> nn.Module:
+    """`task` with its gradients averaged over the processes; to be called again whenever
+    `requires_grad` of a parameter changes."""
+    if run.world == 1 or not any(p.requires_grad for p in task.parameters()):
+        return task
+    # The gradient of a 1x1 convolution may come in another memory order than its bucket: it is copied.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    devices = None if run.device == "cpu" else [torch.device(run.device)]
+    # find_unused_parameters also keeps the gradient buckets as first built. Without it they are rebuilt after
+    # the first backward pass, so a resumed run would add up in another order: other bits from 3 processes on.
+    return nn.parallel.DistributedDataParallel(task, device_ids=devices, find_unused_parameters=True)
+
+
+def sum_over_ranks(values: list[float], run: Runtime) -> list[float]:
+    """Elementwise sum over all processes, the same floats in each (added in the order of the ranks)."""
+    if run.world == 1:
+        return values
+    mine = torch.tensor(values, dtype=torch.float64, device=run.device)
+    parts = [torch.empty_like(mine) for _ in range(run.world)]
+    dist.all_gather(parts, mine)
+    total = parts[0].clone()
+    for part in parts[1:]:
+        total += part
+    return total.tolist()
+
+
+def mean_over_ranks(values: list[float], run: Runtime) -> list[float]:
+    return [total / run.world for total in sum_over_ranks(values, run)]
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows: Tensor) -> Tensor:
+        ctx.rows = rows.shape[0]
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        grad = grad.contiguous()
+        dist.all_reduce(grad)
+        start = dist.get_rank() * ctx.rows
+        return grad[start : start + ctx.rows]
+
+
+def gather(rows_BE: Tensor) -> Tensor:
+    """[B, E] of every process (B equal in all) -> [W * B, E] in rank order. The gradient of each row is the
+    sum of what all processes ask of it, so that the mean of the processes' losses has the gradient of one
+    big batch."""
+    if not dist.is_initialized():
+        return rows_BE
+    return _Gather.apply(rows_BE)
+
+
+def same_buffers(module: nn.Module, run: Runtime) -> None:
+    """Give every process the first one's buffers: batch-norm statistics follow each process's own rows
+    between two forward passes, and an evaluation must measure the model that the first process saves."""
+    if run.world > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, 0)
+
+
+def barrier(run: Runtime) -> None:
+    if run.world > 1:
+        dist.barrier()

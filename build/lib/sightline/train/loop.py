@@ -1,0 +1,188 @@
+"""The training loop. Nothing in it is about text, pictures or questions: a task brings batches, loss and
+metric.
+
+The order inside a step is fixed: 1 batch, 2 learning rate, 3 forward and backward, 4 clip and update,
+5 log, evaluate, checkpoint. Random numbers are seeded anew in each step, so their state is a function of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sightline import runtime
+from sightline.params.loader import Params
+from sightline.runtime import Runtime
+from sightline.tracking import Curves
+from sightline.train import distributed, schedule
+from sightline.train import optimizer as adam
+from sightline.train.checkpoint import State, Store
+from sightline.train.progress import Progress
+from sightline.train.task import Task
+
+CLIP = 1.0
+DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the loop needs of a stage's params. lr: peak rate; warmup_steps: of the linear part."""
+
+    name: str
+    seed: int
+    steps: int
+    lr: float
+    warmup_steps: int
+    weight_decay: float
+    precision: str
+    evals: int
+
+    @classmethod
+    def of(cls, name: str, section: Any, params: Params, steps: int) -> Recipe:
+        """section: the stage's params, which hold lr_scale, warmup_share, weight_decay, precision and
+        evals."""
+        return cls(
+            name,
+            params.seed,
+            steps,
+            params.lr * section.lr_scale,
+            schedule.warmup_steps(steps, section.warmup_share),
+            section.weight_decay,
+            section.precision,
+            section.evals,
+        )
+
+
+def fit(
+    task: Task,
+    recipe: Recipe,
+    run: Runtime,
+    store: Store,
+    curves: Curves | None,
+    state: State,
+    optimizer: torch.optim.AdamW,
+) -> None:
+    """Train `task.model` from `state` to recipe.steps finished steps.
+
+    Raises ValueError for a loss or gradient that is not finite, runtime.Stopped after SIGTERM or SIGINT
+    (the state at the current step is saved).
+    """
+    scaler = _scaler(recipe, run, state)
+    evaluate_after = schedule.eval_steps(recipe.steps, recipe.evals)
+    log_every = schedule.log_steps(recipe.steps)
+    progress, phase, module = Progress(task, recipe.steps, state.step), None, None
+    for step in range(state.step, recipe.steps):
+        # 1. batch
+        torch.manual_seed(runtime.derive_seed(recipe.seed, recipe.name, step, run.rank))
+        if task.phase(step) != phase:
+            phase = task.phase(step)
+            task.enter(phase)
+            module = distributed.wrap(task, run)
+        task.train()
+        batch = task.batch(step)
+
+        # 2. learning rate
+        factor = schedule.warmup_cosine(step, recipe.steps, recipe.warmup_steps)
+        adam.set_lr(optimizer, task, recipe.lr * factor, step)
+
+        # 3. forward and backward
+        with _autocast(recipe, run):
+            loss, report = module(batch)
+        scaler.scale(loss).backward()
+
+        # 4. clip and update
+        scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(task.model.parameters(), CLIP)
+        _check_finite(recipe, step, loss, norm, batch, scaler.is_enabled())
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+
+        # 5. log, evaluate, checkpoint
+        state.step = step + 1
+        state.scaler = scaler.state_dict()
+        _add(state, run, {"loss": loss, "gradient_norm": norm, **report})
+        evaluating = state.step in evaluate_after
+        if evaluating or state.step % log_every == 0:
+            progress.loss = _log(state, curves)
+        if evaluating:
+            _evaluate(task, recipe, run, store, curves, state)
+            progress.show(state)
+        stop = runtime.stop_requested(run)
+        if run.is_main and (stop or evaluating or store.due()):
+            store.save(state, adam.pack(task.model, optimizer))
+        if stop:
+            raise runtime.Stopped()
+
+
+def _evaluate(
+    task: Task, recipe: Recipe, run: Runtime, store: Store, curves: Curves | None, state: State
+) -> None:
+    """Measure the model on validation and keep its weights if it is better than all before it."""
+    task.eval()
+    distributed.same_buffers(task.model, run)
+    with torch.no_grad(), _autocast(recipe, run):
+        metric, values = task.evaluate()
+    if not math.isfinite(metric):
+        raise ValueError(
+            f"{recipe.name}: validation {task.metric} is {metric} after step {state.step}; "
+            "look at the validation data, then lower lr or the stage's lr_scale"
+        )
+    _record(state, curves, {f"val_{name}": value for name, value in {task.metric: metric, **values}.items()})
+    if state.best_metric is None or metric > state.best_metric:
+        state.best_metric, state.best_step = metric, state.step
+        if run.is_main:
+            store.save_best(state.step, adam.pack_weights(task.model))
+
+
+def _add(state: State, run: Runtime, report: dict[str, torch.Tensor]) -> None:
+    """Add a step's report, averaged over processes, to the sums since the last point of the curves."""
+    means = distributed.mean_over_ranks([value.item() for value in report.values()], run)
+    for name, value in {**dict(zip(report, means, strict=True)), "steps": 1.0}.items():
+        state.sums[name] = state.sums.get(name, 0.0) + value
+
+
+def _log(state: State, curves: Curves | None) -> float:
+    """Put the means since the last point into the curves; returns the mean loss."""
+    count = state.sums.pop("steps")
+    means = {name: total / count for name, total in state.sums.items()}
+    state.sums = {}
+    _record(state, curves, means)
+    return means["loss"]
+
+
+def _record(state: State, curves: Curves | None, values: dict[str, float]) -> None:
+    state.history.append({"step": state.step, **values})
+    if curves is not None:
+        curves.log(state.step, values)
+
+
+def _check_finite(
+    recipe: Recipe, step: int, loss: torch.Tensor, norm: torch.Tensor, batch: dict, scaled: bool
+) -> None:
+    """ValueError naming the culprit. A scaled (fp16) gradient may overflow: the scaler skips that update."""
+    what = None if loss.isfinite() else "loss"
+    if what is None and not scaled and not norm.isfinite():
+        what = "gradient"
+    if what:
+        raise ValueError(
+            f"{recipe.name}: the {what} of step {step} is not finite (loss {loss.item()}, gradient norm "
+            f"{norm.item()}); items of the batch: {', '.join(map(str, batch['items']))}. No update was made. "
+            "Look at these items; otherwise lower lr or the stage's lr_scale, or set its precision to fp32"
+        )
+
+
+def _scaler(recipe: Recipe, run: Runtime, state: State) -> torch.amp.GradScaler:
+    scaler = torch.amp.GradScaler(enabled=recipe.precision == "fp16" and run.device != "cpu")
+    if state.scaler:
+        scaler.load_state_dict(state.scaler)
+    return scaler
+
+
+def _autocast(recipe: Recipe, run: Runtime) -> contextlib.AbstractContextManager:
+    dtype = DTYPES[recipe.precision]
+    return contextlib.nullcontext() if dtype is None else torch.autocast(run.device.split(":")[0], dtype)

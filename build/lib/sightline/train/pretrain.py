@@ -1,0 +1,41 @@
+"""Single-modality training: the text tower alone, by masked-language modelling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sightline import artifacts, registry, runtime
+from sightline.data.shards import Items
+from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa.triples import Triples
+from sightline.params.loader import Params
+from sightline.runtime import Runtime
+from sightline.train import writing
+from sightline.train.loop import Recipe
+from sightline.train.resume import trained
+from sightline.train.tasks.mlm import MaskedLanguage
+
+
+def pretrain(
+    params: Params, run: Runtime, raw: artifacts.Artifact, vqa: artifacts.Artifact, out: Path, curves: Path
+) -> None:
+    """Write the text tower of params.text to `out`. A pretrained one (`hf`) brings its weights and
+    tokenizer."""
+    tower = registry.load("models/text", params.text.tower)
+    own = vqa.path / "tokenizer.json"
+    tokenizer_file = own if own.exists() else tower.tokenizer_path(params.asdict("text"))
+    tokenizer = Tokenizer.load(tokenizer_file)
+    torch.manual_seed(runtime.derive_seed(params.seed, "pretrain", "init"))
+    model = tower.build({**params.asdict("text"), "vocab_size": tokenizer.size}).to(run.device)
+    triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
+    task = MaskedLanguage(model, tokenizer, Items(raw.path), triples, params.pretrain, run, params.seed)
+    recipe = Recipe.of("pretrain", params.pretrain, params, task.steps)
+    facts = {"params": params.asdict("pretrain"), "inputs": [raw.digest(), vqa.digest()]}
+    with trained(task, recipe, run, facts, curves) as state:
+        if run.is_main:
+            writing.write(
+                out, "text", model, tokenizer_file, f"Text tower `{params.text.tower}`.", task, state
+            )
+            runtime.say(f"wrote {out}; next: align")

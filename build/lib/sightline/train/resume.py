@@ -1,0 +1,50 @@
+"""A training run that may have been begun before: continue it, and forget it once its result is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from sightline import runtime
+from sightline.runtime import Runtime
+from sightline.tracking import Curves
+from sightline.train import distributed
+from sightline.train import optimizer as adam
+from sightline.train.checkpoint import State, Store, fingerprint
+from sightline.train.loop import Recipe, fit
+from sightline.train.task import Task
+
+
+@contextmanager
+def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder: Path) -> Iterator[State]:
+    """Train `task.model` and yield with its best weights in place; the body writes the artifact. The saved
+    state is removed after the body, so that a kill at any earlier moment costs at most the last seconds.
+
+    facts: JSON values that, beside the recipe and the weights at the start, decide the result.
+    """
+    key = fingerprint({**facts, "recipe": asdict(recipe)}, adam.pack_weights(task.model), run)
+    store = Store(runtime.resume_dir(recipe.name, key), run)
+    with store.lock():
+        distributed.barrier(run)
+        saved = store.load()
+        optimizer = adam.adamw(task, recipe.weight_decay)
+        state, tensors = saved or (State(), {})
+        if saved:
+            adam.unpack(tensors, task.model, optimizer)
+            runtime.say(f"continuing {recipe.name} after step {state.step} of {recipe.steps}")
+        distributed.barrier(run)
+        curves = Curves(curves_folder, state.history) if run.is_main else None
+        if runtime.stop_requested(run):  # from here on a signal waits for the end of a step
+            raise runtime.Stopped()
+        fit(task, recipe, run, store, curves, state, optimizer)
+        if curves is not None:
+            curves.close()
+        distributed.barrier(run)
+        if state.best_step:
+            adam.unpack_weights(store.best(state), task.model)
+        task.eval()
+        yield state
+        distributed.barrier(run)
+        store.discard()

@@ -1,0 +1,51 @@
+"""What the loop asks of a task: batches, a loss, a validation metric. The loop knows nothing else about
+it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Task(nn.Module, ABC):
+    """A model, its data and its loss.
+
+    `model` is the part that is saved. `metric`, `unit` and `per_step` (over all processes) are for the
+    lines shown.
+    """
+
+    model: nn.Module
+    metric: str
+    unit: str
+    per_step: int
+
+    @abstractmethod
+    def batch(self, step: int) -> dict:
+        """This process's slice of the global batch of `step`, a pure function of (seed, step);
+        key "items" names the examples for error messages."""
+
+    @abstractmethod
+    def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to be minimised (its mean over processes is the global one) and detached numbers to
+        report."""
+
+    @abstractmethod
+    def evaluate(self) -> tuple[float, dict[str, float]]:
+        """Validation metric (higher is better, the same in every process) and more numbers for the curves.
+        Called in eval mode without gradients."""
+
+    def samples(self) -> list[str]:
+        """Lines to show after an evaluation."""
+        return []
+
+    def phase(self, step: int) -> int:
+        """Number of the phase that `step` belongs to."""
+        return 0
+
+    def enter(self, phase: int) -> None:
+        """Set which parameters train in `phase`."""
+
+    def lr_scale(self, part: str, step: int) -> float:
+        """Factor on the learning rate of the parameters below `model.<part>`, a pure function of the step."""
+        return 1.0

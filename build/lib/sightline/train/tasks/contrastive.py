@@ -1,0 +1,168 @@
+"""Alignment of image and text: InfoNCE (or another of losses/), word-in-patch, matching with hard negatives.
+
+B images of this process, C captions of each, P patches, T tokens, E embedding, W words, n validation pairs.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sightline.data import batches
+from sightline.data.shards import Items
+from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa.triples import Triples
+from sightline.losses import matching, word_in_patch
+from sightline.models.clip import DualEncoder
+from sightline.params.align import AlignParams
+from sightline.runtime import Runtime
+from sightline.train import distributed, draws
+from sightline.train.pictures import FrozenTokens, Pictures
+from sightline.train.schedule import batch_size, num_steps
+from sightline.train.task import Task
+
+EVAL_BATCH = 128
+
+
+class Contrastive(Task):
+    """`model` is a dual encoder; `words` are those of its word head. Items without a picture take no part;
+    `skipped` is their number."""
+
+    metric, unit = "recall_at_1", "pairs"
+
+    def __init__(
+        self,
+        model: DualEncoder,
+        tokenizer: Tokenizer,
+        items: Items,
+        words: list[str],
+        loss: ModuleType,
+        triples: dict[str, Triples],
+        params: AlignParams,
+        run: Runtime,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model, self.tokenizer, self.items, self.run, self.seed = model, tokenizer, items, run, seed
+        self.loss, self.params = loss, params
+        self.max_tokens = model.text.config["max_tokens"]
+        self.pictures = Pictures(items, model.vision)
+        self.frozen = FrozenTokens(self.pictures, model.vision) if params.freeze_vision else None
+        self.train_numbers = draws.usable(items, triples["train"].by_item())
+        self.val_numbers = draws.usable(items, triples["val"].by_item())
+        self.skipped = len(draws.without_picture(items, "train"))
+        self.word_index = {word: i for i, word in enumerate(words)}
+        self.per_step = batch_size(params.batch_size, len(self.train_numbers), run.world)
+        self.steps = num_steps(params.epochs, len(self.train_numbers), self.per_step)
+        self.ranks = np.zeros(0, dtype=np.int64)
+
+    def batch(self, step: int) -> dict:
+        indices = batches.batch_indices(self.seed, step, self.per_step, len(self.train_numbers))
+        numbers = batches.rank_slice(self.train_numbers[indices], self.run.rank, self.run.world)
+        items = [self.items[number] for number in numbers]
+        captions = [
+            caption
+            for item, number in zip(items, numbers, strict=True)
+            for caption in self._captions(item, draws.generator(self.seed, "caption", step, int(number)))
+        ]
+        words_BW = np.zeros((len(items), len(self.word_index)), dtype=np.float32)
+        for row, item in enumerate(items):
+            found = {word for text in draws.captions(item) for word in draws.words_of(text)}
+            words_BW[row, [self.word_index[word] for word in found if word in self.word_index]] = 1.0
+        return {
+            "items": [item["id"] for item in items],
+            "image": self._image(items),
+            "words": torch.from_numpy(words_BW).to(self.run.device),
+            **self._tokens(captions),
+        }
+
+    def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
+        model, params = self.model, self.params
+        tokens_BPD = self._image_tokens(batch["image"])
+        image_BE = model.embed_image(tokens_BPD)
+        states_BTD, text_BE = model.encode_text(batch["ids"], batch["mask"])
+        contrastive = self.loss.loss(image_BE, text_BE, model.logit_scale, distributed.gather)
+        word = word_in_patch.loss(model.word_logits(tokens_BPD), batch["words"])
+        count = params.matching_samples // self.run.world
+        # One caption of each image takes part.
+        states_BTD, text_BE, mask_BT = (
+            rows[:: params.captions_per_image] for rows in (states_BTD, text_BE, batch["mask"])
+        )
+        image, text, label = matching.pairs(model.logit_scale * image_BE @ text_BE.T, count)
+        match = matching.loss(model.match(tokens_BPD[image], states_BTD[text], mask_BT[text]), label)
+        total = contrastive + params.word_weight * word + params.matching_weight * match
+        return total, {
+            "contrastive": contrastive.detach(),
+            "word_in_patch": word.detach(),
+            "matching": match.detach(),
+        }
+
+    def enter(self, phase: int) -> None:
+        self.model.vision.freeze(self.params.freeze_vision)
+        self.model.text.freeze(self.params.text_lr_scale == 0)
+
+    def lr_scale(self, part: str, step: int) -> float:
+        return self.params.text_lr_scale if part == "text" else 1.0
+
+    def evaluate(self) -> tuple[float, dict[str, float]]:
+        """Recall@1, percent, over all validation pairs (a scene's full description, a photo's first
+        caption), mean of both directions; a tie counts against the model."""
+        images, texts = [], []
+        for numbers, real in self._shares():
+            items = [self.items[number] for number in numbers]
+            image_BE = self.model.embed_image(self._image_tokens(self._image(items)))
+            tokens = self._tokens([draws.captions(item)[0] for item in items])
+            _, text_BE = self.model.encode_text(tokens["ids"], tokens["mask"])
+            images.append(distributed.gather(image_BE.float())[:real])
+            texts.append(distributed.gather(text_BE.float())[:real])
+        score_nn = torch.cat(texts) @ torch.cat(images).T
+        own_n = score_nn.diagonal()
+        self.ranks = (score_nn >= own_n[:, None]).sum(1).cpu().numpy()  # 1 is the best: its own score counts
+        text_to_image = 100.0 * float((self.ranks == 1).mean())
+        image_to_text = 100.0 * float(((score_nn >= own_n[None, :]).sum(0) == 1).float().mean())
+        values = {"text_to_image": text_to_image, "image_to_text": image_to_text}
+        return (text_to_image + image_to_text) / 2, values
+
+    def samples(self) -> list[str]:
+        drawn = draws.generator(self.seed, "samples").integers(len(self.val_numbers), size=2)
+        return [
+            f'"{self.items[self.val_numbers[i]]["captions"][0]}" finds its picture at rank {self.ranks[i]} '
+            f"of {len(self.ranks)}"
+            for i in drawn
+        ]
+
+    def _captions(self, item: dict, rng: np.random.Generator) -> list[str]:
+        """What an image is shown with: one caption as draws.caption draws it, or several different ones,
+        repeated where it has fewer."""
+        count = self.params.captions_per_image
+        if count == 1:
+            return [draws.caption(item, rng)]
+        found = draws.captions(item)
+        return [found[i] for i in np.resize(rng.permutation(len(found)), count)]
+
+    def _image(self, items: list[dict]) -> Tensor | list[dict]:
+        """What a batch holds of its pictures: pixels, or, of a frozen tower, the items themselves."""
+        return self.pictures(items, self.run.device) if self.frozen is None else items
+
+    def _image_tokens(self, image: Tensor | list[dict]) -> Tensor:
+        return self.model.vision(image) if self.frozen is None else self.frozen(image, self.run.device)
+
+    def _tokens(self, captions: list[str]) -> dict[str, Tensor]:
+        ids_BT, mask_BT = self.tokenizer.batch(captions, self.max_tokens)
+        return {
+            "ids": torch.from_numpy(ids_BT).to(self.run.device),
+            "mask": torch.from_numpy(mask_BT).to(self.run.device),
+        }
+
+    def _shares(self) -> list[tuple[np.ndarray, int]]:
+        """Of every validation batch: this process's items, and how many of all processes' are real. Shares
+        are equal, as gathering needs; the last batch repeats its last item to make them so."""
+        shares = []
+        for start in range(0, len(self.val_numbers), EVAL_BATCH):
+            numbers = self.val_numbers[start : start + EVAL_BATCH]
+            padded = np.concatenate([numbers, np.repeat(numbers[-1:], -len(numbers) % self.run.world)])
+            shares.append((batches.rank_slice(padded, self.run.rank, self.run.world), len(numbers)))
+        return shares

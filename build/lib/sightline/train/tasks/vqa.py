@@ -1,0 +1,275 @@
+"""Answering: the decoder learns short answers and a description of each picture, by cross entropy over
+their tokens.
+
+Short answers and descriptions are decoded in two groups, so that the many short ones pay for their few
+tokens only. N images and B rows (questions) of this process, T tokens, M memory tokens, W width of the text
+tower, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from sightline.data import batches
+from sightline.data.shards import Items
+from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa.template import prompt
+from sightline.data.vqa.triples import Triples
+from sightline.models.vlm import VLM
+from sightline.params.finetune import FinetuneParams
+from sightline.runtime import Runtime
+from sightline.spin import SpinInputs, heads_kept
+from sightline.train import distributed, draws
+from sightline.train.pictures import FrozenTokens, Pictures
+from sightline.train.schedule import batch_size, num_steps, warmup_steps
+from sightline.train.task import Task
+
+VAL_IMAGES = 500
+EVAL_BATCH = 50
+CACHED_TEXTS = 8192  # token ids of questions and short answers, which repeat
+CACHE_BYTES = 64 * 2**20  # of the text tower's states of distinct questions
+SHORT_WEIGHT = 4.0  # a description has many tokens a step can learn from, a short answer one
+SAMPLES = 2  # answers shown at every evaluation
+IGNORED = -100  # target of padding
+
+
+class Answering(Task):
+    """`model` is a VLM; a blind one reads no picture. Two phases: image tower frozen for the first
+    `warmup_phase_share` of the steps, then training at `vision_lr_scale`. The text tower stays frozen."""
+
+    metric, unit = "accuracy", "images"
+
+    def __init__(
+        self,
+        model: VLM,
+        tokenizer: Tokenizer,
+        items: Items,
+        triples: dict[str, Triples],
+        params: FinetuneParams,
+        run: Runtime,
+        seed: int,
+        epochs: float,
+    ) -> None:
+        super().__init__()
+        self.model, self.tokenizer, self.items, self.triples, self.run = model, tokenizer, items, triples, run
+        self.params, self.seed = params, seed
+        self.blind = model.config["blind"]
+        self.pictures = None if self.blind else Pictures(items, model.vision)
+        self.frozen = None
+        if self.pictures is not None and params.freeze_vision:
+            self.frozen = FrozenTokens(self.pictures, model.vision)
+        self.lines = {split: triples[split].by_item() for split in ("train", "val")}
+        self.numbers = {split: draws.usable(items, lines) for split, lines in self.lines.items()}
+        self.per_step = batch_size(params.batch_size, len(self.numbers["train"]), run.world)
+        self.steps = num_steps(epochs, len(self.numbers["train"]), self.per_step)
+        self.thaw_step = round(self.steps * params.warmup_phase_share)
+        self.warmup_steps = warmup_steps(self.steps, params.warmup_share)
+        self.states: OrderedDict[str, Tensor] = OrderedDict()
+        self.encode_short = lru_cache(maxsize=CACHED_TEXTS)(tokenizer.encode)
+        self.shown: list[str] = []
+
+    def batch(self, step: int) -> dict:
+        indices = batches.batch_indices(self.seed, step, self.per_step, len(self.numbers["train"]))
+        numbers = batches.rank_slice(self.numbers["train"][indices], self.run.rank, self.run.world)
+        drawn = [
+            draws.questions(
+                self.triples["train"],
+                self.lines["train"][int(number)],
+                self.params.questions_per_image,
+                self.params.auxiliary,
+                draws.generator(self.seed, "questions", step, int(number)),
+            )
+            for number in numbers
+        ]
+        spin = self.params.spin_training
+        gated = draws.generator(self.seed, "spin", step).random() < spin.probability
+        return {**self._inputs(numbers, drawn), "gated": gated}
+
+    def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean cross entropy per token of the short answers, SHORT_WEIGHT times, plus that of the
+        descriptions, in nats."""
+        tokens_NPD = self._image_tokens(batch)
+        spin = self._spin() if batch["gated"] else None
+        sums, counts = [], []
+        for group in ("short", "long"):
+            loss, count = tokens_NPD.new_zeros(()), 0
+            if batch[group]:
+                logits_BTV = self._logits(tokens_NPD, batch[group], spin)
+                targets_BT = batch[group]["targets"]
+                loss = cross_entropy(
+                    logits_BTV.flatten(0, 1).float(),
+                    targets_BT.flatten(),
+                    ignore_index=IGNORED,
+                    reduction="sum",
+                )
+                count = int((targets_BT != IGNORED).sum())
+            sums.append(loss)
+            counts.append(float(count))
+        # Divided by the processes' mean count, so that the mean of their losses is the mean over all tokens.
+        short, long = (
+            loss / max(count, 1.0)
+            for loss, count in zip(sums, distributed.mean_over_ranks(counts, self.run), strict=True)
+        )
+        return SHORT_WEIGHT * short + long, {"short_answers": short.detach(), "descriptions": long.detach()}
+
+    def phase(self, step: int) -> int:
+        return int(step >= self.thaw_step)
+
+    def enter(self, phase: int) -> None:
+        if not self.blind:
+            self.model.vision.freeze(phase == 0 or self.params.freeze_vision)
+
+    def lr_scale(self, part: str, step: int) -> float:
+        """The image tower warms up anew when it thaws: its moments start from nothing there."""
+        if part != "vision":
+            return 1.0
+        return self.params.vision_lr_scale * min(1.0, (step - self.thaw_step + 1) / self.warmup_steps)
+
+    def evaluate(self) -> tuple[float, dict[str, float]]:
+        """Percent of short answers that are right in every token (each predicted from the true ones before
+        it), meaned over the question types; beside it by type, and the descriptions' token accuracy."""
+        right, total = defaultdict(float), defaultdict(float)
+        numbers = self.numbers["val"][:VAL_IMAGES]
+        self.shown = []
+        for start in range(self.run.rank * EVAL_BATCH, len(numbers), self.run.world * EVAL_BATCH):
+            chunk = numbers[start : start + EVAL_BATCH]
+            drawn = [
+                draws.questions(
+                    self.triples["val"],
+                    self.lines["val"][int(number)],
+                    self.params.questions_per_image,
+                    False,
+                    draws.generator(self.seed, "val questions", int(number)),
+                )
+                for number in chunk
+            ]
+            self._score(self._inputs(chunk, drawn), right, total)
+        types = ("describe", *draws.SHORT)
+        sums = distributed.sum_over_ranks(
+            [value for name in types for value in (right[name], total[name])], self.run
+        )
+        accuracy = {
+            name: 100.0 * sums[2 * i] / sums[2 * i + 1] for i, name in enumerate(types) if sums[2 * i + 1]
+        }
+        short = [value for name, value in accuracy.items() if name != "describe"]
+        return float(np.mean(short)) if short else accuracy["describe"], accuracy
+
+    def samples(self) -> list[str]:
+        return self.shown
+
+    def _image_tokens(self, batch: dict) -> Tensor:
+        if self.frozen is not None:
+            return self.frozen(batch["image"], self.run.device)
+        return self.model.image_tokens(batch["image"])
+
+    def _logits(self, tokens_NPD: Tensor, group: dict, spin: SpinInputs | None) -> Tensor:
+        images = group["images"]
+        if len(images) < len(tokens_NPD):
+            tokens_NPD = tokens_NPD.index_select(0, images)
+        memory = self.model.memory(tokens_NPD, group["states"], group["ids"], group["mask"])
+        return self.model.step(group["inputs"], None, memory, spin).logits
+
+    def _spin(self) -> SpinInputs:
+        spin, config = self.params.spin_training, self.model.config
+        kept = heads_kept(
+            spin.keep, None, list(range(config["layers"])), config["layers"], config["decoder_heads"]
+        )
+        return SpinInputs(
+            torch.tensor(kept, device=self.run.device), torch.tensor(spin.alpha, device=self.run.device)
+        )
+
+    def _inputs(self, numbers: np.ndarray, drawn: list[tuple[list[dict], dict | None]]) -> dict:
+        items = [self.items[number] for number in numbers]
+        # A blind model's constants need to know only how many pictures there are.
+        image = torch.empty(len(items)) if self.pictures is None else items
+        if self.pictures is not None and self.frozen is None:
+            image = self.pictures(items, self.run.device)
+        short = [(row, triple) for row, (triples, _) in enumerate(drawn) for triple in triples]
+        long = [(row, triple) for row, (_, triple) in enumerate(drawn) if triple is not None]
+        return {
+            "items": [item["id"] for item in items],
+            "image": image,
+            "short": self._group(short),
+            "long": self._group(long),
+        }
+
+    def _group(self, rows: list[tuple[int, dict]]) -> dict | None:
+        """Padded tensors of questions that are decoded together; None if there are none. Every image of the
+        group has the same number of them."""
+        if not rows:
+            return None
+        questions = [prompt(triple["question"]) for _, triple in rows]
+        encode = self.tokenizer.encode if rows[0][1]["type"] == "describe" else self.encode_short
+        ids_BT, mask_BT = self._padded(
+            [self.encode_short(text, self.params.max_question) for text in questions]
+        )
+        answers_BT, real_BT = self._padded(
+            [encode(triple["answer"], self.params.max_answer) for _, triple in rows]
+        )
+        targets_BT = np.where(real_BT, answers_BT, IGNORED)[:, 1:]
+        arrays = {
+            "images": np.unique([row for row, _ in rows]),
+            "ids": ids_BT,
+            "mask": mask_BT,
+            "inputs": np.ascontiguousarray(answers_BT[:, :-1]),
+            "targets": np.ascontiguousarray(targets_BT),
+        }
+        tensors = {name: torch.from_numpy(array).to(self.run.device) for name, array in arrays.items()}
+        states_BTW = torch.nn.utils.rnn.pad_sequence(
+            [self._state(question) for question in questions], batch_first=True
+        )
+        return {**tensors, "states": states_BTW, "triples": [triple for _, triple in rows]}
+
+    def _padded(self, rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+        """ids_BT and mask_BT (True = token), padded to the longest row."""
+        mask_BT = np.arange(max(map(len, rows))) < np.array([len(row) for row in rows])[:, None]
+        ids_BT = np.full(mask_BT.shape, self.tokenizer.pad, dtype=np.int64)
+        ids_BT[mask_BT] = np.concatenate(rows)
+        return ids_BT, mask_BT
+
+    def _state(self, question: str) -> Tensor:
+        """The frozen text tower's states of one question, [T, W]. Computed alone and in fp32, so that they
+        are the same bits whatever the batch and wherever a resumed run starts."""
+        if question not in self.states:
+            ids_BT = torch.tensor(
+                [self.encode_short(question, self.params.max_question)], device=self.run.device
+            )
+            with torch.autocast(self.run.device.split(":")[0], enabled=False):
+                self.states[question] = self.model.text_states(
+                    ids_BT, torch.ones_like(ids_BT, dtype=torch.bool)
+                )[0]
+            while len(self.states) * self.params.max_question * self.model.text.width * 4 > CACHE_BYTES:
+                self.states.popitem(last=False)
+        self.states.move_to_end(question)
+        return self.states[question]
+
+    def _score(self, batch: dict, right: dict[str, float], total: dict[str, float]) -> None:
+        """Add a validation batch to the counts by type: answers for short ones, tokens for descriptions."""
+        tokens_NPD = self._image_tokens(batch)
+        for group in (batch["short"], batch["long"]):
+            if group is None:
+                continue
+            guessed_BT = self._logits(tokens_NPD, group, None).argmax(-1)
+            real_BT = group["targets"] != IGNORED
+            hit_BT = (guessed_BT == group["targets"]) & real_BT
+            for row, triple in enumerate(group["triples"]):
+                length, hits = int(real_BT[row].sum()), int(hit_BT[row].sum())
+                whole = triple["type"] != "describe"
+                right[triple["type"]] += float(hits == length) if whole else hits
+                total[triple["type"]] += 1.0 if whole else length
+            if len(self.shown) < SAMPLES:
+                self.shown += [
+                    self._line(triple, guess)
+                    for triple, guess in zip(group["triples"][:SAMPLES], guessed_BT, strict=False)
+                ]
+
+    def _line(self, triple: dict, guess_T: Tensor) -> str:
+        ids = guess_T.tolist()
+        end = ids.index(self.tokenizer.eos) if self.tokenizer.eos in ids else len(ids)
+        return f"Q: {triple['question']} A: {self.tokenizer.decode(ids[:end])} (true: {triple['answer']})"

@@ -31,7 +31,7 @@ CALIBRATION = 8  # batches of noise that calibrate random weights: only their sp
 REFERENCE = {
     "vision": {"tower": "timm", "name": "vit_tiny_patch16_224", "checkpoint": "none", "image_size": 224},
     "text": {"tower": "bert", "width": 192, "layers": 2, "heads": 3, "max_tokens": 32},
-    "embed_dim": 256, "projection_hidden": 0, "dropout": 0.0, "temperature": 0.07, "words": [],
+    "embed_dim": 256, "projection_hidden": 0, "dropout": 0.0, "temperature": 0.07, "words": ["a"],
     "fusion_width": 64, "fusion_layers": 1, "vocab_size": 1000,
 }  # fmt: skip
 REFERENCE_DECODER = {

@@ -28,4 +28,4 @@ def bench(
     result = run.run(here, params, rounds, threads or len(os.sched_getaffinity(0)), typer.echo)
     artifacts.write_json(here / report.RESULT, result)
     report.write(here)
-    typer.echo(f"bench: {report.RESULT} and {report.PAGE}; the ratios are what carries over to other machines")
+    typer.echo(f"bench: {report.RESULT} and {report.PAGE}; ratios carry over to other machines")

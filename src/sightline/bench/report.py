@@ -33,9 +33,9 @@ def page(result: dict) -> str:
     parts = [
         "# How fast\n\n`sightline bench` wrote this page from `metrics/benchmark.json`. Ratios are of one "
         f"run on one machine ({machine['processor']}, {machine['threads']} threads, PyTorch "
-        f"{machine['torch']}, ONNX Runtime {machine['onnxruntime']}); absolute figures are good for nothing else. In each of "
-        f"{result['rounds']} rounds every form ran once, in turn; shown are medians and, for the ratio to "
-        "eager PyTorch in the same round, quartiles.\n\n"
+        f"{machine['torch']}, ONNX Runtime {machine['onnxruntime']}); absolute figures are good for nothing "
+        f"else. In each of {result['rounds']} rounds every form ran once, in turn; shown are medians and, "
+        "for the ratio to eager PyTorch in the same round, quartiles.\n\n"
         + busy
         + f"![Speed-up over eager PyTorch]({PICTURE.name})\n"
     ]

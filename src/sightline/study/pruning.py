@@ -135,5 +135,6 @@ def compare(root: Path, params: Params, count: int, say: Callable[[str], None]) 
         rows = list(study.rows(Path(scratch), say))
     return {
         "profile": params.profile, "questions": len(study.asked.questions),
-        "described": len(study.split.lines), "recovery_epochs": params.compress.recovery_epochs, "distill": params.compress.distill, "rows": rows,
+        "described": len(study.split.lines), "recovery_epochs": params.compress.recovery_epochs,
+        "distill": params.compress.distill, "rows": rows,
     }  # fmt: skip

@@ -44,8 +44,8 @@ every criterion removes that share of the decoder's and the joint block's heads 
 ratio are equally large; `spin` removes first the heads of the cross-attention that SPIN silences most often.
 Unstructured magnitude zeroes as many weights of the same layers: its multiply-accumulates and bytes are those
 of a dense model, since zeros are stored and multiplied like other numbers. Recovered:
-{result["recovery_epochs"]:g} epochs, {result["distill"]:g} of the loss from the whole model. Bold: on the front of accuracy against
-multiply-accumulates.
+{result["recovery_epochs"]:g} epochs, {result["distill"]:g} of the loss from the whole model.
+Bold: on the front of accuracy against multiply-accumulates.
 
 ![Quality against cost]({PICTURE.name})
 

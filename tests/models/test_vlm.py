@@ -167,6 +167,21 @@ def test_aligned_start(vlm, clip):
 
 
 @torch.no_grad()
+def test_aligned_start_of_options(clip):
+    """Grouped heads start as similarity and copying too: every group reads its keys, and the copies of a
+    group's value add up to one. An untied output begins as the words."""
+    model = from_clip(clip, {**FINETUNE, "key_value_heads": 2, "tied": False}, WORD_IDS)
+    attention = model.decoder.layers[0].cross_attention
+    for head in range(4):
+        rows, shared = slice(8 * head, 8 * head + 8), slice(8 * (head // 2), 8 * (head // 2) + 8)
+        assert torch.equal(attention.query.weight[rows], SHARPNESS * attention.key.weight[shared])
+    value_ED = attention.value.weight
+    copied_DD = attention.output.weight @ value_ED.view(2, 8, 32).repeat_interleave(2, 0).flatten(0, 1)
+    torch.testing.assert_close(copied_DD, value_ED.T @ value_ED, atol=1e-5, rtol=0)
+    assert torch.equal(model.output, model.embedding.weight) and model.output is not model.embedding.weight
+
+
+@torch.no_grad()
 def test_aligned_words_are_as_different_as_the_width_allows():
     torch.manual_seed(3)
     small = DualEncoder({**CLIP, "vocab_size": 20, "words": ["a", "b"]})

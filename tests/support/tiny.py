@@ -33,9 +33,15 @@ def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     return [draw.integers(0, 256, size=(40, 44, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def models(vocab_size: int, seed: int = 0, text: dict | None = None, finetune: dict | None = None):
+def models(
+    vocab_size: int,
+    seed: int = 0,
+    vision: dict | None = None,
+    text: dict | None = None,
+    finetune: dict | None = None,
+):
     """(VLM, DualEncoder) with random weights, large enough in the vocabulary head that answers differ.
-    text, finetune: leaves of these sections that are to differ."""
+    vision: another image tower; text, finetune: leaves of these sections that are to differ."""
     import torch
 
     from sightline.models.clip import DualEncoder
@@ -44,7 +50,7 @@ def models(vocab_size: int, seed: int = 0, text: dict | None = None, finetune: d
     torch.manual_seed(seed)
     clip = DualEncoder(
         {
-            "vision": {"tower": "small_cnn", "width": 32, "image_size": 32},
+            "vision": vision or {"tower": "small_cnn", "width": 32, "image_size": 32},
             "text": {
                 "tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": MAX_TEXT, **(text or {})
             },

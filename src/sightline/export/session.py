@@ -144,7 +144,7 @@ class Session:
             memory = self.engine.memory(tokens_NPD[picture_B], ids_NS[question_B], mask_NS[question_B])
             written = self._generate(memory, len(chunk), spin, max_new, need_maps, beams)
             for pair, generation in zip(chunk, written, strict=True):
-                answers[pair] = self._answer(generation, ids_NS[pair[0]], mask_NS[pair[0]])
+                answers[pair] = self.finish(generation, ids_NS[pair[0]], mask_NS[pair[0]])
         return [answers[asked_N[i], picture_N[i]] for i in range(len(images))]
 
     def stream(
@@ -154,7 +154,7 @@ class Session:
         ids_1S, mask_1S = self.question_ids([question])
         memory = self.engine.memory(self._image_tokens([image], 1), ids_1S, mask_1S)
         ids: list[int] = []
-        for token in streaming.stream(self.engine, memory, need_maps=False, **self._knobs(spin, max_new)):
+        for token in streaming.stream(self.engine, memory, need_maps=False, **self.knobs(spin, max_new)):
             ids.append(token.id)
             yield self.tokenizer.decode(ids)
 
@@ -203,12 +203,13 @@ class Session:
         self, memory: Memory, rows: int, spin: dict | None, max_new: int | None, need_maps: bool, beams: int
     ) -> list[Generation]:
         if beams > 1:
-            return beam.generate(self.engine, memory, beams=beams, rows=rows, **self._knobs(spin, max_new))
+            return beam.generate(self.engine, memory, beams=beams, rows=rows, **self.knobs(spin, max_new))
         return greedy.generate(
-            self.engine, memory, need_maps=need_maps, rows=rows, **self._knobs(spin, max_new)
+            self.engine, memory, need_maps=need_maps, rows=rows, **self.knobs(spin, max_new)
         )
 
-    def _knobs(self, spin: dict[str, Any] | None, max_new: int | None) -> dict[str, Any]:
+    def knobs(self, spin: dict[str, Any] | None, max_new: int | None) -> dict[str, Any]:
+        """What every decoding loop is called with; None is the bundle's. Raises SessionError out of range."""
         k_L, alpha = self.heads_kept(self.generation["spin"] if spin is None else spin)
         limit = self.engine.config["max_answer"]
         length = self.generation["max_new"] if max_new is None else max_new
@@ -224,7 +225,8 @@ class Session:
             "alpha": alpha,
         }
 
-    def _answer(self, generation: Generation, ids_S: np.ndarray, mask_S: np.ndarray) -> Answer:
+    def finish(self, generation: Generation, ids_S: np.ndarray, mask_S: np.ndarray) -> Answer:
+        """The answer behind a generation about the question `ids_S`, with its calibrated confidence."""
         question = ids_S[mask_S].tolist()
         maps = generation.maps_LHTM
         if maps is not None:
@@ -255,8 +257,13 @@ class Session:
         if not len(images):
             raise SessionError("no pictures given; give at least one")
         config = self.preprocess_config
-        size, mean, std = config["crop_size"]["height"], config["image_mean"], config["image_std"]
-        return np.stack([preprocess(rgb, size, mean, std) for rgb in images])
+        mean, std = config["image_mean"], config["image_std"]
+        return np.stack([preprocess(rgb, self.image_size, mean, std) for rgb in images])
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that the model sees, in pixels."""
+        return self.preprocess_config["crop_size"]["height"]
 
 
 def _in_batches(

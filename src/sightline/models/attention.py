@@ -19,6 +19,7 @@ from sightline.models.positions import alibi_bias, alibi_slopes, rotate
 
 KeyValue = tuple[Tensor, Tensor]  # key_BGMd, value_BGMd
 GateFn = Callable[[Tensor, Tensor], Tensor]  # (attn_BHTM, logits_BHTM) -> gate_BHT
+LogitsFn = Callable[[Tensor], Tensor]  # logits_BHTM -> the ones that are attended by
 
 
 class AttentionOutput(NamedTuple):
@@ -85,13 +86,14 @@ class Attention(nn.Module):
         gate_fn: GateFn | None = None,
         need_weights: bool = False,
         shared: KeyValue | None = None,
+        logits_fn: LogitsFn | None = None,
     ) -> AttentionOutput:
         """Attend over given keys and values; mask and shared as in the function `attend`."""
         query_BHTd = self._split(self.query(query_BTD))
         if self.rotary:
             query_BHTd = rotate(query_BHTd, key_value[0].shape[2] - query_BHTd.shape[2])
         out_BHTd, attn_BHTM, logits_BHTM = attend(
-            query_BHTd, key_value, mask, shared, self.slopes, self.dropout
+            query_BHTd, key_value, mask, shared, self.slopes, self.dropout, logits_fn
         )
         gate_BHT = gate_fn(attn_BHTM, logits_BHTM) if gate_fn is not None else None
         if gate_BHT is not None:
@@ -129,13 +131,14 @@ def attend(
     shared: KeyValue | None = None,
     slopes_H: Tensor | None = None,
     dropout: nn.Module | None = None,
+    logits_fn: LogitsFn | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """out_BHTd, attn_BHTM (before dropout) and logits_BHTM of queries over keys and values [B, G, M, d].
 
     mask: bool, broadcastable to [B, H, T, M], True = attend. slopes_H: of ALiBi. shared: keys and values
     [N, G, P, d] that come before those, each read by the B / N consecutive rows of one image: nothing is
     copied per row, which is most of the cost of many questions to an image. The mask does not cover them:
-    they are attended to.
+    they are attended to. logits_fn: a last change of all logits.
     """
     key_BGMd, value_BGMd = key_value
     rows, heads, groups = len(query_BHTd), query_BHTd.shape[1], key_BGMd.shape[1]
@@ -149,6 +152,8 @@ def attend(
         images = len(shared[0])
         shared_NGRP = _together(query_BGUd, images) @ shared[0].transpose(2, 3)
         logits_BHTM = torch.cat([_ungrouped(_apart(shared_NGRP, rows), heads), logits_BHTM], 3)
+    if logits_fn is not None:
+        logits_BHTM = logits_fn(logits_BHTM)
     attn_BHTM = logits_BHTM.softmax(-1)
     weight_BGUM = _grouped(attn_BHTM if dropout is None else dropout(attn_BHTM), groups)
     if shared is None:

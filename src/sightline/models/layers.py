@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from sightline.models.attention import Attention, GateFn, KeyValue
+from sightline.models.attention import Attention, GateFn, KeyValue, LogitsFn
 from sightline.models.feed_forward import FeedForward
 from sightline.models.style import LayerStyle
 
@@ -118,13 +118,16 @@ class DecoderLayer(Residual):
         gate_fn: GateFn | None = None,
         need_weights: bool = False,
         shared: KeyValue | None = None,
+        logits_fn: LogitsFn | None = None,
     ) -> DecoderOutput:
         """cross: keys and values of the memory [B, G, M, d]; shared: of its first tokens, where rows share
-        them (see attention.attend). Masks: bool, broadcastable to [B, H, T, *]."""
+        them (see attention.attend); logits_fn: over all of it. Masks: bool, broadcastable to [B, H, T, *]."""
         own = self.self_attention(self._before(self.self_norm, x_BTD), mask=self_mask, cache=cache)
         x_BTD = self._after(self.self_norm, x_BTD, own.out)
         query_BTD = self._before(self.cross_norm, x_BTD)
-        seen = self.cross_attention.attend(query_BTD, cross, cross_mask, gate_fn, need_weights, shared)
+        seen = self.cross_attention.attend(
+            query_BTD, cross, cross_mask, gate_fn, need_weights, shared, logits_fn
+        )
         x_BTD = self._after(self.cross_norm, x_BTD, seen.out)
         found_BTD = self.feed_forward(self._before(self.feed_forward_norm, x_BTD))
         x_BTD = self._after(self.feed_forward_norm, x_BTD, found_BTD)

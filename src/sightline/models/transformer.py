@@ -111,6 +111,9 @@ class Decoder(nn.Module):
                     None if spin is None else partial(_gate, index=index, image_BM=image_BM, spin=spin),
                     need_maps,
                     memory[index].shared,
+                    None
+                    if spin is None or spin.amplify == 0
+                    else partial(spin_gate.amplified, image_BM=image_BM, strength=spin.amplify),
                 )
             )
             x_BTD = outputs[-1].x
@@ -128,4 +131,6 @@ def _own_mask(mask_BM: Tensor, memory: LayerMemory) -> Tensor:
 
 def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, spin: SpinInputs) -> Tensor:
     scores_BHT = spin_gate.scores(attn_BHTM, logits_BHTM, image_BM, spin.score)
+    if spin.variant is not None:
+        return spin_gate.varied_gate(scores_BHT, spin.k_L[index], spin.alpha, spin.variant, index)
     return spin_gate.gate(scores_BHT, spin.k_L[index], spin.alpha)

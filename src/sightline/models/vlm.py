@@ -137,9 +137,9 @@ class VLM(nn.Module):
         self, image_tokens_NPD: Tensor, text_states_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor
     ) -> Memory:
         """What the decoder reads. Each image has B / N consecutive questions; its keys and values are
-        computed once and shared by them."""
+        computed once and shared by them. Images of no tokens (P = 0) leave the question alone."""
         image_NPD = self.image_norm(self.image_projection(image_tokens_NPD))
-        if self.patch_positions is not None:
+        if self.patch_positions is not None and image_NPD.shape[1]:
             image_NPD = image_NPD + self.patch_positions()
         question_BTD = self.question_projection(text_states_BTD) + self._embed(ids_BT)
         image_mask_BP = mask_BT.new_ones(()).expand(ids_BT.shape[0], image_NPD.shape[1])
@@ -249,6 +249,8 @@ def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Map
     for word, token in plurals.items():
         words_VD[token] = nn.functional.normalize(words_VD[token] + words_VD[word_ids[word]].mean(0), dim=0)
     model.embedding.weight.copy_(words_VD)
+    if not model.config["tied"]:
+        model.output.copy_(words_VD)  # what is copied into an answer is read by the same words
     seen_WD = clip.word_head.weight.detach().float()
     known_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
     model.image_projection.weight.copy_(known_WD.T @ (seen_WD - seen_WD.mean(0)))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sightline.models.blocks.base_model import BaseModel
 from sightline.models.blocks.transformer import TransformerEncoder
+from sightline.models.feed_forward import FeedForward
 from sightline.models.layers import CrossLayer
 from sightline.models.style import LayerStyle
 from sightline.models.transformer import Encoder
@@ -73,7 +74,7 @@ class ProjectionOutput(NamedTuple):
 
 class MultiModalTransformer(BaseModel):
     """Projection fusion: each side is summarised and projected into a common space, where the two are
-    compared or joined by a layer.
+    compared or joined by a feed-forward network.
 
     vision_model: has forward_features(image_BCYX) -> [B, P, D] and embed_dim, as VisionTransformer and the
     transformers of timm have; the first token is its summary.
@@ -90,7 +91,8 @@ class MultiModalTransformer(BaseModel):
         self.vision_model, self.text_model = vision_model, text_model
         self.image_projection = nn.Linear(vision_model.embed_dim, projection_dim)
         self.text_projection = nn.Linear(text_model.d_model, projection_dim)
-        self.fusion = nn.Linear(2 * projection_dim, projection_dim)
+        # A hidden layer: without one image and text would only be added, and nothing could relate them.
+        self.fusion = FeedForward(2 * projection_dim, 2 * projection_dim, dropout, "gelu", projection_dim)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, image_BCYX: Tensor, ids_BT: Tensor, mask_BT: Tensor | None = None) -> ProjectionOutput:
@@ -99,7 +101,7 @@ class MultiModalTransformer(BaseModel):
         text_BD = masked_mean(self.text_model(ids_BT, mask_BT), mask_BT)
         image_BE = self.image_projection(self.dropout(summary_BD))
         text_BE = self.text_projection(self.dropout(text_BD))
-        fused_BE = self.fusion(torch.cat([image_BE, text_BE], 1).relu())
+        fused_BE = self.fusion(torch.cat([image_BE, text_BE], 1))
         image_BE, text_BE = (nn.functional.normalize(x, dim=1) for x in (image_BE, text_BE))
         return ProjectionOutput(image_BE, text_BE, image_BE @ text_BE.T, fused_BE)
 

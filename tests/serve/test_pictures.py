@@ -20,7 +20,6 @@ from sightline.serve.settings import ApiError, Limits
 from tests.serve.kit import chat, png, url
 from tests.support import tiny
 
-
 GOOD = png(tiny.pictures(1)[0])
 
 

@@ -4,10 +4,11 @@ tokens, D width, d head width."""
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sightline.models.attention import KeyValue
 from sightline.models.layers import DecoderLayer, EncoderLayer
@@ -16,7 +17,19 @@ from sightline.spin import gate as spin_gate
 from sightline.spin.gate import SpinInputs
 
 
-class Encoder(nn.Module):
+class Stack(nn.Module):
+    """Layers, called one after the other. checkpointing: keep a layer's input alone and compute the rest
+    again for the gradient (Chen et al. 2016, arXiv 1604.06174): the same bits, less memory, more time."""
+
+    checkpointing = False
+
+    def call(self, layer: nn.Module, *args: Any) -> Any:
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(layer, *args, use_reentrant=False)
+        return layer(*args)
+
+
+class Encoder(Stack):
     """Encoder layers; a last norm where the layers are pre-norm."""
 
     def __init__(
@@ -40,7 +53,7 @@ class Encoder(nn.Module):
 
     def forward(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
         for layer in self.layers:
-            x_BTD = layer(x_BTD, mask)
+            x_BTD = self.call(layer, x_BTD, mask)
         return self.norm(x_BTD)
 
 
@@ -62,7 +75,7 @@ class LayerMemory(NamedTuple):
     shared: KeyValue | None
 
 
-class Decoder(nn.Module):
+class Decoder(Stack):
     """Decoder layers over keys and values of the memory, computed once by memory_keys_values."""
 
     def __init__(
@@ -102,7 +115,8 @@ class Decoder(nn.Module):
         outputs = []
         for index, layer in enumerate(self.layers):
             outputs.append(
-                layer(
+                self.call(
+                    layer,
                     x_BTD,
                     memory[index].own,
                     causal_TS,
@@ -134,3 +148,17 @@ def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, 
     if spin.variant is not None:
         return spin_gate.varied_gate(scores_BHT, spin.k_L[index], spin.alpha, spin.variant, index)
     return spin_gate.gate(scores_BHT, spin.k_L[index], spin.alpha)
+
+
+def checkpoint_layers(model: nn.Module) -> None:
+    """Gradient checkpointing in every stack of layers, and in the transformers of timm and Hugging Face.
+    Models with batch norms are left alone: computed twice, a batch would count twice in their statistics."""
+    for module in model.modules():
+        if isinstance(module, Stack):
+            module.checkpointing = True
+        elif any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+            continue
+        elif hasattr(module, "set_grad_checkpointing"):
+            module.set_grad_checkpointing()
+        elif getattr(module, "supports_gradient_checkpointing", False):
+            module.activation_checkpointing_enable()

@@ -17,6 +17,7 @@ class AlignParams:
     captions_per_image: int
     lr_scale: float
     text_lr_scale: float
+    layer_decay: float
     loss: str
     temperature: float
     embed_dim: int
@@ -33,11 +34,12 @@ class AlignParams:
     warmup_share: float
     weight_decay: float
     precision: Literal["fp32", "bf16", "fp16"]
+    gradient_checkpointing: bool
     evals: int
 
     def __post_init__(self) -> None:
         plugin("align.loss", self.loss, "losses", CONTRASTIVE)
-        above("align", self, 0, ["lr_scale", "temperature"])
+        above("align", self, 0, ["lr_scale", "temperature", "layer_decay"])
         at_least("align", self, 2, ["batch_size", "matching_samples"])
         at_least("align", self, 1, ["captions_per_image", "embed_dim", "words", "evals"])
         at_least("align", self, 1, ["fusion_width", "fusion_layers"])

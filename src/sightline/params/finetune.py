@@ -27,6 +27,7 @@ class FinetuneParams:
     batch_size: int
     lr_scale: float
     vision_lr_scale: float
+    layer_decay: float
     warmup_phase_share: float
     freeze_vision: bool
     questions_per_image: int
@@ -50,11 +51,12 @@ class FinetuneParams:
     warmup_share: float
     weight_decay: float
     precision: Literal["fp32", "bf16", "fp16"]
+    gradient_checkpointing: bool
     evals: int
     spin_training: SpinTraining
 
     def __post_init__(self) -> None:
-        above("finetune", self, 0, ["epochs", "lr_scale", "vision_lr_scale", "blind_share"])
+        above("finetune", self, 0, ["epochs", "lr_scale", "vision_lr_scale", "layer_decay", "blind_share"])
         at_least("finetune", self, 1, ["batch_size", "questions_per_image", "evals"])
         at_least("finetune", self, 1, ["width", "layers", "heads"])
         at_least("finetune", self, 4, ["max_answer", "max_question"])

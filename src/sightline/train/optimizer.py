@@ -5,6 +5,8 @@ AdamW: Loshchilov and Hutter, Decoupled Weight Decay Regularization (arXiv 1711.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import torch
 from torch import nn
@@ -12,25 +14,50 @@ from torch import nn
 from sightline.train.task import Task
 
 BETAS = (0.9, 0.98)
+TOWERS = ("text", "vision")
 
 
 def adamw(task: Task, weight_decay: float) -> torch.optim.AdamW:
-    """One group per part of the model (`part`: first component of the parameter's name) and kind: matrices
-    decay, vectors (biases, norms, scales) do not. Parameters of a later phase are in it from the start;
-    AdamW passes over those without a gradient."""
-    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    """One group per part of the model (`part`: first component of the parameter's name), layer of a tower and
+    kind: matrices decay, vectors (biases, norms, scales) do not. Parameters of a later phase are in it from
+    the start; AdamW passes over those without a gradient."""
+    factors = layer_factors(task.model, task.layer_decay)
+    groups: dict[tuple[str, bool, float], list[nn.Parameter]] = {}
     for name, parameter in task.model.named_parameters():
-        groups.setdefault((name.split(".")[0], parameter.ndim >= 2), []).append(parameter)
+        key = (name.split(".")[0], parameter.ndim >= 2, factors.get(name, 1.0))
+        groups.setdefault(key, []).append(parameter)
     settings = [
-        {"params": group, "part": part, "weight_decay": weight_decay if decays else 0.0}
-        for (part, decays), group in groups.items()
+        {"params": group, "part": part, "factor": factor, "weight_decay": weight_decay if decays else 0.0}
+        for (part, decays, factor), group in groups.items()
     ]
     return torch.optim.AdamW(settings, lr=0.0, betas=BETAS, fused=True)
 
 
+def layer_factors(model: nn.Module, decay: float) -> dict[str, float]:
+    """Factor on the learning rate of every parameter of the towers: 1 for the last layer, `decay` times that
+    for each layer below it (Howard and Ruder 2018, arXiv 1801.06146).
+
+    A layer is what a name holds up to its first number (`text.encoder.layers.0`, `vision.model.layer1.0`), in
+    the order of the model; what comes before the first one counts as one more, what comes after belongs to
+    the last.
+    """
+    factors = {}
+    for tower in TOWERS:
+        layers: list[str] = []
+        depth = {}
+        for name, _ in model.named_parameters():
+            if name.startswith(f"{tower}."):
+                found = re.match(r".*?\.\d+(?=\.)", name)
+                if found and found[0] not in layers:
+                    layers.append(found[0])
+                depth[name] = layers.index(found[0]) + 1 if found else len(layers)
+        factors |= {name: decay ** (len(layers) - number) for name, number in depth.items()}
+    return factors
+
+
 def set_lr(optimizer: torch.optim.AdamW, task: Task, lr: float, step: int) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = lr * task.lr_scale(group["part"], step)
+        group["lr"] = lr * task.lr_scale(group["part"], step) * group["factor"]
 
 
 def pack(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, np.ndarray]:

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 class Task(nn.Module, ABC):
     """A model, its data and its loss.
 
-    `model` is the part that is saved. `metric`, `unit` and `per_step` (over all processes) are for the
-    lines shown.
+    `model` is the part that is saved; `layer_decay` is explained in optimizer.layer_factors. `metric`, `unit`
+    and `per_step` (over all processes) are for the lines shown.
     """
 
     model: nn.Module
     metric: str
     unit: str
     per_step: int
+    layer_decay: float = 1.0
 
     @abstractmethod
     def batch(self, step: int) -> dict:

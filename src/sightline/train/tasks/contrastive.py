@@ -17,6 +17,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.data.vqa.triples import Triples
 from sightline.losses import matching, word_in_patch
 from sightline.models.clip import DualEncoder
+from sightline.models.transformer import checkpoint_layers
 from sightline.params.align import AlignParams
 from sightline.runtime import Runtime
 from sightline.train import distributed, draws
@@ -47,8 +48,10 @@ class Contrastive(Task):
     ) -> None:
         super().__init__()
         self.model, self.tokenizer, self.items, self.run, self.seed = model, tokenizer, items, run, seed
-        self.loss, self.params = loss, params
+        self.loss, self.params, self.layer_decay = loss, params, params.layer_decay
         self.max_tokens = model.text.config["max_tokens"]
+        if params.gradient_checkpointing:
+            checkpoint_layers(model)
         self.pictures = Pictures(items, model.vision)
         self.frozen = FrozenTokens(self.pictures, model.vision) if params.freeze_vision else None
         self.train_numbers = draws.usable(items, triples["train"].by_item())

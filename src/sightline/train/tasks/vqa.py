@@ -21,6 +21,7 @@ from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vqa.template import prompt
 from sightline.data.vqa.triples import Triples
+from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM, Memory, StepOutput
 from sightline.params.finetune import FinetuneParams
 from sightline.runtime import Runtime
@@ -58,8 +59,10 @@ class Answering(Task):
     ) -> None:
         super().__init__()
         self.model, self.tokenizer, self.items, self.triples, self.run = model, tokenizer, items, triples, run
-        self.params, self.seed = params, seed
+        self.params, self.seed, self.layer_decay = params, seed, params.layer_decay
         self.blind = model.config["blind"]
+        if params.gradient_checkpointing:
+            checkpoint_layers(model)
         self.pictures = None if self.blind else Pictures(items, model.vision)
         self.frozen = None
         if self.pictures is not None and params.freeze_vision:

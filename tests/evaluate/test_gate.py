@@ -17,12 +17,19 @@ LIMITS = GateParams(
 
 
 def summary(**sabotage):
-    figures = {"accuracy": 90.0, "r1": 60.0, "difference": -0.5, "gap": 2e-6} | sabotage
+    figures = {"accuracy": 90.0, "r1": 60.0, "difference": -0.5, "pope": -0.2, "chair": 0.1, "gap": 2e-6}
+    figures |= sabotage
     quality = {"vqa_accuracy": {"value": figures["accuracy"]}, "text_to_image_r1": {"value": figures["r1"]}}
     return {
         "shipped_variant": "int8",
         "quality": {"shipped": {"test": quality}},
-        "shipped_minus_fp32": {"test": {"vqa_accuracy": {"value": figures["difference"]}}},
+        "shipped_minus_fp32": {
+            "test": {
+                "vqa_accuracy": {"value": figures["difference"]},
+                "pope_adversarial_accuracy": {"value": figures["pope"]},
+                "chair_i": {"value": figures["chair"]},
+            }
+        },
         "parity": {"max_logit_difference": figures["gap"]},
     }
 
@@ -39,6 +46,15 @@ def test_a_good_summary_passes():
         (
             {"difference": -1.6},
             "FAILED: shipped (int8) test vqa_accuracy drop against fp32 is 1.6, must be at most 1.5",
+        ),
+        (
+            {"pope": -2.0},
+            "FAILED: shipped (int8) test pope_adversarial_accuracy drop against fp32 is 2, must be at most "
+            "1.5",
+        ),
+        (
+            {"chair": 3.0},
+            "FAILED: shipped (int8) test chair_i rise against fp32 is 3, must be at most 1.5",
         ),
         ({"gap": 2e-4}, "FAILED: fp32 parity max_logit_difference is 0.0002, must be at most 0.0001"),
     ],
@@ -77,4 +93,4 @@ def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
         assert ("FAILED: fp32 parity max_logit_difference is 0.1" in ended.stdout) == (code == 1)
         verdict = json.loads((tmp_path / "metrics/gate/gate.json").read_text())
         assert verdict["passed"] is (code == 0)
-        assert len(verdict["checks"]) == 4
+        assert len(verdict["checks"]) == 6

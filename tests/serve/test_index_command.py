@@ -90,8 +90,8 @@ def test_the_doctor_finds_nothing_wrong_with_a_whole_bundle(run):
 
 def test_the_doctor_names_a_damaged_file_and_the_cure(bundle, tmp_path):
     broken = shutil.copytree(bundle, tmp_path / "bundle")
-    data = (broken / "model" / "decoder.onnx").read_bytes()
-    (broken / "model" / "decoder.onnx").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    data = (broken / "onnx" / "decoder.onnx").read_bytes()
+    (broken / "onnx" / "decoder.onnx").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     command = [sys.executable, "-c", NO_TORCH, "doctor", "--bundle", str(broken)]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)

@@ -31,11 +31,11 @@ def page(result: dict) -> str:
         "core), so run it again on idle cores.\n\n"
     )  # fmt: skip
     parts = [
-        "# How fast\n\n`sightline bench` wrote this page from `metrics/benchmark.json`. Ratios are of one run "
-        f"on one machine ({machine['processor']}, {machine['threads']} threads, PyTorch {machine['torch']}, "
-        f"ONNX Runtime {machine['onnxruntime']}); absolute figures are good for nothing else. In each of "
-        f"{result['rounds']} rounds every form ran once, in turn; shown are medians and, for the ratio to "
-        "eager PyTorch in the same round, quartiles.\n\n"
+        "# How fast\n\n`sightline bench` wrote this page from `metrics/benchmark.json`. Ratios are of one "
+        f"run on one machine ({machine['processor']}, {machine['threads']} threads, PyTorch "
+        f"{machine['torch']}, ONNX Runtime {machine['onnxruntime']}); absolute figures are good for nothing "
+        f"else. In each of {result['rounds']} rounds every form ran once, in turn; shown are medians and, "
+        "for the ratio to eager PyTorch in the same round, quartiles.\n\n"
         + busy
         + f"![Speed-up over eager PyTorch]({PICTURE.name})\n"
     ]
@@ -77,8 +77,8 @@ def _spin(result: dict) -> str:
 def _cost(result: dict) -> str:
     lines = ["## Size, memory and answers\n"]
     lines.append(
-        "Peak memory is that of a fresh process that loads the model and answers once. Flipped: short answers "
-        "on `val` that differ from float32's.\n"
+        "Peak memory is that of a fresh process that loads the model and answers once. Flipped: short "
+        "answers on `val` that differ from float32's.\n"
     )
     lines += ["| model | form | MB | of PyTorch | peak MB | accuracy | flipped |"]
     lines += ["|---|---|---:|---:|---:|---:|---:|"]

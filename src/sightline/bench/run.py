@@ -21,6 +21,7 @@ from sightline.bench.subjects import COMPILED, TORCHAO, Subject
 from sightline.bench.work import EAGER
 from sightline.data.shards import Items
 from sightline.data.vqa.triples import Triples
+from sightline.decode.protocol import Engine
 from sightline.export import questions
 from sightline.export.session import Session
 from sightline.params.loader import Params
@@ -53,18 +54,24 @@ def run(root: Path, params: Params, rounds: int, threads: int, say: Callable[[st
         chosen.append(subjects.reference(params, scratch))
         result["bytes"] = {subject.name: subject.bytes() for subject in chosen}
         for subject in chosen:
+            engines = subject.engines(threads)
             for batch in BATCHES:
                 say(f"{subject.name}, batch {batch}")
-                result["rows"] += measure(subject, batch, rounds, threads, result["absent"])
+                result["rows"] += measure(subject, engines, batch, rounds, result["absent"])
     return result
 
 
 def measure(
-    subject: Subject, batch: int, rounds: int, threads: int, absent: dict[str, str], tokens: int = TOKENS
+    subject: Subject,
+    engines: dict[str, Engine],
+    batch: int,
+    rounds: int,
+    absent: dict[str, str],
+    tokens: int = TOKENS,
 ) -> list[dict]:
     """Rows of timing.rows for every task of one model at one batch size. A form that does not run is named in
     `absent` with the reason."""
-    engines, runners = subject.engines(threads), {}
+    runners: dict[str, dict[str, Callable[[], object]]] = {}
     config = next(engine.config for name, engine in engines.items() if name.startswith("ONNX"))
     inputs = work.Inputs.drawn(
         batch, config["image_size"], subject.question, subject.caption, config["vocab_size"], tokens
@@ -78,7 +85,8 @@ def measure(
         except Exception as error:  # compilers raise anything; the other forms can still run
             if name not in (COMPILED, TORCHAO):
                 raise
-            absent[f"{name}, {subject.name}"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            reason = next(iter(str(error).splitlines()), "")[:200]
+            absent[f"{name}, {subject.name}"] = f"{type(error).__name__}: {reason}"
             continue
         for task, call in calls.items():
             runners.setdefault(task, {})[name] = call

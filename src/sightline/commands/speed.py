@@ -1,4 +1,4 @@
-"""`sightline bench`: how fast every form of the model is, and other libraries beside it."""
+"""`sightline bench`, `pruning`: how fast and how small the model gets, and what that costs."""
 
 import os
 from typing import Annotated
@@ -28,4 +28,19 @@ def bench(
     result = run.run(here, params, rounds, threads or len(os.sched_getaffinity(0)), typer.echo)
     artifacts.write_json(here / report.RESULT, result)
     report.write(here)
-    typer.echo(f"bench: {report.RESULT} and {report.PAGE}; the ratios are what carries over to other machines")
+    typer.echo(f"bench: {report.RESULT} and {report.PAGE}; ratios carry over to other machines")
+
+
+@app.command()
+def pruning(
+    questions: Annotated[int, typer.Option(min=1, help="Short questions of val for every model.")] = 500,
+) -> None:
+    """Compare criteria of pruning at equal size; write metrics/pruning.json and docs/pruning.md."""
+    from sightline.study import pruning as study
+    from sightline.study import pruning_page
+
+    here = project.root()
+    result = study.compare(here, load_params(here / "params.yaml"), questions, typer.echo)
+    artifacts.write_json(here / pruning_page.RESULT, result)
+    pruning_page.write(here)
+    typer.echo(f"pruning: {pruning_page.RESULT} and {pruning_page.PAGE} hold {len(result['rows'])} models")

@@ -113,17 +113,17 @@ def quantize(source: Path, target: Path, feeds: list[Feed], layers: Collection[s
 def quantize_dynamic(source: Path, target: Path) -> None:
     """Write the graph with int8 weights and activation scales found at run time. A row's numbers then depend
     on its neighbours in the batch, so this form is for comparison and never ships."""
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
-        prepared = Path(scratch) / "prepared.onnx"
-        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    model = onnx.load(source)
+    del model.graph.value_info[:]  # the quantizer turns Gemm into MatMul and leaves their old shapes standing
+    with _quiet():
         onnxruntime.quantization.quantize_dynamic(
-            str(prepared),
+            model,
             str(target),
-            op_types_to_quantize=["MatMul"],  # no dynamic convolution on processors; Gemm leaves stale shapes
+            op_types_to_quantize=["MatMul"],  # processors have no dynamic convolution
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_final_scores(onnx.load(prepared)),
+            nodes_to_exclude=_final_scores(model),
             extra_options={"MatMulConstBOnly": True},
         )
     finish(target)

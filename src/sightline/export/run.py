@@ -24,7 +24,7 @@ Every variant of the model as six ONNX graphs: fp32 (as trained), pruned, and st
 `config.json` names the one that ships and why it was chosen (`metrics/export/variants.csv`).
 """
 GALLERY = 1000  # validation pictures of the retrieval check
-SCANNED = 512  # questions of train that every layer is asked when it alone is int8
+SCANNED = 256  # questions of train that every layer is asked when it alone is int8
 
 
 def export(

@@ -95,7 +95,7 @@ def _how(result: dict) -> str:
     return f"""## How it was measured
 
 One trained model (profile `{result["profile"]}`, fp32, PyTorch, one seed), the same weights for every way. \
-Settings were chosen on {searched}; the test splits were read once, on {images}. *Shift* is \
+Settings were chosen on {searched} (the first ones); the test splits were read once, on {images}. *Shift* is \
 `{roles["shift"]}`, *usual* is `{roles["usual"]}`. Ideas marked `always` were read there whatever they did \
 on validation, of the others the best by the rule.
 

@@ -46,7 +46,7 @@ def _scatter(axis: plt.Axes, result: dict) -> None:
         gated = name in result["heads"]["silenced_share"]
         axis.scatter([x], [y], s=42, color=GATED if gated else OTHER, edgecolor="white", lw=0.6, zorder=4)
     axis.scatter(*greedy, s=150, marker="*", color=INK, zorder=5)
-    shown = [*points.values(), greedy]
+    shown = [*points.values(), greedy, (RATIO * greedy[0], greedy[1])]  # so that the goal is in sight
     (low_x, high_x), (low_y, high_y) = (_span([point[place] for point in shown]) for place in (0, 1))
     axis.set_xlim(low_x, high_x)
     axis.set_ylim(low_y, high_y)
@@ -76,7 +76,7 @@ def _label(axis: plt.Axes, points: list[tuple[str, tuple[float, float]]]) -> Non
         taken.append((across, place))
         at = (x, low_y + place * (high_y - low_y))
         side = -1 if across > 0.8 else 1
-        axis.annotate(name, at, (6 * side, -3), textcoords="offset points", fontsize=7.5, color=INK,
+        axis.annotate(name, at, (8 * side, -3), textcoords="offset points", fontsize=7.5, color=INK,
                       ha="left" if side > 0 else "right", zorder=6)  # fmt: skip
 
 

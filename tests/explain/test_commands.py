@@ -44,7 +44,7 @@ def checkout(tmp_path_factory):
     keep(here / "models" / "vlm", "vlm", vlm)
     keep(here / "models" / "text", "text", clip.text)
     with artifacts.create(here / "models" / "onnx", "onnx", {"variants": ["fp32"], "shipped": "fp32"}) as out:
-        graphs.export_variants({"fp32": vlm}, clip, out, opset=20)
+        graphs.export_variants({"fp32": vlm}, clip, out, 20, {"fp32": "a" * 64, "clip": "b" * 64})
         tiny.write_settings(out)
     items = tiny.raw(here / "data" / "raw")
     artifacts.write_json(here / "data" / "raw" / "config.json", {"image_side": 64, "source": "scenes"})

@@ -86,6 +86,11 @@ def hooks(vlm):
     return sum(len(module._forward_hooks) + len(module._backward_hooks) for module in vlm.modules())
 
 
+def test_gradients_without_a_pytorch_model_are_refused(model, case):
+    with pytest.raises(ValueError, match="needs gradients"):
+        explain(replace(model, trained=None), "grad_cam", case)
+
+
 def test_hooks_are_gone_after_an_exception(model, case):
     vlm = model.trained()
     with pytest.raises((RuntimeError, ValueError)):

@@ -27,7 +27,7 @@ def build_bundle(here):
 
     with artifacts.create(here / "onnx", "onnx", {"variants": ["fp32"], "shipped": "fp32"}) as folder:
         vlm, clip = tiny.models(tiny.tokenizer().size)
-        graphs.export_variants({"fp32": vlm}, clip, folder, opset=20)
+        graphs.export_variants({"fp32": vlm}, clip, folder, 20, {"fp32": "a" * 64, "clip": "b" * 64})
         tiny.write_settings(folder)
     exported = artifacts.load(here / "onnx", "onnx")
     session = Session.load_variant(exported.path, "fp32")

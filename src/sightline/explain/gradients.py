@@ -58,6 +58,8 @@ def run(
 
     `presence_BQ` fades question tokens to [MASK] (at 0); default: all are there.
     """
+    if subject.trained is None:
+        raise ValueError("this method needs gradients, so the PyTorch model: use one that asks the session")
     vlm, tokenizer = subject.trained(), subject.session.tokenizer
     batch = len(pixels_BCYX)
     ids_BQ = torch.tensor([case.question_ids] * batch)

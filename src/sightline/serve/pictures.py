@@ -44,6 +44,17 @@ def read(url: str, config: dict, limits: Limits, fetch: bool) -> Picture:
 
     Raises ApiError: 400 for what is no picture, 413 for what is too large.
     """
+    return ready(decode(url, limits, fetch), config)
+
+
+def ready(rgb: np.ndarray, config: dict) -> Picture:
+    """A picture, uint8 [Y, X, 3], as the model takes it."""
+    pixels_CYX = preprocess(rgb, config["image_size"], config["mean"], config["std"])
+    return Picture(pixels_CYX, *rgb.shape[:2])
+
+
+def decode(url: str, limits: Limits, fetch: bool) -> np.ndarray:
+    """The pixels, uint8 [Y, X, 3], behind an address; refuses as `read` says."""
     data = _bytes(url, limits, fetch)
     if len(data) > limits.picture_bytes:
         raise _too_large(f"the picture has {len(data)} bytes, {limits.picture_bytes} are taken")
@@ -60,8 +71,7 @@ def read(url: str, config: dict, limits: Limits, fetch: bool) -> Picture:
         raise _refused(
             f"{width} x {height} pixels: one side is over {limits.aspect} times the other"
         )
-    pixels_CYX = preprocess(rgb, config["image_size"], config["mean"], config["std"])
-    return Picture(pixels_CYX, height, width)
+    return rgb
 
 
 def _bytes(url: str, limits: Limits, fetch: bool) -> bytes:

@@ -15,6 +15,7 @@ from sightline.serve.schema import Spin
 from sightline.serve.settings import ApiError
 
 MAX_QUESTION = 500  # characters; the model reads some twenty words of it
+NOTHING = '<i class="sl-nothing"></i>'  # a part that has nothing to say takes no room
 NO_PICTURE = "Choose a picture first: one of the examples, or one of your own."
 UNLIKE = (
     "This picture looks unlike the pictures the model was trained on. Whatever it says about it, "
@@ -62,14 +63,14 @@ async def answer(
 ) -> AsyncIterator[tuple[str, str]]:
     """(left panel, right panel) as they grow: SPIN off, and where `both`, SPIN on beside it."""
     if shown is None:
-        yield message(NO_PICTURE, "bad"), ""
+        yield message(NO_PICTURE, "bad"), NOTHING
         return
     if not question.strip():
-        yield message("Type a question, or pick one of the suggestions.", "bad"), ""
+        yield message("Type a question, or pick one of the suggestions.", "bad"), NOTHING
         return
     left = ""
     async for left in _panel(desk, shown, question, False, "SPIN off" if both else "Answer"):
-        yield left, waiting("SPIN on") if both else ""
+        yield left, waiting("SPIN on") if both else NOTHING
     if both:
         title = f"SPIN on, keep {keep:g}, alpha {alpha:g}"
         async for right in _panel(desk, shown, question, gated(desk, keep, alpha), title):
@@ -104,12 +105,13 @@ def told(evidence: dict[str, Any], text: str, title: str) -> str:
     words = evidence["explanation"]
     maps = [np.array(word["map"]) for word in words]
     first = max(range(len(words)), key=lambda place: _interest(words[place], maps[place]), default=0)
-    buttons = "".join(
+    buttons = " ".join(
         _word(word, patch_map, place == first)
         for place, (word, patch_map) in enumerate(zip(words, maps, strict=True))
     )
     spans = " ".join(f"<span>{escape(word)}</span>" for word, _ in (words[0]["question"] if words else ()))
-    read = f'<p class="sl-read">It read: <q>{spans}</q> <em class="share"></em></p>' if spans else ""
+    read = f"Of the question it read <q>{spans}</q>" if spans else ""
+    read = f'<p class="sl-read">{read} <em class="share"></em></p>' if words else ""
     hint = '<p class="sl-hint">Click a word to see where the model looked.</p>' if words else ""
     silenced = evidence["silenced_heads"]
     heads = f'<p class="sl-facts">{100 * silenced:.0f} % of the heads were damped.</p>' if silenced else ""
@@ -131,8 +133,9 @@ def trust(evidence: dict[str, Any]) -> str:
 def _word(word: dict[str, Any], patch_map: np.ndarray, first: bool) -> str:
     scores = " ".join(f"{share:.3f}" for _, share in word["question"])
     share = f"{100 * word['image_share']:.0f} % of the look behind “{word['word']}” fell on the picture."
+    mark = "" if word["word"][:1].isalnum() else ' class="mark"'
     return (
-        f'<button type="button"{" data-first" if first else ""} data-map="{glow(patch_map)}" '
+        f'<button type="button"{mark}{" data-first" if first else ""} data-map="{glow(patch_map)}" '
         f'data-scores="{scores}" data-share="{escape(share)}">{escape(word["word"])}</button>'
     )
 

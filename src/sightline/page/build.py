@@ -6,6 +6,7 @@ What the model does goes through the server's desk, so the page and the API stan
 from collections.abc import AsyncIterator, Callable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from sightline.data.vqa.template import DESCRIBE
 from sightline.page import ask, compare, dashboard, search
@@ -31,7 +32,7 @@ def build(
     lies beside the model (pictures of search results, variants, figures), None where there is none."""
     shipped, thumbs, variants = examples(bundle), Thumbs(bundle, checkout), compare.Variants(checkout)
     with gr.Blocks(title="Sightline", analytics_enabled=False) as page:
-        gr.HTML(HEAD)
+        html(HEAD)
         with gr.Tabs():
             with gr.Tab("Ask"):
                 _ask_tab(desk, model, limits, shipped)
@@ -40,7 +41,7 @@ def build(
             with gr.Tab("Compare"):
                 _compare_tab(desk, limits, shipped, variants)
             with gr.Tab("Dashboard"):
-                drawn = gr.HTML(ask.message("Reading the pipeline's files."))
+                drawn = html(ask.message("Reading the pipeline's files."))
         page.load(lambda: dashboard.draw(checkout), None, drawn, **QUIET)
     page.queue(max_size=limits.queue, default_concurrency_limit=limits.batch)
     return page
@@ -48,6 +49,11 @@ def build(
 
 # No progress veil over the panels, which tell themselves how far they are; no entry in an API of Gradio's.
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def html(value: str, **more: Any) -> gr.HTML:
+    """A part of the page's own, without Gradio's look for texts."""
+    return gr.HTML(value, apply_default_css=False, **more)
 
 
 def picker(shipped: list[Example], limits: Limits) -> gr.HTML:
@@ -58,11 +64,11 @@ def picker(shipped: list[Example], limits: Limits) -> gr.HTML:
         for place, example in enumerate(shipped)
     )
     own = (
-        '<label><span>Your own picture<br><small>click or drop; it stays on this machine</small></span>'
+        "<label><span>Your own picture<br><small>click or drop; it stays on this machine</small></span>"
         '<input type="file" accept="image/*" aria-label="Choose a picture"></label>'
     )
     script = PICK_JS.replace("MOST_BYTES", str(limits.picture_bytes))
-    return gr.HTML(f'<div class="sl-pick">{buttons}{own}</div>', js_on_load=script)
+    return html(f'<div class="sl-pick">{buttons}{own}</div>', js_on_load=script)
 
 
 async def take(desk: Desk, url: str | None, error: str | None) -> tuple[Shown | None, str]:
@@ -71,7 +77,7 @@ async def take(desk: Desk, url: str | None, error: str | None) -> tuple[Shown | 
         return None, ask.message(error or "No picture came.", "bad")
     try:
         config = desk.model.session.preprocess_config
-        return await desk.aside(ask.deadline(desk), choose, url, config, desk.limits), ""
+        return await desk.aside(ask.deadline(desk), choose, url, config, desk.limits), ask.NOTHING
     except ApiError as refused:
         return None, ask.message(f"{refused.message[:1].upper()}{refused.message[1:]}.", "bad")
 
@@ -117,16 +123,16 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
     given = model.session.generation["spin"]
     shown = gr.State(begin, time_to_live=STATE_S)
     with gr.Row():
-        with gr.Column(scale=5, min_width=320):
-            view = gr.HTML(ask.view(begin), elem_id="sl-view")
+        with gr.Column(scale=5, min_width=300):
+            view = html(ask.view(begin), elem_id="sl-view")
             picks = picker(shipped, limits)
-            note = gr.HTML("" if shipped else ask.message(NO_EXAMPLES))
-        with gr.Column(scale=7, min_width=320):
+            note = html(ask.NOTHING if shipped else ask.message(NO_EXAMPLES))
+        with gr.Column(scale=7, min_width=300):
             question = gr.Textbox(
                 label="Question", placeholder="What do you want to know about the picture?", lines=1,
                 max_length=ask.MAX_QUESTION, value=DESCRIBE,
             )  # fmt: skip
-            suggested = gr.HTML(chips(suggestions(shipped, 0 if shipped else None)), js_on_load=CHIP_JS)
+            suggested = html(chips(suggestions(shipped, 0 if shipped else None)), js_on_load=CHIP_JS)
             go = gr.Button("Ask", variant="primary")
             both = gr.Checkbox(
                 label="Also with SPIN, side by side",
@@ -141,8 +147,10 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
                     info="what is left of the others",
                 )  # fmt: skip
             with gr.Row():
-                left = gr.HTML("", js_on_load=WORD_JS, min_width=260)
-                right = gr.HTML("", js_on_load=WORD_JS, min_width=260, visible=False)
+                with gr.Column(min_width=240):
+                    left = html(ask.NOTHING, js_on_load=WORD_JS)
+                with gr.Column(min_width=240, visible=False) as beside:
+                    right = html(ask.NOTHING, js_on_load=WORD_JS)
     _wire_picker(picks, desk, shipped, shown, view, note, suggested)
 
     async def on_ask(shown, question, both, keep, alpha) -> AsyncIterator[tuple[str, str]]:
@@ -150,7 +158,7 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
             yield panels
 
     def on_both(both: bool) -> tuple:
-        return gr.update(visible=both), gr.update(visible=both, value="")
+        return gr.update(visible=both), gr.update(visible=both), ask.NOTHING
 
     def on_chip(event: gr.EventData) -> str:
         return str(event._data.get("text", ""))[: ask.MAX_QUESTION]
@@ -158,20 +166,20 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
     inputs, outputs = [shown, question, both, keep, alpha], [left, right]
     gr.on([go.click, question.submit], on_ask, inputs, outputs, trigger_mode="once", **QUIET)
     suggested.select(on_chip, None, question, **QUIET).then(on_ask, inputs, outputs, **QUIET)
-    both.change(on_both, both, [knobs, right], **QUIET)
+    both.change(on_both, both, [knobs, beside, right], **QUIET)
 
 
 def _search_tab(
     desk: Callable[[], Desk], model: Model, limits: Limits, shipped: list[Example], thumbs: Thumbs
 ) -> None:
     with gr.Row():
-        with gr.Column(scale=6, min_width=320):
+        with gr.Column(scale=6, min_width=300):
             query = gr.Textbox(label="Words", placeholder="a red ball beside a house", max_length=300)
             go = gr.Button("Search", variant="primary")
-        with gr.Column(scale=5, min_width=320):
-            gr.HTML('<div class="sl-kicker">or by picture</div>')
+        with gr.Column(scale=5, min_width=300):
+            html('<div class="sl-kicker">or by picture</div>')
             picks = picker(shipped, limits)
-    results = gr.HTML(search.start(model, thumbs), js_on_load=CARD_JS)
+    results = html(search.start(model, thumbs), js_on_load=CARD_JS)
 
     async def on_words(text: str) -> str:
         return await search.by_words(desk(), thumbs, text)
@@ -201,19 +209,19 @@ def _compare_tab(
     desk: Callable[[], Desk], limits: Limits, shipped: list[Example], variants: compare.Variants
 ) -> None:
     if not variants.there:
-        gr.HTML(compare.empty())
+        html(compare.empty())
         return
     shown = gr.State(None, time_to_live=STATE_S)
     with gr.Row():
         with gr.Column(scale=4, min_width=260):
-            view = gr.HTML(ask.view(None))
-        with gr.Column(scale=8, min_width=320):
+            view = html(ask.view(None))
+        with gr.Column(scale=8, min_width=300):
             picks = picker(shipped, limits)
-            note = gr.HTML("")
+            note = html(ask.NOTHING)
             question = gr.Textbox(label="Question", value=DESCRIBE, max_length=ask.MAX_QUESTION)
-            suggested = gr.HTML(chips(suggestions(shipped)), js_on_load=CHIP_JS)
+            suggested = html(chips(suggestions(shipped)), js_on_load=CHIP_JS)
             go = gr.Button("Ask all variants", variant="primary")
-    table = gr.HTML(ask.message("Choose a picture and a question; every variant answers, and is timed."))
+    table = html(ask.message("Choose a picture and a question; every variant answers, and is timed."))
     _wire_picker(picks, desk, shipped, shown, view, note, suggested)
 
     async def on_compare(shown: Shown | None, question: str) -> AsyncIterator[str]:
@@ -221,6 +229,7 @@ def _compare_tab(
         yield await compare.table(desk(), variants, shown, question)
 
     gr.on([go.click, question.submit], on_compare, [shown, question], table, **QUIET)
+
     def on_chip(event: gr.EventData) -> str:
         return str(event._data.get("text", ""))[: ask.MAX_QUESTION]
 

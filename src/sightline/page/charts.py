@@ -26,8 +26,9 @@ def lines(series: dict[str, Points], across: str, up: str, diagonal: bool = Fals
         y, x = y0 + step / 4 * (y1 - y0), x0 + step / 4 * (x1 - x0)
         down, right = place(x0, y).split(",")[1], place(x, y0).split(",")[0]
         parts.append(f'<path class="grid" d="M{LEFT},{down}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 7}" y="{float(down) + 4:.1f}" text-anchor="end">{_short(y)}</text>')
-        parts.append(f'<text x="{right}" y="{HEIGHT - 14}" text-anchor="middle">{_short(x)}</text>')
+        height, label = f"{float(down) + 4:.1f}", _short(y, y1 - y0)
+        parts.append(f'<text x="{LEFT - 7}" y="{height}" text-anchor="end">{label}</text>')
+        parts.append(f'<text x="{right}" y="{HEIGHT - 14}" text-anchor="middle">{_short(x, x1 - x0)}</text>')
     if diagonal:
         parts.append(f'<path class="ideal" d="M{place(x0, x0)}L{place(x1, x1)}"/>')
     for number, found in enumerate(series.values()):
@@ -51,7 +52,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _short(value: float) -> str:
+def _short(value: float, span: float) -> str:
     if abs(value) >= 10_000:
         return f"{value / 1000:.0f}k"
-    return f"{value:.0f}" if abs(value) >= 20 else f"{value:.1f}" if abs(value) >= 2 else f"{value:.2f}"
+    return f"{value:.{0 if span >= 8 else 1 if span >= 0.8 else 2}f}"

@@ -51,6 +51,7 @@ class Variants:
     @cached_property
     def _sessions(self) -> dict[str, Session]:
         names = artifacts.load(self.folder, "onnx").config["variants"]
+        names = sorted(names, key=lambda name: [*SAYS, name].index(name))
         return {name: Session.load_variant(self.folder, name) for name in names}
 
     def load(self) -> None:

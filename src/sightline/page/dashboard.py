@@ -101,9 +101,7 @@ def _training(checkout: Path) -> str:
 
 
 def _hallucination(checkout: Path) -> str:
-    rows = {
-        name: _csv(checkout / "metrics" / "evaluate" / f"{name}.csv") for name in ("chair", "pope")
-    }
+    rows = {name: _csv(checkout / "metrics" / "evaluate" / f"{name}.csv") for name in ("chair", "pope")}
     body = []
     for file, metric, label, more_is_better in HALLUCINATION:
         found = [row for row in rows[file] if row["metric"] == metric and row["variant"] == "shipped"]
@@ -177,7 +175,7 @@ def _cost(checkout: Path) -> str:
             stages = cost["stages"]
             wall = sum(stage["wall_seconds"] for stage in stages.values())
             rows = "".join(
-                f'<tr><th>{escape(name)}</th><td>{stage["wall_seconds"]:.0f} s</td>'
+                f"<tr><th>{escape(name)}</th><td>{stage['wall_seconds']:.0f} s</td>"
                 f"<td>{stage['core_seconds']:.0f} s</td><td>{stage['peak_mib']} MiB</td></tr>"
                 for name, stage in sorted(stages.items(), key=lambda pair: -pair[1]["wall_seconds"])
             )

@@ -55,7 +55,13 @@ def css() -> str:
 
 
 _CSS = """
-.gradio-container{max-width:1180px!important;margin:0 auto!important;padding:0 20px 60px!important}
+.gradio-container{max-width:1180px!important;width:100%!important;margin:0 auto!important;
+padding:0 20px 60px!important}
+.gradio-container *{min-width:0}
+.gradio-container .main,.gradio-container .wrap{padding-left:0!important;padding-right:0!important}
+.gradio-container .html-container,.gradio-container .tabitem{
+padding-left:0!important;padding-right:0!important}
+.gradio-container .column>.block:has(.sl-nothing){display:none}
 footer{display:none!important}
 .sl-head{padding:38px 0 14px}
 .sl-head h1{font-size:clamp(27px,4vw,40px);line-height:1.12;letter-spacing:-.025em;margin:0 0 8px;
@@ -96,22 +102,24 @@ background:var(--sl-accent-soft);outline:none}
 padding:18px 20px;color:var(--sl-ink)}
 .sl-kicker{font-size:12px;font-weight:650;letter-spacing:.06em;text-transform:uppercase;
 color:var(--sl-quiet);margin-bottom:8px}
-.sl-live{font-size:20px;line-height:1.5;margin:0;letter-spacing:-.01em;color:var(--sl-ink)}
+.sl-live{font-size:19px;line-height:1.75;margin:0;letter-spacing:-.01em;color:var(--sl-ink)}
 .sl-caret{display:inline-block;width:9px;height:1.05em;margin-left:3px;border-radius:2px;
 background:var(--sl-accent);vertical-align:-.16em;animation:sl-blink 1s steps(2) infinite}
 @keyframes sl-blink{50%{opacity:0}}
-.sl-words{display:flex;flex-wrap:wrap;gap:5px;font-size:18px}
-.sl-words button{font:inherit;border:1px solid var(--sl-line);background:none;color:inherit;
-border-radius:9px;padding:3px 9px;cursor:pointer;transition:background .12s,border-color .12s}
-.sl-words button:hover,.sl-words button:focus-visible,.sl-words button.on{background:var(--sl-accent-soft);
-border-color:var(--sl-accent);outline:none}
+.sl-words{font-size:19px;line-height:1.75;letter-spacing:-.005em}
+.sl-words button{font:inherit;border:0;background:none;color:inherit;border-radius:6px;padding:0 3px;margin:0;
+cursor:pointer;text-decoration:underline dotted var(--sl-line) 2px;text-underline-offset:5px;
+transition:background .12s,color .12s}
+.sl-words button.mark{margin-left:-.3em;text-decoration:none}
+.sl-words button:hover,.sl-words button:focus-visible{background:var(--sl-accent-soft);outline:none}
+.sl-words button.on{background:var(--sl-accent);color:var(--sl-card);text-decoration:none}
 .sl-hint,.sl-facts,.sl-read{color:var(--sl-quiet);font-size:13.5px;margin:8px 0 0}
 .sl-read q{color:var(--sl-ink);quotes:none}
 .sl-read span{border-radius:4px;padding:1px 3px;transition:background .18s}
 .sl-read em{font-style:normal;display:block;margin-top:3px}
 .sl-trust{display:grid;grid-template-columns:82px minmax(50px,1fr) auto auto;gap:10px;align-items:center;
 font-size:14px;margin-top:12px;color:var(--sl-quiet)}
-.sl-trust b{color:var(--sl-ink);font-variant-numeric:tabular-nums;font-weight:650}
+.sl-trust b{white-space:nowrap;color:var(--sl-ink);font-variant-numeric:tabular-nums;font-weight:650}
 .sl-meter{height:8px;border-radius:5px;background:var(--sl-line);display:block;overflow:hidden}
 .sl-meter>i{display:block;height:100%;border-radius:5px;background:var(--sl-accent)}
 .sl-meter.good>i{background:var(--sl-good)}.sl-meter.bad>i{background:var(--sl-bad)}
@@ -122,10 +130,10 @@ font-size:14px;margin-top:12px;color:var(--sl-quiet)}
 border:1px solid var(--sl-line);color:var(--sl-quiet);background:var(--sl-card)}
 .sl-msg.bad,.sl-msg.warn{background:var(--sl-bad-soft);color:var(--sl-bad);border-color:transparent}
 .sl-title{font-size:19px;letter-spacing:-.01em;margin:10px 0 12px;font-weight:680;color:var(--sl-ink)}
-.sl-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,250px),1fr));gap:16px}
+.sl-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,200px),1fr));gap:16px}
 .sl-card{background:var(--sl-card);border:1px solid var(--sl-line);border-radius:16px;overflow:hidden;
 display:flex;flex-direction:column;color:var(--sl-ink)}
-.sl-card>img,.sl-noimg{width:100%;aspect-ratio:4/3;object-fit:contain;background:#0b0d13;margin:0}
+.sl-card>img,.sl-noimg{width:100%;aspect-ratio:1;object-fit:cover;background:#0b0d13;margin:0}
 .sl-card>img{image-rendering:pixelated}
 .sl-noimg{display:grid;place-items:center;color:#8b93a7;font-size:13px;aspect-ratio:auto;padding:12px}
 .sl-card>div:last-child{padding:13px 15px;display:flex;flex-direction:column;gap:8px;flex:1}
@@ -135,7 +143,7 @@ display:flex;flex-direction:column;color:var(--sl-ink)}
 color:var(--sl-quiet);font-variant-numeric:tabular-nums}
 .sl-card button{font:inherit;font-size:13px;border:0;background:none;color:var(--sl-accent);padding:0;
 cursor:pointer;text-align:left;font-weight:600}
-.sl-variants{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,250px),1fr));gap:16px}
+.sl-variants{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,230px),1fr));gap:16px}
 .sl-variant .sl-facts{margin:-4px 0 10px}
 .sl-said{font-size:16px;line-height:1.5;margin:0 0 6px;color:var(--sl-ink)}
 .sl-section{margin:0 0 34px}
@@ -162,6 +170,7 @@ vertical-align:middle;margin-right:6px;background:var(--sl-accent)}
 .sl-chart .legend span.s1::before{background:#e0703a}
 .sl-scroll{overflow-x:auto;background:var(--sl-card);border:1px solid var(--sl-line);border-radius:16px;
 padding:6px 16px}
+.sl-table,.sl-table tbody{border:0!important}
 .sl-table{width:100%;border-collapse:collapse;font-size:14.5px;color:var(--sl-ink);margin:0}
 .sl-table tr,.sl-table th,.sl-table td{border:0!important;background:none}
 .sl-table tr+tr{border-top:1px solid var(--sl-line)!important}
@@ -174,11 +183,14 @@ details{margin:0 0 12px;color:var(--sl-ink)}summary{cursor:pointer;padding:6px 0
 @media(max-width:620px){
 .gradio-container{padding:0 12px 40px!important}
 .sl-head{padding:24px 0 8px}
-.sl-live{font-size:18px}.sl-words{font-size:16.5px}
+.sl-live,.sl-words{font-size:17.5px}
+.sl-grid{grid-template-columns:1fr 1fr;gap:10px}.sl-card p{font-size:13px}
+.sl-card>div:last-child{padding:10px 11px}.sl-table th{padding-right:6px}.sl-table td{padding-left:7px}
+.sl-scroll{padding:4px 10px}
 .sl-pick button{width:52px;height:52px}
 .sl-tiles{grid-template-columns:1fr 1fr}
 .sl-trust{grid-template-columns:76px minmax(40px,1fr) auto;}
-.sl-table{font-size:13.5px}
+.sl-table{font-size:13px}.sl-table td small{font-size:11px}
 }
 @media(prefers-reduced-motion:reduce){*{transition:none!important;animation:none!important}}
 """

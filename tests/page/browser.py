@@ -21,7 +21,10 @@ class Browser:
         flags += [f"--window-size={width},{height}", "--hide-scrollbars", "--no-first-run"]
         flags += ["--disable-background-networking", "--disable-component-update"]
         options = {"binary": BINARY, "args": flags + (["--force-dark-mode"] if dark else [])}
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"}}
+        wanted = {
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"},
+        }
         self._server = server
         found = self._call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
         self._session = f"/session/{found['sessionId']}"
@@ -63,9 +66,7 @@ class Browser:
         """Every address that the page asked for since the last call."""
         told = [json.loads(line["message"])["message"] for line in self.log("performance")]
         return [
-            line["params"]["request"]["url"]
-            for line in told
-            if line["method"] == "Network.requestWillBeSent"
+            line["params"]["request"]["url"] for line in told if line["method"] == "Network.requestWillBeSent"
         ]
 
     def close(self) -> None:
@@ -92,7 +93,9 @@ def chromium(width: int = 1280, height: int = 900, dark: bool = False):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    driver = subprocess.Popen([DRIVER, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = subprocess.Popen(
+        [DRIVER, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         for _ in range(100):
             try:

@@ -7,12 +7,35 @@ import threading
 import time
 from contextlib import contextmanager
 
+import numpy as np
 import uvicorn
 from PIL import Image
 
+from sightline import artifacts
+from sightline.decode.confidence import NOT_FITTED
 from tests.support import tiny
 
 SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}  # of the tiny bundle
+
+
+def build_bundle(here):
+    """A bundle of tiny random models with ten items, in `here`."""
+    from sightline.export import graphs
+    from sightline.export.session import Session
+    from sightline.search import bundle
+    from sightline.search.domain import Domain
+
+    with artifacts.create(here / "onnx", "onnx", {"variants": ["fp32"], "shipped": "fp32"}) as folder:
+        vlm, clip = tiny.models(tiny.tokenizer().size)
+        graphs.export_variants({"fp32": vlm}, clip, folder, opset=20)
+        tiny.write_settings(folder)
+    exported = artifacts.load(here / "onnx", "onnx")
+    session = Session.load_variant(exported.path, "fp32")
+    settings = {"spin": SPIN, "confidence": NOT_FITTED | {"sure_above": 0.5}}
+    known = Domain(np.zeros(32), np.eye(32), 5.0)
+    items = tiny.raw(here / "raw")
+    bundle.write(here / "bundle", exported, session, items, "scenes", "test", "Flat", settings, known, 10**6)
+    return here / "bundle"
 
 
 def png(rgb):

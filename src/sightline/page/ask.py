@@ -105,7 +105,7 @@ def told(evidence: dict[str, Any], text: str, title: str) -> str:
     words = evidence["explanation"]
     maps = [np.array(word["map"]) for word in words]
     first = max(range(len(words)), key=lambda place: _interest(words[place], maps[place]), default=0)
-    buttons = " ".join(
+    buttons = "".join(
         _word(word, patch_map, place == first)
         for place, (word, patch_map) in enumerate(zip(words, maps, strict=True))
     )
@@ -133,9 +133,9 @@ def trust(evidence: dict[str, Any]) -> str:
 def _word(word: dict[str, Any], patch_map: np.ndarray, first: bool) -> str:
     scores = " ".join(f"{share:.3f}" for _, share in word["question"])
     share = f"{100 * word['image_share']:.0f} % of the look behind “{word['word']}” fell on the picture."
-    mark = "" if word["word"][:1].isalnum() else ' class="mark"'
+    gap = " " if word["word"][:1].isalnum() else ""  # a comma stays with the word before it
     return (
-        f'<button type="button"{mark}{" data-first" if first else ""} data-map="{glow(patch_map)}" '
+        f'{gap}<button type="button"{" data-first" if first else ""} data-map="{glow(patch_map)}" '
         f'data-scores="{scores}" data-share="{escape(share)}">{escape(word["word"])}</button>'
     )
 

@@ -140,11 +140,17 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
             )
             with gr.Row(visible=False) as knobs:
                 keep = gr.Slider(
-                    0.1, 1.0, given["keep"] or 0.5, step=0.05, label="keep", info="share of heads left alone"
+                    0.1,
+                    1.0,
+                    given["keep"] or 0.5,
+                    step=0.05,
+                    label="keep",
+                    info="share of heads left alone",
+                    min_width=220,
                 )
                 alpha = gr.Slider(
                     0.0, 1.0, given["alpha"] if given["alpha"] < 1 else 0.5, step=0.05, label="alpha",
-                    info="what is left of the others",
+                    info="what is left of the others", min_width=220,
                 )  # fmt: skip
             with gr.Row():
                 with gr.Column(min_width=240):

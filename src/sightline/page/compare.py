@@ -117,7 +117,7 @@ def _card(row: Row, biggest: int, slowest: float) -> str:
 <p class="sl-said">{escape(row.answer.text) or "(no answer)"}</p>
 {_bar("Confidence", confidence, f"{confidence:.0f} %")}{doubt.get(row.answer.sure, "")}
 {_bar("Size", 100 * row.bytes / biggest, f"{row.bytes / 1e6:.1f} MB")}
-{_bar("Time", 100 * row.milliseconds / slowest, f"{row.milliseconds:.0f} ms")}</article>"""
+{_bar("Time", 100 * row.milliseconds / slowest, f"{row.milliseconds:.1f} ms")}</article>"""
 
 
 def _bar(name: str, share: float, text: str) -> str:

@@ -116,7 +116,7 @@ def _hallucination(checkout: Path) -> str:
                 change = float(on["value"]) - float(off["value"])
                 good = "" if abs(change) < 0.05 else "good" if (change > 0) == more_is_better else "bad"
                 body.append(
-                    f"<tr><th>{escape(label)}<small>{'new compositions' if split != 'test' else 'test'}"
+                    f"<tr><th>{escape(label)}<small>{'test' if split == 'test' else 'shifted test'}"
                     f"</small></th>{_interval(off)}{_interval(on)}"
                     f'<td class="{good}">{change:+.1f}</td></tr>'
                 )

@@ -125,8 +125,12 @@ def card(rank: int, hit: dict[str, Any], thumb: str | None, wanted: set[str]) ->
 
 def start(model: Model, thumbs: Thumbs) -> str:
     """What the tab says before the first search."""
-    size = len(model.gallery.gallery())
-    pictures = "" if thumbs.any else (
+    return message(start_text(len(model.gallery.gallery()), thumbs.any))
+
+
+def start_text(size: int, pictures: bool) -> str:
+    without = (
         " The index ships their words and vectors only; run from the checkout that built the model to see "
-        "the pictures.")  # fmt: skip
-    return message(f"{size} items to search. Type words, or give a picture.{pictures}")
+        "the pictures."
+    )
+    return f"{size} items to search. Type words, or give a picture.{'' if pictures else without}"

@@ -107,10 +107,9 @@ color:var(--sl-quiet);margin-bottom:8px}
 background:var(--sl-accent);vertical-align:-.16em;animation:sl-blink 1s steps(2) infinite}
 @keyframes sl-blink{50%{opacity:0}}
 .sl-words{font-size:19px;line-height:1.75;letter-spacing:-.005em}
-.sl-words button{font:inherit;border:0;background:none;color:inherit;border-radius:6px;padding:0 3px;margin:0;
+.sl-words button{font:inherit;border:0;background:none;color:inherit;border-radius:6px;padding:0 2px;margin:0;
 cursor:pointer;text-decoration:underline dotted var(--sl-line) 2px;text-underline-offset:5px;
 transition:background .12s,color .12s}
-.sl-words button.mark{margin-left:-.3em;text-decoration:none}
 .sl-words button:hover,.sl-words button:focus-visible{background:var(--sl-accent-soft);outline:none}
 .sl-words button.on{background:var(--sl-accent);color:var(--sl-card);text-decoration:none}
 .sl-hint,.sl-facts,.sl-read{color:var(--sl-quiet);font-size:13.5px;margin:8px 0 0}

@@ -53,7 +53,14 @@ def create_app(
         yield
         app.state.desk.close()
 
-    app = FastAPI(title="Sightline", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Sightline",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
@@ -61,7 +68,7 @@ def create_app(
     _add_openai(app)
     _add_own(app)
     _add_state(app, metrics)
-    shield = Shield(limits, metrics, keys, ["/openapi.json", *app.openapi()["paths"]])
+    shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | app.openapi()["paths"])
     app.add_middleware(_Outer, shield=shield)
     app.state.shield = shield
     return app
@@ -82,7 +89,7 @@ def _add_openai(app: FastAPI) -> None:
     async def chat(request: Request, asked: schema.ChatRequest) -> Response:
         """Answer the last user message about the last picture given."""
         _known(asked.model)
-        desk, deadline, own = request.app.state.desk, request.state.deadline, asked.sightline
+        desk, deadline, own = request.app.state.desk, request.state.deadline, asked.sightline or PLAIN
         url, text = _last(asked.messages)
         question = await desk.question(
             url, text, deadline, spin=own.spin, maps=bool(own.explanation),
@@ -201,6 +208,7 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+PLAIN = schema.Extension()
 CARD = {"id": NAME, "object": "model", "created": 0, "owned_by": "sightline"}
 
 
@@ -225,7 +233,7 @@ async def _events(
             else:
                 yield chunk({"content": part[len(sent) :]})
                 sent = part
-        own = asked.sightline
+        own = asked.sightline or PLAIN
         evidence = await desk.evidence(question, replied, deadline, own.explanation, own.retrieval)
     except ApiError as error:
         if not opened:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class Desk:
     def __init__(self, model: Model, limits: Limits, metrics: Metrics, fetch: bool) -> None:
         self.model, self.limits, self.metrics, self._fetch = model, limits, metrics, fetch
         self.worker = Worker(self._run, model.batch)
+        self._common = lru_cache(256)(self._settings)
         self._hands = ThreadPoolExecutor(2, "hands")  # decoding: short, and heavy in memory
         self._fetchers = ThreadPoolExecutor(4, "fetch")  # waiting for other hosts must not hold up decoding
 
@@ -68,13 +70,19 @@ class Desk:
     ) -> Question:  # fmt: skip
         """Raises ApiError for a picture or for knobs that the model cannot use."""
         settings = self.settings(spin, maps, max_new)
-        picture = await self.picture(url, deadline)
+        with self.worker.expecting():
+            picture = await self.picture(url, deadline)
         drawn = secrets.randbits(63) if seed is None else seed % 2**63
         ask = Ask(picture.pixels_CYX, text.strip() or DESCRIBE, temperature, top_p, drawn)
         return Question(settings, ask, picture)
 
     def settings(self, spin: bool | Spin, maps: bool, max_new: int | None) -> Settings:
         """What a batch shares. A longer answer than the model's longest is no error: it never comes."""
+        if isinstance(spin, bool):
+            return self._common(spin, maps, max_new)  # nearly every request, and the model's knobs are fixed
+        return self._settings(spin, maps, max_new)
+
+    def _settings(self, spin: bool | Spin, maps: bool, max_new: int | None) -> Settings:
         given = self.model.session.generation["spin"]
         if spin is False:
             spin = OFF

@@ -62,15 +62,11 @@ def decode(url: str, limits: Limits, fetch: bool) -> np.ndarray:
         rgb = images.decode(data, limits.pixels)
     except images.ImageError as error:
         if error.reason == "too_many_pixels":
-            raise _too_large(
-                f"the picture has more than {limits.pixels} pixels; shrink it"
-            ) from error
+            raise _too_large(f"the picture has more than {limits.pixels} pixels; shrink it") from error
         raise _refused(f"the picture is refused ({error.reason}): {_plain(error)}") from error
     height, width = rgb.shape[:2]
     if max(height, width) > limits.aspect * min(height, width):
-        raise _refused(
-            f"{width} x {height} pixels: one side is over {limits.aspect} times the other"
-        )
+        raise _refused(f"{width} x {height} pixels: one side is over {limits.aspect} times the other")
     return rgb
 
 

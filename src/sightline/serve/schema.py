@@ -93,7 +93,7 @@ class ChatRequest(Open):
     functions: None = Field(None, description="Not offered.")
     logit_bias: None = Field(None, description="Not offered.")
     logprobs: Literal[False] | None = Field(None, description="Not offered.")
-    sightline: Extension = Extension()
+    sightline: Extension | None = None
 
 
 class EmbeddingsRequest(Open):

@@ -11,7 +11,7 @@ import ipaddress
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,12 +26,16 @@ Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[
 class Shield:
     """ASGI middleware. `keys`: accepted API keys; none are asked for when it is empty, and then only names of
     this machine are answered as a host, so that no page of another site reaches the server through a browser.
+    `routes`: the application's paths with their methods; figures and logs name no others.
     """
 
     app: Any  # what stands behind; set when the application builds its middleware
 
-    def __init__(self, limits: Limits, metrics: Metrics, keys: Sequence[str], routes: Sequence[str]) -> None:
+    def __init__(
+        self, limits: Limits, metrics: Metrics, keys: Sequence[str], routes: dict[str, Collection[str]]
+    ) -> None:
         self.limits, self.metrics, self.routes = limits, metrics, frozenset(routes)
+        self.asked = frozenset(path for path, methods in routes.items() if "post" in methods)
         self.keys = [_digest(key.encode()) for key in keys]
         self.inside, self.draining = 0, False
 
@@ -69,15 +73,13 @@ class Shield:
         headers = dict(scope["headers"])
         if not self.keys:
             if not is_loopback(_host(headers.get(b"host", b""))):
-                raise ApiError(
-                    403, "without API keys this server is localhost only", "forbidden_host"
-                )
+                raise ApiError(403, "without API keys this server is localhost only", "forbidden_host")
         if scope["path"] in ALWAYS:
             await self.app(scope, receive, send)
             return
         if self.keys:
             self._check_key(headers.get(b"authorization", b""))
-        if scope["method"] != "POST":
+        if scope["method"] != "POST" or scope["path"] not in self.asked:
             await self.app(scope, receive, send)
             return
         if self.draining:
@@ -109,20 +111,20 @@ class Shield:
         if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
             raise ApiError(415, "expected Content-Type: application/json", "unsupported_media_type")
         parts, size = [], 0
-        while True:
-            try:
-                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                more = True
+                while more:
                     message = await receive()
-            except TimeoutError as error:
-                raise ApiError(408, "the body came too slowly", "timeout") from error
-            if message["type"] == "http.disconnect":
-                raise ApiError(400, "the client left", "disconnected")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise too_large
-            if not message.get("more_body"):
-                return b"".join(parts)
+                    if message["type"] == "http.disconnect":
+                        raise ApiError(400, "the client left", "disconnected")
+                    parts.append(message.get("body", b""))
+                    size, more = size + len(parts[-1]), message.get("more_body", False)
+                    if size > limit:
+                        raise too_large
+        except TimeoutError as error:
+            raise ApiError(408, "the body came too slowly", "timeout") from error
+        return b"".join(parts)
 
     def _route(self, path: str) -> str:
         """The route for figures and logs: unknown paths are one, so that nobody can fill the memory."""

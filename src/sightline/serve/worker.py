@@ -5,12 +5,17 @@ The line is bounded by who lets requests in (`shield.Shield`), so nothing here b
 
 import asyncio
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 Emit = Callable[["Ticket", Any], None]  # hands a part of an answer to the waiting request
 Run = Callable[[Sequence["Ticket"], Emit], list[Any]]  # results of a batch, one a ticket
+
+
+FILL_S = 0.005  # a batch costs the same whatever it holds, so it waits this long for rows on their way
 
 
 class Ticket:
@@ -33,10 +38,20 @@ class Worker:
     def __init__(self, run: Run, batch: int) -> None:
         self._run, self._batch = run, batch
         self._line: deque[Ticket] = deque()
+        self._coming = 0
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """While a request is being prepared that will put a ticket."""
+        self._coming += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
 
     def put(self, ticket: Ticket) -> Ticket:
         with self._changed:
@@ -59,6 +74,11 @@ class Worker:
             with self._changed:
                 while not self._line and not self._closed:
                     self._changed.wait()
+                end = time.monotonic() + FILL_S
+                while len(self._line) < self._batch and self._coming and not self._closed:
+                    if (left_s := end - time.monotonic()) <= 0:
+                        break
+                    self._changed.wait(left_s)
                 batch = self._take()
             if batch:
                 self._serve(batch)

@@ -122,8 +122,10 @@ def test_a_body_beyond_the_limit_is_refused(client):
 
 
 def test_addresses_for_other_sites_leave_the_head():
-    head = b'<meta property="og:image"\n content="https://example.org/a.png" /><meta name="viewport" content="x">'
-    assert FOREIGN.sub(b"", head) == b'<meta name="viewport" content="x">'
+    own = b'<meta name="viewport" content="x">'
+    assert (
+        FOREIGN.sub(b"", b'<meta property="og:image"\n content="https://example.org/a.png" />' + own) == own
+    )
 
 
 def test_the_page_never_imports_torch():

@@ -71,6 +71,11 @@ def picker(shipped: list[Example], limits: Limits) -> gr.HTML:
     return html(f'<div class="sl-pick">{buttons}{own}</div>', js_on_load=script)
 
 
+def _told(event: gr.EventData) -> dict[str, Any]:
+    """What the browser sent with an event; whatever it is, a mapping."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
 async def take(desk: Desk, url: str | None, error: str | None) -> tuple[Shown | None, str]:
     """(the chosen picture, a message where it is refused). `error`: what the browser says."""
     if error or not isinstance(url, str):
@@ -100,11 +105,11 @@ def _wire_picker(
     note: gr.HTML, suggested: gr.HTML,
 ) -> None:  # fmt: skip
     async def on_upload(event: gr.EventData) -> tuple:
-        found, said = await take(desk(), event._data.get("url"), event._data.get("error"))
+        found, said = await take(desk(), _told(event).get("url"), _told(event).get("error"))
         return found, ask.view(found), said, chips(suggestions(shipped))
 
     async def on_select(event: gr.EventData) -> tuple:
-        index = event._data.get("index")
+        index = _told(event).get("index")
         if not isinstance(index, int) or not 0 <= index < len(shipped):
             return None, ask.view(None), ask.message("No such example.", "bad"), chips(suggestions(shipped))
         found, said = await take(desk(), shipped[index].url, None)
@@ -167,7 +172,7 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
         return gr.update(visible=both), gr.update(visible=both), ask.NOTHING
 
     def on_chip(event: gr.EventData) -> str:
-        return str(event._data.get("text", ""))[: ask.MAX_QUESTION]
+        return str(_told(event).get("text", ""))[: ask.MAX_QUESTION]
 
     inputs, outputs = [shown, question, both, keep, alpha], [left, right]
     gr.on([go.click, question.submit], on_ask, inputs, outputs, trigger_mode="once", **QUIET)
@@ -195,15 +200,15 @@ def _search_tab(
         return said if found is None else await search.by_picture(desk(), thumbs, found)
 
     async def on_upload(event: gr.EventData) -> str:
-        return await on_picture(event._data.get("url"), event._data.get("error"))
+        return await on_picture(_told(event).get("url"), _told(event).get("error"))
 
     async def on_select(event: gr.EventData) -> str:
-        index = event._data.get("index")
+        index = _told(event).get("index")
         known = isinstance(index, int) and 0 <= index < len(shipped)
         return await on_picture(shipped[index].url if known else None, None)
 
     async def on_like(event: gr.EventData) -> str:
-        return await search.like(desk(), thumbs, str(event._data.get("id", "")))
+        return await search.like(desk(), thumbs, str(_told(event).get("id", "")))
 
     gr.on([go.click, query.submit], on_words, query, results, **QUIET)
     picks.upload(on_upload, None, results, **QUIET)
@@ -237,6 +242,6 @@ def _compare_tab(
     gr.on([go.click, question.submit], on_compare, [shown, question], table, **QUIET)
 
     def on_chip(event: gr.EventData) -> str:
-        return str(event._data.get("text", ""))[: ask.MAX_QUESTION]
+        return str(_told(event).get("text", ""))[: ask.MAX_QUESTION]
 
     suggested.select(on_chip, None, question, **QUIET)

@@ -29,7 +29,8 @@ HEADERS = [
 ]
 GRADIO = "/gradio_api/"
 # Of Gradio's own routes the page needs these; the others take, hand out or fetch files.
-NEEDED = ("queue/join", "queue/data", "heartbeat", "cancel", "reset", "info", "app_id", "startup-events")
+POSTED = frozenset(GRADIO + name for name in ("queue/join", "cancel", "reset"))
+NEEDED = POSTED | {GRADIO + name for name in ("queue/data", "info", "app_id", "startup-events")}
 REFUSED = ("/monitoring", "/file", "/upload", "/proxy", "/static/ffmpeg", "/login", "/logout", "/deep_link")
 FOREIGN = re.compile(rb"<(?:meta|link)\s[^>]*?[\"']https?://[^>]*>")
 
@@ -54,9 +55,7 @@ class Guard:
 
 def _needed(path: str) -> bool:
     if path.startswith(GRADIO):
-        return path[len(GRADIO) :].split("/")[0] in {name.split("/")[0] for name in NEEDED} and any(
-            path[len(GRADIO) :].startswith(name) for name in NEEDED
-        )
+        return path in NEEDED or path.startswith(GRADIO + "heartbeat/")
     return not path.startswith(REFUSED)
 
 
@@ -97,5 +96,6 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
         pwa=False, mcp_server=False, enable_monitoring=False, show_error=False, max_file_size=0,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )  # fmt: skip
+    app.state.shield.asked |= POSTED  # the API's limits of bytes, requests and time hold for the page too
     app.add_middleware(Guard)
     return app

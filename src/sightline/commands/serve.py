@@ -51,7 +51,7 @@ def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) 
     try:
         from sightline.page.mount import mount
     except ModuleNotFoundError as error:
-        typer.echo(f"serve: no page: it needs the package {error.name}: pip install gradio", err=True)
+        typer.echo(f"serve: no page: it needs the package {error.name}: pip install gradio==6.31.0", err=True)
         return
     try:
         here = project.root()

@@ -68,8 +68,7 @@ def python() -> Check:
 def packages(here: Path | None) -> Check:
     """Installed versions against the pins: of the lock files of a checkout, else of the package's metadata.
 
-    A package that is not installed is wrong only where none of its lock file's absent packages may be left
-    out: an environment made from requirements-serve.txt has no torch, and that is as it should be.
+    An environment without torch was made from requirements-serve.txt and is compared with that.
     """
     if here is None:
         lines = [line for line in importlib.metadata.requires("sightline") or [] if "extra ==" not in line]

@@ -41,8 +41,13 @@ def test_similarity_ties_equal_embeddings_whatever_the_last_bits():
 
 
 def test_recall_at_k():
-    assert recall([1, 2, 5, 6, 10, 11, 1, 1]) == {"r1": 37.5, "r5": 62.5, "r10": 87.5}
-    assert retrieval.chance(1000) == {"r1": 0.1, "r5": 0.5, "r10": 1.0}
+    found = recall([1, 2, 5, 6, 10, 11, 1, 1])
+    assert {name: found[name] for name in ("r1", "r5", "r10")} == {"r1": 37.5, "r5": 62.5, "r10": 87.5}
+    # 1 / log2(1 + rank): three of 1, then 0.63093, 0.38685, 0.35621, 0.28906, and nothing beyond ten
+    assert found["ndcg10"] == pytest.approx(100 * 4.66305 / 8, abs=1e-3)
+    expected = retrieval.chance(1000)
+    assert (expected["r1"], expected["r5"], expected["r10"]) == (0.1, 0.5, 1.0)
+    assert retrieval.chance(2)["ndcg10"] == pytest.approx(100 * (1 + 0.63093) / 2, abs=1e-3)
     assert retrieval.chance(4)["r10"] == 100
 
 

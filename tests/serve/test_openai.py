@@ -81,7 +81,7 @@ def test_embeddings_of_texts_and_pictures(ai, session):
         np.testing.assert_array_equal(
             np.float32(found.data[1].embedding), session.embed_images([picture], batch_size=4)[0]
         )
-    assert found.usage.prompt_tokens == len(session.tokenizer.encode(text, 512))
+    assert found.usage.prompt_tokens == len(session.tokenizer.encode(text, tiny.MAX_TEXT))
     with pytest.raises(openai.BadRequestError, match="16 numbers"):
         ai.embeddings.create(model="sightline", input="x", dimensions=4)
 

@@ -105,6 +105,35 @@ def test_bodies_are_limited_however_they_are_announced(model):
             assert client.post("/v1/chat/completions", json=chat()).status_code == 200
 
 
+def test_bodies_together_are_limited(model):
+    app = create_app(model, Limits(batch=4, inside_bytes=40_000))
+    with running(app) as address, httpx.Client(base_url=address) as client:
+        refused = client.post("/v1/chat/completions", json=chat() | {"user": "x" * 50_000})
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert client.post("/v1/chat/completions", json=chat()).status_code == 200
+        assert app.state.shield.bytes_inside == app.state.shield.inside == 0
+
+
+def test_texts_are_limited(client):
+    for path, body in (
+        ("/v1/embeddings", {"model": "sightline", "input": ["a", "b" * 10_001]}),
+        ("/search", {"text": "b" * 10_001}),
+        ("/v1/chat/completions", chat("b" * 10_001)),
+        ("/v1/embeddings", {"model": "sightline", "input": ["a"] * 65}),
+        ("/v1/embeddings", {"model": "sightline", "input": []}),
+    ):
+        assert client.post(path, json=body).status_code == 400
+    two = chat("b" * 6_000)
+    two["messages"][0]["content"].append({"type": "text", "text": "c" * 6_000})
+    assert client.post("/v1/chat/completions", json=two).json()["error"]["code"] == "too_long"
+
+
+def test_a_taken_port_is_said(bundle, shared):
+    process = sightline("serve", "--bundle", bundle, "--port", shared.rsplit(":", 1)[1])
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2 and "try another --port" in said
+
+
 def test_a_body_that_never_ends_is_given_up(model):
     with running(create_app(model, Limits(batch=4, timeout_s=0.5))) as address:
 
@@ -196,7 +225,10 @@ def test_logs_hold_no_content(client, caplog):
     with caplog.at_level(logging.DEBUG):
         client.post("/v1/chat/completions", json=chat("my very secret question"))
         client.get("/a-secret-path?secret=1")
-    assert "/v1/chat/completions 200" in caplog.text and "secret" not in caplog.text
+        client.get("/live")
+    mine = [record.getMessage() for record in caplog.records if not record.name.startswith("http")]
+    assert any("POST /v1/chat/completions 200" in line for line in mine)
+    assert not any("secret" in line or "base64" in line for line in mine)
 
 
 @pytest.fixture

@@ -90,6 +90,7 @@ def domain(
     pictures: Annotated[Path, typer.Argument(help="A folder or a zip archive of pictures.")],
     out: Annotated[Path | None, typer.Option("-o", help="Also write the figures to this JSON file.")] = None,
     bundle: Annotated[Path | None, BUNDLE] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Count the pictures that the model would warn about, beside the test pictures of data/raw."""
     from sightline.artifacts import read_json, write_json
@@ -109,8 +110,12 @@ def domain(
     found = compare(partial(known.scores, session), known.bound, own, odd)
     for line in refused:
         typer.echo(f"sightline: {line}", err=True)
+    found = {"name": pictures.name, "unreadable": len(refused), **found}
     if out is not None:
-        write_json(out, {"name": pictures.name, "unreadable": len(refused), **found})
+        write_json(out, found)
+    if as_json:
+        typer.echo(json.dumps(found, sort_keys=True))
+        return
     typer.echo(
         f"domain: {found['warned']['value']:.1f} % of {found['pictures']} pictures would get the warning, "
         f"{found['false_alarm']['value']:.1f} % of {found['own_pictures']} test pictures do; "

@@ -5,6 +5,8 @@ Y, X: rows and columns; every picture in memory is RGB uint8 [Y, X, 3].
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -46,6 +48,14 @@ def decode(data: bytes, max_pixels: int, name: str = "") -> np.ndarray:
     return np.array(_decode(data, max_pixels, name))
 
 
+def size(data: bytes, max_pixels: int, name: str = "") -> tuple[int, int]:
+    """(width, height) as the header says, before the picture is turned upright; nothing is decoded.
+
+    Raises ImageError as `decode` does."""
+    with _opened(data, max_pixels, name) as image:
+        return image.size
+
+
 def shrink(rgb: np.ndarray, side: int) -> np.ndarray:
     """Scales [Y, X, 3] down so that its longer side is `side` pixels; never enlarges."""
     size = _fit(rgb.shape[1], rgb.shape[0], side)
@@ -84,6 +94,14 @@ def _fit(width: int, height: int, side: int) -> tuple[int, int]:
 
 
 def _decode(data: bytes, max_pixels: int, name: str) -> Image.Image:
+    with _opened(data, max_pixels, name) as image:
+        image.load()
+        return _to_srgb(image)
+
+
+@contextmanager
+def _opened(data: bytes, max_pixels: int, name: str) -> Iterator[Image.Image]:
+    """The picture with its header read and its size checked; what fails inside becomes an ImageError."""
     who = f"picture {name}" if name else "the picture"
     if not data:
         raise ImageError("empty", f"{who} is empty (0 bytes)")
@@ -94,8 +112,7 @@ def _decode(data: bytes, max_pixels: int, name: str) -> Image.Image:
                     "too_many_pixels",
                     f"{who} has {image.width} x {image.height} pixels, data.max_pixels allows {max_pixels}",
                 )
-            image.load()
-            return _to_srgb(image)
+            yield image
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

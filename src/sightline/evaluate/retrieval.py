@@ -5,6 +5,8 @@ Ties count against us: the rank of the right answer is one more than the number 
 high.
 """
 
+import math
+
 import numpy as np
 
 from sightline.evaluate.ratios import Counts, share
@@ -50,11 +52,18 @@ def reranked_ranks(scores_QK: np.ndarray, right_QK: np.ndarray, first_ranks_Q: n
 
 
 def tally(rank: int) -> dict[str, float]:
-    """Counts of one query."""
-    return {"queries": 1.0, **{f"hit_{k}": float(rank <= k) for k in (1, 5, 10)}}
+    """Counts of one query. Its gain is nDCG@10 (Jarvelin and Kekalainen 2002) with one right answer."""
+    hits = {f"hit_{k}": float(rank <= k) for k in (1, 5, 10)}
+    return {"queries": 1.0, **hits, "gain_10": gain(rank) if rank <= 10 else 0.0}
+
+
+def gain(rank: int) -> float:
+    """What a right answer at this rank is worth; 1 at the first."""
+    return 1.0 / math.log2(1 + rank)
 
 
 FIGURES = {f"r{k}": (lambda c, key=f"hit_{k}": share(c[key], c["queries"])) for k in (1, 5, 10)}
+FIGURES["ndcg10"] = lambda counts: share(counts["gain_10"], counts["queries"])
 
 
 def asked(counts: Counts) -> np.ndarray:
@@ -63,5 +72,6 @@ def asked(counts: Counts) -> np.ndarray:
 
 
 def chance(gallery: int) -> dict[str, float]:
-    """Expected R@k, percent, of a random order with one right answer among `gallery`."""
-    return {f"r{k}": 100.0 * min(k, gallery) / gallery for k in (1, 5, 10)}
+    """Expected figures, percent, of a random order with one right answer among `gallery`."""
+    mean_gain = sum(gain(rank) for rank in range(1, min(10, gallery) + 1)) / gallery
+    return {f"r{k}": 100.0 * min(k, gallery) / gallery for k in (1, 5, 10)} | {"ndcg10": 100.0 * mean_gain}

@@ -68,7 +68,11 @@ def create_app(
     _add_openai(app)
     _add_own(app)
     _add_state(app, metrics)
-    shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | app.openapi()["paths"])
+    paths = app.openapi()["paths"]
+    for methods in paths.values():
+        for told in methods.values():
+            told["responses"].pop("422", None)  # FastAPI's own form of a refusal, which `_refuse` replaces
+    shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | paths)
     app.add_middleware(_Outer, shield=shield)
     app.state.shield = shield
     return app
@@ -129,6 +133,8 @@ def _add_openai(app: FastAPI) -> None:
         inputs = [asked.input] if isinstance(asked.input, str) else asked.input
         shown = [place for place, text in enumerate(inputs) if is_picture(text)]
         told = [place for place in range(len(inputs)) if place not in set(shown)]
+        if any(len(inputs[place]) > schema.MAX_TEXT for place in told):
+            raise ApiError(400, f"a text has more than {schema.MAX_TEXT} characters", "too_long", "input")
         rows: dict[int, np.ndarray] = {}
         if shown:
             found = await desk.embed_pictures([inputs[place] for place in shown], deadline)
@@ -141,7 +147,7 @@ def _add_openai(app: FastAPI) -> None:
             {"object": "embedding", "index": place, "embedding": pack(rows[place])}
             for place in range(len(inputs))
         ]
-        tokens = sum(len(desk.model.session.tokenizer.encode(inputs[place], 512)) for place in told)
+        tokens = await desk.count_tokens([inputs[place] for place in told], deadline)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return _json({"object": "list", "data": data, "model": NAME, "usage": usage})
 
@@ -279,7 +285,12 @@ def _last(messages: Sequence[schema.Message]) -> tuple[str, str]:
     if not urls:
         what = "this model answers about a picture: add a part of type image_url"
         raise ApiError(400, what, "no_image", "messages")
-    return urls[-1], " ".join(part.text for part in parts[-1] if part.type == "text")
+    text = " ".join(part.text for part in parts[-1] if part.type == "text")
+    if len(text) > schema.MAX_TEXT:
+        raise ApiError(
+            400, f"the question has more than {schema.MAX_TEXT} characters", "too_long", "messages"
+        )
+    return urls[-1], text
 
 
 def _known(name: str) -> None:

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -70,7 +71,7 @@ class Desk:
     ) -> Question:  # fmt: skip
         """Raises ApiError for a picture or for knobs that the model cannot use."""
         settings = self.settings(spin, maps, max_new)
-        with self.worker.expecting():
+        with self.worker.expecting() if pictures.is_picture(url) else nullcontext():
             picture = await self.picture(url, deadline)
         drawn = secrets.randbits(63) if seed is None else seed % 2**63
         ask = Ask(picture.pixels_CYX, text.strip() or DESCRIBE, temperature, top_p, drawn)
@@ -137,22 +138,36 @@ class Desk:
         """`call()` on the model's thread when its turn comes, so that nothing else runs beside it."""
         return (await self._all("alone", [call], deadline))[0]
 
+    async def count_tokens(self, texts: Sequence[str], deadline: float) -> int:
+        """Tokens of the texts as far as the model reads them."""
+        session = self.model.session
+        limit = session.generation["max_text"]
+        return await self.aside(deadline, lambda: sum(len(session.tokenizer.encode(t, limit)) for t in texts))
+
     async def embed_texts(self, texts: Sequence[str], deadline: float) -> list[np.ndarray]:
         """Unit embedding [E] of every text."""
         return await self._all("texts", texts, deadline)
 
     async def search(self, embed_E: np.ndarray, k: int, kind: str, deadline: float) -> list[dict[str, Any]]:
-        gallery = await self.aside(deadline, self.model.gallery.gallery)
-        return _hits((await self.aside(deadline, gallery.search, embed_E[None], k, kind))[0])
+        """The `k` nearest items of the index as it is now."""
+
+        def nearest() -> list[Any]:
+            return self.model.gallery.gallery().search(embed_E[None], k, kind)[0]
+
+        return _hits(await self.aside(deadline, nearest))
 
     async def similar(self, name: str, k: int, kind: str, deadline: float) -> list[dict[str, Any]]:
         """Neighbours of an item by its own vector, the item left out. ApiError 404 for an unknown one."""
-        gallery = await self.aside(deadline, self.model.gallery.gallery)
-        embed_E = gallery.vector(name, kind)
-        if embed_E is None:
-            raise ApiError(404, f"the index holds no {kind} vector of this id", "unknown_item", "id")
-        hits = (await self.aside(deadline, gallery.search, embed_E[None], k + 1, kind))[0]
-        return _hits([hit for hit in hits if hit.id != name][:k])
+
+        def nearest() -> list[Any]:
+            gallery = self.model.gallery.gallery()
+            embed_E = gallery.vector(name, kind)
+            if embed_E is None:
+                raise ApiError(404, f"the index holds no {kind} vector of this id", "unknown_item", "id")
+            found = gallery.search(embed_E[None], k + 1, kind)[0]
+            return [hit for hit in found if hit.id != name][:k]
+
+        return _hits(await self.aside(deadline, nearest))
 
     async def evidence(
         self, question: Question, reply: Reply, deadline: float, maps: bool | str = False, k: int = 0

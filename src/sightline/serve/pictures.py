@@ -8,7 +8,9 @@ import base64
 import binascii
 import http.client
 import re
+import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -24,6 +26,8 @@ REDIRECTS = (301, 302, 303, 307, 308)
 HOPS = 3
 FETCH_S = 10.0
 CHUNK = 1 << 16
+LARGE = 1_000_000  # pixels
+_LARGE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,16 @@ def decode(url: str, limits: Limits, fetch: bool) -> np.ndarray:
     if len(data) > limits.picture_bytes:
         raise _too_large(f"the picture has {len(data)} bytes, {limits.picture_bytes} are taken")
     try:
-        rgb = images.decode(data, limits.pixels)
+        width, height = images.size(data, limits.pixels)
+        if max(height, width) > limits.aspect * min(height, width):
+            raise _refused(f"{width} x {height} pixels: one side is over {limits.aspect} times the other")
+        # Large pictures are decoded one at a time: many at once would take gigabytes.
+        with _LARGE if width * height > LARGE else nullcontext():
+            rgb = images.decode(data, limits.pixels)
     except images.ImageError as error:
         if error.reason == "too_many_pixels":
             raise _too_large(f"the picture has more than {limits.pixels} pixels; shrink it") from error
         raise _refused(f"the picture is refused ({error.reason}): {_plain(error)}") from error
-    height, width = rgb.shape[:2]
-    if max(height, width) > limits.aspect * min(height, width):
-        raise _refused(f"{width} x {height} pixels: one side is over {limits.aspect} times the other")
     return rgb
 
 

@@ -1,6 +1,7 @@
 """Starts the server, and stops it so that nobody inside is cut off."""
 
 import logging
+import socket
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sightline.serve.settings import Limits
 from sightline.serve.shield import is_loopback
 
 MIN_KEY = 16  # characters
+BACKLOG = 256  # connections that the system holds until they are taken
 
 
 class ServeError(ValueError):
@@ -64,7 +66,15 @@ def check(host: str, keys: list[str]) -> None:
 
 
 def serve(app: FastAPI, host: str, port: int, limits: Limits) -> None:
-    """Serve until a signal says stop."""
+    """Serve until a signal says stop. Raises ServeError for an address that cannot be had."""
+    try:
+        listening = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
+        )
+    except OSError as error:
+        raise ServeError(
+            f"cannot listen on {host}, port {port} ({error.strerror}): try another --port"
+        ) from error
     access = logging.getLogger("sightline.access")
     if not access.handlers:
         handler = logging.StreamHandler()
@@ -73,6 +83,6 @@ def serve(app: FastAPI, host: str, port: int, limits: Limits) -> None:
         access.setLevel(logging.INFO)
     config = uvicorn.Config(
         app, host=host, port=port, access_log=False, log_level="warning", server_header=False,
-        timeout_keep_alive=15, timeout_graceful_shutdown=1, backlog=256, ws="none",
+        timeout_keep_alive=15, timeout_graceful_shutdown=1, backlog=BACKLOG, ws="none",
     )  # fmt: skip
-    Server(config, app, limits).run()
+    Server(config, app, limits).run(sockets=[listening])

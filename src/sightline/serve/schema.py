@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sightline.search.gallery import KINDS
 from sightline.serve.settings import Limits
 
-MAX_QUESTION = 10_000  # characters; the model reads far fewer
+MAX_TEXT = 10_000  # characters; the model reads far fewer
 MAX_MESSAGES = 256
 LIMITS = Limits()
-Words = Annotated[str, Field(max_length=MAX_QUESTION)]
+Words = Annotated[str, Field(max_length=MAX_TEXT)]
 Url = Annotated[str, Field(min_length=1, description="A data URL (data:image/png;base64,...), or https://.")]
 Kind = Literal["image", "text", "fused"]
 Results = Annotated[int, Field(ge=1, le=LIMITS.results)]

@@ -12,6 +12,7 @@ class Limits:
     queue: int = 64  # requests inside at once; the next one is answered 429
     timeout_s: float = 30.0  # from the first byte of a request to its answer
     body_bytes: int = 12 << 20
+    inside_bytes: int = 64 << 20  # bodies of all requests inside together
     picture_bytes: int = 8 << 20
     pixels: int = 13_000_000  # a 12-megapixel photograph; about 160 MB while it is decoded
     aspect: int = 50  # a picture longer than this many times its width would grow when it is scaled

@@ -37,7 +37,7 @@ class Shield:
         self.limits, self.metrics, self.routes = limits, metrics, frozenset(routes)
         self.asked = frozenset(path for path, methods in routes.items() if "post" in methods)
         self.keys = [_digest(key.encode()) for key in keys]
-        self.inside, self.draining = 0, False
+        self.inside, self.bytes_inside, self.draining = 0, 0, False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,11 +88,13 @@ class Shield:
             raise ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
         self.inside += 1
         self.metrics.inside.set(self.inside)
+        parts: list[bytes] = []
         try:
-            body = await self._body(headers, receive, scope["state"]["deadline"])
-            await self.app(scope, _replay(body, receive), send)
+            await self._read(parts, headers, receive, scope["state"]["deadline"])
+            await self.app(scope, _replay(b"".join(parts), receive), send)
         finally:
             self.inside -= 1
+            self.bytes_inside -= sum(map(len, parts))
             self.metrics.inside.set(self.inside)
 
     def _check_key(self, header: bytes) -> None:
@@ -103,14 +105,17 @@ class Shield:
         if kind.lower() != b"bearer" or not any(right):
             raise ApiError(401, "expected the header Authorization: Bearer <API key>", "invalid_api_key")
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive, deadline: float) -> bytes:
+    async def _read(
+        self, parts: list[bytes], headers: dict[bytes, bytes], receive: Receive, deadline: float
+    ) -> None:
+        """Append the body to `parts`, counted in `bytes_inside`. Raises ApiError for one that is too much."""
         limit, said = self.limits.body_bytes, headers.get(b"content-length", b"")
         too_large = ApiError(413, f"the body is larger than {limit} bytes", "body_too_large")
         if said.isdigit() and int(said) > limit:
             raise too_large
         if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
             raise ApiError(415, "expected Content-Type: application/json", "unsupported_media_type")
-        parts, size = [], 0
+        size = 0
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
                 more = True
@@ -119,12 +124,14 @@ class Shield:
                     if message["type"] == "http.disconnect":
                         raise ApiError(400, "the client left", "disconnected")
                     parts.append(message.get("body", b""))
+                    self.bytes_inside += len(parts[-1])
                     size, more = size + len(parts[-1]), message.get("more_body", False)
                     if size > limit:
                         raise too_large
+                    if self.bytes_inside > self.limits.inside_bytes:
+                        raise ApiError(429, "too many bytes at once; try again", "overloaded", retry_s=1)
         except TimeoutError as error:
             raise ApiError(408, "the body came too slowly", "timeout") from error
-        return b"".join(parts)
 
     def _route(self, path: str) -> str:
         """The route for figures and logs: unknown paths are one, so that nobody can fill the memory."""

@@ -1,7 +1,7 @@
 """`sightline serve`: the HTTP API over a bundle."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ def serve(
     queue: Annotated[int, typer.Option(min=1, help="Requests inside at once; beyond it 429.")] = 64,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
 ) -> None:
-    """Answer over HTTP: OpenAI's API, search, explanations, metrics. Needs the extra `serve`."""
+    """Answer over HTTP: a web page, OpenAI's API, search, explanations, metrics. Needs the extra `serve`."""
     try:
         from sightline.serve import run
         from sightline.serve.app import create_app
@@ -40,4 +40,22 @@ def serve(
     limits = Limits(queue=queue, timeout_s=timeout)
     model = Model.load(bundle_folder(bundle), limits.batch, index)
     typer.echo(f"serve: http://{host}:{port}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
-    run.serve(create_app(model, limits, accepted, fetch), host, port, limits)
+    served = create_app(model, limits, accepted, fetch)
+    if not accepted:  # a browser shows no API key, so a server that asks for one has no page
+        _add_page(served, model, limits, bundle_folder(bundle), f"http://{host}:{port}/")
+    run.serve(served, host, port, limits)
+
+
+def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) -> None:
+    """The web page on the application, where Gradio is installed."""
+    try:
+        from sightline.page.mount import mount
+    except ModuleNotFoundError as error:
+        typer.echo(f"serve: no page: it needs the package {error.name}: pip install gradio==6.31.0", err=True)
+        return
+    try:
+        here = project.root()
+    except project.ProjectError:
+        here = None  # a bundle alone: the page says what it misses
+    mount(served, model, limits, folder, here)
+    typer.echo(f"serve: {address} shows the page", err=True)

@@ -124,10 +124,20 @@ class Desk:
     async def embed_pictures(self, urls: Sequence[str], deadline: float) -> list[tuple[np.ndarray, float]]:
         """(unit embedding [E], domain score) of every picture."""
         found = [await self.picture(url, deadline) for url in urls]
-        rows = await self._all("pictures", [picture.pixels_CYX for picture in found], deadline)
+        return await self.embed_pixels([picture.pixels_CYX for picture in found], deadline)
+
+    async def embed_pixels(
+        self, pixels: Sequence[np.ndarray], deadline: float
+    ) -> list[tuple[np.ndarray, float]]:
+        """The same of pictures that are ready for the model, [C, Y, X] each."""
+        rows = await self._all("pictures", pixels, deadline)
         for _, pooled_D, score in rows:
             self.metrics.picture(pooled_D, score)
         return [(embed_E, score) for embed_E, _, score in rows]
+
+    async def alone(self, call: Callable[[], Any], deadline: float) -> Any:
+        """`call()` on the model's thread when its turn comes, so that nothing else runs beside it."""
+        return (await self._all("alone", [call], deadline))[0]
 
     async def count_tokens(self, texts: Sequence[str], deadline: float) -> int:
         """Tokens of the texts as far as the model reads them."""
@@ -233,6 +243,8 @@ class Desk:
             return self.model.texts(rows)
         if key == "pictures":
             return self.model.pictures(rows)
+        if key == "alone":
+            return [call() for call in rows]
         return self.model.answer(
             key[1], rows, lambda row, ids: emit(batch[row], list(ids)), lambda row: batch[row].dropped
         )

@@ -50,6 +50,16 @@ def read(
 
     Raises ApiError: 400 for what is no picture, 413 for what is too large.
     """
+    return ready(decode(url, limits, fetch), pixels)
+
+
+def ready(rgb: np.ndarray, pixels: Callable[[list[np.ndarray]], np.ndarray]) -> Picture:
+    """A picture, uint8 [Y, X, 3], as the model takes it. `pixels`: Session.pixels."""
+    return Picture(pixels([rgb])[0], *rgb.shape[:2])
+
+
+def decode(url: str, limits: Limits, fetch: bool) -> np.ndarray:
+    """The pixels, uint8 [Y, X, 3], behind an address; refuses as `read` says."""
     data = _bytes(url, limits, fetch)
     if len(data) > limits.picture_bytes:
         raise _too_large(f"the picture has {len(data)} bytes, {limits.picture_bytes} are taken")
@@ -64,7 +74,7 @@ def read(
         if error.reason == "too_many_pixels":
             raise _too_large(f"the picture has more than {limits.pixels} pixels; shrink it") from error
         raise _refused(f"the picture is refused ({error.reason}): {_plain(error)}") from error
-    return Picture(pixels([rgb])[0], *rgb.shape[:2])
+    return rgb
 
 
 def _bytes(url: str, limits: Limits, fetch: bool) -> bytes:

@@ -1,0 +1,58 @@
+"""Line charts as SVG that follow the page's colours, dark or light. No library, no script."""
+
+from collections.abc import Sequence
+from html import escape
+
+Points = Sequence[tuple[float, float]]
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 240, 46, 16, 14, 34
+
+
+def lines(series: dict[str, Points], across: str, up: str, diagonal: bool = False) -> str:
+    """A chart of named lines. `across`, `up`: what the axes show; `diagonal`: also the line y = x."""
+    points = [point for found in series.values() for point in found]
+    x0, x1 = _range([x for x, _ in points])
+    y0, y1 = _range([y for _, y in points])
+    if diagonal:
+        x0 = y0 = min(x0, y0)
+        x1 = y1 = max(x1, y1)
+
+    def place(x: float, y: float) -> str:
+        right = LEFT + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
+        down = HEIGHT - BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM)
+        return f"{right:.1f},{down:.1f}"
+
+    parts = []
+    for step in range(5):
+        y, x = y0 + step / 4 * (y1 - y0), x0 + step / 4 * (x1 - x0)
+        down, right = place(x0, y).split(",")[1], place(x, y0).split(",")[0]
+        parts.append(f'<path class="grid" d="M{LEFT},{down}H{WIDTH - RIGHT}"/>')
+        height, label = f"{float(down) + 4:.1f}", _short(y, y1 - y0)
+        parts.append(f'<text x="{LEFT - 7}" y="{height}" text-anchor="end">{label}</text>')
+        parts.append(f'<text x="{right}" y="{HEIGHT - 14}" text-anchor="middle">{_short(x, x1 - x0)}</text>')
+    if diagonal:
+        parts.append(f'<path class="ideal" d="M{place(x0, x0)}L{place(x1, x1)}"/>')
+    for number, found in enumerate(series.values()):
+        path = "L".join(place(x, y) for x, y in found)
+        parts.append(f'<path class="line s{number}" d="M{path}"/>')
+        if len(found) <= 20:
+            dots = (place(x, y).split(",") for x, y in found)
+            parts += [f'<circle class="dot s{number}" cx="{x}" cy="{y}" r="3"/>' for x, y in dots]
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">{escape(across)}</text>')
+    names = "".join(f'<span class="s{number}">{escape(name)}</span>' for number, name in enumerate(series))
+    legend = f"<b>{escape(up)}</b>{names if len(series) > 1 else ''}"
+    return (
+        f'<div class="sl-chart"><div class="legend">{legend}</div>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(up)} by {escape(across)}">'
+        f"{''.join(parts)}</svg></div>"
+    )
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _short(value: float, span: float) -> str:
+    if abs(value) >= 10_000:
+        return f"{value / 1000:.0f}k"
+    return f"{value:.{0 if span >= 8 else 1 if span >= 0.8 else 2}f}"

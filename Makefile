@@ -5,7 +5,7 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo repro test test-full study docs lock clean
+.PHONY: setup demo repro test test-full study bench docs lock clean
 
 setup: .venv/ready
 
@@ -36,13 +36,23 @@ test-full: setup     ## the suite and the slow batteries
 study: setup         ## ablations at equal compute, three seeds: docs/ablations.md
 	@sightline study
 
+bench: setup         ## how fast every form of the model is: docs/bench.md
+	@sightline bench
+
 docs: setup          ## writes the measured tables into README.md
 	@sightline docs
 
-lock:                ## requirements.in -> requirements.txt (needs the network and uv)
-	(echo "# Every package, pinned, with platform markers. Made from requirements.in by \`make lock\`; do not edit by hand."; \
-	 uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet requirements.in) > requirements.lock
+COMPILE := uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet
+SERVED := requirements-core.in requirements-serve.in
+
+lock:                ## requirements*.in -> requirements.txt and requirements-serve.txt (needs the network and uv)
+	(echo "# Every package, pinned, with platform markers. Made from the requirements*.in by \`make lock\`; do not edit by hand."; \
+	 $(COMPILE) requirements.in $(SERVED)) > requirements.lock
 	mv requirements.lock requirements.txt
+	(echo "# What ask, search, index and serve need, without PyTorch: the part of requirements.txt that comes from"; \
+	 echo "# requirements-core.in and requirements-serve.in. Made by \`make lock\`; do not edit by hand."; \
+	 $(COMPILE) --constraint requirements.txt $(SERVED)) > requirements-serve.lock
+	mv requirements-serve.lock requirements-serve.txt
 
 clean:               ## removes what was built here, keeps the DVC cache
 	rm -rf .demo .study .resume dvc_plots .pytest_cache .hypothesis .ruff_cache

@@ -16,19 +16,21 @@ def main(params: Params) -> None:
 
     run = runtime.start(params.threads, params.seed)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
+    folders = {"fp32": Path("models/vlm"), "pruned": Path("models/compressed")}
     clip = trained.load_clip(Path("models/clip"))
-    vlm, pruned = trained.load_vlm(Path("models/vlm")), trained.load_vlm(Path("models/compressed"))
-    macs = {"fp32": cost.macs(vlm), "pruned": cost.macs(pruned)}
+    models = {name: trained.load_vlm(folder) for name, folder in folders.items()}
+    folders["clip"] = Path("models/clip")
+    sources = {name: artifacts.sha256(folder / artifacts.MANIFEST) for name, folder in folders.items()}
+    macs = {name: cost.macs(model) for name, model in models.items()}
     macs |= {variants.QUANTIZED[name]: count for name, count in macs.items()}
-    tokenizer = Path("models/clip/tokenizer.json")
     export(
         params,
         raw.path,
         vqa.path,
         clip,
-        vlm,
-        pruned,
-        tokenizer,
+        models,
+        sources,
+        folders["clip"] / "tokenizer.json",
         macs,
         Path("models/onnx"),
         Path("metrics/export"),

@@ -2,7 +2,18 @@
 
 import sys
 
-from sightline.commands import checkout, data, model, studies  # noqa: F401  (each registers its commands)
+from sightline.commands import (  # noqa: F401  (each registers its commands)
+    checkout,
+    data,
+    doctor,
+    explain,
+    hallucination,
+    index,
+    model,
+    serve,
+    speed,
+    studies,
+)
 from sightline.commands.app import app
 
 

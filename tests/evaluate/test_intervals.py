@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sightline.evaluate import vqa
-from sightline.evaluate.intervals import cluster, difference, interval, resamples, sample
+from sightline.evaluate.intervals import cluster, difference, holm, interval, p_value, resamples, sample
 
 ACCURACY = vqa.FIGURES["accuracy"]
 
@@ -102,3 +102,23 @@ def test_no_change_at_all_still_leaves_room_for_a_rare_one():
 def test_cluster_sums():
     found = cluster([{"a": 1.0}, {"a": 2.0}, {"a": 4.0}], [2, 0, 2], 4)
     np.testing.assert_array_equal(found["a"], [2, 0, 5, 0])
+
+
+def test_p_value_counts_the_resamples_on_the_rarer_side():
+    weights = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]])
+    after, before = (sample(counts(values), weights) for values in ([1, 1], [0, 1]))
+    # differences of the three resamples: 50, 100 and 0 points; one of them is at or below 0
+    assert p_value(ACCURACY, after, before) == pytest.approx(2 * (1 + 1) / (3 + 1))
+    assert p_value(ACCURACY, before, after) == p_value(ACCURACY, after, before)
+    assert p_value(ACCURACY, after, after) == 1.0
+    rng = np.random.default_rng(0)
+    better, worse = (counts(rng.random(400) < share) for share in (0.9, 0.5))
+    many = resamples(400, 999, rng)
+    assert p_value(ACCURACY, sample(better, many), sample(worse, many)) == 2 / 1000
+
+
+def test_holm_by_hand():
+    # sorted: 0.01 * 4, 0.02 * 3, 0.03 * 2 (below the one before, so 0.06), 0.9
+    assert holm([0.03, 0.01, 0.9, 0.02]) == pytest.approx([0.06, 0.04, 0.9, 0.06])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []

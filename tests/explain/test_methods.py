@@ -1,96 +1,268 @@
-"""Every file of explain/methods against the Heatmap contract, and cross-attention by hand."""
+"""Every file of explain/methods against the Heatmap contract, over one tiny model; and each by hand where a
+hand can."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from sightline import registry
-from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.template import prompt
-from sightline.explain import heatmap
-from sightline.explain.methods import cross_attention
+torch = pytest.importorskip("torch")
 
-QUESTION, TRUTH = "Is there a cube?", "a red cube"
-ROWS, COLS = 2, 3
-OFF = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
-TOKENIZER = Tokenizer.train([prompt(QUESTION), "a red cube is there"] * 4, 200, 1)
+from sightline import registry  # noqa: E402
+from sightline.explain import gradients, heatmap, removal, subject  # noqa: E402
+from sightline.explain.methods import (  # noqa: E402
+    attention_rollout,
+    cross_attention,
+    gradient_attention,
+    integrated_gradients,
+    occlusion,
+    rise,
+)
+from sightline.export.run import preprocessor_config  # noqa: E402
+from sightline.export.session import SPIN_OFF, Session  # noqa: E402
+from sightline.models.engine import TorchEngine  # noqa: E402
+from tests.support import tiny  # noqa: E402
 
-
-class Looking:
-    """Answers by a script with known attention: layers 2, heads 2, as export.session.Session would."""
-
-    def __init__(self, answer=TRUTH, silenced=False):
-        self.engine = SimpleNamespace(config={"grid": [ROWS, COLS], "layers": 2, "heads": 2})
-        self.tokenizer, self.silenced = TOKENIZER, silenced
-        self.ids = TOKENIZER.encode(answer, 32, special=False)
-        self.generation = {"max_new": 8}
-
-    def answer(self, images, questions, spin=None, max_new=None, need_maps=False, batch_size=1):
-        question = TOKENIZER.encode(prompt(questions[0]), 32)
-        length, patches = len(self.ids), ROWS * COLS
-        maps = np.zeros((2, 2, length, patches + len(question)))
-        for token in range(length):
-            maps[:, 0, token, token % patches] = 0.75  # head 0 looks at one patch ...
-            maps[:, 0, token, patches + 1] = 0.25
-            maps[:, 1, token, patches:] = 1 / len(question)  # ... head 1 reads the question only
-        gates = np.ones((2, 2, length))
-        gates[:, 1] = 0.0 if self.silenced else 1.0
-        told = (maps, gates) if length else (None, None)
-        return [
-            SimpleNamespace(
-                text=TOKENIZER.decode(self.ids),
-                ids=self.ids,
-                confidence=0.5,
-                maps_LHTM=told[0],
-                gates_LHT=told[1],
-                question_ids=question,
-            )
-        ]
+METHODS = registry.names("explain/methods")
+QUESTION = "What color is the ball?"
+SPIN_ON = SPIN_OFF | {"keep": 0.5, "alpha": 0.25, "layers": [0, 1]}
 
 
-def picture(height=12, width=20):
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("settings")
+    tiny.write_settings(folder)
+    from sightline.export import trained
+
+    vlm, clip = tiny.models(tiny.tokenizer().size)
+    return subject.Subject(trained.session(vlm, clip, folder), SPIN_OFF, lambda: vlm, 7)
 
 
-@pytest.mark.parametrize("name", registry.names("explain/methods"))
-def test_contract(name):
-    method, rgb = registry.load("explain/methods", name), picture()
-    found = method.explain(Looking(), rgb, QUESTION, OFF, 8)
-    again = method.explain(Looking(), rgb, QUESTION, OFF, 8)
-    assert [heat.provenance["word"] for heat in found.words] == TRUTH.split()
-    assert found.silenced_LH.shape == (2, 2)
-    for heat, twin in zip(found.words, again.words, strict=True):
-        assert heat.patch_map.shape == (ROWS, COLS)
-        assert heat.pixel_map.shape == rgb.shape[:2]
+@pytest.fixture(scope="module")
+def case(model):
+    """A forced answer of two words: a random model's own may be anything."""
+    ids = tiny.tokenizer().encode("red cup", 8, special=False)
+    return subject.force(model, tiny.pictures(1)[0], QUESTION, ids)
+
+
+def explain(model, name, case, word=0):
+    return registry.load("explain/methods", name).explain(model, case, case.words[word][1])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_contract(model, case, name):
+    for word, (said, _) in enumerate(case.words):
+        heat, twin = (explain(model, name, case, word) for _ in range(2))
+        assert heat.patch_map.shape == model.grid
+        assert heat.pixel_map.shape == case.rgb.shape[:2]
         for values in (heat.patch_map, heat.pixel_map):
             assert np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1
-        assert heat.provenance["method"] == name
+        assert heat.scores.shape[0] == heat.scores.shape[1] and np.isfinite(heat.scores).all()
+        assert heat.provenance["method"] == name and heat.provenance["word"] == said
         assert 0 <= heat.provenance["image_share"] <= 1
+        assert [word for word, _ in heat.text_scores] == ["what", "color", "is", "the", "ball", "?"]
         assert sum(score for _, score in heat.text_scores) == pytest.approx(1)
-        assert [word for word, _ in heat.text_scores] == ["is", "there", "a", "cube", "?"]
+        assert min(score for _, score in heat.text_scores) >= 0
         np.testing.assert_array_equal(heat.pixel_map, twin.pixel_map)
+        assert heat.text_scores == twin.text_scores
 
 
-@pytest.mark.parametrize("name", registry.names("explain/methods"))
-def test_an_answer_without_words_has_no_maps(name):
-    found = registry.load("explain/methods", name).explain(Looking(answer=""), picture(), QUESTION, OFF, 8)
-    assert found.words == [] and found.answer == ""
-    assert found.silenced_LH.shape == (2, 2)
+@pytest.mark.parametrize("name", METHODS)
+def test_nothing_is_left_behind(model, case, name):
+    """No hook, no gradient, no draw from a global generator, same weights."""
+    vlm = model.trained()
+    torch.manual_seed(3)
+    before = torch.get_rng_state().clone(), [weight.clone() for weight in vlm.parameters()]
+    np_before = np.random.get_state()[1].copy()
+    explain(model, name, case)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == np_before).all()
+    assert all(torch.equal(was, now) for was, now in zip(before[1], vlm.parameters(), strict=True))
+    assert all(weight.grad is None for weight in vlm.parameters())
+    assert hooks(vlm) == 0 and not vlm.training
 
 
-def test_cross_attention_by_hand():
-    words = cross_attention.explain(Looking(), picture(), QUESTION, OFF, 8).words
-    for place, heat in enumerate(words):
-        assert heat.patch_map.ravel().argmax() == place
-        assert heat.patch_map.ravel().tolist() == [float(patch == place) for patch in range(ROWS * COLS)]
-        assert heat.provenance["image_share"] == pytest.approx(0.75 / 2)  # mean of both heads
+def hooks(vlm):
+    return sum(len(module._forward_hooks) + len(module._backward_hooks) for module in vlm.modules())
 
 
-def test_a_silenced_head_has_no_say():
-    found = cross_attention.explain(Looking(silenced=True), picture(), QUESTION, OFF, 8)
-    assert [heat.provenance["image_share"] for heat in found.words] == pytest.approx([0.75] * 3)
-    np.testing.assert_array_equal(found.silenced_LH, [[0, 1], [0, 1]])
+def test_hooks_are_gone_after_an_exception(model, case):
+    vlm = model.trained()
+    with pytest.raises((RuntimeError, ValueError)):
+        gradients.run(model, case, [0], torch.zeros(1, 5, 32, 32))  # five colour channels
+    assert hooks(vlm) == 0
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("random", "centre_gaussian")])
+def test_the_map_depends_on_picture_and_spin(model, case, name):
+    other = subject.force(model, tiny.pictures(2)[1], QUESTION, case.ids)
+    assert not np.allclose(explain(model, name, case).scores, explain(model, name, other).scores)
+    gated = replace(model, spin=SPIN_ON)
+    again = subject.force(gated, case.rgb, QUESTION, case.ids)
+    if name != "attention_rollout":  # which takes the mean over heads as it is
+        assert not np.allclose(explain(model, name, case).scores, explain(gated, name, again).scores)
+
+
+def test_an_explanation_has_every_word_and_an_empty_answer_none(model):
+    found = subject.explain(model, "cross_attention", tiny.pictures(1)[0], QUESTION, 3)
+    assert "".join(heat.provenance["word"] for heat in found.words) == found.answer.replace(" ", "")
+    assert found.silenced_LH.shape == (2, 4) and not found.silenced_LH.any()
+    gated = subject.explain(replace(model, spin=SPIN_ON), "cross_attention", tiny.pictures(1)[0], QUESTION, 3)
+    np.testing.assert_allclose(gated.silenced_LH.sum(axis=1), 2)  # half of four heads
+    blank = subject.ask(model, tiny.pictures(1)[0], QUESTION)
+    blank = replace(blank, ids=[], words=[], answer="", maps_LHTM=None, gates_LHT=None)
+    assert subject.explained(model, "cross_attention", blank).words == []
+
+
+def test_a_forced_answer_is_the_given_one(model):
+    asked = subject.ask(model, tiny.pictures(1)[0], QUESTION, 3)
+    forced = subject.force(model, tiny.pictures(1)[0], QUESTION, asked.ids)
+    np.testing.assert_allclose(forced.maps_LHTM, asked.maps_LHTM, atol=1e-5)  # one call or several: float32
+    np.testing.assert_array_equal(forced.gates_LHT, asked.gates_LHT)
+    assert (forced.words, forced.question_ids) == (asked.words, asked.question_ids)
+
+
+def test_both_forms_of_the_model_give_the_same_log_probability(model, case):
+    """The session's (black-box methods) and that of the tape (gradients)."""
+    words = removal.parts(model, case)[1]
+    whole = removal.scores(model, case, [1], np.ones((1, 64 + words)))[0]
+    tape = gradients.run(model, case, [1], gradients.pixels(model, case.rgb))
+    assert float(tape.log_prob.detach()) == pytest.approx(whole, abs=1e-4)
+
+
+def test_cross_attention_by_hand(model, case):
+    question = len(case.question_ids)
+    maps = np.zeros((2, 4, 2, 64 + question))
+    maps[:, 0, 0, 9] = 0.75  # the first head looks at one patch ...
+    maps[:, 0, 0, 64 + case.asked[4][1][0]] = 0.25
+    maps[:, 1:, 0, 64:] = 1 / question  # ... the others read the question
+    gates = np.ones((2, 4, 2))
+    first_only = gates * np.array([1, 0, 0, 0])[:, None]
+    looked = replace(case, maps_LHTM=maps, gates_LHT=gates)
+    heat = cross_attention.explain(model, looked, [0])
+    assert heat.patch_map.ravel().argmax() == 9 and heat.provenance["image_share"] == pytest.approx(0.75 / 4)
+    heat = cross_attention.explain(model, replace(looked, gates_LHT=first_only), [0])  # readers silenced
+    assert heat.provenance["image_share"] == pytest.approx(0.75)
+    assert dict(heat.text_scores)["ball"] == 1.0
+    one = cross_attention.of_heads(model, looked, [0], np.eye(2, 4)[::-1])  # the second layer's first head
+    assert one.provenance["image_share"] == pytest.approx(0.375)  # beside the first layer's second head
+
+
+def test_rollout_by_hand():
+    """One patch, one question token, one layer each."""
+    text, joint = np.array([[1.0]]), np.array([[0.6, 0.4]])
+    own, cross = np.array([[1.0]]), np.array([[0.5, 0.5]])
+    found = attention_rollout.rollout(1, [text], [joint], [own], [cross])
+    # The question token after the joint block: half its own, half (0.6 patch, 0.4 its own).
+    reached = np.array([[1.0, 0.0], [0.3, 0.7]])
+    np.testing.assert_allclose(found, (cross @ reached) / 2)
+
+
+def test_rollout_loses_nothing():
+    """Rows of attention sum to 1, so what comes from memory and what stays with the answer do too."""
+    rng = np.random.default_rng(0)
+
+    def attention(*shape):
+        values = rng.random(shape)
+        return values / values.sum(-1, keepdims=True)
+
+    found = attention_rollout.rollout(
+        6, [attention(4, 4)], [attention(4, 10)], [np.eye(3)] * 2, [attention(3, 10), attention(3, 10)]
+    )
+    np.testing.assert_allclose(found.sum(axis=1), 1 - 0.25)  # two residual halves stay
+
+
+def test_gradient_attention_by_hand():
+    nothing = np.zeros((1, 1))
+    cross = np.array([[0.2, 0.0]])
+    np.testing.assert_allclose(gradient_attention.relevance(1, [nothing], [], [nothing], [cross]), cross)
+    joint = np.array([[0.5, 0.0]])  # the question token got its content from the patch
+    found = gradient_attention.relevance(1, [nothing], [joint], [nothing], [np.array([[0.0, 0.2]])])
+    np.testing.assert_allclose(found, [[0.2, 0.2]])
+
+
+def test_integrated_gradients_are_complete(model, case):
+    """Attributions sum to the gain from nothing to everything (the paper's axiom)."""
+    of_pixel, of_token = integrated_gradients.attribute(model, case, [0])
+    start = torch.from_numpy(removal.backgrounds(model, case.rgb)["mean"].copy())[None]
+    faded = torch.ones(1, len(case.question_ids))
+    for _, positions in case.asked:
+        faded[:, positions] = 0.0
+    nothing = gradients.run(model, case, [0], start, faded).log_prob
+    everything = gradients.run(model, case, [0], gradients.pixels(model, case.rgb)).log_prob
+    gain = float((everything - nothing).detach())
+    assert of_pixel.sum() + of_token.sum() == pytest.approx(gain, abs=0.05 * abs(gain) + 0.01)
+
+
+def test_patches_share_the_pixels():
+    values = np.arange(36.0).reshape(6, 6)
+    found = integrated_gradients.in_patches(values, (2, 3))
+    assert found[0, 0] == values[:3, :2].sum() and found.sum() == values.sum()
+    np.testing.assert_allclose(integrated_gradients.smooth(np.ones((5, 7)), 2.0), 1.0)
+
+
+def test_occlusion_windows():
+    hidden = occlusion.windows(3, 3)
+    assert hidden.shape == (4, 9) and (hidden.sum(axis=1) == 4).all()
+    assert hidden.sum(axis=0).reshape(3, 3).tolist() == [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
+    assert occlusion.windows(1, 2).tolist() == [[1, 0], [0, 1]]  # something stays in sight
+
+
+def test_rise_finds_the_pixels_of_a_linear_score():
+    seen = rise.masks(400, 32, np.random.default_rng(0))
+    assert seen.min() >= 0 and seen.max() <= 1 and seen.mean() == pytest.approx(0.5, abs=0.03)
+    found = rise._slope(seen[:, 8:16, 16:24].mean(axis=(1, 2)).astype(float), seen.reshape(400, -1))
+    y, x = np.unravel_index(found.argmax(), (32, 32))
+    assert 8 <= y < 16 and 16 <= x < 24
+
+
+def test_removed_parts_are_gone(model, case):
+    """A removed patch shows the background; a removed word is masked; a word beyond both changes nothing."""
+    pixels = model.session.pixels([case.rgb])[0]
+    background = removal.backgrounds(model, case.rgb)["mean"]
+    present = np.ones((1, 64))
+    present[0, 9] = 0
+    shown = removal.blend(pixels, background, present, (8, 8))[0]
+    np.testing.assert_array_equal(shown[:, 4:8, 4:8], background[:, 4:8, 4:8])
+    shown[:, 4:8, 4:8] = pixels[:, 4:8, 4:8]
+    np.testing.assert_allclose(shown, pixels, atol=1e-6)  # float32: background + (pixel - background)
+    mask = removal.question_masks(model, case, np.array([[1, 1, 1, 1, 0, 1]]))
+    assert mask.sum() == len(case.question_ids) - len(case.asked[4][1])
+
+
+def test_tokens_are_drawn_where_they_look(model):
+    """small_cnn: token i of 8 looks at pixel 4 i of 32, not at the middle of its patch."""
+    rows, cols = subject.looked_at(model.session, model.grid)
+    steps = 4 * np.arange(8)
+    assert np.abs(rows * 32 - steps)[1:].mean() < np.abs(rows * 32 - steps - 2)[1:].mean()
+    assert np.abs(rows * 32 - steps)[1:].max() < 2.5
+    scores = np.zeros((8, 8))
+    scores[3, 5] = 1.0
+    y, x = np.unravel_index(model.spread(scores).argmax(), (32, 32))
+    assert abs(y - 12) <= 2 and abs(x - 20) <= 2
+    np.testing.assert_allclose(model.spread(np.ones((8, 8))), 1.0)
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("method", ["grad_cam", "gradient_attention", "integrated_gradients", "occlusion"])
+def test_other_image_towers(name, method, tmp_path):
+    """A ResNet's map and a transformer's tokens, 2 x 2 and 4 x 4 patches."""
+    from sightline.artifacts import write_json
+    from sightline.export import trained
+
+    vision = {"tower": "timm", "name": name, "image_size": 64, "checkpoint": "none", "width": 32}
+    vlm, _ = tiny.models(tiny.tokenizer().size, vision=vision)
+    tiny.write_settings(tmp_path)
+    write_json(
+        tmp_path / "preprocessor_config.json", preprocessor_config(64, [0.5] * 3, [0.25] * 3)
+    )
+    model = subject.Subject(trained.session(vlm, None, tmp_path), SPIN_OFF, lambda: vlm, 7)
+    ids = tiny.tokenizer().encode("red", 8, special=False)
+    case = subject.force(model, tiny.pictures(1)[0], QUESTION, ids)
+    heat = explain(model, method, case)
+    assert heat.patch_map.shape == {"resnet10t": (2, 2), "vit_tiny_patch16_224": (4, 4)}[name]
+    assert np.isfinite(heat.scores).all() and np.ptp(heat.scores) > 0
+    assert hooks(vlm) == 0
 
 
 def test_pixels_outside_the_seen_square_are_dark():
@@ -110,10 +282,26 @@ def test_an_even_map_stays_dark_and_a_peak_is_one():
     np.testing.assert_allclose(heatmap.above_average(peak), [1, 0, 0, 0])
 
 
+def test_evidence_against_is_dark():
+    np.testing.assert_allclose(heatmap.evidence(np.array([2.0, -4.0, 1.0])), [1, 0, 0.5])
+    assert not heatmap.evidence(np.array([-1.0, 0.0])).any()
+
+
 def test_resize_is_smooth_and_stays_in_range():
     sharp = np.array([[0.0, 1.0], [1.0, 0.0]])
     large = heatmap.resize(sharp, 40, 40)
     assert large.shape == (40, 40) and large.min() >= 0 and large.max() <= 1
-    assert (
-        np.abs(np.diff(large, axis=0)).max() < 0.15
-    )  # bicubic from 2 to 40 pixels: no jump of a whole patch
+    # bicubic from 2 to 40 pixels: no jump of a whole patch
+    assert np.abs(np.diff(large, axis=0)).max() < 0.15
+
+
+def test_a_session_of_an_engine_without_a_dual_encoder_is_enough(model, case):
+    """Explaining an answer asks for nothing but the answering model."""
+    session = Session(
+        TorchEngine(model.trained(), None), model.session.tokenizer, model.session.preprocess_config,
+        model.session.generation,
+    )  # fmt: skip
+    alone = replace(model, session=session)
+    np.testing.assert_array_equal(
+        explain(alone, "occlusion", case).scores, explain(model, "occlusion", case).scores
+    )

@@ -27,6 +27,7 @@ def explanation(words, seed=0):
             on_picture(patch, 24, 32),
             [("is", 0.25), (EVIL, 0.75)],
             {"method": "m", "word": word, "image_share": 0.5},
+            patch,
         )
         for patch, word in zip(maps, words, strict=True)
     ]
@@ -69,6 +70,7 @@ def test_stable_names_and_bytes(written, tmp_path):
         "pictures/item02_count.png",
         "pictures/silenced_heads.png",
         "pictures/spin_off_on.png",
+        "pictures/words_by_patches.png",
     ]
     assert write(tmp_path) == written
 
@@ -132,7 +134,7 @@ def test_the_page_has_both_spin_settings_and_every_word(written):
     elements.feed(written["index.html"].decode())
     assert sum(tag == "article" for tag, _ in elements.found) == 3
     assert sum("data-map" in attributes for _, attributes in elements.found) == 2 * (15 + 1)
-    assert [a["data-spin"] for t, a in elements.found if t == "div" and "data-spin" in a] == ["off", "on"] * 3
+    assert [a["data-view"] for t, a in elements.found if t == "div" and "data-view" in a] == ["0", "1"] * 3
     assert sum("data-first" in attributes for _, attributes in elements.found) == 4
     assert "keep 0.5, alpha 0.25, layers [0]" in written["index.html"].decode()
 

@@ -14,13 +14,15 @@ def trained():
 @pytest.fixture(scope="session")
 def root(tmp_path_factory, trained):
     """A folder with the variant fp32, its int8 form, and settings; read-only for tests."""
-    from sightline.export import graphs, variants
+    from sightline.export import graphs, questions, variants
 
     vlm, clip = trained
     folder = tmp_path_factory.mktemp("exported")
-    graphs.export_variants({"fp32": vlm}, clip, folder, opset=20)
+    graphs.export_variants({"fp32": vlm}, clip, folder, 20, {"fp32": "a" * 64, "clip": "b" * 64})
     tiny.write_settings(folder)
     images = tiny.pictures(16)
-    asked = variants.Questions(images, [tiny.QUESTIONS[i % 4] for i in range(16)], ["red"] * 16)
-    variants.quantize_variant(folder, "fp32", asked, [(i, tiny.CAPTIONS[0]) for i in images])
+    asked = questions.Questions(images, [tiny.QUESTIONS[i % 4] for i in range(16)], ["red"] * 16)
+    shown = [(image, tiny.CAPTIONS[0]) for image in images]
+    forms = variants.calibrate(folder, "fp32", asked, shown, tmp_path_factory.mktemp("scratch") / "fp32")
+    variants.write_int8(folder, "fp32", forms, {}, variants.calibration_digest(asked, shown))
     return folder

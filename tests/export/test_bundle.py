@@ -121,15 +121,15 @@ def test_every_single_damaged_file_is_noticed(copied):
 
 
 def missing(folder):
-    (folder / "model" / "decoder.onnx").unlink()
+    (folder / "onnx" / "decoder.onnx").unlink()
 
 
 def extra(folder):
-    (folder / "model" / "weights.pkl").write_bytes(b"x")
+    (folder / "onnx" / "weights.pkl").write_bytes(b"x")
 
 
 def link(folder):
-    target = folder / "model" / "vision.onnx"
+    target = folder / "onnx" / "vision.onnx"
     target.unlink()
     target.symlink_to("/etc/hostname")
 
@@ -142,18 +142,18 @@ def test_missing_extra_and_linked_files_are_refused(copied, harm, word):
 
 
 def cut(folder):
-    path = folder / "model" / "decoder.onnx"
+    path = folder / "onnx" / "decoder.onnx"
     path.write_bytes(path.read_bytes()[:-1000])
 
 
 def noise(folder):
-    (folder / "model" / "vision.onnx").write_bytes(np.random.default_rng(0).bytes(5000))
+    (folder / "onnx" / "vision.onnx").write_bytes(np.random.default_rng(0).bytes(5000))
 
 
 def outside(folder):
     import onnx
 
-    path = folder / "model" / "vision.onnx"
+    path = folder / "onnx" / "vision.onnx"
     model = onnx.load(path)
     tensor = next(t for t in model.graph.initializer if len(t.raw_data) > 100)
     tensor.ClearField("raw_data")
@@ -166,7 +166,7 @@ def outside(folder):
 def custom(folder):
     import onnx
 
-    path = folder / "model" / "vision.onnx"
+    path = folder / "onnx" / "vision.onnx"
     model = onnx.load(path)
     model.graph.node[0].domain, model.graph.node[0].op_type = "evil", "RunCommand"
     model.opset_import.add(domain="evil", version=1)
@@ -188,7 +188,7 @@ def wrong_settings(folder):
 
 
 def no_engine(folder):
-    artifacts.write_json(folder / "model" / "engine.json", {"heads": 4})
+    artifacts.write_json(folder / "onnx" / "engine.json", {"heads": 4})
 
 
 @pytest.mark.parametrize(

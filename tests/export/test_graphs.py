@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from sightline.decode import greedy
-from sightline.export import graphs, parity
+from sightline.export import graphs, metadata, parity
 from sightline.export import trained as trained_models
 from sightline.export.engine import GRAPHS, OnnxEngine
 from sightline.export.quantize import quantize
@@ -128,6 +128,7 @@ def test_a_second_process_exports_the_same_bytes(root, tmp_path):
     env = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "123", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
     again = tmp_path / "vision.onnx"
     subprocess.run([sys.executable, "-c", code, str(again)], check=True, env=env, cwd=tmp_path)
+    metadata.stamp(again, metadata.read(root / "fp32" / "vision.onnx"))
     assert again.read_bytes() == (root / "fp32" / "vision.onnx").read_bytes()
 
 
@@ -204,8 +205,9 @@ def test_a_pruned_model_shares_the_graphs_that_pruning_left_alone(trained, monke
     monkeypatch.setattr(graphs, "export_graph", lambda name, vlm, clip, path, opset: exported.append(
         path.relative_to(tmp_path).as_posix()) or path.write_bytes(name.encode()))  # fmt: skip
     monkeypatch.setattr(graphs.torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(graphs, "_stamp", lambda jobs, sources: None)
     vlm, clip = trained
-    graphs.export_variants({"fp32": vlm, "pruned": vlm}, clip, tmp_path, 20)
+    graphs.export_variants({"fp32": vlm, "pruned": vlm}, clip, tmp_path, 20, {})
     assert sorted(name for name in exported if name.startswith("pruned")) == [
         "pruned/decoder.onnx", "pruned/memory.onnx",
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from sightline.export.session import SPIN_OFF, Session, SessionError
 from tests.support import tiny
 from tests.support.toy_engine import ToyEngine
 
-PREPROCESS = {"image_size": 8, "mean": [0.5] * 3, "std": [0.25] * 3}
+PREPROCESS = {"crop_size": {"height": 8}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
 SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.0, "layers": [0, 1], "score": "mass"}
 
 

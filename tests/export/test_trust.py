@@ -7,7 +7,7 @@ import pytest
 
 from sightline.data.vqa.triples import Triples
 from sightline.decode.confidence import calibrated, fit_temperature
-from sightline.export import trust
+from sightline.export import questions, trust
 from sightline.export.session import SPIN_OFF, Session
 from tests.support import tiny
 
@@ -37,7 +37,8 @@ def asked(session, items, truths):
     rows = []
     for number, right in enumerate(truths):
         picture = decode(items.image_bytes(items[number]), PIXELS)
-        said = session.answer([picture], [tiny.QUESTIONS[1]], SPIN_OFF, max_new=8, batch_size=trust.BATCH)[0]
+        one = questions.Questions([picture], [tiny.QUESTIONS[1]], ["red"])
+        said = questions.answer(session, one)[0]
         answer = said.text if right else "small"
         rows.append({"item": number, "type": "existence", "question": tiny.QUESTIONS[1], "answer": answer})
     return rows
@@ -55,7 +56,7 @@ def test_fitted_on_what_the_session_answers(session, items, tmp_path):
 
     pictures = [decode(items.image_bytes(items[row["item"]]), PIXELS) for row in rows]
     said = session.answer(
-        pictures, [row["question"] for row in rows], SPIN_OFF, max_new=8, batch_size=trust.BATCH
+        pictures, [row["question"] for row in rows], SPIN_OFF, max_new=8, batch_size=questions.BATCH
     )
     limit = session.engine.config["max_answer"]
     right = [

@@ -1,16 +1,22 @@
 """Which variant ships: by validation accuracy, in a fixed order; the search side is checked by retrieval."""
 
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
+import onnx
 import pytest
+import transformers
+from PIL import Image
 
 from sightline.data.vqa.triples import Triples
-from sightline.export import variants
+from sightline.export import metadata, questions, sensitivity, variants
 from sightline.export.engine import GRAPHS
+from sightline.export.session import Session
 from tests.support import tiny
 
 MACS = dict.fromkeys(variants.CANDIDATES, 1)
-ASKED = variants.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "yes"])
+ASKED = questions.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "yes"])
 
 
 @pytest.fixture
@@ -98,9 +104,68 @@ def test_questions_are_spread_over_the_split_and_bring_their_pictures(tmp_path):
     ]
     (tmp_path / "val.jsonl").write_text("\n".join(lines) + "\n")
     triples = Triples(tmp_path, "val")
-    some = variants.read_questions(items, triples, 5, 10**6, short=True)
+    some = questions.read(items, triples, 5, 10**6, short=True)
     assert some.questions == ["q0", "q2", "q4", "q6", "q9"] and set(some.answers) == {"color"}
-    whole = variants.read_questions(items, triples, 10**6, 10**6)
+    whole = questions.read(items, triples, 10**6, 10**6)
     assert len(whole.images) == 18  # the ninth item has no picture
-    assert len(variants.read_gallery(items, "test", 100, 10**6)) == 8  # and the tenth no caption
-    assert len(variants.read_gallery(items, "test", 3, 10**6)) == 3
+    assert len(questions.read_gallery(items, "test", 100, 10**6)) == 8  # and the tenth no caption
+    assert len(questions.read_gallery(items, "test", 3, 10**6)) == 3
+
+
+def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp_path):
+    pictures = tiny.pictures(8, seed=3)
+    asked = questions.Questions(pictures, [tiny.QUESTIONS[i % 4] for i in range(8)], ["red"] * 8)
+    forms = variants.calibrate(root, "fp32", asked, [], tmp_path / "forms")
+    sound = forms["decoder"]
+    broken = next(iter(sound.layers))
+    cut = tmp_path / "cut.onnx"
+
+    def sabotaged(target, layers=None):
+        """Quantizing this one layer loses its weights."""
+        sound.write(target, layers)
+        if layers == [broken]:
+            model = onnx.load(root / "fp32" / "decoder.onnx")
+            for tensor in model.graph.initializer:
+                if tensor.name == "vlm.output_bias":
+                    noise = np.random.default_rng(0).normal(size=tensor.dims[0]).astype(np.float32)
+                    tensor.CopyFrom(onnx.numpy_helper.from_array(100 * noise, tensor.name))
+            onnx.save(model, cut)
+            shutil.copyfile(cut, target)
+
+    forms["decoder"] = SimpleNamespace(layers=sound.layers, write=sabotaged)
+    rows = sensitivity.scan(root, "fp32", forms, asked, 60.0, tmp_path / "scan")
+    assert {row["graph"] for row in rows} == {"vision", "memory", "decoder"}
+    assert {row["layer"] for row in rows if row["graph"] == "decoder"} == {
+        "vlm.decoder.layers.0", "vlm.decoder.layers.1",
+    }  # fmt: skip
+    bad = next(row for row in rows if (row["graph"], row["layer"]) == ("decoder", broken))
+    assert bad["flipped"] > 60.0 and not bad["int8"]
+    kept = sensitivity.in_float(rows)
+    assert broken in kept["decoder"]
+    forms["decoder"] = sound
+    shutil.copytree(root / "fp32", tmp_path / "out" / "fp32")
+    shown = [(picture, tiny.CAPTIONS[0]) for picture in pictures]
+    every = variants.calibrate(root, "fp32", asked, shown, tmp_path / "all")
+    variants.write_int8(tmp_path / "out", "fp32", every, {"decoder": {broken}}, "digest")
+    nodes = {node.name: node for node in onnx.load(tmp_path / "out" / "int8" / "decoder.onnx").graph.node}
+    makers = {name: node.op_type for node in nodes.values() for name in node.output}
+    for layer, names in sound.layers.items():
+        for name in names:
+            fed = {makers.get(source) for source in nodes[name].input}
+            assert ("DequantizeLinear" in fed) == (layer != broken)
+
+
+def test_files_say_what_they_were_made_from(root):
+    plain, int8 = (metadata.read(root / name / "decoder.onnx") for name in ("fp32", "int8"))
+    assert plain["source"] == "a" * 64 and plain["opset"] == "20" and len(plain["config"]) == 64
+    assert int8.items() > plain.items() and len(int8["calibration"]) == 64
+    assert metadata.read(root / "fp32" / "fusion.onnx")["source"] == "b" * 64
+
+
+def test_transformers_reads_the_preprocessing(root):
+    processor = transformers.CLIPImageProcessorPil.from_pretrained(root)
+    session = Session.open(root, "fp32")
+    for rows, columns in ((32, 32), (48, 64), (90, 60)):
+        picture = np.random.default_rng(rows).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
+        given = processor(images=Image.fromarray(picture), return_tensors="np")["pixel_values"][0]
+        np.testing.assert_array_equal(session.pixels([picture])[0], given)

@@ -23,10 +23,10 @@ CONFIG = {
 }
 
 
-@pytest.fixture
-def model() -> DualEncoder:
+@pytest.fixture(params=["cross_attention", "projection", "concat"])
+def model(request) -> DualEncoder:
     torch.manual_seed(0)
-    return DualEncoder(CONFIG)
+    return DualEncoder({**CONFIG, "fusion": request.param})
 
 
 def batch(rows: int):
@@ -71,6 +71,12 @@ def test_rebuilds_from_its_config(model):
     image, _, _ = batch(2)
     with torch.no_grad():
         assert torch.equal(rebuilt.eval().encode_image(image)[1], model.eval().encode_image(image)[1])
+
+
+def test_unknown_fusions_are_refused():
+    with pytest.raises(ValueError, match="align.fusion is 'sum': choose cross_attention"):
+        DualEncoder({**CONFIG, "fusion": "sum"})
+    assert DualEncoder(CONFIG).config["fusion"] == "cross_attention"  # of models from before the choice
 
 
 def test_match_starts_as_the_similarity(model):

@@ -228,63 +228,6 @@ def test_wrong_checkpoints_are_refused(tmp_path):
             timm_tower.build({"name": "test_vit", "image_size": 64, "checkpoint": str(path)})
 
 
-def test_post_norm_bert_equals_transformers():
-    from transformers import BertConfig, BertForMaskedLM
-
-    torch.manual_seed(0)
-    reference = BertForMaskedLM(
-        BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                   intermediate_size=64, max_position_embeddings=10, hidden_dropout_prob=0.0,
-                   attention_probs_dropout_prob=0.0)
-    ).eval()  # fmt: skip
-    for name, parameter in reference.named_parameters():
-        if "bias" in name or "LayerNorm" in name:
-            torch.nn.init.normal_(parameter, std=0.5)
-    own = bert.build({**TEXT, "hidden": 64, "norm": "post", "eps": 1e-12})
-    own.load_state_dict(from_transformers(reference.state_dict()))
-    ids_BT = torch.randint(0, 50, (3, 8))
-    mask_BT = torch.ones(3, 8, dtype=torch.bool)
-    mask_BT[2, 5:] = False
-    with torch.no_grad():
-        expected = reference.bert(ids_BT, attention_mask=mask_BT.long()).last_hidden_state
-        states = own(ids_BT, mask_BT)
-        logits = reference.cls(expected)
-        # float32 through two layers with weights of order 1: measured 4e-6.
-        torch.testing.assert_close(states[mask_BT], expected[mask_BT], atol=5e-5, rtol=0)
-        torch.testing.assert_close(own.mlm_logits(states)[mask_BT], logits[mask_BT], atol=5e-5, rtol=1e-4)
-
-
-def from_transformers(state: dict) -> dict:
-    """The names of our BERT for the weights of a transformers BertForMaskedLM."""
-    renamed = {
-        "embedding.weight": state["bert.embeddings.word_embeddings.weight"],
-        "positions.table.weight": state["bert.embeddings.position_embeddings.weight"]
-        + state["bert.embeddings.token_type_embeddings.weight"][0],
-        "norm.weight": state["bert.embeddings.LayerNorm.weight"],
-        "norm.bias": state["bert.embeddings.LayerNorm.bias"],
-        "mlm_head.bias": state["cls.predictions.bias"],
-    }
-    parts = {
-        "attention.query": "attention.self.query",
-        "attention.key": "attention.self.key",
-        "attention.value": "attention.self.value",
-        "attention.output": "attention.output.dense",
-        "attention_norm": "attention.output.LayerNorm",
-        "feed_forward.expand": "intermediate.dense",
-        "feed_forward.reduce": "output.dense",
-        "feed_forward_norm": "output.LayerNorm",
-    }
-    for kind in ("weight", "bias"):
-        renamed[f"mlm_head.transform.{kind}"] = state[f"cls.predictions.transform.dense.{kind}"]
-        renamed[f"mlm_head.norm.{kind}"] = state[f"cls.predictions.transform.LayerNorm.{kind}"]
-        for layer in (0, 1):
-            for own, theirs in parts.items():
-                renamed[f"encoder.layers.{layer}.{own}.{kind}"] = state[
-                    f"bert.encoder.layer.{layer}.{theirs}.{kind}"
-                ]
-    return renamed
-
-
 def tiny_transformers_folder(folder: Path) -> str:
     from transformers import BertConfig, BertModel
 

@@ -9,7 +9,7 @@ import torch
 from sightline.models.clip import DualEncoder
 from sightline.models.engine import TorchEngine
 from sightline.models.vlm import SEEN_LENGTH, SHARPNESS, VLM, from_clip
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
 
 CLIP = {
     "vision": {"tower": "small_cnn", "image_size": 32, "width": 32},
@@ -164,6 +164,21 @@ def test_aligned_start(vlm, clip):
     weights_WD = clip.word_head.weight - clip.word_head.weight.mean(0)
     expected = sum((weights_WD[i] @ token_D) * words_VD[ids].mean(0) for i, ids in enumerate(WORD_IDS))
     torch.testing.assert_close(vlm.image_projection(token_D), expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_aligned_start_of_options(clip):
+    """Grouped heads start as similarity and copying too: every group reads its keys, and the copies of a
+    group's value add up to one. An untied output begins as the words."""
+    model = from_clip(clip, {**FINETUNE, "key_value_heads": 2, "tied": False}, WORD_IDS)
+    attention = model.decoder.layers[0].cross_attention
+    for head in range(4):
+        rows, shared = slice(8 * head, 8 * head + 8), slice(8 * (head // 2), 8 * (head // 2) + 8)
+        assert torch.equal(attention.query.weight[rows], SHARPNESS * attention.key.weight[shared])
+    value_ED = attention.value.weight
+    copied_DD = attention.output.weight @ value_ED.view(2, 8, 32).repeat_interleave(2, 0).flatten(0, 1)
+    torch.testing.assert_close(copied_DD, value_ED.T @ value_ED, atol=1e-5, rtol=0)
+    assert torch.equal(model.output, model.embedding.weight) and model.output is not model.embedding.weight
 
 
 @torch.no_grad()

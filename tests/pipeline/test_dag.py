@@ -144,13 +144,15 @@ def part(path: Path) -> str:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.relative_to(SRC).as_posix())
 def test_floors(path):
-    if path.name == "__init__.py":
-        assert path.read_text(encoding="utf-8").strip() == "" or path.parent == PACKAGE
+    if path.name == "__init__.py":  # empty, or a face that finds its modules on first use
+        assert path.read_text(encoding="utf-8").strip() == "" or not imports(path)
         return
     own = part(path)
     allowed = set(FLOORS["f0"])
     if own in NOUNS:
         allowed |= FLOORS[own]
+        if path.parent.name == "blocks":  # one of them writes sequences by itself, with the loops that exist
+            allowed |= FLOORS["decode"]
     elif own in VERBS:
         allowed |= NOUNS | FLOORS[own]
     elif own in FLOORS["f0"]:

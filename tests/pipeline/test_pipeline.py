@@ -166,7 +166,7 @@ def test_a_corrupt_bundle_is_refused_by_name(smoke, tmp_path):
 
     bundle = tmp_path / "bundle"
     shutil.copytree(smoke.path / "models" / "bundle", bundle)
-    graph = bundle / "model" / "decoder.onnx"
+    graph = bundle / "onnx" / "decoder.onnx"
     data = bytearray(graph.read_bytes())
     data[len(data) // 2] ^= 1
     graph.chmod(0o644)

@@ -33,8 +33,15 @@ def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     return [draw.integers(0, 256, size=(40, 44, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def models(vocab_size: int, seed: int = 0):
-    """(VLM, DualEncoder) with random weights, large enough in the vocabulary head that answers differ."""
+def models(
+    vocab_size: int,
+    seed: int = 0,
+    vision: dict | None = None,
+    text: dict | None = None,
+    finetune: dict | None = None,
+):
+    """(VLM, DualEncoder) with random weights, large enough in the vocabulary head that answers differ.
+    vision: another image tower; text, finetune: leaves of these sections that are to differ."""
     import torch
 
     from sightline.models.clip import DualEncoder
@@ -43,8 +50,10 @@ def models(vocab_size: int, seed: int = 0):
     torch.manual_seed(seed)
     clip = DualEncoder(
         {
-            "vision": {"tower": "small_cnn", "width": 32, "image_size": 32},
-            "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": MAX_TEXT},
+            "vision": vision or {"tower": "small_cnn", "width": 32, "image_size": 32},
+            "text": {
+                "tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": MAX_TEXT, **(text or {})
+            },
             "embed_dim": 16, "projection_hidden": 0, "dropout": 0.0, "temperature": 0.07, "words": [6, 7, 8],
             "fusion_width": 32, "fusion_layers": 1, "vocab_size": vocab_size,
         }
@@ -54,6 +63,7 @@ def models(vocab_size: int, seed: int = 0):
         {
             "width": 32, "heads": 4, "layers": 2, "joint_block": True, "positions": True, "dropout": 0.0,
             "max_answer": MAX_ANSWER, "max_question": MAX_QUESTION, "aligned_start": False,
+            **(finetune or {}),
         },
         word_ids=[6, 7, 8],
     )  # fmt: skip
@@ -68,10 +78,11 @@ def write_settings(folder: Path) -> None:
     """Tokenizer, preprocessing and lengths beside exported graphs."""
     from sightline.artifacts import write_json
     from sightline.decode.confidence import NOT_FITTED
+    from sightline.export.run import preprocessor_config
     from sightline.export.session import SPIN_OFF
 
     tokenizer().save(folder / "tokenizer.json")
-    write_json(folder / "preprocessor_config.json", {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3})
+    write_json(folder / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3))
     lengths = {"max_new": MAX_ANSWER, "max_question": MAX_QUESTION, "max_text": MAX_TEXT}
     write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
 

@@ -139,7 +139,7 @@ def test_a_run_with_other_facts_starts_afresh(tmp_path, monkeypatch):
 
 def test_the_fingerprint_knows_facts_weights_sources_and_processes(monkeypatch):
     weights = {"x": np.zeros(2, np.float32)}
-    monkeypatch.setattr(checkpoint, "SOURCES", ("spin.py",))
+    monkeypatch.setattr(checkpoint, "SOURCES", ("spin/gate.py",))
     same = checkpoint.fingerprint({"lr": 0.1}, weights, ALONE)
     assert same == checkpoint.fingerprint({"lr": 0.1}, {"x": np.zeros(2, np.float32)}, ALONE)
     others = [
@@ -148,7 +148,7 @@ def test_the_fingerprint_knows_facts_weights_sources_and_processes(monkeypatch):
         checkpoint.fingerprint({"lr": 0.1}, weights, runtime.Runtime("cpu", 0, 2, 1)),
         checkpoint.fingerprint({"lr": 0.1}, weights, runtime.Runtime("cpu", 0, 1, 2)),
     ]
-    monkeypatch.setattr(checkpoint, "SOURCES", ("spin.py", "train"))
+    monkeypatch.setattr(checkpoint, "SOURCES", ("spin/gate.py", "train"))
     others.append(checkpoint.fingerprint({"lr": 0.1}, weights, ALONE))
     assert len({same, *others}) == 6
 

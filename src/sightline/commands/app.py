@@ -19,14 +19,18 @@ BUNDLE = typer.Option(help="Folder of the shipped model; default: models/bundle 
 AS_JSON = typer.Option("--json", help="Print one JSON object instead of text.")
 
 
-def open_session(bundle: Path | None):
-    """The session of `bundle`, or a message that names the command which builds one."""
-    from sightline.export.session import Session
-
+def bundle_folder(bundle: Path | None) -> Path:
+    """The folder of `bundle`, or a message that names the command which builds one."""
     folder = bundle or project.root() / "models" / "bundle"
     if not folder.exists():
         raise project.ProjectError(f"no model at {folder}: run `make repro`, or `make demo` for a tiny one")
-    return Session.load(folder)
+    return folder
+
+
+def open_session(bundle: Path | None):
+    from sightline.export.session import Session
+
+    return Session.load(bundle_folder(bundle))
 
 
 def read_image(path: Path):

@@ -57,10 +57,14 @@ def ask(
 def search(
     query: Annotated[str, typer.Argument(help="Words, or the path of a picture.")],
     k: Annotated[int, typer.Option(help="How many results.")] = 5,
+    index: Annotated[
+        Path | None, typer.Option(help="An index made by `sightline index`; default: the model's own.")
+    ] = None,
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Find the items of the model's index that are nearest to words or to a picture."""
+    """Find the items of an index that are nearest to words or to a picture."""
+    from sightline.search.catalog import open_gallery
     from sightline.search.gallery import Gallery
 
     session = open_session(bundle)
@@ -70,7 +74,8 @@ def search(
         embeds, judged = session.embed_images([picture]), judge(session, picture)
     else:
         embeds = session.embed_texts([query])
-    gallery = Gallery.load(session.folder / "index", session.engine.search_digest())
+    digest = session.engine.search_digest()
+    gallery = open_gallery(index, digest) if index else Gallery.load(session.folder / "index", digest)
     hits = gallery.search(embeds, k, "fused")[0]
     rows = [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
     if as_json:

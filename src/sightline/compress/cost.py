@@ -11,18 +11,31 @@ from sightline.models.vlm import VLM
 def macs(vlm: VLM) -> int:
     """Multiply-accumulates of matrix products and convolutions for one picture, one question of the longest
     length and one answer token."""
+    return sum(macs_by_part(vlm).values())
+
+
+def macs_by_part(vlm: VLM) -> dict[str, int]:
+    """`macs` of the picture's tower (`image`), of what the decoder reads (`memory`), and of an answer token
+    (`token`)."""
     device = next(vlm.parameters()).device
     side, length = vlm.vision.image_size, vlm.config["max_question"]
     ids, mask = torch.zeros(1, length, dtype=torch.long), torch.ones(1, length, dtype=torch.bool)
     ids, mask = ids.to(device), mask.to(device)
     training = vlm.training
     vlm.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        tokens = vlm.image_tokens(torch.zeros(1, 3, side, side, device=device))
-        memory = vlm.memory(tokens, vlm.text_states(ids, mask), ids, mask)
-        vlm.step(ids[:, :1], None, memory)
+    found = {}
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as counter:
+            tokens = vlm.image_tokens(torch.zeros(1, 3, side, side, device=device))
+        found["image"] = counter.get_total_flops() // 2
+        with FlopCounterMode(display=False) as counter:
+            memory = vlm.memory(tokens, vlm.text_states(ids, mask), ids, mask)
+        found["memory"] = counter.get_total_flops() // 2
+        with FlopCounterMode(display=False) as counter:
+            vlm.step(ids[:, :1], None, memory)
+        found["token"] = counter.get_total_flops() // 2
     vlm.train(training)
-    return counter.get_total_flops() // 2
+    return found
 
 
 def parameters(vlm: VLM) -> int:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from sightline import artifacts, runtime
-from sightline.compress import cost, structured
+from sightline.compress import cost, silenced, structured
+from sightline.compress.distill import Distilling
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vqa.triples import Triples
@@ -44,17 +45,17 @@ def compress(
     common = (Tokenizer.load(tokenizer_file), Items(raw.path), triples, section, run, params.seed)
     task = Answering(vlm.to(run.device), *common, params.compress.recovery_epochs)
     rows = [cost.row("fp32", vlm, _accuracy(task))]
-    smaller = structured.prune(
-        vlm, _importance(task, params), params.compress.head_ratio, params.compress.neuron_ratio
-    )
+    scores = importance(task, params.compress.criterion, params)
+    smaller = structured.prune(vlm, scores, params.compress.head_ratio, params.compress.neuron_ratio)
     rows.append(
         cost.row("cut", smaller, _accuracy(Answering(smaller, *common, params.compress.recovery_epochs)))
     )
     recovery = (section, run, raw, vqa, tokenizer_file, metrics / "recovery")
-    with train_vqa(smaller, "compress", params.compress.recovery_epochs, params, *recovery) as (
-        recovered,
-        state,
-    ):
+    make = partial(Distilling, teacher=vlm, weight=params.compress.distill)
+    facts = {"teacher": trained.digest(), "distill": params.compress.distill}
+    with train_vqa(
+        smaller, "compress", params.compress.recovery_epochs, params, *recovery, make, facts
+    ) as (recovered, state):
         rows.append(cost.row("pruned", smaller, _accuracy(recovered)))
         if run.is_main:
             writing.write(out, "vlm", smaller, tokenizer_file, "Answering model, pruned.", recovered, state)
@@ -76,10 +77,16 @@ def write_table(path: Path, rows: list[dict]) -> None:
             writer.writerow([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row.values()])
 
 
-def _importance(task: Answering, params: Params) -> structured.Importance:
-    if params.compress.criterion == "magnitude":
+def importance(task: Answering, criterion: str, params: Params) -> structured.Importance:
+    """How much every head and neuron of the task's model is worth, by params.compress.criterion's names. SPIN
+    knows of the cross-attention's heads only; the other units go by their Taylor expansion."""
+    if criterion == "magnitude":
         return structured.magnitude(task.model)
-    return structured.taylor(task.model, _losses(task, params))
+    scores = structured.taylor(task.model, _losses(task, params))
+    if criterion == "taylor":
+        return scores
+    keep = params.finetune.spin_training.keep
+    return silenced.ranked(scores, silenced.kept_share(task, params.compress.batches, keep))
 
 
 def _losses(task: Answering, params: Params) -> Iterator[Callable[[], Tensor]]:

@@ -5,8 +5,9 @@ one output matrix W: by magnitude the norm of those columns times that of the ro
 expansion |sum of gradient * weight| over the columns, the first-order change of the loss when the factor goes
 to 0 (Michel et al. 2019, arXiv 1905.10650; Molchanov et al. 2019, arXiv 1906.10771), summed over batches.
 
-Every decoder layer keeps the same number of heads, so that the caches of all layers are one array. U units
-(heads or neurons), D width.
+Every decoder layer keeps the same number of heads, so that the caches of all layers are one array. In
+grouped-query attention a key-value head goes with the query heads that read it. U units (key-value heads or
+neurons), D width.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from sightline.models.attention import MultiHeadAttention
+from sightline.models.attention import Attention
 from sightline.models.feed_forward import FeedForward
 from sightline.models.vlm import VLM
 
 Importance = dict[str, Tensor]  # name of an attention or feed-forward module -> importance of its units, [U]
 
 
-def prunable(vlm: VLM) -> dict[str, MultiHeadAttention | FeedForward]:
+def prunable(vlm: VLM) -> dict[str, Attention | FeedForward]:
     """The modules that lose units: those of the decoder and the joint block. The towers stay as they are."""
     return {
         name: module
         for name, module in vlm.named_modules()
-        if name.startswith(("decoder.", "joint.")) and isinstance(module, MultiHeadAttention | FeedForward)
+        if name.startswith(("decoder.", "joint.")) and isinstance(module, Attention | FeedForward)
     }
 
 
@@ -36,7 +37,7 @@ def magnitude(vlm: VLM) -> Importance:
     """Norm of what feeds a unit times norm of what it feeds."""
     scores = {}
     for name, module in prunable(vlm).items():
-        feeding = module.value if isinstance(module, MultiHeadAttention) else module.expand
+        feeding = module.value if isinstance(module, Attention) else module.expand
         out_DU = _columns(module)
         units = out_DU.shape[1]
         scores[name] = feeding.weight.detach().reshape(units, -1).norm(dim=1) * out_DU.norm(dim=(0, 2))
@@ -61,45 +62,58 @@ def prune(vlm: VLM, importance: Importance, head_ratio: float, neuron_ratio: flo
     """A new, smaller model without the least important `head_ratio` of the heads and `neuron_ratio` of the
     neurons of every module (rounded down; at least one of each stays). Its config rebuilds it. Ties keep the
     earlier unit."""
-    config = dict(vlm.config)
-    for key, ratio in (
-        ("decoder_heads", head_ratio), ("joint_heads", head_ratio),
-        ("decoder_hidden", neuron_ratio), ("joint_hidden", neuron_ratio),
-    ):  # fmt: skip
-        config[key] = max(1, config[key] - int(config[key] * ratio))
+    config, units = dict(vlm.config), {}
+    for name, module in prunable(vlm).items():
+        part, attention = name.split(".")[0], isinstance(module, Attention)
+        ratio = head_ratio if attention else neuron_ratio
+        units[name] = count = max(1, _units(module) - int(_units(module) * ratio))
+        if attention:
+            config[f"{part}_heads"] = count * module.heads // module.key_value_heads
+        else:
+            config[f"{part}_hidden"] = count
+        if attention and part == "decoder" and config["key_value_heads"]:
+            config["key_value_heads"] = count
     smaller = VLM(config)
     weights = dict(vlm.state_dict())
     for name, module in prunable(vlm).items():
-        part = name.split(".")[0]
-        attention = isinstance(module, MultiHeadAttention)
-        count = config[f"{part}_{'heads' if attention else 'hidden'}"]
         order = torch.argsort(importance[name], descending=True, stable=True)
-        weights.update(_cut(name, module, order[:count].sort().values))
+        weights.update(_cut(name, module, order[: units[name]].sort().values))
     smaller.load_state_dict(weights)
     return smaller.to(next(vlm.parameters()).device)
 
 
-def _columns(module: MultiHeadAttention | FeedForward, gradient: bool = False) -> Tensor:
+def _columns(module: Attention | FeedForward, gradient: bool = False) -> Tensor:
     """The output matrix (or its gradient) by units, [D, U, numbers per unit]."""
-    layer, units = (
-        (module.output, module.heads) if isinstance(module, MultiHeadAttention) else (module.reduce, None)
-    )
+    layer = module.output if isinstance(module, Attention) else module.reduce
     matrix = layer.weight.grad if gradient else layer.weight.detach()
-    return matrix.reshape(matrix.shape[0], units or matrix.shape[1], -1)
+    return matrix.reshape(matrix.shape[0], _units(module), -1)
 
 
-def _cut(name: str, module: MultiHeadAttention | FeedForward, kept: Tensor) -> dict[str, Tensor]:
+def _units(module: Attention | FeedForward) -> int:
+    return module.key_value_heads if isinstance(module, Attention) else module.reduce.in_features
+
+
+def _cut(name: str, module: Attention | FeedForward, kept: Tensor) -> dict[str, Tensor]:
     """The tensors of a module that keeps only some units."""
     kept = kept.to(next(module.parameters()).device)
-    if isinstance(module, MultiHeadAttention):
-        kept = (
-            kept[:, None] * module.head_width + torch.arange(module.head_width, device=kept.device)
-        ).flatten()
-        inner, outer = ("query", "key", "value"), "output"
+    if isinstance(module, Attention):
+        group = module.heads // module.key_value_heads
+        heads, outer = _blocks(kept, group), "output"
+        own = _blocks(kept, module.head_width)
+        inner = {"query": _blocks(heads, module.head_width), "key": own, "value": own}
     else:
-        inner, outer = ("expand",), "reduce"
-    tensors = {f"{name}.{outer}.weight": module.get_submodule(outer).weight.detach()[:, kept]}
-    for layer in inner:
+        heads, outer = None, "reduce"
+        inner = {"expand": kept} if module.linear is None else {"expand": kept, "linear": kept}
+    columns = inner["query" if heads is not None else "expand"]
+    tensors = {f"{name}.{outer}.weight": module.get_submodule(outer).weight.detach()[:, columns]}
+    for layer, rows in inner.items():
         for kind in ("weight", "bias"):
-            tensors[f"{name}.{layer}.{kind}"] = module.get_submodule(layer).get_parameter(kind).detach()[kept]
+            tensors[f"{name}.{layer}.{kind}"] = module.get_submodule(layer).get_parameter(kind).detach()[rows]
+    if heads is not None and module.slopes is not None:
+        tensors[f"{name}.slopes"] = module.slopes[heads]
     return tensors
+
+
+def _blocks(kept: Tensor, size: int) -> Tensor:
+    """The rows that belong to some units, each of `size` consecutive ones."""
+    return (kept[:, None] * size + torch.arange(size, device=kept.device)).flatten()

@@ -1,7 +1,9 @@
 """The decoding loop that greedy search, sampling and streaming share.
 
 The batch keeps its shape from the first step to the last: a finished row is fed the end token and its output
-is ignored. So the arithmetic of a row never depends on when its neighbours end. Shapes as in protocol.py.
+is ignored. So the arithmetic of a row never depends on when its neighbours end. A study that asks thousands
+of questions may `compact` instead: finished rows are dropped whenever they are half of the batch; a row's
+numbers then move in their last bits with its neighbours. Shapes as in protocol.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.decode.protocol import Engine, Generation, Memory, log_softmax
+from sightline.decode.protocol import Engine, Generation, Memory, log_softmax, take_cache, take_memory
 
 Pick = Callable[[np.ndarray], np.ndarray]  # log-probabilities [B, V] -> token of every row [B] int64
 
@@ -27,12 +29,18 @@ class Token:
 
 def steps(
     engine: Engine, memory: Memory, pick: Pick, *, bos: int, eos: int, max_new: int, k_L: np.ndarray,
-    alpha: float, need_maps: bool, rows: int | None = None,
+    alpha: float, need_maps: bool, rows: int | None = None, compact: bool = False,
 ) -> Iterator[Token]:  # fmt: skip
     """Yield one `Token` per decoder call until every row has ended or `max_new` tokens are written.
 
     `rows` is the number of real rows; the ones after it are padding and count as finished from the start.
+    Raises ValueError for `compact` with maps, which cannot be put back in place.
     """
+    if compact and need_maps:
+        raise ValueError("decoding: a compacted batch has no maps; ask for one of the two")
+    if compact:
+        yield from _compacted(engine, memory, pick, bos, eos, max_new, k_L, alpha)
+        return
     batch = memory.mask_BM.shape[0]
     active_B = np.arange(batch) < (batch if rows is None else rows)
     tokens_BT = np.full((batch, 1), bos, dtype=np.int64)
@@ -53,6 +61,32 @@ def steps(
         if not active_B.any():
             return
         tokens_BT = ids_B[:, None]
+
+
+def _compacted(
+    engine: Engine, memory: Memory, pick: Pick, bos: int, eos: int, max_new: int, k_L: np.ndarray,
+    alpha: float,
+) -> Iterator[Token]:  # fmt: skip
+    """`steps` over the rows that are still being written (n of B), in their order; tokens are of all rows."""
+    batch = memory.mask_BM.shape[0]
+    place_n, active_B, cache = np.arange(batch), np.ones(batch, dtype=bool), None
+    tokens_nT = np.full((batch, 1), bos, dtype=np.int64)
+    for _ in range(max_new):
+        step = engine.step(tokens_nT, cache, memory, k_L, alpha, False)
+        cache = step.cache
+        logprobs_nV = log_softmax(step.logits_BTV[:, -1])
+        picked_n = np.where(active_B[place_n], pick(logprobs_nV), eos).astype(np.int64)
+        ids_B, logprobs_B = np.full(batch, eos, dtype=np.int64), np.zeros(batch)
+        ids_B[place_n] = picked_n
+        logprobs_B[place_n] = np.take_along_axis(logprobs_nV, picked_n[:, None], axis=1)[:, 0]
+        yield Token(ids_B, logprobs_B, active_B, None, None)
+        active_B = active_B & (ids_B != eos)
+        if not active_B.any():
+            return
+        tokens_nT, left = picked_n[:, None], np.flatnonzero(active_B[place_n])
+        if 2 * len(left) <= len(place_n):
+            memory, cache = take_memory(memory, left), take_cache(cache, left)
+            place_n, tokens_nT = place_n[left], tokens_nT[left]
 
 
 def collect(tokens: Iterator[Token], eos: int, rows: int) -> list[Generation]:

@@ -15,7 +15,7 @@ import numpy as np
 class Memory:
     """What the decoder reads: keys and values of every cross-attention layer, computed once per question."""
 
-    cross_k: np.ndarray  # [L, B, H, M, Dh] float32
+    cross_k: np.ndarray  # [L, B, H, M, Dh] float32; H fewer than the heads where queries share them
     cross_v: np.ndarray  # [L, B, H, M, Dh] float32
     mask_BM: np.ndarray  # bool, True where there is something to attend to
     image_BM: np.ndarray  # bool, True on image tokens

@@ -31,7 +31,7 @@ def generate(
     def pick(logprobs_BV: np.ndarray) -> np.ndarray:
         ids_B = logprobs_BV.argmax(axis=1)
         for row, generator in enumerate(generators):
-            ids_B[row] = _draw(logprobs_BV[row], generator.random(), temperature, top_p)
+            ids_B[row] = draw(logprobs_BV[row], generator.random(), temperature, top_p)
         return ids_B
 
     tokens = steps(
@@ -41,7 +41,7 @@ def generate(
     return collect(tokens, eos, len(generators))
 
 
-def _draw(logprobs_V: np.ndarray, uniform: float, temperature: float, top_p: float) -> int:
+def draw(logprobs_V: np.ndarray, uniform: float, temperature: float, top_p: float) -> int:
     """The token at quantile `uniform` of the smallest set of likeliest tokens that holds at least `top_p`."""
     probability_V = np.exp(log_softmax(logprobs_V / temperature))
     order_V = np.argsort(-probability_V, kind="stable")

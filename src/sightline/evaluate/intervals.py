@@ -86,6 +86,24 @@ def difference(
     return Difference(value, float(low), float(high), float(loss + margin))
 
 
+def p_value(figure: Figure, after: Sample, before: Sample) -> float:
+    """Two-sided p of `after` equal to `before`: twice the share of resamples whose difference is on the rarer
+    side of 0 or at 0, one added so that it is never 0 (Davison and Hinkley 1997, section 4.4). In (0, 1]."""
+    spread_R = figure(after.resampled) - figure(before.resampled)
+    rarer = min(np.count_nonzero(spread_R <= 0), np.count_nonzero(spread_R >= 0))
+    return min(1.0, 2.0 * (rarer + 1) / (len(spread_R) + 1))
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """p corrected for testing all of them (Holm 1979): the k-th smallest of n times n - k + 1, never below a
+    smaller one's, at most 1."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
 def _margin(found: Sample) -> float:
     """Percent that the rule of three allows after no event in the clusters that hold data."""
     return min(100.0, 100.0 * _RULE_OF_THREE / max(found.filled, 1))

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
+from sightline.data.vqa.kinds import is_short
 from sightline.evaluate import abstention, calibration, captions, chair, pope, retrieval, swapped, vqa
 from sightline.evaluate.answers import normalise
 from sightline.evaluate.chair import Lexicon
@@ -56,7 +57,7 @@ def of_answers(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: np.
     by_type: dict[str, list[int]] = {}
     for index, triple in enumerate(split.triples):
         by_type.setdefault(triple["type"], []).append(index)
-    short = [kind for kind in sorted(by_type) if kind != "describe" and not kind.startswith("pope_")]
+    short = [kind for kind in sorted(by_type) if is_short(kind)]
     if short:
         by_type["all"] = [index for kind in short for index in by_type[kind]]
     groups = []
@@ -120,8 +121,7 @@ def _of_abstention(split: Split, said: Answers, weights_RC: np.ndarray) -> list[
 
 def short_questions(split: Split) -> list[int]:
     """Places of the questions with short answers; POPE's repeat some of them and are left out."""
-    kinds = (triple["type"] for triple in split.triples)
-    return [index for index, kind in enumerate(kinds) if kind != "describe" and not kind.startswith("pope_")]
+    return [index for index, triple in enumerate(split.triples) if is_short(triple["type"])]
 
 
 def yes_no_questions(split: Split) -> list[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sightline.data.vqa.kinds import is_short
 from sightline.evaluate.answers import normalise
 
 _LABELS = 40  # a confusion matrix with more answers than that cannot be read
@@ -41,7 +42,7 @@ def confusion(triples: list[dict], texts: list[str]) -> list[dict]:
     pairs = [
         (normalise(triple["answer"]), normalise(text))
         for triple, text in zip(triples, texts, strict=True)
-        if triple["type"] != "describe" and not triple["type"].startswith("pope_")
+        if is_short(triple["type"])
     ]
     counted = Counter(actual for actual, _ in pairs)
     kept = set(sorted(counted, key=lambda answer: (-counted[answer], answer))[:_LABELS])

@@ -4,27 +4,32 @@ answer word.
 Shapes: [rows, cols] the patch grid, [Y, X] pixels of the whole picture, L decoder layers, H heads.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+PIXELS = 64  # side of a map that is no finer than the patch grid
+
 
 @dataclass(frozen=True)
 class Heatmap:
     """One explained word.
 
-    `patch_map` [rows, cols] and `pixel_map` [Y, X] are in [0, 1], from average or less (0) to most (1);
-    outside the square the model saw, pixel_map is 0. `text_scores`: question words with their share of the
-    attention on the question, sum 1. `provenance`: method, word and `image_share`, the part of all
-    attention that fell on the image.
+    `patch_map` [rows, cols] and `pixel_map` [Y, X] are in [0, 1], from nothing (0) to most (1);
+    outside the square the model saw, pixel_map is 0. `text_scores`: question words with their share of what
+    the question has, sum 1. `provenance`: method, word and `image_share`, the part of all that is the
+    image's. `scores` [S, S]: the method's own figures on the square that the model saw, higher is more, in
+    its own unit and with its sign; what faithfulness is measured on.
     """
 
     patch_map: np.ndarray
     pixel_map: np.ndarray
     text_scores: list[tuple[str, float]]
     provenance: dict[str, Any]
+    scores: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,51 @@ def above_average(share: np.ndarray) -> np.ndarray:
     return np.clip(over / max(float(over.max()), 1.0), 0.0, 1.0)
 
 
-def resize(patch_map: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Smooth (bicubic) enlargement of a map, clipped to [0, 1]."""
-    small = Image.fromarray(patch_map.astype(np.float32))
-    return np.clip(np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.float64), 0.0, 1.0)
+def evidence(scores: np.ndarray) -> np.ndarray:
+    """Signed scores -> [0, 1]: what speaks against the word is 0, the strongest evidence for it 1."""
+    positive = np.maximum(scores.astype(np.float64), 0.0)
+    return positive / max(float(positive.max(initial=0.0)), np.finfo(np.float64).tiny)
+
+
+def of_word(
+    method: str,
+    word: str,
+    shape: tuple[int, int],
+    patch_scores: np.ndarray,
+    question: list[tuple[str, float]],
+    scale: Callable[[np.ndarray], np.ndarray] = evidence,
+    scores: np.ndarray | None = None,
+) -> Heatmap:
+    """The heat map of `word` on a picture of `shape` (Y, X) from a method's own figures: patch_scores
+    [rows, cols], one signed score for each word of the question, and `scores` [S, S] where the method knows
+    better than to enlarge its patches."""
+    patch_scores = np.asarray(patch_scores, dtype=np.float64)
+    if scores is None:
+        scores = enlarge(patch_scores, PIXELS, PIXELS)
+    raw = np.maximum([score for _, score in question], 0.0)
+    share = raw / raw.sum() if raw.sum() > 0 else np.full(len(raw), 1.0 / max(len(raw), 1))
+    image = float(np.maximum(patch_scores, 0.0).sum())
+    everything = image + float(raw.sum())
+    return Heatmap(
+        scale(patch_scores),
+        on_picture(scale(scores), *shape),
+        [(asked, float(value)) for (asked, _), value in zip(question, share, strict=True)],
+        {"method": method, "word": word, "image_share": image / everything if everything > 0 else 0.0},
+        scores,
+    )
+
+
+def enlarge(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Smooth (bicubic) enlargement."""
+    if values.shape == (height, width):
+        return values.astype(np.float64)
+    small = Image.fromarray(values.astype(np.float32))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.float64)
+
+
+def resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Smooth enlargement of a map, clipped to [0, 1]."""
+    return np.clip(enlarge(values, height, width), 0.0, 1.0)
 
 
 def seen_square(height: int, width: int) -> tuple[int, int, int]:
@@ -62,9 +108,9 @@ def seen_square(height: int, width: int) -> tuple[int, int, int]:
     return (height - side) // 2, (width - side) // 2, side
 
 
-def on_picture(patch_map: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The map laid over the part of a [height, width] picture that the model saw."""
+def on_picture(square_map: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A map of any resolution laid over the part of a [height, width] picture that the model saw."""
     top, left, side = seen_square(height, width)
     pixels = np.zeros((height, width))
-    pixels[top : top + side, left : left + side] = resize(patch_map, side, side)
+    pixels[top : top + side, left : left + side] = resize(square_map, side, side)
     return pixels

@@ -5,6 +5,7 @@ Shapes: [Y, X, 3] pictures, L decoder layers, H heads.
 
 import base64
 import io
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -18,57 +19,81 @@ from sightline.explain.style import CSS, SCRIPT
 
 _MAP_SIDE = 40  # pixels of an inlined map; the browser smooths it to the picture's size
 _SMALL = 128  # pictures up to this side are enlarged pixel by pixel
+_LARGEST = 640  # pixels of a photo's longer side
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-def write(
-    path: Path,
-    shown: list[tuple[Item, Explanation, Explanation, bool, bool]],
-    share_LH: np.ndarray,
-    kept: str,
-    colormap: str,
-) -> None:
-    """Write the page. `shown`: item, its explanation with SPIN off and on, and whether each answer is right;
-    `share_LH`: how often each head was silenced; `kept`: the SPIN settings in words."""
-    import matplotlib
+@dataclass(frozen=True)
+class Card:
+    """One picture and question. `views`: an explanation for each choice of the page's switch; `right`:
+    whether each of their answers is (None: nobody knows)."""
 
-    lut = (np.asarray(matplotlib.colormaps[colormap](np.linspace(0.08, 1, 256)))[:, :3] * 255).astype(
-        np.uint8
-    )
-    cards = "\n".join(_card(*entry, lut) for entry in shown)
+    item: Item
+    views: list[Explanation]
+    right: list[bool | None]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the page says of itself; `switch` names the views, `unit` what a map shows, `certainty` the figure
+    beside an answer. `lead`, `note` and `extra` are HTML."""
+
+    title: str
+    lead: str
+    switch: list[str]
+    note: str
+    unit: str = "attention"
+    certainty: str = "confidence"
+    label: str = "answer"
+    extra: str = ""
+
+
+def write(path: Path, cards: list[Card], words: Words, colormap: str) -> None:
+    """Write the page."""
+    lut = colours(colormap)
     stops = ", ".join("rgb({},{},{})".format(*lut[index]) for index in range(0, 256, 51))
+    buttons = "".join(
+        f'<button data-view="{place}" aria-pressed="{str(place == 0).lower()}">{escape(name)}</button>'
+        for place, name in enumerate(words.switch)
+    )
+    switch = f'<div class="switch" role="group" aria-label="view">{buttons}</div>' if buttons else ""
     text = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>Sightline: what the model looked at</title><style>{CSS}</style></head>
-<body><header><h1>What the model looked at</h1>
-<p class="lead">Each answer below was written by the shipped model, word by word. Point at a word of an answer
-to see where in the picture, and at which words of the question, it was looking. Turquoise boxes are where the
-named objects truly are. Point at a picture to see it bare.</p></header>
-<div class="bar"><div><div class="switch" role="group" aria-label="SPIN">
-<button data-spin="off" aria-pressed="true">SPIN off</button>
-<button data-spin="on" aria-pressed="false">SPIN on</button>
-</div><span class="scale">less<i style="background:linear-gradient(90deg,{stops})"></i>more attention</span>
-<span class="scale">SPIN on: {escape(kept)}</span></div></div>
+<title>Sightline: {escape(words.title)}</title><style>{CSS}</style></head>
+<body><header><h1>{escape(words.title)}</h1>
+<p class="lead">{words.lead}</p></header>
+<div class="bar"><div>{switch}
+<span class="scale">less<i style="background:linear-gradient(90deg,{stops})"></i>more
+{escape(words.unit)}</span>
+</div></div>
 <main><div class="cards">
-{cards}
+{chr(10).join(_card(card, words, lut) for card in cards)}
 </div>
-{_heads(share_LH, lut)}
+{words.extra}
 </main>
-<footer><p>Attention shows where the model read from, not why it decided; a bright place is a hint to check,
-not a proof. Colour starts at the average attention of a word's map, so an evenly spread look stays dark.</p>
-<p>Try next: <code>sightline ask</code>, or <code>dvc exp run -S spin.keep=0.75</code>, which explains
-again and retrains nothing.</p>
+<footer>{words.note}
 </footer><script>{SCRIPT}</script></body></html>
 """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _card(
-    asked: Item, off: Explanation, on: Explanation, off_right: bool, on_right: bool, lut: np.ndarray
-) -> str:
+def colours(colormap: str) -> np.ndarray:
+    """The colours of a map, [256, 3] uint8, dark first. Raises ValueError for an unknown name."""
+    import matplotlib
+
+    if colormap not in matplotlib.colormaps:
+        raise ValueError(
+            f"params.yaml: explain.colormap is {colormap!r}, which is no Matplotlib colormap; try magma"
+        )
+    rgba = np.asarray(matplotlib.colormaps[colormap](np.linspace(0.08, 1, 256)))
+    return (rgba[:, :3] * 255).astype(np.uint8)
+
+
+def _card(card: Card, words: Words, lut: np.ndarray) -> str:
+    asked = card.item
     wide = " wide" if asked.type == "describe" else ""
     height, width = asked.rgb.shape[:2]
     top, left, side = seen_square(height, width)
@@ -83,12 +108,15 @@ def _card(
         f"width:{100 * side / width:.2f}%;height:{100 * side / height:.2f}%"
     )
     small = " small" if max(height, width) <= _SMALL else ""
+    views = "\n".join(
+        _side(asked, found, place, right, words, lut)
+        for place, (found, right) in enumerate(zip(card.views, card.right, strict=True))
+    )
     return f"""<article class="card{wide}" id="{escape(asked.name)}"><div class="view">
-<img class="base{small}" src="{_png(asked.rgb)}" alt="the picture asked about">
+<img class="base{small}" src="{_png(_thumbnail(asked.rgb))}" alt="the picture asked about">
 <img class="heat" style="{seen}" src="{_png(np.zeros((1, 1, 4), np.uint8))}" alt="">{boxes}</div><div>
 <div class="type">{escape(asked.type)}</div>
-{_side(asked, off, "off", off_right, lut)}
-{_side(asked, on, "on", on_right, lut)}
+{views}
 {_description(asked)}
 </div></article>"""
 
@@ -98,22 +126,26 @@ def _description(asked: Item) -> str:
     return f'<p class="facts">true: {escape(asked.truth)}</p>' if asked.type == "describe" else ""
 
 
-def _side(asked: Item, found: Explanation, spin: str, right: bool, lut: np.ndarray) -> str:
-    question = asked.question
+def _side(
+    asked: Item, found: Explanation, view: int, right: bool | None, words: Words, lut: np.ndarray
+) -> str:
+    question = escape(found.question)
     if found.words:
         question = " ".join(f"<span>{escape(word)}</span>" for word, _ in found.words[0].text_scores)
-    else:
-        question = escape(question)
     brightest = max(range(len(found.words)), default=0, key=lambda index: _interest(found.words[index]))
-    words = "".join(_word(heat, index == brightest, lut) for index, heat in enumerate(found.words))
+    said = "".join(
+        _word(heat, index == brightest, words.unit, lut) for index, heat in enumerate(found.words)
+    )
     verdict = ""
-    if asked.type != "describe":
+    if asked.type != "describe" and right is not None:
         kind, text = ("right", "right") if right else ("wrong", f"wrong: it is {asked.truth}")
         verdict = f'<span class="verdict {kind}">{escape(text)}</span>'
-    return f"""<div class="side" data-spin="{spin}"{" hidden" if spin == "on" else ""}>
-<div class="question">{question}</div><p class="label">answer</p>
-<div class="words">{words or "(no answer)"}</div>{verdict}
-<p class="facts">confidence {100 * found.confidence:.0f} % &middot; <span class="share"></span></p></div>"""
+    return f"""<div class="side" data-view="{view}"{" hidden" if view else ""}>
+<div class="question">{question}</div><p class="label">{escape(words.label)}</p>
+<div class="words">{said or "(no answer)"}</div>{verdict}
+<p class="facts">{escape(words.certainty)} {100 * found.confidence:.0f} % &middot;
+<span class="share"></span></p>
+</div>"""
 
 
 def _interest(heat: Heatmap) -> float:
@@ -123,24 +155,26 @@ def _interest(heat: Heatmap) -> float:
     return (content + 1e-3) * float(heat.provenance["image_share"]) * (1.0 - float(heat.patch_map.mean()))
 
 
-def _word(heat: Heatmap, first: bool, lut: np.ndarray) -> str:
+def _word(heat: Heatmap, first: bool, unit: str, lut: np.ndarray) -> str:
     scores = " ".join(f"{score:.4f}" for _, score in heat.text_scores)
-    share = f"{100 * heat.provenance['image_share']:.0f} % of this word's attention is on the image"
+    share = f"{100 * heat.provenance['image_share']:.0f} % of this word's {unit} is on the image"
     return (
-        f'<button{" data-first" if first else ""} data-map="{_png(_glow(heat.patch_map, lut))}" '
-        f'data-scores="{scores}" data-share="{share}">{escape(heat.provenance["word"])}</button>'
+        f'<button{" data-first" if first else ""} data-map="{_png(_glow(heat.pixel_map, lut))}" '
+        f'data-scores="{scores}" data-share="{escape(share)}">{escape(heat.provenance["word"])}</button>'
     )
 
 
-def _glow(patch_map: np.ndarray, lut: np.ndarray) -> np.ndarray:
-    """The map as [side, side, 4] colours, more opaque where it is stronger."""
-    smooth = resize(patch_map, _MAP_SIDE, _MAP_SIDE)
+def _glow(pixel_map: np.ndarray, lut: np.ndarray) -> np.ndarray:
+    """The map of the seen square as [side, side, 4] colours, more opaque where it is stronger."""
+    top, left, side = seen_square(*pixel_map.shape)
+    smooth = resize(pixel_map[top : top + side, left : left + side], _MAP_SIDE, _MAP_SIDE)
     colours = lut[np.rint(smooth * 255).astype(np.intp)]
     alpha = np.rint(235 * smooth**0.75).astype(np.uint8)
     return np.concatenate([colours, alpha[..., None]], axis=2)
 
 
-def _heads(share_LH: np.ndarray, lut: np.ndarray) -> str:
+def heads(share_LH: np.ndarray, lut: np.ndarray) -> str:
+    """How often each head was silenced, as a section of HTML."""
     layers, heads = share_LH.shape
     rows = "".join(f'<th class="head">head {head}</th>' for head in range(heads))
     body = []
@@ -157,6 +191,13 @@ def _cell(share: float, lut: np.ndarray) -> str:
     red, green, blue = (int(value) for value in lut[round(255 * share)])
     ink = "#fff" if 0.299 * red + 0.587 * green + 0.114 * blue < 150 else "#14101f"
     return f'<td style="background:rgb({red},{green},{blue});color:{ink}">{100 * share:.0f}</td>'
+
+
+def _thumbnail(rgb: np.ndarray) -> np.ndarray:
+    """The picture, at most `_LARGEST` pixels a side."""
+    image = Image.fromarray(rgb)
+    image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def _png(pixels: np.ndarray) -> str:

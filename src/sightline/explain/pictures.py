@@ -142,7 +142,7 @@ def mean_map(found: Explanation) -> Heatmap | None:
     patches = np.mean([heat.patch_map for heat in found.words], axis=0)
     pixels = np.mean([heat.pixel_map for heat in found.words], axis=0)
     top = max(float(patches.max()), 0.5)  # words that look at different places must not dim each other
-    return Heatmap(patches / top, np.clip(pixels / top, 0.0, 1.0), [], {"word": "whole answer"})
+    return Heatmap(patches / top, np.clip(pixels / top, 0.0, 1.0), [], {"word": "whole answer"}, pixels)
 
 
 def silenced(path: Path, share_LH: np.ndarray, kept: str, colormap: str) -> None:

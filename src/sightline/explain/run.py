@@ -8,9 +8,20 @@ from typing import Any
 import numpy as np
 
 from sightline import artifacts
-from sightline.explain import page, pictures
+from sightline.explain import matrix, page, pictures
 from sightline.explain.heatmap import Explanation
 from sightline.explain.items import Item
+
+LEAD = """Each answer below was written by the shipped model, word by word. Point at a word of an answer to
+see what in the picture, and which words of the question, it came from. Turquoise boxes are where the named
+objects truly are. Point at a picture to see it bare."""
+LEAD_ONE = """Point at a word of the answer to see what in the picture, and which words of the question, it
+came from. Point at the picture to see it bare."""
+NOTE = """<p>A bright place is a hint to check, not a proof; <code>docs/explanations.md</code> says how often
+each method points at the right thing. Where attention is shown, colour starts at the average of a word's
+map, so an evenly spread look stays dark.</p>
+<p>Try next: <code>sightline explain</code> with a picture of yours, or
+<code>dvc exp run -S explain.method=occlusion</code>, which explains again and retrains nothing.</p>"""
 
 Explain = Callable[[Item, dict[str, Any]], Explanation]
 
@@ -18,6 +29,12 @@ Explain = Callable[[Item, dict[str, Any]], Explanation]
 def settings(spin: dict[str, Any]) -> str:
     """SPIN settings in words, for captions."""
     return ", ".join(f"{key} {value}" for key, value in spin.items() if value is not None and key != "score")
+
+
+def unit(found: Explanation) -> str:
+    """What the maps of an explanation show, in a word."""
+    attention = any(heat.provenance["method"] == "cross_attention" for heat in found.words)
+    return "attention" if attention else "relevance"
 
 
 def run(
@@ -30,27 +47,29 @@ def run(
     out: Path,
 ) -> None:
     """`explain(item, spin)` explains one item; `right(truth, answer)` judges a short answer."""
-    import matplotlib
-
-    if colormap not in matplotlib.colormaps:
-        raise ValueError(
-            f"params.yaml: explain.colormap is {colormap!r}, which is no Matplotlib colormap; try magma"
-        )
+    lut = page.colours(colormap)
     drawn = out / "pictures"
     drawn.mkdir(parents=True, exist_ok=True)
     pairs = [(item, explain(item, spin_off), explain(item, spin_on)) for item in items]
     for item, off, _ in pairs:
         pictures.item(drawn / f"{item.name}.png", item, off, right(item.truth, off.answer), colormap)
+    longest, said = max(((item, off) for item, off, _ in pairs), key=lambda pair: len(pair[1].words))
+    if said.words:
+        matrix.draw(drawn / "words_by_patches.png", longest, said, colormap)
     pictures.compare(drawn / "spin_off_on.png", pairs, colormap)
     share_LH = np.mean(
         [on.silenced_LH for _, _, on in pairs if on.words] or [pairs[0][2].silenced_LH], axis=0
     )
     pictures.silenced(drawn / "silenced_heads.png", share_LH, settings(spin_on), colormap)
-    judged = [
-        (item, off, on, right(item.truth, off.answer), right(item.truth, on.answer))
+    cards = [
+        page.Card(item, [off, on], [right(item.truth, found.answer) for found in (off, on)])
         for item, off, on in pairs
     ]
-    page.write(out / "index.html", judged, share_LH, settings(spin_on), colormap)
+    words = page.Words(
+        "What the model looked at", LEAD, ["SPIN off", f"SPIN on ({settings(spin_on)})"], NOTE,
+        unit(pairs[0][1]), extra=page.heads(share_LH, lut),
+    )  # fmt: skip
+    page.write(out / "index.html", cards, words, colormap)
     artifacts.write_json(
         out / "explanations.json",
         {

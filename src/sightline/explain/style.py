@@ -20,8 +20,8 @@ h2{font-size:21px;letter-spacing:-.01em;margin:0 0 6px}
 backdrop-filter:blur(10px);border-bottom:1px solid var(--line);margin-bottom:26px}
 .bar>div{max-width:1180px;margin:0 auto;padding:12px 24px;display:flex;gap:20px;align-items:center;
 flex-wrap:wrap}
-.switch{display:inline-flex;background:var(--card);border:1px solid var(--line);border-radius:999px;
-padding:3px}
+.switch{display:inline-flex;background:var(--card);border:1px solid var(--line);border-radius:20px;
+padding:3px;flex-wrap:wrap}
 .switch button{border:0;background:none;color:var(--quiet);font:inherit;font-size:14px;padding:5px 16px;
 border-radius:999px;cursor:pointer}
 .switch button[aria-pressed=true]{background:var(--accent);color:var(--card);font-weight:600}
@@ -93,6 +93,6 @@ document.querySelectorAll('.card').forEach(card=>{first(card);
   if(card.querySelector('.words button.on'))card.querySelector('.view').classList.add('lit')})});
 document.querySelectorAll('.switch button').forEach(button=>button.addEventListener('click',()=>{
  document.querySelectorAll('.switch button').forEach(b=>b.setAttribute('aria-pressed',b===button));
- document.querySelectorAll('.side').forEach(side=>side.hidden=side.dataset.spin!==button.dataset.spin);
+ document.querySelectorAll('.side').forEach(side=>side.hidden=side.dataset.view!==button.dataset.view);
  document.querySelectorAll('.card').forEach(first)}));
 """

@@ -15,6 +15,7 @@ from sightline.artifacts import read_json
 from sightline.decode.protocol import Cache, Memory, Step
 
 GRAPHS = ("image_encoder", "text_encoder", "fusion", "vision", "memory", "decoder")
+SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's graphs; the others answer
 SEARCH_GRAPHS = ("image_encoder", "text_encoder")  # what embeddings, and so an index, depend on
 CONFIG = "engine.json"
 CONFIG_KEYS = ("embed_dim", "grid", "head_width", "heads", "image_size", "layers", "max_answer", "vocab_size")
@@ -81,7 +82,9 @@ class OnnxEngine:
         return self._run("fusion", ["match"], tokens=tokens_BPD, states=states_BTD, text_mask=mask_BT)[0]
 
     def _empty(self, batch: int) -> Cache:
-        shape = (self.config["layers"], batch, self.config["heads"], 0, self.config["head_width"])
+        # The graph says how many heads its keys have: fewer than its queries in grouped-query attention.
+        past = next(x for x in self._sessions["decoder"].get_inputs() if x.name == "self_k")
+        shape = (past.shape[0], batch, past.shape[2], 0, past.shape[4])
         return Cache(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32))
 
     def _run(self, graph: str, outputs: list[str], **inputs: np.ndarray) -> list[np.ndarray]:

@@ -5,8 +5,11 @@ C,Y,X channels and sides. The decoder is one graph: an empty cache (S = 0) is pr
 and alpha are inputs, attention maps and gates are outputs that a caller may leave unread.
 """
 
+import ast
 import contextlib
+import hashlib
 import io
+import json
 import logging
 import multiprocessing
 import shutil
@@ -22,13 +25,15 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from sightline.artifacts import write_json
-from sightline.export.engine import CONFIG, GRAPHS
+from sightline.export import metadata
+from sightline.export.engine import CONFIG, GRAPHS, SEARCH_SIDE
 from sightline.models.clip import DualEncoder
 from sightline.models.vlm import VLM, Memory
 from sightline.runtime import guard_parent
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
 
 WORKERS = 2
+SCOPES = "pkg.torch.onnx.name_scopes"  # a node's modules, outermost first, and itself
 Packed = tuple[dict[str, Any], dict[str, np.ndarray]]  # config and weights of a model
 
 
@@ -94,8 +99,13 @@ class DecoderStep(nn.Module):
         return out.logits, *out.cache, out.maps, out.gates
 
 
-def export_variants(models: dict[str, VLM], clip: DualEncoder, root: Path, opset: int) -> None:
+def export_variants(
+    models: dict[str, VLM], clip: DualEncoder, root: Path, opset: int, sources: dict[str, str]
+) -> None:
     """Write root/<name>, six graphs and engine.json, for every answering model.
+
+    sources: digests of the artifacts of the models and, as "clip", of the dual encoder; each file says which
+    one it was made from.
 
     All share `clip`, and the image tower of the first model, so later ones only bring graphs of their own for
     memory and decoder. Tracing is slow Python: graphs are exported in two processes.
@@ -113,10 +123,19 @@ def export_variants(models: dict[str, VLM], clip: DualEncoder, root: Path, opset
     with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
         for done in [pool.submit(_export_packed, *job) for job in jobs]:
             done.result()
+    _stamp(jobs, sources)
     for name in models:
         for graph in GRAPHS:
             if not (root / name / f"{graph}.onnx").exists():
                 shutil.copyfile(root / first / f"{graph}.onnx", root / name / f"{graph}.onnx")
+
+
+def _stamp(jobs: list[tuple[str, Packed, Packed, Path, int]], sources: dict[str, str]) -> None:
+    """Write into each graph which configuration and artifact it was made from."""
+    for graph, vlm, clip, path, opset in jobs:
+        config, made_of = (clip[0], "clip") if graph in SEARCH_SIDE else (vlm[0], path.parent.name)
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+        metadata.stamp(path, {"config": digest, "opset": str(opset), "source": sources[made_of]})
 
 
 def _pack(model: nn.Module) -> Packed:
@@ -172,7 +191,8 @@ def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int)
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop what describes the exporting machine (source paths, stack traces) and not the model."""
+    """Drop what describes the exporting machine (source paths, stack traces) and not the model; of that only
+    the module a node belongs to stays, in front of its name: `vlm.decoder.layers.0.self_attention/...`."""
     del model.metadata_props[:]
     model.doc_string = ""
     for graph in (model.graph, *model.functions):
@@ -186,11 +206,20 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
         ):
             if isinstance(item, onnx.NodeProto | onnx.ValueInfoProto):
                 item.doc_string = ""
+                if isinstance(item, onnx.NodeProto):
+                    item.name = _module(item) + item.name
                 del item.metadata_props[:]
     for tensor in model.graph.initializer:
         tensor.doc_string = ""
         del tensor.metadata_props[:]
     return model
+
+
+def _module(node: onnx.NodeProto) -> str:
+    """The path of the module that made a node, and a slash; empty for one that none made."""
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "[]")
+    modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]
+    return f"{modules[-1]}/" if modules else ""
 
 
 def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict, list[str]]:
@@ -201,6 +230,7 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
     config, side = vlm.config, vlm.vision.image_size
     patches = config["grid"][0] * config["grid"][1]
     layers, heads, head_width = config["layers"], config["decoder_heads"], config["head_width"]
+    groups = config["key_value_heads"] or heads
     ids = torch.randint(config["vocab_size"], (2, 7), generator=draw)
     text_mask = torch.ones(2, 7, dtype=torch.bool)
     text, text_axes = (
@@ -232,8 +262,8 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
             ["cross_k", "cross_v", "mask", "image"],
         )
     memory_length = patches + 7
-    past = torch.rand(layers, 2, heads, 4, head_width, generator=draw)
-    cross = torch.rand(layers, 2, heads, memory_length, head_width, generator=draw)
+    past = torch.rand(layers, 2, groups, 4, head_width, generator=draw)
+    cross = torch.rand(layers, 2, groups, memory_length, head_width, generator=draw)
     inputs = {
         "tokens": ids[:, :3], "self_k": past, "self_v": past.clone(), "cross_k": cross,
         "cross_v": cross.clone(),

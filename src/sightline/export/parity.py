@@ -1,8 +1,8 @@
 """Does the exported model say what the trained one says? PyTorch against ONNX Runtime on the same questions.
 
 Two things may differ without a fault: two words whose scores are closer than `TOLERANCE`, and two heads whose
-image masses are closer than the rounding step of the SPIN gate (spin.py). Both are counted; everything else
-is an error. B batch, L layers, H heads, T tokens, M memory tokens.
+image masses are closer than the rounding step of the SPIN gate (spin/gate.py). Both are counted; everything
+else is an error. B batch, L layers, H heads, T tokens, M memory tokens.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from sightline.decode import greedy
 from sightline.decode.protocol import Engine, Generation, Memory, Step
 from sightline.export.session import Session
-from sightline.spin import near_ties
+from sightline.spin.gate import near_ties
 
 TOLERANCE = 1e-4  # on logits of order 10; float32 kernels that add in another order stay below 1e-5
 MATCH_TOLERANCE = 1e-3  # matching adds a cosine, good to 1e-6, times up to 100

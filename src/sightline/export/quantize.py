@@ -9,12 +9,13 @@ activations (attention scores, weighted values) and the final scores over the vo
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime.quantization
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -22,6 +23,7 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from sightline.export.engine import OnnxEngine
@@ -55,35 +57,109 @@ class _Reader(CalibrationDataReader):
         return next(self._feeds, None)
 
 
-def quantize(source: Path, target: Path, feeds: list[Feed]) -> None:
-    """Write the int8 form of the graph `source` to `target`. Raises ValueError without calibration feeds."""
-    if not feeds:
-        raise ValueError(f"{source}: no calibration data; raise export.calibration_items")
+class Static:
+    """The static int8 forms of one graph: prepared and calibrated once, written as often as wanted.
+
+    `layers`: the nodes that int8 reaches, by layer: a module path up to its first number (blocks of a stack),
+    or its first two parts. scratch: an empty folder of its own. Raises ValueError without calibration feeds.
+    """
+
+    def __init__(self, source: Path, feeds: list[Feed], scratch: Path):
+        if not feeds:
+            raise ValueError(f"{source}: no calibration data; raise export.calibration_items")
+        self._prepared, self._ranges, self._feeds = scratch / "prepared.onnx", scratch / "ranges.json", feeds
+        self._types = GRAPH_OPS.get(source.stem, QUANTIZED_OPS)
+        with _quiet():
+            quant_pre_process(str(source), str(self._prepared), skip_symbolic_shape=True)
+        model = onnx.load(self._prepared)
+        self._excluded = _final_scores(model)
+        constants = {tensor.name for tensor in model.graph.initializer}
+        self.layers: dict[str, list[str]] = {}
+        for node in model.graph.node:
+            reached = node.op_type in self._types and node.name not in self._excluded
+            if reached and constants.intersection(node.input):
+                self.layers.setdefault(_layer(node.name), []).append(node.name)
+
+    def write(self, target: Path, layers: Collection[str] | None = None) -> None:
+        """Write the graph with these layers in int8 (None: all) and the others in float32."""
+        chosen = self.layers if layers is None else layers
+        nodes = [node for layer in chosen for node in self.layers[layer]]
+        with _quiet():
+            quantize_static(
+                str(self._prepared),
+                str(target),
+                _Reader(self._feeds),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=self._types,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_quantize=nodes or ["none"],  # an empty list would mean all
+                nodes_to_exclude=self._excluded,
+                calibrate_method=CalibrationMethod.MinMax,
+                calibration_cache_path=str(self._ranges),
+                extra_options={"MatMulConstBOnly": True},
+            )
+        finish(target)
+
+
+def quantize(source: Path, target: Path, feeds: list[Feed], layers: Collection[str] | None = None) -> None:
+    """Write the static int8 form of the graph `source`; see Static."""
+    with tempfile.TemporaryDirectory() as scratch:
+        Static(source, feeds, Path(scratch)).write(target, layers)
+
+
+def quantize_dynamic(source: Path, target: Path) -> None:
+    """Write the graph with int8 weights and activation scales found at run time. A row's numbers then depend
+    on its neighbours in the batch, so this form is for comparison and never ships."""
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-        quantize_static(
+        onnxruntime.quantization.quantize_dynamic(
             str(prepared),
             str(target),
-            _Reader(feeds),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=GRAPH_OPS.get(source.stem, QUANTIZED_OPS),
+            op_types_to_quantize=["MatMul"],  # no dynamic convolution on processors; Gemm leaves stale shapes
             per_channel=True,
             reduce_range=True,
-            activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=_final_scores(onnx.load(prepared)),
-            calibrate_method=CalibrationMethod.MinMax,
             extra_options={"MatMulConstBOnly": True},
         )
-    model = onnx.load(target)
+    finish(target)
+
+
+def quantize_int4(source: Path, target: Path) -> None:
+    """Write the graph with 4-bit weights in blocks of 32 along a matrix product's sum, activations and
+    arithmetic in float32 (ONNX Runtime's MatMulNBits); convolutions stay float32."""
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
+        prepared = Path(scratch) / "prepared.onnx"
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        model = onnx.load(prepared)
+        quantizer = MatMulNBitsQuantizer(
+            model, bits=4, block_size=32, is_symmetric=True, nodes_to_exclude=_final_scores(model)
+        )
+        quantizer.process()
+        quantizer.model.save_model_to_file(str(target))
+    finish(target)
+
+
+def finish(path: Path) -> None:
+    """Leave only the model in the file that a quantizer wrote, and check it."""
+    model = onnx.load(path)
     del model.metadata_props[:]
-    used = {"", *(node.domain for node in model.graph.node)}
+    used = {"" if node.domain == "ai.onnx" else node.domain for node in model.graph.node} | {""}
     imports = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(imports)
     onnx.checker.check_model(model, full_check=True)
-    target.write_bytes(model.SerializeToString(deterministic=True))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _layer(node: str) -> str:
+    parts = node.split("/")[0].split(".")
+    number = next((place for place, part in enumerate(parts) if part.isdigit()), 1)
+    return ".".join(parts[: number + 1])
 
 
 def _final_scores(model: onnx.ModelProto) -> list[str]:

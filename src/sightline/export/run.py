@@ -1,13 +1,18 @@
 """The export verb: the variants as ONNX graphs, their parity, cost and quality, and which one ships."""
 
 import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from sightline import artifacts, runtime
 from sightline.data.shards import Items
 from sightline.data.vqa.triples import Triples
 from sightline.decode.confidence import NOT_FITTED
-from sightline.export import graphs, parity, trained, variants
+from sightline.export import graphs, parity, questions, sensitivity, trained, variants
+from sightline.export.questions import Questions
 from sightline.export.session import GENERATION, PREPROCESSOR, SPIN_OFF, TOKENIZER, Session
 from sightline.models.clip import DualEncoder
 from sightline.models.vlm import VLM
@@ -19,29 +24,33 @@ Every variant of the model as six ONNX graphs: fp32 (as trained), pruned, and st
 `config.json` names the one that ships and why it was chosen (`metrics/export/variants.csv`).
 """
 GALLERY = 1000  # validation pictures of the retrieval check
+SCANNED = 512  # questions of train that every layer is asked when it alone is int8
 
 
 def export(
-    params: Params, raw: Path, vqa: Path, clip: DualEncoder, vlm: VLM, pruned: VLM, tokenizer: Path,
-    macs: dict[str, int], out: Path, metrics: Path,
+    params: Params, raw: Path, vqa: Path, clip: DualEncoder, models: dict[str, VLM], sources: dict[str, str],
+    tokenizer: Path, macs: dict[str, int], out: Path, metrics: Path,
 ) -> None:  # fmt: skip
-    """Write the variants to `out`, parity.json and variants.csv to `metrics`.
+    """Write the variants to `out`, parity.json, sensitivity.csv and variants.csv to `metrics`.
 
-    tokenizer: the file that the models were trained with; macs: multiply-accumulates of each variant.
+    models: fp32 and pruned; sources: digests of their artifacts and of clip's; tokenizer: the file that the
+    models were trained with; macs: multiply-accumulates of each variant.
     Raises ParityError (after parity.json is written) when an exported model differs from the trained one.
     """
     knobs, pixels = params.export, params.data.max_pixels
     items, train, val = Items(raw), Triples(vqa, "train"), Triples(vqa, "val")
     config = {"variants": list(variants.CANDIDATES)}
     with artifacts.create(out, "onnx", config, CARD) as folder:
-        write_settings(folder, clip, vlm, tokenizer)
-        graphs.export_variants({"fp32": vlm, "pruned": pruned}, clip, folder, knobs.opset)
-        calibration = variants.read_questions(items, train, knobs.calibration_items, pixels)
-        learnt = variants.read_gallery(items, "train", knobs.calibration_items, pixels)
-        for source in variants.QUANTIZED:
-            variants.quantize_variant(folder, source, calibration, learnt)
+        write_settings(folder, clip, models["fp32"], tokenizer)
+        graphs.export_variants(models, clip, folder, knobs.opset, sources)
+        calibration = questions.read(items, train, knobs.calibration_items, pixels)
+        learnt = questions.read_gallery(items, "train", knobs.calibration_items, pixels)
+        scanned = questions.read(items, train, SCANNED, pixels, short=True)
+        metrics.mkdir(parents=True, exist_ok=True)
+        layers = quantize_all(folder, calibration, learnt, scanned, knobs.max_flips)
+        variants.write_table(metrics / "sensitivity.csv", layers, sensitivity.COLUMNS)
         runtime.say("exported fp32, pruned and their int8 forms; comparing them with PyTorch")
-        asked = variants.read_questions(items, val, knobs.parity_items, pixels)
+        asked = questions.read(items, val, knobs.parity_items, pixels)
         figures = {
             name: parity.compare(
                 trained.session(model, clip, folder),
@@ -49,14 +58,13 @@ def export(
                 asked.images,
                 asked.questions,
             )
-            for name, model in (("fp32", vlm), ("pruned", pruned))
+            for name, model in models.items()
         }
-        metrics.mkdir(parents=True, exist_ok=True)
         artifacts.write_json(metrics / "parity.json", figures["fp32"] | {"pruned": figures["pruned"]})
         for name, found in figures.items():
             parity.check(found, name)
-        asked = variants.read_questions(items, val, knobs.selection_items, pixels, short=True)
-        gallery = variants.read_gallery(items, "val", GALLERY, pixels)
+        asked = questions.read(items, val, knobs.selection_items, pixels, short=True)
+        gallery = questions.read_gallery(items, "val", GALLERY, pixels)
         config["shipped"], rows = variants.choose(folder, macs, asked, gallery, knobs.max_drop)
         variants.write_table(metrics / "variants.csv", rows)
     for row in rows:
@@ -66,11 +74,28 @@ def export(
         )
 
 
+def quantize_all(
+    folder: Path, asked: Questions, gallery: list[tuple[np.ndarray, str]], scanned: Questions,
+    max_flips: float,
+) -> list[dict]:
+    """Write the int8 forms of fp32 and pruned, both with those layers in float32 that flip too many of fp32's
+    answers; returns the rows of the scan."""
+    digest, rows = variants.calibration_digest(asked, gallery), []
+    with tempfile.TemporaryDirectory() as scratch:
+        for source in variants.QUANTIZED:
+            first, place = source == "fp32", Path(scratch) / source
+            forms = variants.calibrate(folder, source, asked, gallery if first else [], place)
+            if first and max_flips < 100:
+                rows = sensitivity.scan(folder, source, forms, scanned, max_flips, place / "scan")
+            variants.write_int8(folder, source, forms, sensitivity.in_float(rows), digest)
+    return rows
+
+
 def write_settings(folder: Path, clip: DualEncoder, vlm: VLM, tokenizer: Path) -> None:
     """What a session needs beside the graphs: tokenizer, preprocessing, lengths."""
     shutil.copyfile(tokenizer, folder / TOKENIZER)
     tower = vlm.vision
-    preprocessor = {"image_size": tower.image_size, "mean": list(tower.mean), "std": list(tower.std)}
+    preprocessor = preprocessor_config(tower.image_size, tower.mean, tower.std)
     artifacts.write_json(folder / PREPROCESSOR, preprocessor)
     generation = {
         "max_new": vlm.config["max_answer"], "max_question": vlm.config["max_question"],
@@ -78,3 +103,16 @@ def write_settings(folder: Path, clip: DualEncoder, vlm: VLM, tokenizer: Path) -
         "confidence": NOT_FITTED,
     }  # fmt: skip
     artifacts.write_json(folder / GENERATION, generation)
+
+
+def preprocessor_config(size: int, mean: Sequence[float], std: Sequence[float]) -> dict:
+    """What data.transforms.preprocess does, in the words of transformers: its CLIPImageProcessorPil reads
+    this file and gives the same pixels, but for the centre of an odd rest, which it puts one pixel earlier
+    than torchvision."""
+    return {
+        "image_processor_type": "CLIPImageProcessor", "do_convert_rgb": True,
+        "do_resize": True, "size": {"shortest_edge": size}, "resample": 3,
+        "do_center_crop": True, "crop_size": {"height": size, "width": size},
+        "do_rescale": True, "rescale_factor": 1 / 255,
+        "do_normalize": True, "image_mean": list(mean), "image_std": list(std),
+    }  # fmt: skip

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from sightline import artifacts
-from sightline import spin as gate
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
 from sightline.data.vqa.template import prompt
@@ -23,12 +22,13 @@ from sightline.decode import beam, greedy, streaming
 from sightline.decode.confidence import NOT_FITTED, calibrated
 from sightline.decode.protocol import SHORT_ANSWER, Engine, Generation, Memory
 from sightline.export.engine import OnnxEngine
+from sightline.spin import gate
 
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
-MODEL = "model"  # a bundle's sub-folder with the graphs
+MODEL = "onnx"  # a bundle's sub-folder with the graphs, where transformers.js and optimum look for them
 TOKENIZER, PREPROCESSOR, GENERATION = "tokenizer.json", "preprocessor_config.json", "generation.json"
 GENERATION_KEYS = ("confidence", "max_new", "max_question", "max_text", "spin")
-PREPROCESSOR_KEYS = ("image_size", "mean", "std")
+PREPROCESSOR_KEYS = ("crop_size", "image_mean", "image_std")
 
 
 class SessionError(ValueError):
@@ -144,7 +144,7 @@ class Session:
             memory = self.engine.memory(tokens_NPD[picture_B], ids_NS[question_B], mask_NS[question_B])
             written = self._generate(memory, len(chunk), spin, max_new, need_maps, beams)
             for pair, generation in zip(chunk, written, strict=True):
-                answers[pair] = self._answer(generation, ids_NS[pair[0]], mask_NS[pair[0]])
+                answers[pair] = self.finish(generation, ids_NS[pair[0]], mask_NS[pair[0]])
         return [answers[asked_N[i], picture_N[i]] for i in range(len(images))]
 
     def stream(
@@ -154,7 +154,7 @@ class Session:
         ids_1S, mask_1S = self.question_ids([question])
         memory = self.engine.memory(self._image_tokens([image], 1), ids_1S, mask_1S)
         ids: list[int] = []
-        for token in streaming.stream(self.engine, memory, need_maps=False, **self._knobs(spin, max_new)):
+        for token in streaming.stream(self.engine, memory, need_maps=False, **self.knobs(spin, max_new)):
             ids.append(token.id)
             yield self.tokenizer.decode(ids)
 
@@ -203,12 +203,13 @@ class Session:
         self, memory: Memory, rows: int, spin: dict | None, max_new: int | None, need_maps: bool, beams: int
     ) -> list[Generation]:
         if beams > 1:
-            return beam.generate(self.engine, memory, beams=beams, rows=rows, **self._knobs(spin, max_new))
+            return beam.generate(self.engine, memory, beams=beams, rows=rows, **self.knobs(spin, max_new))
         return greedy.generate(
-            self.engine, memory, need_maps=need_maps, rows=rows, **self._knobs(spin, max_new)
+            self.engine, memory, need_maps=need_maps, rows=rows, **self.knobs(spin, max_new)
         )
 
-    def _knobs(self, spin: dict[str, Any] | None, max_new: int | None) -> dict[str, Any]:
+    def knobs(self, spin: dict[str, Any] | None, max_new: int | None) -> dict[str, Any]:
+        """What every decoding loop is called with; None is the bundle's. Raises SessionError out of range."""
         k_L, alpha = self.heads_kept(self.generation["spin"] if spin is None else spin)
         limit = self.engine.config["max_answer"]
         length = self.generation["max_new"] if max_new is None else max_new
@@ -224,12 +225,14 @@ class Session:
             "alpha": alpha,
         }
 
-    def _answer(self, generation: Generation, ids_S: np.ndarray, mask_S: np.ndarray) -> Answer:
+    def finish(self, generation: Generation, ids_S: np.ndarray, mask_S: np.ndarray) -> Answer:
+        """The answer behind a generation about the question `ids_S`, with its calibrated confidence."""
         question = ids_S[mask_S].tolist()
         maps = generation.maps_LHTM
         if maps is not None:
             maps = maps[..., : maps.shape[-1] - len(ids_S) + len(question)]
-        probability, confidence, sure = generation.confidence(), generation.confidence(), None
+        probability = confidence = generation.confidence()
+        sure = None
         if len(generation.ids) <= SHORT_ANSWER:
             trust = self.generation["confidence"]
             confidence = calibrated(probability, trust["temperature"])
@@ -254,9 +257,13 @@ class Session:
         if not len(images):
             raise SessionError("no pictures given; give at least one")
         config = self.preprocess_config
-        return np.stack(
-            [preprocess(rgb, config["image_size"], config["mean"], config["std"]) for rgb in images]
-        )
+        mean, std = config["image_mean"], config["image_std"]
+        return np.stack([preprocess(rgb, self.image_size, mean, std) for rgb in images])
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that the model sees, in pixels."""
+        return self.preprocess_config["crop_size"]["height"]
 
 
 def _in_batches(

@@ -6,27 +6,23 @@ accuracy ships.
 """
 
 import csv
+import hashlib
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from sightline.data import images
-from sightline.data.shards import Items
-from sightline.data.vqa.triples import Triples
-from sightline.export.engine import CONFIG, GRAPHS
-from sightline.export.quantize import Recorder, quantize
+from sightline.export import metadata
+from sightline.export.engine import CONFIG, GRAPHS, SEARCH_SIDE
+from sightline.export.quantize import Recorder, Static
+from sightline.export.questions import BATCH, Questions, accuracy
+from sightline.export.sensitivity import Layers
 from sightline.export.session import Session
 
-SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's graphs; the others answer
 CANDIDATES = ("pruned_int8", "int8", "pruned", "fp32")
 OWN = ("memory", "decoder")  # the graphs that pruning changes
-QUANTIZED = {"pruned": "pruned_int8", "fp32": "int8"}
-BATCH = 32
-SHORT_TOKENS = 8  # the longest answer to a short question
+QUANTIZED = {"fp32": "int8", "pruned": "pruned_int8"}
 RERANKED, RERANK_TOP = 200, 5  # queries and candidates that check the fusion head
 COLUMNS = (
     "variant", "bytes", "macs", "accuracy", "accuracy_drop", "r1", "r1_drop", "reranked_r1",
@@ -34,86 +30,54 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Questions:
-    """Pictures (uint8 [Y, X, 3]) with questions and their right answers, item by item."""
-
-    images: list[np.ndarray]
-    questions: list[str]
-    answers: list[str]
-
-
-def read_questions(
-    items: Items, triples: Triples, count: int, max_pixels: int, short: bool = False
-) -> Questions:
-    """`count` questions, evenly spread over the split, with pictures; if `short`, without descriptions and
-    without the many existence questions of POPE, which would hide what the other types lose."""
-    lines = [line for line in range(len(triples)) if not short or _is_short(triples[line]["type"])]
-    lines = [line for line in lines if items[triples[line]["item"]]["image"] is not None]
-    if not lines:
-        raise ValueError(f"{triples.path}: no usable question in it; rerun the convert stage")
-    spread = np.unique(np.linspace(0, len(lines) - 1, min(count, len(lines))).round().astype(int))
-    chosen = [triples[lines[place]] for place in spread]
-    pictures: dict[int, np.ndarray] = {}
-    for triple in chosen:
-        if triple["item"] not in pictures:
-            item = items[triple["item"]]
-            pictures[triple["item"]] = images.decode(items.image_bytes(item), max_pixels, item["id"])
-    return Questions(
-        [pictures[triple["item"]] for triple in chosen],
-        [triple["question"] for triple in chosen],
-        [triple["answer"] for triple in chosen],
-    )
-
-
-def _is_short(kind: str) -> bool:
-    return kind != "describe" and not kind.startswith("pope_")
-
-
-def read_gallery(items: Items, split: str, limit: int, max_pixels: int) -> list[tuple[np.ndarray, str]]:
-    """(picture, first caption) of the first `limit` items of a split that have both."""
-    chosen = (items[line] for line in items.split(split))
-    chosen = (item for item in chosen if item["image"] is not None and item["captions"])
-    return [
-        (images.decode(items.image_bytes(item), max_pixels, item["id"]), item["captions"][0])
-        for item in islice(chosen, limit)
-    ]
-
-
-def quantize_variant(
-    root: Path, source: str, asked: Questions, gallery: Sequence[tuple[np.ndarray, str]]
-) -> None:
-    """Write the int8 form of root/source, calibrated by answering and embedding.
-
-    Variants share every graph but memory and decoder: the others are quantized once and then copied.
-    """
-    folder = root / QUANTIZED[source]
-    folder.mkdir()
-    shutil.copyfile(root / source / CONFIG, folder / CONFIG)
-    done = [root / other for other in QUANTIZED.values() if (root / other / "vision.onnx").exists()]
+def calibrate(
+    root: Path, source: str, asked: Questions, gallery: Sequence[tuple[np.ndarray, str]], scratch: Path
+) -> dict[str, Static]:
+    """The graphs of root/source ready for int8, calibrated by answering and embedding; without `gallery` only
+    those that answer. scratch: a folder to make."""
     session = Session.open(root, source)
     session.engine = recorder = Recorder(root / source)
     session.answer(asked.images, asked.questions, batch_size=BATCH)
-    if not done:
+    if gallery:
         tokens, _ = session.encode_images([picture for picture, _ in gallery], BATCH)
         states, mask, _ = session.encode_texts([text for _, text in gallery], BATCH)
         session.match(tokens, states, mask, BATCH)
-    for name in GRAPHS:
-        if done and name not in OWN:
-            shutil.copyfile(done[0] / f"{name}.onnx", folder / f"{name}.onnx")
-        else:
-            quantize(root / source / f"{name}.onnx", folder / f"{name}.onnx", recorder.feeds[name])
+    forms = {}
+    for graph, feeds in recorder.feeds.items():
+        folder = scratch / graph
+        folder.mkdir(parents=True)
+        forms[graph] = Static(root / source / f"{graph}.onnx", feeds, folder)
+    return forms
 
 
-def accuracy(session: Session, asked: Questions) -> float:
-    """Percent of answers that are the right one, token by token, without SPIN."""
-    tokenizer = session.tokenizer
-    length = min(SHORT_TOKENS, session.engine.config["max_answer"])
-    given = session.answer(asked.images, asked.questions, max_new=length, batch_size=BATCH)
-    limit = session.engine.config["max_answer"]
-    pairs = zip(given, asked.answers, strict=True)
-    right = [answer.ids == tokenizer.encode(truth, limit)[1:-1] for answer, truth in pairs]
-    return 100.0 * float(np.mean(right))
+def calibration_digest(asked: Questions, gallery: Sequence[tuple[np.ndarray, str]]) -> str:
+    """sha256 of what was asked and shown for calibration."""
+    digest = hashlib.sha256()
+    for picture, text in [*zip(asked.images, asked.questions, strict=True), *gallery]:
+        digest.update(repr((picture.shape, text)).encode() + picture.tobytes())
+    return digest.hexdigest()
+
+
+def write_int8(
+    root: Path, source: str, forms: Mapping[str, Static], in_float: Layers, calibration: str
+) -> None:
+    """Write the int8 form of root/source but for the layers `in_float`.
+
+    Variants share every graph but OWN: the others are quantized with fp32's and then copied.
+    calibration: what calibration_digest gave; it goes into the files.
+    """
+    folder, whole = root / QUANTIZED[source], root / QUANTIZED["fp32"]
+    folder.mkdir()
+    shutil.copyfile(root / source / CONFIG, folder / CONFIG)
+    for graph in GRAPHS:
+        target = folder / f"{graph}.onnx"
+        if source != "fp32" and graph not in OWN:
+            shutil.copyfile(whole / f"{graph}.onnx", target)
+            continue
+        float_layers = in_float.get(graph, set())
+        forms[graph].write(target, [layer for layer in forms[graph].layers if layer not in float_layers])
+        facts = metadata.read(root / source / f"{graph}.onnx")
+        metadata.stamp(target, facts | {"calibration": calibration})
 
 
 def retrieval(session: Session, gallery: Sequence[tuple[np.ndarray, str]]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline import registry
-from sightline.models.fusion import Fusion
+from sightline.models.fusion import make_fusion
 from sightline.models.tower import TextTower, VisionTower
 
 MAX_SCALE = 100.0  # as in the paper: a larger one makes training unstable
@@ -23,8 +23,8 @@ MAX_SCALE = 100.0  # as in the paper: a larger one makes training unstable
 class DualEncoder(nn.Module):
     """config: vision {tower, ...}, text {tower, ...}, vocab_size, embed_dim, temperature, words (the caption
     words that the word head knows), projection_hidden (of the image's projection; 0 makes it linear),
-    dropout (of what the projections read), fusion_width, fusion_layers. `self.config` is what rebuilds the
-    model."""
+    dropout (of what the projections read), fusion (cross_attention where it is not named), fusion_width,
+    fusion_layers. `self.config` is what rebuilds the model."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -33,14 +33,19 @@ class DualEncoder(nn.Module):
         self.text: TextTower = registry.load("models/text", text["tower"]).build(
             {**text, "vocab_size": config["vocab_size"]}
         )
-        self.config = {**config, "vision": self.vision.config, "text": self.text.config}
+        towers = {"vision": self.vision.config, "text": self.text.config}
+        self.config = {"fusion": "cross_attention", **config, **towers}
         self.dropout = nn.Dropout(config["dropout"])
         self.image_projection = self._image_projection()
         self.text_projection = nn.Linear(self.text.width, config["embed_dim"])
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config["temperature"])))
         self.word_head = nn.Linear(self.vision.width, len(config["words"]))
-        self.fusion = Fusion(
-            self.vision.width, self.text.width, config["fusion_width"], config["fusion_layers"]
+        self.fusion = make_fusion(
+            self.config["fusion"],
+            self.vision.width,
+            self.text.width,
+            config["fusion_width"],
+            config["fusion_layers"],
         )
 
     @property

@@ -7,15 +7,16 @@ vocabulary.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sightline import spin as spin_gate
 from sightline.models.clip import DualEncoder
 from sightline.models.vlm import VLM, Memory
+from sightline.spin import gate as spin_gate
 
 
 class ArrayMemory(NamedTuple):
@@ -40,13 +41,21 @@ class ArrayStep(NamedTuple):
 class TorchEngine:
     """Puts the models into evaluation mode. Raises ValueError when the model that a call needs was not given.
 
-    spin_score is the head score of every step; K per layer and alpha come with each call.
+    spin_score is the head score of every step, spin_variant what else its gate does, and amplify PAI's
+    strength; K per layer and alpha come with each call.
     """
 
-    def __init__(self, vlm: VLM | None, clip: DualEncoder | None, spin_score: str = "mass"):
+    def __init__(
+        self,
+        vlm: VLM | None,
+        clip: DualEncoder | None,
+        spin_score: str = "mass",
+        spin_variant: spin_gate.Variant | None = None,
+        amplify: float = 0.0,
+    ):
         self._vlm = vlm.eval() if vlm is not None else None
         self._clip = clip.eval() if clip is not None else None
-        self._score = spin_score
+        self._score, self._variant, self._amplify = spin_score, spin_variant, amplify
         model = vlm if vlm is not None else clip
         if model is None:
             raise ValueError("TorchEngine needs a VLM, a dual encoder, or both; got neither")
@@ -66,6 +75,14 @@ class TorchEngine:
             memory = vlm.memory(self._tensor(image_tokens_BPD), vlm.text_states(ids, mask), ids, mask)
             return ArrayMemory(*map(_array, (*memory.joined(), memory.mask_BM, memory.image_BM)))
 
+    def memory_without_image(self, ids_BT: np.ndarray, mask_BT: np.ndarray) -> ArrayMemory:
+        """What the decoder reads of a question alone. Shaped like `memory`: the image's places are there,
+        masked."""
+        patches, width = math.prod(self.config["grid"]), self.config["vision_width"]
+        alone = self.memory(np.zeros((len(ids_BT), 0, width), np.float32), ids_BT, mask_BT)
+        key_value = (np.pad(part, [(0, 0)] * 3 + [(patches, 0), (0, 0)]) for part in alone[:2])
+        return ArrayMemory(*key_value, *(np.pad(part, [(0, 0), (patches, 0)]) for part in alone[2:]))
+
     def step(
         self,
         tokens_BT: np.ndarray,
@@ -76,7 +93,10 @@ class TorchEngine:
         need_maps: bool,
     ) -> ArrayStep:
         vlm = self._need_vlm()
-        spin = spin_gate.SpinInputs(self._tensor(k_L), torch.tensor(alpha, device=self._device), self._score)
+        alpha_tensor = torch.tensor(alpha, device=self._device)
+        spin = spin_gate.SpinInputs(
+            self._tensor(k_L), alpha_tensor, self._score, self._variant, self._amplify
+        )
         fields = (memory.cross_k, memory.cross_v, memory.mask_BM, memory.image_BM)
         with torch.inference_mode():
             out = vlm.step(

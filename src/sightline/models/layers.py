@@ -1,7 +1,8 @@
 """Transformer layers. Residual form as in torch: pre-norm (x + f(norm(x))), or post-norm (norm(x + f(x)),
 as BERT).
 
-Shapes: B batch, T tokens of the stream that is updated, M memory tokens, D width.
+Shapes: B batch, T tokens of the stream that is updated, M memory tokens, H heads, G key-value heads, D width,
+d width of a head.
 """
 
 from __future__ import annotations
@@ -10,33 +11,47 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from sightline.models.attention import GateFn, KeyValue, MultiHeadAttention
+from sightline.models.attention import Attention, GateFn, KeyValue, LogitsFn
 from sightline.models.feed_forward import FeedForward
+from sightline.models.style import LayerStyle
 
 
-class EncoderLayer(nn.Module):
-    """Self-attention and feed-forward. norm: "pre" or "post"."""
+class Residual(nn.Module):
+    """What layers have in common: a part reads `_before`, and what it found goes in by `_after`."""
+
+    pre: bool
+    dropout: nn.Dropout
+
+    def _before(self, norm: nn.Module, x_BTD: Tensor) -> Tensor:
+        return norm(x_BTD) if self.pre else x_BTD
+
+    def _after(self, norm: nn.Module, x_BTD: Tensor, change_BTD: Tensor) -> Tensor:
+        x_BTD = x_BTD + self.dropout(change_BTD)
+        return x_BTD if self.pre else norm(x_BTD)
+
+
+class EncoderLayer(Residual):
+    """Self-attention and feed-forward."""
 
     def __init__(
-        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, norm: str, eps: float
+        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, style: LayerStyle
     ):
         super().__init__()
-        if norm not in ("pre", "post"):
-            raise ValueError(f"norm is {norm!r}: choose pre or post")
-        self.pre = norm == "pre"
-        self.attention_norm = nn.LayerNorm(width, eps=eps)
-        self.attention = MultiHeadAttention(width, width, heads, head_width, dropout)
-        self.feed_forward_norm = nn.LayerNorm(width, eps=eps)
-        self.feed_forward = FeedForward(width, hidden, dropout)
+        self.pre = style.norm == "pre"
+        self.attention_norm = style.make_norm(width)
+        self.attention = Attention(
+            width, width, heads, head_width, dropout, style.key_value_heads, style.positions
+        )
+        self.feed_forward_norm = style.make_norm(width)
+        self.feed_forward = FeedForward(width, hidden, dropout, style.activation)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
         """mask: bool, broadcastable to [B, H, T, T], True = attend."""
-        if self.pre:
-            x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), mask=mask).out)
-            return x_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTD)))
-        x_BTD = self.attention_norm(x_BTD + self.dropout(self.attention(x_BTD, mask=mask).out))
-        return self.feed_forward_norm(x_BTD + self.dropout(self.feed_forward(x_BTD)))
+        found = self.attention(self._before(self.attention_norm, x_BTD), mask=mask)
+        x_BTD = self._after(self.attention_norm, x_BTD, found.out)
+        found_BTD = self.feed_forward(self._before(self.feed_forward_norm, x_BTD))
+        return self._after(self.feed_forward_norm, x_BTD, found_BTD)
 
 
 class CrossLayer(nn.Module):
@@ -49,7 +64,7 @@ class CrossLayer(nn.Module):
         super().__init__()
         self.image_norm = nn.LayerNorm(width)
         self.text_norm = nn.LayerNorm(width)
-        self.attention = MultiHeadAttention(width, width, heads, head_width, dropout)
+        self.attention = Attention(width, width, heads, head_width, dropout)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, hidden, dropout)
         self.dropout = nn.Dropout(dropout)
@@ -76,37 +91,44 @@ class DecoderOutput(NamedTuple):
     gate: Tensor | None
 
 
-class DecoderLayer(nn.Module):
-    """Pre-norm causal self-attention, cross-attention over given keys and values (gated by SPIN),
-    feed-forward."""
+class DecoderLayer(Residual):
+    """Causal self-attention, cross-attention over given keys and values (gated by SPIN), feed-forward."""
 
-    def __init__(self, width: int, heads: int, head_width: int, hidden: int, dropout: float):
+    def __init__(
+        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, style: LayerStyle
+    ):
         super().__init__()
-        self.self_norm = nn.LayerNorm(width)
-        self.self_attention = MultiHeadAttention(width, width, heads, head_width, dropout)
-        self.cross_norm = nn.LayerNorm(width)
-        self.cross_attention = MultiHeadAttention(width, width, heads, head_width, dropout)
-        self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, hidden, dropout)
+        self.pre = style.norm == "pre"
+        groups = style.key_value_heads
+        self.self_norm = style.make_norm(width)
+        self.self_attention = Attention(width, width, heads, head_width, dropout, groups, style.positions)
+        self.cross_norm = style.make_norm(width)
+        self.cross_attention = Attention(width, width, heads, head_width, dropout, groups)
+        self.feed_forward_norm = style.make_norm(width)
+        self.feed_forward = FeedForward(width, hidden, dropout, style.activation)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
         self,
         x_BTD: Tensor,
         cross: KeyValue,
-        self_mask: Tensor,
-        cross_mask: Tensor,
+        self_mask: Tensor | None,
+        cross_mask: Tensor | None,
         cache: KeyValue | None = None,
         gate_fn: GateFn | None = None,
         need_weights: bool = False,
         shared: KeyValue | None = None,
+        logits_fn: LogitsFn | None = None,
     ) -> DecoderOutput:
-        """cross: keys and values of the memory [B, H, M, d]; shared: of its first tokens, where rows share
-        them (see attention.attend). Masks: bool, broadcastable to [B, H, T, *]."""
-        own = self.self_attention(self.self_norm(x_BTD), mask=self_mask, cache=cache)
-        x_BTD = x_BTD + self.dropout(own.out)
-        query_BTD = self.cross_norm(x_BTD)
-        seen = self.cross_attention.attend(query_BTD, cross, cross_mask, gate_fn, need_weights, shared)
-        x_BTD = x_BTD + self.dropout(seen.out)
-        x_BTD = x_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(x_BTD)))
+        """cross: keys and values of the memory [B, G, M, d]; shared: of its first tokens, where rows share
+        them (see attention.attend); logits_fn: over all of it. Masks: bool, broadcastable to [B, H, T, *]."""
+        own = self.self_attention(self._before(self.self_norm, x_BTD), mask=self_mask, cache=cache)
+        x_BTD = self._after(self.self_norm, x_BTD, own.out)
+        query_BTD = self._before(self.cross_norm, x_BTD)
+        seen = self.cross_attention.attend(
+            query_BTD, cross, cross_mask, gate_fn, need_weights, shared, logits_fn
+        )
+        x_BTD = self._after(self.cross_norm, x_BTD, seen.out)
+        found_BTD = self.feed_forward(self._before(self.feed_forward_norm, x_BTD))
+        x_BTD = self._after(self.feed_forward_norm, x_BTD, found_BTD)
         return DecoderOutput(x_BTD, own.cache, seen.attn, seen.gate)

@@ -1,5 +1,5 @@
-"""Stacks of layers. B batch, T tokens, M memory tokens, H heads, L layers, S cached tokens, D width, d head
-width."""
+"""Stacks of layers. B batch, T tokens, M memory tokens, H heads, G key-value heads, L layers, S cached
+tokens, D width, d head width."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sightline import spin as spin_gate
 from sightline.models.attention import KeyValue
 from sightline.models.layers import DecoderLayer, EncoderLayer
-from sightline.spin import SpinInputs
+from sightline.models.style import LayerStyle
+from sightline.spin import gate as spin_gate
+from sightline.spin.gate import SpinInputs
 
 
 class Encoder(nn.Module):
@@ -25,8 +26,7 @@ class Encoder(nn.Module):
         heads: int,
         hidden: int,
         dropout: float,
-        norm: str = "pre",
-        eps: float = 1e-5,
+        style: LayerStyle,
     ):
         super().__init__()
         if width % heads:
@@ -34,9 +34,9 @@ class Encoder(nn.Module):
                 f"text.width {width} is not a multiple of text.heads {heads}: change one of them"
             )
         self.layers = nn.ModuleList(
-            EncoderLayer(width, heads, width // heads, hidden, dropout, norm, eps) for _ in range(layers)
+            EncoderLayer(width, heads, width // heads, hidden, dropout, style) for _ in range(layers)
         )
-        self.norm = nn.LayerNorm(width, eps=eps) if norm == "pre" else nn.Identity()
+        self.norm = style.make_norm(width) if style.norm == "pre" else nn.Identity()
 
     def forward(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
         for layer in self.layers:
@@ -45,7 +45,7 @@ class Encoder(nn.Module):
 
 
 class StackOutput(NamedTuple):
-    """x_BTD; cache (key, value), each [L, B, H, S + T, d]; maps [L, B, H, T, M] and gates [L, B, H, T] or
+    """x_BTD; cache (key, value), each [L, B, G, S + T, d]; maps [L, B, H, T, M] and gates [L, B, H, T] or
     None."""
 
     x: Tensor
@@ -55,8 +55,8 @@ class StackOutput(NamedTuple):
 
 
 class LayerMemory(NamedTuple):
-    """What one layer reads: keys and values of each row [B, H, M, d] and, before them, those that the B / N
-    consecutive rows of an image share, [N, H, P, d]."""
+    """What one layer reads: keys and values of each row [B, G, M, d] and, before them, those that the B / N
+    consecutive rows of an image share, [N, G, P, d]."""
 
     own: KeyValue
     shared: KeyValue | None
@@ -65,15 +65,24 @@ class LayerMemory(NamedTuple):
 class Decoder(nn.Module):
     """Decoder layers over keys and values of the memory, computed once by memory_keys_values."""
 
-    def __init__(self, layers: int, width: int, heads: int, head_width: int, hidden: int, dropout: float):
+    def __init__(
+        self,
+        layers: int,
+        width: int,
+        heads: int,
+        head_width: int,
+        hidden: int,
+        dropout: float,
+        style: LayerStyle,
+    ):
         super().__init__()
         self.layers = nn.ModuleList(
-            DecoderLayer(width, heads, head_width, hidden, dropout) for _ in range(layers)
+            DecoderLayer(width, heads, head_width, hidden, dropout, style) for _ in range(layers)
         )
-        self.norm = nn.LayerNorm(width)
+        self.norm = style.make_norm(width) if style.norm == "pre" else nn.Identity()
 
     def memory_keys_values(self, memory_BMD: Tensor) -> list[KeyValue]:
-        """Keys and values of a memory for every layer, each [B, H, M, d]."""
+        """Keys and values of a memory for every layer, each [B, G, M, d]."""
         return [layer.cross_attention.keys_values(memory_BMD) for layer in self.layers]
 
     def forward(
@@ -102,6 +111,9 @@ class Decoder(nn.Module):
                     None if spin is None else partial(_gate, index=index, image_BM=image_BM, spin=spin),
                     need_maps,
                     memory[index].shared,
+                    None
+                    if spin is None or spin.amplify == 0
+                    else partial(spin_gate.amplified, image_BM=image_BM, strength=spin.amplify),
                 )
             )
             x_BTD = outputs[-1].x
@@ -119,4 +131,6 @@ def _own_mask(mask_BM: Tensor, memory: LayerMemory) -> Tensor:
 
 def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, spin: SpinInputs) -> Tensor:
     scores_BHT = spin_gate.scores(attn_BHTM, logits_BHTM, image_BM, spin.score)
+    if spin.variant is not None:
+        return spin_gate.varied_gate(scores_BHT, spin.k_L[index], spin.alpha, spin.variant, index)
     return spin_gate.gate(scores_BHT, spin.k_L[index], spin.alpha)

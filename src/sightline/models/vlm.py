@@ -5,7 +5,7 @@ Question tokens first attend over [image ; question] (the joint block); image to
 questions of one image share its keys and values. SPIN gates the heads of the cross-attention.
 
 Shapes: N images, B rows (questions), C,Y,X channels and sides, P patches, T tokens, M = P + T memory
-tokens, L layers, H heads, S cached tokens, D width, d width of a head, V vocabulary.
+tokens, L layers, H heads, G key-value heads, S cached tokens, D width, d width of a head, V vocabulary.
 """
 
 from __future__ import annotations
@@ -19,13 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from sightline import registry
-from sightline.models.attention import KeyValue
+from sightline.models.attention import Attention, KeyValue
 from sightline.models.clip import DualEncoder
+from sightline.models.feed_forward import usual_hidden
 from sightline.models.layers import CrossLayer
-from sightline.models.positions import PatchPositions, TokenPositions
+from sightline.models.positions import PatchPositions, TokenPositions, token_positions
+from sightline.models.style import LayerStyle
 from sightline.models.tower import TextTower, VisionTower
 from sightline.models.transformer import Decoder, LayerMemory
-from sightline.spin import SpinInputs
+from sightline.spin.gate import SpinInputs
+
+# The decoder's options and what they are where a config says nothing: `positions` are the patches'.
+OPTIONS = {"token_positions": "learned", "tied": True, **LayerStyle()._asdict()}
+del OPTIONS["positions"]
 
 
 class Memory(NamedTuple):
@@ -37,19 +43,19 @@ class Memory(NamedTuple):
 
     @classmethod
     def of(cls, cross_k: Tensor, cross_v: Tensor, mask_BM: Tensor, image_BM: Tensor) -> Memory:
-        """cross_k, cross_v: [L, B, H, M, d], what `joined` gives."""
+        """cross_k, cross_v: [L, B, G, M, d], what `joined` gives."""
         pairs = zip(cross_k, cross_v, strict=True)
         return cls([LayerMemory(pair, None) for pair in pairs], mask_BM, image_BM)
 
     def joined(self) -> KeyValue:
-        """Keys and values of all tokens, [L, B, H, M, d] each, where every row has an image of its own."""
+        """Keys and values of all tokens, [L, B, G, M, d] each, where every row has an image of its own."""
         pairs = [zip(layer.shared, layer.own, strict=True) for layer in self.layers]
         keys, values = zip(*([torch.cat(parts, 2) for parts in pair] for pair in pairs), strict=True)
         return torch.stack(keys), torch.stack(values)
 
 
 class StepOutput(NamedTuple):
-    """logits_BTV; cache (key, value), [L, B, H, S + T, d] each; maps_LBHTM when asked for; gates_LBHT with
+    """logits_BTV; cache (key, value), [L, B, G, S + T, d] each; maps_LBHTM when asked for; gates_LBHT with
     SPIN."""
 
     logits: Tensor
@@ -60,12 +66,15 @@ class StepOutput(NamedTuple):
 
 class VLM(nn.Module):
     """config (all of it in config.json): vision, text, vocab_size, width, layers, decoder_heads,
-    head_width, decoder_hidden, joint_block, joint_heads, joint_hidden, positions, max_answer, max_question,
-    dropout, blind; for blind models vision_width and grid, since they have learned constants in place of
-    the image tower."""
+    head_width, decoder_hidden, joint_block, joint_heads, joint_hidden, positions (of the patches),
+    max_answer, max_question, dropout, blind; for blind models vision_width and grid, since they have learned
+    constants in place of the image tower; and where the decoder is to differ, token_positions (as
+    LayerStyle.positions), the other fields of LayerStyle, tied (the output matrix is the embedding)."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
+        config = {**OPTIONS, **config}
+        style = LayerStyle.of({**config, "positions": config["token_positions"]})
         width, dropout = config["width"], config["dropout"]
         self.text: TextTower = registry.load("models/text", config["text"]["tower"]).build(config["text"])
         self.text.freeze()
@@ -90,7 +99,7 @@ class VLM(nn.Module):
             else None
         )
         self.memory_norm = nn.LayerNorm(width)
-        self.token_positions = TokenPositions(config["max_answer"] + 1, width)
+        self.token_positions = token_positions(style.positions, config["max_answer"] + 1, width)
         self.decoder = Decoder(
             config["layers"],
             width,
@@ -98,8 +107,11 @@ class VLM(nn.Module):
             config["head_width"],
             config["decoder_hidden"],
             dropout,
+            style,
         )
         self.output_bias = nn.Parameter(torch.zeros(config["vocab_size"]))
+        if not config["tied"]:
+            self.output = nn.Parameter(torch.randn(config["vocab_size"], width) * width**-0.5)
 
     def train(self, mode: bool = True) -> VLM:
         """Batch norms of the image tower keep the statistics of contrastive training even while its weights
@@ -125,9 +137,9 @@ class VLM(nn.Module):
         self, image_tokens_NPD: Tensor, text_states_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor
     ) -> Memory:
         """What the decoder reads. Each image has B / N consecutive questions; its keys and values are
-        computed once and shared by them."""
+        computed once and shared by them. Images of no tokens (P = 0) leave the question alone."""
         image_NPD = self.image_norm(self.image_projection(image_tokens_NPD))
-        if self.patch_positions is not None:
+        if self.patch_positions is not None and image_NPD.shape[1]:
             image_NPD = image_NPD + self.patch_positions()
         question_BTD = self.question_projection(text_states_BTD) + self._embed(ids_BT)
         image_mask_BP = mask_BT.new_ones(()).expand(ids_BT.shape[0], image_NPD.shape[1])
@@ -150,15 +162,19 @@ class VLM(nn.Module):
     ) -> StepOutput:
         """Decode T more tokens. cache None, or empty (S = 0), is the beginning of the answer."""
         past = 0 if cache is None else cache[0].shape[3]
-        x_BTD = self._embed(tokens_BT) + self.token_positions(past, tokens_BT.shape[1])
+        x_BTD = self._embed(tokens_BT)
+        if self.token_positions is not None:
+            x_BTD = x_BTD + self.token_positions(past, tokens_BT.shape[1])
         out = self.decoder(x_BTD, *memory, cache, spin, need_maps)
-        logits_BTV = nn.functional.linear(out.x, self.embedding.weight, self.output_bias)
+        output_VD = self.embedding.weight if self.config["tied"] else self.output
+        logits_BTV = nn.functional.linear(out.x, output_VD, self.output_bias)
         return StepOutput(logits_BTV, out.cache, out.maps, out.gates)
 
     def empty_cache(self, batch: int) -> KeyValue:
-        """Keys and values of no tokens, [L, B, H, 0, d] each."""
+        """Keys and values of no tokens, [L, B, G, 0, d] each."""
         config = self.config
-        shape = (config["layers"], batch, config["decoder_heads"], 0, config["head_width"])
+        heads = config["key_value_heads"] or config["decoder_heads"]
+        shape = (config["layers"], batch, heads, 0, config["head_width"])
         weight = self.embedding.weight
         return weight.new_zeros(shape), weight.new_zeros(shape)
 
@@ -185,6 +201,7 @@ def from_clip(
         raise ValueError(
             f"finetune.width {width} is not a multiple of finetune.heads {heads}: change one of them"
         )
+    options = {**OPTIONS, **{name: finetune[name] for name in OPTIONS if name in finetune}}
     model = VLM(
         {
             "vision": clip.vision.config,
@@ -196,11 +213,12 @@ def from_clip(
             "layers": finetune["layers"],
             "decoder_heads": heads,
             "head_width": width // heads,
-            "decoder_hidden": 4 * width,
+            "decoder_hidden": usual_hidden(width, options["activation"]),
             "joint_block": finetune["joint_block"],
             "joint_heads": heads,
             "joint_hidden": 4 * width,
             "positions": finetune["positions"],
+            **options,
             "max_answer": finetune["max_answer"],
             "max_question": finetune["max_question"],
             "dropout": finetune["dropout"],
@@ -224,13 +242,15 @@ def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Map
     output = value transposed, with orthogonal matrices: what is alike attends, and what is attended is
     copied. The question's words are in its memory as they are, beside a small share of the text tower's
     states. In the joint block a word finds the patches that show it and is marked as seen, and the answer's
-    first token looks for that mark: from the first step on an answer begins with what the question's own
-    words see. What no word explains (feed-forward, self-attention) starts small.
+    first token looks for that mark (if positions are learned): from the first step on an answer begins with
+    what the question's own words see. What no word explains (feed-forward, self-attention) starts small.
     """
     words_VD = _orthogonal(_fit_width(clip.text.word_embeddings().detach().float(), model.config["width"]))
     for word, token in plurals.items():
         words_VD[token] = nn.functional.normalize(words_VD[token] + words_VD[word_ids[word]].mean(0), dim=0)
     model.embedding.weight.copy_(words_VD)
+    if not model.config["tied"]:
+        model.output.copy_(words_VD)  # what is copied into an answer is read by the same words
     seen_WD = clip.word_head.weight.detach().float()
     known_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
     model.image_projection.weight.copy_(known_WD.T @ (seen_WD - seen_WD.mean(0)))
@@ -246,12 +266,14 @@ def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Map
         mark_D = SEEN_LENGTH * nn.functional.normalize(torch.randn(model.config["width"]), dim=0)
         model.joint.image_norm.weight.fill_(IMAGE_GAIN)
         model.joint.image_norm.bias.copy_(mark_D)
-        model.token_positions.table.weight[0] += mark_D
+        if isinstance(model.token_positions, TokenPositions):
+            model.token_positions.table.weight[0] += mark_D
     for attention in attentions:
         nn.init.orthogonal_(attention.key.weight)
         nn.init.orthogonal_(attention.value.weight)
-        attention.query.weight.copy_(SHARPNESS * attention.key.weight)
-        attention.output.weight.copy_(attention.value.weight.T)
+        attention.query.weight.copy_(SHARPNESS * _for_every_query(attention, attention.key.weight))
+        copying_FD = _for_every_query(attention, attention.value.weight)
+        attention.output.weight.copy_(copying_FD.T / (attention.heads // attention.key_value_heads))
         for layer in (attention.query, attention.key, attention.value, attention.output):
             layer.bias.zero_()
     for layer in quiet:
@@ -276,6 +298,12 @@ def _orthogonal(words_VD: Tensor) -> Tensor:
     left_VR, values_R, right_RD = torch.linalg.svd(words_VD, full_matrices=False)
     kept_R = values_R > RANK * values_R[0]
     return nn.functional.normalize(left_VR[:, kept_R] @ right_RD[kept_R], dim=1)
+
+
+def _for_every_query(attention: Attention, weight_ED: Tensor) -> Tensor:
+    """A matrix of the key-value heads, [G d, D], as the query heads read it, [H d, D]."""
+    groups_GdD = weight_ED.unflatten(0, (attention.key_value_heads, attention.head_width))
+    return groups_GdD.repeat_interleave(attention.heads // attention.key_value_heads, 0).flatten(0, 1)
 
 
 def _fit_width(words_VD: Tensor, width: int) -> Tensor:

@@ -26,6 +26,7 @@ class AlignParams:
     words: int
     matching_weight: float
     matching_samples: int
+    fusion: Literal["cross_attention", "projection", "concat"]
     fusion_width: int
     fusion_layers: int
     freeze_vision: bool

@@ -53,6 +53,18 @@ def share(section: str, params: Any, leaves: Iterable[str]) -> None:
         require(0 <= value < 1, f"{section}.{leaf}", value, "a number in [0, 1)")
 
 
+def heads_fit(section: str, params: Any, positions: str) -> None:
+    """Require that the width divides into heads, the heads into groups that share keys and values, and, with
+    rotary positions, a head into pairs."""
+    width, heads, groups = params.width, params.heads, params.key_value_heads
+    require(width % heads == 0, f"{section}.width", width, f"a multiple of {section}.heads = {heads}")
+    divides = groups == 0 or (groups > 0 and heads % groups == 0)
+    require(divides, f"{section}.key_value_heads", groups, f"0 or a divisor of {section}.heads = {heads}")
+    even = positions != "rotary" or width // heads % 2 == 0
+    allowed = f"{section}.width / {section}.heads even, as rotary positions turn pairs"
+    require(even, f"{section}.heads", heads, allowed)
+
+
 def plugin(key: str, name: str, folder: str, face: str = "") -> None:
     """Require that `name` is a file of the package's folder, and one that holds `face`."""
     choices = registry.names(folder, face)

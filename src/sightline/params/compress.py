@@ -12,11 +12,12 @@ class CompressParams:
 
     head_ratio: float
     neuron_ratio: float
-    criterion: Literal["magnitude", "taylor"]
+    criterion: Literal["magnitude", "taylor", "spin"]
     batches: int
     recovery_epochs: float
+    distill: float
 
     def __post_init__(self) -> None:
-        share("compress", self, ["head_ratio", "neuron_ratio"])
+        share("compress", self, ["head_ratio", "neuron_ratio", "distill"])
         at_least("compress", self, 1, ["batches"])
         at_least("compress", self, 0, ["recovery_epochs"])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sightline.params.checks import above, at_least, between, require, share
+from sightline.params.checks import above, at_least, between, heads_fit, require, share
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class FinetuneParams:
     width: int
     layers: int
     heads: int
+    key_value_heads: int
+    token_positions: Literal["learned", "sinusoidal", "rotary", "alibi", "none"]
+    norm: Literal["pre", "post"]
+    norm_kind: Literal["layer", "rms"]
+    activation: Literal["gelu", "relu", "tanh", "sigmoid", "swiglu"]
+    tied: bool
     joint_block: bool
     positions: bool
     aligned_start: bool
@@ -55,5 +61,4 @@ class FinetuneParams:
         at_least("finetune", self, 0, ["weight_decay"])
         share("finetune", self, ["warmup_phase_share", "dropout", "warmup_share"])
         require(self.blind_share <= 1, "finetune.blind_share", self.blind_share, "a share in (0, 1]")
-        whole = self.width % self.heads == 0
-        require(whole, "finetune.width", self.width, f"a multiple of finetune.heads = {self.heads}")
+        heads_fit("finetune", self, self.token_positions)

@@ -1,8 +1,9 @@
 """Schema of the section `text`: the text tower."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from sightline.params.checks import at_least, plugin, require
+from sightline.params.checks import at_least, heads_fit, plugin, require
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,18 @@ class TextParams:
     width: int
     layers: int
     heads: int
+    key_value_heads: int
+    positions: Literal["learned", "sinusoidal", "rotary", "alibi", "none"]
+    norm: Literal["pre", "post"]
+    norm_kind: Literal["layer", "rms"]
+    activation: Literal["gelu", "relu", "tanh", "sigmoid", "swiglu"]
+    tied: bool
     max_tokens: int
 
     def __post_init__(self) -> None:
         plugin("text.tower", self.tower, "models/text")
         at_least("text", self, 1, ["width", "layers", "heads"])
         at_least("text", self, 8, ["max_tokens"])
-        whole = self.width % self.heads == 0
-        require(whole, "text.width", self.width, f"a multiple of text.heads = {self.heads}")
+        heads_fit("text", self, self.positions)
         filled = self.tower != "hf" or bool(self.checkpoint)
         require(filled, "text.checkpoint", self.checkpoint, "a folder or hub name, as text.tower is hf")

@@ -18,7 +18,7 @@ from sightline.search import domain
 from sightline.search.domain import Domain
 from sightline.search.gallery import Entry, Gallery, assemble
 
-MODEL, INDEX, EXAMPLES = "model", "index", "examples"
+MODEL, INDEX, EXAMPLES = "onnx", "index", "examples"
 BATCH = 32
 CHUNK = 256  # pictures decoded and held at a time
 NUM_EXAMPLES = 6
@@ -47,7 +47,7 @@ def write(
     shipped, lines = exported.config["shipped"], items.split(split)
     if not len(lines):
         raise ValueError(f"index.split is {split!r}: no such items; there are {', '.join(items.splits)}")
-    config = {"source": source, "split": split, "variant": shipped}
+    config = {"model_type": "sightline", "source": source, "split": split, "variant": shipped}
     with artifacts.create(out, "bundle", config, _card(config, settings["spin"], len(lines))) as folder:
         shutil.copytree(exported.path / shipped, folder / MODEL)
         for name in ("tokenizer.json", "preprocessor_config.json"):
@@ -64,18 +64,28 @@ def write(
 
 def embed(embedder: Embedder, items: Items, lines: np.ndarray, factory: str, max_pixels: int) -> Gallery:
     """The gallery of some items: image vector where there is a picture, text vector of the first caption."""
+    told = {item["id"]: next(iter(item["captions"]), "") for item in (items[line] for line in lines)}
+    entries, pictures, texts = encode(embedder, items, lines, told, max_pixels)
+    return assemble(entries, pictures, texts, embedder.engine.config["embed_dim"], factory)
+
+
+def encode(
+    embedder: Embedder, items: Items, lines: np.ndarray, told: dict[str, str], max_pixels: int
+) -> tuple[list[Entry], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(entries, image vectors, text vectors) of some items. `told`: id -> the text that is embedded; an empty
+    one has no vector."""
     entries: list[Entry] = []
     pictures, texts = {}, {}
     for chunk in _chunks([items[line] for line in lines]):
         shown = [item for item in chunk if item["image"] is not None]
-        told = [item for item in chunk if item["captions"]]
+        worded = [item for item in chunk if told[item["id"]]]
         if shown:
             decoded = [images.decode(items.image_bytes(item), max_pixels, item["id"]) for item in shown]
             rows = embedder.embed_images(decoded, batch_size=BATCH)
             pictures |= {item["id"]: row for item, row in zip(shown, rows, strict=True)}
-        if told:
-            rows = embedder.embed_texts([item["captions"][0] for item in told], batch_size=BATCH)
-            texts |= {item["id"]: row for item, row in zip(told, rows, strict=True)}
+        if worded:
+            rows = embedder.embed_texts([told[item["id"]] for item in worded], batch_size=BATCH)
+            texts |= {item["id"]: row for item, row in zip(worded, rows, strict=True)}
         entries += [
             Entry(
                 item["id"],
@@ -86,7 +96,7 @@ def embed(embedder: Embedder, items: Items, lines: np.ndarray, factory: str, max
             )
             for item in chunk
         ]
-    return assemble(entries, pictures, texts, embedder.engine.config["embed_dim"], factory)
+    return entries, pictures, texts
 
 
 def _chunks(rows: list[dict]) -> Iterator[list[dict]]:

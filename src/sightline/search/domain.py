@@ -37,7 +37,11 @@ class Domain:
 
     def scores(self, encoder: Encoder, pictures: Iterable[np.ndarray]) -> np.ndarray:
         """Distance of each picture (uint8 [Y, X, 3]), [N]; they are read one at a time."""
-        apart_ND = pooled(encoder, pictures) - self.mean_D
+        return self.distances(pooled(encoder, pictures))
+
+    def distances(self, pooled_ND: np.ndarray) -> np.ndarray:
+        """Distance of mean tokens, [N]."""
+        apart_ND = pooled_ND - self.mean_D
         return np.sqrt(np.einsum("nd,de,ne->n", apart_ND, self.precision_DD, apart_ND))
 
     def save(self, folder: Path) -> None:

@@ -91,6 +91,10 @@ class Gallery:
             for ids, scores in zip(ids_BK, scores_BK, strict=True)
         ]
 
+    def vector(self, name: str, kind: str) -> np.ndarray | None:
+        """The unit vector of an item, [E]; None where the item has none of this kind."""
+        return self.indexes[kind].vector(name)
+
 
 def assemble(
     entries: Sequence[Entry], image_embeds: dict[str, np.ndarray], text_embeds: dict[str, np.ndarray],

@@ -6,6 +6,7 @@ models live in unrelated spaces, and comparing them gives confident nonsense.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import faiss
@@ -52,6 +53,15 @@ class Index:
             found_scores[row, : len(order_K)] = scores_K[order_K]
             found_ids.append([self.ids[place] for place in places_K[order_K]])
         return found_ids, found_scores
+
+    def vector(self, name: str) -> np.ndarray | None:
+        """The vector of an entry, [E]; None where there is no such entry. Not for inverted files."""
+        place = self._places.get(name)
+        return None if place is None else self._backend.reconstruct(place)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.ids)}
 
     def save(self, folder: Path, model_digest: str) -> None:
         """Write the vectors and the list of entries; the same index gives the same bytes."""

@@ -39,7 +39,7 @@ def ablations(result: dict, path: Path) -> None:
         axes[0].set_ylim(len(arms) - 0.5, -0.5)
         figure.suptitle("Difference to the default at equal compute, points on val", x=0.01, ha="left",
                         fontweight="bold", fontsize=12)  # fmt: skip
-        _save(figure, path)
+        save(figure, path)
 
 
 def _panel(axis: plt.Axes, result: dict, arms: list[str], name: str) -> None:
@@ -90,7 +90,7 @@ def search(found: Search, metric: str, path: Path) -> None:
         axis.tick_params(length=0, labelcolor=INK, pad=10)
         axis.spines[:].set_visible(False)
         axis.set_title(f"{len(found.runs)} experiments; the best is bold", loc="left", fontweight="bold")
-        _save(figure, path)
+        save(figure, path)
 
 
 def _heights(found: Search, knob: str) -> list[float]:
@@ -114,6 +114,6 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def save(figure: plt.Figure, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None}, facecolor="white")
     plt.close(figure)

@@ -47,6 +47,7 @@ def align(
             "dropout": section.dropout,
             "temperature": section.temperature,
             "words": words,
+            "fusion": section.fusion,
             "fusion_width": section.fusion_width,
             "fusion_layers": section.fusion_layers,
         }

@@ -27,7 +27,7 @@ from sightline import artifacts, runtime
 Tensors = dict[str, np.ndarray]
 SAVE_EVERY_S = 20.0
 LOCK_WAIT_S = 1200.0
-SOURCES = ("train", "models", "losses", "data", "spin.py", "artifacts.py", "runtime.py")
+SOURCES = ("train", "models", "losses", "data", "spin/gate.py", "artifacts.py", "runtime.py")
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,14 +82,17 @@ def train_vqa(
     vqa: artifacts.Artifact,
     tokenizer_file: Path,
     curves: Path,
+    make: Callable[..., Answering] = Answering,
+    facts: dict | None = None,
 ) -> Iterator[tuple[Answering, State]]:
     """Train `model` in place on the questions of `vqa`; the body writes it (see resume.trained).
 
     name: of the saved state and the printed lines; section: params.finetune, or a copy with other values,
-    as a short recovery after pruning wants.
+    as a short recovery after pruning wants; make: the task of these arguments; facts: what else decides the
+    result.
     """
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
-    task = Answering(
+    task = make(
         model.to(run.device),
         Tokenizer.load(tokenizer_file),
         Items(raw.path),
@@ -102,7 +105,7 @@ def train_vqa(
     facts = {
         "params": repr(section),
         "inputs": [raw.digest(), vqa.digest(), artifacts.sha256(tokenizer_file)],
-    }
+    } | (facts or {})
     with trained(task, Recipe.of(name, section, params, task.steps), run, facts, curves) as state:
         yield task, state
 

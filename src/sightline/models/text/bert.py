@@ -1,6 +1,7 @@
 """A BERT trained from scratch (Devlin et al. 2018, arXiv 1810.04805): learned positions, masked-language
 head whose output matrix is the input embedding. Pre-norm by default, which trains without a long warm-up;
-`norm: post` with `eps: 1e-12` is the published form and equals the transformers implementation.
+`norm: post` with `eps: 1e-12` is the published form and equals the transformers implementation. Norms,
+activation, positions and key-value heads are a LayerStyle.
 
 Shapes: B batch, T tokens, D width, V vocabulary.
 """
@@ -12,30 +13,40 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sightline.models.positions import TokenPositions
+from sightline.models.feed_forward import usual_hidden
+from sightline.models.positions import token_positions
+from sightline.models.style import LayerStyle
 from sightline.models.tower import TextTower
 from sightline.models.transformer import Encoder
 
+EMBEDDING_STD = 0.02
+
 
 def build(config: dict[str, Any]) -> Bert:
-    """config: width, layers, heads, max_tokens, vocab_size; and where it is to differ, hidden, norm, eps,
-    dropout."""
-    return Bert({"hidden": 4 * config["width"], "norm": "pre", "eps": 1e-5, "dropout": 0.0, **config})
+    """config: width, layers, heads, max_tokens, vocab_size; and where it is to differ, the fields of
+    LayerStyle, hidden, dropout, tied (the output matrix is the embedding)."""
+    style = LayerStyle.of(config)
+    hidden = usual_hidden(config["width"], style.activation)
+    return Bert({"hidden": hidden, "dropout": 0.0, "tied": True, **style._asdict(), **config})
 
 
 class MaskedLanguageHead(nn.Module):
-    """Transform of the states and a bias per word; the output matrix belongs to the embedding."""
+    """Transform of the states and a bias per word; the output matrix belongs to the embedding, or, not tied,
+    to the head."""
 
-    def __init__(self, width: int, vocab_size: int, eps: float):
+    def __init__(self, width: int, vocab_size: int, eps: float, tied: bool = True):
         super().__init__()
         self.transform = nn.Linear(width, width)
         self.activation = nn.GELU()
         self.norm = nn.LayerNorm(width, eps=eps)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
+        self.weight = None if tied else nn.Parameter(EMBEDDING_STD * torch.randn(vocab_size, width))
 
     def forward(self, states_BTD: Tensor, embedding_VD: Tensor) -> Tensor:
         states_BTD = self.norm(self.activation(self.transform(states_BTD)))
-        return nn.functional.linear(states_BTD, embedding_VD, self.bias)
+        return nn.functional.linear(
+            states_BTD, embedding_VD if self.weight is None else self.weight, self.bias
+        )
 
 
 class Bert(TextTower):
@@ -47,24 +58,22 @@ class Bert(TextTower):
         self.width = width = config["width"]
         self.max_tokens = config["max_tokens"]
         self.embedding = nn.Embedding(config["vocab_size"], width)
-        nn.init.normal_(self.embedding.weight, std=0.02)
-        self.positions = TokenPositions(self.max_tokens, width)
-        self.norm = nn.LayerNorm(width, eps=config["eps"])
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
+        style = LayerStyle.of(config)
+        # Sinusoids have a root mean square of 0.7: at full size nothing of a word would be left.
+        self.positions = token_positions(style.positions, self.max_tokens, width, EMBEDDING_STD)
+        self.norm = style.make_norm(width)
         self.dropout = nn.Dropout(config["dropout"])
         self.encoder = Encoder(
-            config["layers"],
-            width,
-            config["heads"],
-            config["hidden"],
-            config["dropout"],
-            config["norm"],
-            config["eps"],
+            config["layers"], width, config["heads"], config["hidden"], config["dropout"], style
         )
-        self.mlm_head = MaskedLanguageHead(width, config["vocab_size"], config["eps"])
+        self.mlm_head = MaskedLanguageHead(width, config["vocab_size"], config["eps"], config["tied"])
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """Raises IndexError for more than max_tokens tokens."""
-        x_BTD = self.embedding(ids_BT) + self.positions(0, ids_BT.shape[1])
+        """Raises IndexError for more than max_tokens tokens where positions have a table."""
+        x_BTD = self.embedding(ids_BT)
+        if self.positions is not None:
+            x_BTD = x_BTD + self.positions(0, ids_BT.shape[1])
         return self.encoder(self.dropout(self.norm(x_BTD)), mask_BT[:, None, None, :])
 
     def word_embeddings(self) -> Tensor:

@@ -21,10 +21,10 @@ from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vqa.template import prompt
 from sightline.data.vqa.triples import Triples
-from sightline.models.vlm import VLM
+from sightline.models.vlm import VLM, Memory, StepOutput
 from sightline.params.finetune import FinetuneParams
 from sightline.runtime import Runtime
-from sightline.spin import SpinInputs, heads_kept
+from sightline.spin.gate import SpinInputs, heads_kept
 from sightline.train import distributed, draws
 from sightline.train.pictures import FrozenTokens, Pictures
 from sightline.train.schedule import batch_size, num_steps, warmup_steps
@@ -94,21 +94,15 @@ class Answering(Task):
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross entropy per token of the short answers, SHORT_WEIGHT times, plus that of the
         descriptions, in nats."""
-        tokens_NPD = self._image_tokens(batch)
+        tokens_NPD = self.image_tokens(batch)
         spin = self._spin() if batch["gated"] else None
         sums, counts = [], []
         for group in ("short", "long"):
             loss, count = tokens_NPD.new_zeros(()), 0
             if batch[group]:
-                logits_BTV = self._logits(tokens_NPD, batch[group], spin)
-                targets_BT = batch[group]["targets"]
-                loss = cross_entropy(
-                    logits_BTV.flatten(0, 1).float(),
-                    targets_BT.flatten(),
-                    ignore_index=IGNORED,
-                    reduction="sum",
-                )
-                count = int((targets_BT != IGNORED).sum())
+                logits_BTV = self.decode(tokens_NPD, batch[group], spin)[1].logits
+                loss = self.summed_loss(logits_BTV, batch[group], tokens_NPD)
+                count = int((batch[group]["targets"] != IGNORED).sum())
             sums.append(loss)
             counts.append(float(count))
         # Divided by the processes' mean count, so that the mean of their losses is the mean over all tokens.
@@ -117,6 +111,15 @@ class Answering(Task):
             for loss, count in zip(sums, distributed.mean_over_ranks(counts, self.run), strict=True)
         )
         return SHORT_WEIGHT * short + long, {"short_answers": short.detach(), "descriptions": long.detach()}
+
+    def summed_loss(self, logits_BTV: Tensor, group: dict, tokens_NPD: Tensor) -> Tensor:
+        """Cross entropy of a group's answers, summed over their tokens."""
+        return cross_entropy(
+            logits_BTV.flatten(0, 1).float(),
+            group["targets"].flatten(),
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
 
     def phase(self, step: int) -> int:
         return int(step >= self.thaw_step)
@@ -163,17 +166,23 @@ class Answering(Task):
     def samples(self) -> list[str]:
         return self.shown
 
-    def _image_tokens(self, batch: dict) -> Tensor:
+    def image_tokens(self, batch: dict) -> Tensor:
+        """The image tower's tokens of a batch's pictures, [N, P, D]."""
         if self.frozen is not None:
             return self.frozen(batch["image"], self.run.device)
         return self.model.image_tokens(batch["image"])
 
-    def _logits(self, tokens_NPD: Tensor, group: dict, spin: SpinInputs | None) -> Tensor:
+    def decode(
+        self, tokens_NPD: Tensor, group: dict, spin: SpinInputs | None = None, need_maps: bool = False,
+        model: VLM | None = None,
+    ) -> tuple[Memory, StepOutput]:  # fmt: skip
+        """What `model` (default: the one in training) reads and says at every token of a group's answers."""
+        model = model or self.model
         images = group["images"]
         if len(images) < len(tokens_NPD):
             tokens_NPD = tokens_NPD.index_select(0, images)
-        memory = self.model.memory(tokens_NPD, group["states"], group["ids"], group["mask"])
-        return self.model.step(group["inputs"], None, memory, spin).logits
+        memory = model.memory(tokens_NPD, group["states"], group["ids"], group["mask"])
+        return memory, model.step(group["inputs"], None, memory, spin, need_maps)
 
     def _spin(self) -> SpinInputs:
         spin, config = self.params.spin_training, self.model.config
@@ -251,11 +260,11 @@ class Answering(Task):
 
     def _score(self, batch: dict, right: dict[str, float], total: dict[str, float]) -> None:
         """Add a validation batch to the counts by type: answers for short ones, tokens for descriptions."""
-        tokens_NPD = self._image_tokens(batch)
+        tokens_NPD = self.image_tokens(batch)
         for group in (batch["short"], batch["long"]):
             if group is None:
                 continue
-            guessed_BT = self._logits(tokens_NPD, group, None).argmax(-1)
+            guessed_BT = self.decode(tokens_NPD, group)[1].logits.argmax(-1)
             real_BT = group["targets"] != IGNORED
             hit_BT = (guessed_BT == group["targets"]) & real_BT
             for row, triple in enumerate(group["triples"]):

@@ -1,0 +1,21 @@
+# Serves a bundle: docker run -p 8000:8000 -v $PWD/models/bundle:/bundle:ro -v $PWD/keys.env:/keys.env:ro sightline
+# (or COPY models/bundle /bundle below). The wheels of requirements-serve.txt hold no PyTorch.
+FROM python:3.11-slim AS build
+WORKDIR /src
+COPY pyproject.toml README.md requirements*.in requirements-serve.txt ./
+COPY src src
+RUN python -m venv /venv \
+ && /venv/bin/pip install --no-cache-dir --requirement requirements-serve.txt \
+ && /venv/bin/pip install --no-cache-dir --no-deps .
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --no-create-home sightline
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
+USER sightline
+WORKDIR /tmp
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/live', timeout=2)"]
+ENTRYPOINT ["sightline", "serve", "--bundle", "/bundle", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["--keys", "/keys.env"]

@@ -1,0 +1,43 @@
+"""`sightline serve`: the HTTP API over a bundle."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightline import project
+from sightline.commands.app import BUNDLE, app, bundle_folder
+
+
+@app.command()
+def serve(
+    bundle: Annotated[Path | None, BUNDLE] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than loopback needs --keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    index: Annotated[
+        Path | None, typer.Option(help="An index made by `sightline index`; default: the model's own.")
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="Environment file with API keys, one a line.")] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Allow pictures as https addresses.")] = False,
+    queue: Annotated[int, typer.Option(min=1, help="Requests inside at once; beyond it 429.")] = 64,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+) -> None:
+    """Answer over HTTP: OpenAI's API, search, explanations, metrics. Needs the extra `serve`."""
+    try:
+        from sightline.serve import run
+        from sightline.serve.app import create_app
+    except ModuleNotFoundError as error:
+        raise project.ProjectError(
+            f"serving needs the package {error.name}: pip install -r requirements-serve.txt"
+        ) from error
+    from sightline.serve.model import Model
+    from sightline.serve.settings import Limits
+
+    accepted = run.read_keys(keys) if keys else []
+    run.check(host, accepted)
+    limits = Limits(queue=queue, timeout_s=timeout)
+    model = Model.load(bundle_folder(bundle), limits.batch, index)
+    typer.echo(f"serve: http://{host}:{port}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
+    run.serve(create_app(model, limits, accepted, fetch), host, port, limits)

@@ -1,0 +1,7 @@
+"""Question types by what is read off their answers."""
+
+
+def is_short(kind: str) -> bool:
+    """Whether a type's answers count as short ones: descriptions are long, and POPE's many existence
+    questions repeat others and would hide what the remaining types lose."""
+    return kind != "describe" and not kind.startswith("pope_")

@@ -1,0 +1,221 @@
+"""Chooses settings on the validation splits, then reads the test splits once: the hallucination report.
+
+A way's name is its idea's; a control is named `<idea> <control>`; `greedy` is always there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.evaluate import score, splits
+from sightline.evaluate.hallucination import compare
+from sightline.evaluate.hallucination.asking import Asker, narrowed
+from sightline.evaluate.hallucination.compare import SHIFTED, USUAL, Groups
+from sightline.evaluate.hallucination.ways import GREEDY, Idea, Way, control
+from sightline.evaluate.intervals import holm, resamples
+from sightline.evaluate.splits import Split
+from sightline.runtime import derive_seed
+
+RESAMPLES = 10_000  # so that a p-value survives its correction for all ideas
+ROLES = {USUAL: ("val", "test"), SHIFTED: ("shift_val", "shift_test")}  # role -> to choose on, to report
+BESIDE = "uniform_test"  # reported without controls
+TYPICAL_ITEMS, WATCHED_ITEMS = 200, 50  # pictures over which heads are watched
+COLUMNS = ["split", "way", "family", "type", "metric", "value", "low", "high", "n"]
+FINALISTS = 3  # ideas beside those that are always reported
+BATCH = 100  # rows decoded at a time: in PyTorch large batches save most of the time
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The data, and how much of it: pictures per split (0: all)."""
+
+    raw: Path
+    vqa: Path
+    search_items: int
+    items: int
+    seed: int
+
+    def read(self, name: str, items: int) -> Split:
+        return splits.read(self.raw, self.vqa, name, items)
+
+    def has(self, name: str) -> bool:
+        path = self.vqa / f"{name}.jsonl"
+        return path.is_file() and path.stat().st_size > 0
+
+    def roles(self, place: int) -> dict[str, str]:
+        """Role -> split, to choose on (place 0) or to report on (1)."""
+        usual, shifted = ROLES[USUAL][place], ROLES[SHIFTED][place]
+        return {USUAL: usual, SHIFTED: shifted if self.has(shifted) else usual}
+
+
+def run(
+    asker: Asker, study: Study, ideas: list[Idea], macs: dict[str, int], say: Say
+) -> tuple[dict, list[dict]]:
+    """(the result, tidy rows of every figure). macs: of a picture, a memory and a token (compress.cost)."""
+    typical = asker.measure_typical(study.read("train", TYPICAL_ITEMS))
+    say(f"usual image mass of the heads measured on {TYPICAL_ITEMS} pictures of train")
+    searched, chosen = search(asker, study, ideas, say)
+    gated = {name: way for name, way in chosen.items() if way.gated}
+    ideas = finalists(ideas, searched["ideas"])
+    chosen = {idea.name: chosen[idea.name] for idea in ideas}
+    say(f"on to the test splits: {', '.join(chosen)}")
+    ways: dict[str, Way] = {"greedy": GREEDY, **chosen}
+    for idea in ideas:
+        ways |= {f"{idea.name} {kind}": control(chosen[idea.name], kind) for kind in idea.controls}
+    groups, rows, sizes = report(asker, study, ways, set(chosen), say)
+    watched = study.read(study.roles(0)[SHIFTED], WATCHED_ITEMS)
+    silenced = {name: asker.silenced(watched, way) for name, way in gated.items()}
+    result = {
+        "images": sizes,
+        "resamples": RESAMPLES,
+        "seed": study.seed,
+        "roles": {"choose": study.roles(0), "report": study.roles(1)},
+        "search": searched,
+        "heads": {"typical_image_mass": typical, "silenced_share": silenced},
+        "ways": {name: _way(way, macs, rows, name) for name, way in ways.items()},
+        "ideas": _ideas(groups, ideas),
+        "macs": macs,
+    }
+    return result, rows
+
+
+def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dict[str, Any], dict[str, Way]]:
+    """Every try of every idea on what the rule reads; (figures of all, the chosen way of each idea)."""
+    tries = list(dict.fromkeys([GREEDY, *(way for idea in ideas for way in idea.ways)]))
+    names = {way: str(place) for place, way in enumerate(tries)}
+    groups: Groups = {}
+    sizes = {}
+    roles = study.roles(0)
+    for name in dict.fromkeys(roles.values()):
+        split = narrowed(study.read(name, study.search_items), _of_rule(name, roles))
+        sizes[name] = len(split.lines)
+        say(f"{name}: {len(tries)} ways, {len(split.lines)} pictures, {len(split.triples)} questions each")
+        found = _scored(study, split, {names[way]: said for way, said in asker.answers(split, tries).items()})
+        for way, of_way in found.items():
+            groups |= {(way, role): of_way for role, of_role in roles.items() if of_role == name}
+    base, chosen, listed, p_values = names[GREEDY], {}, {}, []
+    greedy = compare.values(groups, base)
+    for idea in ideas:
+        figures = [compare.values(groups, names[way]) for way in idea.ways]
+        place = compare.choose(figures, greedy)
+        chosen[idea.name] = idea.ways[place]
+        gaps = {test.figure: test for test in compare.against(groups, names[idea.ways[place]], base)}
+        gap = gaps[f"{SHIFTED} chair chair_i"]
+        p_values.append(gap.p)
+        listed[idea.name] = {
+            "chosen": place,
+            "allowed": compare.excess(figures[place], greedy) == 0,
+            "chair_i_minus_greedy": [score.rounded(x) for x in (gap.value, gap.low, gap.high)],
+            "tries": [
+                {
+                    "settings": way.changes(),
+                    "figures": own,
+                    "excess_loss": score.rounded(compare.excess(own, greedy)),
+                }
+                for way, own in zip(idea.ways, figures, strict=True)
+            ],
+        }
+        say(f"{idea.name}: {chosen[idea.name].changes()}")
+    for found, p in zip(listed.values(), holm(p_values), strict=True):
+        found["p_holm"] = float(f"{p:.2g}")
+        fewer = found["chair_i_minus_greedy"][0] < 0 and p < compare.SIGNIFICANT
+        found["supported"] = bool(found["allowed"] and fewer)
+    return {"images": sizes, "greedy": greedy, "ideas": listed}, chosen
+
+
+def finalists(ideas: list[Idea], searched: dict[str, Any]) -> list[Idea]:
+    """The ideas that are read on the test splits: those that always are, and the FINALISTS others whose
+    chosen try did best by the rule of choice. The fewer, the less an idea must show after correction."""
+
+    def standing(name: str) -> tuple[float, float]:
+        best = searched[name]["tries"][searched[name]["chosen"]]
+        return best["excess_loss"], best["figures"][f"{SHIFTED} chair chair_i"]
+
+    others = sorted((idea.name for idea in ideas if not idea.always), key=standing)
+    return [idea for idea in ideas if idea.always or idea.name in others[:FINALISTS]]
+
+
+def report(
+    asker: Asker, study: Study, ways: dict[str, Way], ideas: set[str], say: Say
+) -> tuple[Groups, list[dict], dict[str, int]]:
+    """Every way on the test splits, read once; (groups by role, tidy rows, pictures of each split)."""
+    groups: Groups = {}
+    rows: list[dict] = []
+    sizes = {}
+    roles = study.roles(1)
+    for name in dict.fromkeys([roles[USUAL], roles[SHIFTED], *([BESIDE] if study.has(BESIDE) else [])]):
+        split = study.read(name, study.items)
+        sizes[name] = len(split.lines)
+        asked = {way: how for way, how in ways.items() if name != BESIDE or way in {"greedy", *ideas}}
+        say(f"{name}: {len(asked)} ways, {len(split.lines)} pictures, {len(split.triples)} questions each")
+        said = asker.answers(split, list(dict.fromkeys(asked.values())))
+        found = _scored(study, split, {way: said[how] for way, how in asked.items()})
+        for way, of_way in found.items():
+            groups |= {(way, role): of_way for role, of_role in roles.items() if of_role == name}
+            for group in of_way:
+                key = {"split": name, "way": way, "family": group.family}
+                rows += score.figures(group, key)
+    return groups, rows, sizes
+
+
+def _scored(study: Study, split: Split, said: dict[str, list[str]]) -> dict[str, list[score.Group]]:
+    rng = np.random.default_rng(derive_seed(study.seed, "bootstrap", split.name))
+    weights_RC = resamples(len(split.lines), RESAMPLES, rng)
+    lexicon = splits.lexicon(study.vqa)
+    done: dict[tuple[str, ...], list[score.Group]] = {}
+    for texts in said.values():  # ways that say the same are scored once
+        if tuple(texts) not in done:
+            done[tuple(texts)] = score.of_answers(split, texts, lexicon, weights_RC)
+    return {name: done[tuple(texts)] for name, texts in said.items()}
+
+
+def _of_rule(split: str, roles: dict[str, str]) -> Callable[[str], bool]:
+    """Which types of questions the rule needs of a split."""
+    here = {role for role, name in roles.items() if name == split}
+
+    def wanted(kind: str) -> bool:
+        shifted = kind in ("describe", "pope_adversarial")
+        return (shifted and SHIFTED in here) or (kind != "describe" and "pope" not in kind and USUAL in here)
+
+    return wanted
+
+
+def _way(way: Way, macs: dict[str, int], rows: list[dict], name: str) -> dict[str, Any]:
+    """Settings and cost of a way. A description's cost: pictures, memories, then tokens of its mean length in
+    words plus the end, on `test`; attention over earlier words is left out."""
+    words = next(row["value"] for row in rows if row["way"] == name and row["metric"] == "words")
+    views = {"none": (1, 1), "noise": (2, 2), "no_image": (1, 2)}[way.contrast]
+    once = views[0] * macs["image"] + views[1] * macs["memory"]
+    token = way.passes * macs["token"]
+    return {
+        "settings": way.changes(),
+        "passes_per_token": way.passes,
+        "macs_per_token": token,
+        "macs_per_description": round(once + token * (words + 1)),
+    }
+
+
+def _ideas(groups: Groups, ideas: list[Idea]) -> dict[str, Any]:
+    by_idea = {idea.name: compare.against(groups, idea.name, "greedy") for idea in ideas}
+    corrected = compare.corrected(by_idea)
+    found = {}
+    for idea in ideas:
+        random = f"{idea.name} random" if "random" in idea.controls else None
+        found[idea.name] = {
+            "why": idea.why,
+            "verdict": compare.verdict(by_idea[idea.name], corrected[idea.name]),
+            "primaries": [
+                {**test.asdict(), "p": float(f"{test.p:.2g}"), "p_holm": float(f"{p:.2g}")}
+                for test, p in zip(by_idea[idea.name], corrected[idea.name], strict=True)
+            ],
+            "controls": {
+                kind: [test.asdict() for test in compare.against(groups, idea.name, f"{idea.name} {kind}")]
+                for kind in idea.controls
+            },
+            "goal": compare.goal(groups, idea.name, random),
+        }
+    return found

@@ -1,0 +1,167 @@
+"""Every method over test questions "What color is the X?" that the model answers correctly, where one X is in
+the picture and its box is known.
+
+Shapes: N cases, S pixels a side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sightline import artifacts, registry
+from sightline.data import images
+from sightline.data.shards import Items
+from sightline.data.vqa.triples import Triples
+from sightline.explain import faithfulness, removal
+from sightline.explain.faithfulness import Box
+from sightline.explain.heatmap import Heatmap
+from sightline.explain.subject import Case, Subject, ask, force, log_prob
+
+CONTROLS = ("random", "centre_gaussian")
+SAMPLING = ("kernel_shap", "lime", "rise")  # hundreds of calls a map: fewer cases
+BACKGROUNDS = ("mean", "blur")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A right answer about an object whose box is known."""
+
+    case: Case
+    box: Box
+
+
+def known(
+    subject: Subject, raw: Path, vqa: Path, split: str, right: Callable[[str, str], bool]
+) -> Iterator[Known]:
+    """The split's color questions in order, one per picture at most, as long as the model is right."""
+    items, triples, used = Items(raw), Triples(vqa, split), set()
+    most = artifacts.read_json(raw / "config.json")["image_side"] ** 2
+    for triple in (triples[index] for index in range(len(triples))):
+        if triple["type"] != "color" or triple["item"] in used:
+            continue
+        item = items[triple["item"]]
+        boxes = [part["box"] for part in item["scene"]["objects"] if part["kind"] == triple["object"]]
+        if len(boxes) != 1:
+            continue
+        case = ask(subject, images.decode(items.image_bytes(item), most, item["id"]), triple["question"])
+        if case.words and right(triple["answer"], case.answer):
+            used.add(triple["item"])
+            yield Known(case, tuple(boxes[0]))
+
+
+def count(method: str, items: int) -> int:
+    """On how many of the cases a method is measured."""
+    return max(1, items // 3) if method in SAMPLING else items
+
+
+def heat(subject: Subject, method: str, case: Case) -> Heatmap:
+    """The map of the answer's first word: colours are one word."""
+    return registry.load("explain/methods", method).explain(subject, case, case.words[0][1])
+
+
+def of_case(subject: Subject, found: Known, heat: Heatmap) -> dict[str, float]:
+    """Every figure of one map."""
+    case, tokens = found.case, found.case.words[0][1]
+    pixels_CYX = subject.session.pixels([case.rgb])[0]
+    backgrounds = removal.backgrounds(subject, case.rgb)
+    _, mask_1S = subject.session.question_ids([case.question])
+    figures = {
+        "pointing": float(faithfulness.pointing(heat, found.box)),
+        "mass_inside": faithfulness.mass_inside(heat, found.box),
+    }
+    for name in BACKGROUNDS:
+
+        def ask_with(there_NSS: np.ndarray, background_CYX: np.ndarray = backgrounds[name]) -> np.ndarray:
+            pixels_NCYX = removal.over(pixels_CYX, background_CYX, there_NSS)
+            mask_NS = np.repeat(mask_1S, len(there_NSS), axis=0)
+            return np.exp(log_prob(subject, case, tokens, pixels_NCYX, mask_NS))
+
+        deleted, inserted = faithfulness.deletion_insertion(heat, ask_with, pixels_CYX.shape[1])
+        figures |= {f"deletion_{name}": deleted, f"insertion_{name}": inserted}
+    return figures
+
+
+def shifted(rgb: np.ndarray) -> np.ndarray:
+    """The picture moved by one pixel to the right; its left edge is repeated."""
+    return np.concatenate([rgb[:, :1], rgb[:, :-1]], axis=1)
+
+
+def agreement(
+    subject: Subject, other: Subject, method: str, case: Case, rgb: np.ndarray | None = None
+) -> float:
+    """Rank correlation of a case's map with that of another model, or of another picture, over the same
+    answer."""
+    again = force(other, case.rgb if rgb is None else rgb, case.question, case.ids)
+    one, two = heat(subject, method, case), heat(other, method, again)
+    return faithfulness.rank_correlation(one.scores, two.scores)
+
+
+def measure(
+    subject: Subject, broken: dict[str, Subject], cases: list[Known], checks: int,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, dict[str, list[float]]]:
+    """method -> figure -> its value per case. `broken`: models with randomised weights; they and the shifted
+    picture are tried on the first `checks` cases (a third of them for methods that sample)."""
+    measured = {}
+    for method in registry.names("explain/methods"):
+        rows = [
+            of_case(subject, found, heat(subject, method, found.case))
+            for found in cases[: count(method, len(cases))]
+        ]
+        figures = {name: [row[name] for row in rows] for name in rows[0]}
+        few = [found.case for found in cases[: count(method, checks)]]
+        figures["one_pixel_shift"] = [
+            agreement(subject, subject, method, case, shifted(case.rgb)) for case in few
+        ]
+        for name, other in broken.items():
+            figures[f"randomised {name}"] = [agreement(subject, other, method, case) for case in few]
+        measured[method] = figures
+        say(f"{method}: {len(rows)} maps, pointing {np.mean(figures['pointing']):.3f}")
+    return measured
+
+
+def compressed(subject: Subject, shipped: Subject, method: str, cases: list[Known]) -> dict[str, float]:
+    """Does the shipped variant answer for the same reasons? Over the same answers: rank correlation of the
+    maps, and each model's pointing game."""
+    correlations, hits, shipped_hits = [], [], []
+    for found in cases:
+        one = heat(subject, method, found.case)
+        again = force(shipped, found.case.rgb, found.case.question, found.case.ids)
+        two = heat(shipped, method, again)
+        correlations.append(faithfulness.rank_correlation(one.scores, two.scores))
+        hits.append(faithfulness.pointing(one, found.box))
+        shipped_hits.append(faithfulness.pointing(two, found.box))
+    return {
+        "n": len(cases),
+        "rank_correlation": round(float(np.mean(correlations)), 4),
+        "pointing_fp32": round(float(np.mean(hits)), 4),
+        "pointing_shipped": round(float(np.mean(shipped_hits)), 4),
+    }
+
+
+def summary(measured: dict[str, dict[str, list[float]]], seed: int) -> dict[str, dict]:
+    """method -> n, the mean of every figure, a 95 % interval of the pointing game, and `deletion_p`: the
+    larger p over both backgrounds that its deletion AUC is no better than that of the random map on the same
+    cases (None for random itself)."""
+    rng, table = np.random.default_rng(seed), {}
+    for method, figures in measured.items():
+        n = len(figures["pointing"])
+        row: dict = {name: round(float(np.mean(values)), 4) for name, values in figures.items()}
+        row |= {"n": n, "checks": len(figures["one_pixel_shift"])}
+        bounds = faithfulness.wilson(np.mean(figures["pointing"]), n)
+        row["pointing_interval"] = [round(bound, 4) for bound in bounds]
+        row["deletion_p"] = None
+        if method != "random":
+            gains = [
+                np.subtract(measured["random"][f"deletion_{name}"][:n], figures[f"deletion_{name}"])
+                for name in BACKGROUNDS
+            ]
+            row["deletion_p"] = round(max(faithfulness.sign_flip_p(gain, rng) for gain in gains), 5)
+        table[method] = row
+    return table
+
+

@@ -1,0 +1,114 @@
+"""Forward passes of the PyTorch model that can be differentiated to its parts: pixels, question words, image
+tokens, attention. Hooks live inside one call and are gone after it, also after an exception.
+
+Shapes: B rows, C,Y,X channels and sides, Q question tokens, P patches, D width, H heads, T tokens that ask,
+M tokens that are attended to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sightline.explain.subject import Case, Subject
+from sightline.models.attention import Attention
+from sightline.models.tower import TextTower
+from sightline.spin.gate import SpinInputs
+
+
+@dataclass(frozen=True)
+class Tape:
+    """log_prob_B of the word; image_BPD, what the image tower gave; presence_BQ, a factor 1 on every question
+    token; attention_BHTM of every layer, in order."""
+
+    log_prob: Tensor
+    image: Tensor
+    presence: Tensor
+    text: list[Tensor]
+    joint: list[Tensor]
+    own: list[Tensor]  # the decoder's self-attention
+    cross: list[Tensor]
+
+
+@contextmanager
+def hooked(hooks: list[tuple[nn.Module, Callable]]) -> Iterator[None]:
+    """Forward hooks for the time of the block."""
+    handles = [module.register_forward_hook(hook) for module, hook in hooks]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def pixels(subject: Subject, rgb: np.ndarray) -> Tensor:
+    """The picture as the model sees it, [1, C, Y, X]."""
+    return torch.from_numpy(subject.session.pixels([rgb]))
+
+
+def run(
+    subject: Subject, case: Case, tokens: list[int], pixels_BCYX: Tensor, presence_BQ: Tensor | None = None
+) -> Tape:
+    """The word at `tokens` after the answer's words before it, about one or more pictures.
+
+    `presence_BQ` fades question tokens to [MASK] (at 0); default: all are there.
+    """
+    vlm, tokenizer = subject.trained(), subject.session.tokenizer
+    batch = len(pixels_BCYX)
+    ids_BQ = torch.tensor([case.question_ids] * batch)
+    if presence_BQ is None:
+        presence_BQ = torch.ones(ids_BQ.shape, requires_grad=True)
+
+    def fade(module: nn.Embedding, _: tuple, out_BQD: Tensor) -> Tensor:
+        nothing_D = module.weight[tokenizer.mask]
+        return nothing_D + presence_BQ[..., None] * (out_BQD - nothing_D)
+
+    seen: dict[nn.Module, Tensor] = {}
+    watched = [module for module in vlm.modules() if isinstance(module, Attention)]
+    # Attention weights pass through their dropout, which does nothing here: where they can be seen.
+    watch = [(each.dropout, lambda module, _, out: seen.__setitem__(module, out)) for each in watched]
+    word_tables = [(word_table(vlm.text), fade), (vlm.embedding, fade)]
+    with hooked(watch):
+        image_BPD = vlm.image_tokens(pixels_BCYX)
+        mask_BQ = torch.ones(ids_BQ.shape, dtype=torch.bool)
+        with hooked(word_tables):
+            memory = vlm.memory(image_BPD, vlm.text(ids_BQ, mask_BQ), ids_BQ, mask_BQ)
+        ids = case.ids[: max(tokens) + 1]
+        k_L, alpha = subject.session.heads_kept(subject.spin)
+        out = vlm.step(
+            torch.tensor([[tokenizer.bos, *ids[:-1]]] * batch), None, memory,
+            SpinInputs(torch.from_numpy(k_L), torch.tensor(alpha), subject.spin["score"]),
+        )  # fmt: skip
+    log_prob_BTV = out.logits.log_softmax(-1)
+    layers = vlm.decoder.layers
+    text = [each for each in vlm.text.modules() if isinstance(each, Attention)]
+    joint = [vlm.joint.attention] if vlm.joint is not None else []
+    own = [layer.self_attention for layer in layers]
+    cross = [layer.cross_attention for layer in layers]
+    return Tape(
+        sum(log_prob_BTV[:, token, ids[token]] for token in tokens), image_BPD, presence_BQ,
+        *([seen[each.dropout] for each in group] for group in (text, joint, own, cross)),
+    )  # fmt: skip
+
+
+def of(tape: Tape, parts: list[Tensor]) -> list[np.ndarray]:
+    """Derivatives of the rows' log-probabilities to these parts of the pass; 0 where nothing depends."""
+    found = torch.autograd.grad(tape.log_prob.sum(), parts, allow_unused=True)
+    pairs = zip(parts, found, strict=True)
+    return [np.zeros(part.shape) if slope is None else slope.numpy() for part, slope in pairs]
+
+
+def words(case: Case, of_token_Q: np.ndarray) -> list[tuple[str, float]]:
+    """Scores of question tokens, summed to words; those of the template are left out."""
+    return [(word, float(of_token_Q[positions].sum())) for word, positions in case.asked]
+
+
+def word_table(tower: TextTower) -> nn.Module:
+    """A text tower's input embedding, whichever tower it is."""
+    table = tower.word_embeddings()
+    return next(module for module in tower.modules() if getattr(module, "weight", None) is table)

@@ -1,0 +1,51 @@
+"""Why do these two match? The dual encoder's similarity of a picture and a text, by occlusion of both.
+
+`whole` is what hiding a part of the picture costs the similarity; a word's map is what that part gives to
+this word: the cost with the word less the cost without it (the second difference of picture and word, as in
+interaction indices: Grabisch and Roubens 1999). Pictures and texts are encoded apart, so every pair is one
+inner product. Asks the session, without torch.
+
+Shapes: N windows, P patches, W words, S tokens, E embedding width.
+"""
+
+import numpy as np
+
+from sightline.explain import removal
+from sightline.explain.heatmap import Explanation, of_word
+from sightline.explain.methods.occlusion import windows
+from sightline.explain.subject import Subject
+
+
+def explain(subject: Subject, rgb: np.ndarray, text: str) -> Explanation:
+    """The words of the result are `whole`, then the text's own; `confidence` is the cosine similarity.
+    Raises ValueError for a text without words."""
+    session = subject.session
+    length = session.generation["max_text"]
+    ids_1S, mask_1S = session.tokenizer.batch([text], length, pad_to=length)
+    asked = session.tokenizer.words(ids_1S[0][mask_1S[0]].tolist())
+    if not asked:
+        raise ValueError(f"explain-match: {text!r} holds no word")
+    mask_NS = np.repeat(mask_1S, 1 + len(asked), axis=0)
+    for row, (_, positions) in enumerate(asked, 1):
+        mask_NS[row, positions] = False
+    texts_WE = session.engine.embed_texts(np.repeat(ids_1S, len(mask_NS), axis=0), mask_NS)[1]
+    hidden_NP = windows(*subject.grid)
+    present_NP = 1 - np.concatenate([np.zeros((1, hidden_NP.shape[1])), hidden_NP])
+    pixels_CYX, background_CYX = session.pixels([rgb])[0], removal.backgrounds(subject, rgb)["mean"]
+    images_NE = np.concatenate([
+        session.engine.embed_images(removal.blend(pixels_CYX, background_CYX, rows, subject.grid))[1]
+        for rows in np.split(present_NP, range(removal.BATCH, len(present_NP), removal.BATCH))
+    ])  # fmt: skip
+    similarity_NW = images_NE @ texts_WE.T
+    loss_NW = similarity_NW[0] - similarity_NW[1:]
+    each_PW = hidden_NP.T @ loss_NW / hidden_NP.sum(axis=0)[:, None]
+    gain_W = similarity_NW[0, 0] - similarity_NW[0, 1:]
+    said = [(word, float(gain)) for (word, _), gain in zip(asked, gain_W, strict=True)]
+    maps_WP = [each_PW[:, 0], *(each_PW[:, 0] - each_PW[:, row] for row in range(1, 1 + len(asked)))]
+    heats = [
+        of_word("occlusion", word, rgb.shape[:2], map_P.reshape(subject.grid), said)
+        for word, map_P in zip(["whole", *(word for word, _ in asked)], maps_WP, strict=True)
+    ]
+    config = session.engine.config
+    silenced_LH = np.zeros((config["layers"], config["heads"]))
+    return Explanation(text, text, float(similarity_NW[0, 0]), heats, silenced_LH)

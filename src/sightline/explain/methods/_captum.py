@@ -1,0 +1,80 @@
+"""Captum's perturbation methods over the presence of patches and question words; torch here is only what
+Captum computes with, the model is asked through the session. Shapes: N samples, F parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sightline.explain import removal
+from sightline.explain.heatmap import Heatmap, of_word
+from sightline.explain.subject import Case, Subject
+
+SAMPLES = 512
+
+
+def explain(subject: Subject, case: Case, tokens: list[int], name: str) -> Heatmap:
+    """The heat map of captum.attr.<method>; deterministic, and torch's global generator is left as it was."""
+    patches, words = removal.parts(subject, case)
+    found_F = attribute(subject, case, tokens, name)
+    return of_word(
+        name, case.word(tokens), case.rgb.shape[:2], found_F[:patches].reshape(subject.grid),
+        removal.by_word(case, found_F[patches:]),
+    )  # fmt: skip
+
+
+def attribute(subject: Subject, case: Case, tokens: list[int], name: str) -> np.ndarray:
+    """Coefficient of every part in log-probability, [F]."""
+    import torch
+
+    attr = captum()
+
+    def ask(present_NF: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(removal.scores(subject, case, tokens, present_NF.double().numpy()))
+
+    model = Linear(0.0 if name == "kernel_shap" else 1e-3)
+    method = attr.KernelShap(ask) if name == "kernel_shap" else attr.Lime(ask, interpretable_model=model)
+    method.interpretable_model = model  # KernelShap brings one that needs scikit-learn
+    there_1F = torch.ones(1, sum(removal.parts(subject, case)))
+    seed = np.random.SeedSequence([subject.seed, *case.ids, *tokens]).generate_state(1)[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seed))
+        found_1F = method.attribute(
+            there_1F, baselines=0, n_samples=SAMPLES, perturbations_per_eval=removal.BATCH
+        )
+    return found_1F[0].double().numpy()
+
+
+def captum() -> Any:
+    """captum.attr. Raises ValueError that says how to install it."""
+    try:
+        from captum import attr
+    except ImportError as error:
+        raise ValueError("kernel_shap and lime need Captum: pip install captum==0.9.0") from error
+    return attr
+
+
+class Linear:
+    """Weighted least squares in closed form, with Captum's face of a surrogate model: solved exactly, so the
+    same samples give the same coefficients. `ridge`: penalty per unit of weight."""
+
+    def __init__(self, ridge: float):
+        self.ridge = ridge
+
+    def fit(self, data: Any, **_: Any) -> None:
+        rows = [tuple(part.double().numpy() for part in batch) for batch in data]
+        x_NF, y_N, weight_N = (np.concatenate(column) for column in zip(*rows, strict=True))
+        x_NF, y_N, weight_N = x_NF.reshape(len(y_N), -1), y_N.ravel(), weight_N.ravel()
+        share_N = weight_N / weight_N.sum()
+        centred_NF, target_N = x_NF - share_N @ x_NF, y_N - share_N @ y_N
+        root_N1 = np.sqrt(share_N)[:, None]
+        penalty_FF = np.sqrt(self.ridge) * np.eye(x_NF.shape[1])
+        left = np.concatenate([root_N1 * centred_NF, penalty_FF])
+        right = np.concatenate([root_N1[:, 0] * target_N, np.zeros(len(penalty_FF))])
+        self.slope_F = np.linalg.lstsq(left, right, rcond=None)[0]
+
+    def representation(self) -> Any:
+        import torch
+
+        return torch.from_numpy(self.slope_F)[None]

@@ -1,0 +1,19 @@
+"""A control, not an explanation: a Gaussian at the picture's centre, where photographers put things. A method
+that does not beat it may have learned that habit only."""
+
+import numpy as np
+
+from sightline.explain.heatmap import Heatmap, of_word
+from sightline.explain.subject import Case, Subject
+
+WIDTH = 0.25  # standard deviation, of a side
+
+
+def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+    rows, cols = subject.grid
+    y, x = np.mgrid[:rows, :cols]
+    away = ((y + 0.5) / rows - 0.5) ** 2 + ((x + 0.5) / cols - 0.5) ** 2
+    return of_word(
+        "centre_gaussian", case.word(tokens), case.rgb.shape[:2], np.exp(-away / (2 * WIDTH**2)),
+        [(word, 1.0) for word, _ in case.asked],
+    )  # fmt: skip

@@ -1,0 +1,24 @@
+"""Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) on the last feature map of the image tower, whichever
+tower it is: channels weighed by the mean of their gradient over the map, negative sums cut.
+
+For a transformer tower the map is its tokens on their grid. The question's words get gradient x input of
+their embeddings (at 0: [MASK]). Needs the PyTorch model.
+
+Shapes: P patches, D channels.
+"""
+
+from sightline.explain.heatmap import Heatmap, of_word
+from sightline.explain.subject import Case, Subject
+
+
+def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+    from sightline.explain import gradients
+
+    tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))
+    slope_1PD, of_token_1Q = gradients.of(tape, [tape.image, tape.presence])
+    cam_P = (tape.image[0].detach().numpy() * slope_1PD[0].mean(axis=0)).sum(axis=1).clip(min=0)
+    patches = cam_P.reshape(subject.grid)
+    return of_word(
+        "grad_cam", case.word(tokens), case.rgb.shape[:2], patches, gradients.words(case, of_token_1Q[0]),
+        scores=subject.spread(patches),
+    )  # fmt: skip

@@ -1,0 +1,65 @@
+"""Attention weighed by its gradient (Chefer, Gur and Wolf 2021, arXiv 2103.15679): the rules for encoder and
+decoder, with the text tower and the joint block as the encoder.
+
+A layer's relevance is the positive part of attention times its gradient, averaged over heads (equation 5);
+within a stream it adds up, R += A R (equation 6); what another stream brings comes through the normalised
+relevance of the asking tokens, R += N(R)^T A R_other (equation 10). A head that SPIN gates has a smaller
+gradient and so less relevance. Needs the PyTorch model.
+
+Shapes: H heads, T answer tokens, P patches, Q question tokens, M = P + Q.
+"""
+
+import numpy as np
+
+from sightline.explain.heatmap import Heatmap, of_word
+from sightline.explain.subject import Case, Subject
+
+
+def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+    from sightline.explain import gradients
+
+    tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))
+    groups = (tape.text, tape.joint, tape.own, tape.cross)
+    slopes = iter(gradients.of(tape, [attn for group in groups for attn in group]))
+    text, joint, own, cross = (
+        [np.maximum(attn.detach().numpy() * next(slopes), 0.0)[0].mean(axis=0) for attn in group]
+        for group in groups
+    )
+    rows, cols = subject.grid
+    from_M = relevance(rows * cols, text, joint, own, cross)[tokens].mean(axis=0)
+    patches = from_M[: rows * cols].reshape(rows, cols)
+    return of_word(
+        "gradient_attention", case.word(tokens), case.rgb.shape[:2], patches,
+        gradients.words(case, from_M[rows * cols :]), scores=subject.spread(patches),
+    )  # fmt: skip
+
+
+def relevance(
+    patches: int,
+    text: list[np.ndarray],
+    joint: list[np.ndarray],
+    own: list[np.ndarray],
+    cross: list[np.ndarray],
+) -> np.ndarray:
+    """[T, M] from every layer's weighed attention: text [Q, Q], joint [Q, M], own [T, T], cross [T, M]."""
+    length, memory = cross[0].shape
+    question = np.eye(memory - patches)
+    for attn in text:
+        question = question + attn @ question
+    reached = np.eye(memory)
+    reached[patches:, patches:] = question
+    for attn in joint:
+        reached[patches:] = reached[patches:] + attn @ reached
+    said, state = np.eye(length), np.zeros((length, memory))
+    for attn_self, attn_cross in zip(own, cross, strict=True):
+        said, state = said + attn_self @ said, state + attn_self @ state
+        state = state + _normal(said).T @ attn_cross @ _normal(reached)
+    return state
+
+
+def _normal(relevance: np.ndarray) -> np.ndarray:
+    """Rows of what came on top of the identity sum to 1, then the identity again (equations 8 and 9)."""
+    eye = np.eye(len(relevance))
+    more = relevance - eye
+    total = more.sum(axis=1, keepdims=True)
+    return np.divide(more, total, out=np.zeros_like(more), where=total > 0) + eye

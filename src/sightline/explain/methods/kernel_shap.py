@@ -1,0 +1,11 @@
+"""KernelSHAP (Lundberg and Lee 2017, arXiv 1705.07874) by Captum over patches and question words: Shapley
+values of the word's log-probability, estimated from 512 coalitions. Needs Captum; asks the session, so it
+explains ONNX and PyTorch alike."""
+
+from sightline.explain.heatmap import Heatmap
+from sightline.explain.methods import _captum
+from sightline.explain.subject import Case, Subject
+
+
+def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+    return _captum.explain(subject, case, tokens, "kernel_shap")

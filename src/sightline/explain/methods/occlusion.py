@@ -1,0 +1,41 @@
+"""Occlusion (Zeiler and Fergus 2014, arXiv 1311.2901): what does hiding a part cost the word?
+
+A window of 2 x 2 patches slides over the picture patch by patch and shows the mean colour; a patch has the
+mean loss of log-probability over the windows that hide it. Each word of the question is removed on its own.
+Needs no torch. Shapes: N windows, P patches, W words.
+"""
+
+import numpy as np
+
+from sightline.explain import removal
+from sightline.explain.heatmap import Heatmap, of_word
+from sightline.explain.subject import Case, Subject
+
+WINDOW = 2  # patches a side
+
+
+def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+    patches, words = removal.parts(subject, case)
+    hidden_NP = windows(*subject.grid)
+    present_NF = np.ones((1 + len(hidden_NP) + words, patches + words))
+    present_NF[1 : 1 + len(hidden_NP), :patches] -= hidden_NP
+    present_NF[1 + len(hidden_NP) :, patches:] -= np.eye(words)
+    score_N = removal.scores(subject, case, tokens, present_NF)
+    loss_N, loss_W = np.split(score_N[0] - score_N[1:], [len(hidden_NP)])
+    loss_P = loss_N @ hidden_NP / hidden_NP.sum(axis=0)
+    return of_word(
+        "occlusion", case.word(tokens), case.rgb.shape[:2], loss_P.reshape(subject.grid),
+        removal.by_word(case, loss_W),
+    )  # fmt: skip
+
+
+def windows(rows: int, cols: int) -> np.ndarray:
+    """Every place of the window, [N, P], 1 where it hides a patch."""
+    side_r, side_c = (min(WINDOW, max(1, cells - 1)) for cells in (rows, cols))  # never the whole picture
+    found = []
+    for top in range(rows - side_r + 1):
+        for left in range(cols - side_c + 1):
+            hidden = np.zeros((rows, cols))
+            hidden[top : top + side_r, left : left + side_c] = 1
+            found.append(hidden.ravel())
+    return np.stack(found)

@@ -1,0 +1,323 @@
+"""The HTTP API: OpenAI's routes, so that existing clients work unchanged, and the ones it has no word for.
+
+Every answer that is no success has the form of OpenAI's errors. The schema is at /openapi.json; there is no
+page of documentation here, as the usual ones load scripts from elsewhere.
+"""
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
+
+from sightline.serve import schema
+from sightline.serve.desk import Desk, Question
+from sightline.serve.metrics import Metrics
+from sightline.serve.model import NAME, Model, Reply
+from sightline.serve.pictures import is_picture
+from sightline.serve.settings import ApiError, Limits, error_body
+from sightline.serve.shield import Shield
+
+REFUSALS = {
+    status: {"model": schema.Error, "description": what}
+    for status, what in {
+        400: "The request cannot be used", 401: "No valid API key", 403: "Not for this host name",
+        404: "Not here", 408: "The body came too slowly", 413: "Too many bytes or pixels",
+        415: "Not JSON", 429: "Full; see Retry-After", 503: "Stopping", 504: "Took too long",
+    }.items()
+}  # fmt: skip
+READING = {status: REFUSALS[status] for status in (401, 403, 404)}
+
+
+def create_app(
+    model: Model, limits: Limits | None = None, keys: Sequence[str] = (), fetch: bool = False
+) -> FastAPI:
+    """The application over a loaded model. `keys`: accepted API keys, none are asked for when empty; `fetch`:
+    whether pictures may be given as https addresses. `app.state.shield` tells who is inside and takes
+    `draining`."""
+    limits = limits or Limits(batch=model.batch)
+    metrics = Metrics(model.known, limits.queue)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.desk = Desk(model, limits, metrics, fetch)
+        metrics.queue.set_function(lambda: len(app.state.desk.worker))
+        yield
+        app.state.desk.close()
+
+    app = FastAPI(
+        title="Sightline",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_exception_handler(ApiError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_exception_handler(Exception, _refuse)
+    _add_openai(app)
+    _add_own(app)
+    _add_state(app, metrics)
+    shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | app.openapi()["paths"])
+    app.add_middleware(_Outer, shield=shield)
+    app.state.shield = shield
+    return app
+
+
+class _Outer:
+    """Puts the one shield, which the application also keeps a hand on, around what Starlette builds."""
+
+    def __init__(self, app: Any, shield: Shield) -> None:
+        shield.app, self._shield = app, shield
+
+    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+        await self._shield(scope, receive, send)
+
+
+def _add_openai(app: FastAPI) -> None:
+    @app.post("/v1/chat/completions", responses=REFUSALS | {200: {"model": schema.ChatResponse}})
+    async def chat(request: Request, asked: schema.ChatRequest) -> Response:
+        """Answer the last user message about the last picture given."""
+        _known(asked.model)
+        desk, deadline, own = request.app.state.desk, request.state.deadline, asked.sightline or PLAIN
+        url, text = _last(asked.messages)
+        question = await desk.question(
+            url, text, deadline, spin=own.spin, maps=bool(own.explanation),
+            max_new=asked.max_completion_tokens or asked.max_tokens, temperature=asked.temperature or 0.0,
+            top_p=1.0 if asked.top_p is None else asked.top_p, seed=asked.seed,
+        )  # fmt: skip
+        head = {
+            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "created": int(time.time()),
+            "model": NAME,
+            "system_fingerprint": desk.model.fingerprint,
+        }
+        if asked.stream:
+            lines = _events(desk, question, asked, head, deadline)
+            first = await anext(lines)  # what is refused or late is told by the status, before the stream
+            return StreamingResponse(_chain(first, lines), media_type="text/event-stream")
+        reply = await desk.reply(question, deadline)
+        said = {"role": "assistant", "content": reply.answer.text, "refusal": None}
+        choice = {"index": 0, "message": said, "finish_reason": _reason(reply), "logprobs": None}
+        evidence = await desk.evidence(question, reply, deadline, own.explanation, own.retrieval)
+        return _json(
+            head
+            | {"object": "chat.completion", "choices": [choice], "usage": _usage(desk, reply)}
+            | {"sightline": evidence}
+        )
+
+    @app.post("/v1/embeddings", responses=REFUSALS | {200: {"model": schema.EmbeddingsResponse}})
+    async def embeddings(request: Request, asked: schema.EmbeddingsRequest) -> Response:
+        """Unit vectors of texts and pictures, in one space."""
+        _known(asked.model)
+        desk, deadline = request.app.state.desk, request.state.deadline
+        width = desk.model.session.engine.config["embed_dim"]
+        if asked.dimensions not in (None, width):
+            raise ApiError(
+                400, f"this model's embeddings have {width} numbers", "bad_dimensions", "dimensions"
+            )
+        inputs = [asked.input] if isinstance(asked.input, str) else asked.input
+        shown = [place for place, text in enumerate(inputs) if is_picture(text)]
+        told = [place for place in range(len(inputs)) if place not in set(shown)]
+        rows: dict[int, np.ndarray] = {}
+        if shown:
+            found = await desk.embed_pictures([inputs[place] for place in shown], deadline)
+            rows |= {place: embed_E for place, (embed_E, _) in zip(shown, found, strict=True)}
+        if told:
+            texts = await desk.embed_texts([inputs[place] for place in told], deadline)
+            rows |= dict(zip(told, texts, strict=True))
+        pack = _packed if asked.encoding_format == "base64" else np.ndarray.tolist
+        data = [
+            {"object": "embedding", "index": place, "embedding": pack(rows[place])}
+            for place in range(len(inputs))
+        ]
+        tokens = sum(len(desk.model.session.tokenizer.encode(inputs[place], 512)) for place in told)
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return _json({"object": "list", "data": data, "model": NAME, "usage": usage})
+
+    @app.get("/v1/models", responses=READING | {200: {"model": schema.ModelList}})
+    async def models() -> Response:
+        return _json({"object": "list", "data": [CARD]})
+
+    @app.get("/v1/models/{name}", responses=READING | {200: {"model": schema.ModelCard}})
+    async def model(name: str) -> Response:
+        _known(name)
+        return _json(CARD)
+
+
+def _add_own(app: FastAPI) -> None:
+    @app.post("/search", responses=REFUSALS | {200: {"model": schema.SearchResponse}})
+    async def search(request: Request, asked: schema.SearchRequest) -> Response:
+        """Items of the index nearest to words or to a picture."""
+        desk, deadline, found = request.app.state.desk, request.state.deadline, {}
+        if asked.text is not None:
+            embed_E = (await desk.embed_texts([asked.text], deadline))[0]
+        else:
+            embed_E, score = (await desk.embed_pictures([asked.image], deadline))[0]
+            found["judged"] = desk.judged(score)
+        return _json(found | {"results": await desk.search(embed_E, asked.k, asked.kind, deadline)})
+
+    @app.post("/similar", responses=REFUSALS | {200: {"model": schema.SearchResponse}})
+    async def similar(request: Request, asked: schema.SimilarRequest) -> Response:
+        """Items of the index nearest to one of them."""
+        desk, deadline = request.app.state.desk, request.state.deadline
+        return _json({"results": await desk.similar(asked.id, asked.k, asked.kind, deadline)})
+
+    @app.post("/explain", responses=REFUSALS | {200: {"model": schema.ExplainResponse}})
+    async def explain(request: Request, asked: schema.ExplainRequest) -> Response:
+        """Answer a question and show, for every word of the answer, where the model looked."""
+        desk, deadline = request.app.state.desk, request.state.deadline
+        question = await desk.question(
+            asked.image, asked.question, deadline, spin=asked.spin, maps=True, max_new=asked.max_tokens
+        )
+        reply = await desk.reply(question, deadline)
+        maps = "png" if asked.maps == "png" else True
+        told = {"question": question.ask.question, "answer": reply.answer.text}
+        return _json(told | await desk.evidence(question, reply, deadline, maps))
+
+
+def _add_state(app: FastAPI, metrics: Metrics) -> None:
+    @app.get("/live", responses={200: {"model": schema.State}, 403: REFUSALS[403]})
+    async def live() -> Response:
+        """The process answers."""
+        return _json({"status": "live"})
+
+    @app.get("/ready", responses={200: {"model": schema.State}, 403: REFUSALS[403], 503: REFUSALS[503]})
+    async def ready(request: Request) -> Response:
+        """Requests are taken: 503 while the server stops."""
+        if request.app.state.shield.draining:
+            raise ApiError(503, "the server is stopping", "draining", retry_s=5)
+        return _json({"status": "ready"})
+
+    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    refused = {status: REFUSALS[status] for status in (401, 403)}
+
+    @app.get("/metrics", responses=refused | text, response_class=Response)
+    async def figures() -> Response:
+        """Prometheus' text format."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+PLAIN = schema.Extension()
+CARD = {"id": NAME, "object": "model", "created": 0, "owned_by": "sightline"}
+
+
+async def _events(
+    desk: Desk, question: Question, asked: schema.ChatRequest, head: dict[str, Any], deadline: float
+) -> AsyncIterator[bytes]:
+    """The answer as server-sent events; the field `sightline` comes with the reason of the end."""
+    head = head | {"object": "chat.completion.chunk"}
+
+    def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
+        return _event(head | {"choices": [choice]} | more)
+
+    sent, replied, opened = "", None, False
+    try:
+        async for part in desk.stream(question, deadline):
+            if not opened:
+                opened = True
+                yield chunk({"role": "assistant", "content": ""})
+            if isinstance(part, Reply):
+                replied = part
+            else:
+                yield chunk({"content": part[len(sent) :]})
+                sent = part
+        own = asked.sightline or PLAIN
+        evidence = await desk.evidence(question, replied, deadline, own.explanation, own.retrieval)
+    except ApiError as error:
+        if not opened:
+            raise
+        yield _event(error.body())
+        return
+    if rest := replied.answer.text[len(sent) :]:
+        yield chunk({"content": rest})
+    yield chunk({}, _reason(replied), sightline=evidence)
+    if asked.stream_options and asked.stream_options.include_usage:
+        yield _event(head | {"choices": [], "usage": _usage(desk, replied)})
+    yield b"data: [DONE]\n\n"
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for line in rest:
+        yield line
+
+
+def _event(body: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+def _last(messages: Sequence[schema.Message]) -> tuple[str, str]:
+    """(picture, question): the words of the last user message, the last picture of any user message.
+
+    The model reads one question about one picture: what was said before, and system messages, it cannot.
+    """
+    users = [message for message in messages if message.role == "user"]
+    if not users:
+        raise ApiError(400, "messages hold no user message", "no_question", "messages")
+    parts = [
+        [schema.TextPart(type="text", text=user.content)]
+        if isinstance(user.content, str)
+        else user.content or []
+        for user in users
+    ]
+    shown = [[part.image_url.url for part in each if part.type == "image_url"] for each in parts]
+    if len(shown[-1]) > 1:
+        raise ApiError(400, "this model looks at one picture; send one image_url", "many_images", "messages")
+    urls = [url for each in shown for url in each]
+    if not urls:
+        what = "this model answers about a picture: add a part of type image_url"
+        raise ApiError(400, what, "no_image", "messages")
+    return urls[-1], " ".join(part.text for part in parts[-1] if part.type == "text")
+
+
+def _known(name: str) -> None:
+    if name != NAME:
+        raise ApiError(404, f"no such model; this server has {NAME}", "model_not_found", "model")
+
+
+def _reason(reply: Reply) -> str:
+    return "stop" if reply.answer.finished else "length"
+
+
+def _usage(desk: Desk, reply: Reply) -> dict[str, int]:
+    rows, cols = desk.model.session.engine.config["grid"]
+    asked, said = rows * cols + len(reply.answer.question_ids), len(reply.answer.ids)
+    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+
+
+def _packed(embed_E: np.ndarray) -> str:
+    return base64.b64encode(embed_E.astype("<f4").tobytes()).decode()
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(json.dumps(body, allow_nan=False).encode(), media_type="application/json")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Any error in the form of OpenAI's API. What a client sent is never repeated to it or to a log."""
+    status, retry_s, headers = 500, None, {}
+    body = error_body(500, "the server failed; its log has the reason", "internal")
+    if isinstance(error, ApiError):
+        status, retry_s, body = error.status, error.retry_s, error.body()
+    elif isinstance(error, HTTPException):
+        status, headers = error.status_code, dict(error.headers or {})
+        body = error_body(status, str(error.detail), None)
+    elif isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        param = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
+        status, body = 400, error_body(400, f"{param or 'body'}: {first['msg']}"[:500], first["type"], param)
+    if retry_s is not None:
+        headers["Retry-After"] = str(retry_s)
+    return Response(json.dumps(body), status, headers, media_type="application/json")

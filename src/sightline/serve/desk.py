@@ -1,0 +1,236 @@
+"""Between the routes and the model: turns what a request holds into rows, waits for them, tells what came.
+
+All of it runs on the event loop except decoding pictures and drawing maps, which have a few threads of their
+own, and the model, which has one.
+"""
+
+import asyncio
+import base64
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from sightline.data import images
+from sightline.data.vqa.template import DESCRIBE
+from sightline.explain import subject
+from sightline.export.session import SPIN_OFF, Answer
+from sightline.serve import pictures
+from sightline.serve.metrics import Metrics
+from sightline.serve.model import Ask, Model, Reply, Settings
+from sightline.serve.pictures import Picture
+from sightline.serve.schema import Spin
+from sightline.serve.settings import ApiError, Limits
+from sightline.serve.worker import Emit, Ticket, Worker
+
+MAP_SIDE = 224  # longest side of a map drawn as a picture
+OFF = Spin(keep=1.0, alpha=1.0, layers=[])
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its picture, ready for the model."""
+
+    settings: Settings
+    ask: Ask
+    picture: Picture
+
+
+class Desk:
+    def __init__(self, model: Model, limits: Limits, metrics: Metrics, fetch: bool) -> None:
+        self.model, self.limits, self.metrics, self._fetch = model, limits, metrics, fetch
+        self.subject = subject.Subject(model.session, SPIN_OFF)
+        self.worker = Worker(self._run, model.batch)
+        self._common = lru_cache(256)(self._settings)
+        self._hands = ThreadPoolExecutor(2, "hands")  # decoding: short, and heavy in memory
+        self._fetchers = ThreadPoolExecutor(4, "fetch")  # waiting for other hosts must not hold up decoding
+
+    def close(self) -> None:
+        self.worker.close()
+        self._hands.shutdown()
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
+
+    async def aside(self, deadline: float, call: Callable, *values: Any, slow: bool = False) -> Any:
+        """`call(*values)` in a thread. Raises ApiError 504 past the deadline."""
+        pool = self._fetchers if slow else self._hands
+        return await self._until(deadline, asyncio.get_running_loop().run_in_executor(pool, call, *values))
+
+    async def picture(self, url: str, deadline: float) -> Picture:
+        slow = not pictures.is_picture(url)
+        pixels = self.model.session.pixels
+        return await self.aside(deadline, pictures.read, url, pixels, self.limits, self._fetch, slow=slow)
+
+    async def question(
+        self, url: str, text: str, deadline: float, *, spin: bool | Spin = False, maps: bool = False,
+        max_new: int | None = None, temperature: float = 0.0, top_p: float = 1.0, seed: int | None = None,
+    ) -> Question:  # fmt: skip
+        """Raises ApiError for a picture or for knobs that the model cannot use."""
+        settings = self.settings(spin, maps, max_new)
+        with self.worker.expecting():
+            picture = await self.picture(url, deadline)
+        drawn = secrets.randbits(63) if seed is None else seed % 2**63
+        ask = Ask(picture.pixels_CYX, text.strip() or DESCRIBE, temperature, top_p, drawn)
+        return Question(settings, ask, picture)
+
+    def settings(self, spin: bool | Spin, maps: bool, max_new: int | None) -> Settings:
+        """What a batch shares. A longer answer than the model's longest is no error: it never comes."""
+        if isinstance(spin, bool):
+            return self._common(spin, maps, max_new)  # nearly every request, and the model's knobs are fixed
+        return self._settings(spin, maps, max_new)
+
+    def _settings(self, spin: bool | Spin, maps: bool, max_new: int | None) -> Settings:
+        given = self.model.session.generation["spin"]
+        if spin is False:
+            spin = OFF
+        own = {} if spin is True else spin.model_dump(exclude_none=True)
+        count = ("keep", "top_k")
+        if any(name in own for name in count):
+            given = given | dict.fromkeys(count)
+        knobs = given | own
+        limit = min(
+            self.model.session.generation["max_new"] if max_new is None else max_new, self.model.limit
+        )
+        try:
+            kept_L, _ = self.model.session.heads_kept(knobs)
+        except ValueError as error:
+            raise ApiError(400, str(error), "invalid_spin", "sightline.spin") from error
+        gated = bool((kept_L < self.model.session.engine.config["heads"]).any())
+        names = ("keep", "top_k", "alpha")
+        layers = tuple(sorted(set(knobs["layers"])))
+        return Settings(*(knobs[name] for name in names), layers, limit, maps or gated)
+
+    async def reply(self, question: Question, deadline: float) -> Reply:
+        """The model's reply. Raises ApiError 504 past the deadline."""
+        reply = await self._wait(Ticket(("ask", question.settings), question.ask), deadline)
+        return self._counted(reply)
+
+    async def stream(self, question: Question, deadline: float) -> AsyncIterator[str | Reply]:
+        """The answer as it grows, each part a longer text, then the reply; closing it ends the work."""
+        ticket = self.worker.put(Ticket(("ask", question.settings), question.ask, stream=True))
+        assert ticket.parts is not None
+        try:
+            while (ids := await self._until(deadline, ticket.parts.get())) is not None:
+                yield self.model.session.tokenizer.decode(ids)
+            yield self._counted(await self._until(deadline, ticket.done))
+        finally:
+            ticket.dropped = True
+
+    async def embed_pictures(self, urls: Sequence[str], deadline: float) -> list[tuple[np.ndarray, float]]:
+        """(unit embedding [E], domain score) of every picture."""
+        found = [await self.picture(url, deadline) for url in urls]
+        rows = await self._all("pictures", [picture.pixels_CYX for picture in found], deadline)
+        for _, pooled_D, score in rows:
+            self.metrics.picture(pooled_D, score)
+        return [(embed_E, score) for embed_E, _, score in rows]
+
+    async def embed_texts(self, texts: Sequence[str], deadline: float) -> list[np.ndarray]:
+        """Unit embedding [E] of every text."""
+        return await self._all("texts", texts, deadline)
+
+    async def search(self, embed_E: np.ndarray, k: int, kind: str, deadline: float) -> list[dict[str, Any]]:
+        gallery = await self.aside(deadline, self.model.gallery.gallery)
+        return _hits((await self.aside(deadline, gallery.search, embed_E[None], k, kind))[0])
+
+    async def similar(self, name: str, k: int, kind: str, deadline: float) -> list[dict[str, Any]]:
+        """Neighbours of an item by its own vector, the item left out. ApiError 404 for an unknown one."""
+        gallery = await self.aside(deadline, self.model.gallery.gallery)
+        embed_E = gallery.vector(name, kind)
+        if embed_E is None:
+            raise ApiError(404, f"the index holds no {kind} vector of this id", "unknown_item", "id")
+        hits = (await self.aside(deadline, gallery.search, embed_E[None], k + 1, kind))[0]
+        return _hits([hit for hit in hits if hit.id != name][:k])
+
+    async def evidence(
+        self, question: Question, reply: Reply, deadline: float, maps: bool | str = False, k: int = 0
+    ) -> dict[str, Any]:
+        """The field `sightline` of an answer."""
+        answer, outside = reply.answer, reply.domain_score > self.model.known.bound
+        told = {
+            "confidence": round(answer.confidence, 4),
+            "sure": False if outside else answer.sure,  # confidences are of pictures as in training
+            **self.judged(reply.domain_score),
+            "silenced_heads": round(_silenced(answer), 4),
+        }
+        if maps:
+            told["explanation"] = await self.aside(deadline, self._words, question, answer, maps == "png")
+        if k:
+            told["retrieved"] = await self.search(reply.embed_E, k, "fused", deadline)
+        return told
+
+    def judged(self, score: float) -> dict[str, Any]:
+        return {"out_of_domain": score > self.model.known.bound, "domain_score": round(score, 2)}
+
+    def _words(self, question: Question, answer: Answer, png: bool) -> list[dict[str, Any]]:
+        height, width = question.picture.height, question.picture.width
+        scale = min(1.0, MAP_SIDE / max(height, width))
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        shape = np.broadcast_to(np.uint8(0), (*size, 3))  # attention needs no pixels, a map their number
+        case = subject.of_answer(self.subject, shape, question.ask.question, answer)
+        found = subject.explained(self.subject, "cross_attention", case)
+        return [
+            {
+                "word": heat.provenance["word"],
+                "image_share": round(heat.provenance["image_share"], 4),
+                "map": _png(heat.pixel_map) if png else np.round(heat.patch_map, 4).tolist(),
+                "question": [[word, round(share, 4)] for word, share in heat.text_scores],
+            }
+            for heat in found.words
+        ]
+
+    def _counted(self, reply: Reply) -> Reply:
+        self.metrics.picture(reply.pooled_D, reply.domain_score)
+        self.metrics.tokens.inc(len(reply.answer.ids))
+        if reply.answer.gates_LHT is not None:
+            self.metrics.gated(_silenced(reply.answer))
+        return reply
+
+    async def _all(self, key: str, rows: Sequence[Any], deadline: float) -> list[Any]:
+        tickets = [self.worker.put(Ticket(key, row)) for row in rows]
+        try:
+            return [await self._until(deadline, ticket.done) for ticket in tickets]
+        finally:
+            for ticket in tickets:
+                ticket.dropped = True
+
+    async def _wait(self, ticket: Ticket, deadline: float) -> Any:
+        try:
+            return await self._until(deadline, self.worker.put(ticket).done)
+        finally:
+            ticket.dropped = True
+
+    async def _until(self, deadline: float, waited: Any) -> Any:
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await waited
+        except TimeoutError as error:
+            limit = self.limits.timeout_s
+            raise ApiError(504, f"no answer within {limit:g} s; try again", "timeout", retry_s=1) from error
+
+    def _run(self, batch: Sequence[Ticket], emit: Emit) -> list[Any]:
+        """On the model's thread: one batch of tickets of one key."""
+        key, rows = batch[0].key, [ticket.row for ticket in batch]
+        if key == "texts":
+            return self.model.texts(rows)
+        if key == "pictures":
+            return self.model.pictures(rows)
+        return self.model.answer(
+            key[1], rows, lambda row, ids: emit(batch[row], list(ids)), lambda row: batch[row].dropped
+        )
+
+
+def _silenced(answer: Answer) -> float:
+    return 0.0 if answer.gates_LHT is None else float((answer.gates_LHT < 1).mean())
+
+
+def _hits(hits: Sequence[Any]) -> list[dict[str, Any]]:
+    return [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
+
+
+def _png(map_YX: np.ndarray) -> str:
+    grey_YX3 = np.repeat(np.round(255 * map_YX).astype(np.uint8)[..., None], 3, axis=2)
+    return "data:image/png;base64," + base64.b64encode(images.encode(grey_YX3)[0]).decode()

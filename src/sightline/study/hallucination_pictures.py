@@ -1,0 +1,110 @@
+"""The picture of docs/hallucination.md: inventions against objects named, and which heads ideas suppress."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+from sightline.study.pictures import BEST, GRID, INK, NEITHER, QUIET, STYLE, save  # noqa: E402
+
+CHAIR, RECALL = "shift chair chair_i", "shift chair recall"
+GATED, OTHER, CONTROL = BEST, "#6c3ce0", NEITHER
+RATIO, RECALL_LOSS = 0.8, 1.0  # of the goal
+
+
+def draw(result: dict, path: Path) -> None:
+    """Left: one dot a way, greedy as a star, the goal shaded. Right: share of tokens at which a head was
+    suppressed, a row an idea, a column a head; the first row is what the head usually looks at."""
+    silenced = result["heads"]["silenced_share"]
+    with plt.rc_context(STYLE):
+        figure, (left, right) = plt.subplots(
+            1,
+            2,
+            figsize=(12.5, 1.8 + 0.34 * max(10, len(silenced))),
+            layout="constrained",
+            width_ratios=(1.15, 1),
+        )
+        _scatter(left, result)
+        _heat(right, figure, result["heads"])
+        save(figure, path)
+
+
+def _scatter(axis: plt.Axes, result: dict) -> None:
+    points = {name: _point(idea["primaries"], "after") for name, idea in result["ideas"].items()}
+    greedy = _point(next(iter(result["ideas"].values()))["primaries"], "before")
+    for name, idea in result["ideas"].items():
+        for kind, found in idea["controls"].items():
+            x, y = _point(found, "before")
+            axis.plot([x, points[name][0]], [y, points[name][1]], color=GRID, lw=0.8, zorder=1)
+            axis.scatter(
+                [x], [y], s=20, color=CONTROL, marker="x" if kind == "random" else "+", lw=1.1, zorder=2
+            )
+    for name, (x, y) in points.items():
+        gated = name in result["heads"]["silenced_share"]
+        axis.scatter([x], [y], s=42, color=GATED if gated else OTHER, edgecolor="white", lw=0.6, zorder=4)
+    axis.scatter(*greedy, s=150, marker="*", color=INK, zorder=5)
+    shown = [*points.values(), greedy]
+    (low_x, high_x), (low_y, high_y) = (_span([point[place] for point in shown]) for place in (0, 1))
+    axis.set_xlim(low_x, high_x)
+    axis.set_ylim(low_y, high_y)
+    axis.fill_between(
+        [low_x, RATIO * greedy[0]], greedy[1] - RECALL_LOSS, high_y, color="#14804a", alpha=0.08
+    )
+    _label(axis, [*points.items(), ("greedy", greedy)])
+    axis.set_xlabel("CHAIR_i under shift, % (fewer inventions to the left)")
+    axis.set_ylabel("objects named, %")
+    axis.grid(color=GRID, lw=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_title(
+        "Price of fewer inventions; × random, + inverse heads; green: the goal", fontsize=10, loc="left"
+    )
+
+
+def _label(axis: plt.Axes, points: list[tuple[str, tuple[float, float]]]) -> None:
+    """Names beside their dots; where dots lie close, the names are stacked."""
+    (low_x, high_x), (low_y, high_y) = axis.get_xlim(), axis.get_ylim()
+    taken: list[tuple[float, float]] = []
+    for name, (x, y) in sorted(points, key=lambda point: (point[1][1], point[1][0])):
+        across, height = (x - low_x) / (high_x - low_x), (y - low_y) / (high_y - low_y)
+        place = height
+        while any(abs(across - other) < 0.24 and abs(place - level) < 0.035 for other, level in taken):
+            place += 0.0175
+        taken.append((across, place))
+        at = (x, low_y + place * (high_y - low_y))
+        side = -1 if across > 0.8 else 1
+        axis.annotate(name, at, (6 * side, -3), textcoords="offset points", fontsize=7.5, color=INK,
+                      ha="left" if side > 0 else "right", zorder=6)  # fmt: skip
+
+
+def _heat(axis: plt.Axes, figure: plt.Figure, heads: dict) -> None:
+    names = ["usual image mass", *heads["silenced_share"]]
+    maps = [heads["typical_image_mass"], *heads["silenced_share"].values()]
+    rows = np.array([np.ravel(one) for one in maps])
+    layers, per_layer = np.shape(maps[0])
+    drawn = axis.imshow(rows, cmap="magma_r", vmin=0, vmax=1, aspect="auto")
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xticks(
+        range(layers * per_layer), [str(head) for _ in range(layers) for head in range(per_layer)]
+    )
+    axis.axhline(0.5, color="white", lw=3)
+    for layer in range(1, layers):
+        axis.axvline(layer * per_layer - 0.5, color="white", lw=3)
+    axis.tick_params(length=0, labelcolor=QUIET)
+    axis.spines[:].set_visible(False)
+    axis.set_xlabel("heads, layer by layer")
+    axis.set_title("Share of tokens at which a head is suppressed", fontsize=10, loc="left")
+    figure.colorbar(drawn, ax=axis, shrink=0.6, pad=0.02).outline.set_visible(False)
+
+
+def _point(tests: list[dict], when: str) -> tuple[float, float]:
+    found = {test["figure"]: test[when] for test in tests}
+    return found[CHAIR], found[RECALL]
+
+
+def _span(values: list[float]) -> tuple[float, float]:
+    room = 0.08 * (max(values) - min(values)) + 0.2
+    return min(values) - room, max(values) + room

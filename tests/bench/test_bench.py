@@ -1,0 +1,148 @@
+"""The benchmark: what it counts, in which order it runs, and that its page is made from its file. No times."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sightline.bench import peers, report, run, subjects, timing, work
+from sightline.export.engine import OnnxEngine
+from sightline.params.loader import load_params
+from tests.support.toy_engine import ToyEngine
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_runner_runs_once_a_round_and_none_is_always_first():
+    order, now = [], [0.0]
+    cost = {"a": 1.0, "b": 2.0, "c": 4.0}
+
+    def runner(name):
+        def call():
+            order.append(name)
+            now[0] += cost[name]
+
+        return call
+
+    seconds = timing.interleaved({name: runner(name) for name in cost}, 3, clock=lambda: now[0])
+    assert order == [*"abc", *"abc", *"bca", *"cab"]  # the first three unmeasured
+    assert {name: values.tolist() for name, values in seconds.items()} == {
+        n: [c] * 3 for n, c in cost.items()
+    }
+
+
+def test_rows_hold_medians_quartiles_and_ratios_of_the_same_round():
+    seconds = {"PyTorch": np.array([2.0, 4.0, 8.0]), "ONNX": np.array([1.0, 1.0, 1.0])}
+    eager, onnx = timing.rows(seconds, work=8, baseline="PyTorch", task="answer", batch=1)
+    assert eager["per_second"] == {"median": 2.0, "q1": 1.5, "q3": 3.0}
+    assert eager["speedup"]["median"] == 1.0 and onnx["ms"]["median"] == 1000.0
+    assert onnx["speedup"] == {"median": 4.0, "q1": 3.0, "q3": 6.0}
+    assert "speedup" not in timing.rows({"a": np.ones(2)}, 1, "PyTorch")[0]
+
+
+def test_an_answer_has_exactly_the_tokens_asked_for_and_spin_keeps_that_share_of_heads(monkeypatch):
+    engine, kept = ToyEngine(), []
+    inputs = work.Inputs.drawn(2, 8, 3, 3, 12, tokens=5)
+    seen = engine.step
+    monkeypatch.setattr(engine, "step", lambda *args: kept.append(args[3].tolist()) or seen(*args))
+    memory = work.seen(engine, inputs)
+    assert work.say(engine, memory, 2, 5).shape == (2, 5)
+    assert kept == [[4, 4]] * 5
+    work.say(engine, memory, 2, 1, keep=0.5)
+    assert kept[-1] == [2, 2]
+    assert work.units("answer, SPIN", inputs) == 10 and work.units("image", inputs) == 2
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory):
+    """The reference's way with a tiny shape."""
+    config = {
+        **subjects.REFERENCE, "vision": {"tower": "small_cnn", "width": 32, "image_size": 32},
+        "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": 8},
+        "embed_dim": 16, "fusion_width": 32, "vocab_size": 60,
+    }  # fmt: skip
+    decoder = {**subjects.REFERENCE_DECODER, "width": 32, "layers": 2, "heads": 4, "max_answer": 12}
+    made = subjects.reference(
+        load_params(ROOT / "params.yaml"), tmp_path_factory.mktemp("b"), config, decoder
+    )
+    return dataclasses.replace(made, name="tiny")
+
+
+def test_every_form_says_the_same_in_its_own_precision(subject):
+    inputs = work.Inputs.drawn(2, 32, 4, 8, 60, tokens=4)
+    engines = {form: OnnxEngine(subject.folder / form) for form in subject.forms}
+    embeds = {form: engine.embed_images(inputs.pixels_BCYX)[1] for form, engine in engines.items()}
+    k_L = np.full(2, 4)
+    logits = {
+        form: engine.step(inputs.ids_BS, None, work.seen(engine, inputs), k_L, 1.0, False).logits_BTV.ravel()
+        for form, engine in engines.items()
+    }
+    for form in subject.forms:
+        assert (embeds[form] * embeds["fp32"]).sum(1).min() > 0.95
+        cosine = logits[form] @ logits["fp32"] / np.linalg.norm(logits[form]) / np.linalg.norm(logits["fp32"])
+        assert cosine > 0.95, form  # random weights: 4 bits measured above 0.98, a broken form is near 0
+    sizes = subject.bytes()
+    assert sizes["ONNX int4 weights"] < sizes["ONNX fp32"] and sizes["ONNX int8"] < sizes["ONNX fp32"]
+
+
+def test_a_run_measures_every_form_and_names_what_did_not_run(subject, monkeypatch, tmp_path):
+    monkeypatch.setattr(subjects, "_compiled", lambda vlm, clip: broken())
+    monkeypatch.setattr(subjects, "_weights_int8", lambda vlm, clip: broken())
+    absent = {}
+    rows = run.measure(subject, 2, 2, 1, absent, tokens=3)
+    assert any("no compiler here" in why for why in absent.values())
+    timed = {(row["task"], row["runner"]) for row in rows}
+    forms = ["PyTorch", *(f"ONNX {form}" for form in subject.forms)]
+    assert timed >= {(task, form) for task in (*report.TASKS, "SPIN") for form in forms}
+    assert all(row["batch"] == 2 and row["shape"] == "tiny" for row in rows)
+    result = {
+        "machine": run.machine(1), "rounds": 2, "absent": absent, "rows": rows,
+        "bytes": {"tiny": subject.bytes()},
+    }  # fmt: skip
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / report.RESULT).write_text(json.dumps(result))
+    report.write(tmp_path)
+    page, drawn = (tmp_path / report.PAGE).read_text(), (tmp_path / report.PICTURE).read_bytes()
+    assert "no compiler here" in page and "## Tiny model" in page and "ONNX int4 weights" in page
+    report.write(tmp_path)
+    assert (tmp_path / report.PICTURE).read_bytes() == drawn
+    busy = report.page(result | {"machine": result["machine"] | {"load": 3.0}})
+    idle = report.page(result | {"machine": result["machine"] | {"load": 0.0}})
+    assert "Provisional" in busy and "Provisional" not in idle
+
+
+class broken:
+    def image_tokens(self, pixels):
+        raise RuntimeError("no compiler here")
+
+
+def test_an_absent_peer_is_named_with_its_cure(monkeypatch):
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    assert peers.absent()["open_clip"] == "not installed: pip install open_clip_torch"
+    assert peers.tasks(work.Inputs.drawn(1, 8, 4, 8, 60, 2)) == {}
+
+
+@pytest.mark.parametrize("peer", peers.NEEDS)
+def test_peers_have_the_references_shape(peer):
+    if peer in peers.absent():
+        pytest.skip(peers.absent()[peer])
+    inputs = work.Inputs.drawn(1, 224, 4, 32, 1000, tokens=3)
+    made = {task: calls[peer]() for task, calls in peers.tasks(inputs).items() if peer in calls}
+    if "answer" in made:
+        assert made["answer"].shape[1] == 1 + 3 and made["first token"].shape[1] == 1 + 1
+    if "image" in made:
+        assert made["image"].shape == made["text"].shape == (1, 256)
+
+
+def test_a_cold_process_reports_its_own_memory(subject):
+    code = (
+        "import sys; from sightline.bench import child\n"
+        "print(child.peak_bytes(), 'torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    peak, torch_loaded, numpy_loaded = ended.stdout.split()
+    assert 1e6 < int(peak) < 200e6 and (torch_loaded, numpy_loaded) == ("False", "False")

@@ -1,0 +1,284 @@
+"""`sightline hallucination`: its ideas, its rule and verdicts by hand, and the command on tiny scenes."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sightline import artifacts
+from sightline.data.sources import scenes
+from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa.convert import convert
+from sightline.decode.confidence import NOT_FITTED
+from sightline.evaluate import splits
+from sightline.evaluate.hallucination import asking, compare, run, ways
+from sightline.evaluate.hallucination.compare import Paired
+from sightline.evaluate.hallucination.ways import GREEDY, Way, WaysError
+from sightline.evaluate.predict import Asking
+from sightline.export import trained
+from sightline.export.run import preprocessor_config
+from sightline.export.session import SPIN_OFF
+from sightline.params import loader
+from sightline.study import hallucination as page
+from tests.support import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+IDEAS = """
+spin:
+  why: the paper's
+  search: {keep: [0.5, 0.25], alpha: [0.0]}
+  controls: [random, inverse]
+  always: true
+layered:
+  why: one layer
+  with: {rescale: true, describe_only: true}
+  search: {keep: [[1.0, 0.5]], alpha: [0.0, 0.5]}
+vcd:
+  why: noise
+  with: {contrast: noise, strength: 1.0}
+pai:
+  why: no picture
+  with: {contrast: no_image}
+  search: {image_gain: [0.5], strength: [0.1]}
+"""
+
+
+def ideas(folder: Path, text: str) -> list[ways.Idea]:
+    (folder / "decoding.yaml").write_text(text, encoding="utf-8")
+    return ways.read(folder / "decoding.yaml")
+
+
+def test_every_combination_is_tried(tmp_path):
+    spin, layered, vcd, pai = ideas(tmp_path, IDEAS)
+    assert spin.ways == [Way(keep=0.5, alpha=0.0), Way(keep=0.25, alpha=0.0)]
+    assert [way.alpha for way in layered.ways] == [0.0, 0.5] and layered.ways[0].keep == (1.0, 0.5)
+    assert vcd.ways[0].passes == pai.ways[0].passes == 2 and spin.ways[0].passes == 1
+    assert layered.ways[1].changes() == {
+        "keep": [1.0, 0.5], "alpha": 0.5, "rescale": True, "describe_only": True,
+    }  # fmt: skip
+    assert ways.control(layered.ways[0], "random").ranking == "random"
+    assert layered.ways[0].on(describe=False) == GREEDY
+
+
+def test_heads_kept_count_the_heads_that_can_be_suppressed():
+    typical = [[0.1, 0.1, 0.5, 0.5, 0.5], [0.5] * 5]
+    assert Way(keep=0.7).heads_kept(typical).tolist() == [3, 3]
+    assert Way(keep=0.7, protect=0.2).heads_kept(typical).tolist() == [2, 3]
+    assert Way(keep=(1.0, 0.2), protect=0.2).heads_kept(typical).tolist() == [5, 1]
+    assert Way(keep=0.7).variant(typical, 0) is None
+    assert Way(keep=0.7, soft=True).variant(typical, 3).seed == 3
+    with pytest.raises(WaysError, match="one share for each of 2 layers"):
+        Way(keep=(0.5,)).heads_kept(typical)
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("a: {search: {keep: [0.5]}}", "a: expected why"),
+        ("a: {why: x, look: 1}", "a: expected why"),
+        ("a: {why: x, search: {kep: [0.5]}}", "a: no field kep"),
+        ("a: {why: x, controls: [best]}", "a: no control best"),
+        ("a: {why: x, search: {keep: [0.5, 0]}}", "a: keep is 0, expected shares"),
+        ("a: {why: x, with: {contrast: blur}}", "a: contrast is 'blur', expected one of none, noise"),
+        ("[]", "expected ideas by name"),
+    ],
+)
+def test_a_wrong_idea_is_named(tmp_path, text, named):
+    with pytest.raises(WaysError, match=re.escape(named)):
+        ideas(tmp_path, text)
+
+
+def test_the_shipped_ideas_can_be_read():
+    found = {idea.name: idea for idea in ways.read(ROOT / "decoding.yaml")}
+    assert {"spin", "rescaled", "protected", "relative", "soft", "by-layer", "vcd", "pai"} <= set(found)
+    assert found["spin"].controls == ["random", "inverse"]
+
+
+def figures(chair, recall=90.0, pope=95.0, vqa=93.0):
+    return {
+        "shift chair chair_i": chair, "shift chair recall": recall, "shift pope accuracy": pope,
+        "usual vqa accuracy": vqa,
+    }  # fmt: skip
+
+
+def test_the_rule_by_hand():
+    greedy = figures(3.0)
+    tried = [figures(2.9), figures(1.0, recall=88.5), figures(2.5, vqa=92.0), figures(2.5)]
+    assert compare.choose(tried, greedy) == 2  # the second loses 1.5 points of recall, the last comes later
+    costly = [figures(1.0, recall=80.0), figures(2.0, recall=87.0, pope=93.5)]
+    assert compare.excess(costly[1], greedy) == pytest.approx(2.0 + 0.5)
+    assert compare.choose(costly, greedy) == 1
+
+
+def test_the_best_ideas_of_validation_go_on_to_the_test_splits(tmp_path):
+    text = "".join(f"{name}: {{why: x}}\n" for name in "abcde") + "f: {why: x, always: true}\n"
+    found = ideas(tmp_path, text)
+    standing = [(0.0, 3.0), (0.0, 2.0), (1.0, 0.5), (0.0, 2.5), (0.2, 1.0), (9.0, 9.0)]
+    searched = {
+        name: {"chosen": 0, "tries": [{"excess_loss": loss, "figures": {"shift chair chair_i": chair}}]}
+        for name, (loss, chair) in zip("abcdef", standing, strict=True)
+    }
+    assert [idea.name for idea in run.finalists(found, searched)] == ["a", "b", "d", "f"]
+
+
+def outcome(value, loss_bound, p=0.001, lower=False):
+    return Paired("f", "shift", 5.0, 5.0 + value, value, value - 1, value + 1, loss_bound, p, lower)
+
+
+@pytest.mark.parametrize(
+    "found, said",
+    [
+        ([outcome(-1.0, -0.1, lower=True), outcome(0.1, 0.5, p=0.9)], "helps"),
+        ([outcome(-1.0, -0.1, lower=True), outcome(-0.5, 1.4, p=0.9)], "trades"),
+        ([outcome(-1.0, -0.1, lower=True), outcome(-0.5, 0.8)], "trades"),
+        ([outcome(-2.0, 2.5), outcome(0.1, 0.5, p=0.9)], "hurts"),
+        ([outcome(1.0, 1.5, lower=True)], "hurts"),
+        ([outcome(0.1, 0.5, p=0.9)], "no difference"),
+        ([outcome(0.1, 1.5, p=0.9)], "unclear"),
+    ],
+)
+def test_verdicts_by_hand(found, said):
+    assert compare.verdict(found, [test.p for test in found]) == said
+
+
+def test_all_ideas_are_corrected_together():
+    by_idea = {"a": [outcome(1, 0, p=0.01), outcome(1, 0, p=0.5)], "b": [outcome(1, 0, p=0.02)]}
+    assert compare.corrected(by_idea) == {"a": [0.03, 0.5], "b": [0.04]}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A checkout with a dozen scenes a split and a random model."""
+    here = tmp_path_factory.mktemp("checkout")
+    shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
+    (here / "decoding.yaml").write_text(IDEAS, encoding="utf-8")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = re.sub("(?m)^profile: .*$", "profile: smoke", text)
+    names = ("train", "val", "test", "shift_val", "shift_test", "uniform_test")
+    sizes = ", ".join(f"{name}: {40 if name == 'train' else 6}" for name in names)
+    text = re.sub(r"(?m)^  sizes: .*$", f"  sizes: {{{sizes}, novel_test: 6}}", text, count=1)
+    text = text.replace("max_new_tokens: 24", "max_new_tokens: 8")
+    (here / "params.yaml").write_text(text, encoding="utf-8")
+    params = loader.load_params(here / "params.yaml")
+    config = {"source": "scenes", "image_side": 64}
+    with artifacts.create(here / "data" / "raw", "raw", config) as folder:
+        config.update(scenes.build(params.data, 7, folder))
+    raw, config = artifacts.load(here / "data" / "raw", "raw"), {}
+    with artifacts.create(here / "data" / "vqa", "vqa", config) as folder:
+        config.update(convert(raw, folder, params.convert, 7, params.data.max_pixels, True))
+    tokenizer = Tokenizer.load(here / "data" / "vqa" / "tokenizer.json")
+    vlm, _ = tiny.models(tokenizer.size)
+    with torch.no_grad():  # says words, and other ones where its attention changes
+        vlm.output_bias[: tokenizer.eos + 1] = -1e3
+        vlm.embedding.weight.mul_(0.2)
+        for layer in vlm.decoder.layers:
+            layer.cross_attention.output.weight.mul_(20.0)
+    with artifacts.create(here / "models" / "vlm", "vlm", vlm.config, "# tiny\n") as folder:
+        artifacts.save_weights(folder / "weights.safetensors", vlm.state_dict())
+    settings = here / "models" / "onnx"
+    settings.mkdir()
+    tokenizer.save(settings / "tokenizer.json")
+    artifacts.write_json(
+        settings / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3)
+    )
+    lengths = {"max_new": tiny.MAX_ANSWER, "max_question": tiny.MAX_QUESTION, "max_text": tiny.MAX_TEXT}
+    artifacts.write_json(settings / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
+    return here
+
+
+@pytest.fixture(scope="module")
+def asker(checkout):
+    vlm = trained.load_vlm(checkout / "models" / "vlm")
+    session = trained.session(vlm, None, checkout / "models" / "onnx")
+    return asking.Asker(vlm, session, Asking(8, 16, 1), seed=7), session
+
+
+def test_greedy_says_what_the_session_says(checkout, asker):
+    asker, session = asker
+    split = splits.read(checkout / "data" / "raw", checkout / "data" / "vqa", "test", 0)
+    said = asker.answers(split, [GREEDY])[GREEDY]
+    pictures = list(split.rgb())
+    for describe in (False, True):
+        chosen = [i for i, t in enumerate(split.triples) if (t["type"] == "describe") == describe]
+        expected = session.answer(
+            [pictures[split.picture_of[i]] for i in chosen], [split.triples[i]["question"] for i in chosen],
+            max_new=8, batch_size=16,
+        )  # fmt: skip
+        assert [said[i] for i in chosen] == [answer.text for answer in expected]
+
+
+def test_ways_that_change_nothing_are_greedy_and_the_others_are_not(checkout, asker):
+    asker, _ = asker
+    split = splits.read(checkout / "data" / "raw", checkout / "data" / "vqa", "shift_test", 0)
+    asker.measure_typical(split)
+    assert (
+        np.shape(asker.typical_LH) == (2, 4) and 0 < np.min(asker.typical_LH) < np.max(asker.typical_LH) < 1
+    )
+    same = [
+        Way(contrast="noise", strength=0.0),
+        Way(contrast="noise", strength=1.0, noise=0),
+        Way(contrast="no_image", strength=0.0),
+        Way(keep=1.0, alpha=0.0, rescale=True, ranking="random"),
+        Way(keep=0.5, alpha=0.0, protect=1.1),
+    ]
+    strong = Way(keep=0.25, alpha=0.0)
+    short = Way(keep=0.25, alpha=0.0, describe_only=True)
+    others = [strong, short, Way(contrast="no_image", strength=3.0, plausible=1e-3)]
+    said = asker.answers(split, [GREEDY, *same, *others])
+    for way in same:
+        assert said[way] == said[GREEDY], way
+    for way in others:
+        assert said[way] != said[GREEDY], way
+    describes = [triple["type"] == "describe" for triple in split.triples]
+    for index, describe in enumerate(describes):
+        assert said[short][index] == said[strong if describe else GREEDY][index]
+    silenced = np.array(asker.silenced(split, Way(keep=0.5, alpha=0.0)))
+    np.testing.assert_allclose(silenced.sum(1), 2.0, atol=1e-3)  # two of four heads at every token
+
+
+def sightline(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", "from sightline.cli import main; main()", "hallucination", *arguments],
+        cwd=checkout, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+
+
+def test_the_command_writes_result_figures_page_and_picture(checkout):
+    for folder in ("metrics", "docs"):
+        (checkout / folder).mkdir()
+    done = sightline(checkout, "--items", "4")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((checkout / page.RESULT).read_text(encoding="utf-8"))
+    assert result["images"] == {"test": 4, "shift_test": 4, "uniform_test": 4}
+    assert result["search"]["images"] == {"val": 6, "shift_val": 6}
+    assert set(result["ways"]) == {"greedy", "spin", "spin random", "spin inverse", "layered", "vcd", "pai"}
+    assert len(result["ideas"]["spin"]["primaries"]) == len(compare.PRIMARIES)
+    assert result["ways"]["vcd"]["macs_per_token"] == 2 * result["ways"]["greedy"]["macs_per_token"]
+    lines = (checkout / page.FIGURES).read_text(encoding="utf-8").splitlines()
+    assert lines[0] == ",".join(run.COLUMNS)
+    for figure in ("pope,adversarial,mcc", "pope,random,invalid", "caption,describe,cider_d", "vqa,count"):
+        assert any(line.startswith(f"shift_test,vcd,{figure}") for line in lines), figure
+    assert not any(line.startswith("uniform_test,spin random") for line in lines)
+    text = (checkout / page.PAGE).read_text(encoding="utf-8")
+    for name in ("| spin |", "| vcd |", "**alpha", "POPE, adversarial", "usual"):
+        assert name in text
+    assert (checkout / page.PICTURE).read_text(encoding="utf-8").startswith("<?xml")
+    written = [
+        (checkout / name).read_bytes() for name in (page.RESULT, page.FIGURES, page.PAGE, page.PICTURE)
+    ]
+    assert sightline(checkout, "--items", "4").returncode == 0
+    names = (page.RESULT, page.FIGURES, page.PAGE, page.PICTURE)
+    assert [(checkout / name).read_bytes() for name in names] == written
+
+
+def test_a_wrong_idea_ends_the_command_before_anything_is_asked(checkout):
+    (checkout / "decoding.yaml").write_text("a: {why: x, search: {kep: [1]}}", encoding="utf-8")
+    done = sightline(checkout)
+    assert done.returncode == 2 and "a: no field kep" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,34 @@
+"""One tiny bundle and a real server over it, shared by this folder's tests."""
+
+import httpx2 as httpx
+import pytest
+
+from sightline.serve.app import create_app
+from sightline.serve.model import Model
+from sightline.serve.settings import Limits
+from tests.serve import kit
+from tests.serve.kit import running
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """A bundle of tiny random models with ten items; read-only for tests."""
+    return kit.build_bundle(tmp_path_factory.mktemp("serve"))
+
+
+@pytest.fixture(scope="session")
+def model(bundle):
+    return Model.load(bundle, 4)
+
+
+@pytest.fixture(scope="session")
+def shared(model):
+    """A server's address with room for 200 requests."""
+    with running(create_app(model, Limits(batch=4, queue=200))) as address:
+        yield address
+
+
+@pytest.fixture
+def client(shared):
+    with httpx.Client(base_url=shared, timeout=60) as client:
+        yield client

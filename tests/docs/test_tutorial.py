@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -60,15 +61,26 @@ def test_stored_outputs_are_whole_and_name_no_machine(notebook):
     assert str(ROOT) not in text and "execution" not in notebook.cells[0].metadata
 
 
-def test_every_import_from_sightline_resolves(notebook):
-    found = 0
-    for node in ast.walk(ast.parse(code(notebook))):
+def test_every_name_taken_from_sightline_exists(notebook):
+    """Imported names, and what is used of imported modules (`variants.calibrate`)."""
+    tree, found, modules = ast.parse(code(notebook)), 0, {}
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "sightline":
-            module = importlib.import_module(node.module)
-            for name in (alias.name for alias in node.names):
-                assert hasattr(module, name) or importlib.import_module(f"{node.module}.{name}"), name
+            parent = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(parent, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
+                value = getattr(parent, alias.name)
                 found += 1
-    assert found > 20
+                if isinstance(value, ModuleType):
+                    modules[alias.asname or alias.name] = value
+    used = {
+        (node.value.id, node.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+    }
+    assert found > 20 and len(used) > 10
+    assert [f"{name}.{attr}" for name, attr in sorted(used) if not hasattr(modules[name], attr)] == []
 
 
 @pytest.mark.full

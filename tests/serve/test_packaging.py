@@ -23,7 +23,7 @@ def names(name):
 
 def test_what_serving_needs_is_a_part_of_the_lock_and_has_no_torch():
     served, lock = (
-        {line.split(" ;")[0] for line in lines(name)} for name in ("requirements-serve.txt", "requirements.txt")
+        {line.split(" ;")[0] for line in lines(f"requirements{part}.txt")} for part in ("-serve", "")
     )
     assert served <= lock
     assert names("requirements-core.in") | names("requirements-serve.in") <= names("requirements-serve.txt")

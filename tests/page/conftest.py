@@ -1,7 +1,6 @@
 """A tiny checkout (bundle, variants, pictures, figures) and a real server with the page, shared here."""
 
 import asyncio
-import importlib.util
 import shutil
 
 import pytest
@@ -15,7 +14,6 @@ from sightline.serve.settings import Limits
 from tests.serve import kit
 
 LIMITS = Limits(batch=4)
-collect_ignore_glob = [] if importlib.util.find_spec("gradio") else ["test_*.py"]
 
 
 @pytest.fixture(scope="session")

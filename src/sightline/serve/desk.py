@@ -19,7 +19,7 @@ import numpy as np
 
 from sightline.data import images
 from sightline.data.vqa.template import DESCRIBE
-from sightline.explain import subject
+from sightline.explain import heatmap, subject
 from sightline.export.session import SPIN_OFF, Answer
 from sightline.serve import pictures
 from sightline.serve.metrics import Metrics
@@ -197,11 +197,18 @@ class Desk:
         shape = np.broadcast_to(np.uint8(0), (*size, 3))  # attention needs no pixels, a map their number
         case = subject.of_answer(self.subject, shape, question.ask.question, answer)
         found = subject.explained(self.subject, "cross_attention", case)
+        top, left, side = heatmap.seen_square(*size)
+        rows, cols = self.subject.grid
         return [
             {
                 "word": heat.provenance["word"],
                 "image_share": round(heat.provenance["image_share"], 4),
-                "map": _png(heat.pixel_map) if png else np.round(heat.patch_map, 4).tolist(),
+                # As a picture, or as cells of the square that the model saw, where its patches look.
+                "map": _png(heat.pixel_map)
+                if png
+                else np.round(
+                    heatmap.resize(heat.pixel_map[top : top + side, left : left + side], rows, cols), 4
+                ).tolist(),
                 "question": [[word, round(share, 4)] for word, share in heat.text_scores],
             }
             for heat in found.words

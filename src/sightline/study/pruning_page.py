@@ -86,7 +86,7 @@ def _picture(rows: list[dict], path: Path) -> None:
         handles = [
             plt.Line2D([], [], marker="o", ls="", color=color, label=name) for name, color in COLORS.items()
         ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
         figure.suptitle(
             "Cross: right after the cut. Dot: recovered, or whole. Line: Pareto front", fontsize=9
         )

@@ -126,12 +126,14 @@ def test_a_search_sees_one_whole_index_while_it_is_replaced(tmp_path):
     assert len(watched.gallery()) == 19 and len(seen) > 1
 
 
-def test_a_damaged_replacement_leaves_the_old_index_in_use(tmp_path):
+def test_a_damaged_replacement_leaves_the_old_index_in_use(tmp_path, caplog):
     folder = tmp_path / "index"
     made("abc").save(folder, DIGEST)
     watched = Watched(folder, DIGEST)
     made("abcd").save(folder, DIGEST)
     (folder / "gallery.jsonl").write_text("broken")
     assert len(watched.gallery()) == 3
+    assert "the new index is not used" in caplog.text and "gallery.jsonl" in caplog.text
+    assert len(watched.gallery()) == 3 and len(caplog.records) == 1  # told once, not with every search
     made("abcde").save(folder, DIGEST)
     assert len(watched.gallery()) == 5

@@ -6,6 +6,7 @@ searches reads the old index or the new one. N items, E embedding width.
 """
 
 import fcntl
+import logging
 import os
 import tempfile
 import threading
@@ -24,6 +25,7 @@ from sightline.search.bundle import Embedder, encode
 from sightline.search.gallery import Entry, Gallery, assemble
 from sightline.search.index import SearchIndexError
 
+log = logging.getLogger("sightline.search")
 KIND, VECTORS = "index", "vectors.safetensors"
 FLAT_UP_TO = 100_000  # items; exact search of more takes longer than a person notices
 FLAT, LARGE = "Flat", "HNSW32"
@@ -149,8 +151,8 @@ class Watched:
             if stamp is not None and stamp != self._seen:
                 try:
                     self._gallery = _read(self._folder, self.digest)[1]
-                except ValueError:
-                    pass  # damaged, or of another model: `sightline doctor` tells; the old one goes on
+                except ValueError as error:
+                    log.warning("the new index is not used, the one before it goes on: %s", error)
                 self._seen = stamp
             return self._gallery
 

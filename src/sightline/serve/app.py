@@ -21,6 +21,7 @@ from sightline.serve.desk import Desk
 from sightline.serve.metrics import Metrics
 from sightline.serve.model import NAME, Model
 from sightline.serve.pictures import is_picture
+from sightline.serve.route import Direct
 from sightline.serve.settings import ApiError, Limits, error_body
 from sightline.serve.shield import Shield
 
@@ -58,7 +59,9 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.router.route_class = Direct
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)

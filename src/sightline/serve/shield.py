@@ -65,10 +65,11 @@ class Shield:
             route = self._route(path)
             seconds = time.monotonic() - begun
             self.metrics.answered(route, sent["status"], seconds)
-            log.info(
-                "%s %s %d %d bytes %.1f ms",
-                scope["method"], route, sent["status"], sent["bytes"], 1000 * seconds,
-            )  # fmt: skip
+            if sent["status"] != 429:  # those are counted: a flood of requests is no flood of lines
+                log.info(
+                    "%s %s %d %d bytes %.1f ms",
+                    scope["method"], route, sent["status"], sent["bytes"], 1000 * seconds,
+                )  # fmt: skip
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])

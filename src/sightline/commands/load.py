@@ -26,12 +26,12 @@ def load(
 
     chosen = part or list(run.PARTS)
     if unknown := [name for name in chosen if name not in run.PARTS]:
-        raise typer.BadParameter(f"no part {', '.join(unknown)}; there are {', '.join(run.PARTS)}")
+        raise run.LoadError(f"no part {', '.join(unknown)}; there are {', '.join(run.PARTS)}")
     here = project.root()
     place = run.Place(here, bundle_folder(None), scale, lambda line: typer.echo(f"load: {line}"))
     pairs = run.asked(place)
+    before = machine(1)  # the load that others make, not the one that the parts do
     for name in chosen:
-        before = machine(1)  # the load that others make, not the one that this part does
         report.merge(here, {name: run.PARTS[name](place, pairs)}, before, scale)
     report.write(here)
     typer.echo(f"load: {report.RESULT} and {report.PAGE} hold {', '.join(chosen)}")

@@ -23,14 +23,14 @@ from tests.support import tiny
 
 @pytest.fixture(scope="module")
 def echo():
-    """A server that answers with what it gets; `wait` in a body never comes back, 429 is refused."""
+    """A server that answers with what it gets; `wait` in a body comes back too late, `full` is refused."""
     app = FastAPI()
 
     @app.post("/echo")
     async def said(request: Request) -> Response:
         body = await request.body()
         if body == b"wait":
-            await asyncio.sleep(3600)
+                await asyncio.sleep(3)
         return Response(body, 429 if body == b"full" else 200)
 
     with kit.running(app) as address:

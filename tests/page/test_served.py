@@ -91,6 +91,9 @@ def test_the_api_answers_beside_the_page(client):
     answer = client.post("/v1/chat/completions", json=kit.chat())
     assert answer.status_code == 200
     assert "/gradio_api/queue/join" not in client.get("/openapi.json").json()["paths"]
+    for method, path in (("TRACE", "/explain"), ("GET", "/search"), ("PUT", "/live")):
+        refused = client.request(method, path)
+        assert refused.status_code == 405 and refused.json()["error"] and refused.headers["allow"]
 
 
 def test_a_picture_is_chosen_asked_and_streamed(client):

@@ -30,7 +30,7 @@ def echo():
     async def said(request: Request) -> Response:
         body = await request.body()
         if body == b"wait":
-                await asyncio.sleep(3)
+            await asyncio.sleep(3)
         return Response(body, 429 if body == b"full" else 200)
 
     with kit.running(app) as address:
@@ -50,7 +50,7 @@ def test_every_request_is_answered_once_and_told_in_its_place(echo):
 def test_a_closed_loop_takes_requests_in_turn_and_counts_refusals(echo):
     seen = client.closed(echo, asked(b"a", b"full"), 3, 0.3)
     assert set(seen.statuses) == {200, 429} and abs(seen.count(200) - seen.count(429)) <= 3
-    assert seen.percentile(99) < float("inf") == seen.percentile(50, status=500)
+    assert seen.percentile(99) > 0 and seen.percentile(50, status=500) is None
 
 
 def test_arrivals_do_not_wait_for_answers(echo, monkeypatch):

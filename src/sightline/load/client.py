@@ -31,10 +31,10 @@ class Seen:
     def count(self, status: int) -> int:
         return self.statuses.count(status)
 
-    def percentile(self, percent: float, status: int = 200) -> float:
-        """Of the milliseconds of the answers with a status; infinite where there is none."""
+    def percentile(self, percent: float, status: int = 200) -> float | None:
+        """Of the milliseconds of the answers with a status; None where there is none."""
         own = [ms for ms, one in zip(self.ms, self.statuses, strict=True) if one == status]
-        return float(np.percentile(own, percent)) if own else float("inf")
+        return float(np.percentile(own, percent)) if own else None
 
 
 class Pool:

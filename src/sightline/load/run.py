@@ -174,15 +174,18 @@ def overload(place: Place, pairs: dict) -> dict:
         place.say(f"overload: {TIMES * capacity:.0f} requests a second for {seconds:.0f} s")
         seen = client.arriving(url, bodies, TIMES * capacity, seconds, seed=0)
         after = client.closed(url, bodies, 1, place.seconds(1))
+    if not seen.count(200):
+        raise LoadError("no request was answered under overload; expected as many as without it")
     budget_ms = 1000 * limits.queue / capacity
     statuses = {str(status): seen.count(status) for status in sorted(set(seen.statuses))}
+    refused_ms = seen.percentile(99, 429)
     return {
         "capacity": rounded(capacity), "offered": rounded(TIMES * capacity), "seconds": rounded(seconds),
         "statuses": statuses, "hung": seen.count(client.HUNG), "broken": seen.count(client.BROKEN),
         "unloaded_p99_ms": rounded(unloaded.percentile(99)), "queue_budget_ms": rounded(budget_ms),
         "admitted_p50_ms": rounded(seen.percentile(50)), "admitted_p99_ms": rounded(seen.percentile(99)),
         "allowed_p99_ms": rounded(2 * unloaded.percentile(99) + budget_ms),
-        "refused_p99_ms": rounded(seen.percentile(99, 429)),
+        "refused_p99_ms": None if refused_ms is None else rounded(refused_ms),
         "answered_per_s": rounded(seen.count(200) / seconds),
         "late_p99_ms": rounded(float(np.percentile(seen.late_ms, 99))),
         "after": "answers" if set(after.statuses) == {200} else "does not answer",

@@ -186,7 +186,7 @@ def overload(place: Place, pairs: dict) -> dict:
         "admitted_p50_ms": rounded(seen.percentile(50)), "admitted_p99_ms": rounded(seen.percentile(99)),
         "allowed_p99_ms": rounded(2 * unloaded.percentile(99) + budget_ms),
         "refused_p99_ms": None if refused_ms is None else rounded(refused_ms),
-        "answered_per_s": rounded(seen.count(200) / seconds),
+        "answered_per_s": rounded(seen.count(200) / seen.seconds),
         "late_p99_ms": rounded(float(np.percentile(seen.late_ms, 99))),
         "after": "answers" if set(after.statuses) == {200} else "does not answer",
     }  # fmt: skip

@@ -28,7 +28,7 @@ PICTURES = 64  # different ones, asked about in turn
 CLIENTS = 32  # that saturate: four full batches
 ROUNDS = 5
 BOUND_MS = 100.0  # p95 that both servers must hold; what feels at once (Nielsen, 1993)
-STEPS = 6  # of the search for the rate that holds it
+STEPS = 5  # of the search for the rate that holds it
 TIMES = 5  # overload, times the capacity
 CHAT = "/v1/chat/completions"
 
@@ -107,7 +107,7 @@ def throughput(place: Place, pairs: dict) -> dict:
                 alone(kind, place.seconds(1)), over_http(kind, place.seconds(1))
                 rows = []
                 for _ in range(ROUNDS):
-                    rows.append((alone(kind, place.seconds(4)), over_http(kind, place.seconds(4))))
+                    rows.append((alone(kind, place.seconds(3)), over_http(kind, place.seconds(3))))
                     place.say(f"throughput, {kind}: {rows[-1][1]['answers'] / rows[-1][1]['seconds']:.0f}/s")
                 found[kind] = _compared(rows)
     return found | {"clients": CLIENTS, "rounds": ROUNDS}
@@ -154,7 +154,7 @@ def _sustained(place: Place, url: str, bodies: list[bytes]) -> float:
     low, high = 0.0, 1.2 * _all_good(seen) / seen.seconds
     for step in range(STEPS):
         rate = (low + high) / 2
-        seen = client.arriving(url, bodies, rate, place.seconds(4), seed=step)
+        seen = client.arriving(url, bodies, rate, place.seconds(3), seed=step)
         held = set(seen.statuses) == {200} and seen.percentile(95) <= BOUND_MS
         low, high = (rate, high) if held else (low, rate)
     return low
@@ -168,7 +168,7 @@ def overload(place: Place, pairs: dict) -> dict:
         client.closed(url, bodies, 1, place.seconds(1))
         seen = client.closed(url, bodies, CLIENTS, place.seconds(4))
         capacity = _all_good(seen) / seen.seconds
-        unloaded = client.closed(url, bodies, 1, place.seconds(10))
+        unloaded = client.closed(url, bodies, 1, place.seconds(8))
         _all_good(unloaded)
         seconds = place.seconds(60)
         place.say(f"overload: {TIMES * capacity:.0f} requests a second for {seconds:.0f} s")

@@ -23,6 +23,7 @@ def run(address: str, cases: int) -> tuple[dict[str, int], str]:
         raise LoadError("fuzzing needs the package schemathesis: pip install -r requirements.txt")
     each = -(-cases // POSTED)
     options = ["-n", str(each), "--exclude-checks", LEFT_OUT, "--seed", SEED, "--no-color"]
+    options.append("--suppress-health-check=too_slow")  # how fast this machine is, is not asked
     with tempfile.TemporaryDirectory() as place:
         done = subprocess.run(
             [tool, "run", f"{address}/openapi.json", *options], cwd=place, capture_output=True, text=True

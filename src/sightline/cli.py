@@ -10,6 +10,7 @@ from sightline.commands import (  # noqa: F401  (each registers its commands)
     hallucination,
     index,
     model,
+    retrieval,
     serve,
     speed,
     studies,

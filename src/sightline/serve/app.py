@@ -98,7 +98,7 @@ def _add_openai(app: FastAPI) -> None:
         question = await desk.question(
             url, text, deadline, spin=own.spin, maps=bool(own.explanation),
             max_new=asked.max_completion_tokens or asked.max_tokens, temperature=asked.temperature or 0.0,
-            top_p=1.0 if asked.top_p is None else asked.top_p, seed=asked.seed,
+            top_p=1.0 if asked.top_p is None else asked.top_p, seed=asked.seed, retrieval=own.retrieval,
         )  # fmt: skip
         head = {
             "id": f"chatcmpl-{secrets.token_hex(12)}",
@@ -113,7 +113,7 @@ def _add_openai(app: FastAPI) -> None:
         reply = await desk.reply(question, deadline)
         said = {"role": "assistant", "content": reply.answer.text, "refusal": None}
         choice = {"index": 0, "message": said, "finish_reason": _reason(reply), "logprobs": None}
-        evidence = await desk.evidence(question, reply, deadline, own.explanation, own.retrieval)
+        evidence = await desk.evidence(question, reply, deadline, own.explanation)
         return _json(
             head
             | {"object": "chat.completion", "choices": [choice], "usage": _usage(desk, reply)}
@@ -240,7 +240,7 @@ async def _events(
                 yield chunk({"content": part[len(sent) :]})
                 sent = part
         own = asked.sightline or PLAIN
-        evidence = await desk.evidence(question, replied, deadline, own.explanation, own.retrieval)
+        evidence = await desk.evidence(question, replied, deadline, own.explanation)
     except ApiError as error:
         if not opened:
             raise

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline.search import catalog as catalogs
+from sightline.search import index as indexes
 from sightline.search.catalog import Catalog, Watched, open_gallery
 from sightline.search.gallery import Entry
 from sightline.search.index import SearchIndexError
@@ -74,11 +74,11 @@ def test_another_model_is_refused(tmp_path):
 
 
 def test_many_items_get_a_graph(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogs, "FLAT_UP_TO", 5)
+    monkeypatch.setattr(indexes, "FLAT_UP_TO", 5)
     held = made([f"item-{number}" for number in range(60)])
     held.save(tmp_path / "index", DIGEST)
     gallery = open_gallery(tmp_path / "index", DIGEST)
-    assert gallery.indexes["fused"].factory == "HNSW32"
+    assert gallery.indexes["fused"].factory == indexes.LARGE
     for name in held.texts:
         assert gallery.search(held.texts[name][None], 1, "text")[0][0].id == name
         np.testing.assert_array_equal(gallery.vector(name, "text"), held.texts[name])

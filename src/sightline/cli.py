@@ -11,6 +11,7 @@ from sightline.commands import (  # noqa: F401  (each registers its commands)
     index,
     model,
     retrieval,
+    search_speed,
     serve,
     speed,
     studies,

@@ -20,6 +20,8 @@ ITEMS, SPLITS = 48, ("train", "val", "test")
 def checkout(tmp_path_factory):
     """A checkout with 16 items in each of three splits, and questions about them."""
     here = tmp_path_factory.mktemp("measured")
+    for name in ("metrics", "docs"):
+        (here / name).mkdir()
     shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
     params = (ROOT / "params.yaml").read_text(encoding="utf-8")
     params = params.replace("  max_new_tokens:\n", f"  max_new_tokens: {tiny.MAX_ANSWER}\n", 1)

@@ -11,6 +11,8 @@ from sightline.commands import (  # noqa: F401  (each registers its commands)
     index,
     load,
     model,
+    retrieval,
+    search_speed,
     serve,
     speed,
     studies,

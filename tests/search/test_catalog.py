@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline.search import catalog as catalogs
+from sightline.search import index as indexes
 from sightline.search.catalog import Catalog, Watched, open_gallery
 from sightline.search.gallery import Entry
 from sightline.search.index import SearchIndexError
@@ -74,14 +74,35 @@ def test_another_model_is_refused(tmp_path):
 
 
 def test_many_items_get_a_graph(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogs, "FLAT_UP_TO", 5)
+    monkeypatch.setattr(indexes, "FLAT_UP_TO", 5)
     held = made([f"item-{number}" for number in range(60)])
     held.save(tmp_path / "index", DIGEST)
     gallery = open_gallery(tmp_path / "index", DIGEST)
-    assert gallery.indexes["fused"].factory == "HNSW32"
+    assert gallery.indexes["fused"].factory == indexes.LARGE
     for name in held.texts:
         assert gallery.search(held.texts[name][None], 1, "text")[0][0].id == name
         np.testing.assert_array_equal(gallery.vector(name, "text"), held.texts[name])
+
+
+def test_other_pictures_leave_out_the_picture_itself_and_items_without_words():
+    held = made([f"item-{number}" for number in range(9)])  # pictures: 1, 2, 4, 5, 7, 8
+    held.pictures["item-5"] = held.pictures["item-4"]
+    held.entries[8] = Entry("item-8", "", [], True, True)
+    gallery = held.gallery()
+    asked = np.stack([held.pictures[f"item-{number}"] for number in (4, 1)])
+    found = gallery.others(asked, 3)
+    for row, (own, rest) in enumerate([("45", "127"), ("1", "2457")]):
+        near = sorted(rest, key=lambda number: -float(asked[row] @ held.pictures[f"item-{number}"]))[:3]
+        assert [hit.id for hit in found[row]] == [f"item-{number}" for number in near]
+        assert not {hit.id[-1] for hit in found[row]} & set(own)
+    assert [len(hits) for hits in gallery.others(asked, 50)] == [3, 4]
+    assert gallery.others(asked, 0) == [[], []]
+
+
+def test_what_is_told_of_an_item_is_all_of_a_table_and_the_first_caption_of_a_data_set():
+    assert Entry("a", "cup", ["cup", "a red cup"], True, True).told == "cup. a red cup"
+    assert Entry("a", "", ["a red cup", "a cup"], True, True).told == "a red cup"
+    assert Entry("a", "", [], True, False).told == ""
 
 
 def test_an_item_without_a_picture_has_no_image_vector():

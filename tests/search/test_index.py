@@ -4,12 +4,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.search.index import Index, SearchIndexError, build, fuse
+from sightline.search.index import (
+    AUTO,
+    FLAT_UP_TO,
+    LARGE,
+    Index,
+    SearchIndexError,
+    build,
+    choose,
+    fuse,
+)
 
 
 def unit(seed, rows, width=16):
@@ -59,6 +69,36 @@ def test_approximate_factories_work_and_say_less_than_brute_force(factory):
     found, scores = index.search(unit(1, 5), 10)
     assert all(0 < len(ids) <= 10 for ids in found)
     assert scores.shape == (5, 10)
+
+
+def test_how_many_vectors_decide_how_they_are_searched(monkeypatch):
+    assert [choose(count) for count in (0, 1, FLAT_UP_TO, FLAT_UP_TO + 1, 10**6)] == [
+        *["Flat"] * 3,
+        LARGE,
+        LARGE,
+    ]
+    monkeypatch.setattr("sightline.search.index.FLAT_UP_TO", 99)
+    assert [build(unit(0, rows), names(rows), AUTO).factory for rows in (99, 100)] == ["Flat", LARGE]
+
+
+@pytest.mark.parametrize("factory", [LARGE, "IVF4,Flat;nprobe=4"])
+def test_a_large_index_is_the_same_every_time_and_keeps_its_settings(tmp_path, factory):
+    entries, queries = unit(0, 400), unit(1, 20)
+    faiss.omp_set_num_threads(2)
+    index = build(entries, names(400), factory)
+    assert faiss.omp_get_max_threads() == 2
+    faiss.omp_set_num_threads(1)
+    for name, made in (("a", index), ("b", build(entries, names(400), factory))):
+        made.save(tmp_path / name, "d" * 64)
+    assert (tmp_path / "a" / "vectors.faiss").read_bytes() == (tmp_path / "b" / "vectors.faiss").read_bytes()
+    loaded = Index.load(tmp_path / "a", "d" * 64)
+    assert loaded.factory == factory
+    exact = build(entries, names(400), "Flat").search(queries, 10)[0]
+    # All lists are probed, and the graph's search is wider than half of it: nothing is missed here.
+    assert loaded.search(queries, 10)[0] == exact
+    np.testing.assert_array_equal(loaded.vector("item-7"), entries[7])
+    loaded.tune("nprobe=1" if "IVF" in factory else "efSearch=1")
+    assert loaded.search(queries, 10)[0] != exact
 
 
 def test_empty_index_answers_nothing():

@@ -74,6 +74,23 @@ def test_a_table_is_indexed_searched_and_changed(run, tmp_path):
     assert {row["id"] for row in found["results"]} == {"i0", "i1", "i2", "text", "far"}
 
 
+def test_a_question_reads_the_captions_of_similar_pictures(run, tmp_path):
+    for number, rgb in enumerate(tiny.pictures(3)):
+        Image.fromarray(rgb).save(tmp_path / f"{number}.png")
+    rows = [[f"thing {n}", tiny.CAPTIONS[n], f"{n}.png", f"i{n}"] for n in range(3)]
+    run("index", table(tmp_path, "items.csv", rows), "-o", "mine")
+    asked = ("ask", tmp_path / "1.png", "What color is the ball?")
+    plain = json.loads(run(*asked, "--json").stdout)
+    assert "retrieved" not in plain
+    own = json.loads(run(*asked, "--retrieve", 5, "--index", "mine", "--json").stdout)
+    told = {row["id"]: row["text"] for row in own["retrieved"]}
+    assert told == {n: f"thing {n[1]}. {tiny.CAPTIONS[int(n[1])]}" for n in ("i0", "i2")}
+    assert own["confidence"] != plain["confidence"]
+    said = run(*asked, "--retrieve", 1).stdout.splitlines()
+    assert len(said) == 4 and said[-1].startswith("read: ")
+    assert "give both" in run(*asked, "--index", "mine", code=2).stderr
+
+
 def test_impossible_changes_are_named_and_change_nothing(run, tmp_path):
     bad = table(tmp_path, "bad.csv", [["", "", "", "x"]])
     assert "no row can be used" in run("index", bad, "-o", "mine", code=2).stderr

@@ -95,11 +95,28 @@ def test_the_extension_brings_maps_and_neighbours(ai, session, bundle):
     assert all(np.shape(word["map"]) == tuple(grid) for word in told["explanation"])
     assert all(0 <= np.min(word["map"]) <= np.max(word["map"]) <= 1 for word in told["explanation"])
     gallery = Gallery.load(bundle / INDEX, session.engine.search_digest())
-    hits = gallery.search(session.embed_images(tiny.pictures(1), 4), 3, "fused")[0]
+    hits = gallery.others(session.embed_images(tiny.pictures(1), 4), 3)[0]
     assert [(hit["id"], hit["text"]) for hit in told["retrieved"]] == [(hit.id, hit.text) for hit in hits]
+    assert "item-0" not in {hit["id"] for hit in told["retrieved"]}  # the picture that is asked about
     want = {"explanation": "png"}
     told = ai.chat.completions.create(**body, extra_body={"sightline": want}).sightline
     assert told["explanation"][0]["map"].startswith("data:image/png;base64,")
+
+
+def test_the_question_is_read_beside_what_is_retrieved(ai, session, bundle):
+    body, picture = chat("Describe the image in detail."), tiny.pictures(1)
+    gallery = Gallery.load(bundle / INDEX, session.engine.search_digest())
+    for k in (0, 2, 10):  # of the ten items, one has no picture, one no caption, one is the picture itself
+        captions = [hit.text for hit in gallery.others(session.embed_images(picture, 4), k)[0]]
+        assert len(captions) == min(k, 7)
+        told = ai.chat.completions.create(**body, extra_body={"sightline": {"retrieval": k}})
+        alone = session.answer(picture, ["Describe the image in detail."], spin=SPIN_OFF, batch_size=4,
+                               captions=[captions])[0]  # fmt: skip
+        assert told.choices[0].message.content == alone.text
+        assert told.sightline["confidence"] == round(alone.confidence, 4)
+        assert [hit["text"] for hit in told.sightline.get("retrieved", [])] == captions
+    with pytest.raises(openai.BadRequestError, match="less than or equal to 10"):
+        ai.chat.completions.create(**body, extra_body={"sightline": {"retrieval": 11}})
 
 
 def test_the_last_question_about_the_last_picture_counts(ai):

@@ -153,16 +153,10 @@ def machine(threads: int) -> dict:
     """What the figures were measured on, and how busy it was with other things (1-minute load per core)."""
     import onnxruntime
 
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = (
-            line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")
-        )
-        name = next(lines, f":{name}").split(":", 1)[1].strip()
     cores = len(os.sched_getaffinity(0))
     return {
-        "processor": name, "cores": cores, "threads": threads, "python": platform.python_version(),
-        "torch": torch.__version__, "onnxruntime": onnxruntime.__version__,
+        "processor": timing.processor(), "cores": cores, "threads": threads,
+        "python": platform.python_version(), "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
         "load": timing.rounded(os.getloadavg()[0] / cores),
     }  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -47,3 +49,13 @@ def rows(seconds: Mapping[str, np.ndarray], work: float, baseline: str, **key: s
 def rounded(value: float) -> float:
     """Four significant digits: more would be noise."""
     return float(f"{value:.4g}")
+
+
+def processor() -> str:
+    """The processor's name."""
+    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8").splitlines()
+        told = (line for line in lines if line.startswith("model name"))
+        name = next(told, f":{name}").split(":", 1)[1].strip()
+    return name

@@ -10,17 +10,26 @@ import typer
 from sightline import project
 from sightline.commands.app import AS_JSON, BUNDLE, MAX_PIXELS, app, judge, open_session, read_image
 
+INDEX = typer.Option(help="An index made by `sightline index`; default: the model's own.")
+
 
 @app.command()
 def ask(
     image: Annotated[Path | None, typer.Argument(help="A picture; default: a shipped example.")] = None,
     question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
     spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
+    retrieve: Annotated[
+        int, typer.Option(min=0, help="Read the captions of so many similar pictures of the index, too.")
+    ] = 0,
+    index: Annotated[Path | None, INDEX] = None,
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Answer a question about a picture."""
     from sightline.export.session import SPIN_OFF
+
+    if index is not None and not retrieve:
+        raise typer.BadParameter("--index is what --retrieve reads: give both")
 
     session = open_session(bundle)
     if image is None:
@@ -31,7 +40,9 @@ def ask(
     question = question or "Describe the image in detail."
     settings = None if spin else SPIN_OFF
     picture = read_image(image)
-    answer = session.answer([picture], [question], spin=settings)[0]
+    hits = open_index(session, index).others(session.embed_images([picture]), retrieve)[0] if retrieve else []
+    captions = [hit.text for hit in hits]
+    answer = session.answer([picture], [question], spin=settings, captions=[captions])[0]
     judged = judge(session, picture)
     sure = False if judged["out_of_domain"] else answer.sure  # confidences are of pictures as in training
     if as_json:
@@ -43,6 +54,7 @@ def ask(
                     "answer": answer.text,
                     "confidence": round(answer.confidence, 4),
                     "sure": sure,
+                    **({"retrieved": shown(hits)} if retrieve else {}),
                     **judged,
                 }
             )
@@ -51,22 +63,19 @@ def ask(
     doubt = "not sure, " if sure is False else ""
     said = f"{answer.text}   ({doubt}confidence {answer.confidence:.2f})"
     typer.echo(f"image: {image}\nQ: {question}\nA: {said}")
+    for row in shown(hits):
+        typer.echo(f"read: {row['score']:.3f}  {row['id']}  {row['text']}")
 
 
 @app.command()
 def search(
     query: Annotated[str, typer.Argument(help="Words, or the path of a picture.")],
     k: Annotated[int, typer.Option(help="How many results.")] = 5,
-    index: Annotated[
-        Path | None, typer.Option(help="An index made by `sightline index`; default: the model's own.")
-    ] = None,
+    index: Annotated[Path | None, INDEX] = None,
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Find the items of an index that are nearest to words or to a picture."""
-    from sightline.search.catalog import open_gallery
-    from sightline.search.gallery import Gallery
-
     session = open_session(bundle)
     path, judged = Path(query), {}
     if path.is_file():
@@ -74,15 +83,25 @@ def search(
         embeds, judged = session.embed_images([picture]), judge(session, picture)
     else:
         embeds = session.embed_texts([query])
-    digest = session.engine.search_digest()
-    gallery = open_gallery(index, digest) if index else Gallery.load(session.folder / "index", digest)
-    hits = gallery.search(embeds, k, "fused")[0]
-    rows = [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
+    rows = shown(open_index(session, index).search(embeds, k, "fused")[0])
     if as_json:
         typer.echo(json.dumps({"query": query, "results": rows, **judged}))
         return
     for rank, row in enumerate(rows, 1):
         typer.echo(f"{rank:2d}  {row['score']:.3f}  {row['id']}  {row['text']}")
+
+
+def open_index(session, index: Path | None):
+    """The gallery of an index folder, or the model's own."""
+    from sightline.search.catalog import open_gallery
+    from sightline.search.gallery import Gallery
+
+    digest = session.engine.search_digest()
+    return open_gallery(index, digest) if index else Gallery.load(session.folder / "index", digest)
+
+
+def shown(hits) -> list[dict]:
+    return [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
 
 
 @app.command()

@@ -21,6 +21,7 @@ from sightline.data.vqa.template import prompt
 from sightline.decode import beam, greedy, streaming
 from sightline.decode.confidence import NOT_FITTED, calibrated
 from sightline.decode.protocol import SHORT_ANSWER, Engine, Generation, Memory
+from sightline.export import context
 from sightline.export.engine import OnnxEngine
 from sightline.spin import gate
 
@@ -117,17 +118,22 @@ class Session:
     def answer(
         self, images: Sequence[np.ndarray], questions: Sequence[str], spin: dict[str, Any] | None = None,
         max_new: int | None = None, need_maps: bool = False, batch_size: int = 1, beams: int = 1,
+        captions: Sequence[Sequence[str]] | None = None,
     ) -> list[Answer]:  # fmt: skip
         """Answer question i about picture i (uint8 [Y, X, 3]) by greedy decoding, or by beam search, which
         has no maps.
 
-        `spin` and `max_new` default to the bundle's. Equal pictures and equal (picture, question) pairs are
-        computed once. Raises ValueError for unequal counts or settings out of range.
+        `spin` and `max_new` default to the bundle's. `captions`: what question i is read beside
+        (export.context). Equal pictures and equal (picture, question, captions) are computed once.
+        Raises ValueError for unequal counts or settings out of range.
         """
         if len(images) != len(questions):
             raise SessionError(
                 f"answer: {len(images)} images for {len(questions)} questions; give one of each"
             )
+        told = [tuple(texts) for texts in captions] if captions is not None else [()] * len(images)
+        if len(told) != len(images):
+            raise SessionError(f"answer: captions for {len(told)} of {len(images)} questions; give all some")
         if not images:
             return []
         pictures, picture_N = _distinct([_key(image) for image in images])
@@ -135,17 +141,26 @@ class Session:
         tokens_NPD = self._image_tokens([images[i] for i in pictures], batch_size)
         ids_NS, mask_NS = self.question_ids([questions[i] for i in asked])
         # Sorted by question: rows of a batch then end at about the same step.
-        pairs = sorted({(asked_N[i], picture_N[i]) for i in range(len(images))})
-        answers: dict[tuple[int, int], Answer] = {}
+        rows_N = [(asked_N[i], picture_N[i], told[i]) for i in range(len(images))]
+        pairs = sorted(set(rows_N))
+        answers: dict[tuple[int, int, tuple[str, ...]], Answer] = {}
         for start in range(0, len(pairs), batch_size):
             chunk = pairs[start : start + batch_size]
             rows = chunk + [chunk[0]] * (batch_size - len(chunk))
-            question_B, picture_B = (np.array(column) for column in zip(*rows, strict=True))
-            memory = self.engine.memory(tokens_NPD[picture_B], ids_NS[question_B], mask_NS[question_B])
+            question_B, picture_B, told_B = (list(column) for column in zip(*rows, strict=True))
+            memory = self.memory(tokens_NPD[picture_B], ids_NS[question_B], mask_NS[question_B], told_B)
             written = self._generate(memory, len(chunk), spin, max_new, need_maps, beams)
             for pair, generation in zip(chunk, written, strict=True):
                 answers[pair] = self.finish(generation, ids_NS[pair[0]], mask_NS[pair[0]])
-        return [answers[asked_N[i], picture_N[i]] for i in range(len(images))]
+        return [answers[row] for row in rows_N]
+
+    def memory(
+        self, tokens_BPD: np.ndarray, ids_BS: np.ndarray, mask_BS: np.ndarray,
+        captions_BK: Sequence[Sequence[str]],
+    ) -> Memory:  # fmt: skip
+        """What the decoder reads: pictures and questions, each question beside its captions, if any."""
+        length = max(self.generation["max_text"], ids_BS.shape[1])
+        return context.read(self.engine, self.tokenizer, tokens_BPD, ids_BS, mask_BS, captions_BK, length)
 
     def stream(
         self, image: np.ndarray, question: str, spin: dict[str, Any] | None = None, max_new: int | None = None

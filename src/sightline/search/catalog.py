@@ -23,12 +23,10 @@ from sightline.data.sources import csv
 from sightline.params.data import DataParams
 from sightline.search.bundle import Embedder, encode
 from sightline.search.gallery import Entry, Gallery, assemble
-from sightline.search.index import SearchIndexError
+from sightline.search.index import AUTO, SearchIndexError
 
 log = logging.getLogger("sightline.search")
 KIND, VECTORS = "index", "vectors.safetensors"
-FLAT_UP_TO = 100_000  # items; exact search of more takes longer than a person notices
-FLAT, LARGE = "Flat", "HNSW32"
 Vectors = dict[str, np.ndarray]  # id -> unit vector [E]
 SIDE = 512  # pixels of a picture's longer side, many times what the image tower sees
 VAL_SHARE = 0.1  # an index has no splits, but the table's reader wants a share
@@ -67,9 +65,8 @@ class Catalog:
         )
 
     def gallery(self) -> Gallery:
-        """The searchable form: exact up to FLAT_UP_TO items, beyond it a graph (HNSW, arXiv 1603.09320)."""
-        factory = FLAT if len(self) <= FLAT_UP_TO else LARGE
-        return assemble(self.entries, self.pictures, self.texts, self.width, factory)
+        """The searchable form; `search.index.choose` says which for how many."""
+        return assemble(self.entries, self.pictures, self.texts, self.width, AUTO)
 
     def save(self, folder: Path, digest: str) -> Gallery:
         """Write the index of the model with `digest`, or leave what is there; returns its searchable form."""

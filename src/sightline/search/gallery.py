@@ -16,6 +16,9 @@ from sightline.search.index import Index, SearchIndexError, build, fuse
 
 KINDS = ("image", "text", "fused")
 ENTRIES = "gallery.jsonl"
+# A cosine above it is the same picture: embeddings of equal pixels differ by float32 rounding, 1e-6; the most
+# alike of 1,000 different rendered scenes have 0.998.
+SAME = 0.9999
 
 
 class Hit(NamedTuple):
@@ -39,6 +42,11 @@ class Entry:
     @property
     def shown(self) -> str:
         return self.title or next(iter(self.captions), "")
+
+    @property
+    def told(self) -> str:
+        """What is said about the item: title and description of a table's, the first caption of others."""
+        return ". ".join(self.captions) if self.title else next(iter(self.captions), "")
 
 
 class Gallery:
@@ -90,6 +98,25 @@ class Gallery:
             ]
             for ids, scores in zip(ids_BK, scores_BK, strict=True)
         ]
+
+    def others(self, images_BE: np.ndarray, k: int) -> list[list[Hit]]:
+        """The `k` nearest pictures of every picture, best first, with what is said about them: the picture
+        itself, should the index hold it, and items without a caption are left out."""
+        index, found = self.indexes["image"], []
+        for image_E in images_BE:
+            wanted, hits = k + 1, []
+            while k:
+                ids, scores = index.search(image_E[None], wanted)
+                hits = [
+                    Hit(name, float(score), self.entries[name].told)
+                    for name, score in zip(ids[0], scores[0], strict=False)
+                    if score < SAME and self.entries[name].told
+                ]
+                if len(hits) >= k or wanted >= len(index):
+                    break
+                wanted *= 2
+            found.append(hits[:k])
+        return found
 
     def vector(self, name: str, kind: str) -> np.ndarray | None:
         """The unit vector of an item, [E]; None where the item has none of this kind."""

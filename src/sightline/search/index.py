@@ -15,6 +15,10 @@ import numpy as np
 from sightline.artifacts import read_json, write_json
 
 VECTORS, ENTRIES = "vectors.faiss", "index.json"
+AUTO = "auto"  # the factory that `choose` names
+FLAT_UP_TO = 100_000  # vectors; exact search of more takes longer than a person notices
+FLAT = "Flat"
+LARGE = "HNSW32;efConstruction=100,efSearch=256"  # what docs/search-speed.md measures at a million
 
 
 class SearchIndexError(ValueError):
@@ -54,8 +58,12 @@ class Index:
             found_ids.append([self.ids[place] for place in places_K[order_K]])
         return found_ids, found_scores
 
+    def tune(self, settings: str) -> None:
+        """Set FAISS's run-time parameters, such as efSearch=64. Raises RuntimeError for unknown ones."""
+        faiss.ParameterSpace().set_index_parameters(self._backend, settings)
+
     def vector(self, name: str) -> np.ndarray | None:
-        """The vector of an entry, [E]; None where there is no such entry. Not for inverted files."""
+        """The vector of an entry, [E]; None where there is no such entry."""
         place = self._places.get(name)
         return None if place is None else self._backend.reconstruct(place)
 
@@ -105,9 +113,14 @@ class Index:
         return cls(backend, entries["ids"], entries["factory"], entries["width"])
 
 
+def choose(count: int) -> str:
+    """The factory of an index of so many vectors: exact, or a graph (HNSW, arXiv 1603.09320) when large."""
+    return FLAT if count <= FLAT_UP_TO else LARGE
+
+
 def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> Index:
-    """Index unit vectors under their ids. `factory` is a FAISS factory string: Flat is exact, IVF and HNSW
-    are not.
+    """Index unit vectors under their ids. `factory` is AUTO or a FAISS factory string, where wanted with
+    run-time parameters behind a semicolon (IVF256,Flat;nprobe=8): Flat is exact, IVF and HNSW are not.
 
     Raises ValueError when numbers and ids differ in count, ids repeat, a vector is not of unit length, or
     FAISS does not know the factory string.
@@ -119,25 +132,41 @@ def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> Index:
         raise SearchIndexError(
             f"index: {len(ids) - len(set(ids))} ids appear more than once; ids must be unique"
         )
-    lengths_N = np.linalg.norm(embeds_NE, axis=1)
+    lengths_N = np.sqrt(np.einsum("ne,ne->n", embeds_NE, embeds_NE))  # no second copy of a million vectors
     if len(ids) and not np.allclose(lengths_N, 1.0, atol=1e-3):  # float32 normalisation is good to 1e-6
         worst = int(np.abs(lengths_N - 1.0).argmax())
         raise SearchIndexError(
             f"index: the vector of {ids[worst]!r} has length {lengths_N[worst]:.4f}, expected 1"
         )
     width = embeds_NE.shape[1]
+    factory = choose(len(ids)) if factory == AUTO else factory
     try:
-        backend = faiss.index_factory(width, factory, faiss.METRIC_INNER_PRODUCT)
-        if len(ids) and not backend.is_trained:
-            backend.train(embeds_NE)
-        if len(ids):
-            backend.add(embeds_NE)
+        return Index(_filled(embeds_NE, factory), ids, factory, width)
     except RuntimeError as error:
         raise SearchIndexError(
             f"index.factory {factory!r} cannot index {len(ids)} vectors of {width} numbers: "
-            f"{_first_line(error)}; use Flat (exact), or see FAISS's factory strings"
+            f"{_first_line(error)}; use {AUTO}, Flat (exact), or see FAISS's factory strings"
         ) from error
-    return Index(backend, ids, factory, width)
+
+
+def _filled(embeds_NE: np.ndarray, factory: str) -> faiss.Index:
+    """A FAISS index of the vectors. Raises RuntimeError where FAISS cannot."""
+    kind, _, settings = factory.partition(";")
+    backend = faiss.index_factory(embeds_NE.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+    if settings:
+        faiss.ParameterSpace().set_index_parameters(backend, settings)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # threads that link a graph at once would make another one every time
+    try:
+        if len(embeds_NE):
+            if not backend.is_trained:
+                backend.train(embeds_NE)
+            backend.add(embeds_NE)
+        if isinstance(backend, faiss.IndexIVF):
+            backend.make_direct_map()  # so that a vector can be had by its place
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return backend
 
 
 def fuse(image_NE: np.ndarray, text_NE: np.ndarray) -> np.ndarray:

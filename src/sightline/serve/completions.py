@@ -22,7 +22,7 @@ async def question(desk: Desk, asked: schema.ChatRequest, deadline: float) -> Qu
     return await desk.question(
         url, text, deadline, spin=own.spin, maps=bool(own.explanation),
         max_new=asked.max_completion_tokens or asked.max_tokens, temperature=asked.temperature or 0.0,
-        top_p=1.0 if asked.top_p is None else asked.top_p, seed=asked.seed,
+        top_p=1.0 if asked.top_p is None else asked.top_p, seed=asked.seed, retrieval=own.retrieval,
     )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ async def completion(
     said = {"role": "assistant", "content": reply.answer.text, "refusal": None}
     choice = {"index": 0, "message": said, "finish_reason": _reason(reply), "logprobs": None}
     own = asked.sightline or PLAIN
-    evidence = await desk.evidence(question, reply, deadline, own.explanation, own.retrieval)
+    evidence = await desk.evidence(question, reply, deadline, own.explanation)
     return (
         _head(desk)
         | {"object": "chat.completion", "choices": [choice], "usage": _usage(desk, reply)}
@@ -80,7 +80,7 @@ async def _events(
                 yield chunk({"content": part[len(sent) :]})
                 sent = part
         own = asked.sightline or PLAIN
-        evidence = await desk.evidence(question, replied, deadline, own.explanation, own.retrieval)
+        evidence = await desk.evidence(question, replied, deadline, own.explanation)
     except ApiError as error:
         if not opened:
             raise

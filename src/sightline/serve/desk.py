@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -69,9 +69,10 @@ class Desk:
     async def question(
         self, url: str, text: str, deadline: float, *, spin: bool | Spin = False, maps: bool = False,
         max_new: int | None = None, temperature: float = 0.0, top_p: float = 1.0, seed: int | None = None,
+        retrieval: int = 0,
     ) -> Question:  # fmt: skip
         """Raises ApiError for a picture or for knobs that the model cannot use."""
-        settings = self.settings(spin, maps, max_new)
+        settings = replace(self.settings(spin, maps, max_new), retrieval=retrieval)
         with self.worker.expecting() if pictures.is_picture(url) else nullcontext():
             picture = await self.picture(url, deadline)
         drawn = secrets.randbits(63) if seed is None else seed % 2**63
@@ -171,7 +172,7 @@ class Desk:
         return _hits(await self.aside(deadline, nearest))
 
     async def evidence(
-        self, question: Question, reply: Reply, deadline: float, maps: bool | str = False, k: int = 0
+        self, question: Question, reply: Reply, deadline: float, maps: bool | str = False
     ) -> dict[str, Any]:
         """The field `sightline` of an answer."""
         answer, outside = reply.answer, reply.domain_score > self.model.known.bound
@@ -183,8 +184,8 @@ class Desk:
         }
         if maps:
             told["explanation"] = await self.aside(deadline, self._words, question, answer, maps == "png")
-        if k:
-            told["retrieved"] = await self.search(reply.embed_E, k, "fused", deadline)
+        if question.settings.retrieval:
+            told["retrieved"] = _hits(reply.retrieved)
         return told
 
     def judged(self, score: float) -> dict[str, Any]:

@@ -16,13 +16,15 @@ from sightline.decode.sampling import draw
 from sightline.export.session import MODEL, SPIN_OFF, Answer, Session
 from sightline.search.catalog import Watched
 from sightline.search.domain import Domain
+from sightline.search.gallery import Hit
 
 NAME = "sightline"  # of the model in /v1/models
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows of a batch share: SPIN, the longest answer in tokens, whether maps are wanted."""
+    """What all rows of a batch share: SPIN, the longest answer in tokens, whether maps are wanted, how many
+    captions of similar pictures a question is read beside."""
 
     keep: float | None
     top_k: int | None
@@ -30,6 +32,7 @@ class Settings:
     layers: tuple[int, ...]
     max_new: int
     maps: bool
+    retrieval: int = 0
 
     def spin(self) -> dict[str, Any]:
         knobs = {"keep": self.keep, "top_k": self.top_k, "alpha": self.alpha, "layers": list(self.layers)}
@@ -49,11 +52,11 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, and what the picture's encoding tells: its unit embedding, its mean token, its distance to
-    the training pictures."""
+    """An answer, the pictures whose captions it was given, and what the picture's encoding tells: its mean
+    token, its distance to the training pictures."""
 
     answer: Answer
-    embed_E: np.ndarray
+    retrieved: list[Hit]
     pooled_D: np.ndarray
     domain_score: float
 
@@ -90,9 +93,13 @@ class Model:
         tokens_BPD, embeds_BE = session.engine.embed_images(pixels_BCYX)
         pooled_ND = tokens_BPD[:rows].mean(axis=1)
         ids_NS, mask_NS = session.question_ids([ask.question for ask in asks])
-        memory = session.engine.memory(
-            session.engine.image_tokens(pixels_BCYX), self._filled(ids_NS), self._filled(mask_NS)
-        )
+        k = settings.retrieval
+        hits = self.gallery.gallery().others(embeds_BE[:rows], k) if k else [[] for _ in asks]
+        told = [[hit.text for hit in found] for found in hits]
+        memory = session.memory(
+            session.engine.image_tokens(pixels_BCYX), self._filled(ids_NS), self._filled(mask_NS),
+            told + [told[0]] * (self.batch - rows),
+        )  # fmt: skip
         knobs, written, ids = session.knobs(settings.spin(), settings.max_new), [], [[] for _ in asks]
         for token in loop.steps(
             session.engine, memory, _pick(asks), need_maps=settings.maps, rows=rows, **knobs
@@ -111,7 +118,7 @@ class Model:
         scores_N = [float(self.known.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
         return [
             Reply(
-                session.finish(generation, ids_NS[row], mask_NS[row]), embeds_BE[row], pooled_ND[row], score
+                session.finish(generation, ids_NS[row], mask_NS[row]), hits[row], pooled_ND[row], score
             )
             for row, (generation, score) in enumerate(zip(generations, scores_N, strict=True))
         ]

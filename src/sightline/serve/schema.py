@@ -44,8 +44,10 @@ class Extension(Closed):
     explanation: Literal[False, True, "png"] = Field(
         False, description="A map per word: numbers on the patch grid, or a grey PNG of the picture's shape."
     )
-    retrieval: Annotated[int, Field(ge=0, le=LIMITS.results)] = Field(
-        0, description="So many items of the index nearest to the picture come with the answer."
+    retrieval: Annotated[int, Field(ge=0, le=LIMITS.captions)] = Field(
+        0,
+        description="So many pictures of the index, those most like the one asked about and not itself: the "
+        "question is read beside their captions, which come with the answer.",
     )
 
 

@@ -18,6 +18,7 @@ class Limits:
     aspect: int = 50  # a picture longer than this many times its width would grow when it is scaled
     inputs: int = 64  # texts or pictures of one embeddings request
     results: int = 100  # of one search
+    captions: int = 10  # beside which a question is read; each costs another reading
     drain_s: float = 20.0  # for requests under way when the server is told to stop
 
 

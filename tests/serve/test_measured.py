@@ -1,0 +1,94 @@
+"""`sightline retrieval` and `search-bench` over a tiny bundle: what they write, what they refuse."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sightline.artifacts import write_json
+from tests.support import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+ITEMS, SPLITS = 48, ("train", "val", "test")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A checkout with 16 items in each of three splits, and questions about them."""
+    here = tmp_path_factory.mktemp("measured")
+    for name in ("metrics", "docs"):
+        (here / name).mkdir()
+    shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    params = params.replace("  max_new_tokens:\n", f"  max_new_tokens: {tiny.MAX_ANSWER}\n", 1)
+    params = params.replace("  bootstrap: 1000\n", "  bootstrap: 50\n", 1)
+    (here / "params.yaml").write_text(params, encoding="utf-8")
+    raw, vqa = here / "data" / "raw", here / "data" / "vqa"
+    items = tiny.raw(raw, ITEMS, SPLITS)
+    write_json(raw / "config.json", {"image_side": 64})
+    vqa.mkdir()
+    write_json(vqa / "config.json", {"objects": {"ball": ["ball"], "cup": ["cup"]}})
+    for split in SPLITS[1:]:
+        asked = []
+        for line in items.split(split):
+            for kind, question, answer in (
+                ("existence", "Is there a cup?", "yes"), ("color", "What color is the ball?", "red"),
+                ("pope_adversarial", "Is there a ball?", "no"),
+                ("describe", "Describe the image in detail.", tiny.CAPTIONS[0]),
+            ):  # fmt: skip
+                asked.append({"item": int(line), "type": kind, "question": question, "answer": answer})
+        (vqa / f"{split}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked))
+    return here
+
+
+@pytest.fixture
+def run(checkout, bundle):
+    def call(*words, code=0):
+        command = [sys.executable, "-c", "from sightline.cli import main; main()", *words]
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "HOME": str(checkout)}
+        done = subprocess.run([*command, "--bundle", str(bundle)], cwd=checkout, env=env, capture_output=True,
+                              text=True)  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return call
+
+
+def test_captions_are_measured_with_and_without(run, checkout):
+    def files():
+        return [(checkout / name).read_bytes() for name in ("metrics/retrieval_augmented.json",
+                                                            "docs/retrieval.md")]  # fmt: skip
+
+    run("retrieval", "--items", "6")
+    first = files()
+    run("retrieval", "--items", "6")
+    assert files() == first  # nothing of it depends on the run
+    result = json.loads(first[0])
+    assert result["chosen"] in (1, 3, 5) and [one["k"] for one in result["val"]["tried"]] == [1, 3, 5]
+    best = max(one["figures"][0]["value"] for one in result["val"]["tried"])
+    chosen = next(one for one in result["val"]["tried"] if one["k"] == result["chosen"])
+    assert chosen["figures"][0]["type"] == "all" and chosen["figures"][0]["value"] == best
+    test = result["test"]
+    assert (test["pictures"], test["questions"], test["train"]) == (6, 24, 6)
+    for way in test["ways"]:
+        for off, on, gap in zip(test["off"], way["figures"], way["minus_off"], strict=True):
+            assert gap["value"] == pytest.approx(on["value"] - off["value"], abs=2e-3)  # three decimals each
+            assert gap["low"] <= gap["value"] <= gap["high"]
+    page = first[1].decode()
+    assert "## With and without, on `test`" in page and "the picture's own" in page
+
+
+def test_search_is_measured_against_size(run, checkout):
+    said = run("search-bench", "--sizes", "40,80").stdout
+    result = json.loads((checkout / "metrics" / "search.json").read_text())
+    assert {one["size"] for one in result["rows"]} == {40, 80} and result["threads"] == 2
+    assert "docs/search-speed.md" in said
+    assert (checkout / "docs" / "search-speed.md").read_text().startswith("# How fast the search is")
+    assert (checkout / "docs" / "search-speed.svg").read_bytes().startswith(b"<?xml")
+    assert "expected numbers with commas" in run("search-bench", "--sizes", "x", code=2).stderr
+    assert "expected at least" in run("search-bench", "--sizes", "5", code=2).stderr

@@ -50,8 +50,10 @@ class Subject:
         above the average as a Gaussian around the place it looks at, so of an object that several tokens
         share the middle is brightest. Even scores stay even."""
         rows, cols = _reached(self.session, self.grid)
-        average = patch_scores.mean()
-        return average + rows @ (patch_scores - average) @ cols.T
+        average = float(patch_scores.mean())
+        over = rows @ (patch_scores - average).astype(np.float32) @ cols.T
+        over += average
+        return over
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,9 @@ def _reached(session: Session, grid: tuple[int, int]) -> tuple[np.ndarray, np.nd
     """How strongly the tokens of the grid's rows reach every pixel row, [S, rows], and those of its columns
     every pixel column: Gaussians of area 1 patch."""
     pixel = (np.arange(session.image_size) + 0.5) / session.image_size
+    area = REACH * np.sqrt(2 * np.pi)
     rows, cols = (
-        np.exp(-(((pixel[:, None] - places) * len(places) / REACH) ** 2) / 2) / (REACH * np.sqrt(2 * np.pi))
+        np.float32(np.exp(-(((pixel[:, None] - places) * len(places) / REACH) ** 2) / 2) / area)
         for places in looked_at(session, grid)
     )
     return rows, cols

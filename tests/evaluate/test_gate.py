@@ -19,7 +19,7 @@ LIMITS = GateParams(
 
 def summary(**sabotage):
     figures = {"accuracy": 90.0, "r1": 60.0, "difference": -0.5, "pope": -0.2, "chair": 0.1, "gap": 2e-6}
-    figures |= {"correlation": 0.97, "pointing": 93.0}
+    figures |= {"correlation": 0.97, "pointing": 0.93}
     figures |= sabotage
     quality = {"vqa_accuracy": {"value": figures["accuracy"]}, "text_to_image_r1": {"value": figures["r1"]}}
     return {
@@ -35,7 +35,7 @@ def summary(**sabotage):
         "parity": {"max_logit_difference": figures["gap"]},
         "maps": {
             "rank_correlation": figures["correlation"],
-            "pointing_fp32": 94.0,
+            "pointing_fp32": 0.94,
             "pointing_shipped": figures["pointing"],
         },
     }
@@ -68,7 +68,7 @@ def test_a_good_summary_passes():
             "FAILED: shipped (int8) maps' rank_correlation with fp32 is 0.85, must be at least 0.9",
         ),
         (
-            {"pointing": 91.5},
+            {"pointing": 0.915},
             "FAILED: shipped (int8) maps' pointing_game drop against fp32 is 2.5, must be at most 2",
         ),
         ({"gap": 2e-4}, "FAILED: fp32 parity max_logit_difference is 0.0002, must be at most 0.0001"),
@@ -81,7 +81,7 @@ def test_a_sabotaged_summary_fails_naming_the_figure(sabotage, named):
 
 def test_a_figure_at_its_limit_passes():
     at_limit = summary(
-        accuracy=70.0, r1=40.0, difference=-1.5, gap=1e-4, correlation=0.9, pointing=92.0
+        accuracy=70.0, r1=40.0, difference=-1.5, gap=1e-4, correlation=0.9, pointing=0.92
     )  # fmt: skip
     assert all(check.passed for check in gate.checks(at_limit, LIMITS, "test"))
 

@@ -52,7 +52,7 @@ def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Chec
         name = "maps' rank_correlation with fp32"
         maps.append(Check(shipped, name, correlation, "at least", limits.min_map_correlation))
     if None not in pointing:
-        name, drop = "maps' pointing_game drop against fp32", pointing[0] - pointing[1]
+        name, drop = "maps' pointing_game drop against fp32", round(100 * (pointing[0] - pointing[1]), 6)
         maps.append(Check(shipped, name, drop, "at most", limits.max_pointing_drop))
     return [
         Check(shipped, f"{split} vqa_accuracy", accuracy, "at least", limits.min_vqa_accuracy),

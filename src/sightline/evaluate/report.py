@@ -90,9 +90,10 @@ def _maps(maps: dict[str, Any]) -> str:
     )
     if not maps["pointed"]:
         return said
+    fp32, shipped = (100 * maps[f"pointing_{variant}"] for variant in ("fp32", "shipped"))
     return said + (
-        f" The strongest place lies in the true box in {maps['pointing_fp32']:.1f} % (fp32) and "
-        f"{maps['pointing_shipped']:.1f} % (shipped) of the {maps['pointed']} right ones with a known box."
+        f" The strongest place lies in the true box in {fp32:.1f} % (fp32) and {shipped:.1f} % (shipped) of "
+        f"the {maps['pointed']} right ones with a known box."
     )
 
 

@@ -135,7 +135,7 @@ def compressed(
     subject: Subject, shipped: Subject, method: str, cases: Iterable[Known]
 ) -> dict[str, float | str | None]:
     """Does the shipped variant answer for the same reasons? Over the same `n` answers: mean rank correlation
-    of the maps; over the `pointed` of them with a box also each model's pointing game, percent. None where
+    of the maps; over the `pointed` of them with a box also each model's pointing game. None where
     there is nothing to average."""
     correlations, hits = [], []
     for found in cases:
@@ -145,14 +145,14 @@ def compressed(
         correlations.append(faithfulness.rank_correlation(one.scores, two.scores))
         if found.box is not None:
             hits.append([faithfulness.pointing(each, found.box) for each in (one, two)])
-    of_fp32, of_shipped = 100 * np.mean(hits, axis=0) if hits else (None, None)
+    of_fp32, of_shipped = np.mean(hits, axis=0) if hits else (None, None)
     return {
         "method": method,
         "n": len(correlations),
         "rank_correlation": None if not correlations else round(float(np.mean(correlations)), 4),
         "pointed": len(hits),
-        "pointing_fp32": None if of_fp32 is None else round(float(of_fp32), 2),
-        "pointing_shipped": None if of_shipped is None else round(float(of_shipped), 2),
+        "pointing_fp32": None if of_fp32 is None else round(float(of_fp32), 4),
+        "pointing_shipped": None if of_shipped is None else round(float(of_shipped), 4),
     }
 
 

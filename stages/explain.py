@@ -1,37 +1,45 @@
-"""explain: why the shipped model answered so. models/bundle, models/vlm + data -> plots/explain"""
+"""explain: why the shipped model answered so, and fp32. models + data -> {metrics,plots}/explain"""
 
 import sys
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from sightline import runtime  # noqa: E402
+from sightline import artifacts, runtime  # noqa: E402
 from sightline.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> None:
-    from sightline.evaluate.answers import normalise
-    from sightline.explain import items, run
+    from sightline.evaluate.answers import same
+    from sightline.explain import battery, items, run
     from sightline.explain.subject import Subject, explain
     from sightline.export import lazily
     from sightline.export.session import SPIN_OFF, Session
 
     session = Session.load(Path("models/bundle"), params.threads)
     model = Subject(session, SPIN_OFF, partial(lazily.vlm, Path("models/vlm")), params.seed)
-    chosen = items.choose(Path("data/raw"), Path("data/vqa"), "test", params.explain.items)
+    raw, vqa = Path("data/raw"), Path("data/vqa")
+    chosen = items.choose(raw, vqa, "test", params.explain.items)
     out = Path("plots/explain")
     run.run(
         chosen,
         lambda item, spin: explain(replace(model, spin=spin), params.explain.method, item.rgb, item.question),
-        lambda truth, answer: normalise(truth) == normalise(answer),
+        same,
         SPIN_OFF,
         params.asdict("spin"),
         params.explain.colormap,
         out,
     )
+    fp32 = Subject(Session.load_variant(Path("models/onnx"), "fp32", params.threads), SPIN_OFF)
+    answers = islice(battery.asked(fp32, raw, vqa, "test", same), battery.COMPARED)
+    compared = battery.compressed(fp32, model, battery.COMPARED_BY, answers)
+    Path("metrics/explain").mkdir(parents=True, exist_ok=True)
+    artifacts.write_json(Path("metrics/explain/compression.json"), compared)
     runtime.say(f"{len(chosen)} questions explained; open {out}/index.html")
+    runtime.say(f"maps of fp32 and shipped over {compared['n']} answers: {compared}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""report: what git keeps and people read. metrics/{evaluate,export} -> metrics/{summary.json,report}"""
+"""report: what git keeps. metrics/{evaluate,explain,export} -> metrics/{summary.json,report}"""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,8 @@ def main() -> None:
     figures, paired = report.read(evaluated), tables.read_csv(evaluated / "paired.csv")
     variants = tables.read_csv(exported / "variants.csv")
     compressed = tables.read_csv(Path("metrics/compress/table.csv"))
-    built = summary.build(figures, paired, variants, artifacts.read_json(exported / "parity.json"))
+    maps = artifacts.read_json(Path("metrics/explain/compression.json"))
+    built = summary.build(figures, paired, variants, artifacts.read_json(exported / "parity.json"), maps)
     artifacts.write_json(Path("metrics/summary.json"), built)
     target = Path("metrics/report/report.md")
     target.parent.mkdir(parents=True, exist_ok=True)

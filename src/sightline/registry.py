@@ -7,6 +7,7 @@ with an underscore is private and is no choice.
 import difflib
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -43,6 +44,7 @@ def check(folder: str, name: str, key: str) -> None:
         )
 
 
+@cache
 def load(folder: str, name: str) -> ModuleType:
     """Import and return one plug-in. Raises ValueError, listing the choices, for an unknown name."""
     check(folder, name, folder)

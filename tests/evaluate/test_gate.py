@@ -12,12 +12,14 @@ from sightline.params.gate import GateParams
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = GateParams(
-    min_vqa_accuracy=70.0, min_retrieval_r1=40.0, max_accuracy_drop=1.5, max_logit_difference=1e-4
-)
+    min_vqa_accuracy=70.0, min_retrieval_r1=40.0, max_accuracy_drop=1.5, max_logit_difference=1e-4,
+    min_map_correlation=0.9, max_pointing_drop=2.0,
+)  # fmt: skip
 
 
 def summary(**sabotage):
     figures = {"accuracy": 90.0, "r1": 60.0, "difference": -0.5, "pope": -0.2, "chair": 0.1, "gap": 2e-6}
+    figures |= {"correlation": 0.97, "pointing": 0.93}
     figures |= sabotage
     quality = {"vqa_accuracy": {"value": figures["accuracy"]}, "text_to_image_r1": {"value": figures["r1"]}}
     return {
@@ -31,6 +33,11 @@ def summary(**sabotage):
             }
         },
         "parity": {"max_logit_difference": figures["gap"]},
+        "maps": {
+            "rank_correlation": figures["correlation"],
+            "pointing_fp32": 0.94,
+            "pointing_shipped": figures["pointing"],
+        },
     }
 
 
@@ -56,6 +63,14 @@ def test_a_good_summary_passes():
             {"chair": 3.0},
             "FAILED: shipped (int8) test chair_i rise against fp32 is 3, must be at most 1.5",
         ),
+        (
+            {"correlation": 0.85},
+            "FAILED: shipped (int8) maps' rank_correlation with fp32 is 0.85, must be at least 0.9",
+        ),
+        (
+            {"pointing": 0.915},
+            "FAILED: shipped (int8) maps' pointing_game drop against fp32 is 2.5, must be at most 2",
+        ),
         ({"gap": 2e-4}, "FAILED: fp32 parity max_logit_difference is 0.0002, must be at most 0.0001"),
     ],
 )
@@ -65,7 +80,9 @@ def test_a_sabotaged_summary_fails_naming_the_figure(sabotage, named):
 
 
 def test_a_figure_at_its_limit_passes():
-    at_limit = summary(accuracy=70.0, r1=40.0, difference=-1.5, gap=1e-4)
+    at_limit = summary(
+        accuracy=70.0, r1=40.0, difference=-1.5, gap=1e-4, correlation=0.9, pointing=0.92
+    )  # fmt: skip
     assert all(check.passed for check in gate.checks(at_limit, LIMITS, "test"))
 
 
@@ -73,6 +90,17 @@ def test_a_missing_figure_is_not_a_passed_one():
     broken = summary()
     del broken["quality"]["shipped"]["test"]["text_to_image_r1"]
     with pytest.raises(ValueError, match="quality.shipped.test.text_to_image_r1"):
+        gate.checks(broken, LIMITS, "test")
+
+
+def test_maps_are_judged_by_what_the_data_allows():
+    """Photos have no boxes; a split without short questions has no maps to compare."""
+    for unknown, checked in (({"pointing": None}, 7), ({"pointing": None, "correlation": None}, 6)):
+        checks = gate.checks(summary(**unknown), LIMITS, "test")
+        assert len(checks) == checked and all(check.passed for check in checks)
+    broken = summary()
+    del broken["maps"]
+    with pytest.raises(ValueError, match="has no maps"):
         gate.checks(broken, LIMITS, "test")
 
 
@@ -93,4 +121,4 @@ def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
         assert ("FAILED: fp32 parity max_logit_difference is 0.1" in ended.stdout) == (code == 1)
         verdict = json.loads((tmp_path / "metrics/gate/gate.json").read_text())
         assert verdict["passed"] is (code == 0)
-        assert len(verdict["checks"]) == 6
+        assert len(verdict["checks"]) == 8

@@ -204,13 +204,17 @@ EXPORTED = [
     {"variant": "int8", "bytes": "100", "macs": "15", "accuracy": "89.5", "ships": "1"},
 ]
 PARITY = {"max_logit_difference": 2e-6, "items": 48}
+MAPS = {
+    "method": "cross_attention", "n": 20, "rank_correlation": 0.97, "pointed": 18, "pointing_fp32": 0.9444,
+    "pointing_shipped": 0.8889,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def summarised(evaluated):
     folder, _ = evaluated
     figures, paired = report.read(folder / "metrics"), tables.read_csv(folder / "metrics/paired.csv")
-    return figures, paired, summary.build(figures, paired, EXPORTED, PARITY)
+    return figures, paired, summary.build(figures, paired, EXPORTED, PARITY, MAPS)
 
 
 def test_summary(summarised):
@@ -232,6 +236,9 @@ def test_report(summarised, tmp_path):
     text = report.markdown(figures, paired, built, EXPORTED, EXPORTED)
     assert "| all | accuracy | 18 |" in text
     assert "| int8 | 100 | 15 | 89.5 | 1 |" in text
+    assert "rank correlation 0.970" in text and "94.4 % (fp32) and 88.9 % (shipped) of the 18 right" in text
+    photos = built | {"maps": MAPS | {"pointed": 0, "pointing_fp32": None, "pointing_shipped": None}}
+    assert "true box" not in report.markdown(figures, paired, photos, EXPORTED, EXPORTED)
     assert "chance" in text and "ceiling" in text and "blind" in text
     assert max(line.count("|") for line in text.splitlines()) < 16
     report.plots(figures, EXPORTED, tmp_path)

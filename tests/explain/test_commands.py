@@ -231,12 +231,42 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
     assert table["occlusion"]["n"] == 3 and table["occlusion"]["checks"] == 2
     assert table["random"]["randomised decoder"] == 1  # a control asks no model
     assert table["cross_attention"]["randomised decoder"] < 1
-    same = battery.compressed(model, model, "cross_attention", cases)
+    unknown = battery.Known(cases[0].case, None)
+    same = battery.compressed(model, model, "cross_attention", [*cases, unknown])
     assert same["rank_correlation"] == 1 and same["pointing_fp32"] == same["pointing_shipped"]
-    result = {"split": "test", "question": "?", "methods": table, "shipped": same | {"method": "occlusion"}}
+    assert (same["n"], same["pointed"]) == (4, 3)
+    nothing = battery.compressed(model, model, "cross_attention", [unknown])
+    assert nothing["pointed"] == 0 and nothing["pointing_fp32"] is None and nothing["rank_correlation"] == 1
+    assert battery.compressed(model, model, "cross_attention", [])["rank_correlation"] is None
+    result = {"split": "test", "question": "?", "methods": table, "shipped": same}
     page = report.page(result)
     assert page.count("\n| `") == 3 and "What falls short:" in page
     assert "does not beat `random`" in page  # three cases cannot: p is 1/8 at best
+
+
+def test_which_answers_are_compared(model, tmp_path):
+    """Of scenes color questions about a kind that is there once; a box only behind a right answer. Photos
+    have none; without any color question the other short ones are asked."""
+    ball, ring = (
+        {"kind": kind, "color": "red", "size": "small", "box": [0, 0, 4, 4]} for kind in ("ball", "ring")
+    )
+    tiny.raw(tmp_path / "raw", 5)
+    lines = [json.loads(line) for line in (tmp_path / "raw" / "items.jsonl").read_text().splitlines()]
+    lines[1]["scene"] = {"objects": [ball, ball, ring]}
+    del lines[2]["scene"]
+    (tmp_path / "raw" / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    artifacts.write_json(tmp_path / "raw" / "config.json", {"image_side": 64, "source": "scenes"})
+    color = {"type": "color", "question": tiny.QUESTIONS[0], "answer": "red", "object": "ball"}
+    yes = {"type": "existence", "question": tiny.QUESTIONS[1], "answer": "yes", "object": "cup", "item": 2}
+    triples = [color | {"item": item} for item in (0, 0, 1, 2)] + [yes]
+
+    def found(triples, right):
+        (tmp_path / "test.jsonl").write_text("".join(json.dumps(line) + "\n" for line in triples))
+        return list(battery.asked(model, tmp_path / "raw", tmp_path, "test", lambda *_: right))
+
+    assert [each.box for each in found(triples, True)] == [(0, 0, 4, 4), None]
+    assert [each.box for each in found(triples, False)] == [None, None]
+    assert [each.case.question for each in found([yes], True)] == [tiny.QUESTIONS[1]]
 
 
 def test_one_pixel_shift():

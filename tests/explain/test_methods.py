@@ -246,6 +246,9 @@ def test_tokens_are_drawn_where_they_look(model):
     y, x = np.unravel_index(model.spread(scores).argmax(), (32, 32))
     assert abs(y - 12) <= 2 and abs(x - 20) <= 2
     np.testing.assert_allclose(model.spread(np.ones((8, 8))), 1.0)
+    scores[3, 4] = 1.0  # an object that two tokens share: its middle lies between the places they look at
+    x = model.spread(scores).argmax() % 32
+    assert 32 * cols[4] < x < 32 * cols[5]
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])

@@ -35,6 +35,10 @@ def checkout(bundle, tmp_path_factory):
     (here / "plots" / "evaluate" / "reliability.csv").write_text("confidence,accuracy,n\n55,50,9\n90,95,9\n")
     (here / "plots" / "evaluate" / "abstention.csv").write_text("coverage,accuracy\n50,99\n100,90\n")
     (here / "metrics" / "evaluate").mkdir(parents=True)
+    row = {"pointing": 0.9437, "pointing_interval": [0.9, 0.97], "mass_inside": 0.56, "n": 500}
+    row |= {"deletion_mean": 0.158, "insertion_mean": 0.924}
+    methods = {"random": row | {"pointing": 0.02}, "cross_attention": row}
+    artifacts.write_json(here / "metrics" / "faithfulness.json", {"methods": methods})
     head = "split,variant,spin,type,metric,value,low,high,n\n"
     (here / "metrics" / "evaluate" / "chair.csv").write_text(
         head + "test,shipped,off,scene truth,chair_s,6.9,5.4,8.4,1000\n"

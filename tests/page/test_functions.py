@@ -221,7 +221,11 @@ def test_the_dashboard_shows_files_and_says_what_is_absent(checkout, tmp_path):
     )  # more right is better; adversarial only
     assert "Not here yet: metrics/summary.json" in html and "metrics/cost.json" in html
     assert html.count("<svg") == 3 and "plots/align has no loss" in html
-    assert dashboard.draw(tmp_path).count("Not here yet") == 6 and "run `sightline serve`" in dashboard.draw(
+    assert "94.4<small>90.0 to 97.0</small>" in html
+    assert html.index("cross attention<small>500") < html.index("random<small>500")  # the best first
+    nothing = dashboard.draw(tmp_path)
+    assert "metrics/faithfulness.json. `sightline faithfulness` writes it" in nothing
+    assert nothing.count("Not here yet") == 7 and "run `sightline serve`" in dashboard.draw(
         None
     )
 

@@ -121,7 +121,7 @@ def failures(
 ) -> None:
     """Browse what the shipped model gets wrong on test: wrong and hallucinated answers with their maps."""
     from sightline.artifacts import read_json
-    from sightline.evaluate.answers import normalise
+    from sightline.evaluate.answers import same
     from sightline.evaluate.chair import Lexicon
     from sightline.explain import failures as browser
     from sightline.explain import page, run
@@ -132,11 +132,12 @@ def failures(
     said = here / "metrics" / "evaluate" / "predictions-test-shipped-spin_off.jsonl"
     lexicon = Lexicon(objects)
     found = browser.read(
-        said, lambda truth, answer: normalise(truth) == normalise(answer),
+        said,
+        same,
         lambda line: sorted(
             set(lexicon.mentions(line["prediction"])) - set(lexicon.mentions(line["answer"]))
         ),
-    )  # fmt: skip
+    )
     chosen = browser.surest(found, count)
     cards = list(browser.cards(model, params.explain.method, chosen, here / "data" / "raw", objects))
     out = out or here / "plots" / "failures.html"
@@ -154,7 +155,7 @@ def faithfulness(
     """Measure every explanation method on test questions with known boxes: metrics/faithfulness.json and
     docs/explanations.md."""
     from sightline.artifacts import write_json
-    from sightline.evaluate.answers import normalise
+    from sightline.evaluate.answers import same
     from sightline.explain import battery, randomise, report
     from sightline.explain.subject import Subject
     from sightline.export import lazily, trained
@@ -172,11 +173,8 @@ def faithfulness(
         broken[name] = Subject(
             trained.session(without, None, onnx), SPIN_OFF, partial(lambda model: model, without), params.seed
         )
-    found = battery.known(
-        subject, here / "data" / "raw", here / "data" / "vqa", "test",
-        lambda truth, answer: normalise(truth) == normalise(answer),
-    )  # fmt: skip
-    cases = list(islice(found, items))
+    found = battery.asked(subject, here / "data" / "raw", here / "data" / "vqa", "test", same)
+    cases = list(islice((each for each in found if each.box is not None), items))
     if not cases:
         raise project.ProjectError(
             "faithfulness: no test question about a color was answered correctly where a box is known; it "
@@ -187,8 +185,7 @@ def faithfulness(
         "split": "test",
         "question": "What color is the X?",
         "methods": battery.summary(measured, params.seed),
-        "shipped": {"method": params.explain.method}
-        | battery.compressed(subject, shipped, params.explain.method, cases),
+        "shipped": battery.compressed(subject, shipped, params.explain.method, cases),
     }
     write_json(here / "metrics" / "faithfulness.json", result)
     report.write(here, subject, cases[: report.SHOWN], params.explain.colormap)

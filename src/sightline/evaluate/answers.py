@@ -16,6 +16,11 @@ def normalise(text: str) -> str:
     return " ".join(word for word in words(text) if word not in _ARTICLES)
 
 
+def same(truth: str, answer: str) -> bool:
+    """Whether an answer is right."""
+    return normalise(truth) == normalise(answer)
+
+
 def yes_no(text: str) -> str:
     """'yes' or 'no', whichever the answer says first; 'invalid' when it says neither."""
     return next((word for word in words(text) if word in ("yes", "no")), "invalid")

@@ -36,7 +36,7 @@ class Check:
 
 def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Check]:
     """The checks on one split. ValueError for a summary that lacks a figure: a missing figure is no passed
-    check."""
+    check; but maps are compared only where there are answers, and pointed with where boxes are known."""
     shipped, reference = f"shipped ({_at(summary, 'shipped_variant')})", "fp32"
     accuracy = _at(summary, "quality", "shipped", split, "vqa_accuracy", "value")
     lost = {
@@ -45,11 +45,21 @@ def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Chec
     }
     r1 = _at(summary, "quality", "shipped", split, "text_to_image_r1", "value")
     gap = _at(summary, "parity", "max_logit_difference")
+    correlation = _at(summary, "maps", "rank_correlation")
+    pointing = [_at(summary, "maps", f"pointing_{variant}") for variant in ("fp32", "shipped")]
+    maps = []
+    if correlation is not None:
+        name = "maps' rank_correlation with fp32"
+        maps.append(Check(shipped, name, correlation, "at least", limits.min_map_correlation))
+    if None not in pointing:
+        name, drop = "maps' pointing_game drop against fp32", round(100 * (pointing[0] - pointing[1]), 6)
+        maps.append(Check(shipped, name, drop, "at most", limits.max_pointing_drop))
     return [
         Check(shipped, f"{split} vqa_accuracy", accuracy, "at least", limits.min_vqa_accuracy),
         Check(shipped, f"{split} text_to_image_r1", r1, "at least", limits.min_retrieval_r1),
         *(Check(shipped, name, loss, "at most", limits.max_accuracy_drop) for name, loss in lost.items()),
         Check(reference, "parity max_logit_difference", gap, "at most", limits.max_logit_difference),
+        *maps,
     ]
 
 

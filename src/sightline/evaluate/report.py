@@ -74,9 +74,27 @@ def markdown(
             parts += [f"### {split}", _table([row for row in rows if row["split"] == split])]
     parts += ["## SPIN on minus off, same questions", _paired([r for r in paired if r["variant"]])]
     parts += ["## Shipped minus fp32, same questions", _paired([r for r in paired if not r["variant"]])]
+    parts += ["## Does the shipped variant answer for the same reasons?", _maps(summary["maps"])]
     parts += ["## Variants, on validation questions", _plain(variants)]
     parts += ["## Compression: before, cut, after recovery", _plain(compressed)]
     return "\n\n".join(parts) + "\n"
+
+
+def _maps(maps: dict[str, Any]) -> str:
+    """How the explanations of both variants agree."""
+    if not maps["n"]:
+        return "No answer to compare."
+    said = (
+        f"Maps of `{maps['method']}` over the same {maps['n']} answers: mean rank correlation "
+        f"{maps['rank_correlation']:.3f} between fp32 and the shipped variant."
+    )
+    if not maps["pointed"]:
+        return said
+    fp32, shipped = (100 * maps[f"pointing_{variant}"] for variant in ("fp32", "shipped"))
+    return said + (
+        f" The strongest place lies in the true box in {fp32:.1f} % (fp32) and {shipped:.1f} % (shipped) of "
+        f"the {maps['pointed']} right ones with a known box."
+    )
 
 
 def _cost(figures: dict[str, int]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sightline.data.vqa.kinds import is_short
 from sightline.evaluate import abstention, calibration, captions, chair, pope, retrieval, swapped, vqa
-from sightline.evaluate.answers import normalise
+from sightline.evaluate.answers import normalise, same
 from sightline.evaluate.chair import Lexicon
 from sightline.evaluate.intervals import Sample, cluster, difference, interval, sample
 from sightline.evaluate.predict import Answers, Retrieved
@@ -133,7 +133,7 @@ def yes_no_questions(split: Split) -> list[int]:
 def right(split: Split, said: Answers, indices: list[int]) -> np.ndarray:
     """1.0 where the answer is the right one, else 0.0."""
     pairs = ((split.triples[index]["answer"], said.texts[index]) for index in indices)
-    return np.array([float(normalise(truth) == normalise(text)) for truth, text in pairs])
+    return np.array([float(same(truth, text)) for truth, text in pairs])
 
 
 def of_retrieval(found: Retrieved, weights_RC: np.ndarray) -> list[Group]:

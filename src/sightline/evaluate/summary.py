@@ -42,11 +42,14 @@ VARIANTS = ("fp32", "shipped")
 
 
 def build(
-    figures: dict[str, list[Row]], paired: list[Row], variants: list[Row], parity: dict[str, Any]
+    figures: dict[str, list[Row]],
+    paired: list[Row],
+    variants: list[Row],
+    parity: dict[str, Any],
+    maps: dict[str, Any],
 ) -> dict[str, Any]:
     """`figures`: rows of the evaluation's tables by family; `paired`: rows of its paired.csv; `variants`,
-    `parity`: what export measured; `source`: the data set, since photos have caption-CHAIR in place of
-    CHAIR."""
+    `parity`: what export measured; `maps`: how the explanations of fp32 and the shipped variant agree."""
     splits = list(dict.fromkeys(row["split"] for row in figures["vqa"]))
     shipped = next(row for row in variants if row["ships"] == "1")
     cost = {"fp32": next(row for row in variants if row["variant"] == "fp32"), "shipped": shipped}
@@ -57,6 +60,7 @@ def build(
         "shipped_variant": shipped["variant"],
         "cost": {name: {key: int(row[key]) for key in ("bytes", "macs")} for name, row in cost.items()},
         "parity": {"max_logit_difference": parity["max_logit_difference"], "items": parity["items"]},
+        "maps": maps,
         "answers": _answers(figures["vqa"]),
         "quality": quality,
         "edges": {split: _edges(figures, split) for split in splits},

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from sightline.evaluate.answers import normalise
+from sightline.evaluate.answers import same
 from sightline.evaluate.ratios import Counts, share
 
 
 def tally(answer: str, prediction: str) -> dict[str, float]:
     """Counts of one question."""
-    return {"asked": 1.0, "correct": float(normalise(answer) == normalise(prediction))}
+    return {"asked": 1.0, "correct": float(same(answer, prediction))}
 
 
 FIGURES = {"accuracy": lambda counts: share(counts["correct"], counts["asked"])}

@@ -1,12 +1,12 @@
 """Every method over test questions "What color is the X?" that the model answers correctly, where one X is in
-the picture and its box is known.
+the picture and its box is known; and whether the shipped variant answers for the same reasons.
 
 Shapes: N cases, S pixels a side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,33 +24,37 @@ from sightline.explain.subject import Case, Subject, ask, force, log_prob
 CONTROLS = ("random", "centre_gaussian")
 SAMPLING = ("kernel_shap", "lime", "rise")  # hundreds of calls a map: fewer cases
 BACKGROUNDS = ("mean", "blur")
+COMPARED = 500  # answers over which every build compares its shipped variant with fp32: a few seconds
+COMPARED_BY = "cross_attention"  # needs no gradients, so it explains each variant itself
 
 
 @dataclass(frozen=True)
 class Known:
-    """A right answer about an object whose box is known."""
+    """An answer; the true box of what it is about where that is known and the answer right, else None."""
 
     case: Case
-    box: Box
+    box: Box | None
 
 
-def known(
+def asked(
     subject: Subject, raw: Path, vqa: Path, split: str, right: Callable[[str, str], bool]
 ) -> Iterator[Known]:
-    """The split's color questions in order, one per picture at most, as long as the model is right."""
+    """The split's color questions in order, one per picture; of scenes only those about a kind that is there
+    once. A split without any is asked its other short questions."""
     items, triples, used = Items(raw), Triples(vqa, split), set()
     most = artifacts.read_json(raw / "config.json")["image_side"] ** 2
-    for triple in (triples[index] for index in range(len(triples))):
-        if triple["type"] != "color" or triple["item"] in used:
-            continue
+    every = [triples[index] for index in range(len(triples))]
+    colors = [triple for triple in every if triple["type"] == "color"]
+    for triple in colors or [triple for triple in every if triple["type"] != "describe"]:
         item = items[triple["item"]]
-        boxes = [part["box"] for part in item["scene"]["objects"] if part["kind"] == triple["object"]]
-        if len(boxes) != 1:
+        objects = item.get("scene", {}).get("objects", [])
+        boxes = [part["box"] for part in objects if part["kind"] == triple.get("object")]
+        if triple["item"] in used or (objects and len(boxes) != 1):
             continue
         case = ask(subject, images.decode(items.image_bytes(item), most, item["id"]), triple["question"])
-        if case.words and right(triple["answer"], case.answer):
+        if case.words:
             used.add(triple["item"])
-            yield Known(case, tuple(boxes[0]))
+            yield Known(case, tuple(boxes[0]) if boxes and right(triple["answer"], case.answer) else None)
 
 
 def count(method: str, items: int) -> int:
@@ -127,22 +131,28 @@ def measure(
     return measured
 
 
-def compressed(subject: Subject, shipped: Subject, method: str, cases: list[Known]) -> dict[str, float]:
-    """Does the shipped variant answer for the same reasons? Over the same answers: rank correlation of the
-    maps, and each model's pointing game."""
-    correlations, hits, shipped_hits = [], [], []
+def compressed(
+    subject: Subject, shipped: Subject, method: str, cases: Iterable[Known]
+) -> dict[str, float | str | None]:
+    """Does the shipped variant answer for the same reasons? Over the same `n` answers: mean rank correlation
+    of the maps; over the `pointed` of them with a box also each model's pointing game. None where
+    there is nothing to average."""
+    correlations, hits = [], []
     for found in cases:
         one = heat(subject, method, found.case)
         again = force(shipped, found.case.rgb, found.case.question, found.case.ids)
         two = heat(shipped, method, again)
         correlations.append(faithfulness.rank_correlation(one.scores, two.scores))
-        hits.append(faithfulness.pointing(one, found.box))
-        shipped_hits.append(faithfulness.pointing(two, found.box))
+        if found.box is not None:
+            hits.append([faithfulness.pointing(each, found.box) for each in (one, two)])
+    of_fp32, of_shipped = np.mean(hits, axis=0) if hits else (None, None)
     return {
-        "n": len(cases),
-        "rank_correlation": round(float(np.mean(correlations)), 4),
-        "pointing_fp32": round(float(np.mean(hits)), 4),
-        "pointing_shipped": round(float(np.mean(shipped_hits)), 4),
+        "method": method,
+        "n": len(correlations),
+        "rank_correlation": None if not correlations else round(float(np.mean(correlations)), 4),
+        "pointed": len(hits),
+        "pointing_fp32": None if of_fp32 is None else round(float(of_fp32), 4),
+        "pointing_shipped": None if of_shipped is None else round(float(of_shipped), 4),
     }
 
 

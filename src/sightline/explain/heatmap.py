@@ -50,9 +50,10 @@ def above_average(share: np.ndarray) -> np.ndarray:
     bright noise."""
     average = float(share.mean())
     if average <= 0:
-        return np.zeros_like(share, dtype=np.float64)
-    over = share.astype(np.float64) / average - 1.0
-    return np.clip(over / max(float(over.max()), 1.0), 0.0, 1.0)
+        return np.zeros_like(share)
+    over = share - average
+    over /= max(float(over.max()), average)
+    return np.maximum(over, 0.0, out=over)
 
 
 def evidence(scores: np.ndarray) -> np.ndarray:
@@ -76,14 +77,17 @@ def of_word(
     patch_scores = np.asarray(patch_scores, dtype=np.float64)
     if scores is None:
         scores = enlarge(patch_scores, PIXELS, PIXELS)
-    raw = np.maximum([score for _, score in question], 0.0)
-    share = raw / raw.sum() if raw.sum() > 0 else np.full(len(raw), 1.0 / max(len(raw), 1))
-    image = float(np.maximum(patch_scores, 0.0).sum())
-    everything = image + float(raw.sum())
+    # Plain numbers: for a few words arrays would cost more than all the rest.
+    raw = [max(float(score), 0.0) for _, score in question]
+    total, image = sum(raw), float(np.maximum(patch_scores, 0.0).sum())
+    everything = image + total
     return Heatmap(
         scale(patch_scores),
         on_picture(scale(scores), *shape),
-        [(asked, float(value)) for (asked, _), value in zip(question, share, strict=True)],
+        [
+            (asked, score / total if total > 0 else 1.0 / len(raw))
+            for (asked, _), score in zip(question, raw, strict=True)
+        ],
         {"method": method, "word": word, "image_share": image / everything if everything > 0 else 0.0},
         scores,
     )
@@ -92,13 +96,15 @@ def of_word(
 def enlarge(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Smooth (bicubic) enlargement."""
     if values.shape == (height, width):
-        return values.astype(np.float64)
+        return values.astype(np.float64, copy=False)
     small = Image.fromarray(values.astype(np.float32))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.float64)
 
 
 def resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Smooth enlargement of a map, clipped to [0, 1]."""
+    """Smooth enlargement of a map in [0, 1]; what the enlargement overshoots is clipped."""
+    if values.shape == (height, width):
+        return values
     return np.clip(enlarge(values, height, width), 0.0, 1.0)
 
 
@@ -111,6 +117,8 @@ def seen_square(height: int, width: int) -> tuple[int, int, int]:
 def on_picture(square_map: np.ndarray, height: int, width: int) -> np.ndarray:
     """A map of any resolution laid over the part of a [height, width] picture that the model saw."""
     top, left, side = seen_square(height, width)
+    if height == width:
+        return resize(square_map, side, side)
     pixels = np.zeros((height, width))
     pixels[top : top + side, left : left + side] = resize(square_map, side, side)
     return pixels

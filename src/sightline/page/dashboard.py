@@ -40,21 +40,22 @@ def draw(checkout: Path | None) -> str:
             "that checkout to see them."
         )
     sections = (
-        ("At a glance", _tiles),
-        ("Training", _training),
-        ("Hallucination, without and with SPIN", _hallucination),
-        ("Does it know when it is right?", _trust),
-        ("Search", _search),
-        ("Cost", _cost),
+        ("At a glance", _tiles, "dvc repro"),
+        ("Training", _training, "dvc repro"),
+        ("Hallucination, without and with SPIN", _hallucination, "dvc repro"),
+        ("Does it know when it is right?", _trust, "dvc repro"),
+        ("Are its explanations true?", _explanations, "sightline faithfulness"),
+        ("Search", _search, "dvc repro"),
+        ("Cost", _cost, "dvc repro"),
     )
-    return "".join(_section(title, make, checkout) for title, make in sections)
+    return "".join(_section(*section, checkout) for section in sections)
 
 
-def _section(title: str, make: Callable[[Path], str], checkout: Path) -> str:
+def _section(title: str, make: Callable[[Path], str], writer: str, checkout: Path) -> str:
     try:
         body = make(checkout)
     except Missing as error:
-        body = message(f"Not here yet: {error}. `dvc repro` writes it.")
+        body = message(f"Not here yet: {error}. `{writer}` writes it.")
     return f'<section class="sl-section"><h3 class="sl-title">{escape(title)}</h3>{body}</section>'
 
 
@@ -147,6 +148,32 @@ def _trust(checkout: Path) -> str:
         + lines(calibration, "confidence, %", "Right at this confidence, % (dashed: honest)", diagonal=True)
         + lines(abstention, "answered, most confident first, %", "Right among the answered, %")
         + "</div>"
+    )
+
+
+def _explanations(checkout: Path) -> str:
+    """Every way of explaining: where it points, and what taking away its strongest pixels costs."""
+    found = _json(checkout / "metrics" / "faithfulness.json")
+    try:
+        body = "".join(
+            f"<tr><th>{escape(name.replace('_', ' '))}<small>{row['n']} answers</small></th>"
+            f"<td>{100 * row['pointing']:.1f}<small>{100 * row['pointing_interval'][0]:.1f} to "
+            f"{100 * row['pointing_interval'][1]:.1f}</small></td>"
+            f"<td>{100 * row['mass_inside']:.1f}</td><td>{100 * row['deletion_mean']:.1f}</td>"
+            f"<td>{100 * row['insertion_mean']:.1f}</td></tr>"
+            for name, row in sorted(found["methods"].items(), key=lambda entry: -entry[1]["pointing"])
+        )
+    except (KeyError, TypeError, IndexError) as error:
+        raise Missing(f"{error} in faithfulness.json") from error
+    head = (
+        "<tr><th></th><th>points at the object</th><th>of the map in its box</th>"
+        "<th>deletion: lower is better</th><th>insertion: higher is better</th></tr>"
+    )
+    return (
+        f'<div class="sl-scroll"><table class="sl-table">{head}{body}</table></div>'
+        '<p class="sl-facts">Percent; where the answer is known to be right and the box of its object known. '
+        "Random and centre gaussian are controls. <code>docs/explanations.md</code> says how to read it; "
+        "<code>sightline faithfulness</code> measures it anew.</p>"
     )
 
 

@@ -10,7 +10,8 @@ Shapes: T answer tokens, P patches, Q question tokens, M = P + Q.
 
 import numpy as np
 
-from sightline.explain.heatmap import Heatmap, above_average, of_word
+from sightline.explain.heatmap import Heatmap, above_average
+from sightline.explain.methods import _streams
 from sightline.explain.subject import Case, Subject
 
 
@@ -21,16 +22,9 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
 
     with torch.no_grad():
         tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))
-    text, joint, own, cross = (
-        [attn[0].mean(0).double().numpy() for attn in group]
-        for group in (tape.text, tape.joint, tape.own, tape.cross)
-    )
-    rows, cols = subject.grid
-    from_M = rollout(rows * cols, text, joint, own, cross)[tokens].mean(axis=0)
-    patches = from_M[: rows * cols].reshape(rows, cols)
-    return of_word(
-        "attention_rollout", case.word(tokens), case.rgb.shape[:2], patches,
-        gradients.words(case, from_M[rows * cols :]), above_average, subject.spread(patches),
+    streams = tuple([attn[0].mean(0).double().numpy() for attn in group] for group in _streams.groups(tape))
+    return _streams.heatmap(
+        "attention_rollout", subject, case, tokens, rollout, streams, above_average
     )  # fmt: skip
 
 
@@ -44,15 +38,12 @@ def rollout(
     """[T, M]: what every answer token has of every patch and question token. Attentions averaged over heads:
     text [Q, Q], joint [Q, M], own [T, T], cross [T, M], a list entry per layer."""
     length, memory = cross[0].shape
-    question = np.eye(memory - patches)
-    for attn in text:
-        question = (question + attn @ question) / 2
-    reached = np.eye(memory)
-    reached[patches:, patches:] = question
-    for attn in joint:
-        reached[patches:] = (reached[patches:] + attn @ reached) / 2
-    state, said = np.zeros((length, memory)), np.eye(length)
+    reached = _streams.encoded(patches, text, joint, memory, _half)
+    state = np.zeros((length, memory))
     for attn_self, attn_cross in zip(own, cross, strict=True):
-        state, said = (state + attn_self @ state) / 2, (said + attn_self @ said) / 2
-        state, said = (state + attn_cross @ reached) / 2, said / 2
+        state = _half(_half(state, attn_self @ state), attn_cross @ reached)
     return state
+
+
+def _half(was: np.ndarray, brought: np.ndarray) -> np.ndarray:
+    return (was + brought) / 2

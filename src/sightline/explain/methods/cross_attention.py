@@ -11,6 +11,8 @@ import numpy as np
 from sightline.explain.heatmap import Heatmap, above_average, of_word
 from sightline.explain.subject import Case, Subject
 
+TINY = 1e-30  # where every head is silenced the map is dark
+
 
 def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
     """Every layer and head."""
@@ -21,13 +23,13 @@ def of_heads(subject: Subject, case: Case, tokens: list[int], weight_LH: np.ndar
     """The heads in proportion to `weight_LH`: all ones but for a row of zeros leaves out a layer."""
     rows, cols = subject.grid
     weight_LHT = case.gates_LHT[..., tokens] * weight_LH[..., None]
-    total_T = np.maximum(weight_LHT.sum(axis=(0, 1)), np.finfo(np.float32).tiny)
-    share_TM = np.einsum("lht,lhtm->tm", weight_LHT, case.maps_LHTM[:, :, tokens]) / total_T[:, None]
-    share_M = share_TM.mean(axis=0)
-    patches, share_Q = share_M[: rows * cols].reshape(rows, cols), share_M[rows * cols :]
+    weight_LHT /= weight_LHT.sum(axis=(0, 1)) + TINY
+    maps_AM = case.maps_LHTM[:, :, tokens].reshape(weight_LHT.size, -1)  # A: all layers, heads and tokens
+    share_M = weight_LHT.ravel() @ maps_AM / len(tokens)
+    patches, share_Q = share_M[: rows * cols].reshape(rows, cols), share_M[rows * cols :].tolist()
     found = of_word(
         "cross_attention", case.word(tokens), case.rgb.shape[:2], patches,
-        [(word, float(share_Q[positions].sum())) for word, positions in case.asked], above_average,
+        [(word, sum(share_Q[place] for place in positions)) for word, positions in case.asked], above_average,
         subject.spread(patches),
     )  # fmt: skip
     # Attention also falls on the template's tokens, so the image's share is of all of it.

@@ -11,7 +11,8 @@ Shapes: H heads, T answer tokens, P patches, Q question tokens, M = P + Q.
 
 import numpy as np
 
-from sightline.explain.heatmap import Heatmap, of_word
+from sightline.explain.heatmap import Heatmap, evidence
+from sightline.explain.methods import _streams
 from sightline.explain.subject import Case, Subject
 
 
@@ -19,19 +20,13 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
     from sightline.explain import gradients
 
     tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))
-    groups = (tape.text, tape.joint, tape.own, tape.cross)
+    groups = _streams.groups(tape)
     slopes = iter(gradients.of(tape, [attn for group in groups for attn in group]))
-    text, joint, own, cross = (
+    streams = tuple(
         [np.maximum(attn.detach().numpy() * next(slopes), 0.0)[0].mean(axis=0) for attn in group]
         for group in groups
     )
-    rows, cols = subject.grid
-    from_M = relevance(rows * cols, text, joint, own, cross)[tokens].mean(axis=0)
-    patches = from_M[: rows * cols].reshape(rows, cols)
-    return of_word(
-        "gradient_attention", case.word(tokens), case.rgb.shape[:2], patches,
-        gradients.words(case, from_M[rows * cols :]), scores=subject.spread(patches),
-    )  # fmt: skip
+    return _streams.heatmap("gradient_attention", subject, case, tokens, relevance, streams, evidence)
 
 
 def relevance(
@@ -43,13 +38,7 @@ def relevance(
 ) -> np.ndarray:
     """[T, M] from every layer's weighed attention: text [Q, Q], joint [Q, M], own [T, T], cross [T, M]."""
     length, memory = cross[0].shape
-    question = np.eye(memory - patches)
-    for attn in text:
-        question = question + attn @ question
-    reached = np.eye(memory)
-    reached[patches:, patches:] = question
-    for attn in joint:
-        reached[patches:] = reached[patches:] + attn @ reached
+    reached = _streams.encoded(patches, text, joint, memory, np.add)
     said, state = np.eye(length), np.zeros((length, memory))
     for attn_self, attn_cross in zip(own, cross, strict=True):
         said, state = said + attn_self @ said, state + attn_self @ state

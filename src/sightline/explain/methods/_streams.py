@@ -1,0 +1,61 @@
+"""What attention_rollout and gradient_attention share: one pass with the attention of every layer, the
+encoder (text tower and joint block), and the map of what the answer's tokens have of the memory. They differ
+in how a layer's heads become one matrix, and in how what attention brings is mixed with what was there.
+
+Shapes: H heads, T answer tokens, P patches, Q question tokens, M = P + Q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightline.explain.heatmap import Heatmap, of_word
+from sightline.explain.subject import Case, Subject
+
+if TYPE_CHECKING:
+    from sightline.explain.gradients import Tape
+
+Mix = Callable[[np.ndarray, np.ndarray], np.ndarray]  # what was there, what attention brings -> both
+Streams = tuple[list[np.ndarray], ...]  # text [Q, Q], joint [Q, M], own [T, T], cross [T, M], one per layer
+
+
+def groups(tape: Tape) -> tuple[list, ...]:
+    """Attentions of the pass, in the order of Streams."""
+    return tape.text, tape.joint, tape.own, tape.cross
+
+
+def encoded(
+    patches: int, text: list[np.ndarray], joint: list[np.ndarray], memory: int, mix: Mix
+) -> np.ndarray:
+    """[M, M]: what every memory token has of every patch and question token."""
+    question = np.eye(memory - patches)
+    for attn in text:
+        question = mix(question, attn @ question)
+    reached = np.eye(memory)
+    reached[patches:, patches:] = question
+    for attn in joint:
+        reached[patches:] = mix(reached[patches:], attn @ reached)
+    return reached
+
+
+def heatmap(
+    name: str,
+    subject: Subject,
+    case: Case,
+    tokens: list[int],
+    rule: Callable[..., np.ndarray],
+    streams: Streams,
+    scale: Callable[[np.ndarray], np.ndarray],
+) -> Heatmap:
+    """The map of the word at `tokens` from rule(P, *streams), [T, M]."""
+    from sightline.explain import gradients
+
+    rows, cols = subject.grid
+    from_M = rule(rows * cols, *streams)[tokens].mean(axis=0)
+    patches = from_M[: rows * cols].reshape(rows, cols)
+    question = gradients.words(case, from_M[rows * cols :])
+    word, shape = case.word(tokens), case.rgb.shape[:2]
+    return of_word(name, word, shape, patches, question, scale, subject.spread(patches))

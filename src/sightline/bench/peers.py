@@ -118,7 +118,7 @@ def _open_clip(inputs: Inputs) -> dict[str, Callable[[], Any]]:
 def _sentence_transformers(inputs: Inputs) -> dict[str, Callable[[], Any]]:
     """A text tower of the reference's shape, pooled and projected; its own tokenizer takes no part."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     text, words = REFERENCE["text"], REFERENCE["vocab_size"]

@@ -22,7 +22,7 @@ def main(params: Params) -> None:
     folders["clip"] = Path("models/clip")
     sources = {name: artifacts.sha256(folder / artifacts.MANIFEST) for name, folder in folders.items()}
     macs = {name: cost.macs(model) for name, model in models.items()}
-    macs |= {variants.QUANTIZED[name]: count for name, count in macs.items()}
+    macs |= {variants.QUANTIZED[name]: count for name, count in macs.items()} | {"int4": macs["fp32"]}
     export(
         params,
         raw.path,

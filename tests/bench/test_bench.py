@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from sightline.bench import peers, report, run, subjects, timing, work
+from sightline.bench import learning, peers, report, run, subjects, timing, training, work
 from sightline.export.engine import OnnxEngine
 from sightline.params.loader import load_params
+from sightline.runtime import Runtime
 from tests.support.toy_engine import ToyEngine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,8 +139,54 @@ def test_peers_have_the_references_shape(peer):
     made = {task: calls[peer]() for task, calls in peers.tasks(inputs).items() if peer in calls}
     if "answer" in made:
         assert made["answer"].shape[1] == 1 + 3 and made["first token"].shape[1] == 1 + 1
-    if "image" in made:
-        assert made["image"].shape == made["text"].shape == (1, 256)
+    for task in {"image", "text"} & made.keys():
+        assert made[task].shape == (1, 256)
+
+
+def test_training_compares_the_faster_launch_of_each_side_in_the_same_round(monkeypatch):
+    monkeypatch.setattr(peers, "absent", dict)
+    speed = {("sightline", 2): 60.0, ("sightline", 1): 30.0, ("open_clip", 2): 20.0, ("open_clip", 1): 40.0}
+    asked = []
+
+    def train(side, precision, processes, threads):
+        asked.append((side, precision, processes, threads))
+        return speed[side, processes]
+
+    rows = training.run(2, train)
+    assert [row["precision"] for row in rows] == list(training.PRECISIONS)
+    assert asked[:4] == [(side, "bf16", n, 3 - n) for n in (1, 2) for side in training.SIDES]
+    assert rows[0]["ratio"] == {"median": 1.5, "q1": 1.5, "q3": 1.5}
+    assert rows[0]["best"] == {
+        "sightline": "2 processes of 1 thread", "open_clip": "1 process of 2 threads",
+    }  # fmt: skip
+    machine = run.machine(2)
+    page = report.page(
+        {"machine": machine, "rounds": 1, "absent": {}, "rows": [], "bytes": {}, "training": rows}
+    )
+    assert "| bf16 | 32 | sightline, 2 processes of 1 thread | 60 | 1.50 [1.50, 1.50] |" in page
+    assert "| bf16 | 32 | open_clip, 1 process of 2 threads | 40 |  |" in page
+    monkeypatch.setattr(peers, "absent", lambda: {"open_clip": "not installed"})
+    assert training.run(2, train) == []
+
+
+@pytest.mark.parametrize("side", training.SIDES)
+def test_both_loops_take_a_batch_a_step_and_train(side, monkeypatch):
+    if "open_clip" in peers.absent():
+        pytest.skip(peers.absent()["open_clip"])
+    tiny = {
+        **subjects.REFERENCE, "vision": {**subjects.REFERENCE["vision"], "image_size": 32},
+        "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": 8},
+        "embed_dim": 16, "fusion_width": 32, "vocab_size": 60,
+    }  # fmt: skip
+    for module in (learning, peers):
+        monkeypatch.setattr(module, "REFERENCE", tiny)
+    stepped = []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step", lambda self, *rest: stepped.append(side) or step(self, *rest)
+    )
+    asked = learning.SIDES[side](Runtime("cpu", 0, 1, 1), "fp32", 2, 3)
+    assert len(asked) == len(stepped) == 3 and asked == sorted(asked)
 
 
 def test_a_cold_process_reports_its_own_memory(subject):

@@ -224,6 +224,12 @@ def test_summary(summarised):
     assert built["quality"]["shipped"]["test"]["vqa_accuracy"] == {"value": 100.0, "low": 50.0, "high": 100.0}
     assert built["spin_on_minus_off"]["test"]["chair_i"]["value"] == 50
     assert built["shipped_minus_fp32"]["test"]["vqa_accuracy"]["value"] == 0
+    bounds = built["loss_bounds"]
+    assert set(bounds) == {"vqa_accuracy", "pope_f1", "chair_i", "text_to_image_r1", "image_to_text_r1"}
+    # 18 short and 24 POPE questions about 6 pictures that both variants answer alike: the rule of three
+    assert bounds["vqa_accuracy"] == {"value": 0, "loss_bound": 50, "n": 18}
+    assert bounds["pope_f1"] == {"value": 0, "loss_bound": 50, "n": 24}
+    assert (bounds["chair_i"]["n"], bounds["text_to_image_r1"]["n"]) == (6, 6)
     edges = built["edges"]["test"]
     assert (edges["yes_no_ece_before"]["value"], edges["yes_no_ece"]["value"]) == (50, 25)
     assert edges["sure_accuracy"]["value"] == edges["accuracy_at_95"]["value"] == 100

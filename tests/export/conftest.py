@@ -13,7 +13,7 @@ def trained():
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory, trained):
-    """A folder with the variant fp32, its int8 form, and settings; read-only for tests."""
+    """A folder with the variant fp32, its int8 and int4 forms, and settings; read-only for tests."""
     from sightline.export import graphs, questions, variants
 
     vlm, clip = trained
@@ -25,4 +25,5 @@ def root(tmp_path_factory, trained):
     shown = [(image, tiny.CAPTIONS[0]) for image in images]
     forms = variants.calibrate(folder, "fp32", asked, shown, tmp_path_factory.mktemp("scratch") / "fp32")
     variants.write_int8(folder, "fp32", forms, {}, variants.calibration_digest(asked, shown))
+    variants.write_int4(folder)
     return folder

@@ -1,5 +1,6 @@
 """The exported graphs against the PyTorch models they came from, and as files."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from sightline.decode import greedy
 from sightline.export import graphs, metadata, parity
@@ -79,7 +81,7 @@ def test_encoders_and_fusion_equal_pytorch(engines):
         np.testing.assert_allclose(theirs, ours, atol=ATOL)
 
 
-@pytest.mark.parametrize("variant", ["fp32", "int8"])
+@pytest.mark.parametrize("variant", ["fp32", "int8", "int4"])
 def test_a_row_is_the_same_to_the_bit_whatever_its_neighbours(root, variant):
     engine, k_L = OnnxEngine(root / variant), np.array([2, 2])
     pixels, ids, mask = prompts(8)
@@ -212,6 +214,14 @@ def test_a_pruned_model_shares_the_graphs_that_pruning_left_alone(trained, monke
         "pruned/decoder.onnx", "pruned/memory.onnx",
     ]  # fmt: skip
     assert len(exported) == 8 and len(list(tmp_path.glob("*/*.onnx"))) == 12
+
+
+def test_a_model_that_reads_questions_with_another_tower_is_refused(trained, tmp_path):
+    vlm, clip = copy.deepcopy(trained)
+    with torch.no_grad():
+        next(vlm.text.parameters()).add_(1e-3)
+    with pytest.raises(ValueError, match="fp32's text tower differs .* rerun finetune"):
+        graphs.export_variants({"fp32": vlm}, clip, tmp_path, 20, {})
 
 
 class _Inline:

@@ -22,7 +22,8 @@ ASKED = questions.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", 
 @pytest.fixture
 def folder(root, tmp_path):
     for name in variants.CANDIDATES:
-        shutil.copytree(root / ("int8" if name.endswith("int8") else "fp32"), tmp_path / name)
+        made = {"int4": "int4", "int8": "int8", "pruned_int8": "int8"}.get(name, "fp32")
+        shutil.copytree(root / made, tmp_path / name)
     for name in ("tokenizer.json", "preprocessor_config.json", "generation.json"):
         shutil.copyfile(root / name, tmp_path / name)
     return tmp_path
@@ -37,17 +38,20 @@ def measure(monkeypatch, folder, accuracies, retrieved=None):
 
 
 @pytest.mark.parametrize(
-    "pruned_int8,int8,pruned,ships",
+    "int4,pruned_int8,int8,pruned,ships",
     [
-        (90.0, 90.0, 90.0, "pruned_int8"),
-        (89.0, 80.0, 80.0, "pruned_int8"),
-        (88.9, 89.0, 90.0, "int8"),
-        (88.9, 10.0, 89.0, "pruned"),
-        (10.0, 10.0, 88.9, "fp32"),
+        (90.0, 90.0, 90.0, 90.0, "int4"),
+        (88.9, 90.0, 90.0, 90.0, "pruned_int8"),
+        (10.0, 89.0, 80.0, 80.0, "pruned_int8"),
+        (10.0, 88.9, 89.0, 90.0, "int8"),
+        (10.0, 88.9, 10.0, 89.0, "pruned"),
+        (10.0, 10.0, 10.0, 88.9, "fp32"),
     ],
 )
-def test_the_smallest_variant_within_max_drop_ships(monkeypatch, folder, pruned_int8, int8, pruned, ships):
-    scores = {"pruned_int8": pruned_int8, "int8": int8, "pruned": pruned, "fp32": 90.0}
+def test_the_smallest_variant_within_max_drop_ships(
+    monkeypatch, folder, int4, pruned_int8, int8, pruned, ships
+):
+    scores = {"int4": int4, "pruned_int8": pruned_int8, "int8": int8, "pruned": pruned, "fp32": 90.0}
     measure(monkeypatch, folder, scores)
     name, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
     assert name == ships
@@ -75,11 +79,27 @@ def test_an_int8_search_side_that_retrieves_worse_is_replaced(monkeypatch, folde
     assert row["bytes"] == variants.size(folder / "int8")
 
 
+def test_an_int4_search_side_that_retrieves_worse_becomes_that_of_int8_before_it_answers(monkeypatch, folder):
+    found = dict.fromkeys(variants.CANDIDATES, (50.0, 60.0)) | {"int4": (40.0, 60.0), "int8": (49.5, 61.0)}
+    measure(monkeypatch, folder, dict.fromkeys(variants.CANDIDATES, 90.0), found)
+    read = {}
+
+    def accuracy(session, asked):
+        read[session.engine.folder.name] = session.engine.search_digest()
+        return 90.0
+
+    monkeypatch.setattr(variants, "accuracy", accuracy)
+    _, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
+    row = next(row for row in rows if row["variant"] == "int4")
+    assert (row["search_graphs"], row["r1"], row["reranked_r1"]) == ("int8", 49.5, 61.0)
+    assert read["int4"] == read["int8"] != read["fp32"]
+
+
 def test_real_figures_of_the_same_model_are_equal(folder):
     texts = [f"{text} {number}" for number, text in enumerate(tiny.CAPTIONS)]
     gallery = list(zip(tiny.pictures(4), texts, strict=True))
     name, rows = variants.choose(folder, MACS, ASKED, gallery, max_drop=100.0)
-    assert name == "pruned_int8"
+    assert name == "int4"
     by_name = {row["variant"]: row for row in rows}
     for key in ("accuracy", "r1", "reranked_r1", "bytes"):
         assert by_name["pruned"][key] == by_name["fp32"][key]
@@ -87,11 +107,11 @@ def test_real_figures_of_the_same_model_are_equal(folder):
 
 
 def test_the_table_is_plain_csv(monkeypatch, folder, tmp_path):
-    measure(monkeypatch, folder, {"pruned_int8": 89.5, "int8": 90.0, "pruned": 89.5, "fp32": 90.0})
+    measure(monkeypatch, folder, dict.fromkeys(variants.CANDIDATES, 89.5) | {"fp32": 90.0})
     _, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
     variants.write_table(tmp_path / "metrics" / "variants.csv", rows)
     lines = (tmp_path / "metrics" / "variants.csv").read_text().splitlines()
-    assert lines[0] == ",".join(variants.COLUMNS) and len(lines) == 5
+    assert lines[0] == ",".join(variants.COLUMNS) and len(lines) == 6
     assert lines[1].startswith("fp32,") and ",90.0000,0.0000," in lines[1]
 
 
@@ -134,7 +154,7 @@ def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp
 
     forms["decoder"] = SimpleNamespace(layers=sound.layers, write=sabotaged)
     rows = sensitivity.scan(root, "fp32", forms, asked, 60.0, tmp_path / "scan")
-    assert {row["graph"] for row in rows} == {"vision", "memory", "decoder"}
+    assert {row["graph"] for row in rows} == {"text_encoder", "vision", "memory", "decoder"}
     assert {row["layer"] for row in rows if row["graph"] == "decoder"} == {
         "vlm.decoder.layers.0", "vlm.decoder.layers.1",
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """The real pipeline on the smoke profile, through the real DVC, as a user would drive it."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -174,6 +175,43 @@ def test_a_corrupt_bundle_is_refused_by_name(smoke, tmp_path):
     done = sightline(smoke, "ask", "--bundle", str(bundle))
     assert done.returncode == 2
     assert "decoder.onnx" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_sabotaged_model_fails_the_gate_by_name(experiment_repo):
+    """The shipped decoder loses its weights: what evaluate, report and gate then say of it."""
+    import shutil
+
+    import onnx
+
+    repo, bundle = experiment_repo, experiment_repo.path / "models" / "bundle"
+    own = repo.path / "own"
+    shutil.copytree(bundle, own)  # the cache's files must stay as they are
+    shutil.rmtree(bundle)
+    own.rename(bundle)
+    graph, manifest = bundle / "onnx" / "decoder.onnx", bundle / "manifest.json"
+    model = onnx.load(graph)
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) > 1 and tensor.raw_data:
+            tensor.raw_data = bytes(len(tensor.raw_data))
+    graph.chmod(0o644)
+    onnx.save(model, graph)
+    listed = json.loads(manifest.read_text())
+    listed["files"]["onnx/decoder.onnx"] = hashlib.sha256(graph.read_bytes()).hexdigest()
+    manifest.chmod(0o644)
+    manifest.write_text(json.dumps(listed))
+    params = repo.path / "params.yaml"
+    limit = "max_accuracy_drop:   #"
+    assert limit in params.read_text()
+    params.write_text(params.read_text().replace(limit, "max_accuracy_drop: 1.5 #"))
+    for stage in ("evaluate", "report"):
+        repo.run(sys.executable, f"stages/{stage}.py")
+    done = repo.run(sys.executable, "stages/gate.py", ok=False)
+    shipped = json.loads((repo.path / "models" / "onnx" / "config.json").read_text())["shipped"]
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"FAILED: shipped ({shipped}) vqa_accuracy loss against fp32 (95 % bound) is " in done.stdout
+    verdict = json.loads((repo.path / "metrics" / "gate" / "gate.json").read_text())
+    failed = {check["figure"] for check in verdict["checks"] if not check["passed"]}
+    assert not verdict["passed"] and "vqa_accuracy loss against fp32 (95 % bound)" in failed
 
 
 def test_ask_before_anything_is_built_names_the_command(tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,14 +15,15 @@ from sightline.bench.work import FIRST, Inputs
 
 NEEDS = {
     "Hugging Face generate": "transformers", "open_clip": "open_clip", "torchao int8 weights": "torchao",
+    "sentence-transformers": "sentence_transformers",
 }  # fmt: skip
+PACKAGES = {"open_clip": "open_clip_torch", "sentence_transformers": "sentence-transformers"}
 
 
 def absent() -> dict[str, str]:
     """Peers that cannot take part, and how to install them."""
-    packages = {"open_clip": "open_clip_torch"}
     return {
-        peer: f"not installed: pip install {packages.get(module, module)}"
+        peer: f"not installed: pip install {PACKAGES.get(module, module)}"
         for peer, module in NEEDS.items()
         if importlib.util.find_spec(module) is None
     }
@@ -29,13 +32,15 @@ def absent() -> dict[str, str]:
 def tasks(inputs: Inputs) -> dict[str, dict[str, Callable[[], Any]]]:
     """Task -> peer -> what to time, as in work.tasks."""
     found: dict[str, dict[str, Callable[[], Any]]] = {}
+    makers = {
+        "Hugging Face generate": _hugging_face, "open_clip": _open_clip,
+        "sentence-transformers": _sentence_transformers,
+    }  # fmt: skip
     gone = absent()
-    if "Hugging Face generate" not in gone:
-        for task, call in _hugging_face(inputs).items():
-            found.setdefault(task, {})["Hugging Face generate"] = call
-    if "open_clip" not in gone:
-        for task, call in _open_clip(inputs).items():
-            found.setdefault(task, {})["open_clip"] = call
+    for peer, make in makers.items():
+        if peer not in gone:
+            for task, call in make(inputs).items():
+                found.setdefault(task, {})[peer] = call
     return found
 
 
@@ -80,17 +85,23 @@ def _hugging_face(inputs: Inputs) -> dict[str, Callable[[], Any]]:
     return {"answer": lambda: say(read, inputs.tokens), "first token": first}
 
 
-def _open_clip(inputs: Inputs) -> dict[str, Callable[[], Any]]:
-    """Towers of the reference's widths and depths."""
+def open_clip_model(**settings: bool) -> torch.nn.Module:
+    """open_clip's dual encoder with towers of the reference's widths and depths."""
     import open_clip
 
     text = REFERENCE["text"]
-    model = open_clip.CLIP(
+    return open_clip.CLIP(
         REFERENCE["embed_dim"],
-        {"image_size": 224, "layers": 12, "width": 192, "head_width": 64, "patch_size": 16},
+        {"image_size": REFERENCE["vision"]["image_size"], "layers": 12, "width": 192, "head_width": 64,
+         "patch_size": 16},
         {"context_length": text["max_tokens"], "vocab_size": REFERENCE["vocab_size"],
          "width": text["width"], "heads": text["heads"], "layers": text["layers"]},
-    ).eval()  # fmt: skip
+        **settings,
+    )  # fmt: skip
+
+
+def _open_clip(inputs: Inputs) -> dict[str, Callable[[], Any]]:
+    model = open_clip_model().eval()
     pixels, ids = torch.from_numpy(inputs.pixels_BCYX), torch.from_numpy(inputs.captions_BS)
 
     @torch.inference_mode()
@@ -102,3 +113,41 @@ def _open_clip(inputs: Inputs) -> dict[str, Callable[[], Any]]:
         return model.encode_text(ids, normalize=True)
 
     return {"image": images, "text": texts}
+
+
+def _sentence_transformers(inputs: Inputs) -> dict[str, Callable[[], Any]]:
+    """A text tower of the reference's shape, pooled and projected; its own tokenizer takes no part."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    text, words = REFERENCE["text"], REFERENCE["vocab_size"]
+    torch.manual_seed(0)
+    tower = BertModel(
+        BertConfig(
+            vocab_size=words, hidden_size=text["width"], num_hidden_layers=text["layers"],
+            num_attention_heads=text["heads"], intermediate_size=4 * text["width"],
+            max_position_embeddings=text["max_tokens"],
+        )
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        vocabulary = Path(folder) / "vocab.txt"
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        lines = special + [f"word{number}" for number in range(words - len(special))]
+        vocabulary.write_text("\n".join(lines), encoding="utf-8")
+        tower.save_pretrained(folder)
+        BertTokenizerFast(str(vocabulary)).save_pretrained(folder)
+        read = Transformer(folder)
+    model = SentenceTransformer(
+        modules=[
+            read, Pooling(text["width"]), Dense(text["width"], REFERENCE["embed_dim"]), Normalize(),
+        ],
+        device="cpu",
+    ).eval()  # fmt: skip
+    ids = torch.from_numpy(inputs.captions_BS)
+
+    @torch.inference_mode()
+    def texts() -> torch.Tensor:
+        return model({"input_ids": ids, "attention_mask": torch.ones_like(ids)})["sentence_embedding"]
+
+    return {"text": texts}

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from sightline import artifacts
-from sightline.bench import peers, subjects, timing, work
+from sightline.bench import peers, subjects, timing, training, work
 from sightline.bench.subjects import COMPILED, TORCHAO, Subject
 from sightline.bench.work import EAGER
 from sightline.data.shards import Items
@@ -58,6 +58,8 @@ def run(root: Path, params: Params, rounds: int, threads: int, say: Callable[[st
             for batch in BATCHES:
                 say(f"{subject.name}, batch {batch}")
                 result["rows"] += measure(subject, engines, batch, rounds, result["absent"])
+    say("training against open_clip")
+    result["training"] = training.run(threads)
     return result
 
 

@@ -73,7 +73,7 @@ def default(models: Path, scratch: Path) -> Subject:
     shutil.copytree(models / "onnx", folder)
     for form, write in POST_TRAINING.items():
         derive(folder, form, write)
-    forms = ["fp32", "int8", "pruned_int8", *POST_TRAINING]
+    forms = ["fp32", "int8", "pruned_int8", "int4", *POST_TRAINING]
     return Subject(
         "default", vlm, clip, folder, forms, vlm.config["max_question"], clip.text.config["max_tokens"]
     )

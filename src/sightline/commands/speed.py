@@ -19,7 +19,7 @@ def bench(
 ) -> None:
     """Time every form of the model and other libraries; write metrics/benchmark.json and docs/bench.md.
 
-    Takes about six minutes and wants idle cores.
+    Takes about fifteen minutes and wants idle cores.
     """
     from sightline.bench import report, run
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sightline.compress.structured import Importance
+from sightline.spin import gate
 from sightline.train.tasks.vqa import IGNORED, Answering
 
 
@@ -17,8 +18,9 @@ def kept_share(task: Answering, batches: int, keep: float) -> Tensor:
     floor(keep * H) image masses of a layer are kept, at least one."""
     task.eval()
     config = task.model.config
-    heads = config["decoder_heads"]
-    count_LH, tokens = torch.zeros(config["layers"], heads), 0
+    layers, heads = config["layers"], config["decoder_heads"]
+    kept_L = gate.heads_kept(keep, None, list(range(layers)), layers, heads)
+    count_LH, tokens = torch.zeros(layers, heads), 0
     for step in range(batches):
         batch = task.batch(step)
         tokens_NPD = task.image_tokens(batch)
@@ -26,7 +28,7 @@ def kept_share(task: Answering, batches: int, keep: float) -> Tensor:
             memory, out = task.decode(tokens_NPD, group, need_maps=True)
             image_BM = memory.image_BM[:, None, None, :]
             mass_LBHT = (out.maps * image_BM).sum(-1)
-            top_LBKT = mass_LBHT.topk(max(1, int(keep * heads)), dim=2).indices
+            top_LBKT = mass_LBHT.topk(kept_L[0], dim=2).indices
             kept_LBHT = torch.zeros_like(mass_LBHT).scatter_(2, top_LBKT, 1.0)
             real_BT = (group["targets"] != IGNORED).float()
             count_LH += torch.einsum("lbht,bt->lh", kept_LBHT, real_BT).cpu()

@@ -42,7 +42,8 @@ def steps(
         yield from _compacted(engine, memory, pick, bos, eos, max_new, k_L, alpha)
         return
     batch = memory.mask_BM.shape[0]
-    active_B = np.arange(batch) < (batch if rows is None else rows)
+    rows_B = np.arange(batch)
+    active_B = rows_B < (batch if rows is None else rows)
     tokens_BT = np.full((batch, 1), bos, dtype=np.int64)
     cache = None
     for _ in range(max_new):
@@ -52,7 +53,7 @@ def steps(
         ids_B = np.where(active_B, pick(logprobs_BV), eos).astype(np.int64)
         yield Token(
             ids_B,
-            np.take_along_axis(logprobs_BV, ids_B[:, None], axis=1)[:, 0],
+            logprobs_BV[rows_B, ids_B],
             active_B,
             None if step.maps_LBHTM is None else step.maps_LBHTM[:, :, :, -1],
             None if step.gates_LBHT is None else step.gates_LBHT[..., -1],

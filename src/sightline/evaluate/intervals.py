@@ -23,6 +23,14 @@ class Sample:
     resampled: Counts
     filled: int
 
+    def plus(self, other: "Sample", same_images: bool) -> "Sample":
+        """Both together: counts of other images, or other counts of the same images in the same resamples."""
+        return Sample(
+            {name: count + other.total[name] for name, count in self.total.items()},
+            {name: count_R + other.resampled[name] for name, count_R in self.resampled.items()},
+            max(self.filled, other.filled) if same_images else self.filled + other.filled,
+        )
+
 
 @dataclass(frozen=True)
 class Interval:

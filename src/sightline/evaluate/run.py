@@ -15,6 +15,7 @@ from sightline.evaluate import (
     retrieval,
     score,
     splits,
+    summary,
     tables,
 )
 from sightline.evaluate.ask import Asked, Setting
@@ -45,6 +46,7 @@ def evaluate(
     train = Triples(setting.vqa, "train")
     by_type = baselines.majority(train[index] for index in range(len(train)))
     rows, differences = [], []
+    compared: dict[str, list[list[Group]]] = {variant: [] for variant in said}
     for name in setting.splits:
         split = setting.read(name)
         beside = {
@@ -54,9 +56,11 @@ def evaluate(
         if blind is not None and name == setting.splits[0]:
             beside["blind"] = predict.by_question(blind, split, setting.asking)
         given = {variant: of_split[name] for variant, of_split in said.items()}
-        more_rows, more_differences = _score(split, given, beside, setting)
+        more_rows, more_differences, plain = _score(split, given, beside, setting)
         rows += more_rows
         differences += more_differences
+        for variant, groups in plain.items():
+            compared[variant].append(groups)
         for variant, asked in given.items():
             for spin, found in asked.answers.items():
                 path = metrics / f"predictions-{name}-{variant}-spin_{spin}.jsonl"
@@ -64,6 +68,14 @@ def evaluate(
     for family in ("vqa", "pope", "chair", "caption", "retrieval", *score.CONFIDENCES):
         of_family = [{key: row[key] for key in _FIGURE} for row in rows if row["family"] == family]
         tables.write_csv(metrics / f"{family}.csv", of_family, _FIGURE)
+    if {REFERENCE, SHIPPED} <= set(said):
+        key = {
+            "split": summary.POOLED,
+            "comparison": f"{SHIPPED} - {REFERENCE}",
+            "variant": "",
+            "spin": "off",
+        }
+        differences += score.bounds(compared[SHIPPED], compared[REFERENCE], key)
     tables.write_csv(metrics / "paired.csv", differences, _PAIRED)
     _plots(said, rows, setting, plots)
     return rows
@@ -71,8 +83,9 @@ def evaluate(
 
 def _score(
     split: Split, given: dict[str, Asked], beside: dict[str, list[str]], setting: Setting
-) -> tuple[list[dict], list[dict]]:
-    """(figures, paired differences) of one split; `beside`: answers of the baselines and the oracle."""
+) -> tuple[list[dict], list[dict], dict[str, list[Group]]]:
+    """(figures, paired differences, groups of every variant without SPIN) of one split; `beside`: answers of
+    the baselines and the oracle."""
     words = splits.lexicon(setting.vqa)
     rng = np.random.default_rng(derive_seed(setting.seed, "bootstrap", split.name))
     weights_RC = resamples(len(split.lines), setting.bootstrap, rng)
@@ -97,7 +110,9 @@ def _score(
                 continue  # the oracle says one of the references
             key = {"family": group.family, "split": split.name, "variant": variant, "spin": spin}
             rows += score.figures(group, key, exact=variant == "ceiling")
-    return rows + _retrieval_bounds(split, split.name), _differences(split.name, groups, found)
+    plain = {variant: groups[variant, "off"] + found[variant] for variant in given}
+    rows += _retrieval_bounds(split, split.name)
+    return rows, _differences(split.name, groups, found), plain
 
 
 def _differences(

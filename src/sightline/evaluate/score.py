@@ -4,7 +4,8 @@ A group is what one variant, with SPIN on or off, got on one type of question of
 functions of the counts, so values, intervals and paired differences all come from the same numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from types import ModuleType
 
 import numpy as np
@@ -22,6 +23,11 @@ LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
 NEITHER = {"words", "yes_rate"}  # no direction is a loss
 NOT_PERCENT = {"words", "mcc", "cider_d"}
 NOT_WORSE = 1.0  # points: the bound below which a loss counts as none
+# (family, kind, figure) whose loss is bounded over all splits together; any kind where it is empty
+BOUNDED = (
+    ("vqa", "all", "accuracy"), ("pope", "all", "f1"), ("chair", "", "chair_i"),
+    ("retrieval", "text_to_image", "r1"), ("retrieval", "image_to_text", "r1"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,39 @@ def of_retrieval(found: Retrieved, weights_RC: np.ndarray) -> list[Group]:
         pictures = [picture for picture, _, _ in found.swapped]
         groups.append(_group("retrieval", "swapped_kind", swapped, tallies, pictures, weights_RC))
     return groups
+
+
+def pooled(splits: list[list[Group]]) -> list[Group]:
+    """The groups of several splits as those of one, and POPE's kinds together as kind `all`. Pictures were
+    resampled within each split (a stratified bootstrap), so sums of resamples are resamples of the sum."""
+    found: dict[tuple[str, str], Group] = {}
+    for groups in splits:
+        for group in [*groups, *_all_of_pope(groups)]:
+            key = (group.family, group.kind)
+            before = found.get(key)
+            together = before.sample.plus(group.sample, same_images=False) if before else group.sample
+            found[key] = replace(group, sample=together)
+    return list(found.values())
+
+
+def _all_of_pope(groups: list[Group]) -> list[Group]:
+    """POPE's questions of every kind as one group; none without POPE."""
+    kinds = [group for group in groups if group.family == "pope"]
+    if not kinds:
+        return []
+    together = reduce(lambda one, other: one.plus(other, same_images=True), [kind.sample for kind in kinds])
+    return [replace(kinds[0], kind="all", sample=together)]
+
+
+def bounds(after: list[list[Group]], before: list[list[Group]], key: dict[str, str]) -> list[dict]:
+    """`paired` for the BOUNDED figures, all splits together."""
+    rows = paired(pooled(after), pooled(before), key)
+    return [
+        row
+        for row in rows
+        for family, kind, metric in BOUNDED
+        if (row["family"], row["metric"]) == (family, metric) and kind in ("", row["type"])
+    ]
 
 
 def figures(group: Group, key: dict[str, str], exact: bool = False) -> list[dict]:

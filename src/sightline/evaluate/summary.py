@@ -37,6 +37,14 @@ _EDGES = {  # of the shipped variant, SPIN off
     "domain_warned": ("domain", "all drawn", "warned"),
     "domain_auroc": ("domain", "all drawn", "auroc"),
 }
+_BOUNDS = {  # over all splits together, SPIN off
+    "vqa_accuracy": ("vqa", "accuracy", "all"),
+    "pope_f1": ("pope", "f1", "all"),
+    "chair_i": ("chair", "chair_i", ""),
+    "text_to_image_r1": ("retrieval", "r1", "text_to_image"),
+    "image_to_text_r1": ("retrieval", "r1", "image_to_text"),
+}
+POOLED = "all splits"  # what paired.csv calls a comparison over all of them
 _PAIRED = ("vqa_accuracy", "pope_adversarial_accuracy", "chair_i", "object_recall")
 VARIANTS = ("fp32", "shipped")
 
@@ -70,6 +78,7 @@ def build(
         "shipped_minus_fp32": {
             split: _differences(paired, split, "shipped - fp32", "off") for split in splits
         },
+        "loss_bounds": _bounds(paired),
     }
 
 
@@ -121,6 +130,19 @@ def _differences(paired: list[Row], split: str, comparison: str, spin: str) -> d
             if same and row["variant"] in ("", "shipped"):
                 keys = ("value", "low", "high", "loss_bound")
                 found[_named(name, row)] = {key: float(row[key]) for key in keys}
+    return found
+
+
+def _bounds(paired: list[Row]) -> dict[str, dict[str, float]]:
+    """How much worse the shipped variant can be than fp32: `loss_bound`, one-sided 95 %, of the difference
+    `value` over `n` questions, captions or descriptions of all splits."""
+    found = {}
+    for name, (family, metric, kind) in _BOUNDS.items():
+        for row in paired:
+            same = (row["split"], row["family"], row["metric"]) == (POOLED, family, metric)
+            if same and kind in ("", row["type"]):
+                keys = ("value", "loss_bound")
+                found[name] = {**{key: float(row[key]) for key in keys}, "n": int(row["n"])}
     return found
 
 

@@ -15,7 +15,8 @@ from sightline.artifacts import read_json
 from sightline.decode.protocol import Cache, Memory, Step
 
 GRAPHS = ("image_encoder", "text_encoder", "fusion", "vision", "memory", "decoder")
-SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's graphs; the others answer
+SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's graphs
+ANSWERING = ("text_encoder", "vision", "memory", "decoder")  # one text tower reads questions and captions
 SEARCH_GRAPHS = ("image_encoder", "text_encoder")  # what embeddings, and so an index, depend on
 CONFIG = "engine.json"
 CONFIG_KEYS = ("embed_dim", "grid", "head_width", "heads", "image_size", "layers", "max_answer", "vocab_size")
@@ -52,9 +53,9 @@ class OnnxEngine:
 
     def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
         names = ["cross_k", "cross_v", "mask", "image"]
-        return Memory(
-            *self._run("memory", names, image_tokens=image_tokens_BPD, ids=ids_BT, text_mask=mask_BT)
-        )
+        states_BTD = self._run("text_encoder", ["states"], ids=ids_BT, text_mask=mask_BT)[0]
+        read = {"states": states_BTD, "ids": ids_BT, "text_mask": mask_BT}
+        return Memory(*self._run("memory", names, image_tokens=image_tokens_BPD, **read))
 
     def step(
         self, tokens_BT: np.ndarray, cache: Cache | None, memory: Memory, k_L: np.ndarray, alpha: float,

@@ -74,14 +74,17 @@ class Vision(nn.Module):
 
 
 class MemoryBuilder(nn.Module):
-    """One image per question: the session decides which questions share an image."""
+    """One image per question: the session decides which questions share an image. The question comes as the
+    states that text_encoder gives: the frozen text tower is stored once."""
 
     def __init__(self, vlm: VLM):
         super().__init__()
         self.vlm = vlm
 
-    def forward(self, image_tokens: Tensor, ids: Tensor, text_mask: Tensor) -> tuple[Tensor, ...]:
-        memory = self.vlm.memory(image_tokens, self.vlm.text(ids, text_mask), ids, text_mask)
+    def forward(
+        self, image_tokens: Tensor, states: Tensor, ids: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, ...]:
+        memory = self.vlm.memory(image_tokens, states, ids, text_mask)
         return *memory.joined(), memory.mask_BM, memory.image_BM
 
 
@@ -108,8 +111,11 @@ def export_variants(
     one it was made from.
 
     All share `clip`, and the image tower of the first model, so later ones only bring graphs of their own for
-    memory and decoder. Tracing is slow Python: graphs are exported in two processes.
+    memory and decoder. Tracing is slow Python: graphs are exported in two processes. Raises ValueError for a
+    model whose text tower is not clip's.
     """
+    for name, vlm in models.items():
+        _check_text(name, vlm, clip)
     first = next(iter(models))
     packed_clip = _pack(clip)
     jobs = []
@@ -128,6 +134,17 @@ def export_variants(
         for graph in GRAPHS:
             if not (root / name / f"{graph}.onnx").exists():
                 shutil.copyfile(root / first / f"{graph}.onnx", root / name / f"{graph}.onnx")
+
+
+def _check_text(name: str, vlm: VLM, clip: DualEncoder) -> None:
+    """ValueError unless questions are read by the text tower that search uses: one graph serves both."""
+    own, searching = vlm.text.state_dict(), clip.text.state_dict()
+    for weight, tensor in searching.items():
+        if weight not in own or not torch.equal(own[weight], tensor):
+            raise ValueError(
+                f"export: {name}'s text tower differs from the dual encoder's in {weight}, expected the same "
+                "frozen tower; rerun finetune and compress with the dual encoder that is exported"
+            )
 
 
 def _stamp(jobs: list[tuple[str, Packed, Packed, Path, int]], sources: dict[str, str]) -> None:
@@ -254,13 +271,10 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
     if name == "vision":
         return Vision(vlm), {"pixels": pixels}, {"pixels": {0: batch}}, ["image_tokens"]
     if name == "memory":
-        axes = {"image_tokens": {0: batch}, **text_axes}
-        return (
-            MemoryBuilder(vlm),
-            {"image_tokens": image_tokens, **text},
-            axes,
-            ["cross_k", "cross_v", "mask", "image"],
-        )
+        states = torch.rand(2, 7, vlm.text.width, generator=draw)
+        inputs = {"image_tokens": image_tokens, "states": states, **text}
+        axes = {"image_tokens": {0: batch}, "states": {0: batch, 1: question}, **text_axes}
+        return MemoryBuilder(vlm), inputs, axes, ["cross_k", "cross_v", "mask", "image"]
     memory_length = patches + 7
     past = torch.rand(layers, 2, groups, 4, head_width, generator=draw)
     cross = torch.rand(layers, 2, groups, memory_length, head_width, generator=draw)

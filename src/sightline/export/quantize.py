@@ -32,6 +32,7 @@ Feed = dict[str, np.ndarray]
 QUANTIZED_OPS = ["Conv", "Gemm", "MatMul"]
 # The fusion head adds its own logits to a cosine times up to 100: the Gemm nodes that make it stay float32.
 GRAPH_OPS = {"fusion": ["MatMul"]}
+FLOAT_ACTIVATIONS, INT8_ACTIVATIONS = 1, 4  # accuracy levels of MatMulNBits
 FEEDS_PER_GRAPH = 48  # recorded calls beyond it are thinned out evenly: calibration time grows with them
 
 
@@ -129,16 +130,18 @@ def quantize_dynamic(source: Path, target: Path) -> None:
     finish(target)
 
 
-def quantize_int4(source: Path, target: Path) -> None:
-    """Write the graph with 4-bit weights in blocks of 32 along a matrix product's sum, activations and
-    arithmetic in float32 (ONNX Runtime's MatMulNBits); convolutions stay float32."""
+def quantize_int4(source: Path, target: Path, level: int = FLOAT_ACTIVATIONS) -> None:
+    """Write the graph with 4-bit weights in blocks of 32 along a matrix product's sum (ONNX Runtime's
+    MatMulNBits), activations in float32 or, with INT8_ACTIVATIONS, rounded to int8 row by row at run time, so
+    that a row's numbers do not depend on its neighbours; convolutions stay float32."""
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         model = onnx.load(prepared)
         quantizer = MatMulNBitsQuantizer(
-            model, bits=4, block_size=32, is_symmetric=True, nodes_to_exclude=_final_scores(model)
-        )
+            model, bits=4, block_size=32, is_symmetric=True, accuracy_level=level,
+            nodes_to_exclude=_final_scores(model),
+        )  # fmt: skip
         quantizer.process()
         quantizer.model.save_model_to_file(str(target))
     finish(target)

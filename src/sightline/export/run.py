@@ -20,7 +20,7 @@ from sightline.params.loader import Params
 
 CARD = """# onnx
 
-Every variant of the model as six ONNX graphs: fp32 (as trained), pruned, and static int8 of each.
+Every variant of the model as six ONNX graphs: fp32 (as trained), pruned, static int8 of each, and int4.
 `config.json` names the one that ships and why it was chosen (`metrics/export/variants.csv`).
 """
 GALLERY = 1000  # validation pictures of the retrieval check
@@ -49,7 +49,7 @@ def export(
         metrics.mkdir(parents=True, exist_ok=True)
         layers = quantize_all(folder, calibration, learnt, scanned, knobs.max_flips)
         variants.write_table(metrics / "sensitivity.csv", layers, sensitivity.COLUMNS)
-        runtime.say("exported fp32, pruned and their int8 forms; comparing them with PyTorch")
+        runtime.say("exported fp32, pruned, int8 and int4; comparing them with PyTorch")
         asked = questions.read(items, val, knobs.parity_items, pixels)
         figures = {
             name: parity.compare(
@@ -77,9 +77,9 @@ def export(
 def quantize_all(
     folder: Path, asked: Questions, gallery: list[tuple[np.ndarray, str]], scanned: Questions,
     max_flips: float,
-) -> list[dict]:
+) -> list[dict]:  # fmt: skip
     """Write the int8 forms of fp32 and pruned, both with those layers in float32 that flip too many of fp32's
-    answers; returns the rows of the scan."""
+    answers, and int4; returns the rows of the scan."""
     digest, rows = variants.calibration_digest(asked, gallery), []
     with tempfile.TemporaryDirectory() as scratch:
         for source in variants.QUANTIZED:
@@ -88,6 +88,7 @@ def quantize_all(
             if first and max_flips < 100:
                 rows = sensitivity.scan(folder, source, forms, scanned, max_flips, place / "scan")
             variants.write_int8(folder, source, forms, sensitivity.in_float(rows), digest)
+    variants.write_int4(folder)
     return rows
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from sightline.export import questions
-from sightline.export.engine import CONFIG, GRAPHS, SEARCH_SIDE, OnnxEngine
+from sightline.export.engine import ANSWERING, CONFIG, GRAPHS, OnnxEngine
 from sightline.export.quantize import Static
 from sightline.export.questions import Questions
 from sightline.export.session import Session
 
-ANSWERING = tuple(graph for graph in GRAPHS if graph not in SEARCH_SIDE)  # whose layers are scanned
 COLUMNS = ("graph", "layer", "nodes", "flipped", "int8")
 Layers = dict[str, set[str]]  # graph -> names of layers
 

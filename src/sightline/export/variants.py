@@ -1,6 +1,7 @@
 """The variants of a model, what each costs and loses, and which one ships.
 
-fp32 is the trained model, pruned the compressed one, int8 and pruned_int8 their quantized forms. Candidates
+fp32 is the trained model, pruned the compressed one, int8 and pruned_int8 their quantized forms. int4 is int8
+with 4 bits a weight in the file wherever a matrix is multiplied, and in the decoder at work too. Candidates
 are tried from the smallest to the largest, and the first that loses at most `max_drop` points of validation
 accuracy ships.
 """
@@ -13,16 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.export import metadata
+from sightline.export import metadata, storage
 from sightline.export.engine import CONFIG, GRAPHS, SEARCH_SIDE
-from sightline.export.quantize import Recorder, Static
+from sightline.export.quantize import INT8_ACTIVATIONS, Recorder, Static, quantize_int4
 from sightline.export.questions import BATCH, Questions, accuracy
 from sightline.export.sensitivity import Layers
 from sightline.export.session import Session
 
-CANDIDATES = ("pruned_int8", "int8", "pruned", "fp32")
+CANDIDATES = ("int4", "pruned_int8", "int8", "pruned", "fp32")
 OWN = ("memory", "decoder")  # the graphs that pruning changes
 QUANTIZED = {"fp32": "int8", "pruned": "pruned_int8"}
+FALLBACK = {"int8": "fp32", "pruned_int8": "fp32", "int4": "int8"}  # whose search side replaces a bad one
+SEARCHES_WITH = {"pruned": "fp32", "pruned_int8": "int8"}  # pruning leaves the search side alone
 RERANKED, RERANK_TOP = 200, 5  # queries and candidates that check the fusion head
 COLUMNS = (
     "variant", "bytes", "macs", "accuracy", "accuracy_drop", "r1", "r1_drop", "reranked_r1",
@@ -63,7 +66,8 @@ def write_int8(
 ) -> None:
     """Write the int8 form of root/source but for the layers `in_float`.
 
-    Variants share every graph but OWN: the others are quantized with fp32's and then copied.
+    Variants share every graph but OWN: the others are quantized with fp32's and then copied. What stays in
+    float32 at work lies in the file as int8 (storage.fold).
     calibration: what calibration_digest gave; it goes into the files.
     """
     folder, whole = root / QUANTIZED[source], root / QUANTIZED["fp32"]
@@ -76,8 +80,28 @@ def write_int8(
             continue
         float_layers = in_float.get(graph, set())
         forms[graph].write(target, [layer for layer in forms[graph].layers if layer not in float_layers])
+        storage.fold(target, 8)
         facts = metadata.read(root / source / f"{graph}.onnx")
         metadata.stamp(target, facts | {"calibration": calibration})
+
+
+def write_int4(root: Path) -> None:
+    """Write root/int4 from root/int8, and its decoder from root/fp32: that one multiplies a row or few at a
+    time, where reading 4 bits a weight is faster; the others multiply many, where int8 kernels are."""
+    folder = root / "int4"
+    folder.mkdir()
+    shutil.copyfile(root / "int8" / CONFIG, folder / CONFIG)
+    for graph in GRAPHS:
+        source, target = root / "int8" / f"{graph}.onnx", folder / f"{graph}.onnx"
+        facts = metadata.read(source)
+        if graph == "decoder":
+            quantize_int4(root / "fp32" / f"{graph}.onnx", target, INT8_ACTIVATIONS)
+            storage.fold(target, 8)
+        else:
+            shutil.copyfile(source, target)
+            storage.fold(target, 4)
+            facts["opset"] = str(storage.INT4_OPSET)
+        metadata.stamp(target, facts)
 
 
 def retrieval(session: Session, gallery: Sequence[tuple[np.ndarray, str]]) -> tuple[float, float]:
@@ -110,23 +134,26 @@ def choose(
 ) -> tuple[str, list[dict]]:
     """(name of the variant that ships, one row per variant with COLUMNS).
 
-    An int8 search side that loses more than `max_drop` points of R@1 is replaced by the float32 one, in
-    place.
+    A quantized search side that loses more than `max_drop` points of R@1 is replaced, in place, by that of
+    its FALLBACK.
     """
     rows: dict[str, dict] = {}
     for name in reversed(CANDIDATES):
         session = Session.open(root, name)
-        right, (r1, reranked) = accuracy(session, asked), retrieval(session, gallery)
-        base = rows.get("fp32", {"accuracy": right, "r1": r1, "reranked_r1": reranked})
-        quantized = name in QUANTIZED.values()
-        graphs = "int8" if quantized else "fp32"
-        if quantized and max(base["r1"] - r1, base["reranked_r1"] - reranked) > max_drop:
+        r1, reranked = retrieval(session, gallery)
+        base = rows.get("fp32", {"r1": r1, "reranked_r1": reranked})
+        graphs = SEARCHES_WITH.get(name, name)
+        if name in FALLBACK and max(base["r1"] - r1, base["reranked_r1"] - reranked) > max_drop:
+            other = rows[FALLBACK[name]]
             for graph in SEARCH_SIDE:
-                shutil.copyfile(root / "fp32" / f"{graph}.onnx", root / name / f"{graph}.onnx")
-            r1, reranked, graphs = base["r1"], base["reranked_r1"], "fp32"
+                shutil.copyfile(root / FALLBACK[name] / f"{graph}.onnx", root / name / f"{graph}.onnx")
+            r1, reranked, graphs = other["r1"], other["reranked_r1"], other["search_graphs"]
+            session = Session.open(root, name)  # its text tower reads questions too
+        right = accuracy(session, asked)
+        best = base.get("accuracy", right)
         rows[name] = {
             "variant": name, "bytes": size(root / name), "macs": macs[name], "accuracy": right,
-            "accuracy_drop": base["accuracy"] - right, "r1": r1, "r1_drop": base["r1"] - r1,
+            "accuracy_drop": best - right, "r1": r1, "r1_drop": base["r1"] - r1,
             "reranked_r1": reranked, "reranked_r1_drop": base["reranked_r1"] - reranked,
             "search_graphs": graphs,
         }  # fmt: skip

@@ -23,6 +23,7 @@ SAYS = {
     "pruned": "heads and hidden units cut",
     "int8": "weights in 8 bits",
     "pruned_int8": "cut, then 8 bits",
+    "int4": "weights in 4 bits",
 }
 
 

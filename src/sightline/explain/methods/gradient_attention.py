@@ -26,6 +26,7 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
         for group in groups
     )
     rows, cols = subject.grid
+    cross = gradients.of_layers(cross, len(own))
     from_M = relevance(rows * cols, text, joint, own, cross)[tokens].mean(axis=0)
     patches = from_M[: rows * cols].reshape(rows, cols)
     return of_word(

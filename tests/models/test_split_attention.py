@@ -1,4 +1,4 @@
-"""`finetune.split_cross_attention`: image and question are read by an attention each, SPIN gates the first."""
+"""`finetune.split_cross_attention`: image and question are read by an attention each, SPIN gates one."""
 
 import numpy as np
 import onnxruntime as ort

@@ -65,8 +65,8 @@ def _shape(result: dict, shape: str) -> str:
 def _spin(result: dict) -> str:
     lines = [
         "## What SPIN costs\n",
-        "Time of an answer with SPIN on half of the heads, against none: the median over many pairs, timed in "
-        f"alternating order, with its 95 % interval (bootstrap). Wanted: at most {BUDGET:g} %.\n",
+        "Time of an answer with SPIN on half of the heads, against none: the median over many pairs, timed "
+        f"in alternating order, with its 95 % interval (bootstrap). Wanted: at most {BUDGET:g} %.\n",
         "| model | batch | form | percent | pairs | at most wanted |",
         "|---|---:|---|---:|---:|---|",
     ]

@@ -50,6 +50,11 @@ def pool(models: list[list[Group]]) -> list[Group]:
     ]
 
 
+def total(one: Group) -> Group:
+    """A group without its resamples, which are most of its size."""
+    return replace(one, sample=replace(one.sample, resampled={}))
+
+
 def _sum(counts: list[Counts]) -> Counts:
     return {name: sum(one[name] for one in counts) for name in counts[0]}
 

@@ -158,7 +158,7 @@ def report(
 def _scored(
     study: Study, split: Split, ways: dict[str, Way], said: list[Said]
 ) -> tuple[dict[str, list[score.Group]], list[dict[str, list[score.Group]]]]:
-    """(groups of every named way, all models together; the same of each model)."""
+    """(groups of every named way, all models together; of each model, without what was resampled)."""
     rng = np.random.default_rng(derive_seed(study.seed, "bootstrap", split.name))
     weights_RC = resamples(len(split.lines), RESAMPLES, rng)
     lexicon = splits.lexicon(study.vqa)
@@ -169,7 +169,11 @@ def _scored(
             if texts not in done:
                 done[texts] = score.of_answers(split, list(texts), lexicon, weights_RC)
         apart.append({name: done[tuple(of_model[way])] for name, way in ways.items()})
-    return {name: compare.pool([of_model[name] for of_model in apart]) for name in ways}, apart
+    pooled = {name: compare.pool([of_model[name] for of_model in apart]) for name in ways}
+    return pooled, [
+        {name: [compare.total(group) for group in groups] for name, groups in of_model.items()}
+        for of_model in apart
+    ]
 
 
 def _of_rule(split: str, roles: dict[str, str]) -> Callable[[str], bool]:

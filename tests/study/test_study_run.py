@@ -88,17 +88,17 @@ def test_arms_get_the_same_core_seconds_and_a_broken_one_is_run_again(checkout, 
     assert "2 of 4 runs are finished" in capsys.readouterr().out
     assert {name for name, _ in study.calls} == {"run-no-mlm-7", "run-no-mlm-8"}
     result = read_json(checkout / run.RESULT)
-    # smoke has 1, 2 and 2 epochs; half of them cost 2 + 4, 3 + 16 and 5 + 40; without MLM 4 remain for an
-    # epoch of 40
+    # smoke has 1, 2 and 2 epochs; with half of the last they cost 2 + 8, 3 + 32 and 5 + 40; without MLM 8
+    # more go into an epoch of 40
     assert result["arms"]["no-mlm"]["changes"] == {
         "pretrain.epochs": 0,
-        "align.epochs": 1.0,
-        "finetune.epochs": 1.1,
+        "align.epochs": 2,
+        "finetune.epochs": 1.2,
     }
     for arm in result["arms"].values():
         for seed, found in arm["runs"].items():
             assert found["figures"]["answers"] == 50 + int(seed)
-            assert sum(found["core_seconds"].values()) == pytest.approx(70.0, abs=0.01)
+            assert sum(found["core_seconds"].values()) == pytest.approx(90.0, abs=0.01)
     assert not list(study.home.glob("scale-0.5/run-*")), "a finished copy is removed"
 
     study = Pretending(checkout)

@@ -31,6 +31,7 @@ RESULT = {
     "profile": "scenes",
     "scale": 0.25,
     "seeds": [7, 8, 9],
+    "pictures": 400,
     "calibration": {"finetune {}": {"fixed": 8.0, "per_epoch": 212.5}},
     "arms": {
         "default": arm([80.0, 82.0, 81.0], [2.0, 2.1, 2.2], [70.0, 71.0, 72.0]),

@@ -10,7 +10,7 @@ from sightline.commands.app import app
 
 @app.command()
 def study(
-    scale: Annotated[float, typer.Option(help="Share of the profile's epochs that every arm gets.")] = 1.0,
+    scale: Annotated[float, typer.Option(help="Share of fine-tuning epochs that the default gets.")] = 1.0,
     seeds: Annotated[int, typer.Option(help="How many, from the seed of params.yaml on.")] = 3,
     arms: Annotated[str, typer.Option(help="Names from ablations.yaml, with commas; default: all.")] = "",
     jobs: Annotated[int, typer.Option(help="Arms at once, a core each.")] = 2,

@@ -94,11 +94,12 @@ def page(result: dict) -> str:
 Written by `sightline study --scale {result["scale"]:g} --seeds {len(result["seeds"])}` from \
 [metrics/ablations.json](../metrics/ablations.json); the arms are in [ablations.yaml](../ablations.yaml).
 
-Profile `{result["profile"]}`, {result["scale"]:g} times its epochs, seeds {seeds}. A seed draws its own \
-pictures, initialisation and batches. All figures are of the fp32 model on `val`, percent; nothing here has \
-seen `test`. Every arm was given the same core-seconds: what an epoch costs was measured first, and an arm \
-that saves trains longer (the epochs are below). The figure kept from a run is its best evaluation on `val`, \
-for every arm alike.
+Profile `{result["profile"]}`, {result["scale"]:g} times its epochs of fine-tuning, the stages before it \
+whole, seeds {seeds}. A seed draws its own pictures, initialisation and batches. All figures are of the fp32 \
+model on (at most) the first {result["pictures"]} pictures of `val`, percent; nothing here has seen `test`. \
+Every arm was given the same core-seconds: what an epoch costs was measured first, and an arm that saves \
+trains longer (the epochs are below). The figure kept from a run is its best evaluation on `val`, for every \
+arm alike.
 
 **Rule.** A part *helps* where leaving it out makes the figure worse and the 95 % interval of the paired \
 difference over the seeds (Student) leaves out 0; it *hurts* where the figure gets better; otherwise the \

@@ -20,10 +20,10 @@ from sightline.evaluate.splits import Split
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
 SHORT_TOKENS = 8  # the longest answer to a short question; right ones are one to three words
 RERANK_TOP = 10
-# What the answering model has to say costs a decoder pass a pair, so the best few are asked. A text is likely
-# of any picture that is short or says what most do, so its likelihood of a picture of nothing is taken off
-# (Lin et al. 2024, arXiv 2306.01879). The weight does well on val of scenes and of photos.
-DESCRIBED_TOP, DESCRIPTION_WEIGHT = 5, 0.2
+# What the answering model has to say costs a decoder pass a pair, so the best few are asked. A text that is
+# short or says what most do is likely of any picture, so a share of what is said of a picture of nothing is
+# taken off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879). Weight and share: docs/log.md.
+DESCRIBED_TOP, DESCRIPTION_WEIGHT, NOTHING_SHARE = 5, 0.2, 0.5
 NOTHING = np.full((64, 64, 3), 128, dtype=np.uint8)
 _CHUNK = 64  # pictures decoded and held at a time
 _GATED = 256  # pictures over which silenced heads are counted
@@ -141,8 +141,8 @@ def retrieve(
     rng: np.random.Generator,
 ) -> Retrieved:
     """Both directions over the gallery, each also re-ranked at its top: by the fusion head (`reranked`), and
-    then by that and how much likelier than of a picture of nothing the answering model would describe the
-    picture so (`described`); and the swapped-kind test."""
+    then by that and how likely the answering model would describe the picture so, and not any picture
+    (`described`); and the swapped-kind test."""
     texts, owner_T, size = split.gallery()
     pairs = _swapped(split, texts, size, lexicon, kinds, rng) if split.true_objects else []
     # Every distinct text is encoded once: equal captions get equal bits, so they tie.
@@ -158,7 +158,7 @@ def retrieve(
         "text_to_image": retrieval.text_to_image_ranks(similarity_IT, owner_T),
     }
     owners = np.arange(size)
-    anyway_T = predictor.describe(
+    anyway_T = NOTHING_SHARE * predictor.describe(
         [NOTHING], texts, np.zeros(len(texts), np.int64), np.arange(len(texts)), batch_size=asking.batch_size
     )
 

@@ -130,4 +130,4 @@ class Scripted:
         numbers = [int(rgb[0, 0, 0]) for rgb in images]
         said = [f"picture {number}:" in text for number, text in
                 ((numbers[i], texts[t]) for i, t in zip(image_N, text_N, strict=True))]  # fmt: skip
-        return np.where(said, -1.0, -9.0)
+        return np.where(said, -1.0, -40.0)

@@ -9,6 +9,7 @@ from sightline.commands import (  # noqa: F401  (each registers its commands)
     explain,
     hallucination,
     index,
+    load,
     model,
     serve,
     speed,

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from sightline.data import images
 from sightline.data.images import ImageError, decode, encode, prepare, shrink
 
 LIMIT = 50_000_000
@@ -79,6 +80,35 @@ def test_exif_orientation(orientation):
     jpeg = save(stored, "JPEG", quality=95, subsampling=0, exif=exif(orientation))
     plain = save(stored, "JPEG", quality=95, subsampling=0)
     np.testing.assert_array_equal(decode(jpeg, LIMIT), UPRIGHT[orientation](decode(plain, LIMIT)))
+
+
+def odd_pictures():
+    """One of every way in which colours are converted, each lying on its side."""
+    rgb = Image.fromarray(picture())
+    wide = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))  # no profile of RGB: ignored
+    swapped = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    see_through = rgb.convert("RGBA")
+    see_through.putalpha(Image.fromarray(np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)))
+    tags = {"exif": exif(6)}
+    return {
+        "rgb": save(rgb, "PNG", **tags), "grey": save(rgb.convert("L"), "JPEG", **tags),
+        "palette": save(rgb.convert("P"), "PNG", transparency=3, **tags),
+        "one colour see-through": save(rgb, "PNG", transparency=(255, 0, 0), **tags),
+        "alpha": save(see_through, "PNG", **tags), "bits": save(rgb.convert("1"), "PNG", **tags),
+        "grey with alpha": save(see_through.convert("LA"), "PNG", **tags),
+        "cmyk": save(rgb.convert("CMYK"), "JPEG", **tags),
+        "16 bits": save(np.arange(24 * 32, dtype=np.uint16).reshape(24, 32) * 85, "PNG", **tags),
+        "profile": save(rgb, "PNG", icc_profile=swapped.tobytes(), **tags),
+        "wrong profile": save(rgb, "PNG", icc_profile=wide.tobytes(), **tags),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name,data", odd_pictures().items())
+def test_strips_make_the_same_picture_as_one_piece(monkeypatch, name, data):
+    whole = decode(data, LIMIT)
+    monkeypatch.setattr(images, "STRIP", 5 * 32)
+    np.testing.assert_array_equal(decode(data, LIMIT), whole)
+    assert whole.shape == (32, 24, 3) and whole.flags.c_contiguous
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

@@ -4,14 +4,19 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
-from sightline.page.mount import FOREIGN, POLICY
+from sightline.page import build
+from sightline.page.mount import FOREIGN, POLICY, mount
+from sightline.serve.app import create_app
 from tests.page import browser
+from tests.page.conftest import LIMITS
 from tests.serve import kit
 from tests.support import tiny
 
@@ -86,6 +91,9 @@ def test_the_api_answers_beside_the_page(client):
     answer = client.post("/v1/chat/completions", json=kit.chat())
     assert answer.status_code == 200
     assert "/gradio_api/queue/join" not in client.get("/openapi.json").json()["paths"]
+    for method, path in (("TRACE", "/explain"), ("GET", "/search"), ("PUT", "/live")):
+        refused = client.request(method, path)
+        assert refused.status_code == 405 and refused.json()["error"] and refused.headers["allow"]
 
 
 def test_a_picture_is_chosen_asked_and_streamed(client):
@@ -127,9 +135,49 @@ def test_addresses_for_other_sites_leave_the_head():
 
 
 def test_the_page_never_imports_torch():
-    code = "import sys, sightline.page.mount; assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    code = "import sys, sightline.page.build; assert not {'torch', 'matplotlib'} & set(sys.modules)"
     src = Path(__file__).parents[2] / "src"
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": f"{src}", "PATH": ""}, check=True)
+
+
+def test_the_server_starts_without_waiting_for_gradio():
+    code = "import sys, sightline.commands.serve, sightline.page.mount; assert 'gradio' not in sys.modules"
+    src = Path(__file__).parents[2] / "src"
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": f"{src}", "PATH": ""}, check=True)
+
+
+def test_the_api_answers_while_the_page_is_made_and_early_visitors_wait(model, bundle, monkeypatch):
+    begun, go_on, real = threading.Event(), threading.Event(), build.build
+
+    def slow(*values):
+        begun.set()
+        assert go_on.wait(60)
+        return real(*values)
+
+    monkeypatch.setattr(build, "build", slow)
+    app = mount(create_app(model, LIMITS), model, LIMITS, bundle, None)
+    with kit.running(app) as address, httpx.Client(base_url=address, timeout=60) as client:
+        with ThreadPoolExecutor() as pool:
+            early = pool.submit(httpx.get, f"{address}/", timeout=60)
+            assert begun.wait(60)
+            assert client.get("/live").status_code == client.get("/ready").status_code == 200
+            assert client.post("/v1/chat/completions", json=kit.chat()).status_code == 200
+            assert not early.done()
+            go_on.set()
+            assert early.result().status_code == 200 and "Sightline" in early.result().text
+
+
+def test_a_page_that_cannot_be_made_is_503_and_the_api_serves(model, bundle, monkeypatch):
+    def broken(*values):
+        raise RuntimeError("no page today")
+
+    monkeypatch.setattr(build, "build", broken)
+    app = mount(create_app(model, LIMITS), model, LIMITS, bundle, None)
+    with kit.running(app) as address, httpx.Client(base_url=address, timeout=60) as client:
+        refused = client.get("/")
+        assert refused.status_code == 503 and "today" not in refused.text
+        assert client.get("/live").status_code == 200
+        assert client.post("/v1/chat/completions", json=kit.chat()).status_code == 200
 
 
 CLICK = "[...document.querySelectorAll('button.primary')].find(b=>b.offsetParent).click()"

@@ -1,5 +1,6 @@
 """`sightline serve`: the HTTP API over a bundle."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,11 +49,11 @@ def serve(
 
 def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) -> None:
     """The web page on the application, where Gradio is installed."""
-    try:
-        from sightline.page.mount import mount
-    except ModuleNotFoundError as error:
-        typer.echo(f"serve: no page: it needs the package {error.name}: pip install gradio==6.31.0", err=True)
+    if find_spec("gradio") is None:
+        typer.echo("serve: no page: it needs the package gradio: pip install gradio==6.31.0", err=True)
         return
+    from sightline.page.mount import mount
+
     try:
         here = project.root()
     except project.ProjectError:

@@ -15,16 +15,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM")
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 JPEG_QUALITY = 92
 ORIENTATION_TAG = 0x0112
-# EXIF orientation -> the operation that sets the picture upright (EXIF 2.32, table 6)
+# EXIF orientation -> how the upright picture is stored: rows and columns exchanged, and which axes of the
+# upright picture are then reversed (EXIF 2.32, table 6)
 UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+    1: (False, 1, 1), 2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
+    5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
+}  # fmt: skip
+STRIP = 1 << 18  # pixels that are converted at once: whole pictures would be held in memory several times
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 # JPEG segments without private data: tables, frames, restart interval, JFIF (E0), Adobe colour transform (EE)
 JPEG_SEGMENTS = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
@@ -45,7 +42,9 @@ def decode(data: bytes, max_pixels: int, name: str = "") -> np.ndarray:
     broken, as browsers do.
     Raises ImageError (with a reason code) for everything else that cannot be read completely.
     """
-    return np.array(_decode(data, max_pixels, name))
+    with _opened(data, max_pixels, name) as image:
+        image.load()
+        return _to_srgb(image)
 
 
 def size(data: bytes, max_pixels: int, name: str = "") -> tuple[int, int]:
@@ -93,12 +92,6 @@ def _fit(width: int, height: int, side: int) -> tuple[int, int]:
     return max(1, round(width * side / longest)), max(1, round(height * side / longest))
 
 
-def _decode(data: bytes, max_pixels: int, name: str) -> Image.Image:
-    with _opened(data, max_pixels, name) as image:
-        image.load()
-        return _to_srgb(image)
-
-
 @contextmanager
 def _opened(data: bytes, max_pixels: int, name: str) -> Iterator[Image.Image]:
     """The picture with its header read and its size checked; what fails inside becomes an ImageError."""
@@ -128,21 +121,36 @@ def _opened(data: bytes, max_pixels: int, name: str) -> Iterator[Image.Image]:
         raise ImageError("truncated" if cut else "broken", f"{who} cannot be decoded: {error}") from error
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    upright = UPRIGHT.get(_orientation(image))
-    profile = image.info.get("icc_profile")
+def _to_srgb(image: Image.Image) -> np.ndarray:
+    """Upright sRGB uint8 [Y, X, 3] of a decoded picture, strip by strip."""
     if image.mode == "F":
         raise ImageError("format", "floating-point pictures are not supported")
+    exchanged, down, right = UPRIGHT.get(_orientation(image), UPRIGHT[1])
+    size_YX = (image.width, image.height) if exchanged else (image.height, image.width)
+    rgb_YXC = np.empty((*size_YX, 3), dtype=np.uint8)
+    stored = rgb_YXC[::down, ::right]
+    stored = stored.transpose(1, 0, 2) if exchanged else stored
+    profile = _profile(image)
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        stored[top : top + rows] = np.asarray(_strip_to_srgb(strip, profile))
+    return rgb_YXC
+
+
+def _strip_to_srgb(image: Image.Image, profile: ImageCms.ImageCmsTransform | None) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits: keep the upper 8, as Pillow does for 16-bit colour
         wide_YX = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-        image, profile = Image.fromarray((wide_YX >> 8).astype(np.uint8)), None
-    if profile and image.mode in ("RGB", "CMYK", "L"):
-        image = _apply_profile(image, profile)
+        image = Image.fromarray((wide_YX >> 8).astype(np.uint8))
+    if profile:
+        try:
+            image = ImageCms.applyTransform(image, profile)
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    return image if upright is None else image.transpose(upright)
+    return image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -152,12 +160,16 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
+def _profile(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
+    """From the picture's own colours to sRGB; None where it has no profile or a broken one."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "CMYK", "L"):
+        return None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), image.mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image
+        return None
 
 
 def _only_pixels(data: bytes) -> bool:

@@ -6,8 +6,6 @@ page of documentation here, as the usual ones load scripts from elsewhere.
 
 import base64
 import json
-import secrets
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,11 +16,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
-from sightline.serve import schema
-from sightline.serve.desk import Desk, Question
+from sightline.serve import completions, schema
+from sightline.serve.desk import Desk
 from sightline.serve.metrics import Metrics
-from sightline.serve.model import NAME, Model, Reply
+from sightline.serve.model import NAME, Model
 from sightline.serve.pictures import is_picture
+from sightline.serve.route import Direct
 from sightline.serve.settings import ApiError, Limits, error_body
 from sightline.serve.shield import Shield
 
@@ -60,7 +59,9 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.router.route_class = Direct
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
@@ -93,32 +94,12 @@ def _add_openai(app: FastAPI) -> None:
     async def chat(request: Request, asked: schema.ChatRequest) -> Response:
         """Answer the last user message about the last picture given."""
         _known(asked.model)
-        desk, deadline, own = request.app.state.desk, request.state.deadline, asked.sightline or PLAIN
-        url, text = _last(asked.messages)
-        question = await desk.question(
-            url, text, deadline, spin=own.spin, maps=bool(own.explanation),
-            max_new=asked.max_completion_tokens or asked.max_tokens, temperature=asked.temperature or 0.0,
-            top_p=1.0 if asked.top_p is None else asked.top_p, seed=asked.seed,
-        )  # fmt: skip
-        head = {
-            "id": f"chatcmpl-{secrets.token_hex(12)}",
-            "created": int(time.time()),
-            "model": NAME,
-            "system_fingerprint": desk.model.fingerprint,
-        }
+        desk, deadline = request.app.state.desk, request.state.deadline
+        question = await completions.question(desk, asked, deadline)
         if asked.stream:
-            lines = _events(desk, question, asked, head, deadline)
-            first = await anext(lines)  # what is refused or late is told by the status, before the stream
-            return StreamingResponse(_chain(first, lines), media_type="text/event-stream")
-        reply = await desk.reply(question, deadline)
-        said = {"role": "assistant", "content": reply.answer.text, "refusal": None}
-        choice = {"index": 0, "message": said, "finish_reason": _reason(reply), "logprobs": None}
-        evidence = await desk.evidence(question, reply, deadline, own.explanation, own.retrieval)
-        return _json(
-            head
-            | {"object": "chat.completion", "choices": [choice], "usage": _usage(desk, reply)}
-            | {"sightline": evidence}
-        )
+            lines = await completions.pieces(desk, question, asked, deadline)
+            return StreamingResponse(lines, media_type="text/event-stream")
+        return _json(await completions.completion(desk, question, asked, deadline))
 
     @app.post("/v1/embeddings", responses=REFUSALS | {200: {"model": schema.EmbeddingsResponse}})
     async def embeddings(request: Request, asked: schema.EmbeddingsRequest) -> Response:
@@ -214,98 +195,12 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-PLAIN = schema.Extension()
 CARD = {"id": NAME, "object": "model", "created": 0, "owned_by": "sightline"}
-
-
-async def _events(
-    desk: Desk, question: Question, asked: schema.ChatRequest, head: dict[str, Any], deadline: float
-) -> AsyncIterator[bytes]:
-    """The answer as server-sent events; the field `sightline` comes with the reason of the end."""
-    head = head | {"object": "chat.completion.chunk"}
-
-    def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-        return _event(head | {"choices": [choice]} | more)
-
-    sent, replied, opened = "", None, False
-    try:
-        async for part in desk.stream(question, deadline):
-            if not opened:
-                opened = True
-                yield chunk({"role": "assistant", "content": ""})
-            if isinstance(part, Reply):
-                replied = part
-            else:
-                yield chunk({"content": part[len(sent) :]})
-                sent = part
-        own = asked.sightline or PLAIN
-        evidence = await desk.evidence(question, replied, deadline, own.explanation, own.retrieval)
-    except ApiError as error:
-        if not opened:
-            raise
-        yield _event(error.body())
-        return
-    if rest := replied.answer.text[len(sent) :]:
-        yield chunk({"content": rest})
-    yield chunk({}, _reason(replied), sightline=evidence)
-    if asked.stream_options and asked.stream_options.include_usage:
-        yield _event(head | {"choices": [], "usage": _usage(desk, replied)})
-    yield b"data: [DONE]\n\n"
-
-
-async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for line in rest:
-        yield line
-
-
-def _event(body: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(body).encode() + b"\n\n"
-
-
-def _last(messages: Sequence[schema.Message]) -> tuple[str, str]:
-    """(picture, question): the words of the last user message, the last picture of any user message.
-
-    The model reads one question about one picture: what was said before, and system messages, it cannot.
-    """
-    users = [message for message in messages if message.role == "user"]
-    if not users:
-        raise ApiError(400, "messages hold no user message", "no_question", "messages")
-    parts = [
-        [schema.TextPart(type="text", text=user.content)]
-        if isinstance(user.content, str)
-        else user.content or []
-        for user in users
-    ]
-    shown = [[part.image_url.url for part in each if part.type == "image_url"] for each in parts]
-    if len(shown[-1]) > 1:
-        raise ApiError(400, "this model looks at one picture; send one image_url", "many_images", "messages")
-    urls = [url for each in shown for url in each]
-    if not urls:
-        what = "this model answers about a picture: add a part of type image_url"
-        raise ApiError(400, what, "no_image", "messages")
-    text = " ".join(part.text for part in parts[-1] if part.type == "text")
-    if len(text) > schema.MAX_TEXT:
-        raise ApiError(
-            400, f"the question has more than {schema.MAX_TEXT} characters", "too_long", "messages"
-        )
-    return urls[-1], text
 
 
 def _known(name: str) -> None:
     if name != NAME:
         raise ApiError(404, f"no such model; this server has {NAME}", "model_not_found", "model")
-
-
-def _reason(reply: Reply) -> str:
-    return "stop" if reply.answer.finished else "length"
-
-
-def _usage(desk: Desk, reply: Reply) -> dict[str, int]:
-    rows, cols = desk.model.session.engine.config["grid"]
-    asked, said = rows * cols + len(reply.answer.question_ids), len(reply.answer.ids)
-    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
 
 
 def _packed(embed_E: np.ndarray) -> str:

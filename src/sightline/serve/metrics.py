@@ -4,6 +4,7 @@ D width of a picture's mean token; sums run over the last WINDOW pictures or ans
 """
 
 from collections import deque
+from functools import lru_cache
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -33,6 +34,7 @@ class Metrics:
         self.tokens = Counter("sightline_tokens", "Answer tokens; rate() of it is tokens per second", **own)
         self.inside = Gauge("sightline_requests_inside", "Requests let in and not yet answered", **own)
         self.queue = Gauge("sightline_queue_depth", "Rows waiting for the model", **own)
+        self._traffic = lru_cache(512)(self._labelled)
         limit = Gauge("sightline_requests_inside_limit", "Beyond it requests are answered 429", **own)
         limit.set(queue_limit)
         self._gauge("sightline_silenced_head_ratio", "Heads that SPIN gated, over gated answers", self._gated)
@@ -40,6 +42,12 @@ class Metrics:
         self._gauge("sightline_domain_score", "Mean out-of-domain score of pictures", self._score)
         self._gauge("sightline_domain_drift", "That mean as a share of the bound that warns", self._share)
         self._gauge("sightline_out_of_domain_ratio", "Pictures beyond the bound", self._outside)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        count, latency = self._traffic(route, status)
+        count.inc()
+        latency.observe(seconds)
 
     def picture(self, pooled_D: np.ndarray, score: float) -> None:
         """Count a picture by its mean token and its domain score."""
@@ -52,6 +60,9 @@ class Metrics:
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
+
+    def _labelled(self, route: str, status: int) -> tuple[Counter, Histogram]:
+        return self.requests.labels(route, str(status)), self.latency.labels(route)
 
     def _gauge(self, name: str, what: str, value) -> None:
         Gauge(name, f"{what}; last {WINDOW}", registry=self.registry).set_function(value)

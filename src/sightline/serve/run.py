@@ -83,6 +83,6 @@ def serve(app: FastAPI, host: str, port: int, limits: Limits) -> None:
         access.setLevel(logging.INFO)
     config = uvicorn.Config(
         app, host=host, port=port, access_log=False, log_level="warning", server_header=False,
-        timeout_keep_alive=15, timeout_graceful_shutdown=1, backlog=BACKLOG, ws="none",
+        timeout_keep_alive=15, timeout_graceful_shutdown=1, backlog=BACKLOG, ws="none", proxy_headers=False,
     )  # fmt: skip
     Server(config, app, limits).run(sockets=[listening])

@@ -14,7 +14,7 @@ class Limits:
     body_bytes: int = 12 << 20
     inside_bytes: int = 64 << 20  # bodies of all requests inside together
     picture_bytes: int = 8 << 20
-    pixels: int = 13_000_000  # a 12-megapixel photograph; about 160 MB while it is decoded
+    pixels: int = 13_000_000  # a 12-megapixel photograph; about 100 MB while it is decoded
     aspect: int = 50  # a picture longer than this many times its width would grow when it is scaled
     inputs: int = 64  # texts or pictures of one embeddings request
     results: int = 100  # of one search

@@ -38,6 +38,7 @@ class Shield:
         self.asked = frozenset(path for path, methods in routes.items() if "post" in methods)
         self.keys = [_digest(key.encode()) for key in keys]
         self.inside, self.bytes_inside, self.draining = 0, 0, False
+        metrics.inside.set_function(lambda: self.inside)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,12 +63,13 @@ class Shield:
             await respond(counted, error)
         finally:
             route = self._route(path)
-            self.metrics.requests.labels(route, str(sent["status"])).inc()
-            self.metrics.latency.labels(route).observe(time.monotonic() - begun)
-            log.info(
-                "%s %s %d %d bytes %.1f ms",
-                scope["method"], route, sent["status"], sent["bytes"], 1000 * (time.monotonic() - begun),
-            )  # fmt: skip
+            seconds = time.monotonic() - begun
+            self.metrics.answered(route, sent["status"], seconds)
+            if sent["status"] != 429:  # those are counted: a flood of requests is no flood of lines
+                log.info(
+                    "%s %s %d %d bytes %.1f ms",
+                    scope["method"], route, sent["status"], sent["bytes"], 1000 * seconds,
+                )  # fmt: skip
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -87,7 +89,6 @@ class Shield:
         if self.inside >= self.limits.queue:
             raise ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
         self.inside += 1
-        self.metrics.inside.set(self.inside)
         parts: list[bytes] = []
         try:
             await self._read(parts, headers, receive, scope["state"]["deadline"])
@@ -95,7 +96,6 @@ class Shield:
         finally:
             self.inside -= 1
             self.bytes_inside -= sum(map(len, parts))
-            self.metrics.inside.set(self.inside)
 
     def _check_key(self, header: bytes) -> None:
         kind, _, key = header.partition(b" ")

@@ -1,0 +1,164 @@
+"""An HTTP/1.1 client that costs little, so one core loads a server: bodies are bytes made beforehand, and
+connections are kept. Closed loops find what a server can do, open loops what its users would see.
+
+Latencies count from the moment a request was due, not from when it was sent, so that a client or a server
+that falls behind cannot hide it (coordinated omission; Tene, "How NOT to Measure Latency", 2015).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import numpy as np
+
+HUNG_S = 60.0  # a request without an answer for so long counts as hung
+HUNG, BROKEN = 0, -1  # in the place of a status: no answer in time, and a connection that failed
+
+
+@dataclass
+class Seen:
+    """What came back, in the order of the answers: status, milliseconds, and the body where it was kept.
+    `late_ms`: by how much requests left later than they were due; `seconds`: from first to last."""
+
+    statuses: list[int] = field(default_factory=list)
+    ms: list[float] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
+    bodies: dict[int, bytes] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def count(self, status: int) -> int:
+        return self.statuses.count(status)
+
+    def percentile(self, percent: float, status: int = 200) -> float | None:
+        """Of the milliseconds of the answers with a status; None where there is none."""
+        own = [ms for ms, one in zip(self.ms, self.statuses, strict=True) if one == status]
+        return float(np.percentile(own, percent)) if own else None
+
+
+class Pool:
+    """Kept connections to one server; as many as there are requests under way."""
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        self._host, self._port = parts.hostname, parts.port
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def send(self, request: bytes) -> tuple[int, bytes]:
+        """Status and body; HUNG or BROKEN where none came."""
+        pair = None
+        try:
+            async with asyncio.timeout(HUNG_S):
+                pair = self._idle.pop() if self._idle else await self._opened()
+                pair[1].write(request)
+                status, body, kept = await _answer(pair[0])
+        except TimeoutError:
+            status, body, kept = HUNG, b"", False
+        except (OSError, asyncio.IncompleteReadError, ValueError):
+            status, body, kept = BROKEN, b"", False
+        if kept:
+            self._idle.append(pair)
+        elif pair:
+            pair[1].close()
+        return status, body
+
+    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self._host, self._port)
+
+    def close(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    status = int(head[9:12])
+    length = head.partition(b"\r\ncontent-length:")[2].split(b"\r\n", 1)[0]
+    if not length:
+        raise ValueError("an answer without a length")
+    return status, await reader.readexactly(int(length)), b"\r\nconnection: close" not in head
+
+
+def post(path: str, body: bytes) -> bytes:
+    """The bytes of a request."""
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def closed(address: str, requests: Sequence[bytes], clients: int, seconds: float) -> Seen:
+    """`clients` ask one request after the other, taken in turn from the list, for so many seconds."""
+
+    async def main(pool: Pool, seen: Seen) -> None:
+        begun, number = time.perf_counter(), iter(range(10**9))
+
+        async def client() -> None:
+            while time.perf_counter() - begun < seconds:
+                await _timed(pool, seen, requests, next(number), time.perf_counter())
+
+        await asyncio.gather(*(client() for _ in range(clients)))
+        seen.seconds = time.perf_counter() - begun
+
+    return _run(address, main)
+
+
+def arriving(address: str, requests: Sequence[bytes], rate: float, seconds: float, seed: int) -> Seen:
+    """Requests arrive at random moments (Poisson), `rate` a second, whether earlier ones are answered or
+    not."""
+    draw = np.random.default_rng(seed)
+    due_N = np.cumsum(draw.exponential(1 / rate, size=max(1, round(rate * seconds))))
+
+    async def main(pool: Pool, seen: Seen) -> None:
+        begun, tasks = time.perf_counter(), []
+        for number, due in enumerate(due_N + begun):
+            while (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            tasks.append(asyncio.ensure_future(_timed(pool, seen, requests, number, due)))
+            if number % 16 == 15:
+                await asyncio.sleep(0)  # even a client that is behind reads what came
+        await asyncio.gather(*tasks)
+        seen.seconds = time.perf_counter() - begun
+
+    return _run(address, main)
+
+
+def each(address: str, requests: Sequence[bytes], clients: int) -> Seen:
+    """Every request once, `clients` at a time, with the bodies of the answers by the requests' places."""
+
+    async def main(pool: Pool, seen: Seen) -> None:
+        begun, number = time.perf_counter(), iter(range(len(requests)))
+
+        async def client() -> None:
+            for place in number:
+                seen.bodies[place] = await _timed(pool, seen, requests, place, time.perf_counter())
+
+        await asyncio.gather(*(client() for _ in range(clients)))
+        seen.seconds = time.perf_counter() - begun
+
+    return _run(address, main)
+
+
+async def _timed(pool: Pool, seen: Seen, requests: Sequence[bytes], number: int, due: float) -> bytes:
+    seen.late_ms.append(1000 * (time.perf_counter() - due))
+    status, body = await pool.send(requests[number % len(requests)])
+    seen.statuses.append(status)
+    seen.ms.append(1000 * (time.perf_counter() - due))
+    return body
+
+
+def _run(address: str, main: Callable[[Pool, Seen], Awaitable[None]]) -> Seen:
+    seen = Seen()
+
+    async def whole() -> None:
+        pool = Pool(address)
+        try:
+            await main(pool, seen)
+        finally:
+            pool.close()
+
+    try:
+        from uvloop import run
+    except ModuleNotFoundError:  # where there is none, on Windows
+        from asyncio import run
+    run(whole())
+    return seen

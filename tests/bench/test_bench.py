@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightline.bench import learning, peers, report, run, subjects, timing, training, work
+from sightline.bench import learning, overhead, peers, report, run, subjects, timing, training, work
 from sightline.export.engine import OnnxEngine
 from sightline.params.loader import load_params
 from sightline.runtime import Runtime
@@ -44,6 +44,37 @@ def test_rows_hold_medians_quartiles_and_ratios_of_the_same_round():
     assert eager["speedup"]["median"] == 1.0 and onnx["ms"]["median"] == 1000.0
     assert onnx["speedup"] == {"median": 4.0, "q1": 3.0, "q3": 6.0}
     assert "speedup" not in timing.rows({"a": np.ones(2)}, 1, "PyTorch")[0]
+
+
+def test_a_pair_cancels_a_steady_drift_and_neither_is_always_first():
+    """Off costs 1, on 1.03, and every answer takes 1 % longer than the one before."""
+    order, now, made = [], [0.0], [0]
+
+    def runner(name, cost):
+        def call():
+            order.append(name)
+            now[0] += cost + 0.01 * made[0]
+            made[0] += 1
+
+        return call
+
+    found = overhead.ratios(runner("a", 1.0), runner("b", 1.03), 4, clock=lambda: now[0])
+    assert "".join(order) == "ab" + "abba" + "baab" + "abba" + "baab"
+    drift = np.array([2 * 0.01 * (2 + 4 * turn) + 0.03 for turn in range(4)])  # of both sides of a pair
+    np.testing.assert_allclose(found, (2.06 + drift) / (2.0 + drift))
+
+
+@pytest.mark.parametrize(
+    ("percent", "said"), [(2.0, "within"), (8.0, "beyond"), (5.0, "not told")], ids=str
+)
+def test_the_cost_of_spin_is_the_median_of_pairs_with_its_interval(percent, said):
+    noise = np.random.default_rng(1).normal(scale=0.05, size=overhead.PAIRS)
+    ratio = 1 + percent / 100 + noise - np.median(noise)
+    ratio[:5] = 9.0  # something else ran
+    row = overhead.row(ratio, runner="ONNX fp32", shape="tiny", batch=1)
+    found = row["percent"]
+    assert abs(found["median"] - percent) < 1 and found["low"] < found["median"] < found["high"]
+    assert found["high"] - found["low"] < 5 and (row["verdict"], row["pairs"]) == (said, overhead.PAIRS)
 
 
 def test_an_answer_has_exactly_the_tokens_asked_for_and_spin_keeps_that_share_of_heads(monkeypatch):
@@ -92,6 +123,7 @@ def test_every_form_says_the_same_in_its_own_precision(subject):
 
 
 def test_a_run_measures_every_form_and_names_what_did_not_run(subject, monkeypatch, tmp_path):
+    monkeypatch.setattr(overhead.ratios, "__defaults__", (3, *overhead.ratios.__defaults__[1:]))
     monkeypatch.setattr(subjects, "_compiled", lambda vlm, clip: broken())
     monkeypatch.setattr(subjects, "_weights_int8", lambda vlm, clip: broken())
     absent = {}
@@ -99,7 +131,8 @@ def test_a_run_measures_every_form_and_names_what_did_not_run(subject, monkeypat
     assert any("no compiler here" in why for why in absent.values())
     timed = {(row["task"], row["runner"]) for row in rows}
     forms = ["PyTorch", *(f"ONNX {form}" for form in subject.forms)]
-    assert timed >= {(task, form) for task in (*report.TASKS, "SPIN") for form in forms}
+    assert timed >= {(task, form) for task in report.TASKS for form in forms}
+    assert timed >= {("SPIN", form) for form in overhead.FORMS}
     assert all(row["batch"] == 2 and row["shape"] == "tiny" for row in rows)
     result = {
         "machine": run.machine(1), "rounds": 2, "absent": absent, "rows": rows,

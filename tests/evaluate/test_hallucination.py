@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from sightline.data.sources import scenes
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vqa.convert import convert
 from sightline.decode.confidence import NOT_FITTED
-from sightline.evaluate import splits
-from sightline.evaluate.hallucination import asking, compare, run, ways
+from sightline.evaluate import chair, intervals, splits
+from sightline.evaluate.hallucination import asking, compare, crew, run, ways
 from sightline.evaluate.hallucination.compare import Paired
 from sightline.evaluate.hallucination.ways import GREEDY, Way, WaysError
 from sightline.evaluate.predict import Asking
+from sightline.evaluate.score import Group
+from sightline.evaluate.splits import Split
 from sightline.export import trained
 from sightline.export.run import preprocessor_config
 from sightline.export.session import SPIN_OFF
@@ -35,7 +38,6 @@ spin:
   why: the paper's
   search: {keep: [0.5, 0.25], alpha: [0.0]}
   controls: [random, inverse]
-  always: true
 layered:
   why: one layer
   with: {rescale: true, describe_only: true}
@@ -117,17 +119,6 @@ def test_the_rule_by_hand():
     assert compare.choose(costly, greedy) == 1
 
 
-def test_the_best_ideas_of_validation_go_on_to_the_test_splits(tmp_path):
-    text = "".join(f"{name}: {{why: x}}\n" for name in "abcde") + "f: {why: x, always: true}\n"
-    found = ideas(tmp_path, text)
-    standing = [(0.0, 3.0), (0.0, 2.0), (1.0, 0.5), (0.0, 2.5), (0.2, 1.0), (9.0, 9.0)]
-    searched = {
-        name: {"chosen": 0, "tries": [{"excess_loss": loss, "figures": {"shift chair chair_i": chair}}]}
-        for name, (loss, chair) in zip("abcdef", standing, strict=True)
-    }
-    assert [idea.name for idea in run.finalists(found, searched)] == ["a", "b", "d", "f"]
-
-
 def outcome(value, loss_bound, p=0.001, lower=False):
     return Paired("f", "shift", 5.0, 5.0 + value, value, value - 1, value + 1, loss_bound, p, lower)
 
@@ -146,6 +137,40 @@ def outcome(value, loss_bound, p=0.001, lower=False):
 )
 def test_verdicts_by_hand(found, said):
     assert compare.verdict(found, [test.p for test in found]) == said
+
+
+def test_a_verdict_needs_the_sign_of_every_model():
+    better = outcome(-1.0, -0.1, lower=True)
+    agreed, split = (replace(better, by_model=gaps) for gaps in ((-0.5, -1.5), (0.1, -2.1)))
+    assert compare.verdict([agreed], [0.001]) == "helps"
+    assert compare.verdict([split], [0.001]) == "no difference"
+
+
+def test_models_are_pooled_by_adding_the_counts_of_each_picture():
+    """CHAIR_i of 1 of 4 and 2 of 4 is 3 of 8; resampled alike, every resample is a sum too."""
+    weights_RC = np.array([[2.0, 0.0], [1.0, 1.0]])
+    samples = [
+        intervals.sample({"named": np.array([1.0, 3.0]), "wrong": np.array(wrong)}, weights_RC)
+        for wrong in ([0.0, 1.0], [1.0, 1.0])
+    ]
+    (pooled,) = compare.pool([[Group("chair", "scene truth", chair, one)] for one in samples])
+    assert pooled.sample.total == {"named": 8.0, "wrong": 3.0} and pooled.sample.filled == 2
+    np.testing.assert_array_equal(pooled.sample.resampled["wrong"], [2.0, 3.0])
+
+
+def test_pieces_of_a_split_hold_every_question_once():
+    count = 2 * crew.PART + 3
+    triples = [{"type": "count", "question": f"q{n}"} for n in range(3 * count)]
+    split = Split("test", Path(), list(range(7, 7 + count)), triples, [n // 3 for n in range(3 * count)],
+                  [[str(n)] for n in range(count)], [{str(n)} for n in range(count)], True)  # fmt: skip
+    pieces = list(crew.pieces_of(split))
+    assert [len(piece.lines) for piece, _ in pieces] == [crew.PART, crew.PART, 3]
+    assert sorted(index for _, indices in pieces for index in indices) == list(range(3 * count))
+    piece, indices = pieces[1]
+    assert [piece.triples[i] for i in (0, 149)] == [triples[i] for i in (indices[0], indices[149])]
+    for place, picture in enumerate(piece.picture_of):
+        assert piece.lines[picture] == split.lines[split.picture_of[indices[place]]]
+        assert piece.captions[picture] == split.captions[split.picture_of[indices[place]]]
 
 
 def test_all_ideas_are_corrected_together():
@@ -182,6 +207,7 @@ def checkout(tmp_path_factory):
             layer.cross_attention.output.weight.mul_(20.0)
     with artifacts.create(here / "models" / "vlm", "vlm", vlm.config, "# tiny\n") as folder:
         artifacts.save_weights(folder / "weights.safetensors", vlm.state_dict())
+        tokenizer.save(folder / "tokenizer.json")
     settings = here / "models" / "onnx"
     settings.mkdir()
     tokenizer.save(settings / "tokenizer.json")
@@ -250,6 +276,9 @@ def sightline(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
+NAMES = (page.RESULT, page.FIGURES, page.PAGE, page.PICTURE)
+
+
 def test_the_command_writes_result_figures_page_and_picture(checkout):
     for folder in ("metrics", "docs"):
         (checkout / folder).mkdir()
@@ -257,7 +286,7 @@ def test_the_command_writes_result_figures_page_and_picture(checkout):
     assert done.returncode == 0, done.stderr
     result = json.loads((checkout / page.RESULT).read_text(encoding="utf-8"))
     assert result["images"] == {"test": 4, "shift_test": 4, "uniform_test": 4}
-    assert result["search"]["images"] == {"val": 6, "shift_val": 6}
+    assert result["search"]["images"] == {"val": 6, "shift_val": 6} and result["models"] == 1
     assert set(result["ways"]) == {"greedy", "spin", "spin random", "spin inverse", "layered", "vcd", "pai"}
     assert len(result["ideas"]["spin"]["primaries"]) == len(compare.PRIMARIES)
     assert result["ways"]["vcd"]["macs_per_token"] == 2 * result["ways"]["greedy"]["macs_per_token"]
@@ -270,12 +299,33 @@ def test_the_command_writes_result_figures_page_and_picture(checkout):
     for name in ("| spin |", "| vcd |", "**alpha", "POPE, adversarial", "usual"):
         assert name in text
     assert (checkout / page.PICTURE).read_text(encoding="utf-8").startswith("<?xml")
-    written = [
-        (checkout / name).read_bytes() for name in (page.RESULT, page.FIGURES, page.PAGE, page.PICTURE)
-    ]
-    assert sightline(checkout, "--items", "4").returncode == 0
-    names = (page.RESULT, page.FIGURES, page.PAGE, page.PICTURE)
-    assert [(checkout / name).read_bytes() for name in names] == written
+
+
+def test_an_interrupted_command_goes_on_and_ends_with_the_same_bytes(checkout):
+    """A part that is gone is asked again, by one process; what is kept is taken as it is."""
+    written = [(checkout / name).read_bytes() for name in NAMES]
+    kept = sorted((checkout / ".study" / "hallucination").iterdir())
+    kept[0].unlink()
+    times = {path: path.stat().st_mtime_ns for path in kept[1:]}
+    done = sightline(checkout, "--items", "4", "--jobs", "1")
+    assert done.returncode == 0 and "parts are kept from before" in done.stdout
+    assert sorted((checkout / ".study" / "hallucination").iterdir()) == kept
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    assert [(checkout / name).read_bytes() for name in NAMES] == written
+
+
+def test_several_models_are_pooled_and_each_is_shown(checkout):
+    """Twice the same model: its figures, and every difference as often as there are models."""
+    one = json.loads((checkout / page.RESULT).read_text(encoding="utf-8"))
+    done = sightline(checkout, "--items", "4", "--model", "models/vlm", "--model", "models/vlm")
+    assert done.returncode == 0, done.stderr
+    two = json.loads((checkout / page.RESULT).read_text(encoding="utf-8"))
+    assert two["models"] == 2
+    for name, idea in one["ideas"].items():
+        for before, after in zip(idea["primaries"], two["ideas"][name]["primaries"], strict=True):
+            assert after["by_model"] == 2 * before["by_model"] == 2 * [before["value"]]
+            assert {**after, "by_model": 0} == {**before, "by_model": 0}
+    assert "## Model by model" in (checkout / page.PAGE).read_text(encoding="utf-8")
 
 
 def test_a_wrong_idea_ends_the_command_before_anything_is_asked(checkout):

@@ -98,8 +98,9 @@ def test_baselines_and_ceiling_stand_beside(evaluated):
     assert value(rows, "ceiling", "", "scene truth", "recall") == 100
     assert value(rows, "ceiling", "", "all", "accuracy", "low") == ""
     assert value(rows, "chance", "", "text_to_image", "r1") == pytest.approx(100 / 6, abs=1e-3)
-    for kind in ("image_to_text", "text_to_image", "image_to_text_reranked", "text_to_image_reranked"):
-        assert value(rows, "ceiling", "", kind, "r1") == 100
+    for direction in ("image_to_text", "text_to_image"):
+        for by in ("", "_reranked", "_described"):
+            assert value(rows, "ceiling", "", direction + by, "r1") == 100
 
 
 def test_retrieval_and_swapped_kinds(evaluated):
@@ -287,3 +288,31 @@ def test_reranking_puts_right_what_the_dual_encoder_mistook(tmp_path):
     for direction in ("image_to_text", "text_to_image"):
         assert (found.ranks[direction] == 2).sum() == last
         assert (found.ranks[f"{direction}_reranked"] == 1).all()
+        assert (found.ranks[f"{direction}_described"] == 1).all()
+
+
+class Misled(Mistaken):
+    """Its fusion head takes every picture for its neighbour too; only its descriptions tell them apart."""
+
+    def match(self, tokens, states, mask, batch_size=1):
+        return (np.roll(tokens[:, 0], 1, axis=1) * states[:, 0]).sum(axis=1)
+
+
+def test_descriptions_put_right_what_the_fusion_head_mistook(tmp_path, monkeypatch):
+    raw, vqa = scripted.build(tmp_path)
+    split = splits.read(raw, vqa, "test", 0)
+
+    def ranks():
+        asking, rng = predict.Asking(16, 4, 1), np.random.default_rng(0)
+        found = predict.retrieve(Misled(), split, splits.lexicon(vqa), list(scripted.KINDS), asking, rng)
+        return found.ranks
+
+    wrong = ranks()
+    for direction in ("image_to_text", "text_to_image"):
+        assert (wrong[f"{direction}_reranked"] > 1).sum() >= len(split.lines) - 1
+        assert (wrong[f"{direction}_described"] == 1).all()
+    # Asked about the first of the fusion head's order alone, they change nothing.
+    monkeypatch.setattr(predict, "DESCRIBED_TOP", 1)
+    for direction, found in ranks().items():
+        if direction.endswith("_described"):
+            np.testing.assert_array_equal(found, wrong[direction.replace("_described", "_reranked")])

@@ -49,6 +49,25 @@ def explain(model, name, case, word=0):
     return registry.load("explain/methods", name).explain(model, case, case.words[word][1])
 
 
+@pytest.mark.parametrize("name", ["attention_rollout", "gradient_attention", "cross_attention"])
+def test_a_decoder_that_reads_image_and_question_apart_is_explained_too(tmp_path, name):
+    tiny.write_settings(tmp_path)
+    from sightline.export import trained
+
+    vlm, clip = tiny.models(tiny.tokenizer().size, finetune={"split_cross_attention": True})
+    split = subject.Subject(trained.session(vlm, clip, tmp_path), SPIN_OFF, lambda: vlm, 7)
+    ids = tiny.tokenizer().encode("red cup", 8, special=False)
+    forced = subject.force(split, tiny.pictures(1)[0], QUESTION, ids)
+    heat = explain(split, name, forced)
+    assert heat.patch_map.max() == 1 and max(score for _, score in heat.text_scores) > 0
+
+
+def test_what_both_attentions_of_a_layer_read_stands_side_by_side():
+    image, asked = np.full((2, 3), 0.1), np.full((2, 1), 0.7)
+    found = gradients.of_layers([image, asked, 2 * image, asked], 2)
+    np.testing.assert_array_equal(found[1], [[0.2, 0.2, 0.2, 0.7]] * 2)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_contract(model, case, name):
     for word, (said, _) in enumerate(case.words):

@@ -179,3 +179,30 @@ def test_importing_it_does_not_import_torch(module):
 def test_wrong_confidence_settings_are_refused(session, tokenizer):
     with pytest.raises(SessionError, match="confidence is .*expected temperature, sure_above"):
         Session(session.engine, tokenizer, PREPROCESS, session.generation | {"confidence": {"bound": 1}})
+
+
+def test_the_likelihood_of_a_description_is_that_of_its_words_one_after_the_other(tokenizer, tmp_path):
+    """Against the model asked token by token for each pair alone; pairs in any order, a text more than once,
+    and a last batch that is not full."""
+    torch = pytest.importorskip("torch")
+    from sightline.data.vqa.template import DESCRIBE, prompt
+    from sightline.export import trained
+
+    tiny.write_settings(tmp_path)
+    vlm, clip = tiny.models(tokenizer.size)
+    session = trained.session(vlm, clip, tmp_path)
+    images, texts = tiny.pictures(4), ["a small red ball", "two cups", "a green cube above a ring"]
+    image_N, text_N = np.array([2, 0, 3, 2, 0, 2]), np.array([1, 0, 2, 0, 0, 2])
+    found_N = session.describe(images, texts, image_N, text_N, batch_size=2)
+    question = torch.tensor([tokenizer.encode(prompt(DESCRIBE), tiny.MAX_QUESTION)])
+    mask = torch.ones_like(question, dtype=torch.bool)
+    for value, image, text in zip(found_N, image_N, text_N, strict=True):
+        with torch.no_grad():
+            tokens = vlm.image_tokens(torch.from_numpy(session.pixels([images[image]])))
+            memory = vlm.memory(tokens, vlm.text_states(question, mask), question, mask)
+            words, cache, expected = tokenizer.encode(texts[text], tiny.MAX_ANSWER), None, 0.0
+            for word, after in zip(words, words[1:], strict=False):
+                out = vlm.step(torch.tensor([[word]]), cache, memory)
+                cache, expected = out.cache, expected + float(out.logits[0, 0].log_softmax(0)[after])
+        assert value == pytest.approx(expected, abs=1e-4)  # float32 logits of order 10, summed over ten words
+    assert found_N[1] == found_N[4] and len(set(found_N.round(4))) == 5

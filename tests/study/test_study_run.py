@@ -144,3 +144,14 @@ def test_too_noisy_a_measurement_is_refused(checkout, monkeypatch):
     monkeypatch.setitem(SPEED, "finetune", (5.0, 0.0))
     with pytest.raises(StudyError, match="finetune {}.*cannot be told from noise"):
         Pretending(checkout).run([], [7], 1.0, 1, print)
+
+
+def test_models_of_other_seeds_are_trained_in_copies_that_differ_in_nothing_else(checkout):
+    study = Pretending(checkout)
+    found = study.models(range(8, 10), 2, print)
+    assert found == [study.home / f"seed-{seed}" / "models" / "vlm" for seed in (8, 9)]
+    assert sorted(study.calls) == [("seed-8", "repro finetune"), ("seed-9", "repro finetune")]
+    for seed, folder in zip((8, 9), found, strict=True):
+        params, own = (load_params(path / "params.yaml") for path in (checkout, folder.parents[1]))
+        assert own.seed == seed and own.finetune.epochs == params.finetune.epochs
+        assert own.align == params.align and own.pretrain == params.pretrain

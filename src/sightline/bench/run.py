@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from sightline import artifacts
-from sightline.bench import peers, subjects, timing, training, work
+from sightline.bench import overhead, peers, subjects, timing, training, work
 from sightline.bench.subjects import COMPILED, TORCHAO, Subject
 from sightline.bench.work import EAGER
 from sightline.data.shards import Items
@@ -99,24 +99,11 @@ def measure(
     for task, calls in runners.items():
         if task == "answer, SPIN":
             continue
-        if task == "answer":
-            calls = calls | {f"{name}, SPIN": call for name, call in runners["answer, SPIN"].items()}
         seconds = timing.interleaved(calls, rounds)
         key = {"shape": subject.name, "task": task, "batch": batch}
         rows += timing.rows(seconds, work.units(task, inputs), EAGER, **key)
-        if task == "answer":
-            rows += spin_cost(seconds, key)
-    return rows
-
-
-def spin_cost(seconds: dict[str, np.ndarray], key: dict) -> list[dict]:
-    """How much longer an answer takes with SPIN on half of the heads than without, in percent."""
-    return [
-        {**key, "task": "SPIN", "runner": name.removesuffix(", SPIN"),
-         "percent": timing.spread(100 * (own / seconds[name.removesuffix(", SPIN")] - 1))}
-        for name, own in seconds.items()
-        if name.endswith(", SPIN")
-    ]  # fmt: skip
+    key = {"shape": subject.name, "batch": batch}
+    return rows + overhead.rows(runners["answer"], runners["answer, SPIN"], **key)
 
 
 def quality(subject: Subject, root: Path, max_pixels: int) -> dict[str, dict[str, float]]:

@@ -140,7 +140,9 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
         "image_to_text": retrieval.image_to_text_ranks(oracle_IT, owner_T),
         "text_to_image": retrieval.text_to_image_ranks(oracle_IT, owner_T),
     }
-    ranks |= {f"{direction}_reranked": found for direction, found in ranks.items()}
+    ranks |= {
+        f"{direction}_{by}": found for direction, found in ranks.items() for by in ("reranked", "described")
+    }
     rows = []
     for direction, ranks_Q in ranks.items():
         best = {f"r{k}": 100.0 * float(np.mean(ranks_Q <= k)) for k in (1, 5, 10)}

@@ -22,6 +22,8 @@ _SEARCH = {
     "image_to_text_r1": ("retrieval", "image_to_text", "r1"),
     "image_to_text_reranked_r1": ("retrieval", "image_to_text_reranked", "r1"),
     "text_to_image_reranked_r1": ("retrieval", "text_to_image_reranked", "r1"),
+    "image_to_text_described_r1": ("retrieval", "image_to_text_described", "r1"),
+    "text_to_image_described_r1": ("retrieval", "text_to_image_described", "r1"),
     "swapped_kind_accuracy": ("retrieval", "swapped_kind", "accuracy"),
 }
 _EDGES = {  # of the shipped variant, SPIN off

@@ -17,10 +17,17 @@ import numpy as np
 from sightline import artifacts
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
-from sightline.data.vqa.template import prompt
+from sightline.data.vqa.template import DESCRIBE, prompt
 from sightline.decode import beam, greedy, streaming
 from sightline.decode.confidence import NOT_FITTED, calibrated
-from sightline.decode.protocol import SHORT_ANSWER, Engine, Generation, Memory
+from sightline.decode.protocol import (
+    SHORT_ANSWER,
+    Engine,
+    Generation,
+    Memory,
+    log_softmax,
+    take_memory,
+)
 from sightline.export import context
 from sightline.export.engine import OnnxEngine
 from sightline.spin import gate
@@ -207,6 +214,36 @@ class Session:
         return _in_batches(
             lambda *rows: (self.engine.match(*rows),), [tokens_NPD, states_NSD, mask_NS], batch_size
         )[0]
+
+    def describe(
+        self, images: Sequence[np.ndarray], texts: Sequence[str], image_N: np.ndarray, text_N: np.ndarray,
+        batch_size: int = 1,
+    ) -> np.ndarray:  # fmt: skip
+        """Natural log of the probability that the model describes picture image_N[n] in the words of text
+        text_N[n], [N]; longer texts are cut to the longest answer. Every picture is read once."""
+        limit = self.engine.config["max_answer"]
+        written_NS, real_NS = self.tokenizer.batch(list(texts), limit)
+        tokens_NPD = self._image_tokens(images, batch_size)
+        ids_1S, mask_1S = self.question_ids([DESCRIBE])
+        ids_BS, mask_BS = (np.repeat(array, batch_size, axis=0) for array in (ids_1S, mask_1S))
+        k_L, alpha = self.heads_kept(SPIN_OFF)
+        seen, found_N = np.unique(image_N), np.zeros(len(image_N))
+        for start in range(0, len(seen), batch_size):
+            pictures = seen[start : start + batch_size]
+            rows = np.concatenate([pictures, np.repeat(pictures[:1], batch_size - len(pictures))])
+            memory = self.engine.memory(tokens_NPD[rows], ids_BS, mask_BS)
+            pairs = np.flatnonzero(np.isin(image_N, pictures))
+            for first in range(0, len(pairs), batch_size):
+                chunk = pairs[first : first + batch_size]
+                filled = np.concatenate([chunk, np.repeat(chunk[:1], batch_size - len(chunk))])
+                of_pair = take_memory(memory, np.searchsorted(pictures, image_N[filled]))
+                words_BT, real_BT = written_NS[text_N[filled]], real_NS[text_N[filled]]
+                longest = int(real_BT.sum(1).max())
+                step = self.engine.step(words_BT[:, : longest - 1], None, of_pair, k_L, alpha, False)
+                next_BT1 = words_BT[:, 1:longest, None]
+                said_BT = np.take_along_axis(log_softmax(step.logits_BTV), next_BT1, axis=2)[..., 0]
+                found_N[chunk] = (said_BT * real_BT[:, 1:longest]).sum(1)[: len(chunk)]
+        return found_N
 
     def rerank(self, image: np.ndarray, texts: Sequence[str], batch_size: int = 1) -> np.ndarray:
         """How well each text matches the picture, by the fusion head: logits [N], higher is better."""

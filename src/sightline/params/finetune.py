@@ -8,14 +8,18 @@ from sightline.params.checks import above, at_least, between, heads_fit, require
 
 @dataclass(frozen=True)
 class SpinTraining:
-    """Head suppression during training: on in a share of the steps."""
+    """Head suppression during training: on in a share of the steps. anneal: share of all steps over which
+    alpha falls from 1 to its value; heads: which are suppressed, those that look least at the image, or as
+    many at random, the control."""
 
     probability: float
     keep: float
     alpha: float
+    anneal: float
+    heads: Literal["least", "random"]
 
     def __post_init__(self) -> None:
-        between("finetune.spin_training", self, 0, 1, ["probability", "alpha"])
+        between("finetune.spin_training", self, 0, 1, ["probability", "alpha", "anneal"])
         require(0 < self.keep <= 1, "finetune.spin_training.keep", self.keep, "a share in (0, 1]")
 
 
@@ -42,6 +46,7 @@ class FinetuneParams:
     activation: Literal["gelu", "relu", "tanh", "sigmoid", "swiglu"]
     tied: bool
     joint_block: bool
+    split_cross_attention: bool
     positions: bool
     aligned_start: bool
     auxiliary: bool

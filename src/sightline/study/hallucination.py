@@ -9,6 +9,7 @@ from sightline.tables import row
 
 RESULT, FIGURES = Path("metrics/hallucination.json"), Path("metrics/hallucination.csv")
 PAGE, PICTURE = Path("docs/hallucination.md"), Path("docs/hallucination.svg")
+SCENES = "scenes"  # the data of these files; other data has files of its own name
 NAMES = {
     "chair chair_i": "CHAIR_i",
     "chair recall": "objects named",
@@ -22,31 +23,41 @@ POLLS = ("adversarial", "popular", "random")
 SIGNIFICANT = 0.05
 
 
-def write(checkout: Path) -> None:
+def named(path: Path, source: str) -> Path:
+    """One of the files above, of the data `source`: metrics/hallucination_flickr8k.json."""
+    return path if source == SCENES else path.with_stem(f"{path.stem}_{source}")
+
+
+def write(checkout: Path, source: str) -> None:
     """The page and its picture, from the result and its figures."""
     from sightline.study import hallucination_pictures
 
-    result, figures = read_json(checkout / RESULT), read_csv(checkout / FIGURES)
-    hallucination_pictures.draw(result, checkout / PICTURE)
-    (checkout / PAGE).write_text(page(result, figures), encoding="utf-8", newline="\n")
+    result = read_json(checkout / named(RESULT, source))
+    figures = read_csv(checkout / named(FIGURES, source))
+    hallucination_pictures.draw(result, checkout / named(PICTURE, source))
+    text = page(result, figures, source)
+    (checkout / named(PAGE, source)).write_text(text, encoding="utf-8", newline="\n")
 
 
-def page(result: dict, figures: list[dict[str, str]]) -> str:
+def page(result: dict, figures: list[dict[str, str]], source: str) -> str:
     """The whole page as Markdown."""
     ideas = result["ideas"]
+    files = [named(path, source) for path in (RESULT, FIGURES)]
+    shifted = result["roles"]["report"]["shift"] != result["roles"]["report"]["usual"]
+    under = "CHAIR_i under shift" if shifted else "CHAIR_i"
     parts = [
-        "# Which way of decoding invents least\n\nWritten by `sightline hallucination` from "
-        "[metrics/hallucination.json](../metrics/hallucination.json); every figure with its interval is in "
-        "[metrics/hallucination.csv](../metrics/hallucination.csv), the ideas are in "
-        "[decoding.yaml](../decoding.yaml).\n",
+        f"# Which way of decoding invents least{'' if source == SCENES else f': {source}'}\n\nWritten by "
+        f"`sightline hallucination` from [{files[0]}](../{files[0]}); every figure with its interval is in "
+        f"[{files[1]}](../{files[1]}), the ideas are in [decoding.yaml](../decoding.yaml).\n",
         "\n".join(findings(result)) + "\n",
-        f"![CHAIR_i against objects named; heads suppressed by each idea]({PICTURE.name})\n",
+        f"![CHAIR_i against objects named; heads suppressed by each idea]({named(PICTURE, source).name})\n",
         _how(result),
         "## Ideas against greedy decoding\n\nDifference in points on the same pictures, with 95 % interval. "
         "**Bold**: p below 0.05 after Holm's correction for all of this table.\n\n" + _against_greedy(result),
+        *_model_by_model(result),
         "## Is it the choice of heads?\n\nThe idea minus the same gate over random heads, or over those that "
         "look most at the image (inverse); below 0, the idea invents less.\n\n" + _against_controls(ideas),
-        "## The goal\n\nCHAIR_i under shift at most 0.8 of greedy's, objects named within 1 point, and fewer "
+        f"## The goal\n\n{under} at most 0.8 of greedy's, objects named within 1 point, and fewer "
         "inventions than the random control with an interval that leaves out 0.\n\n" + _goal(ideas),
         "## Cost\n\nMultiply-accumulates (MACs), counted; a description's holds the pictures and memories "
         "that the idea needs. The gate itself costs no matrix product.\n\n" + _cost(result["ways"]),
@@ -68,16 +79,16 @@ def findings(result: dict) -> list[str]:
     first = f"**{_listed(helps)}** reduces inventions at no measurable price." if helps else (
         "**No way of decoding that was tried is better than greedy decoding without a price.**"
     )  # fmt: skip
-    counts = f"{len(result['search']['ideas'])} ideas tried on validation, {len(result['ideas'])}"
-    lines = [first, "", f"Of {counts} were read on test:", ""]
+    counts = f"{len(result['ideas'])} ideas, settings chosen on validation, read once on test"
+    lines = [first, "", f"{counts}:", ""]
     for verdict in ("helps", "trades", "no difference", "unclear", "hurts"):
         if verdict in by_verdict:
             lines.append(f"- {verdict}: {_listed(by_verdict[verdict])}")
     reached = [name for name, idea in result["ideas"].items() if idea["goal"]["reached"]]
     lines.append(
-        f"- The goal (a fifth fewer inventions under shift) is reached by {_listed(reached)}."
+        f"- The goal (a fifth fewer inventions) is reached by {_listed(reached)}."
         if reached
-        else "- No idea reaches the goal of a fifth fewer inventions under shift."
+        else "- No idea reaches the goal of a fifth fewer inventions."
     )
     supported = [name for name, tried in result["search"]["ideas"].items() if tried["supported"]]
     lines.append(
@@ -92,27 +103,42 @@ def findings(result: dict) -> list[str]:
 def _how(result: dict) -> str:
     searched, images = (_sizes(found) for found in (result["search"]["images"], result["images"]))
     roles = result["roles"]["report"]
+    count = result["models"]
+    models = "One trained model" if count == 1 else f"{count} models, trained with as many seeds"
+    truth = (
+        ""
+        if roles["shift"] != roles["usual"]
+        else " *CHAIR* is caption-CHAIR here: an object counts as invented that none of the picture's five "
+        "captions names, so it may well be there."
+    )
+    several = (
+        "One model of one seed: another may differ."
+        if count == 1
+        else "An interval is about other pictures, for these trainings. They are too few to resample "
+        "(Student's interval over three would hold nearly any difference), so their chance is asked apart: "
+        "a difference counts as better or worse only where every model shows its sign."
+    )
     return f"""## How it was measured
 
-One trained model (profile `{result["profile"]}`, fp32, PyTorch, one seed), the same weights for every way. \
+{models} (profile `{result["profile"]}`, fp32, PyTorch), the same weights for every way. \
 Settings were chosen on {searched} (the first ones); the test splits were read once, on {images}. *Shift* is \
-`{roles["shift"]}`, *usual* is `{roles["usual"]}`. Ideas marked `always` were read there whatever they did \
-on validation, of the others the best by the rule.
+`{roles["shift"]}`, *usual* is `{roles["usual"]}`.{truth}
 
 **Rule of choice.** Of an idea's tries, the lowest CHAIR_i under shift among those that lose at most a point \
 of objects named, of POPE-adversarial accuracy and of short answers; where all lose more, the one that loses \
 least.
 
-**Tests.** Six figures were declared beforehand. Intervals: bootstrap over pictures, \
+**Tests.** The figures of the next table were declared beforehand. Intervals: bootstrap over pictures (what \
+all models said about a picture is drawn together), \
 {result["resamples"]:,} resamples. p-values come from the same resamples, corrected by Holm for all ideas \
 and figures together. An idea *helps* where something is significantly better, nothing significantly worse, \
 and every loss is bounded below 1 point (one-sided 95 %); it *trades* where something else gets worse or is \
 not bounded; it *hurts* where something is worse and nothing better; *no difference*: nothing significant, \
 all losses bounded; *unclear*: nothing significant, but a loss of a point cannot be ruled out.
 
-**What this does not say.** One model of one seed: another may differ. Descriptions are decoded greedily, by \
-beam search nothing was tried. Models that trained with suppressed heads (`finetune.spin_training`) are \
-compared by training one and giving its folder to `--model`; none was.
+**What this does not say.** {several} Descriptions are decoded greedily, by beam search nothing was tried. \
+A model that trained with suppressed heads (`finetune.spin_training`) or reads image and question apart \
+(`finetune.split_cross_attention`) is compared by giving its folder to `--model`.
 """
 
 
@@ -130,6 +156,17 @@ def _against_greedy(result: dict) -> str:
         ]
         text += row(name, *cells, idea["verdict"])
     return text
+
+
+def _model_by_model(result: dict) -> list[str]:
+    if result["models"] == 1:
+        return []
+    first = next(iter(result["ideas"].values()))["primaries"]
+    text = row("idea", *map(_title, first)) + _rule(len(first) + 1)
+    for name, idea in result["ideas"].items():
+        cells = (", ".join(f"{gap:+.1f}" for gap in test["by_model"]) for test in idea["primaries"])
+        text += row(name, *cells)
+    return ["## Model by model\n\nThe same differences of each training, in points.\n\n" + text]
 
 
 def _against_controls(ideas: dict[str, Any]) -> str:

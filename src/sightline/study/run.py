@@ -164,6 +164,17 @@ class Study:
             raise StudyError("; ".join(failed) + "; the same command runs these again")
         self.merge(done, plans, seeds, scale, costs)
 
+    def models(self, seeds: Iterable[int], jobs: int, say: Say) -> list[Path]:
+        """The answering models that copies of the checkout train with other seeds; what is trained stays."""
+        folders = [self.home / f"seed-{seed}" for seed in seeds]
+        for seed, folder in zip(seeds, folders, strict=True):
+            self.copy(folder, {"seed": seed})
+        say(f"training {len(folders)} models more; what they say is in {self.home}/seed-*/log.txt")
+        with self._pool(jobs) as pool:
+            for done in [pool.submit(self._call, ["dvc", "repro", STAGES[-1]], each) for each in folders]:
+                done.result()
+        return [folder / "models" / "vlm" for folder in folders]
+
     def _arm(self, done: Path, name: str, seed: int, plan: Plan, say: Say) -> None:
         folder = done / f"run-{name}-{seed}"
         for stage in (*STAGES, "blind"):

@@ -21,6 +21,7 @@ NAMES = {
     "text_to_image_r1": "text to image R@1",
     "image_to_text_r1": "image to text R@1",
     "text_to_image_reranked_r1": "re-ranked R@1",
+    "text_to_image_described_r1": "re-ranked by description R@1",
     "swapped_kind": "swapped kind",
 }
 HEADLINES = {"answers": "answers", "text_to_image_r1": "search"}  # figure -> what its verdict is about

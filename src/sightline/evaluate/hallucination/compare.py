@@ -4,10 +4,12 @@ Declared figures (primaries): CHAIR_i and recall of objects, POPE-adversarial ac
 under shift; CHAIR_i and accuracy of short answers in distribution.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sightline.evaluate.intervals import difference, holm, p_value
+from sightline.evaluate.intervals import Sample, difference, holm, p_value
+from sightline.evaluate.ratios import Counts
 from sightline.evaluate.score import LOWER_IS_BETTER, NOT_WORSE, Group, rounded
 
 SHIFTED, USUAL = "shift", "usual"  # roles; data without a shifted split uses the usual one for both
@@ -31,6 +33,30 @@ def group(groups: list[Group], family: str, kind: str | None) -> Group | None:
     """The group of a family; kind None: whichever it has (descriptions have one, named after its truth)."""
     found = [one for one in groups if one.family == family and kind in (None, one.kind)]
     return found[0] if found else None
+
+
+def pool(models: list[list[Group]]) -> list[Group]:
+    """The groups of several models on the same pictures and resamples, their counts added."""
+    return [
+        replace(
+            same[0],
+            sample=Sample(
+                _sum([one.sample.total for one in same]),
+                _sum([one.sample.resampled for one in same]),
+                same[0].sample.filled,
+            ),
+        )
+        for same in zip(*models, strict=True)
+    ]
+
+
+def total(one: Group) -> Group:
+    """A group without its resamples, which are most of its size."""
+    return replace(one, sample=replace(one.sample, resampled={}))
+
+
+def _sum(counts: list[Counts]) -> Counts:
+    return {name: sum(one[name] for one in counts) for name in counts[0]}
 
 
 def values(groups: Groups, name: str) -> dict[str, float]:
@@ -60,7 +86,7 @@ def choose(tried: list[dict[str, float]], greedy: dict[str, float]) -> int:
 
 @dataclass(frozen=True)
 class Paired:
-    """`after` minus `before` for one primary."""
+    """`after` minus `before` for one primary; by_model: of each model alone, where there are several."""
 
     figure: str
     role: str
@@ -72,20 +98,23 @@ class Paired:
     loss_bound: float
     p: float
     lower_is_better: bool
+    by_model: tuple[float, ...] = ()
 
     def asdict(self) -> dict[str, Any]:
         return {
             name: rounded(v) if isinstance(v, float) and name != "p" else v for name, v in vars(self).items()
-        }
+        } | {"by_model": [rounded(value) for value in self.by_model]}
 
 
-def against(groups: Groups, name: str, base: str) -> list[Paired]:
-    """The primaries of one way against another's, on the same pictures."""
-    found = []
+def against(groups: Groups, name: str, base: str, single: Sequence[Groups] = ()) -> list[Paired]:
+    """The primaries of one way against another's, on the same pictures; single: groups of each model. Data
+    without a shifted split has each of its figures once."""
+    found, seen = [], set()
     for role, family, kind, metric in PRIMARIES:
         after, before = (group(groups.get((who, role), []), family, kind) for who in (name, base))
-        if after is None or before is None:
+        if after is None or before is None or (id(after), metric) in seen:
             continue
+        seen.add((id(after), metric))
         figure, lower = after.measure.FIGURES[metric], metric in LOWER_IS_BETTER
         gap = difference(figure, after.sample, before.sample, higher_is_better=not lower)
         found.append(
@@ -93,9 +122,18 @@ def against(groups: Groups, name: str, base: str) -> list[Paired]:
                 f"{role} {family} {metric}", role, float(figure(before.sample.total)),
                 float(figure(after.sample.total)), gap.value, gap.low, gap.high, gap.loss_bound,
                 p_value(figure, after.sample, before.sample), lower,
+                tuple(_gap(one, role, family, kind, metric, name, base) for one in single),
             )
         )  # fmt: skip
     return found
+
+
+def _gap(
+    groups: Groups, role: str, family: str, kind: str | None, metric: str, name: str, base: str
+) -> float:
+    after, before = (group(groups[who, role], family, kind) for who in (name, base))
+    figure = after.measure.FIGURES[metric]
+    return float(figure(after.sample.total) - figure(before.sample.total))
 
 
 def corrected(by_idea: dict[str, list[Paired]]) -> dict[str, list[float]]:
@@ -108,13 +146,16 @@ def corrected(by_idea: dict[str, list[Paired]]) -> dict[str, list[float]]:
 def verdict(found: list[Paired], p_corrected: list[float]) -> str:
     """What the primaries of an idea say together.
 
+    Significant: p below SIGNIFICANT, and every model shows the sign.
     helps: something significantly better, nothing significantly worse, every loss bounded below NOT_WORSE
     points; trades: something better, something else worse or not bounded; hurts: something worse, nothing
     better; no difference: nothing significant and every loss bounded; unclear: nothing significant, but some
     loss of NOT_WORSE points or more cannot be ruled out.
     """
     significant = [
-        test for test, p in zip(found, p_corrected, strict=True) if p < SIGNIFICANT and test.value != 0
+        test
+        for test, p in zip(found, p_corrected, strict=True)
+        if p < SIGNIFICANT and test.value != 0 and all(gap * test.value > 0 for gap in test.by_model)
     ]
     better = [test for test in significant if (test.value < 0) == test.lower_is_better]
     bounded = all(test.loss_bound < NOT_WORSE for test in found)

@@ -1,6 +1,10 @@
 """Chooses settings on the validation splits, then reads the test splits once: the hallucination report.
 
-A way's name is its idea's; a control is named `<idea> <control>`; `greedy` is always there.
+A way's name is its idea's; a control is named `<idea> <control>`; `greedy` is always there. Several models
+(trainings of other seeds) are pooled: what they said about a picture is counted together before pictures are
+resampled. So an interval is about other pictures, not about other trainings: three of those are too few to
+resample, and Student's interval over three would hold nearly any difference. What a training's chance does is
+asked apart: every model's own difference is reported, and a verdict needs the same sign in all of them.
 """
 
 from collections.abc import Callable
@@ -12,8 +16,9 @@ import numpy as np
 
 from sightline.evaluate import score, splits
 from sightline.evaluate.hallucination import compare
-from sightline.evaluate.hallucination.asking import Asker, narrowed
+from sightline.evaluate.hallucination.asking import narrowed
 from sightline.evaluate.hallucination.compare import SHIFTED, USUAL, Groups
+from sightline.evaluate.hallucination.crew import Crew, Said
 from sightline.evaluate.hallucination.ways import GREEDY, Idea, Way, control
 from sightline.evaluate.intervals import holm, resamples
 from sightline.evaluate.splits import Split
@@ -24,7 +29,6 @@ ROLES = {USUAL: ("val", "test"), SHIFTED: ("shift_val", "shift_test")}  # role -
 BESIDE = "uniform_test"  # reported without controls
 TYPICAL_ITEMS, WATCHED_ITEMS = 200, 50  # pictures over which heads are watched
 COLUMNS = ["split", "way", "family", "type", "metric", "value", "low", "high", "n"]
-FINALISTS = 3  # ideas beside those that are always reported
 BATCH = 100  # rows decoded at a time: in PyTorch large batches save most of the time
 Say = Callable[[str], None]
 
@@ -53,37 +57,35 @@ class Study:
 
 
 def run(
-    asker: Asker, study: Study, ideas: list[Idea], macs: dict[str, int], say: Say
+    crew: Crew, study: Study, ideas: list[Idea], macs: dict[str, int], say: Say
 ) -> tuple[dict, list[dict]]:
     """(the result, tidy rows of every figure). macs: of a picture, a memory and a token (compress.cost)."""
-    typical = asker.measure_typical(study.read("train", TYPICAL_ITEMS))
+    typical = crew.measure_typical(study.read("train", TYPICAL_ITEMS))
     say(f"usual image mass of the heads measured on {TYPICAL_ITEMS} pictures of train")
-    searched, chosen = search(asker, study, ideas, say)
-    gated = {name: way for name, way in chosen.items() if way.gated}
-    ideas = finalists(ideas, searched["ideas"])
-    chosen = {idea.name: chosen[idea.name] for idea in ideas}
-    say(f"on to the test splits: {', '.join(chosen)}")
+    searched, chosen = search(crew, study, ideas, say)
     ways: dict[str, Way] = {"greedy": GREEDY, **chosen}
     for idea in ideas:
         ways |= {f"{idea.name} {kind}": control(chosen[idea.name], kind) for kind in idea.controls}
-    groups, rows, sizes = report(asker, study, ways, set(chosen), say)
+    pooled, single, rows, sizes = report(crew, study, ways, set(chosen), say)
     watched = study.read(study.roles(0)[SHIFTED], WATCHED_ITEMS)
-    silenced = {name: asker.silenced(watched, way) for name, way in gated.items()}
+    gated = {name: way for name, way in chosen.items() if way.gated}
+    silenced = dict(zip(gated, crew.silenced(watched, list(gated.values())), strict=True))
     result = {
+        "models": len(single),
         "images": sizes,
         "resamples": RESAMPLES,
         "seed": study.seed,
         "roles": {"choose": study.roles(0), "report": study.roles(1)},
         "search": searched,
-        "heads": {"typical_image_mass": typical, "silenced_share": silenced},
+        "heads": {"typical_image_mass": typical[0], "silenced_share": silenced},
         "ways": {name: _way(way, macs, rows, name) for name, way in ways.items()},
-        "ideas": _ideas(groups, ideas),
+        "ideas": _ideas(pooled, single, ideas),
         "macs": macs,
     }
     return result, rows
 
 
-def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dict[str, Any], dict[str, Way]]:
+def search(crew: Crew, study: Study, ideas: list[Idea], say: Say) -> tuple[dict[str, Any], dict[str, Way]]:
     """Every try of every idea on what the rule reads; (figures of all, the chosen way of each idea)."""
     tries = list(dict.fromkeys([GREEDY, *(way for idea in ideas for way in idea.ways)]))
     names = {way: str(place) for place, way in enumerate(tries)}
@@ -94,7 +96,7 @@ def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dic
         split = narrowed(study.read(name, study.search_items), _of_rule(name, roles))
         sizes[name] = len(split.lines)
         say(f"{name}: {len(tries)} ways, {len(split.lines)} pictures, {len(split.triples)} questions each")
-        found = _scored(study, split, {names[way]: said for way, said in asker.answers(split, tries).items()})
+        found, _ = _scored(study, split, {names[way]: way for way in tries}, crew.answers(split, tries))
         for way, of_way in found.items():
             groups |= {(way, role): of_way for role, of_role in roles.items() if of_role == name}
     base, chosen, listed, p_values = names[GREEDY], {}, {}, []
@@ -127,23 +129,13 @@ def search(asker: Asker, study: Study, ideas: list[Idea], say: Say) -> tuple[dic
     return {"images": sizes, "greedy": greedy, "ideas": listed}, chosen
 
 
-def finalists(ideas: list[Idea], searched: dict[str, Any]) -> list[Idea]:
-    """The ideas that are read on the test splits: those that always are, and the FINALISTS others whose
-    chosen try did best by the rule of choice. The fewer, the less an idea must show after correction."""
-
-    def standing(name: str) -> tuple[float, float]:
-        best = searched[name]["tries"][searched[name]["chosen"]]
-        return best["excess_loss"], best["figures"][f"{SHIFTED} chair chair_i"]
-
-    others = sorted((idea.name for idea in ideas if not idea.always), key=standing)
-    return [idea for idea in ideas if idea.always or idea.name in others[:FINALISTS]]
-
-
 def report(
-    asker: Asker, study: Study, ways: dict[str, Way], ideas: set[str], say: Say
-) -> tuple[Groups, list[dict], dict[str, int]]:
-    """Every way on the test splits, read once; (groups by role, tidy rows, pictures of each split)."""
-    groups: Groups = {}
+    crew: Crew, study: Study, ways: dict[str, Way], ideas: set[str], say: Say
+) -> tuple[Groups, list[Groups], list[dict], dict[str, int]]:
+    """Every way on the test splits, read once; (groups by role of all models together, of each model, tidy
+    rows of all together, pictures of each split)."""
+    pooled: Groups = {}
+    single: list[Groups] = []
     rows: list[dict] = []
     sizes = {}
     roles = study.roles(1)
@@ -152,25 +144,36 @@ def report(
         sizes[name] = len(split.lines)
         asked = {way: how for way, how in ways.items() if name != BESIDE or way in {"greedy", *ideas}}
         say(f"{name}: {len(asked)} ways, {len(split.lines)} pictures, {len(split.triples)} questions each")
-        said = asker.answers(split, list(dict.fromkeys(asked.values())))
-        found = _scored(study, split, {way: said[how] for way, how in asked.items()})
+        found, apart = _scored(study, split, asked, crew.answers(split, list(dict.fromkeys(asked.values()))))
+        single = single or [{} for _ in apart]
+        for role in (role for role, of_role in roles.items() if of_role == name):
+            for groups, of_model in zip([pooled, *single], [found, *apart], strict=True):
+                groups |= {(way, role): of_way for way, of_way in of_model.items()}
         for way, of_way in found.items():
-            groups |= {(way, role): of_way for role, of_role in roles.items() if of_role == name}
             for group in of_way:
-                key = {"split": name, "way": way, "family": group.family}
-                rows += score.figures(group, key)
-    return groups, rows, sizes
+                rows += score.figures(group, {"split": name, "way": way, "family": group.family})
+    return pooled, single, rows, sizes
 
 
-def _scored(study: Study, split: Split, said: dict[str, list[str]]) -> dict[str, list[score.Group]]:
+def _scored(
+    study: Study, split: Split, ways: dict[str, Way], said: list[Said]
+) -> tuple[dict[str, list[score.Group]], list[dict[str, list[score.Group]]]]:
+    """(groups of every named way, all models together; of each model, without what was resampled)."""
     rng = np.random.default_rng(derive_seed(study.seed, "bootstrap", split.name))
     weights_RC = resamples(len(split.lines), RESAMPLES, rng)
     lexicon = splits.lexicon(study.vqa)
     done: dict[tuple[str, ...], list[score.Group]] = {}
-    for texts in said.values():  # ways that say the same are scored once
-        if tuple(texts) not in done:
-            done[tuple(texts)] = score.of_answers(split, texts, lexicon, weights_RC)
-    return {name: done[tuple(texts)] for name, texts in said.items()}
+    apart: list[dict[str, list[score.Group]]] = []
+    for of_model in said:
+        for texts in map(tuple, of_model.values()):  # ways that say the same are scored once
+            if texts not in done:
+                done[texts] = score.of_answers(split, list(texts), lexicon, weights_RC)
+        apart.append({name: done[tuple(of_model[way])] for name, way in ways.items()})
+    pooled = {name: compare.pool([of_model[name] for of_model in apart]) for name in ways}
+    return pooled, [
+        {name: [compare.total(group) for group in groups] for name, groups in of_model.items()}
+        for of_model in apart
+    ]
 
 
 def _of_rule(split: str, roles: dict[str, str]) -> Callable[[str], bool]:
@@ -199,8 +202,8 @@ def _way(way: Way, macs: dict[str, int], rows: list[dict], name: str) -> dict[st
     }
 
 
-def _ideas(groups: Groups, ideas: list[Idea]) -> dict[str, Any]:
-    by_idea = {idea.name: compare.against(groups, idea.name, "greedy") for idea in ideas}
+def _ideas(groups: Groups, single: list[Groups], ideas: list[Idea]) -> dict[str, Any]:
+    by_idea = {idea.name: compare.against(groups, idea.name, "greedy", single) for idea in ideas}
     corrected = compare.corrected(by_idea)
     found = {}
     for idea in ideas:

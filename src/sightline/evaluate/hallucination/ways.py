@@ -13,7 +13,7 @@ from sightline.spin.gate import SCORES, Variant, share_kept
 
 CONTRASTS = ("none", "noise", "no_image")
 CONTROLS = ("random", "inverse")
-BLOCK = ("why", "with", "search", "controls", "always")
+BLOCK = ("why", "with", "search", "controls")
 
 
 class WaysError(ValueError):
@@ -90,14 +90,12 @@ GREEDY = Way()
 
 @dataclass(frozen=True)
 class Idea:
-    """`ways`: what is tried on the validation splits; `controls` of the one that is chosen; `always`: it is
-    reported on the test splits however it does there."""
+    """`ways`: what is tried on the validation splits; `controls` of the one that is chosen."""
 
     name: str
     why: str
     ways: list[Way]
     controls: list[str]
-    always: bool
 
 
 def read(path: Path) -> list[Idea]:
@@ -124,7 +122,7 @@ def _idea(path: Path, name: str, block: Any) -> Idea:
         if isinstance(chosen.get("keep"), list):
             chosen["keep"] = tuple(chosen["keep"])
         ways.append(_checked(path, name, Way(**chosen)))
-    return Idea(name, block["why"], ways, controls, bool(block.get("always", False)))
+    return Idea(name, block["why"], ways, controls)
 
 
 def _checked(path: Path, name: str, way: Way) -> Way:

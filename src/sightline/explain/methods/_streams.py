@@ -54,7 +54,8 @@ def heatmap(
     from sightline.explain import gradients
 
     rows, cols = subject.grid
-    from_M = rule(rows * cols, *streams)[tokens].mean(axis=0)
+    text, joint, own, cross = streams
+    from_M = rule(rows * cols, text, joint, own, gradients.of_layers(cross, len(own)))[tokens].mean(axis=0)
     patches = from_M[: rows * cols].reshape(rows, cols)
     question = gradients.words(case, from_M[rows * cols :])
     word, shape = case.word(tokens), case.rgb.shape[:2]

@@ -25,7 +25,7 @@ from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM, Memory, StepOutput
 from sightline.params.finetune import FinetuneParams
 from sightline.runtime import Runtime
-from sightline.spin.gate import SpinInputs, heads_kept
+from sightline.spin.gate import SpinInputs, Variant, heads_kept
 from sightline.train import distributed, draws
 from sightline.train.pictures import FrozenTokens, Pictures
 from sightline.train.schedule import batch_size, num_steps, warmup_steps
@@ -90,15 +90,14 @@ class Answering(Task):
             )
             for number in numbers
         ]
-        spin = self.params.spin_training
-        gated = draws.generator(self.seed, "spin", step).random() < spin.probability
-        return {**self._inputs(numbers, drawn), "gated": gated}
+        gated = draws.generator(self.seed, "spin", step).random() < self.params.spin_training.probability
+        return {**self._inputs(numbers, drawn), "alpha": self.alpha(step) if gated else None}
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross entropy per token of the short answers, SHORT_WEIGHT times, plus that of the
         descriptions, in nats."""
         tokens_NPD = self.image_tokens(batch)
-        spin = self._spin() if batch["gated"] else None
+        spin = None if batch["alpha"] is None else self._spin(batch["alpha"])
         sums, counts = [], []
         for group in ("short", "long"):
             loss, count = tokens_NPD.new_zeros(()), 0
@@ -187,13 +186,23 @@ class Answering(Task):
         memory = model.memory(tokens_NPD, group["states"], group["ids"], group["mask"])
         return memory, model.step(group["inputs"], None, memory, spin, need_maps)
 
-    def _spin(self) -> SpinInputs:
+    def alpha(self, step: int) -> float:
+        """Factor on the suppressed heads of a gated step: it falls from 1 in a straight line."""
+        spin = self.params.spin_training
+        passed = min(1.0, (step + 1) / max(1.0, spin.anneal * self.steps))
+        return 1.0 - passed * (1.0 - spin.alpha)
+
+    def _spin(self, alpha: float) -> SpinInputs:
         spin, config = self.params.spin_training, self.model.config
         kept = heads_kept(
             spin.keep, None, list(range(config["layers"])), config["layers"], config["decoder_heads"]
         )
+        nothing_LH = [[0.0] * config["decoder_heads"]] * config["layers"]  # random needs no usual masses
+        variant = Variant(nothing_LH, "random", seed=self.seed) if spin.heads == "random" else None
         return SpinInputs(
-            torch.tensor(kept, device=self.run.device), torch.tensor(spin.alpha, device=self.run.device)
+            torch.tensor(kept, device=self.run.device),
+            torch.tensor(alpha, device=self.run.device),
+            variant=variant,
         )
 
     def _inputs(self, numbers: np.ndarray, drawn: list[tuple[list[dict], dict | None]]) -> dict:

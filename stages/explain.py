@@ -39,7 +39,8 @@ def main(params: Params) -> None:
     Path("metrics/explain").mkdir(parents=True, exist_ok=True)
     artifacts.write_json(Path("metrics/explain/compression.json"), compared)
     runtime.say(f"{len(chosen)} questions explained; open {out}/index.html")
-    runtime.say(f"maps of fp32 and shipped over {compared['n']} answers: {compared}")
+    agreed = f"rank correlation {compared['rank_correlation']} over {compared['n']} answers"
+    runtime.say(f"maps of fp32 and of the shipped variant: {agreed}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from sightline import artifacts  # noqa: E402
+from sightline.bench import explaining  # noqa: E402
 from sightline.decode.confidence import NOT_FITTED  # noqa: E402
 from sightline.explain import battery, failures, heads, masked, match, randomise, report, subject  # noqa: E402
 from sightline.export import graphs, lazily, trained  # noqa: E402
@@ -228,7 +229,7 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
     table = battery.summary(measured, 7)
     assert battery.summary(battery.measure(model, broken, cases, 2), 7) == table
     assert table["random"]["deletion_p"] is None and 0 < table["occlusion"]["deletion_p"] <= 1
-    assert table["occlusion"]["n"] == 3 and table["occlusion"]["checks"] == 2
+    assert [table["occlusion"][name] for name in ("n", "removals", "checks")] == [3, 1, 2]
     assert table["random"]["randomised decoder"] == 1  # a control asks no model
     assert table["cross_attention"]["randomised decoder"] < 1
     unknown = battery.Known(cases[0].case, None)
@@ -239,9 +240,16 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
     assert nothing["pointed"] == 0 and nothing["pointing_fp32"] is None and nothing["rank_correlation"] == 1
     assert battery.compressed(model, model, "cross_attention", [])["rank_correlation"] is None
     result = {"split": "test", "question": "?", "methods": table, "shipped": same}
+    result["quantus"] = {"n": 8, "correlation": {"pointing": 1.0, "mass_inside": 0.99949}}
+    result["cost"] = explaining.ratios(model, tiny.pictures(2), list(tiny.QUESTIONS[:2]), 2)
+    assert [row["ratio"]["q1"] <= row["ratio"]["q3"] for row in result["cost"]] == [True, True]
     page = report.page(result)
     assert page.count("\n| `") == 3 and "What falls short:" in page
-    assert "does not beat `random`" in page  # three cases cannot: p is 1/8 at best
+    assert "does not beat `random`" in page  # so few cases cannot: p is 1/2 at best
+    assert "over 8 maps" in page and "1.000 (pointing), 0.999 (mass inside)" in page
+    absent = report.page(result | {"quantus": {"n": 0, "absent": "it needs Quantus"}})
+    assert "Not compared with Quantus: it needs Quantus." in absent
+    assert all(f'to "{question}"' in page for question in tiny.QUESTIONS[:2])
 
 
 def test_which_answers_are_compared(model, tmp_path):

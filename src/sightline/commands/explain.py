@@ -16,6 +16,7 @@ from sightline.params import loader
 
 OUT = typer.Option("-o", help="The page to write.")
 PICTURE = typer.Argument(help="A picture.")
+COMPARED, TIMED, ROUNDS = 10, 8, 15  # cases for Quantus; cases and rounds to time
 METHOD = typer.Option(help="A file of src/sightline/explain/methods; give several to compare them.")
 
 
@@ -149,12 +150,13 @@ def failures(
 
 @app.command()
 def faithfulness(
-    items: Annotated[int, typer.Option(help="Questions; methods that sample get a third of them.")] = 240,
-    checks: Annotated[int, typer.Option(help="Of them, for broken weights and the shifted picture.")] = 30,
+    items: Annotated[int, typer.Option(help="Questions; methods that sample get a fifth of them.")] = 500,
+    checks: Annotated[int, typer.Option(help="Of them, for broken weights and the shifted picture.")] = 20,
 ) -> None:
     """Measure every explanation method on test questions with known boxes: metrics/faithfulness.json and
     docs/explanations.md."""
     from sightline.artifacts import write_json
+    from sightline.bench import explaining
     from sightline.evaluate.answers import same
     from sightline.explain import battery, randomise, report
     from sightline.explain.subject import Subject
@@ -186,7 +188,27 @@ def faithfulness(
         "question": "What color is the X?",
         "methods": battery.summary(measured, params.seed),
         "shipped": battery.compressed(subject, shipped, params.explain.method, cases),
-    }
+        "quantus": _crosscheck(subject, cases[:COMPARED]),
+        "cost": explaining.ratios(
+            shipped, [found.case.rgb for found in cases[:TIMED]],
+            [cases[0].case.question, "Describe the image in detail."], ROUNDS,
+        ),
+    }  # fmt: skip
     write_json(here / "metrics" / "faithfulness.json", result)
     report.write(here, subject, cases[: report.SHOWN], params.explain.colormap)
     typer.echo("faithfulness: metrics/faithfulness.json, docs/explanations.md and docs/explanations.png")
+
+
+def _crosscheck(subject, cases: list) -> dict:
+    """crosscheck.compare on the maps of every method that does not sample, or why it did not happen."""
+    from sightline import registry
+    from sightline.explain import battery, crosscheck
+
+    try:
+        crosscheck.quantus()
+    except ValueError as error:
+        typer.echo(f"faithfulness: {error}")
+        return {"n": 0, "absent": str(error)}
+    quick = [name for name in registry.names("explain/methods") if name not in battery.SAMPLING]
+    maps = ((found, battery.heat(subject, name, found.case)) for name in quick for found in cases)
+    return crosscheck.compare(subject, maps)

@@ -59,7 +59,7 @@ def asked(
 
 def count(method: str, items: int) -> int:
     """On how many of the cases a method is measured."""
-    return max(1, items // 3) if method in SAMPLING else items
+    return max(1, items // 5) if method in SAMPLING else items
 
 
 def heat(subject: Subject, method: str, case: Case) -> Heatmap:
@@ -67,16 +67,21 @@ def heat(subject: Subject, method: str, case: Case) -> Heatmap:
     return registry.load("explain/methods", method).explain(subject, case, case.words[0][1])
 
 
-def of_case(subject: Subject, found: Known, heat: Heatmap) -> dict[str, float]:
-    """Every figure of one map."""
+def located(found: Known, heat: Heatmap) -> dict[str, float]:
+    """Figures of one map that ask only where the object is."""
+    return {
+        "pointing": float(faithfulness.pointing(heat, found.box)),
+        "mass_inside": faithfulness.mass_inside(heat, found.box),
+    }
+
+
+def removed(subject: Subject, found: Known, heat: Heatmap) -> dict[str, float]:
+    """Figures of one map that ask the model again, with pixels taken away."""
     case, tokens = found.case, found.case.words[0][1]
     pixels_CYX = subject.session.pixels([case.rgb])[0]
     backgrounds = removal.backgrounds(subject, case.rgb)
     _, mask_1S = subject.session.question_ids([case.question])
-    figures = {
-        "pointing": float(faithfulness.pointing(heat, found.box)),
-        "mass_inside": faithfulness.mass_inside(heat, found.box),
-    }
+    figures = {}
     for name in BACKGROUNDS:
 
         def ask_with(there_NSS: np.ndarray, background_CYX: np.ndarray = backgrounds[name]) -> np.ndarray:
@@ -94,14 +99,11 @@ def shifted(rgb: np.ndarray) -> np.ndarray:
     return np.concatenate([rgb[:, :1], rgb[:, :-1]], axis=1)
 
 
-def agreement(
-    subject: Subject, other: Subject, method: str, case: Case, rgb: np.ndarray | None = None
-) -> float:
+def agreement(one: Heatmap, other: Subject, method: str, case: Case, rgb: np.ndarray | None = None) -> float:
     """Rank correlation of a case's map with that of another model, or of another picture, over the same
     answer."""
     again = force(other, case.rgb if rgb is None else rgb, case.question, case.ids)
-    one, two = heat(subject, method, case), heat(other, method, again)
-    return faithfulness.rank_correlation(one.scores, two.scores)
+    return faithfulness.rank_correlation(one.scores, heat(other, method, again).scores)
 
 
 def measure(
@@ -111,23 +113,25 @@ def measure(
     checks: int,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[str, list[float]]]:
-    """method -> figure -> its value per case. `broken`: models with randomised weights; they and the shifted
-    picture are tried on the first `checks` cases (a third of them for methods that sample)."""
+    """method -> figure -> its value per case. Pixels are taken away on the first quarter of the cases.
+    `broken`: models with randomised weights; they and the shifted picture are tried on the first `checks`
+    cases. Methods that sample get a fifth of the cases and checks."""
     measured = {}
+    several = max(1, len(cases) // 4)
     for method in registry.names("explain/methods"):
-        rows = [
-            of_case(subject, found, heat(subject, method, found.case))
-            for found in cases[: count(method, len(cases))]
-        ]
+        maps = [(found, heat(subject, method, found.case)) for found in cases[: count(method, len(cases))]]
+        rows = [located(*pair) for pair in maps]
         figures = {name: [row[name] for row in rows] for name in rows[0]}
-        few = [found.case for found in cases[: count(method, checks)]]
+        rows = [removed(subject, *pair) for pair in maps[:several]]
+        figures |= {name: [row[name] for row in rows] for name in rows[0]}
+        few = [(one, found.case) for found, one in maps[: count(method, checks)]]
         figures["one_pixel_shift"] = [
-            agreement(subject, subject, method, case, shifted(case.rgb)) for case in few
+            agreement(one, subject, method, case, shifted(case.rgb)) for one, case in few
         ]
         for name, other in broken.items():
-            figures[f"randomised {name}"] = [agreement(subject, other, method, case) for case in few]
+            figures[f"randomised {name}"] = [agreement(one, other, method, case) for one, case in few]
         measured[method] = figures
-        say(f"{method}: {len(rows)} maps, pointing {np.mean(figures['pointing']):.3f}")
+        say(f"{method}: {len(maps)} maps, pointing {np.mean(figures['pointing']):.3f}")
     return measured
 
 
@@ -139,9 +143,8 @@ def compressed(
     there is nothing to average."""
     correlations, hits = [], []
     for found in cases:
-        one = heat(subject, method, found.case)
         again = force(shipped, found.case.rgb, found.case.question, found.case.ids)
-        two = heat(shipped, method, again)
+        one, two = heat(subject, method, found.case), heat(shipped, method, again)
         correlations.append(faithfulness.rank_correlation(one.scores, two.scores))
         if found.box is not None:
             hits.append([faithfulness.pointing(each, found.box) for each in (one, two)])
@@ -164,13 +167,14 @@ def summary(measured: dict[str, dict[str, list[float]]], seed: int) -> dict[str,
     for method, figures in measured.items():
         n = len(figures["pointing"])
         row: dict = {name: round(float(np.mean(values)), 4) for name, values in figures.items()}
-        row |= {"n": n, "checks": len(figures["one_pixel_shift"])}
+        removals = len(figures["deletion_mean"])
+        row |= {"n": n, "removals": removals, "checks": len(figures["one_pixel_shift"])}
         bounds = faithfulness.wilson(np.mean(figures["pointing"]), n)
         row["pointing_interval"] = [round(bound, 4) for bound in bounds]
         row["deletion_p"] = None
         if method != "random":
             gains = [
-                np.subtract(measured["random"][f"deletion_{name}"][:n], figures[f"deletion_{name}"])
+                np.subtract(measured["random"][f"deletion_{name}"][:removals], figures[f"deletion_{name}"])
                 for name in BACKGROUNDS
             ]
             row["deletion_p"] = round(max(faithfulness.sign_flip_p(gain, rng) for gain in gains), 5)

@@ -58,6 +58,7 @@ How to read it:
   **p**: that deletion is no better than with `random` on the same questions (paired sign-flip test, the
   larger of both backgrounds). That is a low bar where objects keep away from the edges: compare with
   `centre_gaussian` too.
+  Deletion and insertion on the first {max(row["removals"] for row in explaining.values())} questions.
 - **one-pixel shift**: rank correlation of the map with that of the picture moved by a pixel: higher is
   steadier. **randomised**: with that of a model whose weights were shuffled, over the same answer: near 0 is
   right, near 1 means that the map shows the picture and not the model. Both on the first
@@ -72,7 +73,35 @@ Compression: over the same {shipped["n"]} answers the maps of the shipped varian
 have a rank correlation of {shipped["rank_correlation"]:.3f} with those of fp32; the pointing game is
 {shipped["pointing_shipped"]:.3f}, {shipped["pointing_fp32"]:.3f} with fp32. Every build measures this
 anew and fails below `gate.min_map_correlation` or beyond `gate.max_pointing_drop`.
+
+{_quantus(result["quantus"])}
+
+{_cost(result["cost"])}
 """
+
+
+def _quantus(found: dict) -> str:
+    if not found["n"]:
+        return f"Not compared with Quantus: {found['absent']}."
+    same = ", ".join(
+        f"{value:.3f} ({name.replace('_', ' ')})" for name, value in found["correlation"].items()
+    )
+    return (
+        f"The same maps judged by Quantus (`tests/explain/test_quantus.py`): over {found['n']} maps its "
+        f"figures correlate with ours at {same}."
+    )
+
+
+def _cost(rows: list[dict]) -> str:
+    times = " and ".join(
+        f"{row['ratio']['median']:.2f} [{row['ratio']['q1']:.2f}, {row['ratio']['q3']:.2f}] times as long as "
+        f'the answer alone to "{row["question"]}" ({row["tokens"]:.0f} tokens)'
+        for row in rows
+    )
+    return (
+        f"Explaining every word of an answer by `{rows[0]['method']}`, from ONNX, takes {times}: the shipped "
+        "variant, answers and explanations in turn, medians of the ratio with quartiles."
+    )
 
 
 def _cell(value: float | None) -> str:

@@ -130,7 +130,8 @@ class Retrieved:
 
     ranks: dict[str, np.ndarray]  # direction -> [Q]
     pictures: dict[str, np.ndarray]  # direction -> [Q]
-    swapped: list[tuple[int, float, float]]  # picture, score of its caption, score of the changed one
+    # swapped_kind -> picture, score of its caption, score of the changed one; and the same as `described`
+    swapped: dict[str, list[tuple[int, float, float]]]
 
 
 def retrieve(
@@ -143,7 +144,7 @@ def retrieve(
 ) -> Retrieved:
     """Both directions over the gallery, each also re-ranked at its top: by the fusion head (`reranked`), and
     then by that and how likely the answering model would describe the picture so, and not any picture
-    (`described`); and the swapped-kind test."""
+    (`described`); and the swapped-kind test, by similarity and as described."""
     texts, owner_T, size = split.gallery()
     pairs = _swapped(split, texts, size, lexicon, kinds, rng) if split.true_objects else []
     # Every distinct text is encoded once: equal captions get equal bits, so they tie.
@@ -163,10 +164,9 @@ def retrieve(
         [NOTHING], texts, np.zeros(len(texts), np.int64), np.arange(len(texts)), batch_size=asking.batch_size
     )
 
-    def rerank(direction: str, image_QK: np.ndarray, text_QK: np.ndarray) -> None:
-        """Ranks after the candidates, as images and texts, are put in another order."""
-        image_N, text_N = image_QK.ravel(), text_T[text_QK.ravel()]
-        scores_N = np.concatenate(
+    def fused(image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
+        """Scores [N] of pairs by the fusion head; text_N counts the distinct texts."""
+        return np.concatenate(
             [
                 predictor.match(
                     tokens_IPD[image_N[start : start + _PAIRS]],
@@ -177,7 +177,11 @@ def retrieve(
                 for start in range(0, len(image_N), _PAIRS)
             ]
         )
-        scores_QK, right_QK = scores_N.reshape(image_QK.shape), image_QK == owner_T[text_QK]
+
+    def rerank(direction: str, image_QK: np.ndarray, text_QK: np.ndarray) -> None:
+        """Ranks after the candidates, as images and texts, are put in another order."""
+        scores_QK = fused(image_QK.ravel(), text_T[text_QK.ravel()]).reshape(image_QK.shape)
+        right_QK = image_QK == owner_T[text_QK]
         ranks[f"{direction}_reranked"] = retrieval.reranked_ranks(scores_QK, right_QK, ranks[direction])
         best_QK = retrieval.candidates(scores_QK, DESCRIBED_TOP)
         images_QK, texts_QK, scores_QK, right_QK = (
@@ -199,11 +203,30 @@ def retrieve(
     rerank("image_to_text", queries_IK, text_IK)
     rerank("text_to_image", image_TK, queries_TK)
     pictures = {kind: owner_T if kind.startswith("text") else owners for kind in ranks}
-    own = [(picture, float(similarity_IT[picture, picture])) for picture, _ in pairs]
-    other_IN = (
-        retrieval.similarity(image_IE, embeds_NE[[place[text] for _, text in pairs]]) if pairs else None
+    if not pairs:
+        return Retrieved(ranks, pictures, {})
+    picture_N, changed = np.array([picture for picture, _ in pairs]), [text for _, text in pairs]
+    changed_N = np.array([place[text] for text in changed])
+    whose_N, nothing_N = np.arange(len(pairs)), np.zeros(len(pairs), np.int64)
+    said_N = predictor.describe(seen, changed, picture_N, whose_N, batch_size=asking.batch_size)
+    anyway_N = NOTHING_SHARE * predictor.describe(
+        [NOTHING], changed, nothing_N, whose_N, batch_size=asking.batch_size
     )
-    scored = [(picture, score, float(other_IN[picture, n])) for n, (picture, score) in enumerate(own)]
+    own_N = predictor.describe(seen, texts, picture_N, picture_N, batch_size=asking.batch_size)
+    swaps = {
+        "swapped_kind": (
+            similarity_IT[picture_N, picture_N],
+            retrieval.similarity(image_IE, embeds_NE[changed_N])[picture_N, whose_N],
+        ),
+        "swapped_kind_described": (
+            fused(picture_N, text_T[picture_N]) + DESCRIPTION_WEIGHT * (own_N - anyway_T[picture_N]),
+            fused(picture_N, changed_N) + DESCRIPTION_WEIGHT * (said_N - anyway_N),
+        ),
+    }
+    scored = {
+        kind: [(int(i), float(a), float(b)) for i, a, b in zip(picture_N, own, other, strict=True)]
+        for kind, (own, other) in swaps.items()
+    }
     return Retrieved(ranks, pictures, scored)
 
 

@@ -169,13 +169,14 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
                 "split": name,
                 "variant": who,
                 "spin": "",
-                "type": "swapped_kind",
+                "type": kind,
                 "metric": "accuracy",
                 "value": value,
                 "low": "",
                 "high": "",
                 "n": size,
             }
+            for kind in ("swapped_kind", "swapped_kind_described")
             for who, value in (("chance", 50.0), ("ceiling", 100.0))
         ]
     return rows

@@ -148,10 +148,10 @@ def of_retrieval(found: Retrieved, weights_RC: np.ndarray) -> list[Group]:
     for kind, ranks in found.ranks.items():
         tallies = [retrieval.tally(rank) for rank in ranks]
         groups.append(_group("retrieval", kind, retrieval, tallies, list(found.pictures[kind]), weights_RC))
-    if found.swapped:
-        tallies = [swapped.tally(own, other) for _, own, other in found.swapped]
-        pictures = [picture for picture, _, _ in found.swapped]
-        groups.append(_group("retrieval", "swapped_kind", swapped, tallies, pictures, weights_RC))
+    for kind, scored in found.swapped.items():
+        tallies = [swapped.tally(own, other) for _, own, other in scored]
+        pictures = [picture for picture, _, _ in scored]
+        groups.append(_group("retrieval", kind, swapped, tallies, pictures, weights_RC))
     return groups
 
 

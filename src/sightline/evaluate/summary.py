@@ -25,6 +25,7 @@ _SEARCH = {
     "image_to_text_described_r1": ("retrieval", "image_to_text_described", "r1"),
     "text_to_image_described_r1": ("retrieval", "text_to_image_described", "r1"),
     "swapped_kind_accuracy": ("retrieval", "swapped_kind", "accuracy"),
+    "swapped_kind_described_accuracy": ("retrieval", "swapped_kind_described", "accuracy"),
 }
 _EDGES = {  # of the shipped variant, SPIN off
     "yes_no_ece_before": ("calibration", "yes/no, before", "ece"),

@@ -153,8 +153,10 @@ def test_exported_graphs_equal_pytorch(models, inputs, tmp_path_factory, k, alph
     with torch.no_grad():
         tokens = vlm.image_tokens(image)[torch.tensor([0, 0, 0, 1, 1, 1])]
         expected = vlm.step(answer_BT, None, remember(vlm, inputs), spin(k, alpha), need_maps=True)
+        states_BTD = vlm.text_states(ids_BT, mask_BT)
+    asked = {"image_tokens": tokens, "states": states_BTD, "ids": ids_BT, "text_mask": mask_BT}
     cross_k, cross_v, mask, seen = sessions["memory"].run(
-        None, {"image_tokens": tokens.numpy(), "ids": ids_BT.numpy(), "text_mask": mask_BT.numpy()}
+        None, {name: value.numpy() for name, value in asked.items()}
     )
     cache, parts = [part.numpy() for part in vlm.empty_cache(6)], []
     for start, end in ((0, 1), (1, 2), (2, 8)):

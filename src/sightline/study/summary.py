@@ -22,6 +22,7 @@ NAMES = {
     "image_to_text_r1": "image to text R@1",
     "text_to_image_reranked_r1": "re-ranked R@1",
     "text_to_image_described_r1": "re-ranked by description R@1",
+    "image_to_text_reranked_r1": "image to text re-ranked R@1",
     "swapped_kind": "swapped kind",
 }
 HEADLINES = {"answers": "answers", "text_to_image_r1": "search"}  # figure -> what its verdict is about
@@ -50,6 +51,11 @@ class Spread:
         if freedom == 0:
             return None
         return STUDENT_95[min(freedom, len(STUDENT_95)) - 1] * self.deviation / math.sqrt(freedom + 1)
+
+    @property
+    def told(self) -> str:
+        """The mean, with the deviation where there is one."""
+        return f"{self.mean:.1f}" + (f" ± {self.deviation:.1f}" if len(self.values) > 1 else "")
 
     @property
     def clear(self) -> bool:
@@ -115,7 +121,7 @@ figure is the same in every seed. One in twenty such intervals is wrong by chanc
         cells = []
         for figure in HEADLINES:
             found = values(result, name, figure)
-            cells.append(f"{found.mean:.1f} ± {found.deviation:.1f}")
+            cells.append(found.told)
             if name == DEFAULT:
                 cells += ["", ""]
             else:
@@ -124,14 +130,17 @@ figure is the same in every seed. One in twenty such intervals is wrong by chanc
         spent = Spread([sum(run["core_seconds"].values()) for run in arms[name]["runs"].values()])
         planned = sum(arms[name]["planned_core_seconds"].values())
         text += row(_title(name), *cells, f"{planned:.0f}", f"{spent.mean:.0f}")
-    text += "\n± is the standard deviation over the seeds, [ ] the 95 % interval of the mean difference.\n"
+    if len(result["seeds"]) > 1:
+        text += "\n± is the standard deviation over the seeds, [ ] the mean difference's 95 % interval.\n"
+    else:
+        text += "\nOne seed: how far another would differ is unknown, so the rule gives no verdict.\n"
     text += "\n## Every figure, difference to the default in points\n\nBold: the interval leaves out 0.\n\n"
     text += row("figure", "default", *map(_title, changed)) + _rule(2 + len(changed))
     for figure in shown:
         base = values(result, DEFAULT, figure)
         gaps = [difference(result, name, figure) for name in changed]
         cells = [f"**{gap.mean:+.1f}**" if gap.clear else f"{gap.mean:+.1f}" for gap in gaps]
-        text += row(NAMES.get(figure, figure), f"{base.mean:.1f} ± {base.deviation:.1f}", *cells)
+        text += row(NAMES.get(figure, figure), base.told, *cells)
     text += "\n## The arms\n\n"
     text += row("arm", "what it changes", *(f"{stage} epochs" for stage in STAGES)) + _rule(5)
     for name in (DEFAULT, *changed):

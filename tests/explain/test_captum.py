@@ -8,19 +8,9 @@ torch = pytest.importorskip("torch")
 
 from sightline.explain import gradients, removal, subject  # noqa: E402
 from sightline.explain.methods import _captum, grad_cam, integrated_gradients, occlusion  # noqa: E402
-from sightline.export import trained  # noqa: E402
-from sightline.export.session import SPIN_OFF  # noqa: E402
 from tests.support import tiny  # noqa: E402
 
 SAME = 0.99  # correlation: the same formula in another order of float32 sums
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("settings")
-    tiny.write_settings(folder)
-    vlm, clip = tiny.models(tiny.tokenizer().size)
-    return subject.Subject(trained.session(vlm, clip, folder), SPIN_OFF, lambda: vlm, 7)
 
 
 @pytest.fixture(scope="module")

@@ -29,16 +29,6 @@ SPIN_ON = SPIN_OFF | {"keep": 0.5, "alpha": 0.25, "layers": [0, 1]}
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("settings")
-    tiny.write_settings(folder)
-    from sightline.export import trained
-
-    vlm, clip = tiny.models(tiny.tokenizer().size)
-    return subject.Subject(trained.session(vlm, clip, folder), SPIN_OFF, lambda: vlm, 7)
-
-
-@pytest.fixture(scope="module")
 def case(model):
     """A forced answer of two words: a random model's own may be anything."""
     ids = tiny.tokenizer().encode("red cup", 8, special=False)

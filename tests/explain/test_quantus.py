@@ -10,19 +10,9 @@ quantus = pytest.importorskip(
 )
 
 from sightline.explain import battery, crosscheck, subject  # noqa: E402
-from sightline.export import trained  # noqa: E402
-from sightline.export.session import SPIN_OFF  # noqa: E402
 from tests.support import tiny  # noqa: E402
 
 SAME = 0.99  # correlation: their last step is smaller than ours
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("settings")
-    tiny.write_settings(folder)
-    vlm, clip = tiny.models(tiny.tokenizer().size)
-    return subject.Subject(trained.session(vlm, clip, folder), SPIN_OFF, lambda: vlm, 7)
 
 
 def known(model, number, rgb):

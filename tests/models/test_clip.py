@@ -73,6 +73,17 @@ def test_rebuilds_from_its_config(model):
         assert torch.equal(rebuilt.eval().encode_image(image)[1], model.eval().encode_image(image)[1])
 
 
+def test_a_bag_of_words_is_its_own_embedding():
+    text = CONFIG["text"] | {"tower": "bag", "width": CONFIG["embed_dim"]}
+    model = DualEncoder({**CONFIG, "text": text, "dropout": 0.5}).train()
+    _, ids, mask = batch(3)
+    states, text_BE = model.encode_text(ids, mask)
+    pooled_BE = model.text.pool(states, mask)
+    torch.testing.assert_close(text_BE, torch.nn.functional.normalize(pooled_BE, dim=1))
+    with pytest.raises(ValueError, match="text.width is 8, align.embed_dim 16"):
+        DualEncoder({**CONFIG, "text": text | {"width": 8}})
+
+
 def test_unknown_fusions_are_refused():
     with pytest.raises(ValueError, match="align.fusion is 'sum': choose cross_attention"):
         DualEncoder({**CONFIG, "fusion": "sum"})

@@ -2,6 +2,7 @@
 originals."""
 
 import json
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -261,6 +262,21 @@ def test_text_tower_conforms(tower, tmp_path):
     rebuilt = module.build(json.loads(json.dumps(model.config)))
     rebuilt.load_state_dict(model.state_dict())
     assert torch.equal(rebuilt.eval()(ids_BT, mask_BT), states_BTD)
+
+
+def test_the_bag_is_tf_idf():
+    """Texts embed as the sum of their words' vectors, each as heavy as scikit-learn's unsmoothed idf - 1."""
+    torch.manual_seed(0)
+    model = registry.load("models/text", "bag").build({**TEXT, "positions": "none"})
+    documents = [[2, 5, 6, 6, 3], [2, 5, 7, 3], [2, 5, 8, 3], [2, 6, 9, 3]]
+    model.count(documents)
+    rarity = {2: 0.0, 5: math.log(4 / 3), 6: math.log(4 / 2), 7: math.log(4), 4: 0.0}  # 4 stands in none
+    for token, value in rarity.items():
+        assert float(model.rarity_V[token]) == pytest.approx(value, abs=1e-6)
+    ids_1T, mask_1T = torch.tensor([[2, 6, 5, 6, 0]]), torch.tensor([[True, True, True, True, False]])
+    vector_D = model.embedding.weight
+    by_hand = (2 * rarity[6] * vector_D[6] + rarity[5] * vector_D[5]) / 4
+    torch.testing.assert_close(model.pool(model(ids_1T, mask_1T), mask_1T)[0], by_hand)
 
 
 def test_hf_refuses_pickles_and_nothing(tmp_path):

@@ -355,6 +355,68 @@ def test_several_captions_of_each_image(data):
     assert torch.isfinite(loss) and report["contrastive"] < 2 * np.log(3 * TRAIN)
 
 
+def test_some_pictures_are_shown_in_a_mirror(data):
+    """About half, chosen anew in every step; a frozen tower is shown the same ones."""
+    plain, task = data.contrastive(), data.contrastive(mirror=True)
+    turned = []
+    for step in range(4):
+        own, other = plain.batch(step)["image"], task.batch(step)["image"]
+        for before, after in zip(own, other, strict=True):
+            assert torch.equal(after, before) or torch.equal(after, before.flip(2))
+            turned.append(not torch.equal(after, before))
+    assert 0.2 < np.mean(turned) < 0.8 and turned[:TRAIN] != turned[TRAIN : 2 * TRAIN]
+    frozen = data.contrastive(mirror=True, freeze_vision=True)
+    frozen.model.load_state_dict(task.model.state_dict())
+    for each in (task, frozen):
+        each.enter(0)
+        each.eval()
+    seen, kept = (each._image_tokens(each.batch(1)["image"]) for each in (task, frozen))
+    torch.testing.assert_close(kept, seen, atol=1e-5, rtol=0)
+
+
+def test_the_answering_model_sees_the_same_mirror(data):
+    frozen, whole = (data.answering(mirror=True, freeze_vision=value) for value in (True, False))
+    whole.model.load_state_dict(frozen.model.state_dict())
+    for task in (frozen, whole):
+        task.enter(0)
+        task.train()
+    mirrored = frozen(frozen.batch(1))[0]
+    torch.testing.assert_close(mirrored, whole(whole.batch(1))[0], atol=1e-4, rtol=1e-5)
+    plain = data.answering(freeze_vision=True)
+    plain.model.load_state_dict(frozen.model.state_dict())
+    plain.enter(0)
+    plain.train()
+    assert not torch.isclose(plain(plain.batch(1))[0], mirrored, rtol=1e-6)
+
+
+def test_words_hidden_in_training_take_no_part(data):
+    task = data.contrastive(word_dropout=0.3)
+    mask_BT = task.batch(0)["mask"]
+    torch.manual_seed(0)
+    some_BT = task._some_words(mask_BT)
+    assert some_BT[:, 0].all() and not (some_BT & ~mask_BT).any()
+    assert 0.6 < some_BT.sum() / mask_BT.sum() < 0.8
+    assert data.contrastive()._some_words(mask_BT) is mask_BT
+
+
+def test_a_bag_of_words_learns_pictures_by_heart(data, tmp_path, monkeypatch):
+    """Its counts come from the captions, before any training."""
+    text = data.text | {"tower": "bag"}
+    monkeypatch.setattr(data, "text", text)
+    task = data.contrastive(word_dropout=0.1)
+    words = MaskedLanguage(
+        task.model.text, data.tokenizer, data.items, data.triples, data.params.pretrain, ALONE, seed=5
+    )
+    task.model.text.count(words.documents())
+    rarity_V = task.model.text.rarity_V
+    assert rarity_V[data.tokenizer.bos] == 0 and rarity_V[data.tokenizer.mask] == 0
+    red, article = (data.tokenizer.encode(word, 3, special=False)[0] for word in ("red", "a"))
+    assert rarity_V[red] > rarity_V[article]
+    fit(task, tmp_path, monkeypatch, 0.01)
+    with torch.no_grad():
+        assert task.eval().evaluate()[0] > 60.0
+
+
 def test_a_text_learning_rate_of_0_freezes_the_text_tower(data):
     task = data.contrastive(text_lr_scale=0.0)
     task.enter(0)

@@ -37,7 +37,7 @@ class DualEncoder(nn.Module):
         self.config = {"fusion": "cross_attention", **config, **towers}
         self.dropout = nn.Dropout(config["dropout"])
         self.image_projection = self._image_projection()
-        self.text_projection = nn.Linear(self.text.width, config["embed_dim"])
+        self.text_projection = self._text_projection()
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config["temperature"])))
         self.word_head = nn.Linear(self.vision.width, len(config["words"]))
         self.fusion = make_fusion(
@@ -87,6 +87,19 @@ class DualEncoder(nn.Module):
             return last
         return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(self.config["dropout"]), last)
 
+    def _text_projection(self) -> nn.Linear | None:
+        width, embed_dim = self.text.width, self.config["embed_dim"]
+        if self.text.projected:
+            return nn.Linear(width, embed_dim)
+        if width != embed_dim:
+            raise ValueError(
+                f"text.width is {width}, align.embed_dim {embed_dim}: the tower "
+                f"{self.config['text']['tower']} has no projection, so give both the same value"
+            )
+        return None
+
     def _embed_text(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        pooled_BD = self.dropout(self.text.pool(states_BTD, mask_BT))
-        return nn.functional.normalize(self.text_projection(pooled_BD).float(), dim=1)
+        pooled_BD = self.text.pool(states_BTD, mask_BT)
+        if self.text_projection is not None:
+            pooled_BD = self.text_projection(self.dropout(pooled_BD))
+        return nn.functional.normalize(pooled_BD.float(), dim=1)

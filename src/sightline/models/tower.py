@@ -9,6 +9,7 @@ tower.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -56,7 +57,10 @@ class VisionTower(Tower, ABC):
 
 
 class TextTower(Tower, ABC):
-    """ids_BT and mask_BT (True = a token, False = padding) -> states_BTD."""
+    """ids_BT and mask_BT (True = a token, False = padding) -> states_BTD. Not `projected`: the pooled states
+    are the text's embedding as they are, in the width of the image's."""
+
+    projected: bool = True
 
     @abstractmethod
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor: ...
@@ -68,6 +72,10 @@ class TextTower(Tower, ABC):
     @abstractmethod
     def mlm_logits(self, states_BTD: Tensor) -> Tensor:
         """Scores of the masked-language model, [B, T, V]."""
+
+    def count(self, documents: Iterable[list[int]]) -> None:
+        """Take over what only counting tells about the words of the training captions, before any training;
+        ids of one caption each. Towers that need no counts take nothing."""
 
     def pool(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """Mean over the tokens that are not padding, [B, D]."""

@@ -23,6 +23,8 @@ class AlignParams:
     embed_dim: int
     projection_hidden: int
     dropout: float
+    word_dropout: float
+    mirror: bool
     word_weight: float
     words: int
     matching_weight: float
@@ -45,7 +47,7 @@ class AlignParams:
         at_least("align", self, 1, ["fusion_width", "fusion_layers"])
         at_least("align", self, 0, ["text_lr_scale", "projection_hidden", "weight_decay"])
         at_least("align", self, 0, ["epochs", "word_weight", "matching_weight"])
-        share("align", self, ["dropout", "warmup_share"])
+        share("align", self, ["dropout", "word_dropout", "warmup_share"])
         fits = self.matching_samples <= self.batch_size
         allowed = f"at most align.batch_size = {self.batch_size}"
         require(fits, "align.matching_samples", self.matching_samples, allowed)

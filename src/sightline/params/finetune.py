@@ -50,6 +50,7 @@ class FinetuneParams:
     positions: bool
     aligned_start: bool
     auxiliary: bool
+    mirror: bool
     max_answer: int
     max_question: int
     dropout: float

@@ -67,6 +67,11 @@ def questions(
     return chosen, describing[rng.integers(len(describing))] if describing else None
 
 
+def mirrored(seed: int, step: int, numbers: Iterable[int]) -> list[bool]:
+    """Which pictures a step shows as in a mirror: half of all, at random."""
+    return [bool(generator(seed, "mirror", step, int(number)).random() < 0.5) for number in numbers]
+
+
 def words_of(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", text.lower())
 

@@ -31,6 +31,7 @@ def pretrain(
     model = tower.build({**params.asdict("text"), "vocab_size": tokenizer.size}).to(run.device)
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
     task = MaskedLanguage(model, tokenizer, Items(raw.path), triples, params.pretrain, run, params.seed)
+    model.count(task.documents())
     recipe = Recipe.of("pretrain", params.pretrain, params, task.steps)
     facts = {"params": params.asdict("pretrain"), "inputs": [raw.digest(), vqa.digest()]}
     with trained(task, recipe, run, facts, curves) as state:

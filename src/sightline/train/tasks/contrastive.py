@@ -21,7 +21,7 @@ from sightline.models.transformer import checkpoint_layers
 from sightline.params.align import AlignParams
 from sightline.runtime import Runtime
 from sightline.train import distributed, draws
-from sightline.train.pictures import FrozenTokens, Pictures
+from sightline.train.pictures import FrozenTokens, Pictures, Shown
 from sightline.train.schedule import batch_size, num_steps
 from sightline.train.task import Task
 
@@ -77,7 +77,7 @@ class Contrastive(Task):
             words_BW[row, [self.word_index[word] for word in found if word in self.word_index]] = 1.0
         return {
             "items": [item["id"] for item in items],
-            "image": self._image(items),
+            "image": self._image(items, self._mirrored(step, numbers)),
             "words": torch.from_numpy(words_BW).to(self.run.device),
             **self._tokens(captions),
         }
@@ -86,13 +86,14 @@ class Contrastive(Task):
         model, params = self.model, self.params
         tokens_BPD = self._image_tokens(batch["image"])
         image_BE = model.embed_image(tokens_BPD)
-        states_BTD, text_BE = model.encode_text(batch["ids"], batch["mask"])
+        mask_BT = self._some_words(batch["mask"])
+        states_BTD, text_BE = model.encode_text(batch["ids"], mask_BT)
         contrastive = self.loss.loss(image_BE, text_BE, model.logit_scale, distributed.gather)
         word = word_in_patch.loss(model.word_logits(tokens_BPD), batch["words"])
         count = params.matching_samples // self.run.world
         # One caption of each image takes part.
         states_BTD, text_BE, mask_BT = (
-            rows[:: params.captions_per_image] for rows in (states_BTD, text_BE, batch["mask"])
+            rows[:: params.captions_per_image] for rows in (states_BTD, text_BE, mask_BT)
         )
         image, text, label = matching.pairs(model.logit_scale * image_BE @ text_BE.T, count)
         match = matching.loss(model.match(tokens_BPD[image], states_BTD[text], mask_BT[text]), label)
@@ -116,7 +117,7 @@ class Contrastive(Task):
         images, texts = [], []
         for numbers, real in self._shares():
             items = [self.items[number] for number in numbers]
-            image_BE = self.model.embed_image(self._image_tokens(self._image(items)))
+            image_BE = self.model.embed_image(self._image_tokens(self._image(items, None)))
             tokens = self._tokens([draws.captions(item)[0] for item in items])
             _, text_BE = self.model.encode_text(tokens["ids"], tokens["mask"])
             images.append(distributed.gather(image_BE.float())[:real])
@@ -146,12 +147,26 @@ class Contrastive(Task):
         found = draws.captions(item)
         return [found[i] for i in np.resize(rng.permutation(len(found)), count)]
 
-    def _image(self, items: list[dict]) -> Tensor | list[dict]:
-        """What a batch holds of its pictures: pixels, or, of a frozen tower, the items themselves."""
-        return self.pictures(items, self.run.device) if self.frozen is None else items
+    def _mirrored(self, step: int, numbers: np.ndarray) -> list[bool] | None:
+        return draws.mirrored(self.seed, step, numbers) if self.params.mirror else None
 
-    def _image_tokens(self, image: Tensor | list[dict]) -> Tensor:
-        return self.model.vision(image) if self.frozen is None else self.frozen(image, self.run.device)
+    def _some_words(self, mask_BT: Tensor) -> Tensor:
+        """The mask without a random share of the words; a text's first token, which is no word, stays."""
+        if self.params.word_dropout == 0:
+            return mask_BT
+        kept_BT = torch.rand(mask_BT.shape, device=mask_BT.device) >= self.params.word_dropout
+        kept_BT[:, 0] = True
+        return mask_BT & kept_BT
+
+    def _image(self, items: list[dict], mirrored: list[bool] | None) -> Tensor | Shown:
+        """What a batch holds of its pictures: pixels, or, for a frozen tower, what to show it."""
+        return self.pictures(items, self.run.device, mirrored) if self.frozen is None else (items, mirrored)
+
+    def _image_tokens(self, image: Tensor | Shown) -> Tensor:
+        if self.frozen is None:
+            return self.model.vision(image)
+        items, mirrored = image
+        return self.frozen(items, self.run.device, mirrored)
 
     def _tokens(self, captions: list[str]) -> dict[str, Tensor]:
         ids_BT, mask_BT = self.tokenizer.batch(captions, self.max_tokens)

@@ -6,6 +6,8 @@ answer, so that the tower has met the template that it will read. B texts, T tok
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -74,6 +76,13 @@ class MaskedLanguage(Task):
         count = (batch["targets"] != mlm.IGNORED).sum()
         mean_count = distributed.mean_over_ranks([float(count)], self.run)[0]
         return mlm.loss(logits_BTV, batch["targets"]) * count / max(mean_count, 1.0), {}
+
+    def documents(self) -> Iterator[list[int]]:
+        """Token ids of every training caption."""
+        limit = self.model.config["max_tokens"]
+        for number in self.numbers["train"]:
+            for caption in draws.captions(self.items[number]):
+                yield self.tokenizer.encode(caption, limit)
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         numbers = self.numbers["val"][:VAL_TEXTS]

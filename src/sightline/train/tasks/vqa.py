@@ -91,7 +91,8 @@ class Answering(Task):
             for number in numbers
         ]
         gated = draws.generator(self.seed, "spin", step).random() < self.params.spin_training.probability
-        return {**self._inputs(numbers, drawn), "alpha": self.alpha(step) if gated else None}
+        mirrored = draws.mirrored(self.seed, step, numbers) if self.params.mirror else None
+        return {**self._inputs(numbers, drawn, mirrored), "alpha": self.alpha(step) if gated else None}
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross entropy per token of the short answers, SHORT_WEIGHT times, plus that of the
@@ -171,7 +172,8 @@ class Answering(Task):
     def image_tokens(self, batch: dict) -> Tensor:
         """The image tower's tokens of a batch's pictures, [N, P, D]."""
         if self.frozen is not None:
-            return self.frozen(batch["image"], self.run.device)
+            items, mirrored = batch["image"]
+            return self.frozen(items, self.run.device, mirrored)
         return self.model.image_tokens(batch["image"])
 
     def decode(
@@ -205,12 +207,17 @@ class Answering(Task):
             variant=variant,
         )
 
-    def _inputs(self, numbers: np.ndarray, drawn: list[tuple[list[dict], dict | None]]) -> dict:
+    def _inputs(
+        self,
+        numbers: np.ndarray,
+        drawn: list[tuple[list[dict], dict | None]],
+        mirrored: list[bool] | None = None,
+    ) -> dict:
         items = [self.items[number] for number in numbers]
         # A blind model's constants need to know only how many pictures there are.
-        image = torch.empty(len(items)) if self.pictures is None else items
+        image = torch.empty(len(items)) if self.pictures is None else (items, mirrored)
         if self.pictures is not None and self.frozen is None:
-            image = self.pictures(items, self.run.device)
+            image = self.pictures(items, self.run.device, mirrored)
         short = [(row, triple) for row, (triples, _) in enumerate(drawn) for triple in triples]
         long = [(row, triple) for row, (_, triple) in enumerate(drawn) if triple is not None]
         return {

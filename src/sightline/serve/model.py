@@ -14,7 +14,7 @@ import numpy as np
 from sightline.decode import loop
 from sightline.decode.sampling import draw
 from sightline.export.session import MODEL, SPIN_OFF, Answer, Session
-from sightline.search.catalog import Watched
+from sightline.search.catalog import Fixed, Watched
 from sightline.search.domain import Domain
 from sightline.search.gallery import Hit
 from sightline.serve.pictures import Picture
@@ -68,7 +68,7 @@ class Model:
     """Everything a server asks. Its methods hold no state; one thread at a time calls `answer`, `pictures`
     and `texts`."""
 
-    def __init__(self, session: Session, known: Domain, gallery: Watched, batch: int) -> None:
+    def __init__(self, session: Session, known: Domain, gallery: Fixed | Watched, batch: int) -> None:
         self.session, self.known, self.gallery, self.batch = session, known, gallery, batch
         self.limit: int = session.engine.config["max_answer"]
 
@@ -77,7 +77,7 @@ class Model:
         """The shipped model of a bundle; searches in `index`, else in the bundle's own items."""
         session = Session.load(bundle)
         digest = session.engine.search_digest()
-        gallery = Watched(index, digest) if index else Watched.fixed(bundle / "index", digest)
+        gallery = Watched(index, digest) if index else Fixed(bundle / "index", digest)
         return cls(session, Domain.load(bundle), gallery, batch)
 
     @property

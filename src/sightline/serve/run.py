@@ -5,6 +5,7 @@ import logging
 import socket
 import sys
 import time
+from contextlib import suppress
 from logging.handlers import BufferingHandler
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class Lines(BufferingHandler):
         with self.lock:
             text = "".join(f"{self.format(record)}\n" for record in self.buffer)
             self.buffer.clear()
-        if text:
+        with suppress(OSError, ValueError):  # where nobody reads the log, the server goes on
             sys.stderr.write(text)
             sys.stderr.flush()
 

@@ -69,14 +69,13 @@ class Worker:
         return len(self._line)
 
     def close(self) -> None:
-        for _ in self._hands:
-            self._raw.put(None)
-        for hand in self._hands:
-            hand.join()
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        for _ in self._hands:
+            self._raw.put(None)
+        for thread in (*self._hands, self._thread):
+            thread.join()
 
     def _prepare(self) -> None:
         """A hand: what cannot be prepared is answered with the error and never joins the line."""
@@ -100,7 +99,7 @@ class Worker:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._line and not self._closed:
+                while not self._line and (self._coming or not self._closed):
                     self._changed.wait()
                 end = time.monotonic() + FILL_S
                 while len(self._line) < self._batch and self._coming and not self._closed:
@@ -110,7 +109,7 @@ class Worker:
                 batch = self._take()
             if batch:
                 self._serve(batch)
-            elif self._closed:
+            elif self._closed and not self._coming:
                 return
 
     def _take(self) -> list[Ticket]:

@@ -111,11 +111,7 @@ class Desk:
 
     async def reply(self, question: Question, deadline: float) -> Reply:
         """The model's reply. Raises ApiError 504 past the deadline."""
-        ticket = self._asked(question)
-        try:
-            return self._counted(await self._until(deadline, ticket.done))
-        finally:
-            ticket.dropped = True
+        return self._counted(await self._result(self._asked(question), deadline))
 
     async def stream(self, question: Question, deadline: float) -> AsyncIterator[str | Reply]:
         """The answer as it grows, each part a longer text, then the reply; closing it ends the work."""
@@ -124,7 +120,7 @@ class Desk:
         try:
             while (ids := await self._until(deadline, ticket.parts.get())) is not None:
                 yield self.model.session.tokenizer.decode(ids)
-            yield self._counted(await self._until(deadline, ticket.done))
+            yield self._counted(await self._result(ticket, deadline))
         finally:
             ticket.dropped = True
 
@@ -246,18 +242,34 @@ class Desk:
         try:
             for ticket in tickets:
                 self.worker.put(ticket)
-            return [await self._until(deadline, ticket.done) for ticket in tickets]
+            return [await self._result(ticket, deadline) for ticket in tickets]
         finally:
             for ticket in tickets:
                 ticket.dropped = True
+
+    async def _result(self, ticket: Ticket, deadline: float) -> Any:
+        """What becomes of a ticket in the line. A timer that fails it costs a third of asyncio.timeout."""
+        timer = ticket.loop.call_later(max(deadline - time.monotonic(), 0.0), self._expire, ticket)
+        try:
+            return await ticket.done
+        finally:
+            timer.cancel()
+            ticket.dropped = True
+
+    def _expire(self, ticket: Ticket) -> None:
+        if not ticket.done.done():
+            ticket.done.set_exception(self._late())
+
+    def _late(self) -> ApiError:
+        limit = self.limits.timeout_s
+        return ApiError(504, f"no answer within {limit:g} s; try again", "timeout", retry_s=1)
 
     async def _until(self, deadline: float, waited: Any) -> Any:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 return await waited
         except TimeoutError as error:
-            limit = self.limits.timeout_s
-            raise ApiError(504, f"no answer within {limit:g} s; try again", "timeout", retry_s=1) from error
+            raise self._late() from error
 
     def _run(self, batch: Sequence[Ticket], emit: Emit) -> list[Any]:
         """On the model's thread: one batch of tickets of one key."""

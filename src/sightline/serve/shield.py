@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from sightline.serve.metrics import Metrics
 from sightline.serve.settings import ApiError, Limits
 
-log = logging.getLogger("sightline.access")
+log, failures = logging.getLogger("sightline.access"), logging.getLogger("sightline.serve")
 FAILED = ApiError(500, "the server failed; its log has the reason", "internal")
 FULL = ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
 ALWAYS = ("/live", "/ready")  # answered without a key, when full and when draining
@@ -68,10 +68,11 @@ class Shield:
             await self._through(scope, receive, counted)
         except ApiError as error:
             await respond(counted, error)
-        except Exception:  # told, and raised again for the server's log
-            if not sent["status"]:
-                await respond(counted, FAILED)
-            raise
+        except Exception:
+            if sent["status"]:  # half an answer: the server cuts the connection
+                raise
+            failures.exception("a request failed")
+            await respond(counted, FAILED)
         finally:
             route = self._route(path)
             seconds = time.monotonic() - begun

@@ -90,3 +90,17 @@ def test_the_page_names_the_fastest_that_finds_enough_and_says_when_none_does():
     assert "uses finds 99.90% in 6 ms" in page and "| **`HNSW;c`** | 6 |" in page
     assert "no approximate index finds 99%" in nearest_page.page(result | {"rows": rows[:2]})
     assert "**not** at most" in nearest_page.page(result | {"rows": [rows[0], rows[3]]})
+
+
+def test_sizes_of_an_earlier_run_are_kept_if_it_measured_the_same():
+    def result(sizes, load, model="a"):
+        rows = [{"size": size, "load": load} for size in sizes]
+        machine = {"processor": "p", "load": load}
+        same = {"queries": {"words": 1}, "pictures": 2, "jitter": 0.3, "threads": 2, "width": 4}
+        return same | {"model": model, "machine": machine, "rows": rows}
+
+    both = nearest.merged(result([10, 20], 0.5), result([5, 20], 0.1))
+    assert both["rows"] == [{"size": 5, "load": 0.1}, {"size": 10, "load": 0.5}, {"size": 20, "load": 0.1}]
+    assert both["machine"]["load"] == 0.5
+    other = result([5], 0.1, "b")
+    assert nearest.merged(result([10], 0.5), other) == other

@@ -90,5 +90,11 @@ def test_search_is_measured_against_size(run, checkout):
     assert "docs/search-speed.md" in said
     assert (checkout / "docs" / "search-speed.md").read_text().startswith("# How fast the search is")
     assert (checkout / "docs" / "search-speed.svg").read_bytes().startswith(b"<?xml")
+    run("search-bench", "--sizes", "80")
+    again = json.loads((checkout / "metrics" / "search.json").read_text())
+    assert [one for one in again["rows"] if one["size"] == 40] == [
+        one for one in result["rows"] if one["size"] == 40
+    ]  # measured before, and kept
+    assert {one["size"] for one in again["rows"]} == {40, 80} and again["model"] == result["model"]
     assert "expected numbers with commas" in run("search-bench", "--sizes", "x", code=2).stderr
     assert "expected at least" in run("search-bench", "--sizes", "5", code=2).stderr

@@ -20,7 +20,9 @@ def search_bench(
     """Compare exact search with inverted files and graphs at several sizes; write metrics/search.json,
     docs/search-speed.md and its picture.
 
-    A million vectors take about half an hour and 7 GiB of memory, and want idle cores.
+    Sizes that another run measured for the same model are kept. A million vectors take a quarter of an hour
+    or more (the graph is built by one thread, so that it is the same every time) and 7 GiB of memory, the
+    smaller sizes a few minutes; all want idle cores.
     """
     from sightline.bench import nearest, nearest_page, timing
 
@@ -30,9 +32,13 @@ def search_bench(
     except ValueError as error:
         raise typer.BadParameter(f"--sizes is {sizes!r}, expected numbers with commas") from error
     load = round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
-    known = nearest.read(open_session(bundle), here / "data" / "raw")
+    session = open_session(bundle)
+    known = nearest.read(session, here / "data" / "raw")
     result = nearest.run(known, wanted, threads, load_params(here / "params.yaml").seed, typer.echo)
     result |= {"machine": {"processor": timing.processor(), "load": load}, "width": known.words_QE.shape[1]}
+    result["model"] = session.engine.search_digest()
+    if (here / nearest_page.RESULT).is_file():
+        result = nearest.merged(artifacts.read_json(here / nearest_page.RESULT), result)
     artifacts.write_json(here / nearest_page.RESULT, result)
     nearest_page.write(here)
     typer.echo(f"search-bench: {nearest_page.RESULT} and {nearest_page.PAGE}")

@@ -24,7 +24,7 @@ def answer(model: Model, limits: Limits, asked: list[list[str]], seconds: float)
     begun, used = time.perf_counter(), time.process_time()
     while time.perf_counter() - begun < seconds:
         asks = [
-            Ask(pictures.read(url, model.session.pixels, limits, False).pixels_CYX, question, 0.0, 1.0, 0)
+            Ask(pictures.read(url, model.session.pixels, limits, False), question, 0.0, 1.0, 0)
             for url, question in itertools.islice(turn, model.batch)
         ]
         count += len(model.answer(settings, asks, lambda *_: None, lambda _: False))

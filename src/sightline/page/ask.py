@@ -10,7 +10,7 @@ import numpy as np
 from sightline.explain.pictures import GLUE
 from sightline.page.pictures import Shown, glow
 from sightline.serve.desk import Desk, Question
-from sightline.serve.model import Ask, Reply
+from sightline.serve.model import Reply
 from sightline.serve.schema import Spin
 from sightline.serve.settings import ApiError
 
@@ -46,9 +46,7 @@ def deadline(desk: Desk) -> float:
 def put(desk: Desk, shown: Shown, question: str, spin: bool | Spin) -> Question:
     """The question as the API would put it: greedy, with maps. Raises ApiError for unusable knobs."""
     text = question.strip()[:MAX_QUESTION]
-    return Question(
-        desk.settings(spin, True, None), Ask(shown.picture.pixels_CYX, text, 0.0, 1.0, 0), shown.picture
-    )
+    return Question(desk.settings(spin, True, None), shown.picture, text)
 
 
 def gated(desk: Desk, keep: float, alpha: float) -> Spin:

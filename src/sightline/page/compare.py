@@ -87,7 +87,9 @@ async def table(desk: Desk, variants: Variants, shown: Shown | None, question: s
     try:
         await desk.aside(until, variants.load)
         asked = put(desk, shown, question, False)
-        rows = await desk.alone(lambda: variants.run(desk.model, asked.settings, asked.ask), until)
+        rows = await desk.alone(
+            lambda: variants.run(desk.model, asked.settings, asked.ask(shown.picture)), until
+        )
     except ApiError as error:
         return message(f"No comparison: {error.message}.", "bad")
     except ValueError as error:

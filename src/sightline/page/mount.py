@@ -44,7 +44,8 @@ FOREIGN = re.compile(rb"<(?:meta|link)\s[^>]*?[\"']https?://[^>]*>")
 
 
 class Guard:
-    """ASGI middleware: the headers above, and 404 for what Gradio offers and the page does not use."""
+    """ASGI middleware: 404 for what Gradio offers and the page does not use; the page itself without foreign
+    addresses."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -55,25 +56,16 @@ class Guard:
             return
         path = scope["path"]
         if not _needed(path):
-            await send({"type": "http.response.start", "status": 404, "headers": HEADERS})
+            await send({"type": "http.response.start", "status": 404, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
-        await self.app(scope, receive, _Clean(send) if path == "/" else _headed(send))
+        await self.app(scope, receive, _Clean(send) if path == "/" else send)
 
 
 def _needed(path: str) -> bool:
     if path.startswith(GRADIO):
         return path in NEEDED or path.startswith(GRADIO + "heartbeat/")
     return not path.startswith(REFUSED)
-
-
-def _headed(send: Send) -> Send:
-    async def headed(message: dict) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), *HEADERS]
-        await send(message)
-
-    return headed
 
 
 class _Clean:
@@ -91,7 +83,7 @@ class _Clean:
             return
         body = FOREIGN.sub(b"", self._body)
         kept = [pair for pair in self._start.get("headers", []) if pair[0].lower() != b"content-length"]
-        headers = [*kept, *HEADERS, (b"content-length", str(len(body)).encode())]
+        headers = [*kept, (b"content-length", str(len(body)).encode())]
         await self._send({**self._start, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -186,5 +178,6 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
     app.router.lifespan_context = lifespan
     app.router.default = door  # not mounted: the API's own paths keep their 405 for another method
     app.state.shield.asked |= POSTED  # the API's limits of bytes, requests and time hold for the page too
+    app.state.shield.headers = HEADERS
     app.add_middleware(Guard)
     return app

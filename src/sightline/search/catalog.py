@@ -123,6 +123,16 @@ def writing(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+class Fixed:
+    """A bundle's own index, which never changes under it, searched as a `Watched` one is."""
+
+    def __init__(self, folder: Path, digest: str) -> None:
+        self.digest, self._gallery = digest, Gallery.load(folder, digest)
+
+    def gallery(self) -> Gallery:
+        return self._gallery
+
+
 class Watched:
     """The gallery of a folder, read again when the folder was replaced. Every search uses one whole index."""
 
@@ -131,18 +141,8 @@ class Watched:
         self._lock = threading.Lock()
         self._seen, self._gallery = _stamp(folder), _read(folder, digest)[1]
 
-    @classmethod
-    def fixed(cls, folder: Path, digest: str) -> "Watched":
-        """A bundle's own index, which never changes under it."""
-        watched = cls.__new__(cls)
-        watched.digest, watched._folder = digest, None
-        watched._gallery = Gallery.load(folder, digest)
-        return watched
-
     def gallery(self) -> Gallery:
         """The newest index; the one before it where the newest cannot be read."""
-        if self._folder is None:
-            return self._gallery
         with self._lock:
             stamp = _stamp(self._folder)
             if stamp is not None and stamp != self._seen:

@@ -23,7 +23,7 @@ from sightline.serve.model import NAME, Model
 from sightline.serve.pictures import is_picture
 from sightline.serve.route import Direct
 from sightline.serve.settings import ApiError, Limits, error_body
-from sightline.serve.shield import Shield
+from sightline.serve.shield import FAILED, Shield
 
 REFUSALS = {
     status: {"model": schema.Error, "description": what}
@@ -52,7 +52,7 @@ def create_app(
         yield
         app.state.desk.close()
 
-    app = FastAPI(
+    app = _Application(
         title="Sightline",
         version="1",
         lifespan=lifespan,
@@ -73,20 +73,17 @@ def create_app(
     for methods in paths.values():
         for told in methods.values():
             told["responses"].pop("422", None)  # FastAPI's own form of a refusal, which `_refuse` replaces
-    shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | paths)
-    app.add_middleware(_Outer, shield=shield)
-    app.state.shield = shield
+    direct = {route.path: route.direct for route in app.routes if getattr(route, "direct", None)}
+    app.state.shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | paths, direct)
     return app
 
 
-class _Outer:
-    """Puts the one shield, which the application also keeps a hand on, around what Starlette builds."""
+class _Application(FastAPI):
+    """FastAPI with the shield around all that Starlette builds: what is refused goes through none of it."""
 
-    def __init__(self, app: Any, shield: Shield) -> None:
-        shield.app, self._shield = app, shield
-
-    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
-        await self._shield(scope, receive, send)
+    def build_middleware_stack(self) -> Any:
+        self.state.shield.app = super().build_middleware_stack()
+        return self.state.shield
 
 
 def _add_openai(app: FastAPI) -> None:
@@ -169,7 +166,7 @@ def _add_own(app: FastAPI) -> None:
         )
         reply = await desk.reply(question, deadline)
         maps = "png" if asked.maps == "png" else True
-        told = {"question": question.ask.question, "answer": reply.answer.text}
+        told = {"question": question.text, "answer": reply.answer.text}
         return _json(told | await desk.evidence(question, reply, deadline, maps))
 
 
@@ -195,6 +192,7 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+_ENCODE = json.JSONEncoder(allow_nan=False).encode
 CARD = {"id": NAME, "object": "model", "created": 0, "owned_by": "sightline"}
 
 
@@ -208,13 +206,12 @@ def _packed(embed_E: np.ndarray) -> str:
 
 
 def _json(body: dict[str, Any]) -> Response:
-    return Response(json.dumps(body, allow_nan=False).encode(), media_type="application/json")
+    return Response(_ENCODE(body).encode(), media_type="application/json")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
     """Any error in the form of OpenAI's API. What a client sent is never repeated to it or to a log."""
-    status, retry_s, headers = 500, None, {}
-    body = error_body(500, "the server failed; its log has the reason", "internal")
+    status, retry_s, headers, body = 500, None, {}, FAILED.body()
     if isinstance(error, ApiError):
         status, retry_s, body = error.status, error.retry_s, error.body()
     elif isinstance(error, HTTPException):

@@ -1,18 +1,17 @@
 """Between the routes and the model: turns what a request holds into rows, waits for them, tells what came.
 
 All of it runs on the event loop except decoding pictures and drawing maps, which have a few threads of their
-own, and the model, which has one.
+own, and the model, which has one (`worker.Worker`).
 """
 
 import asyncio
 import base64
-import secrets
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -35,11 +34,17 @@ OFF = Spin(keep=1.0, alpha=1.0, layers=[])
 
 @dataclass(frozen=True)
 class Question:
-    """A question with its picture, ready for the model."""
+    """A question about a picture, or about the one that is to be read from a data URL."""
 
     settings: Settings
-    ask: Ask
-    picture: Picture
+    shown: Picture | str
+    text: str
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def ask(self, picture: Picture) -> Ask:
+        return Ask(picture, self.text, self.temperature, self.top_p, self.seed)
 
 
 class Desk:
@@ -48,44 +53,42 @@ class Desk:
         self.subject = subject.Subject(model.session, SPIN_OFF)
         self.worker = Worker(self._run, model.batch)
         self._common = lru_cache(256)(self._settings)
-        self._hands = ThreadPoolExecutor(2, "hands")  # decoding: short, and heavy in memory
-        self._fetchers = ThreadPoolExecutor(4, "fetch")  # waiting for other hosts must not hold up decoding
+        self._draw = random.Random()  # seeds: a system call for each would let other threads go first
+        self._aside = ThreadPoolExecutor(2, "aside")
+        self._fetchers = ThreadPoolExecutor(4, "fetch")  # waiting for other hosts must not hold up others
 
     def close(self) -> None:
         self.worker.close()
-        self._hands.shutdown()
+        self._aside.shutdown()
         self._fetchers.shutdown(wait=False, cancel_futures=True)
 
     async def aside(self, deadline: float, call: Callable, *values: Any, slow: bool = False) -> Any:
         """`call(*values)` in a thread. Raises ApiError 504 past the deadline."""
-        pool = self._fetchers if slow else self._hands
+        pool = self._fetchers if slow else self._aside
         return await self._until(deadline, asyncio.get_running_loop().run_in_executor(pool, call, *values))
 
-    async def picture(self, url: str, deadline: float) -> Picture:
-        slow = not pictures.is_picture(url)
-        pixels = self.model.session.pixels
-        return await self.aside(deadline, pictures.read, url, pixels, self.limits, self._fetch, slow=slow)
+    def _read(self, url: str) -> Picture:
+        return pictures.read(url, self.model.session.pixels, self.limits, self._fetch)
 
     async def question(
         self, url: str, text: str, deadline: float, *, spin: bool | Spin = False, maps: bool = False,
         max_new: int | None = None, temperature: float = 0.0, top_p: float = 1.0, seed: int | None = None,
         retrieval: int = 0,
     ) -> Question:  # fmt: skip
-        """Raises ApiError for a picture or for knobs that the model cannot use."""
-        settings = replace(self.settings(spin, maps, max_new), retrieval=retrieval)
-        with self.worker.expecting() if pictures.is_picture(url) else nullcontext():
-            picture = await self.picture(url, deadline)
-        drawn = secrets.randbits(63) if seed is None else seed % 2**63
-        ask = Ask(picture.pixels_CYX, text.strip() or DESCRIBE, temperature, top_p, drawn)
-        return Question(settings, ask, picture)
+        """Raises ApiError for knobs that the model cannot use, and for what cannot be fetched; a picture in
+        the address itself is read, and refused, when the question is asked."""
+        settings = self.settings(spin, maps, max_new, retrieval)
+        shown = url if pictures.is_picture(url) else await self.aside(deadline, self._read, url, slow=True)
+        drawn = self._draw.getrandbits(63) if seed is None else seed % 2**63
+        return Question(settings, shown, text.strip() or DESCRIBE, temperature, top_p, drawn)
 
-    def settings(self, spin: bool | Spin, maps: bool, max_new: int | None) -> Settings:
+    def settings(self, spin: bool | Spin, maps: bool, max_new: int | None, retrieval: int = 0) -> Settings:
         """What a batch shares. A longer answer than the model's longest is no error: it never comes."""
-        if isinstance(spin, bool):
-            return self._common(spin, maps, max_new)  # nearly every request, and the model's knobs are fixed
-        return self._settings(spin, maps, max_new)
+        if isinstance(spin, bool):  # nearly every request, and the model's knobs are fixed
+            return self._common(spin, maps, max_new, retrieval)
+        return self._settings(spin, maps, max_new, retrieval)
 
-    def _settings(self, spin: bool | Spin, maps: bool, max_new: int | None) -> Settings:
+    def _settings(self, spin: bool | Spin, maps: bool, max_new: int | None, retrieval: int) -> Settings:
         given = self.model.session.generation["spin"]
         if spin is False:
             spin = OFF
@@ -104,41 +107,54 @@ class Desk:
         gated = bool((kept_L < self.model.session.engine.config["heads"]).any())
         names = ("keep", "top_k", "alpha")
         layers = tuple(sorted(set(knobs["layers"])))
-        return Settings(*(knobs[name] for name in names), layers, limit, maps or gated)
+        return Settings(*(knobs[name] for name in names), layers, limit, maps or gated, retrieval)
 
     async def reply(self, question: Question, deadline: float) -> Reply:
         """The model's reply. Raises ApiError 504 past the deadline."""
-        reply = await self._wait(Ticket(("ask", question.settings), question.ask), deadline)
-        return self._counted(reply)
+        return self._counted(await self._result(self._asked(question), deadline))
 
     async def stream(self, question: Question, deadline: float) -> AsyncIterator[str | Reply]:
         """The answer as it grows, each part a longer text, then the reply; closing it ends the work."""
-        ticket = self.worker.put(Ticket(("ask", question.settings), question.ask, stream=True))
+        ticket = self._asked(question, stream=True)
         assert ticket.parts is not None
         try:
             while (ids := await self._until(deadline, ticket.parts.get())) is not None:
                 yield self.model.session.tokenizer.decode(ids)
-            yield self._counted(await self._until(deadline, ticket.done))
+            yield self._counted(await self._result(ticket, deadline))
         finally:
             ticket.dropped = True
 
+    def _asked(self, question: Question, stream: bool = False) -> Ticket:
+        key, shown = ("ask", question.settings), question.shown
+        if isinstance(shown, Picture):
+            return self.worker.put(Ticket(key, question.ask(shown), stream=stream))
+        return self.worker.put(Ticket(key, prepare=lambda: question.ask(self._read(shown)), stream=stream))
+
     async def embed_pictures(self, urls: Sequence[str], deadline: float) -> list[tuple[np.ndarray, float]]:
         """(unit embedding [E], domain score) of every picture."""
-        found = [await self.picture(url, deadline) for url in urls]
-        return await self.embed_pixels([picture.pixels_CYX for picture in found], deadline)
+        near = [url for url in urls if pictures.is_picture(url)]
+        far = {url: await self.aside(deadline, self._read, url, slow=True) for url in urls if url not in near}
+        tickets = [
+            Ticket("pictures", far[url].pixels_CYX) if url in far
+            else Ticket("pictures", prepare=partial(lambda url: self._read(url).pixels_CYX, url))
+            for url in urls
+        ]  # fmt: skip
+        return self._embedded(await self._all(tickets, deadline))
 
     async def embed_pixels(
         self, pixels: Sequence[np.ndarray], deadline: float
     ) -> list[tuple[np.ndarray, float]]:
         """The same of pictures that are ready for the model, [C, Y, X] each."""
-        rows = await self._all("pictures", pixels, deadline)
+        return self._embedded(await self._all([Ticket("pictures", row) for row in pixels], deadline))
+
+    def _embedded(self, rows: Sequence[tuple]) -> list[tuple[np.ndarray, float]]:
         for _, pooled_D, score in rows:
             self.metrics.picture(pooled_D, score)
         return [(embed_E, score) for embed_E, _, score in rows]
 
     async def alone(self, call: Callable[[], Any], deadline: float) -> Any:
         """`call()` on the model's thread when its turn comes, so that nothing else runs beside it."""
-        return (await self._all("alone", [call], deadline))[0]
+        return (await self._all([Ticket("alone", call)], deadline))[0]
 
     async def count_tokens(self, texts: Sequence[str], deadline: float) -> int:
         """Tokens of the texts as far as the model reads them."""
@@ -148,7 +164,7 @@ class Desk:
 
     async def embed_texts(self, texts: Sequence[str], deadline: float) -> list[np.ndarray]:
         """Unit embedding [E] of every text."""
-        return await self._all("texts", texts, deadline)
+        return await self._all([Ticket("texts", text) for text in texts], deadline)
 
     async def search(self, embed_E: np.ndarray, k: int, kind: str, deadline: float) -> list[dict[str, Any]]:
         """The `k` nearest items of the index as it is now."""
@@ -183,7 +199,7 @@ class Desk:
             "silenced_heads": round(_silenced(answer), 4),
         }
         if maps:
-            told["explanation"] = await self.aside(deadline, self._words, question, answer, maps == "png")
+            told["explanation"] = await self.aside(deadline, self._words, question, reply, maps == "png")
         if question.settings.retrieval:
             told["retrieved"] = _hits(reply.retrieved)
         return told
@@ -191,12 +207,12 @@ class Desk:
     def judged(self, score: float) -> dict[str, Any]:
         return {"out_of_domain": score > self.model.known.bound, "domain_score": round(score, 2)}
 
-    def _words(self, question: Question, answer: Answer, png: bool) -> list[dict[str, Any]]:
-        height, width = question.picture.height, question.picture.width
+    def _words(self, question: Question, reply: Reply, png: bool) -> list[dict[str, Any]]:
+        height, width = reply.height, reply.width
         scale = min(1.0, MAP_SIDE / max(height, width))
         size = max(1, round(height * scale)), max(1, round(width * scale))
         shape = np.broadcast_to(np.uint8(0), (*size, 3))  # attention needs no pixels, a map their number
-        case = subject.of_answer(self.subject, shape, question.ask.question, answer)
+        case = subject.of_answer(self.subject, shape, question.text, reply.answer)
         found = subject.explained(self.subject, "cross_attention", case)
         top, left, side = heatmap.seen_square(*size)
         rows, cols = self.subject.grid
@@ -222,27 +238,38 @@ class Desk:
             self.metrics.gated(_silenced(reply.answer))
         return reply
 
-    async def _all(self, key: str, rows: Sequence[Any], deadline: float) -> list[Any]:
-        tickets = [self.worker.put(Ticket(key, row)) for row in rows]
+    async def _all(self, tickets: Sequence[Ticket], deadline: float) -> list[Any]:
         try:
-            return [await self._until(deadline, ticket.done) for ticket in tickets]
+            for ticket in tickets:
+                self.worker.put(ticket)
+            return [await self._result(ticket, deadline) for ticket in tickets]
         finally:
             for ticket in tickets:
                 ticket.dropped = True
 
-    async def _wait(self, ticket: Ticket, deadline: float) -> Any:
+    async def _result(self, ticket: Ticket, deadline: float) -> Any:
+        """What becomes of a ticket in the line. A timer that fails it costs a third of asyncio.timeout."""
+        timer = ticket.loop.call_later(max(deadline - time.monotonic(), 0.0), self._expire, ticket)
         try:
-            return await self._until(deadline, self.worker.put(ticket).done)
+            return await ticket.done
         finally:
+            timer.cancel()
             ticket.dropped = True
+
+    def _expire(self, ticket: Ticket) -> None:
+        if not ticket.done.done():
+            ticket.done.set_exception(self._late())
+
+    def _late(self) -> ApiError:
+        limit = self.limits.timeout_s
+        return ApiError(504, f"no answer within {limit:g} s; try again", "timeout", retry_s=1)
 
     async def _until(self, deadline: float, waited: Any) -> Any:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 return await waited
         except TimeoutError as error:
-            limit = self.limits.timeout_s
-            raise ApiError(504, f"no answer within {limit:g} s; try again", "timeout", retry_s=1) from error
+            raise self._late() from error
 
     def _run(self, batch: Sequence[Ticket], emit: Emit) -> list[Any]:
         """On the model's thread: one batch of tickets of one key."""

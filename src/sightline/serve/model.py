@@ -14,9 +14,10 @@ import numpy as np
 from sightline.decode import loop
 from sightline.decode.sampling import draw
 from sightline.export.session import MODEL, SPIN_OFF, Answer, Session
-from sightline.search.catalog import Watched
+from sightline.search.catalog import Fixed, Watched
 from sightline.search.domain import Domain
 from sightline.search.gallery import Hit
+from sightline.serve.pictures import Picture
 
 NAME = "sightline"  # of the model in /v1/models
 
@@ -41,9 +42,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Ask:
-    """One row: a preprocessed picture, a question, and how its tokens are chosen (temperature 0: greedy)."""
+    """One row: a picture, a question, and how its tokens are chosen (temperature 0: greedy)."""
 
-    pixels_CYX: np.ndarray
+    picture: Picture
     question: str
     temperature: float
     top_p: float
@@ -53,19 +54,21 @@ class Ask:
 @dataclass(frozen=True)
 class Reply:
     """An answer, the pictures whose captions it was given, and what the picture's encoding tells: its mean
-    token, its distance to the training pictures."""
+    token, its distance to the training pictures. The picture asked about had `height` x `width` pixels."""
 
     answer: Answer
     retrieved: list[Hit]
     pooled_D: np.ndarray
     domain_score: float
+    height: int
+    width: int
 
 
 class Model:
     """Everything a server asks. Its methods hold no state; one thread at a time calls `answer`, `pictures`
     and `texts`."""
 
-    def __init__(self, session: Session, known: Domain, gallery: Watched, batch: int) -> None:
+    def __init__(self, session: Session, known: Domain, gallery: Fixed | Watched, batch: int) -> None:
         self.session, self.known, self.gallery, self.batch = session, known, gallery, batch
         self.limit: int = session.engine.config["max_answer"]
 
@@ -74,7 +77,7 @@ class Model:
         """The shipped model of a bundle; searches in `index`, else in the bundle's own items."""
         session = Session.load(bundle)
         digest = session.engine.search_digest()
-        gallery = Watched(index, digest) if index else Watched.fixed(bundle / "index", digest)
+        gallery = Watched(index, digest) if index else Fixed(bundle / "index", digest)
         return cls(session, Domain.load(bundle), gallery, batch)
 
     @property
@@ -89,7 +92,7 @@ class Model:
         """Answer up to B rows. `said(row, text)` is told each answer as it grows; rows that are `dropped`
         hold nobody up."""
         session, rows = self.session, len(asks)
-        pixels_BCYX = self._filled([ask.pixels_CYX for ask in asks])
+        pixels_BCYX = self._filled([ask.picture.pixels_CYX for ask in asks])
         tokens_BPD, embeds_BE = session.engine.embed_images(pixels_BCYX)
         pooled_ND = tokens_BPD[:rows].mean(axis=1)
         ids_NS, mask_NS = session.question_ids([ask.question for ask in asks])
@@ -118,8 +121,13 @@ class Model:
         scores_N = [float(self.known.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
         return [
             Reply(
-                session.finish(generation, ids_NS[row], mask_NS[row]), hits[row], pooled_ND[row], score
-            )
+                session.finish(generation, ids_NS[row], mask_NS[row]),
+                hits[row],
+                pooled_ND[row],
+                score,
+                asks[row].picture.height,
+                asks[row].picture.width,
+            )  # fmt: skip
             for row, (generation, score) in enumerate(zip(generations, scores_N, strict=True))
         ]
 

@@ -43,9 +43,7 @@ def is_picture(text: str) -> bool:
     return text[:11].lower() == "data:image/"
 
 
-def read(
-    url: str, pixels: Callable[[list[np.ndarray]], np.ndarray], limits: Limits, fetch: bool
-) -> Picture:
+def read(url: str, pixels: Callable[[list[np.ndarray]], np.ndarray], limits: Limits, fetch: bool) -> Picture:
     """The picture behind a data URL, or behind https where `fetch`. `pixels`: Session.pixels.
 
     Raises ApiError: 400 for what is no picture, 413 for what is too large.

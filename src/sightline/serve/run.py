@@ -1,8 +1,12 @@
 """Starts the server, and stops it so that nobody inside is cut off."""
 
+import gc
 import logging
 import socket
+import sys
 import time
+from contextlib import suppress
+from logging.handlers import BufferingHandler
 from pathlib import Path
 
 import uvicorn
@@ -13,6 +17,8 @@ from sightline.serve.shield import is_loopback
 
 MIN_KEY = 16  # characters
 BACKLOG = 256  # connections that the system holds until they are taken
+LINES = 10_000  # log lines that are held at most before they are written
+YOUNG = 20_000  # new objects before Python looks for cycles among them: a request leaves none
 
 
 class ServeError(ValueError):
@@ -23,8 +29,9 @@ class Server(uvicorn.Server):
     """At the first signal it says 503 to newcomers and /ready, and ends once the last request inside is
     answered or `drain_s` are over; the second signal ends it at once."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, limits: Limits) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, limits: Limits, lines: "Lines") -> None:
         super().__init__(config)
+        self._lines = lines
         self._shield, self._drain_s, self._end = app.state.shield, limits.drain_s, float("inf")
 
     def handle_exit(self, sig: int, frame: object) -> None:
@@ -37,7 +44,25 @@ class Server(uvicorn.Server):
         over = time.monotonic() > self._end
         if self._shield.draining and (over or not self._shield.inside):
             self.should_exit = True
+        self._lines.flush()
         return await super().on_tick(counter)
+
+
+class Lines(BufferingHandler):
+    """Lines of the log, written in one go at every tick of the server, ten times a second, and at its end: a
+    write for each request would hold the event loop up for as long as other threads compute."""
+
+    def __init__(self) -> None:
+        super().__init__(LINES)
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+
+    def flush(self) -> None:
+        with self.lock:
+            text = "".join(f"{self.format(record)}\n" for record in self.buffer)
+            self.buffer.clear()
+        with suppress(OSError, ValueError):  # where nobody reads the log, the server goes on
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
 
 def read_keys(path: Path) -> list[str]:
@@ -75,14 +100,13 @@ def serve(app: FastAPI, host: str, port: int, limits: Limits) -> None:
         raise ServeError(
             f"cannot listen on {host}, port {port} ({error.strerror}): try another --port"
         ) from error
-    access = logging.getLogger("sightline.access")
-    if not access.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        access.addHandler(handler)
-        access.setLevel(logging.INFO)
+    access, lines = logging.getLogger("sightline.access"), Lines()
+    access.addHandler(lines)
+    access.setLevel(logging.INFO)
     config = uvicorn.Config(
         app, host=host, port=port, access_log=False, log_level="warning", server_header=False,
         timeout_keep_alive=15, timeout_graceful_shutdown=1, backlog=BACKLOG, ws="none", proxy_headers=False,
     )  # fmt: skip
-    Server(config, app, limits).run(sockets=[listening])
+    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+    gc.freeze()  # models and modules stay: to look through them again and again costs what answers could
+    Server(config, app, limits, lines).run(sockets=[listening])

@@ -1,4 +1,5 @@
-"""What stands before the routes: who may come in, how many at once, how much they may send. Pure ASGI.
+"""What stands before the routes: who may come in, how many at once, how much they may send. Pure ASGI, and
+outside of all else.
 
 Refusals are cheap: key, host and room are checked before a byte of the body is read. Logs name route, status,
 bytes and time, nothing of what was said or shown.
@@ -12,13 +13,16 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from sightline.serve.metrics import Metrics
 from sightline.serve.settings import ApiError, Limits
 
-log = logging.getLogger("sightline.access")
+log, failures = logging.getLogger("sightline.access"), logging.getLogger("sightline.serve")
+FAILED = ApiError(500, "the server failed; its log has the reason", "internal")
+FULL = ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
 ALWAYS = ("/live", "/ready")  # answered without a key, when full and when draining
 Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[dict], Awaitable[None]]
 
@@ -26,14 +30,17 @@ Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[
 class Shield:
     """ASGI middleware. `keys`: accepted API keys; none are asked for when it is empty, and then only names of
     this machine are answered as a host, so that no page of another site reaches the server through a browser.
-    `routes`: the application's paths with their methods; figures and logs name no others.
+    `routes`: the application's paths with their methods; figures and logs name no others. `direct`: what is
+    asked of some paths, with scope and body, instead of what stands behind. `headers` go with every answer.
     """
 
     app: Any  # what stands behind; set when the application builds its middleware
 
     def __init__(
-        self, limits: Limits, metrics: Metrics, keys: Sequence[str], routes: dict[str, Collection[str]]
-    ) -> None:
+        self, limits: Limits, metrics: Metrics, keys: Sequence[str], routes: dict[str, Collection[str]],
+        direct: dict[str, Callable[[Scope, bytes], Awaitable[Any]]],
+    ) -> None:  # fmt: skip
+        self.direct, self.headers = direct, []
         self.limits, self.metrics, self.routes = limits, metrics, frozenset(routes)
         self.asked = frozenset(path for path, methods in routes.items() if "post" in methods)
         self.keys = [_digest(key.encode()) for key in keys]
@@ -44,13 +51,13 @@ class Shield:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun, sent = time.monotonic(), {"status": 500, "bytes": 0}
+        begun, sent = time.monotonic(), {"status": 0, "bytes": 0}
 
         async def counted(message: dict) -> None:
             if message["type"] == "http.response.start":
                 sent["status"] = message["status"]
-                if self.draining:
-                    message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+                closing = [(b"connection", b"close")] if self.draining else []
+                message["headers"] = [*message.get("headers", []), *self.headers, *closing]
             else:
                 sent["bytes"] += len(message.get("body", b""))
             await send(message)
@@ -61,20 +68,26 @@ class Shield:
             await self._through(scope, receive, counted)
         except ApiError as error:
             await respond(counted, error)
+        except Exception:
+            if sent["status"]:  # half an answer: the server cuts the connection
+                raise
+            failures.exception("a request failed")
+            await respond(counted, FAILED)
         finally:
             route = self._route(path)
             seconds = time.monotonic() - begun
-            self.metrics.answered(route, sent["status"], seconds)
-            if sent["status"] != 429:  # those are counted: a flood of requests is no flood of lines
+            status = sent["status"] or 500
+            self.metrics.answered(route, status, seconds)
+            if status != 429:  # those are counted: a flood of requests is no flood of lines
                 log.info(
                     "%s %s %d %d bytes %.1f ms",
-                    scope["method"], route, sent["status"], sent["bytes"], 1000 * seconds,
+                    scope["method"], route, status, sent["bytes"], 1000 * seconds,
                 )  # fmt: skip
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         if not self.keys:
-            if not is_loopback(_host(headers.get(b"host", b""))):
+            if not _names_this_machine(headers.get(b"host", b"")):
                 raise ApiError(403, "without API keys this server is localhost only", "forbidden_host")
         if scope["path"] in ALWAYS:
             await self.app(scope, receive, send)
@@ -87,12 +100,18 @@ class Shield:
         if self.draining:
             raise ApiError(503, "the server is stopping", "draining", retry_s=5)
         if self.inside >= self.limits.queue:
-            raise ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
+            await respond(send, FULL)
+            return
         self.inside += 1
         parts: list[bytes] = []
         try:
             await self._read(parts, headers, receive, scope["state"]["deadline"])
-            await self.app(scope, _replay(b"".join(parts), receive), send)
+            body = b"".join(parts)
+            if direct := self.direct.get(scope["path"]):
+                response = await direct(scope, body)
+                await response(scope, receive, send)
+            else:
+                await self.app(scope, _replay(body, receive), send)
         finally:
             self.inside -= 1
             self.bytes_inside -= sum(map(len, parts))
@@ -110,9 +129,8 @@ class Shield:
     ) -> None:
         """Append the body to `parts`, counted in `bytes_inside`. Raises ApiError for one that is too much."""
         limit, said = self.limits.body_bytes, headers.get(b"content-length", b"")
-        too_large = ApiError(413, f"the body is larger than {limit} bytes", "body_too_large")
         if said.isdigit() and int(said) > limit:
-            raise too_large
+            raise _too_large(limit)
         if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
             raise ApiError(415, "expected Content-Type: application/json", "unsupported_media_type")
         size = 0
@@ -127,7 +145,7 @@ class Shield:
                     self.bytes_inside += len(parts[-1])
                     size, more = size + len(parts[-1]), message.get("more_body", False)
                     if size > limit:
-                        raise too_large
+                        raise _too_large(limit)
                     if self.bytes_inside > self.limits.inside_bytes:
                         raise ApiError(429, "too many bytes at once; try again", "overloaded", retry_s=1)
         except TimeoutError as error:
@@ -159,6 +177,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return again
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, f"the body is larger than {limit} bytes", "body_too_large")
+
+
+@lru_cache(256)
+def _names_this_machine(header: bytes) -> bool:
+    return is_loopback(_host(header))
 
 
 def is_loopback(host: str) -> bool:

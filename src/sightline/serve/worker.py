@@ -1,63 +1,68 @@
-"""One thread runs the model; requests wait in line for it and leave in batches of equal settings.
+"""One thread runs the model; requests wait in line for it and leave in batches of equal settings. Before it,
+a few threads, the hands, make of what a request holds what the model takes: they decode its picture.
 
-The line is bounded by who lets requests in (`shield.Shield`), so nothing here blocks or refuses.
+A request goes from the hands to the line without passing the event loop, which so wakes once for a whole
+batch. The line is bounded by who lets requests in (`shield.Shield`), so nothing here blocks or refuses.
 """
 
 import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 Emit = Callable[["Ticket", Any], None]  # hands a part of an answer to the waiting request
 Run = Callable[[Sequence["Ticket"], Emit], list[Any]]  # results of a batch, one a ticket
 
-
+HANDS = 2  # decoding is short, and heavy in memory
 FILL_S = 0.005  # a batch costs the same whatever it holds, so it waits this long for rows on their way
 
 
 class Ticket:
-    """A row in the line. Tickets with the same `key` may share a batch.
+    """A row in the line, or `prepare`, which makes it. Tickets with the same `key` may share a batch.
 
     `dropped` is set by the request when it no longer waits; the worker then spends no more on it. `parts`
     gets what the worker emits while it works, and None at the end; `done` the result or the error.
     """
 
-    def __init__(self, key: Hashable, row: Any, stream: bool = False) -> None:
-        self.key, self.row, self.dropped = key, row, False
+    def __init__(
+        self, key: Hashable, row: Any = None, prepare: Callable[[], Any] | None = None, stream: bool = False
+    ) -> None:
+        self.key, self.row, self.prepare, self.dropped = key, row, prepare, False
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[Any] = self.loop.create_future()
         self.parts: asyncio.Queue[Any] | None = asyncio.Queue() if stream else None
 
 
 class Worker:
-    """The line and its thread. `close` lets the line run dry."""
+    """The line and its threads. `close` lets the line run dry."""
 
     def __init__(self, run: Run, batch: int) -> None:
         self._run, self._batch = run, batch
+        self._raw: SimpleQueue[Ticket | None] = SimpleQueue()
         self._line: deque[Ticket] = deque()
-        self._coming = 0
+        self._coming = 0  # tickets in the hands
         self._changed = threading.Condition()
         self._closed = False
+        self._hands = [
+            threading.Thread(target=self._prepare, name="hands", daemon=True) for _ in range(HANDS)
+        ]
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
-        self._thread.start()
-
-    @contextmanager
-    def expecting(self) -> Iterator[None]:
-        """While a request is being prepared that will put a ticket."""
-        self._coming += 1
-        try:
-            yield
-        finally:
-            self._coming -= 1
+        for thread in (*self._hands, self._thread):
+            thread.start()
 
     def put(self, ticket: Ticket) -> Ticket:
         with self._changed:
             assert not self._closed
-            self._line.append(ticket)
-            self._changed.notify()
+            if ticket.prepare:
+                self._coming += 1
+            else:
+                self._line.append(ticket)
+                self._changed.notify()
+        if ticket.prepare:
+            self._raw.put(ticket)
         return ticket
 
     def __len__(self) -> int:
@@ -67,12 +72,34 @@ class Worker:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        for _ in self._hands:
+            self._raw.put(None)
+        for thread in (*self._hands, self._thread):
+            thread.join()
+
+    def _prepare(self) -> None:
+        """A hand: what cannot be prepared is answered with the error and never joins the line."""
+        while (ticket := self._raw.get()) is not None:
+            failed = None
+            try:
+                if not ticket.dropped:
+                    ticket.row = ticket.prepare()
+            except Exception as error:
+                failed = error
+            with self._changed:
+                self._coming -= 1
+                if not (failed or ticket.dropped):
+                    self._line.append(ticket)
+                # The model waits for the first of a batch, then for as many as it takes or all that come.
+                if len(self._line) in (1, self._batch) or not self._coming:
+                    self._changed.notify()
+            if failed:
+                _call(ticket.loop, _settle, [(ticket, failed)])
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._line and not self._closed:
+                while not self._line and (self._coming or not self._closed):
                     self._changed.wait()
                 end = time.monotonic() + FILL_S
                 while len(self._line) < self._batch and self._coming and not self._closed:
@@ -82,7 +109,7 @@ class Worker:
                 batch = self._take()
             if batch:
                 self._serve(batch)
-            elif self._closed:
+            elif self._closed and not self._coming:
                 return
 
     def _take(self) -> list[Ticket]:

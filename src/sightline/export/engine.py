@@ -26,6 +26,7 @@ REBUILD = "rerun the export stage (`dvc repro export`) or fetch the files again 
 # What the decoder reads and writes of each layer apart, as `<name>.<layer>`: nothing is cut or put together.
 CACHE, GROWN, CROSS = ("self_k", "self_v"), ("next_k", "next_v"), ("cross_k", "cross_v")
 ATTENTION = ("maps", "gates")
+SMALL_DECODER = 4_000_000  # bytes; below, waking a second thread costs a step more than it takes off it
 
 
 class EngineError(ValueError):
@@ -54,7 +55,8 @@ class OnnxEngine:
         missing = [key for key in CONFIG_KEYS if not isinstance(self.config, dict) or key not in self.config]
         if missing:
             raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
-        self._sessions = {name: _session(self.folder / f"{name}.onnx", threads) for name in GRAPHS}
+        paths = {name: self.folder / f"{name}.onnx" for name in GRAPHS}
+        self._sessions = {name: _session(path, _threads(name, path, threads)) for name, path in paths.items()}
         layers = self.config["layers"]
         self._past, self._cross = of_layers(CACHE, layers), of_layers(CROSS, layers)
         self._plain = ["logits", *of_layers(GROWN, layers)]
@@ -120,6 +122,11 @@ def of_layers(names: Sequence[str], layers: int) -> list[str]:
 def _stacked(parts: list[np.ndarray]) -> np.ndarray:
     """np.stack in a third of its time, which is as long as the copying itself."""
     return np.concatenate(parts).reshape(len(parts), *parts[0].shape)
+
+
+def _threads(name: str, path: Path, threads: int) -> int:
+    small = name == "decoder" and path.is_file() and path.stat().st_size < SMALL_DECODER
+    return 1 if small else threads
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from sightline.decode import greedy
+from sightline.decode.protocol import take_memory
 from sightline.export import graphs, metadata, parity
 from sightline.export import trained as trained_models
 from sightline.export.engine import GRAPHS, OnnxEngine
@@ -69,6 +70,17 @@ def test_an_empty_cache_is_prefill_and_steps_continue_it(engines):
         step = engine.step(tokens[:, start:end], cache, seen, k_L, 0.5, False)
         cache, parts = step.cache, [*parts, step.logits_BTV]
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=ATOL)
+
+
+def test_a_cache_goes_on_with_the_rows_that_are_taken_from_it(engines):
+    tokens, rows = np.random.default_rng(5).integers(5, 60, size=(4, 3)), np.array([3, 1, 3])
+    for engine in engines:
+        seen, k_L = memory(engine, *prompts(4)), np.array([2, 2])
+        whole = engine.step(tokens, None, seen, k_L, 0.5, False)
+        begun = engine.step(tokens[:, :2], None, seen, k_L, 0.5, False)
+        taken = take_memory(seen, rows)
+        more = engine.step(tokens[rows, 2:], begun.cache.take(rows), taken, k_L, 0.5, False)
+        np.testing.assert_allclose(more.logits_BTV[:, 0], whole.logits_BTV[rows, 2], atol=ATOL)
 
 
 def test_encoders_and_fusion_equal_pytorch(engines):

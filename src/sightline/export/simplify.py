@@ -50,8 +50,9 @@ def _unstack_input(graph: GraphProto, name: str) -> None:
 def _unstack_output(graph: GraphProto, name: str) -> None:
     makers = {output: node for node in graph.node for output in node.output}
     stacked = makers[name]
-    parts = [makers[part] for part in stacked.input]
-    if stacked.op_type != "Concat" or _axis(stacked) or {part.op_type for part in parts} != {"Unsqueeze"}:
+    # A single layer is not put together with others.
+    parts = [makers[part] for part in stacked.input] if stacked.op_type == "Concat" else [stacked]
+    if _axis(stacked) or {part.op_type for part in parts} != {"Unsqueeze"}:
         raise ValueError(f"decoder: {name} comes from {stacked.op_type}, expected layers put together")
     _replace(graph.output, name)
     renamed = {part.input[0]: f"{name}.{layer}" for layer, part in enumerate(parts)}

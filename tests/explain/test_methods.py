@@ -52,6 +52,34 @@ def test_a_decoder_that_reads_image_and_question_apart_is_explained_too(tmp_path
     assert heat.patch_map.max() == 1 and max(score for _, score in heat.text_scores) > 0
 
 
+def test_words_drawn_together_are_the_words_drawn_alone(model):
+    """One word of two tokens, one dark word (every head silenced), one as it is: each as if it were the only
+    one, and as written out for one word."""
+    draw = np.random.default_rng(3)
+    maps = draw.dirichlet(np.ones(90), size=(2, 4, 4)).astype(np.float32)
+    gates = draw.choice(np.array([0.5, 1.0], np.float32), size=(2, 4, 4))
+    gates[..., 2] = 0
+    case = subject.Case(
+        tiny.pictures(1)[0], QUESTION, "red cup ring", 0.5, [5, 6, 7, 8],
+        [("red", [0, 1]), ("cup", [2]), ("ring", [3])], list(range(26)),
+        [("ball", [3]), ("the", [1, 2])], maps, gates,
+    )  # fmt: skip
+    words = [tokens for _, tokens in case.words]
+    for tokens, heat in zip(words, cross_attention.explain_words(model, case, words), strict=True):
+        alone = cross_attention.explain(model, case, tokens)
+        for name in ("patch_map", "pixel_map", "scores"):
+            np.testing.assert_allclose(getattr(heat, name), getattr(alone, name), atol=1e-7)  # float32 sums
+        assert heat.provenance == alone.provenance
+        weight = gates[..., tokens] / (gates[..., tokens].sum((0, 1)) + 1e-30) / len(tokens)
+        share = np.einsum("lht,lhtm->m", weight.astype(float), maps[:, :, tokens].astype(float))
+        assert heat.provenance["image_share"] == pytest.approx(share[:64].sum())
+        np.testing.assert_allclose(heat.patch_map, heatmap.above_average(share[:64].reshape(8, 8)), atol=1e-6)
+        asked = share[64:][[3, 1]] + [0, share[64:][2]]
+        expected = asked / asked.sum() if share.any() else [0.5, 0.5]
+        np.testing.assert_allclose([score for _, score in heat.text_scores], expected, atol=1e-6)
+    assert cross_attention.explain_words(model, case, []) == []
+
+
 def test_what_both_attentions_of_a_layer_read_stands_side_by_side():
     image, asked = np.full((2, 3), 0.1), np.full((2, 1), 0.7)
     found = gradients.of_layers([image, asked, 2 * image, asked], 2)
@@ -158,7 +186,7 @@ def test_cross_attention_by_hand(model, case):
     heat = cross_attention.explain(model, replace(looked, gates_LHT=first_only), [0])  # readers silenced
     assert heat.provenance["image_share"] == pytest.approx(0.75)
     assert dict(heat.text_scores)["ball"] == 1.0
-    one = cross_attention.of_heads(model, looked, [0], np.eye(2, 4)[::-1])  # the second layer's first head
+    (one,) = cross_attention.of_heads(model, looked, [[0]], np.eye(2, 4)[::-1])  # the second's first head
     assert one.provenance["image_share"] == pytest.approx(0.375)  # beside the first layer's second head
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 
 from sightline.decode import greedy
+from sightline.decode.protocol import take_memory
 from sightline.export import graphs, metadata, parity
 from sightline.export import trained as trained_models
 from sightline.export.engine import GRAPHS, OnnxEngine
@@ -68,6 +70,17 @@ def test_an_empty_cache_is_prefill_and_steps_continue_it(engines):
         step = engine.step(tokens[:, start:end], cache, seen, k_L, 0.5, False)
         cache, parts = step.cache, [*parts, step.logits_BTV]
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=ATOL)
+
+
+def test_a_cache_goes_on_with_the_rows_that_are_taken_from_it(engines):
+    tokens, rows = np.random.default_rng(5).integers(5, 60, size=(4, 3)), np.array([3, 1, 3])
+    for engine in engines:
+        seen, k_L = memory(engine, *prompts(4)), np.array([2, 2])
+        whole = engine.step(tokens, None, seen, k_L, 0.5, False)
+        begun = engine.step(tokens[:, :2], None, seen, k_L, 0.5, False)
+        taken = take_memory(seen, rows)
+        more = engine.step(tokens[rows, 2:], begun.cache.take(rows), taken, k_L, 0.5, False)
+        np.testing.assert_allclose(more.logits_BTV[:, 0], whole.logits_BTV[rows, 2], atol=ATOL)
 
 
 def test_encoders_and_fusion_equal_pytorch(engines):
@@ -156,9 +169,39 @@ def test_files_are_whole_checked_and_say_nothing_of_the_machine(root, variant, n
 def test_decoder_names_its_inputs_and_optional_outputs(root):
     graph = onnx.load(root / "fp32" / "decoder.onnx").graph
     assert [value.name for value in graph.input] == [
-        "tokens", "self_k", "self_v", "cross_k", "cross_v", "mask", "image", "heads_kept", "alpha",
+        "tokens", "self_k.0", "self_k.1", "self_v.0", "self_v.1", "cross_k.0", "cross_k.1", "cross_v.0",
+        "cross_v.1", "mask", "image", "heads_kept", "alpha",
     ]  # fmt: skip
-    assert [value.name for value in graph.output] == ["logits", "next_k", "next_v", "maps", "gates"]
+    assert [value.name for value in graph.output] == [
+        "logits", "next_k.0", "next_k.1", "next_v.0", "next_v.1", "maps.0", "maps.1", "gates.0", "gates.1",
+    ]  # fmt: skip
+
+
+def test_layers_taken_apart_give_the_same_bits(trained, root, tmp_path, monkeypatch):
+    """The decoder as the exporter writes it, layers in one tensor, against the one that is shipped."""
+    stacked, apart = tmp_path / "stacked.onnx", root / "fp32" / "decoder.onnx"
+    monkeypatch.setattr(graphs, "unstack", lambda model: model)
+    graphs.export_graph("decoder", *trained, stacked, 20)
+    draw = np.random.default_rng(4)
+    known = {value.name: value for value in onnx.load(stacked).graph.input}
+    sizes = [dim.dim_value for dim in known["cross_k"].type.tensor_type.shape.dim]
+    past, read = (
+        [draw.normal(size=(sizes[0], 3, sizes[2], length, sizes[4])).astype(np.float32) for _ in range(2)]
+        for length in (4, 23)
+    )
+    same = {
+        "tokens": draw.integers(5, 60, size=(3, 2)), "mask": draw.random((3, 23)) < 0.8,
+        "image": np.arange(23) < 16 * np.ones((3, 1)), "heads_kept": np.array([2, 4]),
+        "alpha": np.array(0.5, np.float32),
+    }  # fmt: skip
+    names = ("self_k", "self_v", "cross_k", "cross_v")
+    whole = dict(zip(names, (*past, *read), strict=True))
+    layers = {f"{name}.{layer}": part for name, parts in whole.items() for layer, part in enumerate(parts)}
+    expected = ort.InferenceSession(stacked).run(None, same | whole)
+    found = ort.InferenceSession(apart).run(None, same | layers)
+    np.testing.assert_array_equal(found[0], expected[0])
+    for place, stack in enumerate(expected[1:]):
+        np.testing.assert_array_equal(np.stack(found[1 + 2 * place : 3 + 2 * place]), stack)
 
 
 @pytest.mark.parametrize("name", GRAPHS)

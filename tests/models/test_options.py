@@ -183,7 +183,7 @@ def test_exported_graphs_equal_pytorch(tmp_path, options, exported):
     cross_k, cross_v, mask, seen = read
     cache, parts = [part.numpy() for part in vlm.empty_cache(6)], []
     for start, end in ((0, 1), (1, 2), (2, 8)):
-        logits, *cache = sessions["decoder"].run(["logits", "next_k", "next_v"], {
+        logits, *cache, _, _ = tiny.decode(sessions["decoder"], {
             "tokens": answer()[:, start:end].numpy(), "self_k": cache[0], "self_v": cache[1],
             "cross_k": cross_k, "cross_v": cross_v, "mask": mask, "image": seen,
             "heads_kept": np.array([4, 4]), "alpha": np.array(1.0, np.float32),

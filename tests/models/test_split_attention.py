@@ -160,7 +160,7 @@ def test_exported_graphs_equal_pytorch(models, inputs, tmp_path_factory, k, alph
     )
     cache, parts = [part.numpy() for part in vlm.empty_cache(6)], []
     for start, end in ((0, 1), (1, 2), (2, 8)):
-        logits, *cache, maps, gates = sessions["decoder"].run(None, {
+        logits, *cache, maps, gates = tiny.decode(sessions["decoder"], {
             "tokens": answer_BT[:, start:end].numpy(), "self_k": cache[0], "self_v": cache[1],
             "cross_k": cross_k, "cross_v": cross_v, "mask": mask, "image": seen,
             "heads_kept": np.array([k, k]), "alpha": np.array(alpha, np.float32),

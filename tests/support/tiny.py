@@ -104,3 +104,13 @@ def raw(folder: Path, count: int = 10, splits: tuple[str, ...] = ("test",)) -> I
             item = {"id": f"item-{number}", "split": split, "captions": captions, "scene": scene}
             writer.add(item, None if number == count - 2 else file.getvalue())
     return Items(folder)
+
+
+def decode(session, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """logits, next_k, next_v, maps and gates of an exported decoder, all layers of each in one array; `feed`
+    has its inputs in the same form."""
+    stacked = {name: feed[name] for name in ("self_k", "self_v", "cross_k", "cross_v")}
+    layers = {f"{name}.{layer}": part for name, parts in stacked.items() for layer, part in enumerate(parts)}
+    logits, *rest = session.run(None, {name: feed[name] for name in feed if name not in stacked} | layers)
+    count = len(rest) // 4
+    return [logits, *(np.stack(rest[start : start + count]) for start in range(0, len(rest), count))]

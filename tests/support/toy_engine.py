@@ -5,7 +5,7 @@ einsum without optimisation adds in a fixed order, so every row is independent o
 
 import numpy as np
 
-from sightline.decode.protocol import Cache, Memory, Step
+from sightline.decode.protocol import ArrayCache, Memory, Step
 
 
 class ToyEngine:
@@ -70,7 +70,7 @@ class ToyEngine:
             maps.append(attn.astype(np.float32))
             gates.append(gate)
         logits = np.einsum("btd,dv->btv", state_BTD, self.out)
-        return Step(logits, Cache(past, past), np.stack(maps) if need_maps else None,
+        return Step(logits, ArrayCache(past, past), np.stack(maps) if need_maps else None,
                     np.stack(gates) if need_maps else None)  # fmt: skip
 
     def embed_images(self, pixels_BCYX):

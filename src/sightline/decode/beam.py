@@ -7,7 +7,7 @@ neighbours. One beam is greedy decoding.
 
 import numpy as np
 
-from sightline.decode.protocol import Cache, Engine, Generation, Memory, log_softmax, take_cache, take_memory
+from sightline.decode.protocol import Cache, Engine, Generation, Memory, log_softmax, take_memory
 
 
 class _Beams:
@@ -77,5 +77,5 @@ def generate(
                 tokens_BT[first + beam, 0] = question.open[beam][1][-1]
         if not any(question.open for question in questions):
             break
-        cache = take_cache(step.cache, source_B)
+        cache = step.cache.take(source_B)
     return [question.best() for question in questions]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.decode.protocol import Engine, Generation, Memory, log_softmax, take_cache, take_memory
+from sightline.decode.protocol import Engine, Generation, Memory, log_softmax, take_memory
 
 Pick = Callable[[np.ndarray], np.ndarray]  # log-probabilities [B, V] -> token of every row [B] int64
 
@@ -86,7 +86,7 @@ def _compacted(
             return
         tokens_nT, left = picked_n[:, None], np.flatnonzero(active_B[place_n])
         if 2 * len(left) <= len(place_n):
-            memory, cache = take_memory(memory, left), take_cache(cache, left)
+            memory, cache = take_memory(memory, left), cache.take(left)
             place_n, tokens_nT = place_n[left], tokens_nT[left]
 
 

@@ -21,11 +21,22 @@ class Memory:
     image_BM: np.ndarray  # bool, True on image tokens
 
 
-class Cache(NamedTuple):
-    """Keys and values of the decoder's self-attention so far; an empty one (T = 0) means prefill."""
+class Cache(Protocol):
+    """Keys and values of the decoder's self-attention so far, in the form that suits the engine that made
+    them."""
+
+    def take(self, rows: np.ndarray) -> "Cache":
+        """Those of some rows, in that order and as often as named."""
+
+
+class ArrayCache(NamedTuple):
+    """A cache of numpy arrays; an empty one (T = 0) means prefill."""
 
     self_k: np.ndarray  # [L, B, H, T, Dh] float32
     self_v: np.ndarray  # [L, B, H, T, Dh] float32
+
+    def take(self, rows: np.ndarray) -> "ArrayCache":
+        return ArrayCache(self.self_k[:, rows], self.self_v[:, rows])
 
 
 @dataclass(frozen=True)
@@ -102,8 +113,3 @@ def take_memory(memory: Memory, rows: np.ndarray) -> Memory:
     return Memory(
         memory.cross_k[:, rows], memory.cross_v[:, rows], memory.mask_BM[rows], memory.image_BM[rows]
     )  # fmt: skip
-
-
-def take_cache(cache: Cache, rows: np.ndarray) -> Cache:
-    """The cache of some rows, in that order and as often as named."""
-    return Cache(cache[0][:, rows], cache[1][:, rows])

@@ -25,7 +25,7 @@ def views(subject: Subject, case: Case) -> dict[str, Explanation]:
     return {
         name: Explanation(
             case.question, case.answer, case.confidence,
-            [cross_attention.of_heads(subject, case, tokens, weight_LH) for _, tokens in case.words],
+            cross_attention.of_heads(subject, case, [tokens for _, tokens in case.words], weight_LH),
             silenced_LH,
         )
         for name, weight_LH in chosen.items()

@@ -45,14 +45,14 @@ class Explanation:
 
 
 def above_average(share: np.ndarray) -> np.ndarray:
-    """Non-negative attention shares -> [0, 1]: 0 up to the average patch, then linear to 1 at the strongest
-    patch, or at twice the average if no patch is that strong. So an even map stays dark instead of becoming
-    bright noise."""
-    average = float(share.mean())
-    if average <= 0:
-        return np.zeros_like(share)
+    """Non-negative attention shares, a map or several [N, rows, cols] -> [0, 1]: 0 up to the average patch of
+    a map, then linear to 1 at its strongest patch, or at twice the average if no patch is that strong. So an
+    even map stays dark instead of becoming bright noise."""
+    axes = tuple(range(share.ndim))[-2:]
+    average = share.mean(axis=axes, keepdims=True)
     over = share - average
-    over /= max(float(over.max()), average)
+    top = np.maximum(over.max(axis=axes, keepdims=True), average)
+    over /= np.where(average > 0, top, np.inf)
     return np.maximum(over, 0.0, out=over)
 
 
@@ -78,19 +78,23 @@ def of_word(
     if scores is None:
         scores = enlarge(patch_scores, PIXELS, PIXELS)
     # Plain numbers: for a few words arrays would cost more than all the rest.
-    raw = [max(float(score), 0.0) for _, score in question]
-    total, image = sum(raw), float(np.maximum(patch_scores, 0.0).sum())
+    total = sum(max(float(score), 0.0) for _, score in question)
+    image = float(np.maximum(patch_scores, 0.0).sum())
     everything = image + total
     return Heatmap(
         scale(patch_scores),
         on_picture(scale(scores), *shape),
-        [
-            (asked, score / total if total > 0 else 1.0 / len(raw))
-            for (asked, _), score in zip(question, raw, strict=True)
-        ],
+        of_question(question),
         {"method": method, "word": word, "image_share": image / everything if everything > 0 else 0.0},
         scores,
     )
+
+
+def of_question(question: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """A method's own figures for the question's words as shares of what speaks for the answer."""
+    raw = [(asked, max(float(score), 0.0)) for asked, score in question]
+    total = sum(score for _, score in raw)
+    return [(asked, score / total if total > 0 else 1.0 / len(raw)) for asked, score in raw]
 
 
 def enlarge(values: np.ndarray, height: int, width: int) -> np.ndarray:

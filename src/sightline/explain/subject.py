@@ -46,13 +46,13 @@ class Subject:
         return rows, cols
 
     def spread(self, patch_scores: np.ndarray) -> np.ndarray:
-        """Scores of image tokens [rows, cols] on the pixels [S, S] of the model's picture: what a token has
-        above the average as a Gaussian around the place it looks at, so of an object that several tokens
-        share the middle is brightest. Even scores stay even."""
+        """Scores of image tokens, [rows, cols] or several [N, rows, cols], on the pixels [S, S] of the
+        model's picture: what a token has above the average as a Gaussian around the place it looks at, so of
+        an object that several tokens share the middle is brightest. Even scores stay even."""
         rows, cols = _reached(self.session, self.grid)
-        average = float(patch_scores.mean())
+        average = patch_scores.mean(axis=(-2, -1), keepdims=True)
         over = rows @ (patch_scores - average).astype(np.float32) @ cols.T
-        over += average
+        over += average.astype(np.float32)
         return over
 
 
@@ -89,7 +89,12 @@ def explain(
 def explained(subject: Subject, method: str, case: Case) -> Explanation:
     """Every word of an answer that was given. Raises ValueError for an unknown method."""
     found = registry.load("explain/methods", method)
-    words: list[Heatmap] = [found.explain(subject, case, tokens) for _, tokens in case.words]
+    positions = [tokens for _, tokens in case.words]
+    at_once = getattr(found, "explain_words", None)  # for methods whose words cost less together
+    if at_once is not None:
+        words: list[Heatmap] = at_once(subject, case, positions)
+    else:
+        words = [found.explain(subject, case, tokens) for tokens in positions]
     config = subject.session.engine.config
     silenced_LH = np.zeros((config["layers"], config["heads"]))
     if case.gates_LHT is not None:

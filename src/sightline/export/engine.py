@@ -5,6 +5,8 @@ E embedding width, V vocabulary, C,Y,X channels and sides.
 """
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 
 from sightline.artifacts import read_json
-from sightline.decode.protocol import Cache, Memory, Step
+from sightline.decode.protocol import Memory, Step
 
 GRAPHS = ("image_encoder", "text_encoder", "fusion", "vision", "memory", "decoder")
 SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's graphs
@@ -21,10 +23,24 @@ SEARCH_GRAPHS = ("image_encoder", "text_encoder")  # what embeddings, and so an 
 CONFIG = "engine.json"
 CONFIG_KEYS = ("embed_dim", "grid", "head_width", "heads", "image_size", "layers", "max_answer", "vocab_size")
 REBUILD = "rerun the export stage (`dvc repro export`) or fetch the files again (`dvc checkout`)"
+# What the decoder reads and writes of each layer apart, as `<name>.<layer>`: nothing is cut or put together.
+CACHE, GROWN, CROSS = ("self_k", "self_v"), ("next_k", "next_v"), ("cross_k", "cross_v")
+ATTENTION = ("maps", "gates")
+SMALL_DECODER = 4_000_000  # bytes; below, waking a second thread costs a step more than it takes off it
 
 
 class EngineError(ValueError):
     """A folder of graphs that cannot be run."""
+
+
+@dataclass(frozen=True)
+class LayerCache:
+    """Keys of every layer so far, then values of every layer, [B, H, T, Dh] float32 each."""
+
+    past: list[np.ndarray]
+
+    def take(self, rows: np.ndarray) -> "LayerCache":
+        return LayerCache([part[rows] for part in self.past])
 
 
 class OnnxEngine:
@@ -39,7 +55,12 @@ class OnnxEngine:
         missing = [key for key in CONFIG_KEYS if not isinstance(self.config, dict) or key not in self.config]
         if missing:
             raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
-        self._sessions = {name: _session(self.folder / f"{name}.onnx", threads) for name in GRAPHS}
+        paths = {name: self.folder / f"{name}.onnx" for name in GRAPHS}
+        self._sessions = {name: _session(path, _threads(name, path, threads)) for name, path in paths.items()}
+        layers = self.config["layers"]
+        self._past, self._cross = of_layers(CACHE, layers), of_layers(CROSS, layers)
+        self._plain = ["logits", *of_layers(GROWN, layers)]
+        self._all = self._plain + of_layers(ATTENTION, layers)
 
     def search_digest(self) -> str:
         """sha256 of the graphs that make embeddings: what an index must have been built with."""
@@ -58,18 +79,20 @@ class OnnxEngine:
         return Memory(*self._run("memory", names, image_tokens=image_tokens_BPD, **read))
 
     def step(
-        self, tokens_BT: np.ndarray, cache: Cache | None, memory: Memory, k_L: np.ndarray, alpha: float,
+        self, tokens_BT: np.ndarray, cache: LayerCache | None, memory: Memory, k_L: np.ndarray, alpha: float,
         need_maps: bool,
     ) -> Step:  # fmt: skip
-        cache = cache or self._empty(tokens_BT.shape[0])
-        names = ["logits", "next_k", "next_v"] + (["maps", "gates"] if need_maps else [])
-        logits, next_k, next_v, *attention = self._run(
-            "decoder", names, tokens=tokens_BT, self_k=cache[0], self_v=cache[1], cross_k=memory.cross_k,
-            cross_v=memory.cross_v, mask=memory.mask_BM, image=memory.image_BM,
-            heads_kept=np.asarray(k_L, dtype=np.int64), alpha=np.asarray(alpha, dtype=np.float32),
+        past = self._nothing(tokens_BT.shape[0]) if cache is None else cache.past
+        logits, *found = self._run(
+            "decoder", self._all if need_maps else self._plain, tokens=tokens_BT, mask=memory.mask_BM,
+            image=memory.image_BM, heads_kept=np.asarray(k_L, dtype=np.int64),
+            alpha=np.asarray(alpha, dtype=np.float32), **dict(zip(self._past, past, strict=True)),
+            **dict(zip(self._cross, [*memory.cross_k, *memory.cross_v], strict=True)),
         )  # fmt: skip
-        maps, gates = attention if need_maps else (None, None)
-        return Step(logits, Cache(next_k, next_v), maps, gates)
+        grown, seen = found[: len(past)], found[len(past) :]
+        layers = len(seen) // 2
+        maps, gates = (_stacked(seen[:layers]), _stacked(seen[layers:])) if need_maps else (None, None)
+        return Step(logits, LayerCache(grown), maps, gates)
 
     def embed_images(self, pixels_BCYX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         tokens, embeds = self._run("image_encoder", ["tokens", "embeds"], pixels=pixels_BCYX)
@@ -82,14 +105,28 @@ class OnnxEngine:
     def match(self, tokens_BPD: np.ndarray, states_BTD: np.ndarray, mask_BT: np.ndarray) -> np.ndarray:
         return self._run("fusion", ["match"], tokens=tokens_BPD, states=states_BTD, text_mask=mask_BT)[0]
 
-    def _empty(self, batch: int) -> Cache:
+    def _nothing(self, batch: int) -> list[np.ndarray]:
         # The graph says how many heads its keys have: fewer than its queries in grouped-query attention.
-        past = next(x for x in self._sessions["decoder"].get_inputs() if x.name == "self_k")
-        shape = (past.shape[0], batch, past.shape[2], 0, past.shape[4])
-        return Cache(np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32))
+        past = next(x for x in self._sessions["decoder"].get_inputs() if x.name == self._past[0])
+        return [np.zeros((batch, past.shape[1], 0, past.shape[3]), dtype=np.float32)] * len(self._past)
 
     def _run(self, graph: str, outputs: list[str], **inputs: np.ndarray) -> list[np.ndarray]:
         return self._sessions[graph].run(outputs, inputs)
+
+
+def of_layers(names: Sequence[str], layers: int) -> list[str]:
+    """What the decoder calls these inputs or outputs: of all layers the first, then of all the next."""
+    return [f"{name}.{layer}" for name in names for layer in range(layers)]
+
+
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    """np.stack in a third of its time, which is as long as the copying itself."""
+    return np.concatenate(parts).reshape(len(parts), *parts[0].shape)
+
+
+def _threads(name: str, path: Path, threads: int) -> int:
+    small = name == "decoder" and path.is_file() and path.stat().st_size < SMALL_DECODER
+    return 1 if small else threads
 
 
 def _session(path: Path, threads: int) -> ort.InferenceSession:

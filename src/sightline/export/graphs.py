@@ -27,6 +27,7 @@ from torch.export import Dim
 from sightline.artifacts import write_json
 from sightline.export import metadata
 from sightline.export.engine import CONFIG, GRAPHS, SEARCH_SIDE
+from sightline.export.simplify import unstack
 from sightline.models.clip import DualEncoder
 from sightline.models.vlm import VLM, Memory
 from sightline.runtime import guard_parent
@@ -203,6 +204,8 @@ def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int)
             verbose=False,
         )
     model = strip(program.model_proto)
+    if name == "decoder":
+        model = unstack(model)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

@@ -28,12 +28,21 @@ class ArrayMemory(NamedTuple):
     image_BM: np.ndarray
 
 
+class ArrayCache(NamedTuple):
+    """Keys and values, [L, B, H, S, d] float32 each."""
+
+    self_k: np.ndarray
+    self_v: np.ndarray
+
+    def take(self, rows: np.ndarray) -> ArrayCache:
+        return ArrayCache(self.self_k[:, rows], self.self_v[:, rows])
+
+
 class ArrayStep(NamedTuple):
-    """logits_BTV; cache (keys, values) [L, B, H, S, d] each; maps and gates only where they were asked
-    for."""
+    """logits_BTV; the grown cache; maps and gates only where they were asked for."""
 
     logits_BTV: np.ndarray
-    cache: tuple[np.ndarray, np.ndarray]
+    cache: ArrayCache
     maps_LBHTM: np.ndarray | None
     gates_LBHT: np.ndarray | None
 
@@ -86,7 +95,7 @@ class TorchEngine:
     def step(
         self,
         tokens_BT: np.ndarray,
-        cache: tuple[np.ndarray, np.ndarray] | None,
+        cache: ArrayCache | None,
         memory: ArrayMemory,
         k_L: np.ndarray,
         alpha: float,
@@ -108,7 +117,7 @@ class TorchEngine:
             )
             return ArrayStep(
                 _array(out.logits),
-                (_array(out.cache[0]), _array(out.cache[1])),
+                ArrayCache(_array(out.cache[0]), _array(out.cache[1])),
                 _array(out.maps) if need_maps else None,
                 _array(out.gates) if need_maps else None,
             )

@@ -2,13 +2,14 @@
 
 The map of a word is the mean over its tokens, the layers and the heads, each head weighed by its SPIN gate
 (a silenced head has little say in the word, so little say in the map). `of_heads` looks at some of them.
+Words are drawn together: one by one costs a long answer more than all the rest of its explanation.
 Attention is a cue, not a proof: Jain and Wallace, 2019 (arXiv 1902.10186). Needs no torch. Shapes: L layers,
-H heads, T answer tokens, M memory tokens (image patches, then question).
+H heads, T answer tokens, M memory tokens (image patches, then question), N words, S side of the square.
 """
 
 import numpy as np
 
-from sightline.explain.heatmap import Heatmap, above_average, of_word
+from sightline.explain.heatmap import Heatmap, above_average, of_question, on_picture
 from sightline.explain.subject import Case, Subject
 
 TINY = 1e-30  # where every head is silenced the map is dark
@@ -16,24 +17,43 @@ TINY = 1e-30  # where every head is silenced the map is dark
 
 def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
     """Every layer and head."""
-    return of_heads(subject, case, tokens, np.ones(case.gates_LHT.shape[:2]))
+    return explain_words(subject, case, [tokens])[0]
 
 
-def of_heads(subject: Subject, case: Case, tokens: list[int], weight_LH: np.ndarray) -> Heatmap:
+def explain_words(subject: Subject, case: Case, words: list[list[int]]) -> list[Heatmap]:
+    """Every layer and head, for the words at these tokens."""
+    return of_heads(subject, case, words, np.ones(case.gates_LHT.shape[:2]))
+
+
+def of_heads(subject: Subject, case: Case, words: list[list[int]], weight_LH: np.ndarray) -> list[Heatmap]:
     """The heads in proportion to `weight_LH`: all ones but for a row of zeros leaves out a layer."""
+    if not words:
+        return []
     rows, cols = subject.grid
+    share_NM = np.stack([part_TM.mean(axis=0) for part_TM in _shares(case, words, weight_LH)])
+    patches_NRC = share_NM[:, : rows * cols].reshape(-1, rows, cols)
+    scores_NSS = subject.spread(patches_NRC)
+    patch_maps, square_maps = above_average(patches_NRC), above_average(scores_NSS)
+    image_N, question_NQ = patches_NRC.sum(axis=(1, 2)).tolist(), share_NM[:, rows * cols :].tolist()
+    return [
+        Heatmap(
+            patch_maps[n],
+            on_picture(square_maps[n], *case.rgb.shape[:2]),
+            of_question([(asked, sum(question_NQ[n][place] for place in at)) for asked, at in case.asked]),
+            # Attention also falls on the template's tokens, so the image's share is of all of it.
+            {"method": "cross_attention", "word": case.word(tokens), "image_share": image_N[n]},
+            scores_NSS[n],
+        )
+        for n, tokens in enumerate(words)
+    ]
+
+
+def _shares(case: Case, words: list[list[int]], weight_LH: np.ndarray) -> list[np.ndarray]:
+    """What every token of every word took from the memory, [T, M] a word."""
+    tokens = [token for positions in words for token in positions]
     weight_LHT = case.gates_LHT[..., tokens] * weight_LH[..., None]
     weight_LHT /= weight_LHT.sum(axis=(0, 1)) + TINY
-    maps_AM = case.maps_LHTM[:, :, tokens].reshape(weight_LHT.size, -1)  # A: all layers, heads and tokens
-    share_M = weight_LHT.ravel() @ maps_AM / len(tokens)
-    patches, share_Q = share_M[: rows * cols].reshape(rows, cols), share_M[rows * cols :].tolist()
-    found = of_word(
-        "cross_attention", case.word(tokens), case.rgb.shape[:2], patches,
-        [(word, sum(share_Q[place] for place in positions)) for word, positions in case.asked], above_average,
-        subject.spread(patches),
-    )  # fmt: skip
-    # Attention also falls on the template's tokens, so the image's share is of all of it.
-    return Heatmap(
-        found.patch_map, found.pixel_map, found.text_scores,
-        found.provenance | {"image_share": float(patches.sum())}, found.scores,
-    )  # fmt: skip
+    heads = weight_LH.size
+    maps_TAM = case.maps_LHTM[:, :, tokens].transpose(2, 0, 1, 3).reshape(len(tokens), heads, -1)
+    share_TM = (weight_LHT.transpose(2, 0, 1).reshape(len(tokens), 1, heads) @ maps_TAM)[:, 0]
+    return np.split(share_TM, np.cumsum([len(positions) for positions in words])[:-1])

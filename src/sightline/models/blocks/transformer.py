@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.decode import beam, greedy, sampling
-from sightline.decode.protocol import Cache, Memory, Step
+from sightline.decode.protocol import ArrayCache, Memory, Step
 from sightline.models.attention import KeyValue
 from sightline.models.blocks.base_model import BaseModel
 from sightline.models.blocks.embeddings import TokenEmbedding
@@ -284,7 +284,7 @@ class _Engine:
         return Memory(keys, values, mask_array, np.zeros_like(mask_array))
 
     def step(
-        self, tokens_BT: np.ndarray, cache: Cache | None, memory: Memory, k_L: np.ndarray, alpha: float,
+        self, tokens_BT: np.ndarray, cache: ArrayCache | None, memory: Memory, k_L: np.ndarray, alpha: float,
         need_maps: bool,
     ) -> Step:  # fmt: skip
         pairs = list(zip(self._tensor(memory.cross_k), self._tensor(memory.cross_v), strict=True))
@@ -292,7 +292,7 @@ class _Engine:
         mask_BS = self._tensor(memory.mask_BM)
         out = self.model.decoder.step(self._tensor(tokens_BT), past, pairs, mask_BS)
         logits_BTV = self.model.output(out.x).float().cpu().numpy()
-        return Step(logits_BTV, Cache(*(part.float().cpu().numpy() for part in out.cache)), None, None)
+        return Step(logits_BTV, ArrayCache(*(part.float().cpu().numpy() for part in out.cache)), None, None)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

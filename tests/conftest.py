@@ -1,26 +1,36 @@
-"""Tests import this checkout's package, whatever is installed, and are shared out to pytest-xdist's workers."""
+"""Tests import this checkout's package, whatever is installed, and are dealt out to pytest-xdist's workers:
+what shares a fixture goes to one of them, so that none is built twice."""
 
 import sys
 from pathlib import Path
 
-import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-# folders whose conftest.py builds something once a session, the longest first
+# Folders whose conftest.py builds something once a session. They start first, the longest ahead, so that the
+# files of the other folders fill the workers evenly at the end.
 WHOLE = ("pipeline", "export", "serve", "page")
 
 
-def group(item: pytest.Item) -> str:
-    """The tests that one worker runs together: a folder of `WHOLE`, elsewhere a file."""
-    path = item.path.relative_to(HERE)
-    return path.parts[0] if path.parts[0] in WHOLE else path.as_posix()
+def group(nodeid: str) -> str:
+    """What one worker runs: a folder of WHOLE, elsewhere a file."""
+    path = nodeid.split("::")[0]
+    folder = path.split("/")[1]
+    return folder if folder in WHOLE else path
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
-    """No fixture is built by two workers. The long groups come first: the short ones fill the end evenly."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: WHOLE.index(group(item)) if group(item) in WHOLE else len(WHOLE))
+    items.sort(key=lambda item: [*WHOLE, group(item.nodeid)].index(group(item.nodeid)))
+
+
+class Dealing(LoadScopeScheduling):
+    # `--dist loadgroup` does nothing with pytest 9.2: pytest-xdist 3.8 writes its groups into a field that
+    # pytest no longer reads.
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # groups start in the order of the tests, not by their number
+    return Dealing(config, log)

@@ -47,7 +47,8 @@ def hallucination(
     from sightline.evaluate.predict import Asking
     from sightline.export import trained
     from sightline.study import hallucination as page
-    from sightline.study.run import FOLDER, Study
+    from sightline.study.copies import FOLDER
+    from sightline.study.run import Study
 
     here = project.root()
     params = loader.load_params(here / "params.yaml")

@@ -1,9 +1,12 @@
 """Tests import this checkout's package, whatever is installed, and are dealt out to pytest-xdist's workers:
 what shares a fixture goes to one of them, so that none is built twice."""
 
+import fcntl
+import os
 import sys
 from pathlib import Path
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
@@ -34,3 +37,17 @@ class Dealing(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config, log):
     config.option.loadscopereorder = False  # groups start in the order of the tests, not by their number
     return Dealing(config, log)
+
+
+@pytest.fixture(scope="session")
+def tiny_graphs(tmp_path_factory):
+    """The folder of the tiny models' fp32 graphs and settings, exported once a run; read-only for tests."""
+    from tests.support import tiny
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # the workers' folders lie in one
+    with (shared / "tiny_graphs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "tiny_graphs").exists():
+            tiny.export(tmp_path_factory.mktemp("half") / "graphs").rename(shared / "tiny_graphs")
+    return shared / "tiny_graphs"

@@ -6,10 +6,17 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+# No example is held to a time: the processors are shared.
+hypothesis.settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared")
 
 # Folders whose conftest.py builds something once a session. They start first, the longest ahead, so that the
 # files of the other folders fill the workers evenly at the end.

@@ -27,11 +27,11 @@ repro: setup         ## dvc repro of the profile named in params.yaml
 
 test: setup          ## lint and the suite, with one shared run of the smoke pipeline
 	@ruff check src stages tests
-	@python -m pytest -m "not full"
+	@OMP_NUM_THREADS=1 python -m pytest -n 2 -m "not full"
 
 test-full: setup     ## the suite and the slow batteries
 	@ruff check src stages tests
-	@python -m pytest
+	@OMP_NUM_THREADS=1 python -m pytest -n 2
 
 study: setup         ## ablations at equal compute, three seeds: docs/ablations.md
 	@sightline study

@@ -1,6 +1,60 @@
-"""Tests import this checkout's package, whatever is installed."""
+"""Tests import this checkout's package, whatever is installed, and are dealt out to pytest-xdist's workers:
+what shares a fixture goes to one of them, so that none is built twice."""
 
+import fcntl
+import os
 import sys
 from pathlib import Path
 
+import hypothesis
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+# No example is held to a time: the processors are shared.
+hypothesis.settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared")
+
+# Folders whose conftest.py builds something once a session. They start first, the longest ahead, so that the
+# files of the other folders fill the workers evenly at the end.
+WHOLE = ("pipeline", "export", "serve", "page")
+
+
+def group(nodeid: str) -> str:
+    """What one worker runs: a folder of WHOLE, elsewhere a file."""
+    path = nodeid.split("::")[0]
+    folder = path.split("/")[1]
+    return folder if folder in WHOLE else path
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: [*WHOLE, group(item.nodeid)].index(group(item.nodeid)))
+
+
+class Dealing(LoadScopeScheduling):
+    # `--dist loadgroup` does nothing with pytest 9.2: pytest-xdist 3.8 writes its groups into a field that
+    # pytest no longer reads.
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # groups start in the order of the tests, not by their number
+    return Dealing(config, log)
+
+
+@pytest.fixture(scope="session")
+def tiny_graphs(tmp_path_factory):
+    """The folder of the tiny models' fp32 graphs and settings, exported once a run; read-only for tests."""
+    from tests.support import tiny
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # the workers' folders lie in one
+    with (shared / "tiny_graphs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "tiny_graphs").exists():
+            tiny.export(tmp_path_factory.mktemp("half") / "graphs").rename(shared / "tiny_graphs")
+    return shared / "tiny_graphs"

@@ -122,13 +122,14 @@ def test_no_length_at_all(server, tmp_path):
 
 
 @pytest.mark.parametrize("date", [False, True])
-def test_retry_after_is_obeyed(server, tmp_path, date):
-    # An HTTP date has whole seconds: 2 s from now is 1 to 2 s of waiting; a number is obeyed within 10 %.
-    value, least, most = (formatdate(time.time() + 2, usegmt=True), 0.9, 2.2) if date else ("1", 1.0, 1.1)
-    server.faults = [{"status": 429, "headers": {"Retry-After": value}}]
-    start = time.monotonic()
+def test_retry_after_is_obeyed(server, tmp_path, monkeypatch, date):
+    waits = []
+    monkeypatch.setattr(fetch.time, "sleep", waits.append)
+    after = formatdate(time.time() + 50, usegmt=True) if date else "50"
+    server.faults = [{"status": 429, "headers": {"Retry-After": after}}]
     assert get(server, tmp_path).read_bytes() == BODY
-    assert least <= time.monotonic() - start <= most + 0.3  # 0.3 s for the transfer on a busy machine
+    (waited,) = waits
+    assert 20 < waited <= 50 if date else waited == 50  # a date counts from when the answer was read
 
 
 def test_busy_servers(server, tmp_path):
@@ -164,7 +165,7 @@ def test_a_trickle_is_given_up(server, tmp_path):
     server.faults = [{"trickle": 0.02}] * 2
     start = time.monotonic()
     refused(tmp_path, "slow", lambda: get(server, tmp_path, timeout_s=0.3, tries=2))
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 60  # all of it would take 100 minutes
 
 
 def test_a_silent_server_times_out(tmp_path, monkeypatch):

@@ -296,6 +296,8 @@ def test_the_command_writes_result_figures_page_and_picture(checkout):
         assert any(line.startswith(f"shift_test,vcd,{figure}") for line in lines), figure
     assert not any(line.startswith("uniform_test,spin random") for line in lines)
     text = (checkout / page.PAGE).read_text(encoding="utf-8")
+    assert "`sightline hallucination --items 4 --search-items 0 --seeds 1`" in text
+    assert "One trained model (seed 7) of" in text and "`val` (all)" in text and "(the first ones)" in text
     for name in ("| spin |", "| vcd |", "**alpha", "POPE, adversarial", "usual"):
         assert name in text
     assert (checkout / page.PICTURE).read_text(encoding="utf-8").startswith("<?xml")
@@ -325,7 +327,9 @@ def test_several_models_are_pooled_and_each_is_shown(checkout):
         for before, after in zip(idea["primaries"], two["ideas"][name]["primaries"], strict=True):
             assert after["by_model"] == 2 * before["by_model"] == 2 * [before["value"]]
             assert {**after, "by_model": 0} == {**before, "by_model": 0}
-    assert "## Model by model" in (checkout / page.PAGE).read_text(encoding="utf-8")
+    text = (checkout / page.PAGE).read_text(encoding="utf-8")
+    assert "## Model by model" in text and "2 trained models (folder models/vlm, models/vlm) of" in text
+    assert "--seeds 1 --model models/vlm --model models/vlm`" in text
 
 
 def test_a_wrong_idea_ends_the_command_before_anything_is_asked(checkout):

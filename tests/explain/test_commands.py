@@ -18,7 +18,7 @@ from sightline import artifacts  # noqa: E402
 from sightline.bench import explaining  # noqa: E402
 from sightline.decode.confidence import NOT_FITTED  # noqa: E402
 from sightline.explain import battery, failures, heads, masked, match, randomise, report, subject  # noqa: E402
-from sightline.export import graphs, lazily, trained  # noqa: E402
+from sightline.export import lazily, trained  # noqa: E402
 from sightline.export.session import SPIN_OFF, Session  # noqa: E402
 from sightline.search import bundle  # noqa: E402
 from sightline.search.domain import Domain  # noqa: E402
@@ -36,7 +36,7 @@ def keep(folder, kind, model):
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
+def checkout(tmp_path_factory, tiny_graphs):
     """A checkout whose models are random: what it says is nonsense, how it says it is not."""
     here = tmp_path_factory.mktemp("checkout")
     for name in ("dvc.yaml", "params.yaml"):
@@ -45,8 +45,7 @@ def checkout(tmp_path_factory):
     keep(here / "models" / "vlm", "vlm", vlm)
     keep(here / "models" / "text", "text", clip.text)
     with artifacts.create(here / "models" / "onnx", "onnx", {"variants": ["fp32"], "shipped": "fp32"}) as out:
-        graphs.export_variants({"fp32": vlm}, clip, out, 20, {"fp32": "a" * 64, "clip": "b" * 64})
-        tiny.write_settings(out)
+        shutil.copytree(tiny_graphs, out, dirs_exist_ok=True)
     items = tiny.raw(here / "data" / "raw")
     artifacts.write_json(here / "data" / "raw" / "config.json", {"image_side": 64, "source": "scenes"})
     (here / "data" / "vqa").mkdir()

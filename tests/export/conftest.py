@@ -1,4 +1,6 @@
-"""One export of tiny random models, shared by this folder's tests."""
+"""The forms of one export of tiny random models, shared by this folder's tests."""
+
+import shutil
 
 import pytest
 
@@ -12,14 +14,11 @@ def trained():
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory, trained):
+def root(tmp_path_factory, tiny_graphs):
     """A folder with the variant fp32, its int8 and int4 forms, and settings; read-only for tests."""
-    from sightline.export import graphs, questions, variants
+    from sightline.export import questions, variants
 
-    vlm, clip = trained
-    folder = tmp_path_factory.mktemp("exported")
-    graphs.export_variants({"fp32": vlm}, clip, folder, 20, {"fp32": "a" * 64, "clip": "b" * 64})
-    tiny.write_settings(folder)
+    folder = shutil.copytree(tiny_graphs, tmp_path_factory.mktemp("exported") / "onnx")
     images = tiny.pictures(16)
     asked = questions.Questions(images, [tiny.QUESTIONS[i % 4] for i in range(16)], ["red"] * 16)
     shown = [(image, tiny.CAPTIONS[0]) for image in images]

@@ -17,8 +17,8 @@ LIMITS = Limits(batch=4)
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory):
-    return kit.build_bundle(tmp_path_factory.mktemp("page"))
+def bundle(tmp_path_factory, tiny_graphs):
+    return kit.build_bundle(tmp_path_factory.mktemp("page"), tiny_graphs)
 
 
 @pytest.fixture(scope="session")

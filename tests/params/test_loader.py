@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from sightline.params.loader import ParamsError, load_params
+from sightline.params.text import BROUGHT
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -183,6 +184,27 @@ def test_values_out_of_range_are_refused_where_they_stand(tmp_path, place, secti
         line = int(message.removeprefix(str(tmp_path / "params.yaml")).split(":")[1])
         named = message.split(": got")[0].split(".")[-1].split("[")[0]
         assert f'"{named}"' in (tmp_path / "params.yaml").read_text().splitlines()[line - 1]
+
+
+@pytest.mark.parametrize(
+    ("leaf", "value"),
+    [
+        ("key_value_heads", 1),
+        ("positions", "rotary"),
+        ("norm", "post"),
+        ("norm_kind", "rms"),
+        ("activation", "swiglu"),
+        ("tied", False),
+    ],
+)
+def test_what_a_checkpoint_decides_cannot_be_asked_for(tmp_path, leaf, value):
+    content = document()
+    content["profiles"]["smoke"]["text"] |= {"tower": "hf", "checkpoint": "any/model"}
+    params = load(tmp_path, content)  # params.yaml as it stands asks for nothing
+    assert BROUGHT == {name: getattr(params.text, name) for name in BROUGHT}
+    content["text"][leaf] = value
+    message = error(tmp_path, content)
+    assert f"text.{leaf}: got {value!r}, allowed: {BROUGHT[leaf]!r}" in message and "hf" in message
 
 
 def leaves() -> list[tuple[str, ...]]:

@@ -112,7 +112,7 @@ def test_a_signal_ends_a_stage_that_does_not_ask_and_leaves_no_rubbish(checkout,
     process = launch(checkout, body)
     wait_for(checkout / "ready")
     process.send_signal(number)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (code, "", "")
     assert list((checkout / "out").iterdir()) == []
 
@@ -139,7 +139,7 @@ def test_a_loop_that_asks_saves_its_state_first(checkout, number, code, times):
     for _ in range(times):
         process.send_signal(number)
         time.sleep(0.1)
-    _, err = process.communicate(timeout=5)
+    _, err = process.communicate(timeout=20)
     assert process.returncode == code and err == ""
     assert (checkout / "saved").exists()
 
@@ -149,7 +149,7 @@ def test_a_loop_that_stopped_asking_ends_all_the_same(checkout):
     process = launch(checkout, body + LOOP.format(step_s=30))
     wait_for(checkout / "ready")
     process.terminate()
-    process.communicate(timeout=5)
+    process.communicate(timeout=20)
     assert process.returncode == 143 and not (checkout / "saved").exists()
 
 
@@ -175,7 +175,7 @@ def test_no_orphan_survives_its_launcher(checkout, asks):
     launcher.kill()
     began = time.monotonic()
     # Unreaped on purpose: the guard must take the zombie for dead.
-    _, left = psutil.wait_procs(processes, timeout=5)
+    _, left = psutil.wait_procs(processes, timeout=20)
     assert not left, f"alive {time.monotonic() - began:.1f} s after their launcher"
     launcher.wait()
     assert (checkout / "saved").exists() == asks
@@ -215,7 +215,7 @@ def test_no_rank_survives_a_killed_dvc(checkout):
     ranks = [psutil.Process(int(wait_for(checkout / f"ready{rank}"))) for rank in (0, 1)]
     between = psutil.Process(launcher.pid).children(recursive=True)
     launcher.kill()
-    _, left = psutil.wait_procs(ranks, timeout=5)
+    _, left = psutil.wait_procs(ranks, timeout=20)
     assert not left, left
     # torchrun writes nothing of ours; on busy cores it takes a while to report its ranks and go.
     _, left = psutil.wait_procs(between, timeout=30)

@@ -19,7 +19,7 @@ class Repo:
 
     path: Path
 
-    def run(self, *command: str, ok: bool = True, timeout: int = 900) -> subprocess.CompletedProcess:
+    def run(self, *command: str, ok: bool = True, timeout: int = 1800) -> subprocess.CompletedProcess:
         env = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",

@@ -47,7 +47,7 @@ def test_a_study_that_is_stopped_goes_on(experiment_repo):
         )
         assert all(0 <= value <= 100 for value in found["figures"].values())
     page = (repo.path / "docs" / "ablations.md").read_text(encoding="utf-8")
-    assert re.search(r"^\| without mlm \| [\d.]+ ± 0.0 \|", page, flags=re.M)
+    assert re.search(r"^\| without mlm \| [\d.]+ \|", page, flags=re.M)  # one seed has no deviation
     assert (repo.path / "docs" / "ablations.svg").stat().st_size > 10_000
     written = {"metrics/ablations.json", "docs/ablations.md", "docs/ablations.svg"}
     after = {line[3:] for line in repo.run("git", "status", "--porcelain").stdout.splitlines()}

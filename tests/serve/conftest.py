@@ -11,9 +11,9 @@ from tests.serve.kit import running
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory):
+def bundle(tmp_path_factory, tiny_graphs):
     """A bundle of tiny random models with ten items; read-only for tests."""
-    return kit.build_bundle(tmp_path_factory.mktemp("serve"))
+    return kit.build_bundle(tmp_path_factory.mktemp("serve"), tiny_graphs)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import shutil
 import socket
 import threading
 import time
@@ -18,17 +19,14 @@ from tests.support import tiny
 SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}  # of the tiny bundle
 
 
-def build_bundle(here):
+def build_bundle(here, tiny_graphs):
     """A bundle of tiny random models with ten items, in `here`."""
-    from sightline.export import graphs
     from sightline.export.session import Session
     from sightline.search import bundle
     from sightline.search.domain import Domain
 
     with artifacts.create(here / "onnx", "onnx", {"variants": ["fp32"], "shipped": "fp32"}) as folder:
-        vlm, clip = tiny.models(tiny.tokenizer().size)
-        graphs.export_variants({"fp32": vlm}, clip, folder, 20, {"fp32": "a" * 64, "clip": "b" * 64})
-        tiny.write_settings(folder)
+        shutil.copytree(tiny_graphs, folder, dirs_exist_ok=True)
     exported = artifacts.load(here / "onnx", "onnx")
     session = Session.load_variant(exported.path, "fp32")
     settings = {"spin": SPIN, "confidence": NOT_FITTED | {"sure_above": 0.5}}

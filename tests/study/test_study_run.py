@@ -8,7 +8,7 @@ import pytest
 
 from sightline.artifacts import read_json, write_json
 from sightline.params.loader import load_params
-from sightline.study import run
+from sightline.study import calibration, run
 from sightline.study.arms import STAGES, Cost, StudyError
 from tests.pipeline.conftest import fresh
 
@@ -26,7 +26,7 @@ class Pretending(run.Study):
         self.calls, self.broken = [], broken
         super().__init__(checkout)
 
-    def _call(self, command, folder, source=None):
+    def call(self, command, folder, source=None):
         self.calls.append((folder.name, " ".join(Path(part).name for part in command[1:])))
         params = load_params(folder / "params.yaml")
         if command[:2] == ["dvc", "repro"] and command[2] in STAGES:
@@ -65,7 +65,7 @@ def checkout(original, tmp_path):
 
 def test_costs_are_measured_once(checkout):
     study = Pretending(checkout)
-    found = study.costs(list(study.arms), 2, print)
+    found = calibration.costs(study, study.arms, 2, print)
     assert found == {
         "pretrain {}": Cost(2.0, 8.0),
         'pretrain {"pretrain.epochs": 0}': Cost(2.0, 0.0),
@@ -73,7 +73,7 @@ def test_costs_are_measured_once(checkout):
         "finetune {}": Cost(5.0, 40.0),
     }
     again = Pretending(checkout)
-    assert again.costs(list(again.arms), 2, print) == found
+    assert calibration.costs(again, again.arms, 2, print) == found
     assert again.calls == []
 
 

@@ -74,6 +74,18 @@ def models(
     return vlm.eval(), clip.eval()
 
 
+def export(folder: Path) -> Path:
+    """The fp32 graphs of `models` with their settings, in the new `folder`; the fixture `tiny_graphs` has
+    them, as an export takes most of a minute."""
+    from sightline.export import graphs
+
+    folder.mkdir()
+    vlm, clip = models(tokenizer().size)
+    graphs.export_variants({"fp32": vlm}, clip, folder, 20, {"fp32": "a" * 64, "clip": "b" * 64})
+    write_settings(folder)
+    return folder
+
+
 def write_settings(folder: Path) -> None:
     """Tokenizer, preprocessing and lengths beside exported graphs."""
     from sightline.artifacts import write_json

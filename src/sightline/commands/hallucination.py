@@ -47,14 +47,17 @@ def hallucination(
     from sightline.evaluate.predict import Asking
     from sightline.export import trained
     from sightline.study import hallucination as page
-    from sightline.study.run import FOLDER, Study
+    from sightline.study.copies import FOLDER
+    from sightline.study.run import Study
 
     here = project.root()
     params = loader.load_params(here / "params.yaml")
     ideas = ways.read(here / "decoding.yaml")
-    models = model or [here / "models" / "vlm"]
-    if seeds > 1:
-        models += Study(here).models(range(params.seed + 1, params.seed + seeds), jobs, typer.echo)
+    given = model or []
+    of_seeds = range(params.seed + 1, params.seed + seeds)
+    models = given or [here / "models" / "vlm"]
+    if of_seeds:
+        models = models + Study(here).models(of_seeds, jobs, typer.echo)
     asking = Asking(params.evaluate.max_new_tokens, run.BATCH, beams=1)
     asked = [crew.Asked(folder, here / "models" / "onnx", asking, params.seed) for folder in models]
     study = run.Study(here / "data" / "raw", here / "data" / "vqa", search_items, items, params.seed)
@@ -62,7 +65,12 @@ def hallucination(
     macs = cost.macs_by_part(trained.load_vlm(models[0]))
     result, rows = run.run(found, study, ideas, macs, typer.echo)
     source = params.data.source
-    write_json(here / page.named(page.RESULT, source), {"profile": params.profile, **result})
+    call = {
+        "options": {"items": items, "search_items": search_items, "seeds": seeds},
+        "given": [folder.as_posix() for folder in given],
+        "seeds": [*([] if given else [params.seed]), *of_seeds],
+    }
+    write_json(here / page.named(page.RESULT, source), {"profile": params.profile, "call": call, **result})
     tables.write_csv(here / page.named(page.FIGURES, source), rows, run.COLUMNS)
     page.write(here, source)
     where, figures = page.named(page.PAGE, source), page.named(page.FIGURES, source)

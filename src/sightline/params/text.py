@@ -5,6 +5,12 @@ from typing import Literal
 
 from sightline.params.checks import at_least, heads_fit, plugin, require
 
+# What a checkpoint decides for itself: as in params.yaml, where nothing else is asked for.
+BROUGHT = {
+    "key_value_heads": 0, "positions": "learned", "norm": "pre", "norm_kind": "layer", "activation": "gelu",
+    "tied": True,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TextParams:
@@ -28,5 +34,9 @@ class TextParams:
         at_least("text", self, 1, ["width", "layers", "heads"])
         at_least("text", self, 8, ["max_tokens"])
         heads_fit("text", self, self.positions)
-        filled = self.tower != "hf" or bool(self.checkpoint)
-        require(filled, "text.checkpoint", self.checkpoint, "a folder or hub name, as text.tower is hf")
+        if self.tower == "hf":
+            require(bool(self.checkpoint), "text.checkpoint", self.checkpoint,
+                    "a folder or hub name, as text.tower is hf")  # fmt: skip
+            for leaf, left in BROUGHT.items():
+                value, allowed = getattr(self, leaf), f"{left!r}, as text.tower is hf: its checkpoint decides"
+                require(value == left, f"text.{leaf}", value, allowed)

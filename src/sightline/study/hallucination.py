@@ -47,8 +47,8 @@ def page(result: dict, figures: list[dict[str, str]], source: str) -> str:
     under = "CHAIR_i under shift" if shifted else "CHAIR_i"
     parts = [
         f"# Which way of decoding invents least{'' if source == SCENES else f': {source}'}\n\nWritten by "
-        f"`sightline hallucination` from [{files[0]}](../{files[0]}); every figure with its interval is in "
-        f"[{files[1]}](../{files[1]}), the ideas are in [decoding.yaml](../decoding.yaml).\n",
+        f"`{_command(result['call'])}` from [{files[0]}](../{files[0]}); every figure with its interval is "
+        f"in [{files[1]}](../{files[1]}), the ideas are in [decoding.yaml](../decoding.yaml).\n",
         "\n".join(findings(result)) + "\n",
         f"![CHAIR_i against objects named; heads suppressed by each idea]({named(PICTURE, source).name})\n",
         _how(result),
@@ -100,11 +100,23 @@ def findings(result: dict) -> list[str]:
     return lines
 
 
+def _command(call: dict) -> str:
+    """As it was typed, with every option that decides what is found."""
+    options = [f"--{name.replace('_', '-')} {value}" for name, value in call["options"].items()]
+    return " ".join(["sightline hallucination", *options, *(f"--model {given}" for given in call["given"])])
+
+
+def _models(call: dict, count: int) -> str:
+    seeds, given = _listed([str(seed) for seed in call["seeds"]]), _listed(call["given"])
+    which = [f"{what} {names}" for what, names in (("seed", seeds), ("folder", given)) if names]
+    return f"{'One trained model' if count == 1 else f'{count} trained models'} ({', '.join(which)})"
+
+
 def _how(result: dict) -> str:
     searched, images = (_sizes(found) for found in (result["search"]["images"], result["images"]))
     roles = result["roles"]["report"]
-    count = result["models"]
-    models = "One trained model" if count == 1 else f"{count} models, trained with as many seeds"
+    count, options = result["models"], result["call"]["options"]
+    first, of_test = ("the first ones" if n else "all" for n in (options["search_items"], options["items"]))
     truth = (
         ""
         if roles["shift"] != roles["usual"]
@@ -112,7 +124,7 @@ def _how(result: dict) -> str:
         "captions names, so it may well be there."
     )
     several = (
-        "One model of one seed: another may differ."
+        "One model of one training: another may differ."
         if count == 1
         else "An interval is about other pictures, for these trainings. They are too few to resample "
         "(Student's interval over three would hold nearly any difference), so their chance is asked apart: "
@@ -120,9 +132,9 @@ def _how(result: dict) -> str:
     )
     return f"""## How it was measured
 
-{models} (profile `{result["profile"]}`, fp32, PyTorch), the same weights for every way. \
-Settings were chosen on {searched} (the first ones); the test splits were read once, on {images}. *Shift* is \
-`{roles["shift"]}`, *usual* is `{roles["usual"]}`.{truth}
+{_models(result["call"], count)} of the profile `{result["profile"]}`, fp32, PyTorch; the same weights for \
+every way. Settings were chosen on {searched} ({first}); the test splits were read once, on {images} \
+({of_test}). *Shift* is `{roles["shift"]}`, *usual* is `{roles["usual"]}`.{truth}
 
 **Rule of choice.** Of an idea's tries, the lowest CHAIR_i under shift among those that lose at most a point \
 of objects named, of POPE-adversarial accuracy and of short answers; where all lose more, the one that loses \

@@ -29,49 +29,35 @@ from sightline.models.transformer import Decoder, Encoder, LayerMemory, StackOut
 METHODS = {"greedy": greedy.generate, "sampling": sampling.generate, "beam": beam.generate}
 
 
-class TransformerEncoderLayer(nn.Module):
-    """Self-attention and feed-forward, each with residual and norm."""
+class _Layer(nn.Module):
+    made_by: type[EncoderLayer | DecoderLayer]
 
     def __init__(
-        self,
-        d_model: int,
-        num_heads: int,
-        d_ff: int,
-        dropout: float = 0.1,
-        use_rotary_embeddings: bool = False,
-        **style: Any,
-    ):
+        self, d_model: int, num_heads: int, d_ff: int, dropout: float = 0.1,
+        use_rotary_embeddings: bool = False, **style: Any,
+    ):  # fmt: skip
         super().__init__()
         made = _style(style, "rotary" if use_rotary_embeddings else "none")
-        self.layer = EncoderLayer(d_model, num_heads, _head_width(d_model, num_heads), d_ff, dropout, made)
+        self.layer = self.made_by(d_model, num_heads, _head_width(d_model, num_heads), d_ff, dropout, made)
+
+
+class TransformerEncoderLayer(_Layer):
+    """Self-attention and feed-forward, each with residual and norm."""
+
+    made_by = EncoderLayer
 
     def forward(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
         return self.layer(x_BTD, layer_mask(mask))
 
 
-class TransformerDecoderLayer(nn.Module):
+class TransformerDecoderLayer(_Layer):
     """Causal self-attention, attention to a memory and feed-forward, each with residual and norm."""
 
-    def __init__(
-        self,
-        d_model: int,
-        num_heads: int,
-        d_ff: int,
-        dropout: float = 0.1,
-        use_rotary_embeddings: bool = False,
-        **style: Any,
-    ):
-        super().__init__()
-        made = _style(style, "rotary" if use_rotary_embeddings else "none")
-        self.layer = DecoderLayer(d_model, num_heads, _head_width(d_model, num_heads), d_ff, dropout, made)
+    made_by = DecoderLayer
 
     def forward(
-        self,
-        x_BTD: Tensor,
-        memory_BSD: Tensor,
-        mask: Tensor | None = None,
-        memory_mask: Tensor | None = None,
+        self, x_BTD: Tensor, memory_BSD: Tensor, mask: Tensor | None = None, memory_mask: Tensor | None = None
     ) -> Tensor:
         """[B, T, D] -> [B, T, D]. mask: in addition to the causal one."""
         causal = torch.ones(x_BTD.shape[1], x_BTD.shape[1], dtype=torch.bool, device=x_BTD.device).tril()
@@ -87,17 +73,10 @@ class TransformerEncoder(BaseModel):
     """
 
     def __init__(
-        self,
-        vocab_size: int,
-        d_model: int = 512,
-        num_heads: int = 8,
-        num_layers: int = 6,
-        d_ff: int = 2048,
-        dropout: float = 0.1,
-        max_seq_length: int = 5000,
-        positional_encoding: str = "sinusoidal",
+        self, vocab_size: int, d_model: int = 512, num_heads: int = 8, num_layers: int = 6, d_ff: int = 2048,
+        dropout: float = 0.1, max_seq_length: int = 5000, positional_encoding: str = "sinusoidal",
         **style: Any,
-    ):
+    ):  # fmt: skip
         super().__init__()
         self.d_model = d_model
         _head_width(d_model, num_heads)
@@ -114,17 +93,10 @@ class TransformerDecoder(BaseModel):
     """Tokens and a memory to states; the encoder's arguments."""
 
     def __init__(
-        self,
-        vocab_size: int,
-        d_model: int = 512,
-        num_heads: int = 8,
-        num_layers: int = 6,
-        d_ff: int = 2048,
-        dropout: float = 0.1,
-        max_seq_length: int = 5000,
-        positional_encoding: str = "sinusoidal",
+        self, vocab_size: int, d_model: int = 512, num_heads: int = 8, num_layers: int = 6, d_ff: int = 2048,
+        dropout: float = 0.1, max_seq_length: int = 5000, positional_encoding: str = "sinusoidal",
         **style: Any,
-    ):
+    ):  # fmt: skip
         super().__init__()
         self.d_model = d_model
         self.tokens = Tokens(vocab_size, d_model, dropout, max_seq_length, positional_encoding)
@@ -136,12 +108,9 @@ class TransformerDecoder(BaseModel):
         return self.step(ids_BT, None, self.decoder.memory_keys_values(memory_BSD), memory_mask).x
 
     def step(
-        self,
-        ids_BT: Tensor,
-        cache: KeyValue | None,
-        memory: list[KeyValue],
+        self, ids_BT: Tensor, cache: KeyValue | None, memory: list[KeyValue],
         memory_mask: Tensor | None = None,
-    ) -> StackOutput:
+    ) -> StackOutput:  # fmt: skip
         """T more tokens after those of the cache; memory: decoder.memory_keys_values of it."""
         past = 0 if cache is None else cache[0].shape[3]
         return _read(self.decoder, self.tokens(ids_BT, past), memory, memory_mask, cache)
@@ -151,15 +120,9 @@ class Transformer(BaseModel):
     """Encoder and decoder over sequences of vectors: embeddings and outputs belong to whoever uses it."""
 
     def __init__(
-        self,
-        d_model: int = 512,
-        num_heads: int = 8,
-        num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6,
-        d_ff: int = 2048,
-        dropout: float = 0.1,
-        **style: Any,
-    ):
+        self, d_model: int = 512, num_heads: int = 8, num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6, d_ff: int = 2048, dropout: float = 0.1, **style: Any,
+    ):  # fmt: skip
         super().__init__()
         made, head_width = _style(style, "none"), _head_width(d_model, num_heads)
         self.encoder = Encoder(num_encoder_layers, d_model, num_heads, d_ff, dropout, made)
@@ -179,20 +142,11 @@ class EncoderDecoderTransformer(BaseModel):
     """
 
     def __init__(
-        self,
-        src_vocab_size: int,
-        tgt_vocab_size: int,
-        d_model: int = 512,
-        num_heads: int = 8,
-        num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6,
-        d_ff: int = 2048,
-        dropout: float = 0.1,
-        max_seq_length: int = 5000,
-        positional_encoding: str = "sinusoidal",
-        share_embeddings: bool = False,
+        self, src_vocab_size: int, tgt_vocab_size: int, d_model: int = 512, num_heads: int = 8,
+        num_encoder_layers: int = 6, num_decoder_layers: int = 6, d_ff: int = 2048, dropout: float = 0.1,
+        max_seq_length: int = 5000, positional_encoding: str = "sinusoidal", share_embeddings: bool = False,
         **style: Any,
-    ):
+    ):  # fmt: skip
         super().__init__()
         if share_embeddings and src_vocab_size != tgt_vocab_size:
             raise ValueError(
@@ -218,17 +172,9 @@ class EncoderDecoderTransformer(BaseModel):
 
     @torch.no_grad()
     def generate(
-        self,
-        source_BS: Tensor,
-        *,
-        bos: int,
-        eos: int,
-        max_new: int,
-        method: str = "greedy",
-        source_mask: Tensor | None = None,
-        seed: int = 0,
-        **settings: Any,
-    ) -> list[list[int]]:
+        self, source_BS: Tensor, *, bos: int, eos: int, max_new: int, method: str = "greedy",
+        source_mask: Tensor | None = None, seed: int = 0, **settings: Any,
+    ) -> list[list[int]]:  # fmt: skip
         """The tokens written for each source, without bos and eos, at most max_new each.
 
         method: greedy, sampling (settings: temperature, top_p; every row draws from a generator of its own,
@@ -306,12 +252,9 @@ def layer_mask(mask: Tensor | None) -> Tensor | None:
 
 
 def _read(
-    decoder: Decoder,
-    x_BTD: Tensor,
-    memory: list[KeyValue],
-    mask: Tensor | None,
+    decoder: Decoder, x_BTD: Tensor, memory: list[KeyValue], mask: Tensor | None,
     cache: KeyValue | None = None,
-) -> StackOutput:
+) -> StackOutput:  # fmt: skip
     if mask is None:
         mask = torch.ones(len(x_BTD), memory[0][0].shape[2], dtype=torch.bool, device=x_BTD.device)
     return decoder(x_BTD, [LayerMemory(own, None) for own in memory], mask.bool(), mask.bool(), cache)

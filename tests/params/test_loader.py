@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from sightline.params.loader import ParamsError, load_params
-from sightline.params.text import BROUGHT
+from sightline.params.text import UNUSED
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -197,14 +197,19 @@ def test_values_out_of_range_are_refused_where_they_stand(tmp_path, place, secti
         ("tied", False),
     ],
 )
-def test_what_a_checkpoint_decides_cannot_be_asked_for(tmp_path, leaf, value):
-    content = document()
-    content["profiles"]["smoke"]["text"] |= {"tower": "hf", "checkpoint": "any/model"}
-    params = load(tmp_path, content)  # params.yaml as it stands asks for nothing
-    assert BROUGHT == {name: getattr(params.text, name) for name in BROUGHT}
-    content["text"][leaf] = value
-    message = error(tmp_path, content)
-    assert f"text.{leaf}: got {value!r}, allowed: {BROUGHT[leaf]!r}" in message and "hf" in message
+def test_what_says_nothing_to_a_tower_cannot_be_asked_for(tmp_path, leaf, value):
+    for tower, (unused, why) in UNUSED.items():
+        if leaf not in unused and value != "rotary":
+            continue
+        content = document()
+        content["profiles"]["smoke"]["text"] |= {"tower": tower, "checkpoint": "any/model"}
+        params = load(tmp_path, content)  # params.yaml as it stands asks for nothing
+        assert unused == {name: getattr(params.text, name) for name in unused}
+        content["text"][leaf] = value
+        message = error(tmp_path, content)
+        assert f"text.{leaf}: got {value!r}" in message and f"as text.tower is {tower}" in message
+        if leaf in unused:
+            assert f"allowed: {unused[leaf]!r}" in message and why in message
 
 
 def leaves() -> list[tuple[str, ...]]:

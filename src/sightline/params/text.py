@@ -5,11 +5,12 @@ from typing import Literal
 
 from sightline.params.checks import at_least, heads_fit, plugin, require
 
-# What a checkpoint decides for itself: as in params.yaml, where nothing else is asked for.
-BROUGHT = {
-    "key_value_heads": 0, "positions": "learned", "norm": "pre", "norm_kind": "layer", "activation": "gelu",
-    "tied": True,
-}  # fmt: skip
+# What says nothing to some towers stays as in params.yaml, where nothing else is asked for.
+STYLE = {"key_value_heads": 0, "norm": "pre", "norm_kind": "layer", "activation": "gelu", "tied": True}
+UNUSED = {
+    "hf": (STYLE | {"positions": "learned"}, "its checkpoint decides"),
+    "bag": (STYLE, "it has no layers"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class TextParams:
         if self.tower == "hf":
             require(bool(self.checkpoint), "text.checkpoint", self.checkpoint,
                     "a folder or hub name, as text.tower is hf")  # fmt: skip
-            for leaf, left in BROUGHT.items():
-                value, allowed = getattr(self, leaf), f"{left!r}, as text.tower is hf: its checkpoint decides"
-                require(value == left, f"text.{leaf}", value, allowed)
+        if self.tower == "bag":
+            require(self.positions not in ("rotary", "alibi"), "text.positions", self.positions,
+                    "learned, sinusoidal or none, as text.tower is bag: it has no attention")  # fmt: skip
+        leaves, why = UNUSED.get(self.tower, ({}, ""))
+        for leaf, left in leaves.items():
+            value, allowed = getattr(self, leaf), f"{left!r}, as text.tower is {self.tower}: {why}"
+            require(value == left, f"text.{leaf}", value, allowed)

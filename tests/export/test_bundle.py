@@ -218,3 +218,9 @@ def test_an_unknown_variant_and_another_kind_are_named(exported, shipped):
         Session.load(exported.path)
     with pytest.raises(EngineError, match=r"engine\.json: no such file"):
         Session.open(exported.path, "nothing")
+
+
+def test_a_decoder_of_another_version_is_named(copied):
+    shutil.copyfile(copied / MODEL / "memory.onnx", copied / MODEL / "decoder.onnx")
+    with pytest.raises(EngineError, match=r"expected keys and values layer by layer \(self_k\.0, .*version"):
+        Session.open(copied, MODEL)

@@ -61,6 +61,12 @@ class OnnxEngine:
         self._past, self._cross = of_layers(CACHE, layers), of_layers(CROSS, layers)
         self._plain = ["logits", *of_layers(GROWN, layers)]
         self._all = self._plain + of_layers(ATTENTION, layers)
+        held = {each.name for each in self._sessions["decoder"].get_inputs()}
+        if not held.issuperset(self._past + self._cross):
+            raise EngineError(
+                f"{paths['decoder']}: takes {', '.join(sorted(held))}, expected keys and values layer by layer "
+                f"({self._past[0]}, ...): another version of the project exported it; {REBUILD}"
+            )
 
     def search_digest(self) -> str:
         """sha256 of the graphs that make embeddings: what an index must have been built with."""

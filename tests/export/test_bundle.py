@@ -10,7 +10,7 @@ from sightline import artifacts
 from sightline.data.images import decode
 from sightline.decode.confidence import NOT_FITTED
 from sightline.export.engine import EngineError
-from sightline.export.session import SPIN_OFF, Session
+from sightline.export.session import MODEL, SPIN_OFF, Session
 from sightline.search import bundle
 from sightline.search.domain import Domain
 from sightline.search.gallery import KINDS, Gallery

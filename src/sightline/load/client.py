@@ -50,7 +50,7 @@ class Pool:
         pair = None
         try:
             async with asyncio.timeout(HUNG_S):
-                pair = self._idle.pop() if self._idle else await self._opened()
+                pair = self._kept() or await self._opened()
                 pair[1].write(request)
                 status, body, kept = await _answer(pair[0])
         except TimeoutError:
@@ -62,6 +62,15 @@ class Pool:
         elif pair:
             pair[1].close()
         return status, body
+
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """The connection last used that the server has not closed since, as it may with idle ones."""
+        while self._idle:
+            pair = self._idle.pop()
+            if not pair[0].at_eof():
+                return pair
+            pair[1].close()
+        return None
 
     async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self._host, self._port)

@@ -67,7 +67,8 @@ class Shield:
         try:
             await self._through(scope, receive, counted)
         except ApiError as error:
-            await respond(counted, error)
+            # Error, traceback and the future it came through hold each other, and with them the whole body.
+            await respond(counted, error.with_traceback(None))
         except Exception:
             if sent["status"]:  # half an answer: the server cuts the connection
                 raise

@@ -1,5 +1,6 @@
 """Hostile pictures and addresses: each is refused by name, quickly, and the server lives on."""
 
+import gc
 import gzip
 import http.client
 import io
@@ -264,3 +265,18 @@ def test_fetching_is_off_unless_it_is_asked_for(hosts):
     np.testing.assert_array_equal(
         found.pixels_CYX, pictures.read(url(GOOD), pixels, Limits(), False).pixels_CYX
     )
+
+
+def test_a_refused_upload_leaves_nothing_behind(client):
+    """Without a search for cycles: one would find them too late, or hold up the answers."""
+    broken = url(GOOD[:40] + bytes(2_000_000))
+    assert client.post("/v1/chat/completions", json=chat(picture=broken)).status_code == 400
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(8):
+            assert client.post("/v1/chat/completions", json=chat(picture=broken)).status_code == 400
+        refused = [each for each in gc.get_objects() if type(each) is ApiError]
+        assert not [each for each in refused if each.__traceback__ is not None]
+    finally:
+        gc.enable()

@@ -22,7 +22,8 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
 
 def explain_words(subject: Subject, case: Case, words: list[list[int]]) -> list[Heatmap]:
     """Every layer and head, for the words at these tokens."""
-    return of_heads(subject, case, words, np.ones(case.gates_LHT.shape[:2]))
+    config = subject.session.engine.config
+    return of_heads(subject, case, words, np.ones((config["layers"], config["heads"])))
 
 
 def of_heads(subject: Subject, case: Case, words: list[list[int]], weight_LH: np.ndarray) -> list[Heatmap]:

@@ -64,8 +64,8 @@ class OnnxEngine:
         held = {each.name for each in self._sessions["decoder"].get_inputs()}
         if not held.issuperset(self._past + self._cross):
             raise EngineError(
-                f"{paths['decoder']}: takes {', '.join(sorted(held))}, expected keys and values layer by layer "
-                f"({self._past[0]}, ...): another version of the project exported it; {REBUILD}"
+                f"{paths['decoder']}: takes {', '.join(sorted(held))}, expected keys and values layer by "
+                f"layer ({self._past[0]}, ...): another version of the project exported it; {REBUILD}"
             )
 
     def search_digest(self) -> str:

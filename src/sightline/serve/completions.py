@@ -13,9 +13,8 @@ from sightline.serve.model import NAME, Reply
 from sightline.serve.settings import ApiError
 
 PLAIN = schema.Extension()
-_DRAW = (
-    random.Random()
-)  # ids are names, no secrets, and a system call for each would let other threads go first
+# Ids are names, no secrets, and a system call for each would let other threads go first.
+_DRAW = random.Random()
 
 
 async def question(desk: Desk, asked: schema.ChatRequest, deadline: float) -> Question:

@@ -12,7 +12,7 @@ from sightline.params.loader import Params  # noqa: E402
 
 def main(params: Params) -> None:
     from sightline.evaluate import ask, domain, run
-    from sightline.evaluate.predict import Asking
+    from sightline.evaluate.predict import Asking, Reranking
     from sightline.export import trained
     from sightline.export.session import Session
     from sightline.search.domain import Domain
@@ -20,8 +20,7 @@ def main(params: Params) -> None:
     knobs = params.evaluate
     setting = ask.Setting(
         Path("data/raw"), Path("data/vqa"), knobs.splits, knobs.max_items,
-        Asking(knobs.max_new_tokens, knobs.batch_size, knobs.beams), params.asdict("spin"), params.seed,
-        knobs.bootstrap,
+        Asking.of(knobs), Reranking.of(knobs), params.asdict("spin"), params.seed, knobs.bootstrap,
     )  # fmt: skip
     loaders = {
         run.REFERENCE: partial(Session.load_variant, Path("models/onnx"), "fp32", threads=params.threads),

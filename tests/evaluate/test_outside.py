@@ -38,7 +38,8 @@ def reds(pictures):
 
 def test_rows(tmp_path):
     raw, vqa = scripted.build(tmp_path)
-    setting = ask.Setting(raw, vqa, ["test", "train"], 0, predict.Asking(16, 4, 1), predict.SPIN_OFF, 7, 50)
+    asking, reranking = predict.Asking(16, 4, 1), predict.Reranking(10, 5, 0.05, 0.5)
+    setting = ask.Setting(raw, vqa, ["test", "train"], 0, asking, reranking, predict.SPIN_OFF, 7, 50)
     rows = domain.evaluate(reds, 4.0, setting, tmp_path)
     found = {(row["split"], row["type"], row["metric"]): row for row in rows}
     assert found["test", "own pictures", "false_alarm"]["value"] == pytest.approx(100 / 6, abs=1e-3)

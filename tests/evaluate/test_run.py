@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import scripted
 
 from sightline.evaluate import ask, domain, predict, report, run, splits, summary, tables
 
+RERANKING = predict.Reranking(10, 5, 0.05, 0.5)
 SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}
 
 
@@ -21,6 +23,7 @@ def setting(raw, vqa, **changed):
         "splits": ["test"],
         "max_items": 0,
         "asking": predict.Asking(16, 4, 1),
+        "reranking": RERANKING,
         "spin": SPIN,
         "seed": 7,
         "bootstrap": 100,
@@ -281,11 +284,15 @@ class Mistaken(scripted.Scripted):
         return states, mask, 0.6 * np.roll(embeds, 1, axis=1) + 0.5 * embeds
 
 
+def retrieve(predictor, split, lexicon, reranking=RERANKING):
+    asking, rng = predict.Asking(16, 4, 1), np.random.default_rng(0)
+    return predict.retrieve(predictor, split, lexicon, list(scripted.KINDS), asking, reranking, rng)
+
+
 def test_reranking_puts_right_what_the_dual_encoder_mistook(tmp_path):
     raw, vqa = scripted.build(tmp_path)
     split = splits.read(raw, vqa, "test", 0)
-    lexicon, rng = splits.lexicon(vqa), np.random.default_rng(0)
-    found = predict.retrieve(Mistaken(), split, lexicon, list(scripted.KINDS), predict.Asking(16, 4, 1), rng)
+    found = retrieve(Mistaken(), split, splits.lexicon(vqa))
     last = len(split.lines) - 1  # its neighbour is not in the gallery
     for direction in ("image_to_text", "text_to_image"):
         assert (found.ranks[direction] == 2).sum() == last
@@ -300,21 +307,35 @@ class Misled(Mistaken):
         return (np.roll(tokens[:, 0], 1, axis=1) * states[:, 0]).sum(axis=1)
 
 
-def test_descriptions_put_right_what_the_fusion_head_mistook(tmp_path, monkeypatch):
+def test_descriptions_put_right_what_the_fusion_head_mistook(tmp_path):
     raw, vqa = scripted.build(tmp_path)
     split = splits.read(raw, vqa, "test", 0)
 
-    def ranks():
-        asking, rng = predict.Asking(16, 4, 1), np.random.default_rng(0)
-        found = predict.retrieve(Misled(), split, splits.lexicon(vqa), list(scripted.KINDS), asking, rng)
-        return found.ranks
-
-    wrong = ranks()
+    wrong = retrieve(Misled(), split, splits.lexicon(vqa)).ranks
     for direction in ("image_to_text", "text_to_image"):
         assert (wrong[f"{direction}_reranked"] > 1).sum() >= len(split.lines) - 1
         assert (wrong[f"{direction}_described"] == 1).all()
     # Asked about the first of the fusion head's order alone, they change nothing.
-    monkeypatch.setattr(predict, "DESCRIBED_TOP", 1)
-    for direction, found in ranks().items():
+    alone = retrieve(Misled(), split, splits.lexicon(vqa), replace(RERANKING, described_top=1)).ranks
+    for direction, found in alone.items():
         if direction.endswith("_described"):
             np.testing.assert_array_equal(found, wrong[direction.replace("_described", "_reranked")])
+
+
+def test_no_pair_is_scored_twice(tmp_path):
+    raw, vqa = scripted.build(tmp_path)
+    split = splits.read(raw, vqa, "test", 0)
+
+    class Counting(scripted.Scripted):
+        told: list = []
+
+        def describe(self, images, texts, image_N, text_N, batch_size=1):
+            self.told += [(len(images), int(i), int(t)) for i, t in zip(image_N, text_N, strict=True)]
+            return super().describe(images, texts, image_N, text_N, batch_size)
+
+    predictor = Counting()
+    found = retrieve(predictor, split, splits.lexicon(vqa))
+    assert len(predictor.told) == len(set(predictor.told))
+    # Every picture's own caption was read against it, for three figures.
+    assert sum(count > 1 for count, _, _ in predictor.told) >= len(split.lines)
+    assert found.swapped["swapped_kind_described"]

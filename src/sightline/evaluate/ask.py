@@ -27,6 +27,7 @@ class Setting:
     splits: list[str]
     max_items: int
     asking: predict.Asking
+    reranking: predict.Reranking
     spin: dict
     seed: int
     bootstrap: int
@@ -59,7 +60,9 @@ def ask(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Asked]:
                 )
                 for spin in spins
             },
-            predict.retrieve(predictor, split, words, kinds, setting.asking, rng),
+            predict.retrieve(
+                predictor, split, words, kinds, setting.asking, setting.reranking, rng
+            ),
         )
     return said
 

@@ -6,7 +6,7 @@ queries, K candidates, N pairs, E embedding width, P patches, S tokens of a text
 heads.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -16,15 +16,10 @@ import numpy as np
 from sightline.evaluate import retrieval, swapped
 from sightline.evaluate.chair import Lexicon
 from sightline.evaluate.splits import Split
+from sightline.params.evaluate import EvaluateParams
 
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
 SHORT_TOKENS = 8  # the longest answer to a short question; right ones are one to three words
-RERANK_TOP = 10
-# What the answering model has to say costs a decoder pass a pair, so the best few are asked. A text that is
-# short or says what most do is likely of any picture, so a share of what is said of a picture of nothing is
-# taken off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879). Weight and share were chosen on val: a
-# larger weight gains more on scenes, and loses on photos, whose descriptions are worse than their search.
-DESCRIBED_TOP, DESCRIPTION_WEIGHT, NOTHING_SHARE = 5, 0.05, 0.5
 NOTHING = np.full((64, 64, 3), 128, dtype=np.uint8)
 _CHUNK = 64  # pictures decoded and held at a time
 _GATED = 256  # pictures over which silenced heads are counted
@@ -61,8 +56,34 @@ class Asking:
     batch_size: int
     beams: int
 
+    @classmethod
+    def of(cls, knobs: EvaluateParams) -> "Asking":
+        return cls(knobs.max_new_tokens, knobs.batch_size, knobs.beams)
+
     def tokens(self, describe: bool) -> int:
         return self.max_new if describe else min(SHORT_TOKENS, self.max_new)
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """How the best of a search are looked at again: `top` of them by the fusion head, of these
+    `described_top` by the answering model, whose word costs a decoder pass a pair.
+
+    `description_weight` is that of the log-probability of the text as a description of the picture. A text
+    that is short or says what most do is likely of any picture, so `nothing_share` of its log-probability for
+    a picture of nothing is taken off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879).
+    """
+
+    top: int
+    described_top: int
+    description_weight: float
+    nothing_share: float
+
+    @classmethod
+    def of(cls, knobs: EvaluateParams) -> "Reranking":
+        return cls(
+            knobs.rerank_top, knobs.described_top, knobs.description_weight, knobs.nothing_share
+        )
 
 
 @dataclass(frozen=True)
@@ -135,99 +156,100 @@ class Retrieved:
 
 
 def retrieve(
-    predictor: Predictor,
-    split: Split,
-    lexicon: Lexicon,
-    kinds: list[str],
-    asking: Asking,
-    rng: np.random.Generator,
-) -> Retrieved:
+    predictor: Predictor, split: Split, lexicon: Lexicon, kinds: list[str], asking: Asking,
+    reranking: Reranking, rng: np.random.Generator,
+) -> Retrieved:  # fmt: skip
     """Both directions over the gallery, each also re-ranked at its top: by the fusion head (`reranked`), and
     then by that and how likely the answering model would describe the picture so, and not any picture
     (`described`); and the swapped-kind test, by similarity and as described."""
     texts, owner_T, size = split.gallery()
     pairs = _swapped(split, texts, size, lexicon, kinds, rng) if split.true_objects else []
-    # Every distinct text is encoded once: equal captions get equal bits, so they tie.
+    # Every distinct text is read once: equal captions get equal bits, so they tie.
     distinct = sorted({*texts, *(text for _, text in pairs)})
     place = {text: index for index, text in enumerate(distinct)}
+    text_T, owners = np.array([place[text] for text in texts]), np.arange(size)
     states_NSD, mask_NS, embeds_NE = predictor.encode_texts(distinct, batch_size=asking.batch_size)
     seen = list(islice(split.rgb(), size))
     tokens_IPD, image_IE = predictor.encode_images(seen, batch_size=asking.batch_size)
-    text_T = np.array([place[text] for text in texts])
     similarity_IT = retrieval.similarity(image_IE, embeds_NE[text_T])
+
+    def fuse(image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
+        chunks = [slice(start, start + _PAIRS) for start in range(0, len(image_N), _PAIRS)]
+        return np.concatenate(
+            [
+                predictor.match(
+                    tokens_IPD[image_N[chunk]], states_NSD[text_N[chunk]], mask_NS[text_N[chunk]],
+                    batch_size=asking.batch_size,
+                )
+                for chunk in chunks
+            ]
+        )  # fmt: skip
+
+    def describe(pictures: list[np.ndarray], image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
+        return predictor.describe(pictures, distinct, image_N, text_N, batch_size=asking.batch_size)
+
+    num = len(distinct)
+    anyway_N = reranking.nothing_share * describe([NOTHING], np.zeros(num, np.int64), np.arange(num))
+    fused = _Once(fuse, num)
+    told = _Once(lambda image_N, text_N: describe(seen, image_N, text_N) - anyway_N[text_N], num)
+
+    def described(image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
+        return fused(image_N, text_N) + reranking.description_weight * told(image_N, text_N)
+
+    def rerank(direction: str, image_QK: np.ndarray, text_QK: np.ndarray) -> None:
+        """Ranks after the candidates, as images and texts of the gallery, are put in another order."""
+        scores_QK = fused(image_QK, text_T[text_QK])
+        right_QK = image_QK == owner_T[text_QK]
+        ranks[f"{direction}_reranked"] = retrieval.reranked_ranks(scores_QK, right_QK, ranks[direction])
+        best_QK = retrieval.candidates(scores_QK, reranking.described_top)
+        image_QK, text_QK, right_QK = (
+            np.take_along_axis(of_QK, best_QK, 1) for of_QK in (image_QK, text_QK, right_QK)
+        )
+        ranks[f"{direction}_described"] = retrieval.reranked_ranks(
+            described(image_QK, text_T[text_QK]), right_QK, ranks[f"{direction}_reranked"]
+        )
+
     ranks = {
         "image_to_text": retrieval.image_to_text_ranks(similarity_IT, owner_T),
         "text_to_image": retrieval.text_to_image_ranks(similarity_IT, owner_T),
     }
-    owners = np.arange(size)
-    anyway_T = NOTHING_SHARE * predictor.describe(
-        [NOTHING], texts, np.zeros(len(texts), np.int64), np.arange(len(texts)), batch_size=asking.batch_size
-    )
-
-    def fused(image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
-        """Scores [N] of pairs by the fusion head; text_N counts the distinct texts."""
-        return np.concatenate(
-            [
-                predictor.match(
-                    tokens_IPD[image_N[start : start + _PAIRS]],
-                    states_NSD[text_N[start : start + _PAIRS]],
-                    mask_NS[text_N[start : start + _PAIRS]],
-                    batch_size=asking.batch_size,
-                )
-                for start in range(0, len(image_N), _PAIRS)
-            ]
-        )
-
-    def rerank(direction: str, image_QK: np.ndarray, text_QK: np.ndarray) -> None:
-        """Ranks after the candidates, as images and texts, are put in another order."""
-        scores_QK = fused(image_QK.ravel(), text_T[text_QK.ravel()]).reshape(image_QK.shape)
-        right_QK = image_QK == owner_T[text_QK]
-        ranks[f"{direction}_reranked"] = retrieval.reranked_ranks(scores_QK, right_QK, ranks[direction])
-        best_QK = retrieval.candidates(scores_QK, DESCRIBED_TOP)
-        images_QK, texts_QK, scores_QK, right_QK = (
-            np.take_along_axis(of_QK, best_QK, 1) for of_QK in (image_QK, text_QK, scores_QK, right_QK)
-        )
-        said_N = predictor.describe(
-            seen, texts, images_QK.ravel(), texts_QK.ravel(), batch_size=asking.batch_size
-        )
-        told_QK = said_N.reshape(best_QK.shape) - anyway_T[texts_QK]
-        scores_QK = scores_QK + DESCRIPTION_WEIGHT * told_QK
-        ranks[f"{direction}_described"] = retrieval.reranked_ranks(
-            scores_QK, right_QK, ranks[f"{direction}_reranked"]
-        )
-
-    image_TK = retrieval.candidates(similarity_IT.T, RERANK_TOP)
-    text_IK = retrieval.candidates(similarity_IT, RERANK_TOP)
-    queries_TK = np.broadcast_to(np.arange(len(text_T))[:, None], image_TK.shape)
-    queries_IK = np.broadcast_to(owners[:, None], text_IK.shape)
-    rerank("image_to_text", queries_IK, text_IK)
-    rerank("text_to_image", image_TK, queries_TK)
+    text_IK = retrieval.candidates(similarity_IT, reranking.top)
+    image_TK = retrieval.candidates(similarity_IT.T, reranking.top)
+    rerank("image_to_text", np.broadcast_to(owners[:, None], text_IK.shape), text_IK)
+    rerank("text_to_image", image_TK, np.broadcast_to(np.arange(len(text_T))[:, None], image_TK.shape))
     pictures = {kind: owner_T if kind.startswith("text") else owners for kind in ranks}
     if not pairs:
         return Retrieved(ranks, pictures, {})
-    picture_N, changed = np.array([picture for picture, _ in pairs]), [text for _, text in pairs]
-    changed_N = np.array([place[text] for text in changed])
-    whose_N, nothing_N = np.arange(len(pairs)), np.zeros(len(pairs), np.int64)
-    said_N = predictor.describe(seen, changed, picture_N, whose_N, batch_size=asking.batch_size)
-    anyway_N = NOTHING_SHARE * predictor.describe(
-        [NOTHING], changed, nothing_N, whose_N, batch_size=asking.batch_size
-    )
-    own_N = predictor.describe(seen, texts, picture_N, picture_N, batch_size=asking.batch_size)
+    picture_N, changed_N = np.array([(picture, place[text]) for picture, text in pairs]).T
+    own_N = text_T[picture_N]
+    swapped_IN = retrieval.similarity(image_IE, embeds_NE[changed_N])
     swaps = {
         "swapped_kind": (
             similarity_IT[picture_N, picture_N],
-            retrieval.similarity(image_IE, embeds_NE[changed_N])[picture_N, whose_N],
+            swapped_IN[picture_N, np.arange(len(pairs))],
         ),
-        "swapped_kind_described": (
-            fused(picture_N, text_T[picture_N]) + DESCRIPTION_WEIGHT * (own_N - anyway_T[picture_N]),
-            fused(picture_N, changed_N) + DESCRIPTION_WEIGHT * (said_N - anyway_N),
-        ),
+        "swapped_kind_described": (described(picture_N, own_N), described(picture_N, changed_N)),
     }
     scored = {
         kind: [(int(i), float(a), float(b)) for i, a, b in zip(picture_N, own, other, strict=True)]
         for kind, (own, other) in swaps.items()
     }
     return Retrieved(ranks, pictures, scored)
+
+
+class _Once:
+    """A score of pairs, `score(image_N, text_N)`, worked out once a pair: the two directions of a search ask
+    about many pairs twice. Takes and returns arrays of one shape; `texts` is the number of texts."""
+
+    def __init__(self, score: Callable[[np.ndarray, np.ndarray], np.ndarray], texts: int) -> None:
+        self._score, self._texts, self._known = score, texts, dict[int, float]()
+
+    def __call__(self, image: np.ndarray, text: np.ndarray) -> np.ndarray:
+        keys_N = (image * self._texts + text).ravel().tolist()
+        if new := sorted(set(keys_N) - self._known.keys()):
+            scores_n = self._score(*np.divmod(np.array(new), self._texts))
+            self._known.update(zip(new, scores_n.tolist(), strict=True))
+        return np.array([self._known[key] for key in keys_N]).reshape(image.shape)
 
 
 def _swapped(

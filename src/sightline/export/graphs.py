@@ -118,12 +118,12 @@ def export_variants(
     for name, vlm in models.items():
         _check_text(name, vlm, clip)
     first = next(iter(models))
-    packed_clip = _pack(clip)
+    packed_clip = pack(clip)
     jobs = []
     for name, vlm in models.items():
         (root / name).mkdir(parents=True)
         own = GRAPHS if name == first else ("memory", "decoder")
-        packed = _pack(vlm)
+        packed = pack(vlm)
         jobs += [(graph, packed, packed_clip, root / name / f"{graph}.onnx", opset) for graph in own]
         write_json(root / name / CONFIG, engine_config(vlm, clip))
     jobs.sort(key=lambda job: GRAPHS.index(job[0]), reverse=True)  # the slowest first
@@ -156,11 +156,12 @@ def _stamp(jobs: list[tuple[str, Packed, Packed, Path, int]], sources: dict[str,
         metadata.stamp(path, {"config": digest, "opset": str(opset), "source": sources[made_of]})
 
 
-def _pack(model: nn.Module) -> Packed:
+def pack(model: nn.Module) -> Packed:
+    """A model as what another process needs to have it too."""
     return model.config, {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
-def _unpack(model: nn.Module, weights: dict[str, np.ndarray]) -> nn.Module:
+def unpack(model: nn.Module, weights: dict[str, np.ndarray]) -> nn.Module:
     model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
     return model.eval()
 
@@ -169,7 +170,7 @@ def _export_packed(graph: str, vlm: Packed, clip: Packed, path: Path, opset: int
     """`export_graph` in a process of its own, which ends with the one that started it."""
     guard_parent()
     torch.set_num_threads(1)
-    export_graph(graph, _unpack(VLM(vlm[0]), vlm[1]), _unpack(DualEncoder(clip[0]), clip[1]), path, opset)
+    export_graph(graph, unpack(VLM(vlm[0]), vlm[1]), unpack(DualEncoder(clip[0]), clip[1]), path, opset)
 
 
 def engine_config(vlm: VLM, clip: DualEncoder) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """The export verb: the variants as ONNX graphs, their parity, cost and quality, and which one ships."""
 
+import multiprocessing
 import shutil
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from sightline import artifacts, runtime
 from sightline.data.shards import Items
@@ -47,31 +50,44 @@ def export(
         learnt = questions.read_gallery(items, "train", knobs.calibration_items, pixels)
         scanned = questions.read(items, train, SCANNED, pixels, short=True)
         metrics.mkdir(parents=True, exist_ok=True)
-        layers = quantize_all(folder, calibration, learnt, scanned, knobs.max_flips)
-        variants.write_table(metrics / "sensitivity.csv", layers, sensitivity.COLUMNS)
-        runtime.say("exported fp32, pruned, int8 and int4; comparing them with PyTorch")
-        asked = questions.read(items, val, knobs.parity_items, pixels)
-        figures = {
-            name: parity.compare(
-                trained.session(model, clip, folder),
-                Session.open(folder, name),
-                asked.images,
-                asked.questions,
-            )
-            for name, model in models.items()
-        }
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
+            asked = questions.read(items, val, knobs.parity_items, pixels)
+            packed = {name: graphs.pack(model) for name, model in models.items()}
+            comparing = beside.submit(_compare, packed, graphs.pack(clip), folder, asked, params.threads)
+            layers = quantize_all(folder, calibration, learnt, scanned, knobs.max_flips)
+            variants.write_table(metrics / "sensitivity.csv", layers, sensitivity.COLUMNS)
+            runtime.say("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
+            asked = questions.read(items, val, knobs.selection_items, pixels, short=True)
+            gallery = questions.read_gallery(items, "val", GALLERY, pixels)
+            config["shipped"], rows = variants.choose(folder, macs, asked, gallery, knobs.max_drop)
+            variants.write_table(metrics / "variants.csv", rows)
+            figures = comparing.result()
         artifacts.write_json(metrics / "parity.json", figures["fp32"] | {"pruned": figures["pruned"]})
         for name, found in figures.items():
             parity.check(found, name)
-        asked = questions.read(items, val, knobs.selection_items, pixels, short=True)
-        gallery = questions.read_gallery(items, "val", GALLERY, pixels)
-        config["shipped"], rows = variants.choose(folder, macs, asked, gallery, knobs.max_drop)
-        variants.write_table(metrics / "variants.csv", rows)
     for row in rows:
         runtime.say(
             f"{row['variant']}: {row['bytes']} bytes, accuracy {row['accuracy']:.1f}, R@1 {row['r1']:.1f}"
             + (", ships" if row["ships"] else "")
         )
+
+
+def _compare(
+    models: dict[str, graphs.Packed], clip: graphs.Packed, folder: Path, asked: Questions, threads: int
+) -> dict[str, dict]:
+    """`parity.compare` for every model, in a process of its own: nothing else waits for it."""
+    runtime.guard_parent()
+    torch.set_num_threads(threads)
+    dual = graphs.unpack(DualEncoder(clip[0]), clip[1])
+    return {
+        name: parity.compare(
+            trained.session(graphs.unpack(VLM(model[0]), model[1]), dual, folder),
+            Session.open(folder, name),
+            asked.images,
+            asked.questions,
+        )
+        for name, model in models.items()
+    }
 
 
 def quantize_all(

@@ -8,43 +8,17 @@ vocabulary.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.decode.protocol import ArrayCache, Memory, Step
 from sightline.models.clip import DualEncoder
-from sightline.models.vlm import VLM, Memory
+from sightline.models.vlm import VLM
+from sightline.models.vlm import Memory as TensorMemory
 from sightline.spin import gate as spin_gate
-
-
-class ArrayMemory(NamedTuple):
-    """cross_k, cross_v [L, B, H, M, d] float32; mask_BM and image_BM bool."""
-
-    cross_k: np.ndarray
-    cross_v: np.ndarray
-    mask_BM: np.ndarray
-    image_BM: np.ndarray
-
-
-class ArrayCache(NamedTuple):
-    """Keys and values, [L, B, H, S, d] float32 each."""
-
-    self_k: np.ndarray
-    self_v: np.ndarray
-
-    def take(self, rows: np.ndarray) -> ArrayCache:
-        return ArrayCache(self.self_k[:, rows], self.self_v[:, rows])
-
-
-class ArrayStep(NamedTuple):
-    """logits_BTV; the grown cache; maps and gates only where they were asked for."""
-
-    logits_BTV: np.ndarray
-    cache: ArrayCache
-    maps_LBHTM: np.ndarray | None
-    gates_LBHT: np.ndarray | None
 
 
 class TorchEngine:
@@ -77,30 +51,32 @@ class TorchEngine:
         with torch.inference_mode():
             return _array(self._need_vlm().image_tokens(self._tensor(pixels_BCYX)))
 
-    def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> ArrayMemory:
+    def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
         vlm = self._need_vlm()
         with torch.inference_mode():
             ids, mask = self._tensor(ids_BT), self._tensor(mask_BT)
             memory = vlm.memory(self._tensor(image_tokens_BPD), vlm.text_states(ids, mask), ids, mask)
-            return ArrayMemory(*map(_array, (*memory.joined(), memory.mask_BM, memory.image_BM)))
+            return Memory(*map(_array, (*memory.joined(), memory.mask_BM, memory.image_BM)))
 
-    def memory_without_image(self, ids_BT: np.ndarray, mask_BT: np.ndarray) -> ArrayMemory:
+    def memory_without_image(self, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
         """What the decoder reads of a question alone. Shaped like `memory`: the image's places are there,
         masked."""
         patches, width = math.prod(self.config["grid"]), self.config["vision_width"]
         alone = self.memory(np.zeros((len(ids_BT), 0, width), np.float32), ids_BT, mask_BT)
-        key_value = (np.pad(part, [(0, 0)] * 3 + [(patches, 0), (0, 0)]) for part in alone[:2])
-        return ArrayMemory(*key_value, *(np.pad(part, [(0, 0), (patches, 0)]) for part in alone[2:]))
+        front = [(0, 0)] * 3 + [(patches, 0), (0, 0)]
+        cross = (np.pad(part, front) for part in (alone.cross_k, alone.cross_v))
+        masks = (np.pad(part, [(0, 0), (patches, 0)]) for part in (alone.mask_BM, alone.image_BM))
+        return Memory(*cross, *masks)
 
     def step(
         self,
         tokens_BT: np.ndarray,
         cache: ArrayCache | None,
-        memory: ArrayMemory,
+        memory: Memory,
         k_L: np.ndarray,
         alpha: float,
         need_maps: bool,
-    ) -> ArrayStep:
+    ) -> Step:
         vlm = self._need_vlm()
         alpha_tensor = torch.tensor(alpha, device=self._device)
         spin = spin_gate.SpinInputs(
@@ -111,11 +87,11 @@ class TorchEngine:
             out = vlm.step(
                 self._tensor(tokens_BT),
                 None if cache is None else (self._tensor(cache[0]), self._tensor(cache[1])),
-                Memory.of(*map(self._tensor, fields)),
+                TensorMemory.of(*map(self._tensor, fields)),
                 spin,
                 need_maps,
             )
-            return ArrayStep(
+            return Step(
                 _array(out.logits),
                 ArrayCache(_array(out.cache[0]), _array(out.cache[1])),
                 _array(out.maps) if need_maps else None,

@@ -6,6 +6,8 @@ batch. The line is bounded by who lets requests in (`shield.Shield`), so nothing
 """
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -17,6 +19,7 @@ Emit = Callable[["Ticket", Any], None]  # hands a part of an answer to the waiti
 Run = Callable[[Sequence["Ticket"], Emit], list[Any]]  # results of a batch, one a ticket
 
 HANDS = 2  # decoding is short, and heavy in memory
+BEHIND = 3  # nice levels: where cores are short, the event loop, which refuses and hands out, goes first
 FILL_S = 0.005  # a batch costs the same whatever it holds, so it waits this long for rows on their way
 
 
@@ -79,6 +82,7 @@ class Worker:
 
     def _prepare(self) -> None:
         """A hand: what cannot be prepared is answered with the error and never joins the line."""
+        _behind_the_loop()
         while (ticket := self._raw.get()) is not None:
             failed = None
             try:
@@ -97,6 +101,7 @@ class Worker:
                 _call(ticket.loop, _settle, [(ticket, failed)])
 
     def _work(self) -> None:
+        _behind_the_loop()
         while True:
             with self._changed:
                 while not self._line and (self._coming or not self._closed):
@@ -133,6 +138,12 @@ class Worker:
         for loop in loops:
             pairs = [pair for pair in zip(batch, results, strict=True) if pair[0].loop is loop]
             _call(loop, _settle, pairs)
+
+
+def _behind_the_loop() -> None:
+    if sys.platform == "linux":  # elsewhere a thread has no level of its own
+        level = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), level + BEHIND)
 
 
 def _emit(ticket: Ticket, part: Any) -> None:

@@ -28,11 +28,11 @@ def figures(params: Params) -> dict[str, float]:
         session = trained.session(vlm, clip, Path(settings))
     raw, vqa = Path("data/raw"), Path("data/vqa")
     split, words = splits.read(raw, vqa, SPLIT, params.evaluate.max_items), splits.lexicon(vqa)
-    asking = predict.Asking(params.evaluate.max_new_tokens, params.evaluate.batch_size, params.evaluate.beams)
+    asking, reranking = predict.Asking.of(params.evaluate), predict.Reranking.of(params.evaluate)
     kinds = sorted(artifacts.read_json(vqa / "config.json")["objects"])
     rng = np.random.default_rng(derive_seed(params.seed, "swapped", SPLIT))
     said = predict.answers(session, split, predict.SPIN_OFF, asking)
-    found = predict.retrieve(session, split, words, kinds, asking, rng)
+    found = predict.retrieve(session, split, words, kinds, asking, reranking, rng)
     whole_1C = np.ones((1, len(split.lines)))
     groups = score.of_answers(split, said.texts, words, whole_1C) + score.of_retrieval(found, whole_1C)
     every = {

@@ -6,8 +6,7 @@ size. Shapes: N items, B batch, L layers, H heads, T answer tokens, M memory tok
 question's tokens), D width, E embedding width, S tokens of a text.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from sightline.decode.protocol import (
     take_memory,
 )
 from sightline.export import context
+from sightline.export.batching import distinct, filled, in_batches, picture_key
 from sightline.export.engine import OnnxEngine
 from sightline.spin import gate
 
@@ -143,8 +143,8 @@ class Session:
             raise SessionError(f"answer: captions for {len(told)} of {len(images)} questions; give all some")
         if not images:
             return []
-        pictures, picture_N = _distinct([_key(image) for image in images])
-        asked, asked_N = _distinct(list(questions))
+        pictures, picture_N = distinct([picture_key(image) for image in images])
+        asked, asked_N = distinct(list(questions))
         tokens_NPD = self._image_tokens([images[i] for i in pictures], batch_size)
         ids_NS, mask_NS = self.question_ids([questions[i] for i in asked])
         # Sorted by question: rows of a batch then end at about the same step.
@@ -184,7 +184,7 @@ class Session:
         self, images: Sequence[np.ndarray], batch_size: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         """(tokens_NPD, unit embeds_NE) of pictures, uint8 [Y, X, 3] each."""
-        tokens_NPD, embeds_NE = _in_batches(self.engine.embed_images, [self.pixels(images)], batch_size)
+        tokens_NPD, embeds_NE = in_batches(self.engine.embed_images, [self.pixels(images)], batch_size)
         return tokens_NPD, embeds_NE
 
     def encode_texts(
@@ -196,7 +196,7 @@ class Session:
             raise SessionError("no texts given; give at least one")
         length = self.generation["max_text"]
         ids_NS, mask_NS = self.tokenizer.batch(texts, length, pad_to=length)
-        states_NSD, embeds_NE = _in_batches(self.engine.embed_texts, [ids_NS, mask_NS], batch_size)
+        states_NSD, embeds_NE = in_batches(self.engine.embed_texts, [ids_NS, mask_NS], batch_size)
         return states_NSD, mask_NS, embeds_NE
 
     def embed_images(self, images: Sequence[np.ndarray], batch_size: int = 1) -> np.ndarray:
@@ -211,7 +211,7 @@ class Session:
         self, tokens_NPD: np.ndarray, states_NSD: np.ndarray, mask_NS: np.ndarray, batch_size: int = 1
     ) -> np.ndarray:
         """Matching score (a logit) of picture i with text i from their encodings, [N]."""
-        return _in_batches(
+        return in_batches(
             lambda *rows: (self.engine.match(*rows),), [tokens_NPD, states_NSD, mask_NS], batch_size
         )[0]
 
@@ -221,23 +221,17 @@ class Session:
     ) -> np.ndarray:  # fmt: skip
         """Natural log of the probability that the model describes picture image_N[n] in the words of text
         text_N[n], [N]; longer texts are cut to the longest answer. Every picture is read once."""
-        limit = self.engine.config["max_answer"]
-        written_NS, real_NS = self.tokenizer.batch(list(texts), limit)
-        tokens_NPD = self._image_tokens(images, batch_size)
+        written_NS, real_NS = self.tokenizer.batch(list(texts), self.engine.config["max_answer"])
         ids_1S, mask_1S = self.question_ids([DESCRIBE])
         ids_BS, mask_BS = (np.repeat(array, batch_size, axis=0) for array in (ids_1S, mask_1S))
         k_L, alpha = self.heads_kept(SPIN_OFF)
-        seen, found_N = np.unique(image_N), np.zeros(len(image_N))
-        for start in range(0, len(seen), batch_size):
-            pictures = seen[start : start + batch_size]
-            rows = np.concatenate([pictures, np.repeat(pictures[:1], batch_size - len(pictures))])
+        tokens_NPD, found_N = self._image_tokens(images, batch_size), np.zeros(len(image_N))
+        for pictures, rows in filled(np.unique(image_N), batch_size):
             memory = self.engine.memory(tokens_NPD[rows], ids_BS, mask_BS)
             pairs = np.flatnonzero(np.isin(image_N, pictures))
-            for first in range(0, len(pairs), batch_size):
-                chunk = pairs[first : first + batch_size]
-                filled = np.concatenate([chunk, np.repeat(chunk[:1], batch_size - len(chunk))])
-                of_pair = take_memory(memory, np.searchsorted(pictures, image_N[filled]))
-                words_BT, real_BT = written_NS[text_N[filled]], real_NS[text_N[filled]]
+            for chunk, rows in filled(pairs, batch_size):
+                of_pair = take_memory(memory, np.searchsorted(pictures, image_N[rows]))
+                words_BT, real_BT = written_NS[text_N[rows]], real_NS[text_N[rows]]
                 longest = int(real_BT.sum(1).max())
                 step = self.engine.step(words_BT[:, : longest - 1], None, of_pair, k_L, alpha, False)
                 next_BT1 = words_BT[:, 1:longest, None]
@@ -300,7 +294,7 @@ class Session:
         return self.tokenizer.batch([prompt(question) for question in questions], length, pad_to=length)
 
     def _image_tokens(self, images: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
-        return _in_batches(
+        return in_batches(
             lambda pixels: (self.engine.image_tokens(pixels),), [self.pixels(images)], batch_size
         )[0]
 
@@ -316,33 +310,3 @@ class Session:
     def image_size(self) -> int:
         """Side of the square that the model sees, in pixels."""
         return self.preprocess_config["crop_size"]["height"]
-
-
-def _in_batches(
-    call: Callable[..., tuple[np.ndarray, ...]], inputs: list[np.ndarray], batch_size: int
-) -> list[np.ndarray]:
-    """`call` on slices of exactly `batch_size` rows; the last one is filled with copies of its first row."""
-    if batch_size < 1:
-        raise SessionError(f"batch_size must be at least 1, got {batch_size}")
-    parts = []
-    for start in range(0, len(inputs[0]), batch_size):
-        rows = np.arange(start, start + batch_size)
-        rows[rows >= len(inputs[0])] = start
-        real = min(batch_size, len(inputs[0]) - start)
-        parts.append([output[:real] for output in call(*(array[rows] for array in inputs))])
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-def _distinct(keys: list) -> tuple[list[int], list[int]]:
-    """(first place of every distinct key, number of the distinct key at every place)."""
-    number: dict[Any, int] = {}
-    first: list[int] = []
-    for place, key in enumerate(keys):
-        if key not in number:
-            number[key] = len(first)
-            first.append(place)
-    return first, [number[key] for key in keys]
-
-
-def _key(image: np.ndarray) -> tuple:
-    return image.shape, hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()

@@ -109,4 +109,7 @@ def serve(app: FastAPI, host: str, port: int, limits: Limits) -> None:
     )  # fmt: skip
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     gc.freeze()  # models and modules stay: to look through them again and again costs what answers could
-    Server(config, app, limits, lines).run(sockets=[listening])
+    try:
+        Server(config, app, limits, lines).run(sockets=[listening])
+    finally:
+        access.removeHandler(lines)

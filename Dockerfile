@@ -9,7 +9,7 @@ RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --no-create-home sightline
+RUN useradd --uid 10001 --no-create-home sightline
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
 USER sightline

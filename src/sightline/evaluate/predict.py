@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sightline.data.vqa.kinds import SHORT_TOKENS
 from sightline.evaluate import retrieval, swapped
 from sightline.evaluate.chair import Lexicon
 from sightline.evaluate.splits import Split
 from sightline.params.evaluate import EvaluateParams
 
 SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
-SHORT_TOKENS = 8  # the longest answer to a short question; right ones are one to three words
 NOTHING = np.full((64, 64, 3), 128, dtype=np.uint8)
 _CHUNK = 64  # pictures decoded and held at a time
 _GATED = 256  # pictures over which silenced heads are counted

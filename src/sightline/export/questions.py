@@ -8,12 +8,11 @@ import numpy as np
 
 from sightline.data import images
 from sightline.data.shards import Items
-from sightline.data.vqa.kinds import is_short
+from sightline.data.vqa.kinds import SHORT_TOKENS, is_short
 from sightline.data.vqa.triples import Triples
 from sightline.export.session import SPIN_OFF, Answer, Session
 
 BATCH = 32
-SHORT_TOKENS = 8  # the longest answer to a short question
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Question types by what is read off their answers."""
 
+SHORT_TOKENS = 8  # the longest answer to a short question; right ones are one to three words
+
 
 def is_short(kind: str) -> bool:
     """Whether a type's answers count as short ones: descriptions are long, and POPE's many existence

@@ -18,6 +18,7 @@ from sightline.serve.shield import is_loopback
 MIN_KEY = 16  # characters
 BACKLOG = 256  # connections that the system holds until they are taken
 LINES = 10_000  # log lines that are held at most before they are written
+SWITCH_S = 0.0005  # what another thread may keep Python to itself while the event loop waits
 YOUNG = 20_000  # new objects before Python looks for cycles among them: a request leaves none
 
 
@@ -107,6 +108,7 @@ def serve(app: FastAPI, host: str, port: int, limits: Limits) -> None:
         app, host=host, port=port, access_log=False, log_level="warning", server_header=False,
         timeout_keep_alive=15, timeout_graceful_shutdown=1, backlog=BACKLOG, ws="none", proxy_headers=False,
     )  # fmt: skip
+    sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     gc.freeze()  # models and modules stay: to look through them again and again costs what answers could
     try:

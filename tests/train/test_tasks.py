@@ -23,8 +23,8 @@ from sightline.params.loader import load_params
 from sightline.runtime import Runtime
 from sightline.spin.gate import SpinInputs
 from sightline.train import draws
+from sightline.train.frozen import FrozenStates, FrozenTokens
 from sightline.train.loop import Recipe
-from sightline.train.pictures import FrozenTokens
 from sightline.train.resume import trained
 from sightline.train.tasks.contrastive import Contrastive
 from sightline.train.tasks.mlm import MaskedLanguage
@@ -320,6 +320,33 @@ def test_a_frozen_tower_keeps_no_more_than_its_room(data):
     frozen = FrozenTokens(task.pictures, task.model.vision)
     frozen.room = 2 * bytes_of_one + 1
     assert torch.equal(frozen(items, "cpu"), task.frozen(items, "cpu")) and len(frozen.kept) == 2
+
+
+def test_a_frozen_text_tower_gives_the_same_states_kept_or_not(data):
+    task = data.contrastive(text_lr_scale=0.0)
+    task.enter(0)
+    task.train()
+    batch = task.batch(0)
+    ids_BT, mask_BT = batch["ids"], batch["mask"]
+    first = task.states(ids_BT, mask_BT)
+    again = FrozenStates(task.model.text)
+    again.room = 0
+    backwards = again(ids_BT.flip(0), mask_BT.flip(0))
+    assert not again.kept and len(task.states.kept) == len({tuple(row.tolist()) for row in ids_BT})
+    assert torch.equal(first, task.states(ids_BT, mask_BT)) and torch.equal(first, backwards.flip(0))
+    assert not first.requires_grad and not first[~mask_BT].any()
+    whole = task.model.text(ids_BT, mask_BT)
+    # A batch is summed in another order, as with the image tower.
+    torch.testing.assert_close(whole[mask_BT], first[mask_BT], atol=1e-5, rtol=0)
+    loss, _ = task(batch)
+    loss.backward()
+    assert task.model.text_projection.weight.grad.any()
+    assert all(parameter.grad is None for parameter in task.model.text.parameters())
+
+
+def test_texts_are_read_anew_where_the_tower_learns_or_words_are_hidden(data):
+    assert data.contrastive(text_lr_scale=1.0).states is None
+    assert data.contrastive(text_lr_scale=0.0, word_dropout=0.2).states is None
 
 
 def test_training_on_a_frozen_tower_learns_and_leaves_it_alone(data, tmp_path, monkeypatch):

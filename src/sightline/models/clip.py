@@ -66,7 +66,14 @@ class DualEncoder(nn.Module):
     def encode_text(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         """states_BTD, and embed_BE of unit length."""
         states_BTD = self.text(ids_BT, mask_BT)
-        return states_BTD, self._embed_text(states_BTD, mask_BT)
+        return states_BTD, self.embed_text(states_BTD, mask_BT)
+
+    def embed_text(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """embed_BE of unit length, of a text tower's states."""
+        pooled_BD = self.text.pool(states_BTD, mask_BT)
+        if self.text_projection is not None:
+            pooled_BD = self.text_projection(self.dropout(pooled_BD))
+        return nn.functional.normalize(pooled_BD.float(), dim=1)
 
     def word_logits(self, tokens_BPD: Tensor) -> Tensor:
         """For every patch and word of config["words"]: logit that the patch shows it, [B, P, W]."""
@@ -76,7 +83,7 @@ class DualEncoder(nn.Module):
         """How well text and image fit, [B]: their similarity in logits plus what the re-ranker finds. The
         difference of two pairs is the log-odds of the one against the other. The similarity is taken as it
         is (no gradient)."""
-        embeds_BE = self.embed_image(tokens_BPD) * self._embed_text(states_BTD, mask_BT)
+        embeds_BE = self.embed_image(tokens_BPD) * self.embed_text(states_BTD, mask_BT)
         similarity_B = (self.logit_scale * embeds_BE.sum(1)).detach()
         return similarity_B + self.fusion(tokens_BPD, states_BTD, mask_BT)
 
@@ -97,9 +104,3 @@ class DualEncoder(nn.Module):
                 f"{self.config['text']['tower']} has no projection, so give both the same value"
             )
         return None
-
-    def _embed_text(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        pooled_BD = self.text.pool(states_BTD, mask_BT)
-        if self.text_projection is not None:
-            pooled_BD = self.text_projection(self.dropout(pooled_BD))
-        return nn.functional.normalize(pooled_BD.float(), dim=1)

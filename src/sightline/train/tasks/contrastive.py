@@ -21,7 +21,8 @@ from sightline.models.transformer import checkpoint_layers
 from sightline.params.align import AlignParams
 from sightline.runtime import Runtime
 from sightline.train import distributed, draws
-from sightline.train.pictures import FrozenTokens, Pictures, Shown
+from sightline.train.frozen import FrozenStates, FrozenTokens, Shown
+from sightline.train.pictures import Pictures
 from sightline.train.schedule import batch_size, num_steps
 from sightline.train.task import Task
 
@@ -54,6 +55,8 @@ class Contrastive(Task):
             checkpoint_layers(model)
         self.pictures = Pictures(items, model.vision)
         self.frozen = FrozenTokens(self.pictures, model.vision) if params.freeze_vision else None
+        unchanging = params.text_lr_scale == 0 and params.word_dropout == 0
+        self.states = FrozenStates(model.text) if unchanging else None
         self.train_numbers = draws.usable(items, triples["train"].by_item())
         self.val_numbers = draws.usable(items, triples["val"].by_item())
         self.skipped = len(draws.without_picture(items, "train"))
@@ -87,7 +90,7 @@ class Contrastive(Task):
         tokens_BPD = self._image_tokens(batch["image"])
         image_BE = model.embed_image(tokens_BPD)
         mask_BT = self._some_words(batch["mask"])
-        states_BTD, text_BE = model.encode_text(batch["ids"], mask_BT)
+        states_BTD, text_BE = self._encode_text(batch["ids"], mask_BT)
         contrastive = self.loss.loss(image_BE, text_BE, model.logit_scale, distributed.gather)
         word = word_in_patch.loss(model.word_logits(tokens_BPD), batch["words"])
         count = params.matching_samples // self.run.world
@@ -119,7 +122,7 @@ class Contrastive(Task):
             items = [self.items[number] for number in numbers]
             image_BE = self.model.embed_image(self._image_tokens(self._image(items, None)))
             tokens = self._tokens([draws.captions(item)[0] for item in items])
-            _, text_BE = self.model.encode_text(tokens["ids"], tokens["mask"])
+            _, text_BE = self._encode_text(tokens["ids"], tokens["mask"])
             images.append(distributed.gather(image_BE.float())[:real])
             texts.append(distributed.gather(text_BE.float())[:real])
         score_nn = torch.cat(texts) @ torch.cat(images).T
@@ -167,6 +170,13 @@ class Contrastive(Task):
             return self.model.vision(image)
         items, mirrored = image
         return self.frozen(items, self.run.device, mirrored)
+
+    def _encode_text(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """states_BTD, and embed_BE of unit length."""
+        if self.states is None:
+            return self.model.encode_text(ids_BT, mask_BT)
+        states_BTD = self.states(ids_BT, mask_BT)
+        return states_BTD, self.model.embed_text(states_BTD, mask_BT)
 
     def _tokens(self, captions: list[str]) -> dict[str, Tensor]:
         ids_BT, mask_BT = self.tokenizer.batch(captions, self.max_tokens)

@@ -27,7 +27,8 @@ from sightline.params.finetune import FinetuneParams
 from sightline.runtime import Runtime
 from sightline.spin.gate import SpinInputs, Variant, heads_kept
 from sightline.train import distributed, draws
-from sightline.train.pictures import FrozenTokens, Pictures
+from sightline.train.frozen import FrozenTokens
+from sightline.train.pictures import Pictures
 from sightline.train.schedule import batch_size, num_steps, warmup_steps
 from sightline.train.task import Task
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sightline.bench import nearest, nearest_page
-from sightline.search.index import LARGE
+from sightline.search.index import choose
 
 MEASURED = ("build_s", "memory_mb", "p50_ms", "p95_ms")
 
@@ -67,8 +67,8 @@ def test_exact_search_is_the_truth_and_more_effort_finds_more(known):
 
 
 def test_what_an_index_uses_when_large_is_among_the_candidates():
-    names = [f"{factory},{effort}" for _, factory, efforts in nearest.kinds(10**6) for effort in efforts]
-    assert LARGE in names
+    names = [f"{factory};{effort}" for _, factory, efforts in nearest.kinds(10**6) for effort in efforts]
+    assert choose(10**6) in names
     assert [factory for _, factory, _ in nearest.kinds(10**6)][1] == "IVF1024,Flat"
 
 

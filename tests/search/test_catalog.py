@@ -73,12 +73,12 @@ def test_another_model_is_refused(tmp_path):
             read(tmp_path / "index", "e" * 64)
 
 
-def test_many_items_get_a_graph(tmp_path, monkeypatch):
+def test_many_items_get_inverted_lists(tmp_path, monkeypatch):
     monkeypatch.setattr(indexes, "FLAT_UP_TO", 5)
     held = made([f"item-{number}" for number in range(60)])
     held.save(tmp_path / "index", DIGEST)
     gallery = open_gallery(tmp_path / "index", DIGEST)
-    assert gallery.indexes["fused"].factory == indexes.LARGE
+    assert gallery.indexes["fused"].factory == "IVF8,Flat;nprobe=8"
     for name in held.texts:
         assert gallery.search(held.texts[name][None], 1, "text")[0][0].id == name
         np.testing.assert_array_equal(gallery.vector(name, "text"), held.texts[name])

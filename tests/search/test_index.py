@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from sightline.search.index import (
     AUTO,
     FLAT_UP_TO,
-    LARGE,
     Index,
     SearchIndexError,
     build,
@@ -74,14 +73,15 @@ def test_approximate_factories_work_and_say_less_than_brute_force(factory):
 def test_how_many_vectors_decide_how_they_are_searched(monkeypatch):
     assert [choose(count) for count in (0, 1, FLAT_UP_TO, FLAT_UP_TO + 1, 10**6)] == [
         *["Flat"] * 3,
-        LARGE,
-        LARGE,
+        "IVF256,Flat;nprobe=8",
+        "IVF1024,Flat;nprobe=8",
     ]
     monkeypatch.setattr("sightline.search.index.FLAT_UP_TO", 99)
-    assert [build(unit(0, rows), names(rows), AUTO).factory for rows in (99, 100)] == ["Flat", LARGE]
+    factories = [build(unit(0, rows), names(rows), AUTO).factory for rows in (99, 100)]
+    assert factories == ["Flat", "IVF8,Flat;nprobe=8"]
 
 
-@pytest.mark.parametrize("factory", [LARGE, "IVF4,Flat;nprobe=4"])
+@pytest.mark.parametrize("factory", ["HNSW32;efConstruction=100,efSearch=256", "IVF4,Flat;nprobe=4"])
 def test_a_large_index_is_the_same_every_time_and_keeps_its_settings(tmp_path, factory):
     entries, queries = unit(0, 400), unit(1, 20)
     faiss.omp_set_num_threads(2)

@@ -35,6 +35,7 @@ TIMED_FLAT = 100  # queries; exact search takes the longer the more there is, an
 WARM = 20  # unmeasured queries before
 SIZES = (10_000, 100_000, 1_000_000)
 PROBED = (1, 2, 4, 8, 16, 32, 64, 128)  # lists
+GRAPH = "HNSW32;efConstruction=100"  # HNSW, arXiv 1603.09320
 WIDTHS = (16, 32, 64, 128, 256, 512)  # of a graph's search
 Say = Callable[[str], None]
 
@@ -152,14 +153,11 @@ def _of_size(known: Known, gallery_NE: np.ndarray, say: Say) -> list[dict[str, A
 
 
 def kinds(size: int) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """(kind, factory, run-time efforts from little to much); as many inverted lists as the root of the size,
-    rounded to a power of two."""
-    lists = 2 ** round(np.log2(np.sqrt(size)))
+    """(kind, factory, run-time efforts from little to much)."""
+    lists = indexes.lists(size)
     yield "flat", indexes.FLAT, [""]
     yield "IVF", f"IVF{lists},Flat", [f"nprobe={count}" for count in PROBED if count <= lists]
-    factory, _, effort = indexes.LARGE.rpartition(",")
-    widths = sorted({*WIDTHS, int(effort.removeprefix("efSearch="))})
-    yield "HNSW", factory, [f"efSearch={width}" for width in widths]
+    yield "HNSW", GRAPH, [f"efSearch={width}" for width in WIDTHS]
 
 
 def scored(found_QK: np.ndarray, truth_QK: np.ndarray, words: int) -> dict[str, float]:

@@ -21,7 +21,7 @@ def search_bench(
     docs/search-speed.md and its picture.
 
     Sizes that another run measured for the same model are kept. A million vectors take a quarter of an hour
-    or more (the graph is built by one thread, so that it is the same every time) and 7 GiB of memory, the
+    or more (a graph, built by one thread so that it is the same every time) and 7 GiB of memory, the
     smaller sizes a few minutes; all want idle cores.
     """
     from sightline.bench import nearest, nearest_page, timing

@@ -19,7 +19,7 @@ Emit = Callable[["Ticket", Any], None]  # hands a part of an answer to the waiti
 Run = Callable[[Sequence["Ticket"], Emit], list[Any]]  # results of a batch, one a ticket
 
 HANDS = 2  # decoding is short, and heavy in memory
-BEHIND = 10  # nice levels: on a full core the event loop, which lets in and refuses, goes first
+BEHIND = 3  # nice levels: on a full core the event loop goes first; many more would starve beside programs
 FILL_S = 0.005  # a batch costs the same whatever it holds, so it waits this long for rows on their way
 
 

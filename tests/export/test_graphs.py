@@ -177,6 +177,11 @@ def test_decoder_names_its_inputs_and_optional_outputs(root):
     ]  # fmt: skip
 
 
+def test_an_attention_of_the_decoder_is_one_node(trained, root):
+    nodes = [node.op_type for node in onnx.load(root / "fp32" / "decoder.onnx").graph.node]
+    assert nodes.count("Attention") == 2 * trained[0].config["layers"] and "Softmax" not in nodes
+
+
 def test_layers_taken_apart_give_the_same_bits(trained, root, tmp_path, monkeypatch):
     """The decoder as the exporter writes it, layers in one tensor, against the one that is shipped."""
     stacked, apart = tmp_path / "stacked.onnx", root / "fp32" / "decoder.onnx"

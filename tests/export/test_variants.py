@@ -177,9 +177,15 @@ def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp
 
 def test_files_say_what_they_were_made_from(root):
     plain, int8 = (metadata.read(root / name / "decoder.onnx") for name in ("fp32", "int8"))
-    assert plain["source"] == "a" * 64 and plain["opset"] == "20" and len(plain["config"]) == 64
+    assert plain["source"] == "a" * 64 and plain["opset"] == "23" and len(plain["config"]) == 64
     assert int8.items() > plain.items() and len(int8["calibration"]) == 64
-    assert metadata.read(root / "fp32" / "fusion.onnx")["source"] == "b" * 64
+    fusion = metadata.read(root / "fp32" / "fusion.onnx")
+    assert fusion["source"] == "b" * 64 and fusion["opset"] == "20"
+    for variant in ("fp32", "int8", "int4"):
+        for name in GRAPHS:
+            imported = onnx.load(root / variant / f"{name}.onnx").opset_import
+            said = metadata.read(root / variant / f"{name}.onnx")["opset"]
+            assert next(opset.version for opset in imported if not opset.domain) == int(said)
 
 
 def test_transformers_reads_the_preprocessing(root):

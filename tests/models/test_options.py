@@ -156,9 +156,14 @@ def test_pruning_takes_groups_slopes_and_gated_neurons_along(options):
     torch.testing.assert_close(whole(smaller), whole(vlm), atol=ATOL, rtol=0)
 
 
-@pytest.mark.parametrize(("options", "exported"), [(LLAMA, graphs.GRAPHS), (BLOOM, ["decoder"])], ids=str)
+@pytest.mark.parametrize(
+    ("options", "exported"),
+    [(LLAMA, graphs.GRAPHS), (BLOOM, ["decoder"]), ({"key_value_heads": 2}, ["decoder"])],
+    ids=str,
+)
 def test_exported_graphs_equal_pytorch(tmp_path, options, exported):
-    """Rotary positions after a cache, RMS norms, SwiGLU and grouped heads; ALiBi after a cache, post-norm."""
+    """Rotary positions after a cache, RMS norms, SwiGLU and grouped heads; ALiBi after a cache, post-norm;
+    grouped heads in attentions of one node each."""
     vlm, clip = build(options)
     for name in set(exported) & {"text_encoder", "memory", "decoder"}:
         graphs.export_graph(name, vlm, clip, tmp_path / f"{name}.onnx", 20)

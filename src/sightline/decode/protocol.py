@@ -6,6 +6,7 @@ Everything is numpy; an engine is in evaluation mode and holds no state between 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +20,12 @@ class Memory:
     cross_v: np.ndarray  # [L, B, H, M, Dh] float32
     mask_BM: np.ndarray  # bool, True where there is something to attend to
     image_BM: np.ndarray  # bool, True on image tokens
+
+    @cached_property
+    def by_layer(self) -> list[np.ndarray]:
+        """Keys of every layer, then values of every layer, [B, H, M, Dh] each: taken apart once, read at
+        every step."""
+        return [*self.cross_k, *self.cross_v]
 
 
 class Cache(Protocol):
@@ -39,8 +46,7 @@ class ArrayCache(NamedTuple):
         return ArrayCache(self.self_k[:, rows], self.self_v[:, rows])
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """The result of one decoder call over T new tokens; `maps` and `gates` only where they were asked for."""
 
     logits_BTV: np.ndarray

@@ -58,15 +58,17 @@ class OnnxEngine:
         paths = {name: self.folder / f"{name}.onnx" for name in GRAPHS}
         self._sessions = {name: _session(path, _threads(name, path, threads)) for name, path in paths.items()}
         layers = self.config["layers"]
-        self._past, self._cross = of_layers(CACHE, layers), of_layers(CROSS, layers)
+        self._reads = of_layers(CACHE + CROSS, layers)
         self._plain = ["logits", *of_layers(GROWN, layers)]
         self._all = self._plain + of_layers(ATTENTION, layers)
-        held = {each.name for each in self._sessions["decoder"].get_inputs()}
-        if not held.issuperset(self._past + self._cross):
+        held = {each.name: each.shape for each in self._sessions["decoder"].get_inputs()}
+        if not held.keys() >= set(self._reads):
             raise EngineError(
                 f"{paths['decoder']}: takes {', '.join(sorted(held))}, expected keys and values layer by "
-                f"layer ({self._past[0]}, ...): another version of the project exported it; {REBUILD}"
+                f"layer ({self._reads[0]}, ...): another version of the project exported it; {REBUILD}"
             )
+        # Keys may have fewer heads than queries (grouped-query attention): the graph knows how many.
+        self._past_shape = held[self._reads[0]]
 
     def search_digest(self) -> str:
         """sha256 of the graphs that make embeddings: what an index must have been built with."""
@@ -76,48 +78,47 @@ class OnnxEngine:
         return digest.hexdigest()
 
     def image_tokens(self, pixels_BCYX: np.ndarray) -> np.ndarray:
-        return self._run("vision", ["image_tokens"], pixels=pixels_BCYX)[0]
+        return self._run("vision", ["image_tokens"], {"pixels": pixels_BCYX})[0]
 
     def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
         names = ["cross_k", "cross_v", "mask", "image"]
-        states_BTD = self._run("text_encoder", ["states"], ids=ids_BT, text_mask=mask_BT)[0]
-        read = {"states": states_BTD, "ids": ids_BT, "text_mask": mask_BT}
-        return Memory(*self._run("memory", names, image_tokens=image_tokens_BPD, **read))
+        states_BTD = self._run("text_encoder", ["states"], {"ids": ids_BT, "text_mask": mask_BT})[0]
+        read = {"image_tokens": image_tokens_BPD, "states": states_BTD, "ids": ids_BT, "text_mask": mask_BT}
+        return Memory(*self._run("memory", names, read))
 
     def step(
         self, tokens_BT: np.ndarray, cache: LayerCache | None, memory: Memory, k_L: np.ndarray, alpha: float,
         need_maps: bool,
     ) -> Step:  # fmt: skip
         past = self._nothing(tokens_BT.shape[0]) if cache is None else cache.past
-        logits, *found = self._run(
-            "decoder", self._all if need_maps else self._plain, tokens=tokens_BT, mask=memory.mask_BM,
-            image=memory.image_BM, heads_kept=np.asarray(k_L, dtype=np.int64),
-            alpha=np.asarray(alpha, dtype=np.float32), **dict(zip(self._past, past, strict=True)),
-            **dict(zip(self._cross, [*memory.cross_k, *memory.cross_v], strict=True)),
-        )  # fmt: skip
-        grown, seen = found[: len(past)], found[len(past) :]
-        layers = len(seen) // 2
-        maps, gates = (_stacked(seen[:layers]), _stacked(seen[layers:])) if need_maps else (None, None)
-        return Step(logits, LayerCache(grown), maps, gates)
+        feed = dict(zip(self._reads, (*past, *memory.by_layer), strict=True))
+        feed["tokens"], feed["mask"], feed["image"] = tokens_BT, memory.mask_BM, memory.image_BM
+        feed["heads_kept"], feed["alpha"] = np.asarray(k_L, np.int64), np.asarray(alpha, np.float32)
+        logits, *found = self._run("decoder", self._all if need_maps else self._plain, feed)
+        if not need_maps:
+            return Step(logits, LayerCache(found), None, None)
+        grown, seen, layers = found[: len(past)], found[len(past) :], len(k_L)
+        return Step(logits, LayerCache(grown), _stacked(seen[:layers]), _stacked(seen[layers:]))
 
     def embed_images(self, pixels_BCYX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        tokens, embeds = self._run("image_encoder", ["tokens", "embeds"], pixels=pixels_BCYX)
+        tokens, embeds = self._run("image_encoder", ["tokens", "embeds"], {"pixels": pixels_BCYX})
         return tokens, embeds
 
     def embed_texts(self, ids_BT: np.ndarray, mask_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        states, embeds = self._run("text_encoder", ["states", "embeds"], ids=ids_BT, text_mask=mask_BT)
+        read = {"ids": ids_BT, "text_mask": mask_BT}
+        states, embeds = self._run("text_encoder", ["states", "embeds"], read)
         return states, embeds
 
     def match(self, tokens_BPD: np.ndarray, states_BTD: np.ndarray, mask_BT: np.ndarray) -> np.ndarray:
-        return self._run("fusion", ["match"], tokens=tokens_BPD, states=states_BTD, text_mask=mask_BT)[0]
+        read = {"tokens": tokens_BPD, "states": states_BTD, "text_mask": mask_BT}
+        return self._run("fusion", ["match"], read)[0]
 
     def _nothing(self, batch: int) -> list[np.ndarray]:
-        # The graph says how many heads its keys have: fewer than its queries in grouped-query attention.
-        past = next(x for x in self._sessions["decoder"].get_inputs() if x.name == self._past[0])
-        return [np.zeros((batch, past.shape[1], 0, past.shape[3]), dtype=np.float32)] * len(self._past)
+        _, heads, _, width = self._past_shape
+        return [np.zeros((batch, heads, 0, width), dtype=np.float32)] * len(CACHE) * self.config["layers"]
 
-    def _run(self, graph: str, outputs: list[str], **inputs: np.ndarray) -> list[np.ndarray]:
-        return self._sessions[graph].run(outputs, inputs)
+    def _run(self, graph: str, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return self._sessions[graph].run(outputs, feed)
 
 
 def of_layers(names: Sequence[str], layers: int) -> list[str]:

@@ -7,6 +7,7 @@ and alpha are inputs, attention maps and gates are outputs that a caller may lea
 
 import ast
 import contextlib
+import copy
 import hashlib
 import io
 import json
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from sightline.artifacts import write_json
-from sightline.export import metadata
+from sightline.export import fused, metadata
 from sightline.export.engine import CONFIG, GRAPHS, SEARCH_SIDE
 from sightline.export.simplify import unstack
 from sightline.models.clip import DualEncoder
@@ -92,7 +93,8 @@ class MemoryBuilder(nn.Module):
 class DecoderStep(nn.Module):
     def __init__(self, vlm: VLM):
         super().__init__()
-        self.vlm = vlm
+        self.vlm = copy.deepcopy(vlm)
+        fused.fuse(self.vlm.decoder)
 
     def forward(
         self, tokens: Tensor, self_k: Tensor, self_v: Tensor, cross_k: Tensor, cross_v: Tensor, mask: Tensor,
@@ -153,7 +155,8 @@ def _stamp(jobs: list[tuple[str, Packed, Packed, Path, int]], sources: dict[str,
     for graph, vlm, clip, path, opset in jobs:
         config, made_of = (clip[0], "clip") if graph in SEARCH_SIDE else (vlm[0], path.parent.name)
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-        metadata.stamp(path, {"config": digest, "opset": str(opset), "source": sources[made_of]})
+        needed = str(graph_opset(graph, opset))
+        metadata.stamp(path, {"config": digest, "opset": needed, "source": sources[made_of]})
 
 
 def pack(model: nn.Module) -> Packed:
@@ -198,7 +201,7 @@ def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int)
             args=tuple(inputs.values()),
             input_names=list(inputs),
             output_names=outputs,
-            opset_version=opset,
+            opset_version=graph_opset(name, opset),
             dynamo=True,
             external_data=False,
             dynamic_shapes=tuple(dynamic[key] for key in inputs),
@@ -209,6 +212,11 @@ def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int)
         model = unstack(model)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def graph_opset(name: str, opset: int) -> int:
+    """The operator set of a graph: `opset`, or what the decoder needs."""
+    return max(opset, fused.OPSET) if name == "decoder" else opset
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -49,7 +49,8 @@ def fold(path: Path, bits: int) -> None:
     model.graph.node.extend(nodes)
     _shorten(model.graph)
     if bits == 4:
-        next(opset for opset in model.opset_import if not opset.domain).version = INT4_OPSET
+        default = next(opset for opset in model.opset_import if not opset.domain)
+        default.version = max(default.version, INT4_OPSET)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

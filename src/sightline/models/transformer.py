@@ -161,7 +161,7 @@ def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, 
     scores_BHT = spin_gate.scores(attn_BHTM, logits_BHTM, image_BM, spin.score)
     if spin.variant is not None:
         return spin_gate.varied_gate(scores_BHT, spin.k_L[index], spin.alpha, spin.variant, index)
-    return spin_gate.gate(scores_BHT, spin.k_L[index], spin.alpha)
+    return spin_gate.gate(scores_BHT, spin.k_L[index : index + 1], spin.alpha)
 
 
 def checkpoint_layers(model: nn.Module) -> None:

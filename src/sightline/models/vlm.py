@@ -49,7 +49,7 @@ class Memory(NamedTuple):
     @classmethod
     def of(cls, cross_k: Tensor, cross_v: Tensor, mask_BM: Tensor, image_BM: Tensor) -> Memory:
         """cross_k, cross_v: [L, B, G, M, d], what `joined` gives."""
-        pairs = zip(cross_k, cross_v, strict=True)
+        pairs = [(cross_k[layer], cross_v[layer]) for layer in range(len(cross_k))]
         return cls([LayerMemory(pair, None) for pair in pairs], mask_BM, image_BM)
 
     def joined(self) -> KeyValue:

@@ -122,9 +122,9 @@ def gate(scores_BHT: Tensor, k: Tensor, alpha: Tensor) -> Tensor:
     num_heads = scores_BHT.shape[1]
     rounded_BHT = (scores_BHT / RESOLUTION).round()
     mine_BH1T, other_B1HT = rounded_BHT[:, :, None, :], rounded_BHT[:, None, :, :]
-    lower_HH1 = (scores_BHT.new_ones(num_heads, num_heads).tril(-1) > 0)[:, :, None]
-    ahead_BHHT = (other_B1HT > mine_BH1T) | ((other_B1HT == mine_BH1T) & lower_HH1)
-    rank_BHT = ahead_BHHT.sum(2)
+    # Whole numbers: half a step more lets a lower index win a tie and nothing else.
+    ahead_HH1 = 0.5 * scores_BHT.new_ones(num_heads, num_heads).tril(-1)[:, :, None]
+    rank_BHT = (other_B1HT + ahead_HH1 > mine_BH1T).sum(2)
     return scores_BHT.new_ones(()).where(rank_BHT < k, alpha)
 
 

@@ -118,6 +118,30 @@ def test_timm_tower_equals_timm(tmp_path):
         assert torch.equal(tower(image), expected)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains with fused attention")
+def test_timm_trains_with_plain_attention_and_the_same_gradients():
+    import timm
+
+    torch.manual_seed(0)
+    tower = timm_tower.build({"name": "test_vit", "image_size": 64, "checkpoint": "none"})
+    reference = timm.create_model("test_vit", img_size=64, num_classes=0)
+    reference.load_state_dict(tower.model.state_dict())
+    image_BCYX = torch.randn(2, 3, 64, 64)
+    expected_BPD = reference.forward_features(image_BCYX)[:, reference.num_prefix_tokens :]
+    expected_BPD.square().mean().backward()
+    with torch.profiler.profile() as profile:
+        tokens_BPD = tower.train()(image_BCYX)
+        tokens_BPD.square().mean().backward()
+    assert not any("flash" in event.key for event in profile.key_averages())
+    torch.testing.assert_close(tokens_BPD, expected_BPD, atol=1e-5, rtol=0)
+    for (name, own), theirs in zip(tower.model.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, theirs.grad, atol=1e-6, rtol=1e-4, msg=name)
+    with torch.profiler.profile() as profile, torch.no_grad():
+        tower.eval()(image_BCYX)
+    assert any("flash" in event.key for event in profile.key_averages())
+
+
+
 def test_torchvision_tower_equals_torchvision(tmp_path):
     from torchvision import models
 

@@ -60,6 +60,14 @@ class TimmTower(VisionTower):
             self.grid = tuple(model.patch_embed.grid_size)
         self.width = self._tokens(features).shape[2]
 
+    def train(self, mode: bool = True) -> TimmTower:
+        """On a CPU the gradient of PyTorch's fused attention takes most of a step: training has it in plain
+        operations, which add in another order."""
+        for module in self.model.modules():
+            if hasattr(module, "fused_attn"):
+                module.fused_attn = torch.cuda.is_available() or not mode
+        return super().train(mode)
+
     def forward(self, image_BCYX: Tensor) -> Tensor:
         return self._tokens(self.model.forward_features(image_BCYX))
 

@@ -34,7 +34,7 @@ ALL = 0.9995  # recall@10 beyond which more effort is only slower, and not measu
 TIMED_FLAT = 100  # queries; exact search takes the longer the more there is, and its answers are known
 WARM = 20  # unmeasured queries before
 SIZES = (10_000, 100_000, 1_000_000)
-PROBED = (1, 2, 4, 8, 16, 32, 64, 128)  # lists
+PROBES = (1, 2, 4, 8, 16, 32, 64, 128)  # lists
 GRAPH = "HNSW32;efConstruction=100"  # HNSW, arXiv 1603.09320
 WIDTHS = (16, 32, 64, 128, 256, 512)  # of a graph's search
 Say = Callable[[str], None]
@@ -156,7 +156,7 @@ def kinds(size: int) -> Iterator[tuple[str, str, Sequence[str]]]:
     """(kind, factory, run-time efforts from little to much)."""
     lists = indexes.lists(size)
     yield "flat", indexes.FLAT, [""]
-    yield "IVF", f"IVF{lists},Flat", [f"nprobe={count}" for count in PROBED if count <= lists]
+    yield "IVF", f"IVF{lists},Flat", [f"nprobe={count}" for count in PROBES if count <= lists]
     yield "HNSW", GRAPH, [f"efSearch={width}" for width in WIDTHS]
 
 

@@ -57,10 +57,12 @@ def _verdict(rows: list[dict[str, Any]], size: int) -> str:
         return f"Among {size:,}, no approximate index finds {RECALL:.0%} of what exact search finds."
     met = "at most" if best["p50_ms"] <= LATENCY_MS else "**not** at most"
     own = next((one for one in rows if one["size"] == size and one["product"]), None)
-    used = (
-        "" if own is None else
-        f" What an index of that size uses finds {own['recall_10']:.2%} in {own['p50_ms']:g} ms."
-    )  # fmt: skip
+    if own is None:
+        used = ""
+    elif own is best:
+        used = " It is what an index of that size uses."
+    else:
+        used = f" What an index of that size uses finds {own['recall_10']:.2%} in {own['p50_ms']:g} ms."
     return (
         f"Among {size:,}, `{best['index']}` finds {best['recall_10']:.2%} of what exact search finds in "
         f"{best['p50_ms']:g} ms (median), {met} the {LATENCY_MS:g} ms aimed at; it is built in "

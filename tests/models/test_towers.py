@@ -141,7 +141,6 @@ def test_timm_trains_with_plain_attention_and_the_same_gradients():
     assert any("flash" in event.key for event in profile.key_averages())
 
 
-
 def test_torchvision_tower_equals_torchvision(tmp_path):
     from torchvision import models
 

@@ -30,6 +30,16 @@ def test_ties_go_to_the_lower_head():
     assert gate_of([0.2, 0.7, 0.7, 0.7], k=2, alpha=0.5) == [0.5, 1.0, 1.0, 0.5]
 
 
+def test_ties_of_large_sums_go_to_the_lower_head_too():
+    logits_BHTM = torch.full((1, 4, 1, 600), 5.0)  # 3,000 a head: more steps than float32 can halve
+    logits_BHTM[:, 3] = 4.0
+    image_BM = torch.ones(1, 600, dtype=torch.bool)
+    sums_BHT = spin.scores(logits_BHTM.softmax(-1), logits_BHTM, image_BM, "logit_sum")
+    assert sums_BHT.flatten().tolist() == [3000.0, 3000.0, 3000.0, 2400.0]
+    gates_BHT = spin.gate(sums_BHT, torch.tensor(2), torch.tensor(0.25))
+    assert gates_BHT.flatten().tolist() == [1.0, 1.0, 0.25, 0.25] and gates_BHT.dtype == torch.float32
+
+
 def test_differences_below_the_resolution_are_ties():
     # 0.50003 and 0.50001 both round to 0.5000: the lower index wins although its mass is smaller.
     assert gate_of([0.50001, 0.50003], k=1, alpha=0.0) == [1.0, 0.0]

@@ -159,9 +159,10 @@ def _scored(layer: DecoderLayer, image_BM: Tensor, memory: LayerMemory) -> Tenso
 
 def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, spin: SpinInputs) -> Tensor:
     scores_BHT = spin_gate.scores(attn_BHTM, logits_BHTM, image_BM, spin.score)
+    k = spin.k_L[index : index + 1]
     if spin.variant is not None:
-        return spin_gate.varied_gate(scores_BHT, spin.k_L[index], spin.alpha, spin.variant, index)
-    return spin_gate.gate(scores_BHT, spin.k_L[index : index + 1], spin.alpha)
+        return spin_gate.varied_gate(scores_BHT, k, spin.alpha, spin.variant, index)
+    return spin_gate.gate(scores_BHT, k, spin.alpha)
 
 
 def checkpoint_layers(model: nn.Module) -> None:

@@ -100,24 +100,24 @@ def share_kept(keep: float, num_heads: int) -> int:
 
 
 def scores(attn_BHTM: Tensor, logits_BHTM: Tensor, image_BM: Tensor, kind: str = "mass") -> Tensor:
-    """How much each head looks at the image, [B, H, T] float32: attention mass in [0, 1], or the sum of
-    logits.
+    """How much each head looks at the image, [B, H, T]: attention mass in [0, 1], float32, or the sum of
+    logits, float64 (sums reach thousands, and `gate` tells ties in steps of 1e-4).
 
     attn is the softmax of logits; image_BM is True at the image tokens. Raises ValueError for an unknown
     kind.
     """
     if kind not in SCORES:
         raise ValueError(f"spin.score is {kind!r}: choose one of {', '.join(SCORES)}")
-    values_BHTM = attn_BHTM if kind == "mass" else logits_BHTM
-    image_B11M = image_BM[:, None, None, :]
-    return values_BHTM.float().where(image_B11M, 0.0).sum(-1)
+    values_BHTM = attn_BHTM.float() if kind == "mass" else logits_BHTM.double()
+    return values_BHTM.where(image_BM[:, None, None, :], 0.0).sum(-1)
 
 
 def gate(scores_BHT: Tensor, k: Tensor, alpha: Tensor) -> Tensor:
     """Factor per head, [B, H, T]: exactly 1.0 for the K heads of largest score, alpha for the others.
 
-    Scores are rounded to 1e-4; equal ones rank by head index, the lower first. k: int tensor, alpha: float
-    tensor, both scalar and known only at run time. With k = H the result is all ones.
+    Scores are rounded to 1e-4; equal ones rank by head index, the lower first (exact for float32 scores below
+    838, 2**23 steps, and any float64 ones that occur). k: int tensor of one number, alpha: float tensor, both
+    known only at run time. With k = H the result is all ones.
     """
     num_heads = scores_BHT.shape[1]
     rounded_BHT = (scores_BHT / RESOLUTION).round()
@@ -125,7 +125,7 @@ def gate(scores_BHT: Tensor, k: Tensor, alpha: Tensor) -> Tensor:
     # Whole numbers: half a step more lets a lower index win a tie and nothing else.
     ahead_HH1 = 0.5 * scores_BHT.new_ones(num_heads, num_heads).tril(-1)[:, :, None]
     rank_BHT = (other_B1HT + ahead_HH1 > mine_BH1T).sum(2)
-    return scores_BHT.new_ones(()).where(rank_BHT < k, alpha)
+    return alpha.new_ones(()).where(rank_BHT < k, alpha)
 
 
 def varied_gate(scores_BHT: Tensor, k: Tensor, alpha: Tensor, variant: Variant, layer: int) -> Tensor:
@@ -134,7 +134,7 @@ def varied_gate(scores_BHT: Tensor, k: Tensor, alpha: Tensor, variant: Variant, 
     free_1H1 = typical_1H1 >= variant.protect
     ranked_BHT = scores_BHT
     if variant.ranking == "relative":
-        ranked_BHT = scores_BHT / typical_1H1.clamp(min=RESOLUTION)
+        ranked_BHT = scores_BHT.double() / typical_1H1.clamp(min=RESOLUTION)
     elif variant.ranking == "inverse":
         ranked_BHT = 1.0 - scores_BHT
     elif variant.ranking == "random":

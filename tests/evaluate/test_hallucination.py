@@ -29,6 +29,7 @@ from sightline.export import trained
 from sightline.export.run import preprocessor_config
 from sightline.export.session import SPIN_OFF
 from sightline.params import loader
+from sightline.study import arms as planning
 from sightline.study import hallucination as page
 from tests.support import tiny
 
@@ -97,10 +98,18 @@ def test_a_wrong_idea_is_named(tmp_path, text, named):
         ideas(tmp_path, text)
 
 
+def test_what_is_said_plainly_is_said_by_the_arm_of_the_way():
+    way = Way(arm="spin-training", keep=0.5, describe_only=True)
+    assert way.on(describe=False) == Way(arm="spin-training")
+    assert way.on(describe=True) == replace(way, describe_only=False)
+
+
 def test_the_shipped_ideas_can_be_read():
     found = {idea.name: idea for idea in ways.read(ROOT / "decoding.yaml")}
     assert {"spin", "rescaled", "protected", "relative", "soft", "by-layer", "vcd", "pai"} <= set(found)
     assert found["spin"].controls == ["random", "inverse"]
+    arms = {way.arm for idea in ways.read(ROOT / "training.yaml") for way in idea.ways}
+    assert arms - {"default"} <= set(planning.read(ROOT / "ablations.yaml")) and len(arms) > 1
 
 
 def figures(chair, recall=90.0, pope=95.0, vqa=93.0):
@@ -267,6 +276,49 @@ def test_ways_that_change_nothing_are_greedy_and_the_others_are_not(checkout, as
         assert said[short][index] == said[strong if describe else GREEDY][index]
     silenced = np.array(asker.silenced(split, Way(keep=0.5, alpha=0.0)))
     np.testing.assert_allclose(silenced.sum(1), 2.0, atol=1e-3)  # two of four heads at every token
+
+
+def load(who: crew.Asked) -> asking.Asker:
+    """For the crew's processes: as `sightline hallucination` loads."""
+    vlm = trained.load_vlm(who.model)
+    return asking.Asker(vlm, trained.session(vlm, None, who.settings), who.asking, who.seed)
+
+
+def test_a_way_is_asked_of_the_models_of_its_arm_and_a_new_way_asks_for_itself_alone(
+    checkout, asker, tmp_path
+):
+    other = tmp_path / "other"
+    vlm = trained.load_vlm(checkout / "models" / "vlm")
+    with torch.no_grad():
+        vlm.output_bias.add_(torch.randn_like(vlm.output_bias) * 3)
+    with artifacts.create(other, "vlm", vlm.config, "# tiny\n") as folder:
+        artifacts.save_weights(folder / "weights.safetensors", vlm.state_dict())
+        shutil.copyfile(checkout / "models" / "vlm" / "tokenizer.json", folder / "tokenizer.json")
+    who = crew.Asked(checkout / "models" / "vlm", checkout / "models" / "onnx", Asking(8, 16, 1), 7)
+    models = {"default": [who], "other": [replace(who, model=other)]}
+    words: list[str] = []
+    found = crew.Crew(models, load, tmp_path / "kept", 1, words.append)
+    split = splits.read(checkout / "data" / "raw", checkout / "data" / "vqa", "test", 0)
+    typical = found.measure_typical(split)
+    assert set(typical) == {"default", "other"}
+    plain, suppressed = Way(arm="other"), Way(arm="other", keep=0.5, alpha=0.0)
+    (said,) = found.answers(split, [GREEDY, plain])
+    alone = load(models["other"][0])
+    expected = alone.answers(split, [GREEDY])
+    assert said[GREEDY] == asker[0].answers(split, [GREEDY])[GREEDY] != expected[GREEDY] == said[plain]
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()}
+    (more,) = found.answers(split, [plain, suppressed])
+    assert more[plain] == said[plain] != more[suppressed]
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list((tmp_path / "kept").iterdir())) == len(kept) + len(list(crew.pieces_of(split)))
+
+
+def test_other_trainings_are_not_asked_of_given_models(checkout):
+    text = "a: {why: w, with: {arm: spin-training}}"
+    (checkout / "training.yaml").write_text(text, encoding="utf-8")
+    done = sightline(checkout, "--ideas", "training.yaml", "--model", "models/vlm")
+    assert done.returncode == 2 and "training.yaml: trains spin-training" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def sightline(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -148,10 +148,28 @@ def test_too_noisy_a_measurement_is_refused(checkout, monkeypatch):
 
 def test_models_of_other_seeds_are_trained_in_copies_that_differ_in_nothing_else(checkout):
     study = Pretending(checkout)
-    found = study.models(range(8, 10), 2, print)
-    assert found == [study.home / f"seed-{seed}" / "models" / "vlm" for seed in (8, 9)]
-    assert sorted(study.calls) == [("seed-8", "repro finetune"), ("seed-9", "repro finetune")]
-    for seed, folder in zip((8, 9), found, strict=True):
+    found = study.models([], [7, 8, 9], 2, print)
+    copies = [study.home / f"default-{seed}" / "models" / "vlm" for seed in (8, 9)]
+    assert found == {"default": [checkout / "models" / "vlm", *copies]}
+    assert sorted(study.calls) == [("default-8", "repro finetune"), ("default-9", "repro finetune")]
+    for seed, folder in zip((8, 9), copies, strict=True):
         params, own = (load_params(path / "params.yaml") for path in (checkout, folder.parents[1]))
         assert own.seed == seed and own.finetune.epochs == params.finetune.epochs
         assert own.align == params.align and own.pretrain == params.pretrain
+
+
+def test_models_of_an_arm_get_the_compute_of_the_default(checkout):
+    """And a seed's shared stages are trained once before its arms run side by side."""
+    study = Pretending(checkout)
+    found = study.models(["no-mlm"], [7, 8], 2, print)
+    assert [path.parents[1].name for path in found["no-mlm"]] == ["no-mlm-7", "no-mlm-8"]
+    trained = [name for name, command in study.calls if command == "repro finetune"]
+    assert sorted(trained[:2]) == ["default-8", "no-mlm-7"] and trained[2:] == ["no-mlm-8"]
+    params = load_params(found["no-mlm"][1].parents[1] / "params.yaml")
+    whole = load_params(checkout / "params.yaml")
+    saved = SPEED["pretrain"][1] * whole.pretrain.epochs
+    assert params.seed == 8 and params.pretrain.epochs == 0
+    gained = SPEED["finetune"][1] * (params.finetune.epochs - whole.finetune.epochs)
+    assert gained == pytest.approx(saved, abs=0.01)
+    with pytest.raises(StudyError, match="no arm without-sleep"):
+        study.models(["without-sleep"], [7], 2, print)

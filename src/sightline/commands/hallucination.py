@@ -9,6 +9,8 @@ from sightline import project
 from sightline.commands.app import app
 from sightline.params import loader
 
+IDEAS = Path("decoding.yaml")
+
 if TYPE_CHECKING:
     from sightline.evaluate.hallucination.asking import Asker
     from sightline.evaluate.hallucination.crew import Asked
@@ -32,11 +34,13 @@ def hallucination(
     search_items: Annotated[int, typer.Option(help="Pictures per validation split; 0 takes all.")] = 0,
     model: Annotated[list[Path] | None, typer.Option(help="Trained models; default: models/vlm.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings: models/vlm, and more with the next seeds.")] = 1,
+    ideas: Annotated[Path, typer.Option(help="What is tried; training.yaml has other trainings.")] = IDEAS,
     jobs: Annotated[int, typer.Option(help="Processes of one thread each.")] = 2,
 ) -> None:
     """Try every idea of decoding.yaml on the validation splits, then read the test splits once; write
-    metrics/hallucination.json and .csv, docs/hallucination.md and its picture (with another source of data
-    than scenes, its name is in theirs).
+    metrics/hallucination.json and .csv, docs/hallucination.md and its picture (another file of ideas, or
+    another source of data than scenes, has its name in theirs). An idea may name an arm of ablations.yaml:
+    its models are trained first, at the compute of the default.
 
     What is said lies in .study/: an interrupted command goes on where it was.
     """
@@ -52,26 +56,37 @@ def hallucination(
 
     here = project.root()
     params = loader.load_params(here / "params.yaml")
-    ideas = ways.read(here / "decoding.yaml")
+    tried = ways.read(here / ideas)
+    arms = [arm for arm in dict.fromkeys(way.arm for idea in tried for way in idea.ways) if arm != ways.PLAIN]
     given = model or []
-    of_seeds = range(params.seed + 1, params.seed + seeds)
-    models = given or [here / "models" / "vlm"]
-    if of_seeds:
-        models = models + Study(here).models(of_seeds, jobs, typer.echo)
+    if given and arms:
+        raise ways.WaysError(
+            f"{ideas}: trains {', '.join(arms)}, to hold against models/vlm; it cannot be asked of --model"
+        )
+    trainings = list(range(params.seed + bool(given), params.seed + seeds))
+    if arms or trainings not in ([], [params.seed]):
+        models = Study(here).models(arms, trainings, jobs, typer.echo)
+    else:
+        models = {ways.PLAIN: [here / "models" / "vlm" for _ in trainings]}
+    models[ways.PLAIN] = [*given, *models[ways.PLAIN]]
     asking = Asking(params.evaluate.max_new_tokens, run.BATCH, beams=1)
-    asked = [crew.Asked(folder, here / "models" / "onnx", asking, params.seed) for folder in models]
+    asked = {
+        arm: [crew.Asked(folder, here / "models" / "onnx", asking, params.seed) for folder in folders]
+        for arm, folders in models.items()
+    }
     study = run.Study(here / "data" / "raw", here / "data" / "vqa", search_items, items, params.seed)
     found = crew.Crew(asked, load, here / FOLDER / "hallucination", jobs, typer.echo)
-    macs = cost.macs_by_part(trained.load_vlm(models[0]))
-    result, rows = run.run(found, study, ideas, macs, typer.echo)
-    source = params.data.source
+    macs = {arm: cost.macs_by_part(trained.load_vlm(folders[0])) for arm, folders in models.items()}
+    result, rows = run.run(found, study, tried, macs, typer.echo)
     call = {
+        "ideas": ideas.as_posix(),
         "options": {"items": items, "search_items": search_items, "seeds": seeds},
         "given": [folder.as_posix() for folder in given],
-        "seeds": [*([] if given else [params.seed]), *of_seeds],
+        "seeds": trainings,
     }
-    write_json(here / page.named(page.RESULT, source), {"profile": params.profile, "call": call, **result})
-    tables.write_csv(here / page.named(page.FIGURES, source), rows, run.COLUMNS)
-    page.write(here, source)
-    where, figures = page.named(page.PAGE, source), page.named(page.FIGURES, source)
+    about = page.About(ideas.stem, params.data.source)
+    write_json(here / about.named(page.RESULT), {"profile": params.profile, "call": call, **result})
+    tables.write_csv(here / about.named(page.FIGURES), rows, run.COLUMNS)
+    page.write(here, about)
+    where, figures = about.named(page.PAGE), about.named(page.FIGURES)
     typer.echo(f"hallucination: {where} says what was found; every figure is in {figures}")

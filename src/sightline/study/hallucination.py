@@ -1,15 +1,17 @@
 """docs/hallucination.md: which way of decoding invents least, and at what price, from the measured files."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sightline.artifacts import read_json
+from sightline.evaluate.hallucination.ways import PLAIN
 from sightline.evaluate.tables import read_csv
 from sightline.tables import row
 
 RESULT, FIGURES = Path("metrics/hallucination.json"), Path("metrics/hallucination.csv")
 PAGE, PICTURE = Path("docs/hallucination.md"), Path("docs/hallucination.svg")
-SCENES = "scenes"  # the data of these files; other data has files of its own name
+DECODING, SCENES = "decoding", "scenes"  # the ideas and the data of these files; others name theirs
 NAMES = {
     "chair chair_i": "CHAIR_i",
     "chair recall": "objects named",
@@ -23,34 +25,48 @@ POLLS = ("adversarial", "popular", "random")
 SIGNIFICANT = 0.05
 
 
-def named(path: Path, source: str) -> Path:
-    """One of the files above, of the data `source`: metrics/hallucination_flickr8k.json."""
-    return path if source == SCENES else path.with_stem(f"{path.stem}_{source}")
+@dataclass(frozen=True)
+class About:
+    """What a result is about: the name of its file of ideas, and its data."""
+
+    ideas: str
+    source: str
+
+    def named(self, path: Path) -> Path:
+        """One of the files above: metrics/hallucination_flickr8k.json, docs/hallucination_training.md."""
+        own = [name for name in (self.ideas, self.source) if name not in (DECODING, SCENES)]
+        return path.with_stem("_".join([path.stem, *own]))
+
+    @property
+    def title(self) -> str:
+        own = "Which way of decoding invents least", f"Ideas of {self.ideas}.yaml"
+        return own[self.ideas != DECODING] + ("" if self.source == SCENES else f": {self.source}")
 
 
-def write(checkout: Path, source: str) -> None:
+def write(checkout: Path, about: About) -> None:
     """The page and its picture, from the result and its figures."""
     from sightline.study import hallucination_pictures
 
-    result = read_json(checkout / named(RESULT, source))
-    figures = read_csv(checkout / named(FIGURES, source))
-    hallucination_pictures.draw(result, checkout / named(PICTURE, source))
-    text = page(result, figures, source)
-    (checkout / named(PAGE, source)).write_text(text, encoding="utf-8", newline="\n")
+    result = read_json(checkout / about.named(RESULT))
+    figures = read_csv(checkout / about.named(FIGURES))
+    hallucination_pictures.draw(result, checkout / about.named(PICTURE))
+    text = page(result, figures, about)
+    (checkout / about.named(PAGE)).write_text(text, encoding="utf-8", newline="\n")
 
 
-def page(result: dict, figures: list[dict[str, str]], source: str) -> str:
+def page(result: dict, figures: list[dict[str, str]], about: About) -> str:
     """The whole page as Markdown."""
     ideas = result["ideas"]
-    files = [named(path, source) for path in (RESULT, FIGURES)]
+    files = [about.named(path) for path in (RESULT, FIGURES)]
+    listed = result["call"]["ideas"]
     shifted = result["roles"]["report"]["shift"] != result["roles"]["report"]["usual"]
     under = "CHAIR_i under shift" if shifted else "CHAIR_i"
     parts = [
-        f"# Which way of decoding invents least{'' if source == SCENES else f': {source}'}\n\nWritten by "
+        f"# {about.title}\n\nWritten by "
         f"`{_command(result['call'])}` from [{files[0]}](../{files[0]}); every figure with its interval is "
-        f"in [{files[1]}](../{files[1]}), the ideas are in [decoding.yaml](../decoding.yaml).\n",
+        f"in [{files[1]}](../{files[1]}), the ideas are in [{listed}](../{listed}).\n",
         "\n".join(findings(result)) + "\n",
-        f"![CHAIR_i against objects named; heads suppressed by each idea]({named(PICTURE, source).name})\n",
+        f"![CHAIR_i against objects named; heads suppressed by each idea]({about.named(PICTURE).name})\n",
         _how(result),
         "## Ideas against greedy decoding\n\nDifference in points on the same pictures, with 95 % interval. "
         "**Bold**: p below 0.05 after Holm's correction for all of this table.\n\n" + _against_greedy(result),
@@ -65,7 +81,10 @@ def page(result: dict, figures: list[dict[str, str]], source: str) -> str:
         "## Every figure\n\nPercent, but words, MCC (times 100) and CIDEr-D (hundredths). Controls and "
         "intervals: the CSV.\n\n" + _every(figures, set(ideas)),
         "## Heads\n\nMean share of its attention that a head gives to the image, on train; heads below 0.2 "
-        "are the question readers that `protect` spares.\n\n" + _heads(result["heads"]["typical_image_mass"]),
+        "are the question readers that `protect` spares.\n\n" + "\n".join(
+            ("" if arm == PLAIN else f"`{arm}`:\n\n") + _heads(typical_LH)
+            for arm, typical_LH in result["heads"]["typical_image_mass"].items()
+        ),
     ]
     return "\n".join(parts)
 
@@ -77,7 +96,7 @@ def findings(result: dict) -> list[str]:
         by_verdict.setdefault(idea["verdict"], []).append(name)
     helps = by_verdict.get("helps", [])
     first = f"**{_listed(helps)}** reduces inventions at no measurable price." if helps else (
-        "**No way of decoding that was tried is better than greedy decoding without a price.**"
+        f"**No {_what(result)} that was tried is better than {_greedy(result)} without a price.**"
     )  # fmt: skip
     counts = f"{len(result['ideas'])} ideas, settings chosen on validation, read once on test"
     lines = [first, "", f"{counts}:", ""]
@@ -102,7 +121,8 @@ def findings(result: dict) -> list[str]:
 
 def _command(call: dict) -> str:
     """As it was typed, with every option that decides what is found."""
-    options = [f"--{name.replace('_', '-')} {value}" for name, value in call["options"].items()]
+    given = {} if call["ideas"] == f"{DECODING}.yaml" else {"ideas": call["ideas"]}
+    options = [f"--{name.replace('_', '-')} {value}" for name, value in (given | call["options"]).items()]
     return " ".join(["sightline hallucination", *options, *(f"--model {given}" for given in call["given"])])
 
 
@@ -132,9 +152,9 @@ def _how(result: dict) -> str:
     )
     return f"""## How it was measured
 
-{_models(result["call"], count)} of the profile `{result["profile"]}`, fp32, PyTorch; the same weights for \
-every way. Settings were chosen on {searched} ({first}); the test splits were read once, on {images} \
-({of_test}). *Shift* is `{roles["shift"]}`, *usual* is `{roles["usual"]}`.{truth}
+{_models(result["call"], count)} of the profile `{result["profile"]}`, fp32, PyTorch; \
+{_weights(result)}. Settings were chosen on {searched} ({first}); the test splits were read once, on \
+{images} ({of_test}). *Shift* is `{roles["shift"]}`, *usual* is `{roles["usual"]}`.{truth}
 
 **Rule of choice.** Of an idea's tries, the lowest CHAIR_i under shift among those that lose at most a point \
 of objects named, of POPE-adversarial accuracy and of short answers; where all lose more, the one that loses \
@@ -148,10 +168,30 @@ and every loss is bounded below 1 point (one-sided 95 %); it *trades* where some
 not bounded; it *hurts* where something is worse and nothing better; *no difference*: nothing significant, \
 all losses bounded; *unclear*: nothing significant, but a loss of a point cannot be ruled out.
 
-**What this does not say.** {several} Descriptions are decoded greedily, by beam search nothing was tried. \
-A model that trained with suppressed heads (`finetune.spin_training`) or reads image and question apart \
-(`finetune.split_cross_attention`) is compared by giving its folder to `--model`.
+**What this does not say.** {several} Descriptions are decoded greedily, by beam search nothing was tried.
 """
+
+
+def _trained(result: dict) -> bool:
+    """Whether ideas have trainings of their own."""
+    return len(result["heads"]["typical_image_mass"]) > 1
+
+
+def _what(result: dict) -> str:
+    return "training and way of decoding" if _trained(result) else "way of decoding"
+
+
+def _greedy(result: dict) -> str:
+    return "the default training decoded greedily" if _trained(result) else "greedy decoding"
+
+
+def _weights(result: dict) -> str:
+    if not _trained(result):
+        return "the same weights for every way"
+    return (
+        "`arm` names the training of a way in [ablations.yaml](../ablations.yaml), each at the core-seconds "
+        "that `default` takes; greedy is of `default`"
+    )
 
 
 def _sizes(images: dict[str, int]) -> str:

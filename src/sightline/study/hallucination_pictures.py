@@ -17,7 +17,7 @@ RATIO, RECALL_LOSS = 0.8, 1.0  # of the goal
 
 def draw(result: dict, path: Path) -> None:
     """Left: one dot a way, greedy as a star, the goal shaded. Right: share of tokens at which a head was
-    suppressed, a row an idea, a column a head; the first row is what the head usually looks at."""
+    suppressed, a row an idea, a column a head; the first rows are what the head usually looks at."""
     silenced = result["heads"]["silenced_share"]
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(
@@ -81,8 +81,10 @@ def _label(axis: plt.Axes, points: list[tuple[str, tuple[float, float]]]) -> Non
 
 
 def _heat(axis: plt.Axes, figure: plt.Figure, heads: dict) -> None:
-    names = ["usual image mass", *heads["silenced_share"]]
-    maps = [heads["typical_image_mass"], *heads["silenced_share"].values()]
+    typical = heads["typical_image_mass"]
+    names = [f"image mass, {arm}" if len(typical) > 1 else "usual image mass" for arm in typical]
+    names += heads["silenced_share"]
+    maps = [*typical.values(), *heads["silenced_share"].values()]
     rows = np.array([np.ravel(one) for one in maps])
     layers, per_layer = np.shape(maps[0])
     drawn = axis.imshow(rows, cmap="magma_r", vmin=0, vmax=1, aspect="auto")
@@ -90,7 +92,7 @@ def _heat(axis: plt.Axes, figure: plt.Figure, heads: dict) -> None:
     axis.set_xticks(
         range(layers * per_layer), [str(head) for _ in range(layers) for head in range(per_layer)]
     )
-    axis.axhline(0.5, color="white", lw=3)
+    axis.axhline(len(typical) - 0.5, color="white", lw=3)
     for layer in range(1, layers):
         axis.axvline(layer * per_layer - 0.5, color="white", lw=3)
     axis.tick_params(length=0, labelcolor=QUIET)

@@ -9,7 +9,6 @@ starts anew.
 import shutil
 import signal
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from ruamel.yaml import YAML
 from sightline.artifacts import read_json, write_json
 from sightline.study import arms as planning
 from sightline.study import calibration
-from sightline.study.arms import DEFAULT, STAGES, Cost, Plan, StudyError
+from sightline.study.arms import DEFAULT, STAGES, Arm, Cost, Plan, StudyError
 from sightline.study.copies import SAME_IN_ALL, Copies, Say, stage_costs
 
 RESULT = Path("metrics") / "ablations.json"
@@ -40,17 +39,21 @@ class Study(Copies):
         whole = {stage: self.params.sections[stage].epochs for stage in STAGES}
         return whole | {STAGES[-1]: round(scale * whole[STAGES[-1]], 4)}
 
+    def chosen(self, names: list[str]) -> dict[str, Arm]:
+        """`default` and the named arms. Raises StudyError for a name that ablations.yaml lacks."""
+        if unknown := sorted(set(names) - set(self.arms)):
+            raise StudyError(f"no arm {', '.join(unknown)}; ablations.yaml has {', '.join(self.arms)}")
+        return {name: arm for name, arm in self.arms.items() if name in names or name == DEFAULT}
+
     def run(self, names: list[str], seeds: list[int], scale: float, jobs: int, say: Say) -> None:
         """Runs what is not finished of the named arms (`default` always), then writes RESULT.
 
         Raises StudyError naming the logs of arms that failed, after the others have ended.
         """
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is ended too
-        unknown = sorted(set(names) - set(self.arms))
-        if unknown:
-            raise StudyError(f"no arm {', '.join(unknown)}; ablations.yaml has {', '.join(self.arms)}")
-        names = [name for name in self.arms if name in names or name == DEFAULT]
-        costs = calibration.costs(self, {name: self.arms[name] for name in names}, jobs, say)
+        chosen = self.chosen(names)
+        names = list(chosen)
+        costs = calibration.costs(self, chosen, jobs, say)
         known = {
             name: arm
             for name, arm in self.arms.items()
@@ -79,16 +82,30 @@ class Study(Copies):
             raise StudyError("; ".join(failed) + "; the same command runs these again")
         self.merge(done, plans, seeds, scale, costs)
 
-    def models(self, seeds: Iterable[int], jobs: int, say: Say) -> list[Path]:
-        """The answering models that copies of the checkout train with other seeds; what is trained stays."""
-        folders = [self.home / f"seed-{seed}" for seed in seeds]
-        for seed, folder in zip(seeds, folders, strict=True):
-            self.copy(folder, {"seed": seed})
-        say(f"training {len(folders)} models more; what they say is in {self.home}/seed-*/log.txt")
-        with self.pool(jobs) as pool:
-            for done in [pool.submit(self.call, ["dvc", "repro", STAGES[-1]], each) for each in folders]:
-                done.result()
-        return [folder / "models" / "vlm" for folder in folders]
+    def models(self, names: list[str], seeds: list[int], jobs: int, say: Say) -> dict[str, list[Path]]:
+        """The answering models of the named arms, of every seed in order, each arm at the whole compute of
+        `default`; copies of the checkout train those that it has not itself. What is trained stays."""
+        arms = self.chosen(names)
+        changes: dict[str, dict[str, Any]] = {DEFAULT: {}}
+        if len(arms) > 1:
+            plans = planning.plan(arms, self.epochs(1.0), calibration.costs(self, arms, jobs, say))
+            changes |= {name: plans[name].changes for name in arms if name != DEFAULT}
+        found = {name: [self.home / f"{name}-{seed}" for seed in seeds] for name in arms}
+        if self.params.seed in seeds:
+            found[DEFAULT][seeds.index(self.params.seed)] = self.checkout
+        first: list[Path] = []  # a seed's first trains the stages that all of the seed share
+        others: list[Path] = []
+        for place, seed in enumerate(seeds):
+            copies = {name: of_arm[place] for name, of_arm in found.items() if of_arm[place] != self.checkout}
+            for name, folder in copies.items():
+                self.copy(folder, changes[name] | {"seed": seed})
+            first, others = [*first, *list(copies.values())[:1]], [*others, *list(copies.values())[1:]]
+        say(f"training {len(first + others)} models more; what they say is in {self.home}/*/log.txt")
+        for folders in (first, others):
+            with self.pool(jobs) as pool:
+                for done in [pool.submit(self.call, ["dvc", "repro", STAGES[-1]], each) for each in folders]:
+                    done.result()
+        return {name: [each / "models" / "vlm" for each in of_arm] for name, of_arm in found.items()}
 
     def _arm(self, done: Path, name: str, seed: int, plan: Plan, say: Say) -> None:
         folder = done / f"run-{name}-{seed}"

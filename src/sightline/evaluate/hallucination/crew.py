@@ -2,7 +2,8 @@
 interrupted study goes on where it was.
 
 A part is one model, PART consecutive pictures of a split and all ways of decoding: pictures and questions are
-encoded once for all of them. Parts do not depend on how many processes there are.
+encoded once for all of them. What a way said has a file of its own, so that a new idea asks for itself alone.
+Parts do not depend on how many processes there are.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from typing import Any
 
 from sightline import artifacts, runtime
 from sightline.evaluate.hallucination.asking import Asker, Typical
-from sightline.evaluate.hallucination.ways import Way
+from sightline.evaluate.hallucination.ways import PLAIN, Way
 from sightline.evaluate.predict import Asking
 from sightline.evaluate.splits import Split
 
@@ -44,83 +45,100 @@ Load = Callable[[Asked], Asker]
 
 @dataclass(frozen=True)
 class Part:
-    """`call`: the Asker's method; `ways`: what it is called with. key: of the file that keeps the result."""
+    """`call`: the Asker's method; `asked`: the ways it is called with, and the file that keeps what each of
+    them said. What is no way's has the plain one's place."""
 
     load: Load
     who: Asked
     typical_LH: Typical
     split: Split
     call: str
-    ways: list[Way]
-    key: str
+    asked: dict[Way, Path]
 
 
 class Crew:
-    """`models` in order, asked by `jobs` processes, each of which `load`s what it asks (a function of a
-    module); results are kept in the folder `home`.
+    """`models` of every arm, the same trainings in order, asked by `jobs` processes, each of which `load`s
+    what it asks (a function of a module); results are kept in the folder `home`.
 
     `measure_typical` comes first: it fills what the variants of the gate hold a head's mass against.
     """
 
-    def __init__(self, models: list[Asked], load: Load, home: Path, jobs: int, say: Say):
+    def __init__(self, models: dict[str, list[Asked]], load: Load, home: Path, jobs: int, say: Say):
         self._models, self._load, self._home, self._jobs, self._say = models, load, home, jobs, say
-        self._digests = [_sha256(artifacts.load(who.model, "vlm").digest()) for who in models]
+        self._digests = {
+            arm: [_sha256(artifacts.load(who.model, "vlm").digest()) for who in of_arm]
+            for arm, of_arm in models.items()
+        }
         self._code = code()
-        self._typical: list[Typical] = [[] for _ in models]
+        self._typical: dict[str, list[Typical]] = {arm: [[]] * len(models[arm]) for arm in models}
         home.mkdir(parents=True, exist_ok=True)
 
-    def measure_typical(self, split: Split) -> list[Typical]:
-        """Asker.measure_typical, of every model."""
-        parts = [self._part(i, split, "measure_typical", []) for i in range(len(self._models))]
-        self._typical = self._work(parts)
+    def measure_typical(self, split: Split) -> dict[str, list[Typical]]:
+        """Asker.measure_typical, of every model of every arm."""
+        places = [(arm, place) for arm, of_arm in self._models.items() for place in range(len(of_arm))]
+        found = self._work([self._part(i, split, "measure_typical", [Way(arm)]) for arm, i in places])
+        for (arm, place), (typical,) in zip(places, found, strict=True):
+            self._typical[arm][place] = typical
         return self._typical
 
     def answers(self, split: Split, ways: list[Way]) -> list[Said]:
-        """Texts in the order of the split's triples, for every way, of every model."""
+        """Texts in the order of the split's triples, for every way, of every training."""
         pieces = list(pieces_of(split))
-        parts = [
-            self._part(i, piece, "answers", ways) for i in range(len(self._models)) for piece, _ in pieces
+        said: list[Said] = [
+            {way: [""] * len(split.triples) for way in ways} for _ in next(iter(self._models.values()))
         ]
-        found, said = iter(self._work(parts)), []
-        for _ in self._models:
-            texts = [[""] * len(split.triples) for _ in ways]
-            for _, indices in pieces:
-                for mine, of_piece in zip(texts, next(found), strict=True):
-                    for index, text in zip(indices, of_piece, strict=True):
-                        mine[index] = text
-            said.append(dict(zip(ways, texts, strict=True)))
+        asked = [
+            (mine, indices, self._part(place, piece, "answers", of_arm))
+            for of_arm in ([way for way in ways if way.arm == arm] for arm in self._models)
+            if of_arm
+            for place, mine in enumerate(said)
+            for piece, indices in pieces
+        ]
+        found = self._work([part for *_, part in asked])
+        for (mine, indices, part), of_part in zip(asked, found, strict=True):
+            for way, texts in zip(part.asked, of_part, strict=True):
+                for index, text in zip(indices, texts, strict=True):
+                    mine[way][index] = text
         return said
 
     def silenced(self, split: Split, ways: list[Way]) -> list[Typical]:
-        """Asker.silenced of the first model, way by way: the heads of another are others."""
-        return self._work([self._part(0, split, "silenced", [way]) for way in ways])
+        """Asker.silenced of the first model of a way's arm: the heads of another are others."""
+        return [found for (found,) in self._work([self._part(0, split, "silenced", [way]) for way in ways])]
 
     def _part(self, place: int, split: Split, call: str, ways: list[Way]) -> Part:
-        who, typical = self._models[place], self._typical[place]
-        key = {
+        """Of ways of one arm."""
+        arm = ways[0].arm
+        who, typical = self._models[arm][place], self._typical[arm][place]
+        shared = {
             "code": self._code,
-            "model": self._digests[place],
+            "model": self._digests[arm][place],
             "asking": asdict(who.asking) | {"seed": who.seed},
             "typical": typical,
             "split": [split.name, split.lines, [t["question"] for t in split.triples], split.picture_of],
             "call": call,
-            "ways": [asdict(way) for way in ways],
         }
-        return Part(self._load, who, typical, split, call, ways, _sha256(json.dumps(key, sort_keys=True)))
+        asked = {}
+        for way in ways:  # the model says which arm it is of
+            key = json.dumps(shared | {"way": asdict(replace(way, arm=PLAIN))}, sort_keys=True)
+            asked[way] = self._home / f"{_sha256(key)}.json"
+        return Part(self._load, who, typical, split, call, asked)
 
-    def _work(self, parts: list[Part]) -> list[Any]:
-        """What every part found, in order; asked now where it is not kept."""
-        files = [self._home / f"{part.key}.json" for part in parts]
-        missing = [(part, file) for part, file in zip(parts, files, strict=True) if not file.exists()]
+    def _work(self, parts: list[Part]) -> list[list[Any]]:
+        """What the ways of every part found, in order; asked now where it is not kept."""
+        lacking = [
+            replace(part, asked={way: file for way, file in part.asked.items() if not file.exists()})
+            for part in parts
+        ]
+        missing = [part for part in lacking if part.asked]
         if len(missing) < len(parts):
             self._say(f"  {len(parts) - len(missing)} of {len(parts)} parts are kept from before")
         with _pool(min(self._jobs, len(missing))) as pool:
-            futures = [pool.submit(_ask, part, file) for part, file in missing]
+            futures = [pool.submit(_ask, part) for part in missing]
             for count, done in enumerate(as_completed(futures), 1):
                 done.result()
                 if count % 20 == 0:
                     self._say(f"  {count} of {len(missing)} parts")
-        return [artifacts.read_json(file) for file in files]
+        return [[artifacts.read_json(file) for file in part.asked.values()] for part in parts]
 
 
 def pieces_of(split: Split) -> Iterator[tuple[Split, list[int]]]:
@@ -149,18 +167,19 @@ def code() -> str:
     return _sha256("".join(artifacts.sha256(file) for file in sorted(files)))
 
 
-def _ask(part: Part, file: Path) -> None:
-    """One part, in a process of its own; writes `file`."""
-    asker = _loaded(part.load, part.who)
+def _ask(part: Part) -> None:
+    """One part, in a process of its own; writes its files."""
+    asker, ways = _loaded(part.load, part.who), list(part.asked)
     asker.typical_LH = part.typical_LH or asker.typical_LH
+    found: dict[Way, Any]
     if part.call == "answers":
-        said = asker.answers(part.split, part.ways)
-        found: Any = [said[way] for way in part.ways]
+        found = asker.answers(part.split, ways)
     elif part.call == "silenced":
-        found = asker.silenced(part.split, part.ways[0])
+        found = {way: asker.silenced(part.split, way) for way in ways}
     else:
-        found = asker.measure_typical(part.split)
-    artifacts.write_json(file, found)
+        found = {way: asker.measure_typical(part.split) for way in ways}
+    for way, file in part.asked.items():
+        artifacts.write_json(file, found[way])
 
 
 @lru_cache(maxsize=1)

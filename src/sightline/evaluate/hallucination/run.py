@@ -57,9 +57,10 @@ class Study:
 
 
 def run(
-    crew: Crew, study: Study, ideas: list[Idea], macs: dict[str, int], say: Say
+    crew: Crew, study: Study, ideas: list[Idea], macs: dict[str, dict[str, int]], say: Say
 ) -> tuple[dict, list[dict]]:
-    """(the result, tidy rows of every figure). macs: of a picture, a memory and a token (compress.cost)."""
+    """(the result, tidy rows of every figure). macs: by arm, those of a picture, a memory and a token
+    (compress.cost)."""
     typical = crew.measure_typical(study.read("train", TYPICAL_ITEMS))
     say(f"usual image mass of the heads measured on {TYPICAL_ITEMS} pictures of train")
     searched, chosen = search(crew, study, ideas, say)
@@ -77,8 +78,11 @@ def run(
         "seed": study.seed,
         "roles": {"choose": study.roles(0), "report": study.roles(1)},
         "search": searched,
-        "heads": {"typical_image_mass": typical[0], "silenced_share": silenced},
-        "ways": {name: _way(way, macs, rows, name) for name, way in ways.items()},
+        "heads": {
+            "typical_image_mass": {arm: of_arm[0] for arm, of_arm in typical.items()},
+            "silenced_share": silenced,
+        },
+        "ways": {name: _way(way, macs[way.arm], rows, name) for name, way in ways.items()},
         "ideas": _ideas(pooled, single, ideas),
         "macs": macs,
     }

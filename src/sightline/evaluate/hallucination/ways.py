@@ -1,4 +1,4 @@
-"""The ways of decoding that are compared, as decoding.yaml lists them. L layers, H heads."""
+"""The ways of decoding that are compared, as decoding.yaml and training.yaml list them. L layers, H heads."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from sightline.spin.gate import SCORES, Variant, share_kept
 
 CONTRASTS = ("none", "noise", "no_image")
 CONTROLS = ("random", "inverse")
+PLAIN = "default"  # the arm of ablations.yaml that changes nothing
 BLOCK = ("why", "with", "search", "controls")
 
 
@@ -24,6 +25,7 @@ class WaysError(ValueError):
 class Way:
     """One way of decoding; the defaults are greedy decoding.
 
+    arm: of ablations.yaml, the training whose model decodes;
     keep: share of the heads that are kept, of every layer or layer by layer; alpha, score: as in params.yaml;
     ranking, protect, soft, rescale: spin.gate.Variant; image_gain: PAI's strength on attention logits;
     contrast: the other view that is held against the picture (noise: VCD, no_image: PAI), with its strength,
@@ -31,6 +33,7 @@ class Way:
     describe_only: short answers are decoded greedily.
     """
 
+    arm: str = PLAIN
     keep: float | tuple[float, ...] = 1.0
     alpha: float = 1.0
     score: str = "mass"
@@ -47,7 +50,8 @@ class Way:
 
     def on(self, describe: bool) -> "Way":
         """What is done for a description, or for a short answer."""
-        return replace(self, describe_only=False) if describe or not self.describe_only else GREEDY
+        plain = self.describe_only and not describe
+        return Way(self.arm) if plain else replace(self, describe_only=False)
 
     @property
     def gated(self) -> bool:

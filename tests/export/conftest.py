@@ -24,5 +24,5 @@ def root(tmp_path_factory, tiny_graphs):
     shown = [(image, tiny.CAPTIONS[0]) for image in images]
     forms = variants.calibrate(folder, "fp32", asked, shown, tmp_path_factory.mktemp("scratch") / "fp32")
     variants.write_int8(folder, "fp32", forms, {}, variants.calibration_digest(asked, shown))
-    variants.write_int4(folder)
+    variants.write_int4(folder, forms)
     return folder

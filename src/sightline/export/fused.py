@@ -7,6 +7,7 @@ a head, D width.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.onnx.ops import attention
 
@@ -30,31 +31,36 @@ def fuse(decoder: Decoder) -> None:
             setattr(layer, name, kind(getattr(layer, name)))
 
 
-class _Fused(nn.Module):
-    """Has the projections of an attention under their names: nodes are called after them."""
+class SelfAttention(nn.Module):
+    """Causal, after a cache that may be empty; query, key and value are one product."""
 
     def __init__(self, plain: Attention):
         super().__init__()
-        self.query, self.key, self.value, self.output = plain.query, plain.key, plain.value, plain.output
-        self.heads, self.key_value_heads = plain.heads, plain.key_value_heads
-        self.head_width = plain.head_width
-
-
-class SelfAttention(_Fused):
-    """Causal, after a cache that may be empty."""
+        parts = (plain.query, plain.key, plain.value)
+        self.widths = [part.out_features for part in parts]
+        self.query_key_value = nn.Linear(plain.query.in_features, sum(self.widths))
+        for name in ("weight", "bias"):
+            joined = torch.cat([getattr(part, name).detach() for part in parts])
+            setattr(self.query_key_value, name, nn.Parameter(joined))
+        self.output, self.heads, self.key_value_heads = plain.output, plain.heads, plain.key_value_heads
 
     def forward(self, query_BTD: Tensor, mask: Tensor, cache: KeyValue) -> AttentionOutput:
         """mask: not read, the node knows what is causal; cache: [B, G, S, d] each."""
+        query_BTF, key_BTE, value_BTE = self.query_key_value(query_BTD).split(self.widths, -1)
         out_BTF, key_BGSd, value_BGSd, _ = attention(
-            self.query(query_BTD), self.key(query_BTD), self.value(query_BTD),
+            query_BTF, key_BTE, value_BTE,
             past_key=cache[0], past_value=cache[1], is_causal=True,
             q_num_heads=self.heads, kv_num_heads=self.key_value_heads,
         )  # fmt: skip
         return AttentionOutput(self.output(out_BTF), None, None, (key_BGSd, value_BGSd))
 
 
-class CrossAttention(_Fused):
+class CrossAttention(nn.Module):
     """Over given keys and values, gated by the weights."""
+
+    def __init__(self, plain: Attention):
+        super().__init__()
+        self.query, self.output, self.head_width = plain.query, plain.output, plain.head_width
 
     def attend(
         self, query_BTD: Tensor, key_value: KeyValue, mask: Tensor, gate_fn: GateFn, need_weights: bool,

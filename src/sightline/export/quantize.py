@@ -4,18 +4,21 @@
 Scales come from calibration and are part of the graph, so a row's numbers do not depend on its neighbours, as
 they would with dynamic scales. Weights use 7 of their 8 bits: x86 processors without VNNI add pairs of 8-bit
 products in 16 bits and would saturate, so the same file would answer differently there. Products of two
-activations (attention scores, weighted values) and the final scores over the vocabulary stay in float32.
+activations (attention scores, weighted values), convolutions of few numbers and the final scores over the
+vocabulary stay in float32.
 """
 
 import logging
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import onnxruntime.quantization
+from onnx import numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -26,6 +29,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from sightline.export import gptq
 from sightline.export.engine import OnnxEngine
 
 Feed = dict[str, np.ndarray]
@@ -36,6 +40,7 @@ GRAPH_OPS = {"fusion": ["MatMul"]}
 # int8 in between costs time and accuracy.
 FLOAT_OUT = ["Gemm", "MatMul"]
 FLOAT_ACTIVATIONS, INT8_ACTIVATIONS = 1, 4  # accuracy levels of MatMulNBits
+LEAST_SUM = 64  # numbers: int8 saves no time where a convolution sums fewer, as the first one of a picture
 FEEDS_PER_GRAPH = 48  # recorded calls beyond it are thinned out evenly: calibration time grows with them
 
 
@@ -52,10 +57,15 @@ class Recorder(OnnxEngine):
         return super()._run(graph, outputs, feed)
 
 
+def thinned(feeds: list[Feed]) -> list[Feed]:
+    """At most FEEDS_PER_GRAPH of them."""
+    places = np.linspace(0, len(feeds) - 1, min(len(feeds), FEEDS_PER_GRAPH)).round().astype(int)
+    return [feeds[place] for place in places]
+
+
 class _Reader(CalibrationDataReader):
     def __init__(self, feeds: list[Feed]):
-        places = np.linspace(0, len(feeds) - 1, min(len(feeds), FEEDS_PER_GRAPH)).round().astype(int)
-        self._feeds = iter([feeds[place] for place in places])
+        self._feeds = iter(thinned(feeds))
 
     def get_next(self) -> Feed | None:
         return next(self._feeds, None)
@@ -76,13 +86,41 @@ class Static:
         with _quiet():
             quant_pre_process(str(source), str(self._prepared), skip_symbolic_shape=True)
         model = onnx.load(self._prepared)
-        self._excluded = _final_scores(model)
+        self._excluded = _final_scores(model) + _short_sums(model)
         constants = {tensor.name for tensor in model.graph.initializer}
         self.layers: dict[str, list[str]] = {}
         for node in model.graph.node:
             reached = node.op_type in self._types and node.name not in self._excluded
             if reached and constants.intersection(node.input):
                 self.layers.setdefault(_layer(node.name), []).append(node.name)
+
+    def moments(self) -> dict[str, np.ndarray]:
+        """Sum of x x^T over all inputs x of every matrix that int8 reaches, float64 [R, R], by its name."""
+        model = onnx.load(self._prepared)
+        reached = {name for nodes in self.layers.values() for name in nodes}
+        constants = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) == 2}
+        read = [
+            node.input[:2]
+            for node in model.graph.node
+            if node.name in reached and node.op_type in ("Gemm", "MatMul") and node.input[1] in constants
+        ]
+        names = sorted({name for name, _ in read} - {value.name for value in model.graph.input})
+        given = {value.name for value in model.graph.output}
+        model.graph.output.extend(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            for name in names
+            if name not in given
+        )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.use_deterministic_compute = 1, True
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        found: dict[str, np.ndarray] = {}
+        for feed in thinned(self._feeds) if read else []:
+            seen = feed | (dict(zip(names, session.run(names, feed), strict=True)) if names else {})
+            for name, weight in read:
+                rows_NR = seen[name].reshape(-1, seen[name].shape[-1]).astype(np.float64)
+                found[weight] = found.get(weight, 0.0) + rows_NR.T @ rows_NR
+        return found
 
     def write(self, target: Path, layers: Collection[str] | None = None) -> None:
         """Write the graph with these layers in int8 (None: all) and the others in float32."""
@@ -133,21 +171,47 @@ def quantize_dynamic(source: Path, target: Path) -> None:
     finish(target)
 
 
-def quantize_int4(source: Path, target: Path, level: int = FLOAT_ACTIVATIONS) -> None:
+def quantize_int4(
+    source: Path,
+    target: Path,
+    level: int = FLOAT_ACTIVATIONS,
+    moments: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Write the graph with 4-bit weights in blocks of 32 along a matrix product's sum (ONNX Runtime's
     MatMulNBits), activations in float32 or, with INT8_ACTIVATIONS, rounded to int8 row by row at run time, so
-    that a row's numbers do not depend on its neighbours; convolutions stay float32."""
+    that a row's numbers do not depend on its neighbours; convolutions stay float32. moments: of the products'
+    inputs (Static.moments), so that weights are rounded for those (see gptq)."""
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         model = onnx.load(prepared)
+        weights = {tensor.name: tensor for tensor in model.graph.initializer}
         quantizer = MatMulNBitsQuantizer(
-            model, bits=4, block_size=32, is_symmetric=True, accuracy_level=level,
+            model, bits=4, block_size=gptq.BLOCK, is_symmetric=True, accuracy_level=level,
             nodes_to_exclude=_final_scores(model),
         )  # fmt: skip
         quantizer.process()
+        graph = quantizer.model.model.graph
+        made = {tensor.name for tensor in graph.initializer}
+        for name, moment_RR in (moments or {}).items():
+            if f"{name}_Q4" in made and len(moment_RR) % gptq.BLOCK == 0:
+                _round(graph, weights[name], moment_RR)
         quantizer.model.save_model_to_file(str(target))
     finish(target)
+
+
+def _round(graph: onnx.GraphProto, weight: onnx.TensorProto, moment_RR: np.ndarray) -> None:
+    """Put GPTQ's rounding of a weight in the place of MatMulNBits' own."""
+    levels_BGC, scale_B1C = gptq.rounded(numpy_helper.to_array(weight), moment_RR)
+    nibbles_CBG = (levels_BGC + 8).transpose(2, 0, 1).astype(np.uint8)  # 8 is the level 0
+    stored = {
+        f"{weight.name}_Q4": nibbles_CBG[..., ::2] | nibbles_CBG[..., 1::2] << 4,
+        f"{weight.name}_scales": scale_B1C[:, 0].T,
+    }
+    for tensor in graph.initializer:
+        if tensor.name in stored:
+            values = stored[tensor.name].reshape(tuple(tensor.dims))
+            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), tensor.name))
 
 
 def finish(path: Path) -> None:
@@ -175,6 +239,21 @@ def _final_scores(model: onnx.ModelProto) -> list[str]:
     while node is not None and node.op_type not in ("MatMul", "Gemm"):
         node = next((makers[name] for name in node.input if name in makers), None)
     return [] if node is None else [node.name]
+
+
+def _short_sums(model: onnx.ModelProto) -> list[str]:
+    """Convolutions over all channels that sum fewer than LEAST_SUM numbers."""
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and node.input[1] in shapes and not _grouped(node)
+        if np.prod(shapes[node.input[1]][1:]) < LEAST_SUM
+    ]
+
+
+def _grouped(node: onnx.NodeProto) -> bool:
+    return any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
 
 
 @contextmanager

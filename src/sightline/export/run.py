@@ -104,7 +104,8 @@ def quantize_all(
             if first and max_flips < 100:
                 rows = sensitivity.scan(folder, source, forms, scanned, max_flips, place / "scan")
             variants.write_int8(folder, source, forms, sensitivity.in_float(rows), digest)
-    variants.write_int4(folder)
+            if first:
+                variants.write_int4(folder, forms)
     return rows
 
 

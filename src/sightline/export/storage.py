@@ -5,24 +5,28 @@ a graph: the kernels that run, their speed and their memory are those of the unf
 columns, G rows of a block, B blocks.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
+from sightline.export import gptq
+
 LEAST = 1024  # elements: what is smaller is not worth its nodes
-BLOCK = 32  # weights that share a 4-bit scale
-LEVELS = 7  # -7..7: with -8 an unfolded weight could leave the range that int8 kernels were given
 INT4_OPSET = 21  # the first with 4-bit tensors
-CLIPPED = np.linspace(0.7, 1.0, 7)  # shares of a block's range that are tried: outliers may cost more
+INT8 = "_quantized"  # what ONNX Runtime's quantizer adds to a weight's name
 
 
-def fold(path: Path, bits: int) -> None:
+def fold(path: Path, bits: int, moments: Mapping[str, np.ndarray] | None = None) -> None:
     """Rewrite a graph so that its float32 matrices and kernels lie in the file as int8 with a scale per row
     (per column where a product sums over rows). With 4 bits so do the matrices that int8 kernels multiply: in
-    blocks of BLOCK along the sum, each with a float16 scale, rounded again to int8 when they are unfolded.
-    A matrix that is another's transpose (word embeddings at both ends of a decoder) is made from it."""
+    blocks along the sum, each with a float16 scale, rounded again to int8 when they are unfolded. A matrix
+    that is another's transpose (word embeddings at both ends of a decoder) is made from it.
+
+    moments: of what the matrices of 4 bits are multiplied with, by the float32 weight's name (see gptq).
+    """
     model = onnx.load(path)
     readers: dict[str, list[NodeProto]] = {}
     for node in model.graph.node:
@@ -36,7 +40,8 @@ def fold(path: Path, bits: int) -> None:
         if tensor.name in tied:
             tensors, nodes = [], []
         elif axis is not None:
-            tensors, nodes = _four_bits(tensor, axis)
+            moment_RR = (moments or {}).get(tensor.name.removesuffix(INT8))
+            tensors, nodes = _four_bits(tensor, axis, moment_RR)
         elif tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1 and _size(tensor) >= LEAST:
             tensors, nodes = _eight_bits(tensor, readers[tensor.name])
         else:
@@ -99,7 +104,7 @@ def _summed_over(tensor: TensorProto, readers: list[NodeProto]) -> int | None:
         if attribute.name == "axis"
     ]
     axis = 1 - scaled_along[0] if scaled_along else None
-    return axis if axis is not None and tensor.dims[axis] % BLOCK == 0 else None
+    return axis if axis is not None and tensor.dims[axis] % gptq.BLOCK == 0 else None
 
 
 def _eight_bits(tensor: TensorProto, readers: list[NodeProto]) -> tuple[list[TensorProto], list[NodeProto]]:
@@ -118,20 +123,19 @@ def _eight_bits(tensor: TensorProto, readers: list[NodeProto]) -> tuple[list[Ten
     ]
 
 
-def _four_bits(tensor: TensorProto, axis: int) -> tuple[list[TensorProto], list[NodeProto]]:
+def _four_bits(
+    tensor: TensorProto, axis: int, moment_RR: np.ndarray | None
+) -> tuple[list[TensorProto], list[NodeProto]]:
     name = tensor.name
     weight_RC = numpy_helper.to_array(tensor).astype(np.float32)
     weight_RC = weight_RC if axis == 0 else weight_RC.T
-    rows, columns = weight_RC.shape
-    weight_BGC = weight_RC.reshape(rows // BLOCK, BLOCK, columns)
-    scale_B1C = _best_scales(weight_BGC)
-    levels_BGC = np.clip(np.rint(weight_BGC / scale_B1C), -LEVELS, LEVELS).astype(np.int64)
+    levels_BGC, scale_B1C = gptq.rounded(weight_RC, moment_RR, np.float16)
     nibbles = (levels_BGC.ravel() & 15).astype(np.uint8)
     packed = (nibbles[::2] | nibbles[1::2] << 4).tobytes()
     stored = [
-        helper.make_tensor(f"{name}.4", TensorProto.INT4, weight_BGC.shape, packed, raw=True),
+        helper.make_tensor(f"{name}.4", TensorProto.INT4, levels_BGC.shape, packed, raw=True),
         numpy_helper.from_array(scale_B1C.astype(np.float16), f"{name}.s"),
-        numpy_helper.from_array(np.array([rows, columns], dtype=np.int64), f"{name}.d"),
+        numpy_helper.from_array(np.array(weight_RC.shape, dtype=np.int64), f"{name}.d"),
     ]
     nodes = [
         helper.make_node("Cast", [f"{name}.4"], [f"{name}.f"], to=TensorProto.FLOAT),
@@ -144,17 +148,3 @@ def _four_bits(tensor: TensorProto, axis: int) -> tuple[list[TensorProto], list[
         nodes.append(helper.make_node("Transpose", [f"{name}.i"], [f"{name}.x"], perm=[1, 0]))
     nodes.append(helper.make_node("Cast", [nodes[-1].output[0]], [name], to=TensorProto.INT8))
     return stored, nodes
-
-
-def _best_scales(weight_BGC: np.ndarray) -> np.ndarray:
-    """The scale of every block, [B, 1, C], exact in float16, that leaves the least squared error."""
-    top_B1C = np.abs(weight_BGC).max(axis=1, keepdims=True)
-    best_B1C, least_B1C = np.ones_like(top_B1C), np.full_like(top_B1C, np.inf)
-    for share in CLIPPED:
-        scale_B1C = (top_B1C * share / LEVELS).astype(np.float16).astype(np.float32)
-        scale_B1C[scale_B1C == 0] = 1
-        rounded_BGC = np.clip(np.rint(weight_BGC / scale_B1C), -LEVELS, LEVELS) * scale_B1C
-        error_B1C = np.square(rounded_BGC - weight_BGC).sum(axis=1, keepdims=True)
-        better = error_B1C < least_B1C
-        best_B1C[better], least_B1C[better] = scale_B1C[better], error_B1C[better]
-    return best_B1C

@@ -85,21 +85,24 @@ def write_int8(
         metadata.stamp(target, facts | {"calibration": calibration})
 
 
-def write_int4(root: Path) -> None:
+def write_int4(root: Path, forms: Mapping[str, Static]) -> None:
     """Write root/int4 from root/int8, and its decoder from root/fp32: that one multiplies a row or few at a
-    time, where reading 4 bits a weight is faster; the others multiply many, where int8 kernels are."""
+    time, where reading 4 bits a weight is faster; the others multiply many, where int8 kernels are.
+
+    forms: fp32's, which know what the weights are multiplied with.
+    """
     folder = root / "int4"
     folder.mkdir()
     shutil.copyfile(root / "int8" / CONFIG, folder / CONFIG)
     for graph in GRAPHS:
         source, target = root / "int8" / f"{graph}.onnx", folder / f"{graph}.onnx"
-        facts = metadata.read(source)
+        facts, moments = metadata.read(source), forms[graph].moments()
         if graph == "decoder":
-            quantize_int4(root / "fp32" / f"{graph}.onnx", target, INT8_ACTIVATIONS)
+            quantize_int4(root / "fp32" / f"{graph}.onnx", target, INT8_ACTIVATIONS, moments)
             storage.fold(target, 8)
         else:
             shutil.copyfile(source, target)
-            storage.fold(target, 4)
+            storage.fold(target, 4, moments)
             facts["opset"] = str(storage.INT4_OPSET)
         metadata.stamp(target, facts)
 

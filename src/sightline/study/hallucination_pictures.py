@@ -54,7 +54,8 @@ def _scatter(axis: plt.Axes, result: dict) -> None:
         [low_x, RATIO * greedy[0]], greedy[1] - RECALL_LOSS, high_y, color="#14804a", alpha=0.08
     )
     _label(axis, [*points.items(), ("greedy", greedy)])
-    axis.set_xlabel("CHAIR_i under shift, % (fewer inventions to the left)")
+    shifted = result["roles"]["report"]["shift"] != result["roles"]["report"]["usual"]
+    axis.set_xlabel(f"CHAIR_i{' under shift' if shifted else ''}, % (fewer inventions to the left)")
     axis.set_ylabel("objects named, %")
     axis.grid(color=GRID, lw=0.8)
     axis.set_axisbelow(True)
@@ -65,19 +66,30 @@ def _scatter(axis: plt.Axes, result: dict) -> None:
 
 
 def _label(axis: plt.Axes, points: list[tuple[str, tuple[float, float]]]) -> None:
-    """Names beside their dots; where dots lie close, the names are stacked."""
-    (low_x, high_x), (low_y, high_y) = axis.get_xlim(), axis.get_ylim()
-    taken: list[tuple[float, float]] = []
-    for name, (x, y) in sorted(points, key=lambda point: (point[1][1], point[1][0])):
-        across, height = (x - low_x) / (high_x - low_x), (y - low_y) / (high_y - low_y)
-        place = height
-        while any(abs(across - other) < 0.24 and abs(place - level) < 0.035 for other, level in taken):
-            place += 0.0175
-        taken.append((across, place))
-        at = (x, low_y + place * (high_y - low_y))
-        side = -1 if across > 0.8 else 1
-        axis.annotate(name, at, (8 * side, -3), textcoords="offset points", fontsize=7.5, color=INK,
-                      ha="left" if side > 0 else "right", zorder=6)  # fmt: skip
+    """Names in a column on the right, in the order of their dots, a thin line from each to its dot."""
+    low_y, high_y = axis.get_ylim()
+    ordered = sorted(points, key=lambda point: point[1][1])
+    wanted = [(y - low_y) / (high_y - low_y) for _, (_, y) in ordered]
+    for (name, dot), place in zip(ordered, _apart(wanted), strict=True):
+        axis.annotate(
+            name, dot, (1.03, place), textcoords="axes fraction", fontsize=7.5, color=INK, va="center",
+            annotation_clip=False, zorder=3,
+            arrowprops={"arrowstyle": "-", "color": QUIET, "lw": 0.4, "shrinkA": 1, "shrinkB": 3,
+                        "relpos": (0, 0.5)},
+        )  # fmt: skip
+
+
+def _apart(wanted: list[float]) -> list[float]:
+    """Heights in [0, 1] near the wanted ones, which rise, at least a line of text from each other."""
+    gap = min(0.045, 1 / max(1, len(wanted) - 1))
+    places: list[float] = []
+    for place in wanted:
+        places.append(max(place, places[-1] + gap) if places else place)
+    top = 1.0
+    for index in reversed(range(len(places))):
+        places[index] = top = min(places[index], top)
+        top -= gap
+    return places
 
 
 def _heat(axis: plt.Axes, figure: plt.Figure, heads: dict) -> None:

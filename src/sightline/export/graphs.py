@@ -7,7 +7,6 @@ and alpha are inputs, attention maps and gates are outputs that a caller may lea
 
 import ast
 import contextlib
-import copy
 import hashlib
 import io
 import json
@@ -22,87 +21,20 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.export import Dim
 
 from sightline.artifacts import write_json
-from sightline.export import fused, metadata
+from sightline.export import fused, metadata, modules
 from sightline.export.engine import CONFIG, GRAPHS, SEARCH_SIDE
 from sightline.export.simplify import unstack
 from sightline.models.clip import DualEncoder
-from sightline.models.vlm import VLM, Memory
+from sightline.models.vlm import VLM
 from sightline.runtime import guard_parent
-from sightline.spin.gate import SpinInputs
 
 WORKERS = 2
 SCOPES = "pkg.torch.onnx.name_scopes"  # a node's modules, outermost first, and itself
 Packed = tuple[dict[str, Any], dict[str, np.ndarray]]  # config and weights of a model
-
-
-class ImageEncoder(nn.Module):
-    def __init__(self, clip: DualEncoder):
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        return self.clip.encode_image(pixels)
-
-
-class TextEncoder(nn.Module):
-    def __init__(self, clip: DualEncoder):
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, ids: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
-        return self.clip.encode_text(ids, text_mask)
-
-
-class FusionHead(nn.Module):
-    def __init__(self, clip: DualEncoder):
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, tokens: Tensor, states: Tensor, text_mask: Tensor) -> Tensor:
-        return self.clip.match(tokens, states, text_mask)
-
-
-class Vision(nn.Module):
-    def __init__(self, vlm: VLM):
-        super().__init__()
-        self.vlm = vlm
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.vlm.image_tokens(pixels)
-
-
-class MemoryBuilder(nn.Module):
-    """One image per question: the session decides which questions share an image. The question comes as the
-    states that text_encoder gives: the frozen text tower is stored once."""
-
-    def __init__(self, vlm: VLM):
-        super().__init__()
-        self.vlm = vlm
-
-    def forward(
-        self, image_tokens: Tensor, states: Tensor, ids: Tensor, text_mask: Tensor
-    ) -> tuple[Tensor, ...]:
-        memory = self.vlm.memory(image_tokens, states, ids, text_mask)
-        return *memory.joined(), memory.mask_BM, memory.image_BM
-
-
-class DecoderStep(nn.Module):
-    def __init__(self, vlm: VLM):
-        super().__init__()
-        self.vlm = copy.deepcopy(vlm)
-        fused.fuse(self.vlm.decoder)
-
-    def forward(
-        self, tokens: Tensor, self_k: Tensor, self_v: Tensor, cross_k: Tensor, cross_v: Tensor, mask: Tensor,
-        image: Tensor, heads_kept: Tensor, alpha: Tensor,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        memory = Memory.of(cross_k, cross_v, mask, image)
-        out = self.vlm.step(tokens, (self_k, self_v), memory, SpinInputs(heads_kept, alpha), need_maps=True)
-        return out.logits, *out.cache, out.maps, out.gates
 
 
 def export_variants(
@@ -269,9 +201,9 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
     pixels = torch.rand(2, 3, side, side, generator=draw)
     image_tokens = torch.rand(2, patches, config["vision_width"], generator=draw)
     if name == "image_encoder":
-        return ImageEncoder(clip), {"pixels": pixels}, {"pixels": {0: batch}}, ["tokens", "embeds"]
+        return modules.ImageEncoder(clip), {"pixels": pixels}, {"pixels": {0: batch}}, ["tokens", "embeds"]
     if name == "text_encoder":
-        return TextEncoder(clip), text, text_axes, ["states", "embeds"]
+        return modules.TextEncoder(clip), text, text_axes, ["states", "embeds"]
     if name == "fusion":
         states = torch.rand(2, 7, clip.text.width, generator=draw)
         tokens_BPD = torch.rand(
@@ -279,14 +211,14 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
         )
         inputs = {"tokens": tokens_BPD, "states": states, "text_mask": text_mask}
         axes = {"tokens": {0: batch}, "states": {0: batch, 1: question}, "text_mask": {0: batch, 1: question}}
-        return FusionHead(clip), inputs, axes, ["match"]
+        return modules.FusionHead(clip), inputs, axes, ["match"]
     if name == "vision":
-        return Vision(vlm), {"pixels": pixels}, {"pixels": {0: batch}}, ["image_tokens"]
+        return modules.Vision(vlm), {"pixels": pixels}, {"pixels": {0: batch}}, ["image_tokens"]
     if name == "memory":
         states = torch.rand(2, 7, vlm.text.width, generator=draw)
         inputs = {"image_tokens": image_tokens, "states": states, **text}
         axes = {"image_tokens": {0: batch}, "states": {0: batch, 1: question}, **text_axes}
-        return MemoryBuilder(vlm), inputs, axes, ["cross_k", "cross_v", "mask", "image"]
+        return modules.MemoryBuilder(vlm), inputs, axes, ["cross_k", "cross_v", "mask", "image"]
     memory_length = patches + 7
     past = torch.rand(layers, 2, groups, 4, head_width, generator=draw)
     cross = torch.rand(layers, 2, groups, memory_length, head_width, generator=draw)
@@ -302,7 +234,7 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
         **dict.fromkeys(["cross_k", "cross_v"], {1: batch, 3: question}),
         **dict.fromkeys(["mask", "image"], {0: batch, 1: question}), "heads_kept": {}, "alpha": {},
     }  # fmt: skip
-    return DecoderStep(vlm), inputs, axes, ["logits", "next_k", "next_v", "maps", "gates"]
+    return modules.DecoderStep(vlm), inputs, axes, ["logits", "next_k", "next_v", "maps", "gates"]
 
 
 @contextlib.contextmanager

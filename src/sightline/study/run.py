@@ -100,7 +100,10 @@ class Study(Copies):
             for name, folder in copies.items():
                 self.copy(folder, changes[name] | {"seed": seed})
             first, others = [*first, *list(copies.values())[:1]], [*others, *list(copies.values())[1:]]
-        say(f"training {len(first + others)} models more; what they say is in {self.home}/*/log.txt")
+        say(
+            f"{len(first + others)} models of copies, trained where they are not yet; what they say is in "
+            f"{self.home}/*/log.txt"
+        )
         for folders in (first, others):
             with self.pool(jobs) as pool:
                 for done in [pool.submit(self.call, ["dvc", "repro", STAGES[-1]], each) for each in folders]:

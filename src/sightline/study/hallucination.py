@@ -178,7 +178,7 @@ def _trained(result: dict) -> bool:
 
 
 def _what(result: dict) -> str:
-    return "training and way of decoding" if _trained(result) else "way of decoding"
+    return "training or way of decoding" if _trained(result) else "way of decoding"
 
 
 def _greedy(result: dict) -> str:

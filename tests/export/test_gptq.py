@@ -113,3 +113,13 @@ def test_the_kernel_of_four_bits_multiplies_what_was_rounded(product, tmp_path):
     found = ort.InferenceSession(target, providers=["CPUExecutionProvider"]).run(["out"], {"x": x_NR})[0]
     expected = 2 * x_NR @ unfolded(*gptq.rounded(weight_RC, moments["w"]))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)  # sums of 64 in float32
+
+
+def test_a_convolution_of_few_numbers_stays_float32(root):
+    """The first one of a tower sums three channels; int8 reaches those that sum LEAST_SUM numbers or more."""
+    before, after = (onnx.load(root / form / "vision.onnx").graph for form in ("fp32", "int8"))
+    shapes = {tensor.name: tensor.dims for tensor in before.initializer}
+    sums = [np.prod(shapes[node.input[1]][1:]) for node in before.node if node.op_type == "Conv"]
+    makers = {name: node.op_type for node in after.node for name in node.output}
+    int8 = [makers.get(n.input[1]) == "DequantizeLinear" for n in after.node if n.op_type == "Conv"]
+    assert int8 == [size >= quantize.LEAST_SUM for size in sums] and set(int8) == {True, False}

@@ -319,6 +319,9 @@ def test_other_trainings_are_not_asked_of_given_models(checkout):
     done = sightline(checkout, "--ideas", "training.yaml", "--model", "models/vlm")
     assert done.returncode == 2 and "training.yaml: trains spin-training" in done.stderr
     assert "Traceback" not in done.stderr
+    done = sightline(checkout, "--ideas", "trainings.yaml")
+    assert done.returncode == 2 and "trainings.yaml: no such file of ideas" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def sightline(checkout: Path, *arguments: str) -> subprocess.CompletedProcess:

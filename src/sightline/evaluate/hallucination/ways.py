@@ -104,6 +104,8 @@ class Idea:
 
 def read(path: Path) -> list[Idea]:
     """The ideas in the order of the file. Raises WaysError naming the file, the idea and what is wrong."""
+    if not path.is_file():
+        raise WaysError(f"{path}: no such file of ideas; see decoding.yaml and training.yaml")
     found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     if not isinstance(found, dict) or not found:
         raise WaysError(f"{path}: expected ideas by name")

@@ -52,7 +52,7 @@ def test_the_product_changes_less_than_by_rounding_to_the_nearest():
         np.square(new_NR @ (unfolded(*gptq.rounded(weight_RC, moment_RR)) - weight_RC)).mean()
         for moment_RR in (known_NR.T @ known_NR, None)
     ]
-    assert errors[0] < 0.5 * errors[1]  # measured 0.23, on inputs that were not seen
+    assert errors[0] < 0.5 * errors[1]  # measured 0.22, on inputs that were not seen
 
 
 def test_without_inputs_every_weight_goes_to_its_nearest():

@@ -9,11 +9,11 @@ from sightline import project
 from sightline.commands.app import app
 from sightline.params import loader
 
-IDEAS = Path("decoding.yaml")
-
 if TYPE_CHECKING:
     from sightline.evaluate.hallucination.asking import Asker
     from sightline.evaluate.hallucination.crew import Asked
+
+IDEAS = Path("decoding.yaml")
 
 
 def load(who: "Asked") -> "Asker":
@@ -51,13 +51,14 @@ def hallucination(
     from sightline.evaluate.predict import Asking
     from sightline.export import trained
     from sightline.study import hallucination as page
+    from sightline.study.arms import DEFAULT
     from sightline.study.copies import FOLDER
     from sightline.study.run import Study
 
     here = project.root()
     params = loader.load_params(here / "params.yaml")
     tried = ways.read(here / ideas)
-    arms = [arm for arm in dict.fromkeys(way.arm for idea in tried for way in idea.ways) if arm != ways.PLAIN]
+    arms = [arm for arm in dict.fromkeys(way.arm for idea in tried for way in idea.ways) if arm != DEFAULT]
     given = model or []
     if given and arms:
         raise ways.WaysError(
@@ -67,8 +68,8 @@ def hallucination(
     if arms or trainings not in ([], [params.seed]):
         models = Study(here).models(arms, trainings, jobs, typer.echo)
     else:
-        models = {ways.PLAIN: [here / "models" / "vlm" for _ in trainings]}
-    models[ways.PLAIN] = [*given, *models[ways.PLAIN]]
+        models = {DEFAULT: [here / "models" / "vlm" for _ in trainings]}
+    models[DEFAULT] = [*given, *models[DEFAULT]]
     asking = Asking(params.evaluate.max_new_tokens, run.BATCH, beams=1)
     asked = {
         arm: [crew.Asked(folder, here / "models" / "onnx", asking, params.seed) for folder in folders]

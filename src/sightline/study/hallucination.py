@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from sightline.artifacts import read_json
-from sightline.evaluate.hallucination.ways import PLAIN
 from sightline.evaluate.tables import read_csv
+from sightline.study.arms import DEFAULT
 from sightline.tables import row
 
 RESULT, FIGURES = Path("metrics/hallucination.json"), Path("metrics/hallucination.csv")
@@ -82,7 +82,7 @@ def page(result: dict, figures: list[dict[str, str]], about: About) -> str:
         "intervals: the CSV.\n\n" + _every(figures, set(ideas)),
         "## Heads\n\nMean share of its attention that a head gives to the image, on train; heads below 0.2 "
         "are the question readers that `protect` spares.\n\n" + "\n".join(
-            ("" if arm == PLAIN else f"`{arm}`:\n\n") + _heads(typical_LH)
+            ("" if arm == DEFAULT else f"`{arm}`:\n\n") + _heads(typical_LH)
             for arm, typical_LH in result["heads"]["typical_image_mass"].items()
         ),
     ]
@@ -189,8 +189,8 @@ def _weights(result: dict) -> str:
     if not _trained(result):
         return "the same weights for every way"
     return (
-        "`arm` names the training of a way in [ablations.yaml](../ablations.yaml), each at the core-seconds "
-        "that `default` takes; greedy is of `default`"
+        "as many of every arm: `arm` names the training of a way in [ablations.yaml](../ablations.yaml), "
+        "each at the core-seconds that `default` takes; greedy is of `default`"
     )
 
 

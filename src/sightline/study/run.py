@@ -88,8 +88,14 @@ class Study(Copies):
         arms = self.chosen(names)
         changes: dict[str, dict[str, Any]] = {DEFAULT: {}}
         if len(arms) > 1:
-            plans = planning.plan(arms, self.epochs(1.0), calibration.costs(self, arms, jobs, say))
-            changes |= {name: plans[name].changes for name in arms if name != DEFAULT}
+            epochs = self.epochs(1.0)
+            plans = planning.plan(arms, epochs, calibration.costs(self, arms, jobs, say))
+            # Only what differs is written: to DVC a stage with its epochs spelled out is another stage.
+            whole = {f"{stage}.epochs": count for stage, count in epochs.items()}
+            changes = {
+                name: {key: value for key, value in plan.changes.items() if whole.get(key) != value}
+                for name, plan in plans.items()
+            }
         found = {name: [self.home / f"{name}-{seed}" for seed in seeds] for name in arms}
         if self.params.seed in seeds:
             found[DEFAULT][seeds.index(self.params.seed)] = self.checkout
@@ -99,7 +105,9 @@ class Study(Copies):
             copies = {name: of_arm[place] for name, of_arm in found.items() if of_arm[place] != self.checkout}
             for name, folder in copies.items():
                 self.copy(folder, changes[name] | {"seed": seed})
-            first, others = [*first, *list(copies.values())[:1]], [*others, *list(copies.values())[1:]]
+            folders = list(copies.values())
+            first += folders[:1]
+            others += folders[1:]
         say(
             f"{len(first + others)} models of copies, trained where they are not yet; what they say is in "
             f"{self.home}/*/log.txt"

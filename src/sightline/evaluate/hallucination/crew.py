@@ -19,9 +19,10 @@ from typing import Any
 
 from sightline import artifacts, runtime
 from sightline.evaluate.hallucination.asking import Asker, Typical
-from sightline.evaluate.hallucination.ways import PLAIN, Way
+from sightline.evaluate.hallucination.ways import Way
 from sightline.evaluate.predict import Asking
 from sightline.evaluate.splits import Split
+from sightline.study.arms import DEFAULT
 
 PART = 50  # pictures
 SOURCE = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ Load = Callable[[Asked], Asker]
 @dataclass(frozen=True)
 class Part:
     """`call`: the Asker's method; `asked`: the ways it is called with, and the file that keeps what each of
-    them said. What is no way's has the plain one's place."""
+    them said (`measure_typical` is asked of an arm's plain way)."""
 
     load: Load
     who: Asked
@@ -119,7 +120,7 @@ class Crew:
         }
         asked = {}
         for way in ways:  # the model says which arm it is of
-            key = json.dumps(shared | {"way": asdict(replace(way, arm=PLAIN))}, sort_keys=True)
+            key = json.dumps(shared | {"way": asdict(replace(way, arm=DEFAULT))}, sort_keys=True)
             asked[way] = self._home / f"{_sha256(key)}.json"
         return Part(self._load, who, typical, split, call, asked)
 

@@ -10,10 +10,10 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from sightline.spin.gate import SCORES, Variant, share_kept
+from sightline.study.arms import DEFAULT
 
 CONTRASTS = ("none", "noise", "no_image")
 CONTROLS = ("random", "inverse")
-PLAIN = "default"  # the arm of ablations.yaml that changes nothing
 BLOCK = ("why", "with", "search", "controls")
 
 
@@ -33,7 +33,7 @@ class Way:
     describe_only: short answers are decoded greedily.
     """
 
-    arm: str = PLAIN
+    arm: str = DEFAULT
     keep: float | tuple[float, ...] = 1.0
     alpha: float = 1.0
     score: str = "mass"

@@ -50,7 +50,7 @@ def test_the_product_changes_less_than_by_rounding_to_the_nearest():
     known_NR, new_NR = np.split(x_NR, 2)
     errors = [
         np.square(new_NR @ (unfolded(*gptq.rounded(weight_RC, moment_RR)) - weight_RC)).mean()
-        for moment_RR in (known_NR.T @ known_NR, None)
+        for moment_RR in (known_NR.T @ known_NR, np.eye(ROWS))
     ]
     assert errors[0] < 0.5 * errors[1]  # measured 0.22, on inputs that were not seen
 
@@ -59,7 +59,7 @@ def test_without_inputs_every_weight_goes_to_its_nearest():
     """By hand: a block of which the scale is known is rounded as one would."""
     weight_RC = np.zeros((gptq.BLOCK, 1), dtype=np.float32)
     weight_RC[:5, 0] = [7.0, -7.0, 2.4, 2.6, -0.6]
-    levels_BGC, scale_B1C = gptq.rounded(weight_RC, None)
+    levels_BGC, scale_B1C = gptq.rounded(weight_RC, np.eye(gptq.BLOCK))
     assert levels_BGC[0, :5, 0].tolist() == [7, -7, 2, 3, -1] and scale_B1C.tolist() == [[[1.0]]]
 
 

@@ -40,14 +40,14 @@ def test_a_table_is_rounded_row_by_row_and_a_product_column_by_column(tmp_path):
     nodes = [helper.make_node("Gather", ["table", "at"], ["out"])]
     graph(path, nodes, {"table": table}, {"at": (TensorProto.INT64, [None])})
     before = path.stat().st_size
-    storage.fold(path, 8)
+    storage.fold(path)
     got = run(path, at=np.arange(40))
     # a step is 1/127 of the row's largest; rounding is off by half of one
     assert (np.abs(got - table).max(1) <= np.abs(table).max(1) / 127 * 0.5001).all()
     assert path.stat().st_size < 0.5 * before and ran(path, tmp_path) == ["Gather"]
     graph(path, [helper.make_node("MatMul", ["x", "w"], ["out"])], {"w": table.T.copy()},
           {"x": (TensorProto.FLOAT, [None, 32])})  # fmt: skip
-    storage.fold(path, 8)
+    storage.fold(path)
     got = run(path, x=np.eye(32, dtype=np.float32)).T
     assert (np.abs(got - table).max(1) <= np.abs(table).max(1) / 127 * 0.5001).all()
 
@@ -61,7 +61,7 @@ def test_word_embeddings_at_both_ends_lie_in_the_file_once(tmp_path):
     ]
     weights = {"table": table, "turned": table.T.copy()}
     graph(path, nodes, weights, {"at": (TensorProto.INT64, [None])})
-    storage.fold(path, 8)
+    storage.fold(path)
     held = {tensor.name: tensor.dims for tensor in onnx.load(path).graph.initializer}
     assert held == {"table.8": [60, 32], "table.s": [60, 1]}
     scale = np.abs(table).max(1, keepdims=True) / 127
@@ -88,7 +88,7 @@ def test_four_bits_unfold_to_the_int8_that_the_kernel_multiplies(tmp_path, axis)
     graph(path, nodes, {"w": stored, "s": scale}, {"x": (TensorProto.FLOAT, [None, 64])})
     x = draw.normal(size=(5, 64)).astype(np.float32)
     before = run(path, x=x)
-    storage.fold(path, 4)
+    storage.fold(path, {"w": np.eye(64)})
     np.testing.assert_array_equal(run(path, x=x), before)
     held = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
     assert held["w.4"].data_type == TensorProto.INT4 and len(held["w.4"].raw_data) == 64 * 48 // 2

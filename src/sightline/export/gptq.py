@@ -1,6 +1,7 @@
 """Weights rounded to 4 bits so that a product changes least on real inputs: GPTQ (Frantar et al., arXiv
 2210.17323). Row by row of the sum, what rounding a row does to the product is undone, as far as the inputs
-allow it, by the rows that are not rounded yet.
+allow it, by the rows that are not rounded yet. ONNX Runtime's own gptq gives rounded floats back, without
+the levels and scales that a file keeps.
 
 R rows (the product sums over them), C columns, G rows of a block, B blocks.
 """
@@ -14,14 +15,14 @@ DAMP = 0.01  # of the mean second moment, added to all: the paper's
 
 
 def rounded(
-    weight_RC: np.ndarray, moment_RR: np.ndarray | None, kind: type = np.float32
+    weight_RC: np.ndarray, moment_RR: np.ndarray, kind: type = np.float32
 ) -> tuple[np.ndarray, np.ndarray]:
     """(levels int64 [B, G, C] in -7..7, scales float32 [B, 1, C], exact in `kind`) whose product is close to
-    the weight; R is a multiple of BLOCK. moment_RR: sum of x x^T over the inputs x of the product; None takes
-    every weight for equally important, which rounds each to its nearest."""
+    the weight; R is a multiple of BLOCK. moment_RR: sum of x x^T over the inputs x of the product; a multiple
+    of the identity takes every weight for equally important, which rounds each to its nearest."""
     rows, columns = weight_RC.shape
     left_RC = weight_RC.astype(np.float64)
-    hessian_RR = np.eye(rows) if moment_RR is None else moment_RR + np.eye(rows) * _damping(moment_RR)
+    hessian_RR = moment_RR + np.eye(rows) * _damping(moment_RR)
     spread_RR = np.linalg.cholesky(np.linalg.inv(hessian_RR)).T
     weight_R = np.diag(hessian_RR)
     levels_RC = np.zeros((rows, columns), dtype=np.int64)

@@ -104,6 +104,8 @@ class Static:
             for node in model.graph.node
             if node.name in reached and node.op_type in ("Gemm", "MatMul") and node.input[1] in constants
         ]
+        if not read:
+            return {}
         names = sorted({name for name, _ in read} - {value.name for value in model.graph.input})
         given = {value.name for value in model.graph.output}
         model.graph.output.extend(
@@ -115,7 +117,7 @@ class Static:
         options.intra_op_num_threads, options.use_deterministic_compute = 1, True
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         found: dict[str, np.ndarray] = {}
-        for feed in thinned(self._feeds) if read else []:
+        for feed in thinned(self._feeds):
             seen = feed | (dict(zip(names, session.run(names, feed), strict=True)) if names else {})
             for name, weight in read:
                 rows_NR = seen[name].reshape(-1, seen[name].shape[-1]).astype(np.float64)
@@ -185,17 +187,17 @@ def quantize_int4(
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         model = onnx.load(prepared)
-        weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        weights = {f"{tensor.name}_Q4": tensor for tensor in model.graph.initializer}
         quantizer = MatMulNBitsQuantizer(
             model, bits=4, block_size=gptq.BLOCK, is_symmetric=True, accuracy_level=level,
             nodes_to_exclude=_final_scores(model),
         )  # fmt: skip
         quantizer.process()
         graph = quantizer.model.model.graph
-        made = {tensor.name for tensor in graph.initializer}
-        for name, moment_RR in (moments or {}).items():
-            if f"{name}_Q4" in made and len(moment_RR) % gptq.BLOCK == 0:
-                _round(graph, weights[name], moment_RR)
+        made = [weights[tensor.name] for tensor in graph.initializer if tensor.name in weights]
+        for weight in made if moments is not None else []:
+            if weight.dims[0] % gptq.BLOCK == 0:
+                _round(graph, weight, moments[weight.name])
         quantizer.model.save_model_to_file(str(target))
     finish(target)
 

@@ -19,13 +19,14 @@ INT4_OPSET = 21  # the first with 4-bit tensors
 INT8 = "_quantized"  # what ONNX Runtime's quantizer adds to a weight's name
 
 
-def fold(path: Path, bits: int, moments: Mapping[str, np.ndarray] | None = None) -> None:
+def fold(path: Path, moments: Mapping[str, np.ndarray] | None = None) -> None:
     """Rewrite a graph so that its float32 matrices and kernels lie in the file as int8 with a scale per row
-    (per column where a product sums over rows). With 4 bits so do the matrices that int8 kernels multiply: in
-    blocks along the sum, each with a float16 scale, rounded again to int8 when they are unfolded. A matrix
-    that is another's transpose (word embeddings at both ends of a decoder) is made from it.
+    (per column where a product sums over rows). A matrix that is another's transpose (word embeddings at both
+    ends of a decoder) is made from it.
 
-    moments: of what the matrices of 4 bits are multiplied with, by the float32 weight's name (see gptq).
+    moments: those of what the matrices of int8 kernels are multiplied with, by the float32 weight's name (see
+    gptq); given, these matrices take 4 bits: in blocks along the sum, each with a float16 scale, rounded
+    again to int8 when they are unfolded. Raises KeyError for such a matrix without them.
     """
     model = onnx.load(path)
     readers: dict[str, list[NodeProto]] = {}
@@ -36,12 +37,11 @@ def fold(path: Path, bits: int, moments: Mapping[str, np.ndarray] | None = None)
     turned = [helper.make_node("Transpose", [of], [name], perm=[1, 0]) for name, of in tied.items()]
     kept, unfolding = [], []
     for tensor in model.graph.initializer:
-        axis = _summed_over(tensor, readers.get(tensor.name, [])) if bits == 4 else None
+        axis = _summed_over(tensor, readers.get(tensor.name, [])) if moments is not None else None
         if tensor.name in tied:
             tensors, nodes = [], []
         elif axis is not None:
-            moment_RR = (moments or {}).get(tensor.name.removesuffix(INT8))
-            tensors, nodes = _four_bits(tensor, axis, moment_RR)
+            tensors, nodes = _four_bits(tensor, axis, moments[tensor.name.removesuffix(INT8)])
         elif tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1 and _size(tensor) >= LEAST:
             tensors, nodes = _eight_bits(tensor, readers[tensor.name])
         else:
@@ -53,7 +53,7 @@ def fold(path: Path, bits: int, moments: Mapping[str, np.ndarray] | None = None)
     model.graph.initializer.extend(kept)
     model.graph.node.extend(nodes)
     _shorten(model.graph)
-    if bits == 4:
+    if moments is not None:
         default = next(opset for opset in model.opset_import if not opset.domain)
         default.version = max(default.version, INT4_OPSET)
     onnx.checker.check_model(model, full_check=True)
@@ -124,7 +124,7 @@ def _eight_bits(tensor: TensorProto, readers: list[NodeProto]) -> tuple[list[Ten
 
 
 def _four_bits(
-    tensor: TensorProto, axis: int, moment_RR: np.ndarray | None
+    tensor: TensorProto, axis: int, moment_RR: np.ndarray
 ) -> tuple[list[TensorProto], list[NodeProto]]:
     name = tensor.name
     weight_RC = numpy_helper.to_array(tensor).astype(np.float32)

@@ -80,7 +80,7 @@ def write_int8(
             continue
         float_layers = in_float.get(graph, set())
         forms[graph].write(target, [layer for layer in forms[graph].layers if layer not in float_layers])
-        storage.fold(target, 8)
+        storage.fold(target)
         facts = metadata.read(root / source / f"{graph}.onnx")
         metadata.stamp(target, facts | {"calibration": calibration})
 
@@ -99,10 +99,10 @@ def write_int4(root: Path, forms: Mapping[str, Static]) -> None:
         facts, moments = metadata.read(source), forms[graph].moments()
         if graph == "decoder":
             quantize_int4(root / "fp32" / f"{graph}.onnx", target, INT8_ACTIVATIONS, moments)
-            storage.fold(target, 8)
+            storage.fold(target)
         else:
             shutil.copyfile(source, target)
-            storage.fold(target, 4, moments)
+            storage.fold(target, moments)
             facts["opset"] = str(storage.INT4_OPSET)
         metadata.stamp(target, facts)
 

@@ -109,7 +109,8 @@ def test_the_shipped_ideas_can_be_read():
     assert {"spin", "rescaled", "protected", "relative", "soft", "by-layer", "vcd", "pai"} <= set(found)
     assert found["spin"].controls == ["random", "inverse"]
     arms = {way.arm for idea in ways.read(ROOT / "training.yaml") for way in idea.ways}
-    assert arms - {"default"} <= set(planning.read(ROOT / "ablations.yaml")) and len(arms) > 1
+    assert arms <= set(planning.read(ROOT / "ablations.yaml")) and len(arms) > 1
+    assert GREEDY.arm == planning.DEFAULT
 
 
 def figures(chair, recall=90.0, pope=95.0, vqa=93.0):

@@ -19,10 +19,9 @@ from typing import Any
 
 from sightline import artifacts, runtime
 from sightline.evaluate.hallucination.asking import Asker, Typical
-from sightline.evaluate.hallucination.ways import Way
+from sightline.evaluate.hallucination.ways import GREEDY, Way
 from sightline.evaluate.predict import Asking
 from sightline.evaluate.splits import Split
-from sightline.study.arms import DEFAULT
 
 PART = 50  # pictures
 SOURCE = Path(__file__).parents[2]
@@ -120,7 +119,7 @@ class Crew:
         }
         asked = {}
         for way in ways:  # the model says which arm it is of
-            key = json.dumps(shared | {"way": asdict(replace(way, arm=DEFAULT))}, sort_keys=True)
+            key = json.dumps(shared | {"way": asdict(replace(way, arm=GREEDY.arm))}, sort_keys=True)
             asked[way] = self._home / f"{_sha256(key)}.json"
         return Part(self._load, who, typical, split, call, asked)
 

@@ -10,7 +10,6 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from sightline.spin.gate import SCORES, Variant, share_kept
-from sightline.study.arms import DEFAULT
 
 CONTRASTS = ("none", "noise", "no_image")
 CONTROLS = ("random", "inverse")
@@ -33,7 +32,7 @@ class Way:
     describe_only: short answers are decoded greedily.
     """
 
-    arm: str = DEFAULT
+    arm: str = "default"
     keep: float | tuple[float, ...] = 1.0
     alpha: float = 1.0
     score: str = "mass"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sightline.decode import contrast, greedy
+from sightline.decode import contrast, greedy, sampling
 from sightline.decode.protocol import take_memory
 from tests.support.toy_engine import ToyEngine, toy_memory
 
@@ -46,6 +46,29 @@ def test_a_row_does_not_feel_its_neighbours():
     together = contrast.generate(engine, memory, other, **knobs)
     alone = (take_memory(view, np.array([3])) for view in (memory, other))
     assert ids(contrast.generate(engine, *alone, **knobs)) == ids(together[3:4])
+
+
+def test_tokens_drawn_without_strength_are_a_sample():
+    engine = ToyEngine(sharpness=0.5)
+    memory = toy_memory(engine)
+    other = take_memory(memory, np.array([4, 3, 2, 1, 0]))
+
+    def rngs():
+        return [np.random.default_rng([9, row]) for row in range(5)]
+
+    def drawn(strength):
+        pick = sampling.picking(rngs(), 1.0, 1.0)
+        both = {"strength": strength, "plausible": 1e-9}
+        return ids(contrast.generate(engine, memory, other, pick=pick, **both, **KNOBS))
+
+    assert drawn(0.0) == ids(sampling.generate(engine, memory, generators=rngs(), **KNOBS))
+    assert drawn(2.0) != drawn(0.0)
+
+
+def test_what_is_implausible_is_never_drawn():
+    scores_BV = contrast.contrasted(np.log([[0.5, 0.46, 0.04]]), np.log([[0.9, 0.05, 0.05]]), 1.0, 0.1)
+    pick = sampling.picking([np.random.default_rng(0)], 5.0, 1.0)
+    assert {int(pick(scores_BV)[0]) for _ in range(300)} == {0, 1}
 
 
 def test_noise_is_seeded_and_grows():

@@ -1,5 +1,6 @@
 """`sightline hallucination`: its ideas, its rule and verdicts by hand, and the command on tiny scenes."""
 
+import csv
 import json
 import os
 import re
@@ -46,6 +47,11 @@ layered:
 vcd:
   why: noise
   with: {contrast: noise, strength: 1.0}
+guided:
+  why: candidates
+  with: {contrast: noise, strength: 1.0, describe_only: true}
+  search: {candidates: [2, 3]}
+  controls: [chance]
 pai:
   why: no picture
   with: {contrast: no_image}
@@ -59,7 +65,7 @@ def ideas(folder: Path, text: str) -> list[ways.Idea]:
 
 
 def test_every_combination_is_tried(tmp_path):
-    spin, layered, vcd, pai = ideas(tmp_path, IDEAS)
+    spin, layered, vcd, guided, pai = ideas(tmp_path, IDEAS)
     assert spin.ways == [Way(keep=0.5, alpha=0.0), Way(keep=0.25, alpha=0.0)]
     assert [way.alpha for way in layered.ways] == [0.0, 0.5] and layered.ways[0].keep == (1.0, 0.5)
     assert vcd.ways[0].passes == pai.ways[0].passes == 2 and spin.ways[0].passes == 1
@@ -68,6 +74,10 @@ def test_every_combination_is_tried(tmp_path):
     }  # fmt: skip
     assert ways.control(layered.ways[0], "random").ranking == "random"
     assert layered.ways[0].on(describe=False) == GREEDY
+    two, three = guided.ways
+    assert (two.candidates, three.candidates) == (2, 3) and two.choice == "likeness"
+    assert ways.control(three, "chance") == replace(three, choice="chance")
+    assert replace(three, describe_only=False).on(describe=False) == vcd.ways[0]  # short answers have one
 
 
 def test_heads_kept_count_the_heads_that_can_be_suppressed():
@@ -90,6 +100,9 @@ def test_heads_kept_count_the_heads_that_can_be_suppressed():
         ("a: {why: x, controls: [best]}", "a: no control best"),
         ("a: {why: x, search: {keep: [0.5, 0]}}", "a: keep is 0, expected shares"),
         ("a: {why: x, with: {contrast: blur}}", "a: contrast is 'blur', expected one of none, noise"),
+        ("a: {why: x, with: {candidates: 0}}", "a: candidates is 0, expected 1 (no others) or more"),
+        ("a: {why: x, search: {temperature: [0.5, 0]}}", "a: temperature is 0, expected more than 0"),
+        ("a: {why: x, with: {choice: best}}", "a: choice is 'best', expected one of likeness, chance"),
         ("[]", "expected ideas by name"),
     ],
 )
@@ -108,6 +121,7 @@ def test_the_shipped_ideas_can_be_read():
     found = {idea.name: idea for idea in ways.read(ROOT / "decoding.yaml")}
     assert {"spin", "rescaled", "protected", "relative", "soft", "by-layer", "vcd", "pai"} <= set(found)
     assert found["spin"].controls == ["random", "inverse"]
+    assert all(way.describe_only for idea in ways.read(ROOT / "guided.yaml") for way in idea.ways)
     arms = {way.arm for idea in ways.read(ROOT / "training.yaml") for way in idea.ways}
     assert arms <= set(planning.read(ROOT / "ablations.yaml")) and len(arms) > 1
     assert GREEDY.arm == planning.DEFAULT
@@ -209,15 +223,16 @@ def checkout(tmp_path_factory):
     with artifacts.create(here / "data" / "vqa", "vqa", config) as folder:
         config.update(convert(raw, folder, params.convert, 7, params.data.max_pixels, True))
     tokenizer = Tokenizer.load(here / "data" / "vqa" / "tokenizer.json")
-    vlm, _ = tiny.models(tokenizer.size)
+    vlm, clip = tiny.models(tokenizer.size)
     with torch.no_grad():  # says words, and other ones where its attention changes
         vlm.output_bias[: tokenizer.eos + 1] = -1e3
         vlm.embedding.weight.mul_(0.2)
         for layer in vlm.decoder.layers:
             layer.cross_attention.output.weight.mul_(20.0)
-    with artifacts.create(here / "models" / "vlm", "vlm", vlm.config, "# tiny\n") as folder:
-        artifacts.save_weights(folder / "weights.safetensors", vlm.state_dict())
-        tokenizer.save(folder / "tokenizer.json")
+    for kind, model in (("vlm", vlm), ("clip", clip)):
+        with artifacts.create(here / "models" / kind, kind, model.config, "# tiny\n") as folder:
+            artifacts.save_weights(folder / "weights.safetensors", model.state_dict())
+            tokenizer.save(folder / "tokenizer.json")
     settings = here / "models" / "onnx"
     settings.mkdir()
     tokenizer.save(settings / "tokenizer.json")
@@ -232,7 +247,8 @@ def checkout(tmp_path_factory):
 @pytest.fixture(scope="module")
 def asker(checkout):
     vlm = trained.load_vlm(checkout / "models" / "vlm")
-    session = trained.session(vlm, None, checkout / "models" / "onnx")
+    clip = trained.load_clip(checkout / "models" / "clip")
+    session = trained.session(vlm, clip, checkout / "models" / "onnx")
     return asking.Asker(vlm, session, Asking(8, 16, 1), seed=7), session
 
 
@@ -279,6 +295,48 @@ def test_ways_that_change_nothing_are_greedy_and_the_others_are_not(checkout, as
     np.testing.assert_allclose(silenced.sum(1), 2.0, atol=1e-3)  # two of four heads at every token
 
 
+def test_of_candidates_the_one_most_like_the_picture_is_said(checkout, asker):
+    asker, session = asker
+    split = splits.read(checkout / "data" / "raw", checkout / "data" / "vqa", "test", 0)
+    plain = Way(contrast="noise", strength=0.5, noise=300, plausible=1e-3)
+    drawn = replace(plain, temperature=2.0, nucleus=1.0)
+    asked = [replace(drawn, candidates=count) for count in (1, 2, 3, 4, 6)]
+    chance = replace(asked[-1], choice="chance")
+    said = asker.answers(split, [plain, *asked, chance])
+    assert said[asked[0]] == said[plain]  # the first candidate is what the way says alone
+    describes = [i for i, triple in enumerate(split.triples) if triple["type"] == "describe"]
+    short = sorted(set(range(len(split.triples))) - set(describes))
+    pictures_IE = session.embed_images(list(split.rgb()))
+    owners = [split.picture_of[i] for i in describes]
+    best, changed = np.full(len(describes), -np.inf), 0
+    for way in asked:  # one more candidate is taken only where it is more like the picture
+        texts = [said[way][i] for i in describes]
+        alike = (session.embed_texts(texts) * pictures_IE[owners]).sum(1)
+        assert (alike >= best - 1e-6).all()
+        changed += int((alike > best + 1e-6).sum()) if np.isfinite(best).all() else 0
+        best = alike
+        assert [said[way][i] for i in short] == [said[plain][i] for i in short]
+    assert changed > 0 and said[chance] != said[asked[-1]]
+    # A picture's candidates do not depend on which other pictures are asked about.
+    for piece, indices in halves(split):
+        again = asker.answers(piece, [chance, asked[-1]])
+        assert again[chance] == [said[chance][i] for i in indices]
+        assert again[asked[-1]] == [said[asked[-1]][i] for i in indices]
+
+
+def halves(split: Split) -> list[tuple[Split, list[int]]]:
+    """The first two pictures of a split, and the others."""
+    found = []
+    for first, last in ((0, 2), (2, len(split.lines))):
+        indices = [i for i, picture in enumerate(split.picture_of) if first <= picture < last]
+        piece = replace(
+            split, lines=split.lines[first:last], triples=[split.triples[i] for i in indices],
+            picture_of=[split.picture_of[i] - first for i in indices],
+        )  # fmt: skip
+        found.append((piece, indices))
+    return found
+
+
 def load(who: crew.Asked) -> asking.Asker:
     """For the crew's processes: as `sightline hallucination` loads."""
     vlm = trained.load_vlm(who.model)
@@ -291,7 +349,7 @@ def test_a_way_is_asked_of_the_models_of_its_arm_and_a_new_way_asks_for_itself_a
     other = tmp_path / "other"
     vlm = trained.load_vlm(checkout / "models" / "vlm")
     with torch.no_grad():
-        vlm.output_bias.add_(torch.randn_like(vlm.output_bias) * 3)
+        vlm.output_bias.add_(torch.randn(len(vlm.output_bias), generator=torch.manual_seed(1)))
     with artifacts.create(other, "vlm", vlm.config, "# tiny\n") as folder:
         artifacts.save_weights(folder / "weights.safetensors", vlm.state_dict())
         shutil.copyfile(checkout / "models" / "vlm" / "tokenizer.json", folder / "tokenizer.json")
@@ -343,9 +401,17 @@ def test_the_command_writes_result_figures_page_and_picture(checkout):
     result = json.loads((checkout / page.RESULT).read_text(encoding="utf-8"))
     assert result["images"] == {"test": 4, "shift_test": 4, "uniform_test": 4}
     assert result["search"]["images"] == {"val": 6, "shift_val": 6} and result["models"] == 1
-    assert set(result["ways"]) == {"greedy", "spin", "spin random", "spin inverse", "layered", "vcd", "pai"}
+    ideas = {"greedy", "spin", "layered", "vcd", "guided", "pai"}
+    assert set(result["ways"]) == ideas | {"spin random", "spin inverse", "guided chance"}
     assert len(result["ideas"]["spin"]["primaries"]) == len(compare.PRIMARIES)
     assert result["ways"]["vcd"]["macs_per_token"] == 2 * result["ways"]["greedy"]["macs_per_token"]
+    guided, chance = (result["ways"][name] for name in ("guided", "guided chance"))
+    count, macs = guided["settings"]["candidates"], result["macs"]["default"]
+    words = {way: described_words(checkout, way) for way in ("guided", "guided chance")}
+    spent = 2 * (macs["image"] + macs["memory"]) + macs["embed_image"] + count * macs["embed_text"]
+    spent += count * 2 * macs["token"] * (words["guided"] + 1)
+    assert guided["macs_per_description"] == pytest.approx(spent, abs=1)
+    assert chance["macs_per_token"] == guided["macs_per_token"] == 2 * macs["token"]
     lines = (checkout / page.FIGURES).read_text(encoding="utf-8").splitlines()
     assert lines[0] == ",".join(run.COLUMNS)
     for figure in ("pope,adversarial,mcc", "pope,random,invalid", "caption,describe,cider_d", "vqa,count"):
@@ -357,6 +423,13 @@ def test_the_command_writes_result_figures_page_and_picture(checkout):
     for name in ("| spin |", "| vcd |", "**alpha", "POPE, adversarial", "usual"):
         assert name in text
     assert (checkout / page.PICTURE).read_text(encoding="utf-8").startswith("<?xml")
+
+
+def described_words(checkout: Path, way: str) -> float:
+    """Mean words of a description on `test`, of the tidy figures."""
+    with (checkout / page.FIGURES).open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["way"] == way and row["metric"] == "words"]
+    return next(float(row["value"]) for row in rows if row["split"] == "test")
 
 
 def test_an_interrupted_command_goes_on_and_ends_with_the_same_bytes(checkout):
@@ -386,6 +459,13 @@ def test_several_models_are_pooled_and_each_is_shown(checkout):
     text = (checkout / page.PAGE).read_text(encoding="utf-8")
     assert "## Model by model" in text and "2 trained models (folder models/vlm, models/vlm) of" in text
     assert "--seeds 1 --model models/vlm --model models/vlm`" in text
+
+
+def test_candidates_need_a_dual_encoder_beside_the_model(checkout, tmp_path):
+    shutil.copytree(checkout / "models" / "vlm", tmp_path / "vlm")
+    done = sightline(checkout, "--model", str(tmp_path / "vlm"))
+    assert done.returncode == 2 and f"{tmp_path / 'clip'}: no dual encoder beside" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_wrong_idea_ends_the_command_before_anything_is_asked(checkout):

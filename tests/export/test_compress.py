@@ -130,3 +130,13 @@ def test_macs_of_a_linear_part_are_the_product_of_its_sides(vlm):
     assert cost.macs(wider) - cost.macs(vlm) == 2 * 2 * (32 + 32)
     deeper = VLM({**vlm.config, "joint_hidden": joint + 1})
     assert cost.macs(deeper) - cost.macs(vlm) == tiny.MAX_QUESTION * (32 + 32)
+
+
+def test_an_embedding_costs_its_tower_and_its_projection():
+    _, clip = tiny.models(40)
+    found, projection = cost.macs_of_embeddings(clip), clip.image_projection
+    assert isinstance(projection, torch.nn.Linear)
+    clip.image_projection = torch.nn.Linear(projection.in_features, 2 * projection.out_features)
+    wider = cost.macs_of_embeddings(clip.train())
+    assert wider["embed_image"] - found["embed_image"] == projection.in_features * projection.out_features
+    assert wider["embed_text"] == found["embed_text"] > 0 and clip.training  # as it was

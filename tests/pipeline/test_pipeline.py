@@ -130,6 +130,17 @@ def test_ask_and_search_run_without_torch(smoke):
     assert len(json.loads(found.stdout)["results"]) == 5
 
 
+def test_ask_chooses_among_descriptions(smoke):
+    asked = sightline(smoke, "ask", "--candidates", "3", "--contrast", "1", "--json")
+    assert asked.returncode == 0 and asked.stderr == "", asked.stderr
+    said = json.loads(asked.stdout)
+    assert said["answer"] == max(said["candidates"], key=said["candidates"].get)
+    shown = sightline(smoke, "ask", "--candidates", "3", "--contrast", "1")
+    assert f"A: {said['answer']} " in shown.stdout and "likeness" in shown.stdout
+    refused = sightline(smoke, "ask", "models/bundle/examples/test-00000.png", "How many?", "--contrast", "1")
+    assert refused.returncode == 2 and "are for descriptions" in refused.stderr
+
+
 def test_a_picture_out_of_domain_gets_a_warning_and_stays_answered(smoke, tmp_path):
     (tmp_path / "odd").mkdir()
     for number in range(3):

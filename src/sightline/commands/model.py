@@ -18,6 +18,12 @@ def ask(
     image: Annotated[Path | None, typer.Argument(help="A picture; default: a shipped example.")] = None,
     question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
     spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="Of so many descriptions, the one most like the picture.")
+    ] = 1,
+    contrast: Annotated[
+        float, typer.Option(min=0.0, help="Hold a description against the picture under noise: strength.")
+    ] = 0.0,
     retrieve: Annotated[
         int, typer.Option(min=0, help="Read the captions of so many similar pictures of the index, too.")
     ] = 0,
@@ -26,6 +32,9 @@ def ask(
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Answer a question about a picture."""
+    from sightline.data.vqa.template import DESCRIBE
+    from sightline.decode.guided import Guide
+    from sightline.export import guided
     from sightline.export.session import SPIN_OFF
 
     if index is not None and not retrieve:
@@ -37,12 +46,24 @@ def ask(
         if not examples:
             raise project.ProjectError("this model ships no example picture: give the path of one")
         image = examples[0]
-    question = question or "Describe the image in detail."
+    question = question or DESCRIBE
+    choosing = candidates > 1 or contrast > 0
+    if choosing and question != DESCRIBE:
+        raise typer.BadParameter(
+            f"--candidates and --contrast are for descriptions: ask {DESCRIBE!r} or nothing, not {question!r}"
+        )
     settings = None if spin else SPIN_OFF
     picture = read_image(image)
     hits = open_index(session, index).others(session.embed_images([picture]), retrieve)[0] if retrieve else []
     captions = [hit.text for hit in hits]
-    answer = session.answer([picture], [question], spin=settings, captions=[captions])[0]
+    others: dict[str, float] = {}
+    if choosing:
+        guide = Guide(candidates=candidates, strength=contrast)
+        found = guided.describe(session, picture, question, guide, settings, captions=captions)
+        likeness = (round(like, 4) for like in found.likeness_C.tolist())
+        answer, others = found.answer, dict(zip(found.candidates, likeness, strict=True))
+    else:
+        answer = session.answer([picture], [question], spin=settings, captions=[captions])[0]
     judged = judge(session, picture)
     sure = False if judged["out_of_domain"] else answer.sure  # confidences are of pictures as in training
     if as_json:
@@ -54,6 +75,7 @@ def ask(
                     "answer": answer.text,
                     "confidence": round(answer.confidence, 4),
                     "sure": sure,
+                    **({"candidates": others} if others else {}),
                     **({"retrieved": shown(hits)} if retrieve else {}),
                     **judged,
                 }
@@ -63,6 +85,8 @@ def ask(
     doubt = "not sure, " if sure is False else ""
     said = f"{answer.text}   ({doubt}confidence {answer.confidence:.2f})"
     typer.echo(f"image: {image}\nQ: {question}\nA: {said}")
+    for text, like in sorted(others.items(), key=lambda other: -other[1]):
+        typer.echo(f"likeness {like:.3f}  {text}")
     for row in shown(hits):
         typer.echo(f"read: {row['score']:.3f}  {row['id']}  {row['text']}")
 

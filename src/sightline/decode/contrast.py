@@ -1,14 +1,14 @@
-"""Greedy decoding against a second view of the question: VCD and PAI's guided logits.
+"""Decoding against a second view of the question: VCD and PAI's guided logits.
 
-Both pick the likeliest token of (1 + strength) * log p(y | image) - strength * log p(y | other) among the
-tokens whose probability is at least `plausible` times the largest. The other view is the picture under
+Both score tokens by (1 + strength) * log p(y | image) - strength * log p(y | other), those whose probability
+is at least `plausible` times the largest, and pick the best or draw one. The other view is the picture under
 diffusion noise in VCD (Leng et al. 2023, arXiv 2311.16922, equations 3 and 4) and no picture in PAI (Liu et
 al. 2024, arXiv 2407.21771, equation 5, whose gamma is 1 + strength). Shapes as in protocol.py.
 """
 
 import numpy as np
 
-from sightline.decode.loop import collect, steps
+from sightline.decode.loop import Pick, collect, steps
 from sightline.decode.protocol import Engine, Generation, Memory
 
 NOISE_STEPS = 1000
@@ -16,12 +16,13 @@ NOISE_STEPS = 1000
 
 def generate(
     engine: Engine, memory: Memory, other: Memory, *, strength: float, plausible: float, bos: int, eos: int,
-    max_new: int, k_L: np.ndarray, alpha: float,
+    max_new: int, k_L: np.ndarray, alpha: float, pick: Pick | None = None,
 ) -> list[Generation]:  # fmt: skip
     """Answer every row of `memory`, held against the same row of `other`; both are decoded in one batch.
 
-    Finished rows are dropped as by loop.steps(compact=True). Log-probabilities of the answers are the model's
-    own, without the contrast. Raises ValueError unless strength >= 0 and 0 < plausible <= 1.
+    `pick` chooses every row's token by the contrasted scores. Without it that is the likeliest, and finished
+    rows are dropped as by loop.steps(compact=True). Log-probabilities of the answers are the model's own,
+    without the contrast. Raises ValueError unless strength >= 0 and 0 < plausible <= 1.
     """
     if strength < 0 or not 0 < plausible <= 1:
         raise ValueError(
@@ -35,22 +36,23 @@ def generate(
         np.concatenate([memory.image_BM, other.image_BM]),
     )
 
-    def pick(logprobs_BV: np.ndarray) -> np.ndarray:
+    def of_both(logprobs_BV: np.ndarray) -> np.ndarray:
         own_BV, other_BV = np.split(logprobs_BV, 2)  # both views of a row end together
-        ids_B = contrasted(own_BV, other_BV, strength, plausible).argmax(axis=1)
+        scores_BV = contrasted(own_BV, other_BV, strength, plausible)
+        ids_B = scores_BV.argmax(axis=1) if pick is None else pick(scores_BV)
         return np.concatenate([ids_B, ids_B])
 
     tokens = steps(
         engine,
         both,
-        pick,
+        of_both,
         bos=bos,
         eos=eos,
         max_new=max_new,
         k_L=k_L,
         alpha=alpha,
         need_maps=False,
-        compact=True,
+        compact=pick is None,
     )
     return collect(tokens, eos, rows)
 

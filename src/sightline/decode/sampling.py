@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sightline.decode.loop import collect, steps
+from sightline.decode.loop import Pick, collect, steps
 from sightline.decode.protocol import Engine, Generation, Memory, log_softmax
 
 
@@ -17,7 +17,16 @@ def generate(
     generators: Sequence[np.random.Generator], temperature: float = 1.0, top_p: float = 1.0,
     need_maps: bool = False,
 ) -> list[Generation]:  # fmt: skip
-    """Answer one row per generator; rows of `memory` after those are padding.
+    """Answer one row per generator; rows of `memory` after those are padding. Raises as `picking`."""
+    tokens = steps(
+        engine, memory, picking(generators, temperature, top_p), bos=bos, eos=eos, max_new=max_new, k_L=k_L,
+        alpha=alpha, need_maps=need_maps, rows=len(generators),
+    )  # fmt: skip
+    return collect(tokens, eos, len(generators))
+
+
+def picking(generators: Sequence[np.random.Generator], temperature: float, top_p: float) -> Pick:
+    """Draws the token of row i with generator i; of rows without one it is the likeliest.
 
     Raises ValueError unless temperature > 0 and 0 < top_p <= 1.
     """
@@ -34,11 +43,7 @@ def generate(
             ids_B[row] = draw(logprobs_BV[row], generator.random(), temperature, top_p)
         return ids_B
 
-    tokens = steps(
-        engine, memory, pick, bos=bos, eos=eos, max_new=max_new, k_L=k_L, alpha=alpha, need_maps=need_maps,
-        rows=len(generators),
-    )  # fmt: skip
-    return collect(tokens, eos, len(generators))
+    return pick
 
 
 def draw(logprobs_V: np.ndarray, uniform: float, temperature: float, top_p: float) -> int:

@@ -12,6 +12,7 @@ from sightline.study.pictures import BEST, GRID, INK, NEITHER, QUIET, STYLE, sav
 
 CHAIR, RECALL = "shift chair chair_i", "shift chair recall"
 GATED, OTHER, CONTROL = BEST, "#6c3ce0", NEITHER
+MARKERS = {"random": "x", "inverse": "+", "chance": "1"}
 RATIO, RECALL_LOSS = 0.8, 1.0  # of the goal
 
 
@@ -39,9 +40,7 @@ def _scatter(axis: plt.Axes, result: dict) -> None:
         for kind, found in idea["controls"].items():
             x, y = _point(found, "before")
             axis.plot([x, points[name][0]], [y, points[name][1]], color=GRID, lw=0.8, zorder=1)
-            axis.scatter(
-                [x], [y], s=20, color=CONTROL, marker="x" if kind == "random" else "+", lw=1.1, zorder=2
-            )
+            axis.scatter([x], [y], s=20, color=CONTROL, marker=MARKERS[kind], lw=1.1, zorder=2)
     for name, (x, y) in points.items():
         gated = name in result["heads"]["silenced_share"]
         axis.scatter([x], [y], s=42, color=GATED if gated else OTHER, edgecolor="white", lw=0.6, zorder=4)
@@ -61,8 +60,9 @@ def _scatter(axis: plt.Axes, result: dict) -> None:
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_title(
-        "Price of fewer inventions; × random, + inverse heads; green: the goal", fontsize=10, loc="left"
-    )
+        "Price of fewer inventions; × random, + inverse heads, Y chance; green: the goal", fontsize=10,
+        loc="left",
+    )  # fmt: skip
 
 
 def _label(axis: plt.Axes, points: list[tuple[str, tuple[float, float]]]) -> None:

@@ -1,6 +1,6 @@
 """Asks one PyTorch model in many ways: pictures and questions are encoded once, then decoded in each way.
 
-N rows, I pictures, L layers, H heads, T tokens, M memory tokens, P patches, D width.
+C candidates, N rows, I pictures, L layers, H heads, T tokens, M memory tokens, P patches, D width.
 """
 
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sightline.decode import contrast, greedy
+from sightline.decode import contrast, greedy, sampling
 from sightline.decode.protocol import Generation, Memory
 from sightline.evaluate.hallucination.ways import GREEDY, Way
 from sightline.evaluate.predict import Asking
@@ -22,13 +22,17 @@ _DIGITS = 4
 
 
 class Encoder(Protocol):
-    """What is needed of export.session.Session beside the model."""
+    """What is needed of export.session.Session beside the model; the embeddings for candidates alone."""
 
     tokenizer: Any
 
     def pixels(self, images: list[np.ndarray]) -> np.ndarray: ...
 
     def question_ids(self, questions: list[str]) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def embed_images(self, images: list[np.ndarray], batch_size: int) -> np.ndarray: ...
+
+    def embed_texts(self, texts: list[str], batch_size: int) -> np.ndarray: ...
 
 
 class Asker:
@@ -68,6 +72,8 @@ class Asker:
         """Texts in the order of the split's triples, for every way."""
         said: dict[Way, list[str]] = {way: [""] * len(split.triples) for way in ways}
         views = _Views(self._plain, self._pixels(split), split.lines, self._seed)
+        if any(way.candidates > 1 for way in ways):
+            views.embeds_IE = self._encoder.embed_images(list(split.rgb()), self._asking.batch_size)
         for describe in (False, True):
             asked = _asked(split, describe)
             for chunk in _chunks(sorted(asked), self._asking.batch_size):
@@ -77,8 +83,7 @@ class Asker:
                 for way in ways:
                     done = way.on(describe)
                     if done not in texts:
-                        written = self._generate(done, views, describe)
-                        texts[done] = [self._encoder.tokenizer.decode(g.ids) for g in written]
+                        texts[done] = self._said(done, views, describe)
                     for pair, text in zip(chunk, texts[done], strict=True):
                         for index in asked[pair]:
                             said[way][index] = text
@@ -95,9 +100,27 @@ class Asker:
                 found += self._generate(way.on(describe), views, describe, need_maps=True)
             yield describe, found
 
+    def _said(self, way: Way, views: "_Views", describe: bool) -> list[str]:
+        """The text of every row; of candidates the chosen one."""
+        drawn = views.drawn.setdefault(replace(way, candidates=1, choice=GREEDY.choice), [])
+        while len(drawn) < way.candidates:
+            written = self._generate(way, views, describe, draw=len(drawn))
+            drawn.append([self._encoder.tokenizer.decode(g.ids) for g in written])
+        texts_CN = drawn[: way.candidates]
+        if way.candidates == 1:
+            return texts_CN[0]
+        if way.choice == "chance":
+            chosen_N = [int(generator.integers(way.candidates)) for generator in views.generators("choice")]
+        else:
+            batch = self._asking.batch_size
+            alike_CN = [views.likeness(self._encoder.embed_texts(texts, batch)) for texts in texts_CN]
+            chosen_N = np.argmax(alike_CN, axis=0).tolist()
+        return [texts_CN[place][row] for row, place in enumerate(chosen_N)]
+
     def _generate(
-        self, way: Way, views: "_Views", describe: bool, need_maps: bool = False
+        self, way: Way, views: "_Views", describe: bool, need_maps: bool = False, draw: int = 0
     ) -> list[Generation]:
+        """`draw` 0: the likeliest; others are drawn."""
         engine = TorchEngine(
             self._vlm, None, way.score, way.variant(self.typical_LH, self._seed), way.image_gain
         )
@@ -106,14 +129,19 @@ class Asker:
             "bos": tokenizer.bos, "eos": tokenizer.eos, "max_new": self._asking.tokens(describe),
             "k_L": way.heads_kept(self.typical_LH), "alpha": way.alpha,
         }  # fmt: skip
+        drawing = {"temperature": way.temperature, "top_p": way.nucleus}
+        generators = views.generators("candidate", draw) if draw else []
+        if way.contrast == "none" and draw:
+            return sampling.generate(engine, views.picture(), generators=generators, **drawing, **knobs)
         if way.contrast == "none" or need_maps:
             return greedy.generate(
                 engine, views.picture(), need_maps=need_maps, compact=not need_maps, **knobs
             )
         other = views.noised(way.noise) if way.contrast == "noise" else views.nothing()
         return contrast.generate(
-            engine, views.picture(), other, strength=way.strength, plausible=way.plausible, **knobs
-        )
+            engine, views.picture(), other, strength=way.strength, plausible=way.plausible,
+            pick=sampling.picking(generators, **drawing) if draw else None, **knobs,
+        )  # fmt: skip
 
     def _pixels(self, split: Split) -> np.ndarray:
         return self._encoder.pixels(list(split.rgb()))
@@ -127,10 +155,24 @@ class _Views:
         self._engine, self._pixels, self._lines, self._seed = engine, pixels_ICYX, lines, seed
         self._tokens: dict[int, np.ndarray] = {}
         self._memories: dict[Any, Memory] = {}
+        self.embeds_IE = np.zeros((len(lines), 0))  # of the pictures; needed for `likeness` alone
+        self.drawn: dict[Way, list[list[str]]] = {}  # candidates, the same whatever chooses among them
 
     def show(self, pictures_N: np.ndarray, ids_NT: np.ndarray, mask_NT: np.ndarray) -> None:
         self._now = pictures_N, ids_NT, mask_NT
-        self._memories = {}
+        self._memories, self.drawn = {}, {}
+
+    def likeness(self, texts_NE: np.ndarray) -> np.ndarray:
+        """Cosine of every row's picture and its text, [N]; embeddings are unit vectors."""
+        return (self.embeds_IE[self._now[0]] * texts_NE).sum(1)
+
+    def generators(self, *names: str | int) -> list[np.random.Generator]:
+        """One for every row, by the picture's line in data/raw and the question, not by its neighbours."""
+        pictures_N, ids_NT, _ = self._now
+        return [
+            np.random.default_rng(derive_seed(self._seed, *names, self._lines[picture], *ids_T.tolist()))
+            for picture, ids_T in zip(pictures_N, ids_NT, strict=True)
+        ]
 
     def picture(self) -> Memory:
         return self.noised(0)

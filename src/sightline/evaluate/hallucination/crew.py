@@ -32,12 +32,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """One trained model and how it is asked. settings: a folder with preprocessing and lengths."""
+    """One trained model and how it is asked. settings: a folder with preprocessing and lengths; guide: the
+    dual encoder that chooses among candidates."""
 
     model: Path
     settings: Path
     asking: Asking
     seed: int
+    guide: Path | None = None
 
 
 Load = Callable[[Asked], Asker]
@@ -65,10 +67,7 @@ class Crew:
 
     def __init__(self, models: dict[str, list[Asked]], load: Load, home: Path, jobs: int, say: Say):
         self._models, self._load, self._home, self._jobs, self._say = models, load, home, jobs, say
-        self._digests = {
-            arm: [_sha256(artifacts.load(who.model, "vlm").digest()) for who in of_arm]
-            for arm, of_arm in models.items()
-        }
+        self._digests = {arm: [_digest(who) for who in of_arm] for arm, of_arm in models.items()}
         self._code = code()
         self._typical: dict[str, list[Typical]] = {arm: [[]] * len(models[arm]) for arm in models}
         home.mkdir(parents=True, exist_ok=True)
@@ -206,6 +205,12 @@ def _begin() -> None:
 
     runtime.guard_parent()
     torch.set_num_threads(1)
+
+
+def _digest(who: Asked) -> str:
+    """Of the models that decide what is said."""
+    guide = "" if who.guide is None else artifacts.load(who.guide, "clip").digest()
+    return _sha256(artifacts.load(who.model, "vlm").digest() + guide)
 
 
 def _sha256(text: str) -> str:

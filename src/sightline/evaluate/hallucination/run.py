@@ -59,8 +59,8 @@ class Study:
 def run(
     crew: Crew, study: Study, ideas: list[Idea], macs: dict[str, dict[str, int]], say: Say
 ) -> tuple[dict, list[dict]]:
-    """(the result, tidy rows of every figure). macs: by arm, those of a picture, a memory and a token
-    (compress.cost)."""
+    """(the result, tidy rows of every figure). macs: by arm, those of a picture, a memory and a token, and of
+    a picture's and a text's embedding where there are candidates (compress.cost)."""
     typical = crew.measure_typical(study.read("train", TYPICAL_ITEMS))
     say(f"usual image mass of the heads measured on {TYPICAL_ITEMS} pictures of train")
     searched, chosen = search(crew, study, ideas, say)
@@ -193,16 +193,19 @@ def _of_rule(split: str, roles: dict[str, str]) -> Callable[[str], bool]:
 
 def _way(way: Way, macs: dict[str, int], rows: list[dict], name: str) -> dict[str, Any]:
     """Settings and cost of a way. A description's cost: pictures, memories, then tokens of its mean length in
-    words plus the end, on `test`; attention over earlier words is left out."""
+    words plus the end, on `test`, of every candidate, and the candidates' embeddings; attention over earlier
+    words is left out."""
     words = next(row["value"] for row in rows if row["way"] == name and row["metric"] == "words")
     views = {"none": (1, 1), "noise": (2, 2), "no_image": (1, 2)}[way.contrast]
     once = views[0] * macs["image"] + views[1] * macs["memory"]
     token = way.passes * macs["token"]
+    chosen = way.candidates > 1 and way.choice == "likeness"
+    guide = macs["embed_image"] + way.candidates * macs["embed_text"] if chosen else 0
     return {
         "settings": way.changes(),
         "passes_per_token": way.passes,
         "macs_per_token": token,
-        "macs_per_description": round(once + token * (words + 1)),
+        "macs_per_description": round(once + way.candidates * token * (words + 1) + guide),
     }
 
 

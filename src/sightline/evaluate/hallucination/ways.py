@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 from sightline.spin.gate import SCORES, Variant, share_kept
 
 CONTRASTS = ("none", "noise", "no_image")
-CONTROLS = ("random", "inverse")
+CHOICES = ("likeness", "chance")
+CONTROLS = ("random", "inverse", "chance")
 BLOCK = ("why", "with", "search", "controls")
 
 
@@ -29,6 +30,10 @@ class Way:
     ranking, protect, soft, rescale: spin.gate.Variant; image_gain: PAI's strength on attention logits;
     contrast: the other view that is held against the picture (noise: VCD, no_image: PAI), with its strength,
     the share of the likeliest token's probability that a token needs, and the diffusion steps of the noise;
+    candidates: descriptions of a picture, the one that all of the above says and others drawn in the same way
+    from the `nucleus` (top p) at `temperature`; choice: of them, what is most like the picture by the
+    embeddings of the dual encoder is said (CLIP-guided decoding, Deng et al. 2024, arXiv 2402.15300, of whole
+    descriptions and without their likelihood), or one by chance; short answers have no candidates;
     describe_only: short answers are decoded greedily.
     """
 
@@ -45,12 +50,23 @@ class Way:
     strength: float = 0.0
     plausible: float = 0.1
     noise: int = 500
+    candidates: int = 1
+    temperature: float = 0.8
+    nucleus: float = 0.9
+    choice: str = "likeness"
     describe_only: bool = False
 
     def on(self, describe: bool) -> "Way":
         """What is done for a description, or for a short answer."""
         plain = self.describe_only and not describe
-        return Way(self.arm) if plain else replace(self, describe_only=False)
+        whole = Way(self.arm) if plain else replace(self, describe_only=False)
+        return whole if describe else whole.alone
+
+    @property
+    def alone(self) -> "Way":
+        """Without candidates."""
+        none = {name: getattr(GREEDY, name) for name in ("candidates", "temperature", "nucleus", "choice")}
+        return replace(self, **none)
 
     @property
     def gated(self) -> bool:
@@ -137,6 +153,10 @@ def _checked(path: Path, name: str, way: Way) -> Way:
         ("alpha", 0 <= way.alpha <= 1, "a factor in [0, 1]"),
         ("score", way.score in SCORES, f"one of {', '.join(SCORES)}"),
         ("contrast", way.contrast in CONTRASTS, f"one of {', '.join(CONTRASTS)}"),
+        ("candidates", way.candidates >= 1, "1 (no others) or more"),
+        ("temperature", way.temperature > 0, "more than 0"),
+        ("nucleus", 0 < way.nucleus <= 1, "a share in (0, 1]"),
+        ("choice", way.choice in CHOICES, f"one of {', '.join(CHOICES)}"),
     ):
         if not right:
             raise WaysError(f"{path}: {name}: {field} is {getattr(way, field)!r}, expected {expected}")
@@ -144,5 +164,5 @@ def _checked(path: Path, name: str, way: Way) -> Way:
 
 
 def control(way: Way, kind: str) -> Way:
-    """The same gate over random heads, or over those that look most at the image."""
-    return replace(way, ranking=kind, score="mass")
+    """The same gate over random heads or those that look most at the image; or a candidate by chance."""
+    return replace(way, choice=kind) if kind == "chance" else replace(way, ranking=kind, score="mass")

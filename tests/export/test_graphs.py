@@ -14,7 +14,8 @@ import torch
 
 from sightline.decode import greedy
 from sightline.decode.protocol import take_memory
-from sightline.export import graphs, metadata, parity
+from sightline.export import engine as onnx_engine
+from sightline.export import fused, graphs, metadata, parity
 from sightline.export import trained as trained_models
 from sightline.export.engine import GRAPHS, OnnxEngine
 from sightline.export.quantize import quantize
@@ -290,3 +291,51 @@ class _Inline:
 
     def result(self):
         return None
+
+
+def test_threads_deal_out_pictures_and_keep_their_order(root, monkeypatch):
+    alone, several = OnnxEngine(root / "fp32"), OnnxEngine(root / "fp32", threads=3)
+    side = alone.config["image_size"]
+    pixels_BCYX = np.random.default_rng(5).normal(size=(8, 3, side, side)).astype(np.float32)
+    rows = [alone.embed_images(pixels_BCYX[i : i + 1]) for i in range(8)]
+    expected = [np.concatenate(part) for part in zip(*rows, strict=True)]
+    for most in (onnx_engine.PART_PIXELS, 2 * side**2, 1):  # three parts, four of two pictures, one by one
+        monkeypatch.setattr(onnx_engine, "PART_PIXELS", most)
+        for batch in (1, 2, 7, 8):
+            found = several.embed_images(pixels_BCYX[:batch])
+            for got, whole in zip(found, expected, strict=True):
+                np.testing.assert_allclose(got, whole[:batch], atol=1e-5)
+            tokens = several.image_tokens(pixels_BCYX[:batch])
+            np.testing.assert_allclose(tokens, alone.image_tokens(pixels_BCYX)[:batch], atol=1e-5)
+
+
+def test_attentions_of_an_image_transformer_are_one_node_each(tmp_path):
+    vlm, clip = tiny.models(
+        60, vision={"tower": "timm", "name": "vit_tiny_patch16_224", "checkpoint": "none", "image_size": 32}
+    )
+    path = tmp_path / "image_encoder.onnx"
+    graphs.export_graph("image_encoder", vlm, clip, path, 20)
+    model = onnx.load(path)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("Attention") == len(clip.vision.model.blocks) == 12 and "Softmax" not in kinds
+    assert graphs._opset(model) == 23
+    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    for batch in (1, 3):
+        pixels = prompts(batch)[0]
+        found = session.run(["tokens", "embeds"], {"pixels": pixels})
+        with torch.no_grad():
+            expected = clip.encode_image(torch.from_numpy(pixels))
+        for got, plain in zip(found, expected, strict=True):
+            np.testing.assert_allclose(got, plain.numpy(), atol=ATOL)
+
+
+def test_an_image_attention_that_normalises_its_queries_stays_as_it_is():
+    from timm.models.vision_transformer import Attention
+
+    def tower(qk_norm):
+        return torch.nn.Sequential(Attention(8, 2, qk_norm=qk_norm, norm_layer=torch.nn.LayerNorm))
+
+    plain, normed = tower(False), tower(True)
+    fused.fuse_images(plain)
+    fused.fuse_images(normed)
+    assert fused.has_nodes(plain) and not fused.has_nodes(normed)

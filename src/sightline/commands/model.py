@@ -19,7 +19,7 @@ def ask(
     question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
     spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
     candidates: Annotated[
-        int, typer.Option(min=1, help="Of so many descriptions, the one most like the picture.")
+        int, typer.Option(min=1, help="Of so many descriptions, the one most like the picture: docs/spin.md.")
     ] = 1,
     contrast: Annotated[
         float, typer.Option(min=0.0, help="Hold a description against the picture under noise: strength.")

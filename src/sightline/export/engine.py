@@ -5,7 +5,9 @@ E embedding width, V vocabulary, C,Y,X channels and sides.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ REBUILD = "rerun the export stage (`dvc repro export`) or fetch the files again 
 # What the decoder reads and writes of each layer apart, as `<name>.<layer>`: nothing is cut or put together.
 CACHE, GROWN, CROSS = ("self_k", "self_v"), ("next_k", "next_v"), ("cross_k", "cross_v")
 ATTENTION = ("maps", "gates")
+IMAGE_SIDE = ("image_encoder", "vision")
+PART_PIXELS = 2**17  # of the pictures a thread reads at a time: two of 224 x 224 fit the cache of a core
 SMALL_DECODER = 4_000_000  # bytes; below, waking a second thread costs a step more than it takes off it
 
 
@@ -44,7 +48,11 @@ class LayerCache:
 
 
 class OnnxEngine:
-    """Six graphs and engine.json in a folder; implements `decode.protocol.Engine`."""
+    """Six graphs and engine.json in a folder; implements `decode.protocol.Engine`.
+
+    With several threads a batch of pictures is dealt out to them, as threads that share every product wait
+    for each other at every node; a single picture, a text and a token are computed by all of them together.
+    """
 
     def __init__(self, folder: Path, threads: int = 1):
         self.folder = Path(folder)
@@ -57,6 +65,10 @@ class OnnxEngine:
             raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
         paths = {name: self.folder / f"{name}.onnx" for name in GRAPHS}
         self._sessions = {name: _session(path, _threads(name, path, threads)) for name, path in paths.items()}
+        self._threads = threads
+        if threads > 1:
+            self._dealt = {name: _session(paths[name], 1) for name in IMAGE_SIDE}
+            self._pool = ThreadPoolExecutor(threads)
         layers = self.config["layers"]
         self._reads = of_layers(CACHE + CROSS, layers)
         self._plain = ["logits", *of_layers(GROWN, layers)]
@@ -78,7 +90,7 @@ class OnnxEngine:
         return digest.hexdigest()
 
     def image_tokens(self, pixels_BCYX: np.ndarray) -> np.ndarray:
-        return self._run("vision", ["image_tokens"], {"pixels": pixels_BCYX})[0]
+        return self._see("vision", ["image_tokens"], pixels_BCYX)[0]
 
     def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
         names = ["cross_k", "cross_v", "mask", "image"]
@@ -101,7 +113,7 @@ class OnnxEngine:
         return Step(logits, LayerCache(grown), _stacked(seen[:layers]), _stacked(seen[layers:]))
 
     def embed_images(self, pixels_BCYX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        tokens, embeds = self._run("image_encoder", ["tokens", "embeds"], {"pixels": pixels_BCYX})
+        tokens, embeds = self._see("image_encoder", ["tokens", "embeds"], pixels_BCYX)
         return tokens, embeds
 
     def embed_texts(self, ids_BT: np.ndarray, mask_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,6 +128,15 @@ class OnnxEngine:
     def _nothing(self, batch: int) -> list[np.ndarray]:
         _, heads, _, width = self._past_shape
         return [np.zeros((batch, heads, 0, width), dtype=np.float32)] * len(CACHE) * self.config["layers"]
+
+    def _see(self, graph: str, outputs: list[str], pixels_BCYX: np.ndarray) -> list[np.ndarray]:
+        batch, _, *sides = pixels_BCYX.shape
+        if self._threads == 1 or batch == 1:
+            return self._run(graph, outputs, {"pixels": pixels_BCYX})
+        rows = max(1, min(math.ceil(batch / self._threads), PART_PIXELS // math.prod(sides)))
+        parts = (pixels_BCYX[start : start + rows] for start in range(0, batch, rows))
+        found = self._pool.map(lambda part: self._dealt[graph].run(outputs, {"pixels": part}), parts)
+        return [np.concatenate(column) for column in zip(*found, strict=True)]
 
     def _run(self, graph: str, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         return self._sessions[graph].run(outputs, feed)

@@ -1,8 +1,9 @@
-"""The decoder's attentions as one ONNX node each (operator set 23), in place of the dozen that they are
-traced to: at batch 1 a step's time is mostly that of starting nodes.
+"""The attentions of the decoder and of image transformers as one ONNX node each (operator set 23), in place
+of the dozen that they are traced to: at batch 1 a step's time is mostly that of starting nodes, and of a
+picture's a tenth goes into turning queries, keys and values around.
 
-Shapes: B batch, T queries, S cached tokens, M memory tokens, H heads, G key-value heads, d width of
-a head, D width.
+Shapes: B batch, T queries, S cached tokens, M memory tokens, P patches, H heads, G key-value heads, d width
+of a head, D width, F = H d.
 """
 
 from __future__ import annotations
@@ -29,6 +30,45 @@ def fuse(decoder: Decoder) -> None:
     for layer in decoder.layers:
         for name, kind in names.items():
             setattr(layer, name, kind(getattr(layer, name)))
+
+
+def has_nodes(module: nn.Module) -> bool:
+    """Whether something in it is traced to Attention."""
+    return any(isinstance(each, SelfAttention | CrossAttention | ImageAttention) for each in module.modules())
+
+
+def fuse_images(tower: nn.Module) -> None:
+    """The same for the attentions of a timm transformer, if all of them are plain: norms of queries and keys,
+    gates and positions inside the attention are not the node's."""
+    from timm.models.vision_transformer import Attention as TimmAttention
+
+    found = {name: module for name, module in tower.named_modules() if isinstance(module, TimmAttention)}
+    if any(type(each) is not TimmAttention or not ImageAttention.can_be(each) for each in found.values()):
+        return
+    for name, module in found.items():
+        tower.set_submodule(name, ImageAttention(module))
+
+
+class ImageAttention(nn.Module):
+    """Between the patches of a picture; query, key and value are one product as they were."""
+
+    def __init__(self, plain: nn.Module):
+        super().__init__()
+        self.qkv, self.norm, self.proj = plain.qkv, plain.norm, plain.proj
+        self.heads, self.scale = plain.num_heads, plain.scale
+
+    @staticmethod
+    def can_be(plain: nn.Module) -> bool:
+        same = isinstance(plain.q_norm, nn.Identity) and isinstance(plain.k_norm, nn.Identity)
+        return same and getattr(plain, "gate", None) is None
+
+    def forward(self, x_BPD: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
+        """As timm calls it for a picture: no mask, nothing causal."""
+        query_BPF, key_BPF, value_BPF = self.qkv(x_BPD).chunk(3, -1)
+        out_BPF, *_ = attention(
+            query_BPF, key_BPF, value_BPF, q_num_heads=self.heads, kv_num_heads=self.heads, scale=self.scale
+        )
+        return self.proj(self.norm(out_BPF))
 
 
 class SelfAttention(nn.Module):

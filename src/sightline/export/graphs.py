@@ -84,10 +84,10 @@ def _check_text(name: str, vlm: VLM, clip: DualEncoder) -> None:
 
 def _stamp(jobs: list[tuple[str, Packed, Packed, Path, int]], sources: dict[str, str]) -> None:
     """Write into each graph which configuration and artifact it was made from."""
-    for graph, vlm, clip, path, opset in jobs:
+    for graph, vlm, clip, path, _ in jobs:
         config, made_of = (clip[0], "clip") if graph in SEARCH_SIDE else (vlm[0], path.parent.name)
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-        needed = str(graph_opset(graph, opset))
+        needed = str(_opset(onnx.load(path)))
         metadata.stamp(path, {"config": digest, "opset": needed, "source": sources[made_of]})
 
 
@@ -133,7 +133,7 @@ def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int)
             args=tuple(inputs.values()),
             input_names=list(inputs),
             output_names=outputs,
-            opset_version=graph_opset(name, opset),
+            opset_version=max(opset, fused.OPSET) if fused.has_nodes(module) else opset,
             dynamo=True,
             external_data=False,
             dynamic_shapes=tuple(dynamic[key] for key in inputs),
@@ -146,9 +146,8 @@ def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def graph_opset(name: str, opset: int) -> int:
-    """The operator set of a graph: `opset`, or what the decoder needs."""
-    return max(opset, fused.OPSET) if name == "decoder" else opset
+def _opset(model: onnx.ModelProto) -> int:
+    return next(imported.version for imported in model.opset_import if not imported.domain)
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:

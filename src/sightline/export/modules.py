@@ -13,7 +13,8 @@ from sightline.spin.gate import SpinInputs
 class ImageEncoder(nn.Module):
     def __init__(self, clip: DualEncoder):
         super().__init__()
-        self.clip = clip
+        self.clip = copy.deepcopy(clip)
+        fused.fuse_images(self.clip.vision)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         return self.clip.encode_image(pixels)
@@ -40,7 +41,8 @@ class FusionHead(nn.Module):
 class Vision(nn.Module):
     def __init__(self, vlm: VLM):
         super().__init__()
-        self.vlm = vlm
+        self.vlm = copy.deepcopy(vlm)
+        fused.fuse_images(self.vlm.vision)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.vlm.image_tokens(pixels)

@@ -68,6 +68,20 @@ def test_noise_held_against_a_picture_changes_what_is_drawn(session):
     assert said[0.0] != said[5.0]
 
 
+def test_the_bundle_says_how_it_describes(session):
+    assert guided.of_bundle(session).plain  # a bundle of 0.8.0 says nothing
+
+    def saying(describe):
+        settings = session.generation | {"describe": describe}
+        return guided.of_bundle(Session(session.engine, session.tokenizer, PREPROCESS, settings))
+
+    assert saying({"candidates": 1, "strength": 0.0}).plain
+    assert saying({"candidates": 8, "strength": 1.0}) == Guide(candidates=8, strength=1.0)
+    for wrong in ({"candidates": 8}, [8], {"candidates": 8, "strength": 1.0, "more": 1}):
+        with pytest.raises(ValueError, match="describe is .*expected candidates, strength"):
+            saying(wrong)
+
+
 @pytest.mark.parametrize(
     "bad, named",
     [

@@ -149,6 +149,8 @@ def test_slips_are_refused(tmp_path, old, new, fragments):
         ("data", "base_url", "ftp://x", ["https://"]),
         ("convert", "pope_per_image", 3, ["even"]),
         ("index", "sure_accuracy", 101, ["[0, 100]"]),
+        ("index", "candidates", 0, [">= 1"]),
+        ("index", "contrast", -1.0, [">= 0"]),
         ("index", "domain_percentile", -1, ["[0, 100]"]),
         ("text", "tower", "gpt", ["bert"]),
         ("text", "heads", 3, ["text.width", "multiple of text.heads = 3"]),

@@ -1,6 +1,7 @@
 """`sightline ask`, `search`, `domain`: a shipped model and a picture."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -19,11 +20,11 @@ def ask(
     question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
     spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
     candidates: Annotated[
-        int, typer.Option(min=1, help="Of so many descriptions, the one most like the picture: docs/spin.md.")
-    ] = 1,
+        int | None, typer.Option(min=1, help="Of so many descriptions the one most like the picture.")
+    ] = None,
     contrast: Annotated[
-        float, typer.Option(min=0.0, help="Hold a description against the picture under noise: strength.")
-    ] = 0.0,
+        float | None, typer.Option(min=0.0, help="How much it is held against the picture under noise.")
+    ] = None,
     retrieve: Annotated[
         int, typer.Option(min=0, help="Read the captions of so many similar pictures of the index, too.")
     ] = 0,
@@ -31,9 +32,9 @@ def ask(
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Answer a question about a picture."""
+    """Answer a question about a picture. A description is chosen as the bundle says (`index.candidates`,
+    `index.contrast`), or as `--candidates` and `--contrast` do."""
     from sightline.data.vqa.template import DESCRIBE
-    from sightline.decode.guided import Guide
     from sightline.export import guided
     from sightline.export.session import SPIN_OFF
 
@@ -47,8 +48,10 @@ def ask(
             raise project.ProjectError("this model ships no example picture: give the path of one")
         image = examples[0]
     question = question or DESCRIBE
-    choosing = candidates > 1 or contrast > 0
-    if choosing and question != DESCRIBE:
+    guide, given = guided.of_bundle(session), {"candidates": candidates, "strength": contrast}
+    if given := {name: value for name, value in given.items() if value is not None}:
+        guide = replace(guide, **given)
+    if given and question != DESCRIBE:
         raise typer.BadParameter(
             f"--candidates and --contrast are for descriptions: ask {DESCRIBE!r} or nothing, not {question!r}"
         )
@@ -57,8 +60,7 @@ def ask(
     hits = open_index(session, index).others(session.embed_images([picture]), retrieve)[0] if retrieve else []
     captions = [hit.text for hit in hits]
     others: dict[str, float] = {}
-    if choosing:
-        guide = Guide(candidates=candidates, strength=contrast)
+    if question == DESCRIBE and not guide.plain:
         found = guided.describe(session, picture, question, guide, settings, captions=captions)
         likeness = (round(like, 4) for like in found.likeness_C.tolist())
         answer, others = found.answer, dict(zip(found.candidates, likeness, strict=True))

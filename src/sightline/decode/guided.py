@@ -33,6 +33,11 @@ class Guide:
     plausible: float = 0.1
     seed: int = 0
 
+    @property
+    def plain(self) -> bool:
+        """Nothing to choose and nothing held against: the likeliest description."""
+        return self.candidates == 1 and self.strength == 0
+
     def __post_init__(self):
         for name, right, expected in (
             ("candidates", self.candidates >= 1, "at least 1"),

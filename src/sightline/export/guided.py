@@ -12,7 +12,9 @@ import numpy as np
 
 from sightline.decode import contrast, guided
 from sightline.decode.guided import Guide
-from sightline.export.session import Answer, Session
+from sightline.export.session import GENERATION, Answer, Session, SessionError
+
+PLAIN = {"candidates": 1, "strength": 0.0}
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,14 @@ class Guided:
     answer: Answer
     candidates: list[str]
     likeness_C: np.ndarray
+
+
+def of_bundle(session: Session) -> Guide:
+    """How the session's bundle wants descriptions chosen. Raises ValueError for settings that are none."""
+    given = session.generation.get("describe", PLAIN)  # bundles of 0.8.0 have none
+    if not isinstance(given, dict) or given.keys() != PLAIN.keys():
+        raise SessionError(f"{GENERATION}: describe is {given!r}, expected {', '.join(PLAIN)}")
+    return Guide(**given)
 
 
 def describe(

@@ -40,7 +40,8 @@ def write(
 ) -> Gallery:  # fmt: skip
     """Write the bundle of the variant that ships; `embedder` runs that variant. Returns the gallery.
 
-    `settings`: the variant's generation.json is written with these parts, `spin` and `confidence`, replaced.
+    `settings`: the variant's generation.json is written with these parts, `spin`, `confidence` and `describe`
+    (fields of decode.guided.Guide), replaced.
     Example pictures are copied from rendered scenes only: photographs belong to their owners.
     Raises ValueError when the split is empty.
     """

@@ -86,7 +86,8 @@ def findings(result: dict) -> list[str]:
     for name, idea in result["ideas"].items():
         by_verdict.setdefault(idea["verdict"], []).append(name)
     helps = by_verdict.get("helps", [])
-    first = f"**{_listed(helps)}** reduces inventions at no measurable price." if helps else (
+    verb = "reduces" if len(helps) == 1 else "reduce"
+    first = f"**{_listed(helps)}** {verb} inventions at no measurable price." if helps else (
         f"**No {_what(result)} that was tried is better than {_greedy(result)} without a price.**"
     )  # fmt: skip
     counts = f"{len(result['ideas'])} ideas, settings chosen on validation, read once on test"

@@ -77,8 +77,9 @@ def test_the_bundle_says_how_it_describes(session):
 
     assert saying({"candidates": 1, "strength": 0.0}).plain
     assert saying({"candidates": 8, "strength": 1.0}) == Guide(candidates=8, strength=1.0)
-    for wrong in ({"candidates": 8}, [8], {"candidates": 8, "strength": 1.0, "more": 1}):
-        with pytest.raises(ValueError, match="describe is .*expected candidates, strength"):
+    more, words = {"candidates": 8, "strength": 1.0, "more": 1}, {"candidates": "8", "strength": 1.0}
+    for wrong in ({"candidates": 8}, [8], more, words):
+        with pytest.raises(ValueError, match="describe is .*expected numbers: candidates, strength"):
             saying(wrong)
 
 

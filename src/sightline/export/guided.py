@@ -30,8 +30,9 @@ class Guided:
 def of_bundle(session: Session) -> Guide:
     """How the session's bundle wants descriptions chosen. Raises ValueError for settings that are none."""
     given = session.generation.get("describe", PLAIN)  # bundles of 0.8.0 have none
-    if not isinstance(given, dict) or given.keys() != PLAIN.keys():
-        raise SessionError(f"{GENERATION}: describe is {given!r}, expected {', '.join(PLAIN)}")
+    named = isinstance(given, dict) and given.keys() == PLAIN.keys()
+    if not named or not all(isinstance(given[name], type(PLAIN[name])) for name in PLAIN):
+        raise SessionError(f"{GENERATION}: describe is {given!r}, expected numbers: {', '.join(PLAIN)}")
     return Guide(**given)
 
 

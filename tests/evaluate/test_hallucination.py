@@ -407,9 +407,8 @@ def test_the_command_writes_result_figures_page_and_picture(checkout):
     assert result["ways"]["vcd"]["macs_per_token"] == 2 * result["ways"]["greedy"]["macs_per_token"]
     guided, chance = (result["ways"][name] for name in ("guided", "guided chance"))
     count, macs = guided["settings"]["candidates"], result["macs"]["default"]
-    words = {way: described_words(checkout, way) for way in ("guided", "guided chance")}
     spent = 2 * (macs["image"] + macs["memory"]) + macs["embed_image"] + count * macs["embed_text"]
-    spent += count * 2 * macs["token"] * (words["guided"] + 1)
+    spent += count * 2 * macs["token"] * (described_words(checkout, "guided") + 1)
     assert guided["macs_per_description"] == pytest.approx(spent, abs=1)
     assert chance["macs_per_token"] == guided["macs_per_token"] == 2 * macs["token"]
     lines = (checkout / page.FIGURES).read_text(encoding="utf-8").splitlines()

@@ -63,7 +63,9 @@ class ImageAttention(nn.Module):
         return same and getattr(plain, "gate", None) is None
 
     def forward(self, x_BPD: Tensor, attn_mask: None = None, is_causal: bool = False) -> Tensor:
-        """As timm calls it for a picture: no mask, nothing causal."""
+        """As timm calls it for a picture: no mask, nothing causal. Raises ValueError for either."""
+        if attn_mask is not None or is_causal:
+            raise ValueError("export: an image attention with a mask is no single node; expected none")
         query_BPF, key_BPF, value_BPF = self.qkv(x_BPD).chunk(3, -1)
         out_BPF, *_ = attention(
             query_BPF, key_BPF, value_BPF, q_num_heads=self.heads, kv_num_heads=self.heads, scale=self.scale

@@ -48,8 +48,8 @@ class Recorder(OnnxEngine):
     """An engine that remembers what its graphs were fed: calibration data from the real pipeline, caches
     included."""
 
-    def __init__(self, folder: Path, threads: int = 1):
-        super().__init__(folder, threads)
+    def __init__(self, folder: Path):
+        super().__init__(folder)  # one thread: what threads deal out does not pass `_run`
         self.feeds: dict[str, list[Feed]] = {}
 
     def _run(self, graph: str, outputs: list[str], feed: Feed) -> list[np.ndarray]:

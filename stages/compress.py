@@ -6,12 +6,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from sightline import artifacts, runtime  # noqa: E402
-from sightline.params.loader import Params  # noqa: E402
+from sightline.core import artifacts, runtime  # noqa: E402
+from sightline.core.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> None:
-    from sightline.compress.run import compress
+    from sightline.compress.prune_and_recover import compress
 
     run = runtime.start(params.threads, params.seed)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")

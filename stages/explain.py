@@ -8,23 +8,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from sightline import artifacts, runtime  # noqa: E402
-from sightline.params.loader import Params  # noqa: E402
+from sightline.core import artifacts, runtime  # noqa: E402
+from sightline.core.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> None:
-    from sightline.evaluate.answers import same
-    from sightline.explain import battery, items, run
-    from sightline.explain.subject import Subject, explain
-    from sightline.export import lazily
-    from sightline.export.session import SPIN_OFF, Session
+    from sightline.evaluate.metrics.normalize_answers import same
+    from sightline.explain import explain_items, explained_items, faithfulness_benchmark
+    from sightline.explain.target import Subject, explain
+    from sightline.inference import lazy_models
+    from sightline.inference.session import SPIN_OFF, Session
 
     session = Session.load(Path("models/bundle"), params.threads)
-    model = Subject(session, SPIN_OFF, partial(lazily.vlm, Path("models/vlm")), params.seed)
+    model = Subject(session, SPIN_OFF, partial(lazy_models.vlm, Path("models/vlm")), params.seed)
     raw, vqa = Path("data/raw"), Path("data/vqa")
-    chosen = items.choose(raw, vqa, "test", params.explain.items)
+    chosen = explained_items.choose(raw, vqa, "test", params.explain.items)
     out = Path("plots/explain")
-    run.run(
+    explain_items.run(
         chosen,
         lambda item, spin: explain(replace(model, spin=spin), params.explain.method, item.rgb, item.question),
         same,
@@ -34,8 +34,10 @@ def main(params: Params) -> None:
         out,
     )
     fp32 = Subject(Session.load_variant(Path("models/onnx"), "fp32", params.threads), SPIN_OFF)
-    answers = islice(battery.asked(fp32, raw, vqa, "test", same), battery.COMPARED)
-    compared = battery.compressed(fp32, model, battery.COMPARED_BY, answers)
+    answers = islice(
+        faithfulness_benchmark.asked(fp32, raw, vqa, "test", same), faithfulness_benchmark.COMPARED
+    )
+    compared = faithfulness_benchmark.compressed(fp32, model, faithfulness_benchmark.COMPARED_BY, answers)
     Path("metrics/explain").mkdir(parents=True, exist_ok=True)
     artifacts.write_json(Path("metrics/explain/compression.json"), compared)
     runtime.say(f"{len(chosen)} questions explained; open {out}/index.html")

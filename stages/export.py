@@ -5,23 +5,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from sightline import artifacts, runtime  # noqa: E402
-from sightline.params.loader import Params  # noqa: E402
+from sightline.core import artifacts, runtime  # noqa: E402
+from sightline.core.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> None:
-    from sightline.compress import cost
-    from sightline.export import trained, variants
-    from sightline.export.run import export
+    from sightline.compress import model_cost
+    from sightline.export import variants
+    from sightline.export.export_variants import export
+    from sightline.inference import torch_session
 
     run = runtime.start(params.threads, params.seed)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     folders = {"fp32": Path("models/vlm"), "pruned": Path("models/compressed")}
-    clip = trained.load_clip(Path("models/clip"))
-    models = {name: trained.load_vlm(folder) for name, folder in folders.items()}
+    clip = torch_session.load_clip(Path("models/clip"))
+    models = {name: torch_session.load_vlm(folder) for name, folder in folders.items()}
     folders["clip"] = Path("models/clip")
     sources = {name: artifacts.sha256(folder / artifacts.MANIFEST) for name, folder in folders.items()}
-    macs = {name: cost.macs(model) for name, model in models.items()}
+    macs = {name: model_cost.macs(model) for name, model in models.items()}
     macs |= {variants.QUANTIZED[name]: count for name, count in macs.items()} | {"int4": macs["fp32"]}
     export(
         params,

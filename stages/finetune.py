@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from sightline import artifacts, runtime  # noqa: E402
+from sightline.core import artifacts, runtime  # noqa: E402
 
 
 def main(params):

@@ -5,15 +5,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from sightline import artifacts, runtime  # noqa: E402
-from sightline.params.loader import Params  # noqa: E402
+from sightline.core import artifacts, runtime  # noqa: E402
+from sightline.core.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> bool:
-    from sightline.evaluate import gate
+    from sightline.evaluate import quality_gate
 
     summary = artifacts.read_json(Path("metrics/summary.json"))
-    checks = gate.checks(summary, params.gate, params.evaluate.splits[0])
+    checks = quality_gate.checks(summary, params.gate, params.evaluate.splits[0])
     target = Path("metrics/gate/gate.json")
     target.parent.mkdir(parents=True, exist_ok=True)
     passed = all(check.passed for check in checks)

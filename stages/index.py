@@ -6,16 +6,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from sightline import artifacts, runtime  # noqa: E402
-from sightline.params.loader import Params  # noqa: E402
+from sightline.core import artifacts, runtime  # noqa: E402
+from sightline.core.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> None:
+    from sightline.data.questions.triples import Triples
     from sightline.data.shards import Items
-    from sightline.data.vqa.triples import Triples
-    from sightline.export import trust
-    from sightline.export.session import Session
-    from sightline.search import bundle, domain
+    from sightline.inference import fit_confidence, out_of_domain
+    from sightline.inference.session import Session
+    from sightline.search import bundle
 
     knobs, pixels = params.index, params.data.max_pixels
     raw, exported = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("models/onnx"), "onnx")
@@ -24,8 +24,10 @@ def main(params: Params) -> None:
     described = {"candidates": knobs.candidates, "strength": knobs.contrast}
     settings = {"spin": params.asdict("spin"), "describe": described}
     session.heads_kept(settings["spin"])
-    settings["confidence"] = trust.fit(session, items, Triples(vqa.path, "val"), knobs.sure_accuracy, pixels)
-    known = domain.fit(session, items, knobs.domain_percentile, pixels)
+    settings["confidence"] = fit_confidence.fit(
+        session, items, Triples(vqa.path, "val"), knobs.sure_accuracy, pixels
+    )
+    known = out_of_domain.fit(session, items, knobs.domain_percentile, pixels)
     gallery = bundle.write(
         Path("models/bundle"), exported, session, items, raw.config["source"], knobs.split, knobs.factory,
         settings, known, pixels,

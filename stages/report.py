@@ -5,25 +5,27 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from sightline import artifacts, runtime  # noqa: E402
+from sightline.core import artifacts, runtime  # noqa: E402
 
 
 def main() -> None:
-    from sightline.evaluate import report, summary, tables
+    from sightline.evaluate import metrics_report, metrics_summary, result_files
 
     evaluated, exported = Path("metrics/evaluate"), Path("metrics/export")
-    figures, paired = report.read(evaluated), tables.read_csv(evaluated / "paired.csv")
-    variants = tables.read_csv(exported / "variants.csv")
-    compressed = tables.read_csv(Path("metrics/compress/table.csv"))
+    figures, paired = metrics_report.read(evaluated), result_files.read_csv(evaluated / "paired.csv")
+    variants = result_files.read_csv(exported / "variants.csv")
+    compressed = result_files.read_csv(Path("metrics/compress/table.csv"))
     maps = artifacts.read_json(Path("metrics/explain/compression.json"))
-    built = summary.build(figures, paired, variants, artifacts.read_json(exported / "parity.json"), maps)
+    built = metrics_summary.build(
+        figures, paired, variants, artifacts.read_json(exported / "parity.json"), maps
+    )
     artifacts.write_json(Path("metrics/summary.json"), built)
     target = Path("metrics/report/report.md")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(
-        report.markdown(figures, paired, built, variants, compressed), encoding="utf-8", newline="\n"
+        metrics_report.markdown(figures, paired, built, variants, compressed), encoding="utf-8", newline="\n"
     )
-    report.plots(figures, variants, Path("plots/report"))
+    metrics_report.plots(figures, variants, Path("plots/report"))
     runtime.say(f"figures in metrics/summary.json, tables in {target}")
 
 

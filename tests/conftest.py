@@ -20,7 +20,7 @@ hypothesis.settings.load_profile("shared")
 
 # Folders whose conftest.py builds something once a session. They start first, the longest ahead, so that the
 # files of the other folders fill the workers evenly at the end.
-WHOLE = ("pipeline", "export", "serve", "page")
+WHOLE = ("pipeline", "export", "inference", "serve")
 
 
 def group(nodeid: str) -> str:

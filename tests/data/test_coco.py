@@ -5,10 +5,10 @@ import json
 import zipfile
 
 import pytest
-from fault_server import fault_server
-from sources_kit import balanced, jpeg, params, read
 
 from sightline.data.sources import coco
+from tests.support.fault_server import fault_server
+from tests.support.sources import balanced, jpeg, params, read
 
 
 def annotations(numbers, first=0):

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightline import artifacts
+from sightline.core import artifacts
+from sightline.core.params.convert import ConvertParams
+from sightline.data.questions.convert_captions import convert
+from sightline.data.questions.prompt_template import DESCRIBE
+from sightline.data.questions.triples import Triples
 from sightline.data.shards import ShardWriter
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.convert import convert
-from sightline.data.vqa.template import DESCRIBE
-from sightline.data.vqa.triples import Triples
-from sightline.params.convert import ConvertParams
 
 PARAMS = ConvertParams(vocab_size=300, min_frequency=1, relation_margin=8, pope_per_image=2, hash_distance=4)
 CAPTIONS = [

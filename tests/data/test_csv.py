@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from fault_server import fault_server
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sources_kit import balanced, jpeg, params, read
 
 from sightline.data import fetch
 from sightline.data.shards import Items
 from sightline.data.sources import csv as source
+from tests.support.fault_server import fault_server
+from tests.support.sources import balanced, jpeg, params, read
 
 HEADER = "title,description,image_url,id\n"
 LOOPBACK = ("127.0.0.1/32",)

@@ -10,10 +10,10 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from fault_server import fault_server
 
-from sightline.data import connect, fetch, transfer
-from sightline.data.connect import FetchError
+from sightline.data import fetch, http_connection, http_transfer
+from sightline.data.http_connection import FetchError
+from tests.support.fault_server import fault_server
 
 BODY = random.Random(0).randbytes(300_000)
 PIN = "sha256:" + hashlib.sha256(BODY).hexdigest()
@@ -182,7 +182,7 @@ def test_redirects(server, tmp_path):
     assert get(server, tmp_path / "1", path="/other").read_bytes() == BODY
     server.faults = [{"status": 301, "headers": {"Location": "/loop"}, "body": b""}] * 20
     refused(tmp_path, "redirects", lambda: get(server, tmp_path, path="/loop"))
-    assert len(server.requests) == 2 + transfer.MAX_REDIRECTS + 1
+    assert len(server.requests) == 2 + http_transfer.MAX_REDIRECTS + 1
     for location in ("file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://127.0.0.1/", "data:,x"):
         server.faults = [{"status": 302, "headers": {"Location": location}, "body": b""}]
         refused(tmp_path, "scheme", lambda: get(server, tmp_path))
@@ -192,9 +192,9 @@ def test_redirects(server, tmp_path):
 
 def test_https_is_never_left_for_http(server, tmp_path, monkeypatch):
     """The server stands in for a TLS host: only the scheme of the URL matters to the rule."""
-    plain = transfer.open_connection
+    plain = http_transfer.open_connection
     monkeypatch.setattr(
-        transfer, "open_connection", lambda url, *rest: plain(url._replace(scheme="http"), *rest)
+        http_transfer, "open_connection", lambda url, *rest: plain(url._replace(scheme="http"), *rest)
     )
     server.faults = [{"status": 302, "headers": {"Location": server.url + "/a.zip"}, "body": b""}]
     url = server.url.replace("http:", "https:") + "/a.zip"
@@ -227,7 +227,7 @@ def test_a_full_disk_leaves_no_file_and_no_part(server, tmp_path, monkeypatch):
                 raise OSError(errno.ENOSPC, "No space left on device")
             return super().write(data)
 
-    monkeypatch.setattr(transfer, "open", lambda path, mode: Full(path, mode), raising=False)
+    monkeypatch.setattr(http_transfer, "open", lambda path, mode: Full(path, mode), raising=False)
     message = refused(tmp_path, "disk_full", lambda: get(server, tmp_path))
     assert "a.zip.part" in message and "make room" in message
     assert not list(tmp_path.iterdir())
@@ -236,8 +236,8 @@ def test_a_full_disk_leaves_no_file_and_no_part(server, tmp_path, monkeypatch):
 
 
 def test_too_little_room_is_said_before_the_transfer(server, tmp_path, monkeypatch):
-    usage = transfer.shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: usage)
+    usage = http_transfer.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(http_transfer.shutil, "disk_usage", lambda path: usage)
     assert "needs 300000 bytes, 1000 are free" in refused(
         tmp_path, "disk_full", lambda: get(server, tmp_path)
     )
@@ -291,7 +291,7 @@ def test_private_addresses_get_no_packet(server, tmp_path, monkeypatch, form):
     def connection(address, *rest):
         raise AssertionError(f"connected to {address}")
 
-    monkeypatch.setattr(connect.socket, "create_connection", connection)
+    monkeypatch.setattr(http_connection.socket, "create_connection", connection)
     url = form.format(port=server.port, long="a" * 70)
     with pytest.raises(FetchError) as caught:
         fetch.fetch(url, tmp_path / "a", None, 1, 1000, public_only=True, tries=1)
@@ -327,8 +327,8 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_used(tmp_path, monk
         connected.append(address)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(connect.socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(connect.socket, "create_connection", connection)
+    monkeypatch.setattr(http_connection.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(http_connection.socket, "create_connection", connection)
     with pytest.raises(FetchError, match="gave up after 1 tries"):
         fetch.fetch("http://rebind.test/a", tmp_path / "a", None, 1, 1000, public_only=True, tries=1)
     assert connected == [("93.184.215.14", 80)]
@@ -336,7 +336,7 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_used(tmp_path, monk
 
 def test_one_private_address_among_public_ones_is_enough_to_refuse(tmp_path, monkeypatch):
     found = [(2, 1, 6, "", ("93.184.215.14", 80)), (2, 1, 6, "", ("10.0.0.1", 80))]
-    monkeypatch.setattr(connect.socket, "getaddrinfo", lambda *args, **kind: found)
+    monkeypatch.setattr(http_connection.socket, "getaddrinfo", lambda *args, **kind: found)
     with pytest.raises(FetchError, match="10.0.0.1 is not a public address"):
         fetch.fetch("http://mixed.test/a", tmp_path / "a", None, 1, 1000, public_only=True)
 

@@ -6,8 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
+from sightline.data.questions.leakage import (
+    THUMBNAIL_DISTANCE,
+    find_leaks,
+    fingerprint,
+    graph_key,
+    near_pairs,
+)
 from sightline.data.shards import Items, ShardWriter
-from sightline.data.vqa.leakage import THUMBNAIL_DISTANCE, find_leaks, fingerprint, graph_key, near_pairs
 
 
 def scenery(seed: int) -> Image.Image:

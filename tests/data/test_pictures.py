@@ -7,7 +7,7 @@ import pytest
 
 from sightline.data import images
 from sightline.data.archives import ArchiveError
-from sightline.data.pictures import read
+from sightline.data.image_folder import read
 
 
 def png(value):

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from sightline.data.scenes.captions import captions, place, relation
 from sightline.data.scenes.render import COLORS
 from sightline.data.scenes.sample import PLURALS, sample
+from sightline.data.scenes.scene_captions import captions, place, relation
 
 COUNT = 1000
 WORD = re.compile(r"[a-z]+|[^\sa-z]")

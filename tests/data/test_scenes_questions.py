@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from sightline.data.scenes.oracle import oracle
-from sightline.data.scenes.questions import PARTNER, Questioner, dominant
 from sightline.data.scenes.sample import BIAS, HELD_OUT, KINDS, SPLITS, sample, statistics
+from sightline.data.scenes.scene_oracle import oracle
+from sightline.data.scenes.scene_questions import PARTNER, Questioner, dominant
 
 COUNT = 1000
 MARGIN = 8

@@ -14,12 +14,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from sightline.core.params.data import DataParams
+from sightline.core.params.loader import load_params
 from sightline.data.scenes.render import render
 from sightline.data.scenes.sample import SPLITS, graph_hash, sample
 from sightline.data.shards import Items
 from sightline.data.sources import scenes
-from sightline.params.data import DataParams
-from sightline.params.loader import load_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,7 +108,7 @@ def test_a_killed_build_leaves_no_worker(tmp_path):
         "from dataclasses import replace\n"
         "from pathlib import Path\n"
         "from sightline.data.sources import scenes\n"
-        "from sightline.params.loader import load_params\n"
+        "from sightline.core.params.loader import load_params\n"
         "if __name__ == '__main__':\n"
         f"    params = load_params(Path({str(ROOT / 'params.yaml')!r})).data\n"
         f"    sizes = dict.fromkeys({SPLITS!r}, 50_000)\n"

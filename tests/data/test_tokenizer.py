@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sightline.data.questions.prompt_template import DESCRIBE, prompt
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.template import DESCRIBE, prompt
 
 TEXTS = [
     "A brown dog runs.",

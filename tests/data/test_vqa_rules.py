@@ -3,11 +3,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.data.vqa import rules
-from sightline.data.vqa.existence import Statistics, attributes, existence, missing, pope, present, question
-from sightline.data.vqa.mentions import parse, parse_all
-from sightline.data.vqa.objects import RELATIVES, THINGS, ancestors, surface_forms
-from sightline.data.vqa.words import ing, third_person
+from sightline.data.questions import caption_rules
+from sightline.data.questions.existence_questions import (
+    Statistics,
+    attributes,
+    existence,
+    missing,
+    pope,
+    present,
+    question,
+)
+from sightline.data.questions.object_lexicon import RELATIVES, THINGS, ancestors, surface_forms
+from sightline.data.questions.object_mentions import parse, parse_all
+from sightline.data.questions.word_lists import ing, third_person
 
 
 def answers(rule, *captions):
@@ -33,7 +41,7 @@ def answers(rule, *captions):
     ],
 )
 def test_colors(captions, expected):
-    assert answers(rules.colors, *captions) == expected
+    assert answers(caption_rules.colors, *captions) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,14 +57,15 @@ def test_colors(captions, expected):
     ],
 )
 def test_counts(captions, expected):
-    assert answers(rules.counts, *captions) == expected
+    assert answers(caption_rules.counts, *captions) == expected
 
 
 def test_one_needs_three_captions_without_a_second():
-    assert answers(rules.ones, *["A dog runs ."] * 3) == {"How many dogs are there?": "1"}
-    assert answers(rules.ones, "A dog runs .", "A dog runs .", "Two dogs run .") == {}
+    assert answers(caption_rules.ones, *["A dog runs ."] * 3) == {"How many dogs are there?": "1"}
+    assert answers(caption_rules.ones, "A dog runs .", "A dog runs .", "Two dogs run .") == {}
     assert (
-        answers(rules.ones, "A man runs .", "A man runs .", "A man runs while an audience looks on .") == {}
+        answers(caption_rules.ones, "A man runs .", "A man runs .", "A man runs while an audience looks on .")
+        == {}
     )
 
 
@@ -73,31 +82,31 @@ def test_one_needs_three_captions_without_a_second():
     ],
 )
 def test_relations(captions, expected):
-    assert answers(rules.relations, *captions) == expected
+    assert answers(caption_rules.relations, *captions) == expected
 
 
 def test_doings_collect_what_captions_say():
-    triples = rules.doings(parse_all(["A dog runs .", "A brown dog is running .", "The dog jumps ."]))
+    triples = caption_rules.doings(parse_all(["A dog runs .", "A brown dog is running .", "The dog jumps ."]))
     assert [(t["question"], t["answer"], t["accepted"]) for t in triples] == [
         ("What is the dog doing?", "running", ["jumping", "running"])
     ]
-    assert answers(rules.doings, "A boy runs .", "A woman is standing .") == {}  # who is it?
+    assert answers(caption_rules.doings, "A boy runs .", "A woman is standing .") == {}  # who is it?
 
 
 def test_deeds_whos_and_wheres():
     captions = ["A boy is riding a bicycle in the park .", "A little boy rides his bike ."]
-    assert answers(rules.deeds, *captions) == {"What is the boy riding?": "bicycle"}
-    assert answers(rules.whos, *captions) == {"Who is riding the bicycle?": "boy"}
-    assert answers(rules.wheres, *captions) == {"Where is the boy?": "in the park"}
-    assert answers(rules.deeds, "A man rides a dirt bike .", "A man on a bicycle .") == {}
-    assert answers(rules.whos, "A boy rides a bike .", "A man rides a bike .") == {}
-    assert answers(rules.wheres, "A woman with a poster on the wall .") == {}
-    assert answers(rules.wheres, "A man and a dog in the snow .") == {}
+    assert answers(caption_rules.deeds, *captions) == {"What is the boy riding?": "bicycle"}
+    assert answers(caption_rules.whos, *captions) == {"Who is riding the bicycle?": "boy"}
+    assert answers(caption_rules.wheres, *captions) == {"Where is the boy?": "in the park"}
+    assert answers(caption_rules.deeds, "A man rides a dirt bike .", "A man on a bicycle .") == {}
+    assert answers(caption_rules.whos, "A boy rides a bike .", "A man rides a bike .") == {}
+    assert answers(caption_rules.wheres, "A woman with a poster on the wall .") == {}
+    assert answers(caption_rules.wheres, "A man and a dog in the snow .") == {}
 
 
 def test_evidence_is_the_text_of_the_caption():
     captions = ["Nothing here .", "Look : a furry Brown dog , running !"]
-    (triple,) = rules.colors(parse_all(captions))
+    (triple,) = caption_rules.colors(parse_all(captions))
     start, end = triple["span"]
     assert captions[triple["source"]][start:end] == "a furry Brown dog"
 
@@ -177,7 +186,9 @@ def test_adversarial_goes_with_what_is_there():
 
 def test_attributes_ask_for_a_clearly_different_color():
     captions = parse_all(["A brown dog ."])
-    triples = attributes(rules.colors(captions), captions, train_statistics(), np.random.default_rng(0))
+    triples = attributes(
+        caption_rules.colors(captions), captions, train_statistics(), np.random.default_rng(0)
+    )
     assert [(t["question"], t["answer"]) for t in triples] == [
         ("Is there a brown dog?", "yes"),
         ("Is there a black dog?", "no"),
@@ -218,7 +229,7 @@ WORDS = st.sampled_from(
 @given(st.lists(st.lists(WORDS, max_size=12).map(" ".join), min_size=1, max_size=5))
 def test_any_captions_give_short_lower_case_answers(texts):
     captions = parse_all(texts)
-    for triple in rules.open_questions(captions, np.random.default_rng(0)):
+    for triple in caption_rules.open_questions(captions, np.random.default_rng(0)):
         assert triple["answer"] == triple["answer"].lower() and 0 < len(triple["answer"].split()) <= 4
         start, end = triple["span"]
         assert 0 <= start < end <= len(texts[triple["source"]])
@@ -226,5 +237,5 @@ def test_any_captions_give_short_lower_case_answers(texts):
 
 
 def test_an_owner_is_not_the_object():
-    assert answers(rules.deeds, "A man is holding a child 's hand .") == {}
-    assert answers(rules.deeds, "A man is holding a child .") == {"What is the man holding?": "child"}
+    assert answers(caption_rules.deeds, "A man is holding a child 's hand .") == {}
+    assert answers(caption_rules.deeds, "A man is holding a child .") == {"What is the man holding?": "child"}

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.evaluate import chair, pope, vqa
-from sightline.evaluate.answers import normalise, words, yes_no
-from sightline.evaluate.chair import Lexicon, plural
-from sightline.evaluate.ratios import share
+from sightline.evaluate.metrics import chair, pope, vqa_accuracy
+from sightline.evaluate.metrics.chair import Lexicon, plural
+from sightline.evaluate.metrics.normalize_answers import normalise, words, yes_no
+from sightline.evaluate.metrics.ratios import share
 
 
 def total(tallies):
@@ -35,9 +35,14 @@ def test_short_answers_match_up_to_case_articles_and_punctuation(said, truth, ri
 
 
 def test_vqa_accuracy():
-    tallies = [vqa.tally("red", "Red"), vqa.tally("red", "blue"), vqa.tally("2", "2"), vqa.tally("yes", "")]
-    assert figures(vqa, tallies) == {"accuracy": 50.0}
-    assert vqa.asked(total(tallies)) == 4
+    tallies = [
+        vqa_accuracy.tally("red", "Red"),
+        vqa_accuracy.tally("red", "blue"),
+        vqa_accuracy.tally("2", "2"),
+        vqa_accuracy.tally("yes", ""),
+    ]
+    assert figures(vqa_accuracy, tallies) == {"accuracy": 50.0}
+    assert vqa_accuracy.asked(total(tallies)) == 4
 
 
 @pytest.mark.parametrize(
@@ -154,5 +159,5 @@ def test_share_of_nothing_is_zero_elementwise():
 def test_any_text_can_be_scored(text):
     assert all(word == word.lower() for word in words(text.lower()))
     chair.tally(text, {"cube"}, LEXICON)
-    assert vqa.tally(text, text)["correct"] == 1.0
+    assert vqa_accuracy.tally(text, text)["correct"] == 1.0
     assert yes_no(text) in ("yes", "no", "invalid")

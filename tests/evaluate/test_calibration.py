@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sightline.evaluate import calibration
-from sightline.evaluate.calibration import BINS, FIGURES, place, reliability, tally
+from sightline.evaluate.metrics import calibration
+from sightline.evaluate.metrics.calibration import BINS, FIGURES, place, reliability, tally
 
 
 def counts(confidence, right):

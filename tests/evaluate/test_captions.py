@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.evaluate import captions
+from sightline.evaluate.metrics import captioning
 
 REFERENCES = [
     ["A dog runs across the green grass .", "The brown dog is running on grass", "a dog plays outside"],
@@ -18,9 +18,9 @@ SAID = ["a dog runs on the grass", "two kids play on the beach", "a man rides a 
 
 
 def figures(said, references):
-    tallies = captions.tallies(said, references)
+    tallies = captioning.tallies(said, references)
     counts = {key: np.array([sum(tally[key] for tally in tallies)]) for key in tallies[0]}
-    return {name: float(figure(counts)[0]) for name, figure in captions.FIGURES.items()}
+    return {name: float(figure(counts)[0]) for name, figure in captioning.FIGURES.items()}
 
 
 def test_bleu_by_hand():
@@ -37,8 +37,8 @@ def test_bleu_by_hand():
 
 
 def test_the_brevity_penalty_takes_the_closest_reference_and_the_shorter_of_two():
-    assert captions.tallies(["a b c"], [["a b c d", "a b", "a b c d e"]])[0]["reference_words"] == 2.0
-    assert captions.tallies(["a b c"], [["a b c d e", "a b c d"]])[0]["reference_words"] == 4.0
+    assert captioning.tallies(["a b c"], [["a b c d", "a b", "a b c d e"]])[0]["reference_words"] == 2.0
+    assert captioning.tallies(["a b c"], [["a b c d e", "a b c d"]])[0]["reference_words"] == 4.0
 
 
 def test_bleu_is_of_the_corpus_not_the_mean_of_sentences():
@@ -54,10 +54,10 @@ def test_cider_d_by_hand():
     references = [["dog"], ["cat"]]
     assert figures(["dog", "cat"], references)["cider_d"] == pytest.approx(1000 / 4)
     assert figures(["dog", "dog"], references)["cider_d"] == pytest.approx(1000 / 8)
-    longer = captions.tallies(["dog cat", "cat"], references)[0]["cider"]
+    longer = captioning.tallies(["dog cat", "cat"], references)[0]["cider"]
     assert longer == pytest.approx(1000 / 4 / math.sqrt(2) * math.exp(-1 / 72))
     # Repeating is clipped: the product stays that of one, the vector grows to 2 log 2.
-    twice = captions.tallies(["dog dog", "cat"], references)[0]["cider"]
+    twice = captioning.tallies(["dog dog", "cat"], references)[0]["cider"]
     assert twice == pytest.approx(1000 / 4 / 2 * math.exp(-1 / 72))
 
 
@@ -78,11 +78,11 @@ def test_equals_the_reference_implementation():
 def test_a_description_equal_to_a_reference_scores_best_and_nothing_said_scores_0():
     perfect = figures([texts[0] for texts in REFERENCES], REFERENCES)
     assert perfect["bleu_1"] == perfect["bleu_4"] == 100.0
-    assert figures(["", "", ""], REFERENCES) == dict.fromkeys(captions.FIGURES, 0.0)
+    assert figures(["", "", ""], REFERENCES) == dict.fromkeys(captioning.FIGURES, 0.0)
 
 
 @given(st.lists(st.text("ab ", max_size=12), min_size=1, max_size=4))
 def test_figures_stay_in_their_range_for_any_text(said):
     found = figures(said, [["a b", "b b a"]] * len(said))
-    assert all(0.0 <= found[f"bleu_{order}"] <= 100.0 + 1e-9 for order in captions.ORDERS)
+    assert all(0.0 <= found[f"bleu_{order}"] <= 100.0 + 1e-9 for order in captioning.ORDERS)
     assert 0.0 <= found["cider_d"] <= 1000.0 + 1e-9

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.evaluate import baselines, ceiling, retrieval, swapped
-from sightline.evaluate.chair import Lexicon
+from sightline.evaluate import majority_baseline, oracle
+from sightline.evaluate.metrics import retrieval, swapped_object
+from sightline.evaluate.metrics.chair import Lexicon
 
 
 def recall(ranks):
@@ -73,7 +74,7 @@ def test_candidates_are_best_first_and_stable():
 
 
 def test_retrieval_ceiling_is_limited_by_equal_captions():
-    similarity = ceiling.similarity(["a", "b", "a"], np.array([0, 1, 2]), 3)
+    similarity = oracle.similarity(["a", "b", "a"], np.array([0, 1, 2]), 3)
     assert retrieval.text_to_image_ranks(similarity, np.arange(3)).tolist() == [2, 1, 2]
     assert retrieval.image_to_text_ranks(similarity, np.arange(3)).tolist() == [2, 1, 2]
 
@@ -83,36 +84,36 @@ LEXICON = Lexicon({kind: [] for kind in ("cube", "ball", "arrow", "box")})
 
 def test_exchange_keeps_number_article_and_the_rest():
     text = "A cube, two red cubes and a ball."
-    assert swapped.exchange(text, "cube", "arrow", LEXICON) == "an arrow, two red arrows and a ball."
-    assert swapped.exchange("an arrow", "arrow", "box", LEXICON) == "a box"
+    assert swapped_object.exchange(text, "cube", "arrow", LEXICON) == "an arrow, two red arrows and a ball."
+    assert swapped_object.exchange("an arrow", "arrow", "box", LEXICON) == "a box"
 
 
 def test_swap_takes_a_kind_that_is_not_there():
     kinds = ["cube", "ball", "arrow", "box"]
     for seed in range(20):
-        changed = swapped.swap(
+        changed = swapped_object.swap(
             "a cube and a ball", {"cube", "ball", "box"}, kinds, LEXICON, np.random.default_rng(seed)
         )
         assert changed in ("an arrow and a ball", "a cube and an arrow")
-    assert swapped.swap("nothing", {"cube"}, kinds, LEXICON, np.random.default_rng(0)) is None
-    assert swapped.swap("a cube", set(kinds), kinds, LEXICON, np.random.default_rng(0)) is None
+    assert swapped_object.swap("nothing", {"cube"}, kinds, LEXICON, np.random.default_rng(0)) is None
+    assert swapped_object.swap("a cube", set(kinds), kinds, LEXICON, np.random.default_rng(0)) is None
 
 
 @pytest.mark.parametrize(("own", "other", "right"), [(0.5, 0.4, 1.0), (0.5, 0.5, 0.0), (0.4, 0.5, 0.0)])
 def test_swapped_tie_counts_against_us(own, other, right):
-    assert swapped.tally(own, other)["correct"] == right
+    assert swapped_object.tally(own, other)["correct"] == right
 
 
 def test_majority_and_oracle():
     train = [{"type": "existence", "answer": answer} for answer in ("no", "yes", "no")]
     train += [{"type": "color", "answer": answer} for answer in ("red", "blue")]
-    by_type = baselines.majority(train)
+    by_type = majority_baseline.majority(train)
     assert by_type == {"existence": "no", "color": "blue"}  # a tie: alphabetically first
     asked = [{"type": kind} for kind in ("pope_random", "color", "what")]
-    assert baselines.answers(asked, by_type) == ["no", "blue", ""]
+    assert majority_baseline.answers(asked, by_type) == ["no", "blue", ""]
 
 
 def test_the_oracle_gives_one_answer_to_one_question():
     truths = ("dog", "dog", "cat")
     triples = [{"image": 1, "question": "What?", "answer": answer} for answer in truths]
-    assert ceiling.answers(triples) == ["dog"] * 3
+    assert oracle.answers(triples) == ["dog"] * 3

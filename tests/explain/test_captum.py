@@ -6,7 +6,7 @@ import pytest
 captum = pytest.importorskip("captum.attr")
 torch = pytest.importorskip("torch")
 
-from sightline.explain import gradients, removal, subject  # noqa: E402
+from sightline.explain import gradients, perturbation, target  # noqa: E402
 from sightline.explain.methods import _captum, grad_cam, integrated_gradients, occlusion  # noqa: E402
 from tests.support import tiny  # noqa: E402
 
@@ -16,7 +16,7 @@ SAME = 0.99  # correlation: the same formula in another order of float32 sums
 @pytest.fixture(scope="module")
 def case(model):
     ids = tiny.tokenizer().encode("red", 8, special=False)
-    return subject.force(model, tiny.pictures(1)[0], "What color is the ball?", ids)
+    return target.force(model, tiny.pictures(1)[0], "What color is the ball?", ids)
 
 
 def of_pixels(model, case):
@@ -29,16 +29,16 @@ def correlation(one, other):
 
 def test_integrated_gradients(model, case):
     pixels = gradients.pixels(model, case.rgb)
-    start = torch.from_numpy(removal.backgrounds(model, case.rgb)["mean"].copy())[None]
+    start = torch.from_numpy(perturbation.backgrounds(model, case.rgb)["mean"].copy())[None]
     theirs = captum.IntegratedGradients(of_pixels(model, case)).attribute(pixels, start, n_steps=32)
-    pixels_only = subject.Case(**{**vars(case), "asked": []})  # Captum's line leaves the question as it is
+    pixels_only = target.Case(**{**vars(case), "asked": []})  # Captum's line leaves the question as it is
     ours, _ = integrated_gradients.attribute(model, pixels_only, [0])
     assert correlation(ours, theirs.detach().numpy()) >= SAME
 
 
 def test_occlusion(model, case):
     pixels = gradients.pixels(model, case.rgb)
-    start = torch.from_numpy(removal.backgrounds(model, case.rgb)["mean"].copy())[None]
+    start = torch.from_numpy(perturbation.backgrounds(model, case.rgb)["mean"].copy())[None]
     with torch.no_grad():
         theirs = captum.Occlusion(of_pixels(model, case)).attribute(
             pixels, sliding_window_shapes=(3, 8, 8), strides=(3, 4, 4), baselines=start
@@ -64,8 +64,8 @@ def test_grad_cam(model, case):
 def test_shap_finds_the_shapley_values_of_a_sum(model, case, monkeypatch):
     """Of a linear score the Shapley values are its weights, whatever the coalitions; LIME's slopes too, less
     its penalty."""
-    weights = np.random.default_rng(0).normal(size=sum(removal.parts(model, case)))
-    monkeypatch.setattr(removal, "scores", lambda *_: _[3] @ weights)
+    weights = np.random.default_rng(0).normal(size=sum(perturbation.parts(model, case)))
+    monkeypatch.setattr(perturbation, "scores", lambda *_: _[3] @ weights)
     shap = _captum.attribute(model, case, [0], "kernel_shap")
     np.testing.assert_allclose(shap, weights, atol=1e-3)  # the two ends weigh 1e6, not infinity
     assert correlation(_captum.attribute(model, case, [0], "lime"), weights) >= SAME

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline import artifacts, registry
-from sightline.explain import faithfulness, report
+from sightline.core import artifacts, registry
+from sightline.explain import faithfulness
 from sightline.explain.heatmap import of_word
+from sightline_lab.faithfulness import faithfulness_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -106,5 +107,5 @@ def test_wilson_by_hand():
 
 def test_the_page_is_made_from_the_committed_figures():
     result = artifacts.read_json(ROOT / "metrics" / "faithfulness.json")
-    assert (ROOT / "docs" / "explanations.md").read_text(encoding="utf-8") == report.page(result)
+    assert (ROOT / "docs" / "explanations.md").read_text(encoding="utf-8") == faithfulness_page.page(result)
     assert set(result["methods"]) == set(registry.names("explain/methods"))

@@ -8,8 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sightline import registry  # noqa: E402
-from sightline.explain import gradients, heatmap, removal, subject  # noqa: E402
+from sightline.core import registry  # noqa: E402
+from sightline.explain import gradients, heatmap, perturbation, target  # noqa: E402
 from sightline.explain.methods import (  # noqa: E402
     attention_rollout,
     cross_attention,
@@ -18,9 +18,9 @@ from sightline.explain.methods import (  # noqa: E402
     occlusion,
     rise,
 )
-from sightline.export.run import preprocessor_config  # noqa: E402
-from sightline.export.session import SPIN_OFF, Session  # noqa: E402
-from sightline.models.engine import TorchEngine  # noqa: E402
+from sightline.export.export_variants import preprocessor_config  # noqa: E402
+from sightline.inference.session import SPIN_OFF, Session  # noqa: E402
+from sightline.inference.torch_engine import TorchEngine  # noqa: E402
 from tests.support import tiny  # noqa: E402
 
 METHODS = registry.names("explain/methods")
@@ -32,7 +32,7 @@ SPIN_ON = SPIN_OFF | {"keep": 0.5, "alpha": 0.25, "layers": [0, 1]}
 def case(model):
     """A forced answer of two words: a random model's own may be anything."""
     ids = tiny.tokenizer().encode("red cup", 8, special=False)
-    return subject.force(model, tiny.pictures(1)[0], QUESTION, ids)
+    return target.force(model, tiny.pictures(1)[0], QUESTION, ids)
 
 
 def explain(model, name, case, word=0):
@@ -42,12 +42,12 @@ def explain(model, name, case, word=0):
 @pytest.mark.parametrize("name", ["attention_rollout", "gradient_attention", "cross_attention"])
 def test_a_decoder_that_reads_image_and_question_apart_is_explained_too(tmp_path, name):
     tiny.write_settings(tmp_path)
-    from sightline.export import trained
+    from sightline.inference import torch_session
 
     vlm, clip = tiny.models(tiny.tokenizer().size, finetune={"split_cross_attention": True})
-    split = subject.Subject(trained.session(vlm, clip, tmp_path), SPIN_OFF, lambda: vlm, 7)
+    split = target.Subject(torch_session.session(vlm, clip, tmp_path), SPIN_OFF, lambda: vlm, 7)
     ids = tiny.tokenizer().encode("red cup", 8, special=False)
-    forced = subject.force(split, tiny.pictures(1)[0], QUESTION, ids)
+    forced = target.force(split, tiny.pictures(1)[0], QUESTION, ids)
     heat = explain(split, name, forced)
     assert heat.patch_map.max() == 1 and max(score for _, score in heat.text_scores) > 0
 
@@ -59,7 +59,7 @@ def test_words_drawn_together_are_the_words_drawn_alone(model):
     maps = draw.dirichlet(np.ones(90), size=(2, 4, 4)).astype(np.float32)
     gates = draw.choice(np.array([0.5, 1.0], np.float32), size=(2, 4, 4))
     gates[..., 2] = 0
-    case = subject.Case(
+    case = target.Case(
         tiny.pictures(1)[0], QUESTION, "red cup ring", 0.5, [5, 6, 7, 8],
         [("red", [0, 1]), ("cup", [2]), ("ring", [3])], list(range(26)),
         [("ball", [3]), ("the", [1, 2])], maps, gates,
@@ -137,28 +137,28 @@ def test_hooks_are_gone_after_an_exception(model, case):
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in ("random", "centre_gaussian")])
 def test_the_map_depends_on_picture_and_spin(model, case, name):
-    other = subject.force(model, tiny.pictures(2)[1], QUESTION, case.ids)
+    other = target.force(model, tiny.pictures(2)[1], QUESTION, case.ids)
     assert not np.allclose(explain(model, name, case).scores, explain(model, name, other).scores)
     gated = replace(model, spin=SPIN_ON)
-    again = subject.force(gated, case.rgb, QUESTION, case.ids)
+    again = target.force(gated, case.rgb, QUESTION, case.ids)
     if name != "attention_rollout":  # which takes the mean over heads as it is
         assert not np.allclose(explain(model, name, case).scores, explain(gated, name, again).scores)
 
 
 def test_an_explanation_has_every_word_and_an_empty_answer_none(model):
-    found = subject.explain(model, "cross_attention", tiny.pictures(1)[0], QUESTION, 3)
+    found = target.explain(model, "cross_attention", tiny.pictures(1)[0], QUESTION, 3)
     assert "".join(heat.provenance["word"] for heat in found.words) == found.answer.replace(" ", "")
     assert found.silenced_LH.shape == (2, 4) and not found.silenced_LH.any()
-    gated = subject.explain(replace(model, spin=SPIN_ON), "cross_attention", tiny.pictures(1)[0], QUESTION, 3)
+    gated = target.explain(replace(model, spin=SPIN_ON), "cross_attention", tiny.pictures(1)[0], QUESTION, 3)
     np.testing.assert_allclose(gated.silenced_LH.sum(axis=1), 2)  # half of four heads
-    blank = subject.ask(model, tiny.pictures(1)[0], QUESTION)
+    blank = target.ask(model, tiny.pictures(1)[0], QUESTION)
     blank = replace(blank, ids=[], words=[], answer="", maps_LHTM=None, gates_LHT=None)
-    assert subject.explained(model, "cross_attention", blank).words == []
+    assert target.explained(model, "cross_attention", blank).words == []
 
 
 def test_a_forced_answer_is_the_given_one(model):
-    asked = subject.ask(model, tiny.pictures(1)[0], QUESTION, 3)
-    forced = subject.force(model, tiny.pictures(1)[0], QUESTION, asked.ids)
+    asked = target.ask(model, tiny.pictures(1)[0], QUESTION, 3)
+    forced = target.force(model, tiny.pictures(1)[0], QUESTION, asked.ids)
     np.testing.assert_allclose(forced.maps_LHTM, asked.maps_LHTM, atol=1e-5)  # one call or several: float32
     np.testing.assert_array_equal(forced.gates_LHT, asked.gates_LHT)
     assert (forced.words, forced.question_ids) == (asked.words, asked.question_ids)
@@ -166,8 +166,8 @@ def test_a_forced_answer_is_the_given_one(model):
 
 def test_both_forms_of_the_model_give_the_same_log_probability(model, case):
     """The session's (black-box methods) and that of the tape (gradients)."""
-    words = removal.parts(model, case)[1]
-    whole = removal.scores(model, case, [1], np.ones((1, 64 + words)))[0]
+    words = perturbation.parts(model, case)[1]
+    whole = perturbation.scores(model, case, [1], np.ones((1, 64 + words)))[0]
     tape = gradients.run(model, case, [1], gradients.pixels(model, case.rgb))
     assert float(tape.log_prob.detach()) == pytest.approx(whole, abs=1e-4)
 
@@ -226,7 +226,7 @@ def test_gradient_attention_by_hand():
 def test_integrated_gradients_are_complete(model, case):
     """Attributions sum to the gain from nothing to everything (the paper's axiom)."""
     of_pixel, of_token = integrated_gradients.attribute(model, case, [0])
-    start = torch.from_numpy(removal.backgrounds(model, case.rgb)["mean"].copy())[None]
+    start = torch.from_numpy(perturbation.backgrounds(model, case.rgb)["mean"].copy())[None]
     faded = torch.ones(1, len(case.question_ids))
     for _, positions in case.asked:
         faded[:, positions] = 0.0
@@ -261,20 +261,20 @@ def test_rise_finds_the_pixels_of_a_linear_score():
 def test_removed_parts_are_gone(model, case):
     """A removed patch shows the background; a removed word is masked; a word beyond both changes nothing."""
     pixels = model.session.pixels([case.rgb])[0]
-    background = removal.backgrounds(model, case.rgb)["mean"]
+    background = perturbation.backgrounds(model, case.rgb)["mean"]
     present = np.ones((1, 64))
     present[0, 9] = 0
-    shown = removal.blend(pixels, background, present, (8, 8))[0]
+    shown = perturbation.blend(pixels, background, present, (8, 8))[0]
     np.testing.assert_array_equal(shown[:, 4:8, 4:8], background[:, 4:8, 4:8])
     shown[:, 4:8, 4:8] = pixels[:, 4:8, 4:8]
     np.testing.assert_allclose(shown, pixels, atol=1e-6)  # float32: background + (pixel - background)
-    mask = removal.question_masks(model, case, np.array([[1, 1, 1, 1, 0, 1]]))
+    mask = perturbation.question_masks(model, case, np.array([[1, 1, 1, 1, 0, 1]]))
     assert mask.sum() == len(case.question_ids) - len(case.asked[4][1])
 
 
 def test_tokens_are_drawn_where_they_look(model):
     """small_cnn: token i of 8 looks at pixel 4 i of 32, not at the middle of its patch."""
-    rows, cols = subject.looked_at(model.session, model.grid)
+    rows, cols = target.looked_at(model.session, model.grid)
     steps = 4 * np.arange(8)
     assert np.abs(rows * 32 - steps)[1:].mean() < np.abs(rows * 32 - steps - 2)[1:].mean()
     assert np.abs(rows * 32 - steps)[1:].max() < 2.5
@@ -292,18 +292,16 @@ def test_tokens_are_drawn_where_they_look(model):
 @pytest.mark.parametrize("method", ["grad_cam", "gradient_attention", "integrated_gradients", "occlusion"])
 def test_other_image_towers(name, method, tmp_path):
     """A ResNet's map and a transformer's tokens, 2 x 2 and 4 x 4 patches."""
-    from sightline.artifacts import write_json
-    from sightline.export import trained
+    from sightline.core.artifacts import write_json
+    from sightline.inference import torch_session
 
     vision = {"tower": "timm", "name": name, "image_size": 64, "checkpoint": "none", "width": 32}
     vlm, _ = tiny.models(tiny.tokenizer().size, vision=vision)
     tiny.write_settings(tmp_path)
-    write_json(
-        tmp_path / "preprocessor_config.json", preprocessor_config(64, [0.5] * 3, [0.25] * 3)
-    )
-    model = subject.Subject(trained.session(vlm, None, tmp_path), SPIN_OFF, lambda: vlm, 7)
+    write_json(tmp_path / "preprocessor_config.json", preprocessor_config(64, [0.5] * 3, [0.25] * 3))
+    model = target.Subject(torch_session.session(vlm, None, tmp_path), SPIN_OFF, lambda: vlm, 7)
     ids = tiny.tokenizer().encode("red", 8, special=False)
-    case = subject.force(model, tiny.pictures(1)[0], QUESTION, ids)
+    case = target.force(model, tiny.pictures(1)[0], QUESTION, ids)
     heat = explain(model, method, case)
     assert heat.patch_map.shape == {"resnet10t": (2, 2), "vit_tiny_patch16_224": (4, 4)}[name]
     assert np.isfinite(heat.scores).all() and np.ptp(heat.scores) > 0

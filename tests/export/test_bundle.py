@@ -6,15 +6,15 @@ import shutil
 import numpy as np
 import pytest
 
-from sightline import artifacts
+from sightline.core import artifacts
 from sightline.data.images import decode
-from sightline.decode.confidence import NOT_FITTED
-from sightline.export.engine import EngineError
-from sightline.export.session import MODEL, SPIN_OFF, Session
+from sightline.inference.confidence import NOT_FITTED
+from sightline.inference.onnx_engine import EngineError
+from sightline.inference.out_of_domain import Domain
+from sightline.inference.session import MODEL, SPIN_OFF, Session
 from sightline.search import bundle
-from sightline.search.domain import Domain
-from sightline.search.gallery import KINDS, Gallery
-from sightline.search.index import SearchIndexError
+from sightline.search.item_index import KINDS, Gallery
+from sightline.search.vector_index import SearchIndexError
 from tests.support import tiny
 
 SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}

@@ -12,15 +12,15 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from sightline.decode import greedy
-from sightline.decode.protocol import take_memory
-from sightline.export import engine as onnx_engine
-from sightline.export import fused, graphs, metadata, parity
-from sightline.export import trained as trained_models
-from sightline.export.engine import GRAPHS, OnnxEngine
+from sightline.export import fused_attention, onnx_graphs, onnx_metadata, parity
 from sightline.export.quantize import quantize
-from sightline.export.session import Session
-from sightline.models.engine import TorchEngine
+from sightline.inference import onnx_engine as onnx_engine
+from sightline.inference import torch_session as trained_models
+from sightline.inference.decoding import greedy
+from sightline.inference.engine import take_memory
+from sightline.inference.onnx_engine import GRAPHS, OnnxEngine
+from sightline.inference.session import Session
+from sightline.inference.torch_engine import TorchEngine
 from tests.support import tiny
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -144,7 +144,7 @@ def test_a_second_process_exports_the_same_bytes(root, tmp_path):
     env = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "123", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
     again = tmp_path / "vision.onnx"
     subprocess.run([sys.executable, "-c", code, str(again)], check=True, env=env, cwd=tmp_path)
-    metadata.stamp(again, metadata.read(root / "fp32" / "vision.onnx"))
+    onnx_metadata.stamp(again, onnx_metadata.read(root / "fp32" / "vision.onnx"))
     assert again.read_bytes() == (root / "fp32" / "vision.onnx").read_bytes()
 
 
@@ -186,8 +186,8 @@ def test_an_attention_of_the_decoder_is_one_node(trained, root):
 def test_layers_taken_apart_give_the_same_bits(trained, root, tmp_path, monkeypatch):
     """The decoder as the exporter writes it, layers in one tensor, against the one that is shipped."""
     stacked, apart = tmp_path / "stacked.onnx", root / "fp32" / "decoder.onnx"
-    monkeypatch.setattr(graphs, "unstack", lambda model: model)
-    graphs.export_graph("decoder", *trained, stacked, 20)
+    monkeypatch.setattr(onnx_graphs, "unstack", lambda model: model)
+    onnx_graphs.export_graph("decoder", *trained, stacked, 20)
     draw = np.random.default_rng(4)
     known = {value.name: value for value in onnx.load(stacked).graph.input}
     sizes = [dim.dim_value for dim in known["cross_k"].type.tensor_type.shape.dim]
@@ -252,13 +252,13 @@ def test_calibration_needs_data(root, tmp_path):
 
 def test_a_pruned_model_shares_the_graphs_that_pruning_left_alone(trained, monkeypatch, tmp_path):
     exported = []
-    monkeypatch.setattr(graphs, "ProcessPoolExecutor", _Inline)
-    monkeypatch.setattr(graphs, "export_graph", lambda name, vlm, clip, path, opset: exported.append(
+    monkeypatch.setattr(onnx_graphs, "ProcessPoolExecutor", _Inline)
+    monkeypatch.setattr(onnx_graphs, "export_graph", lambda name, vlm, clip, path, opset: exported.append(
         path.relative_to(tmp_path).as_posix()) or path.write_bytes(name.encode()))  # fmt: skip
-    monkeypatch.setattr(graphs.torch, "set_num_threads", lambda threads: None)
-    monkeypatch.setattr(graphs, "_stamp", lambda jobs, sources: None)
+    monkeypatch.setattr(onnx_graphs.torch, "set_num_threads", lambda threads: None)
+    monkeypatch.setattr(onnx_graphs, "_stamp", lambda jobs, sources: None)
     vlm, clip = trained
-    graphs.export_variants({"fp32": vlm, "pruned": vlm}, clip, tmp_path, 20, {})
+    onnx_graphs.export_variants({"fp32": vlm, "pruned": vlm}, clip, tmp_path, 20, {})
     assert sorted(name for name in exported if name.startswith("pruned")) == [
         "pruned/decoder.onnx", "pruned/memory.onnx",
     ]  # fmt: skip
@@ -270,7 +270,7 @@ def test_a_model_that_reads_questions_with_another_tower_is_refused(trained, tmp
     with torch.no_grad():
         next(vlm.text.parameters()).add_(1e-3)
     with pytest.raises(ValueError, match="fp32's text tower differs .* rerun finetune"):
-        graphs.export_variants({"fp32": vlm}, clip, tmp_path, 20, {})
+        onnx_graphs.export_variants({"fp32": vlm}, clip, tmp_path, 20, {})
 
 
 class _Inline:
@@ -314,11 +314,11 @@ def test_attentions_of_an_image_transformer_are_one_node_each(tmp_path):
         60, vision={"tower": "timm", "name": "vit_tiny_patch16_224", "checkpoint": "none", "image_size": 32}
     )
     path = tmp_path / "image_encoder.onnx"
-    graphs.export_graph("image_encoder", vlm, clip, path, 20)
+    onnx_graphs.export_graph("image_encoder", vlm, clip, path, 20)
     model = onnx.load(path)
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count("Attention") == len(clip.vision.model.blocks) == 12 and "Softmax" not in kinds
-    assert graphs._opset(model) == 23
+    assert onnx_graphs._opset(model) == 23
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     for batch in (1, 3):
         pixels = prompts(batch)[0]
@@ -336,6 +336,6 @@ def test_an_image_attention_that_normalises_its_queries_stays_as_it_is():
         return torch.nn.Sequential(Attention(8, 2, qk_norm=qk_norm, norm_layer=torch.nn.LayerNorm))
 
     plain, normed = tower(False), tower(True)
-    fused.fuse_images(plain)
-    fused.fuse_images(normed)
-    assert fused.has_nodes(plain) and not fused.has_nodes(normed)
+    fused_attention.fuse_images(plain)
+    fused_attention.fuse_images(normed)
+    assert fused_attention.has_nodes(plain) and not fused_attention.has_nodes(normed)

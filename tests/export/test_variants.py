@@ -9,14 +9,15 @@ import pytest
 import transformers
 from PIL import Image
 
-from sightline.data.vqa.triples import Triples
-from sightline.export import metadata, questions, sensitivity, variants
-from sightline.export.engine import GRAPHS
-from sightline.export.session import Session
+from sightline.data.questions.triples import Triples
+from sightline.export import onnx_metadata, quantization_sensitivity, variants
+from sightline.inference import calibration_data
+from sightline.inference.onnx_engine import GRAPHS
+from sightline.inference.session import Session
 from tests.support import tiny
 
 MACS = dict.fromkeys(variants.CANDIDATES, 1)
-ASKED = questions.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "yes"])
+ASKED = calibration_data.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "yes"])
 
 
 @pytest.fixture
@@ -124,17 +125,17 @@ def test_questions_are_spread_over_the_split_and_bring_their_pictures(tmp_path):
     ]
     (tmp_path / "val.jsonl").write_text("\n".join(lines) + "\n")
     triples = Triples(tmp_path, "val")
-    some = questions.read(items, triples, 5, 10**6, short=True)
+    some = calibration_data.read(items, triples, 5, 10**6, short=True)
     assert some.questions == ["q0", "q2", "q4", "q6", "q9"] and set(some.answers) == {"color"}
-    whole = questions.read(items, triples, 10**6, 10**6)
+    whole = calibration_data.read(items, triples, 10**6, 10**6)
     assert len(whole.images) == 18  # the ninth item has no picture
-    assert len(questions.read_gallery(items, "test", 100, 10**6)) == 8  # and the tenth no caption
-    assert len(questions.read_gallery(items, "test", 3, 10**6)) == 3
+    assert len(calibration_data.read_gallery(items, "test", 100, 10**6)) == 8  # and the tenth no caption
+    assert len(calibration_data.read_gallery(items, "test", 3, 10**6)) == 3
 
 
 def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp_path):
     pictures = tiny.pictures(8, seed=3)
-    asked = questions.Questions(pictures, [tiny.QUESTIONS[i % 4] for i in range(8)], ["red"] * 8)
+    asked = calibration_data.Questions(pictures, [tiny.QUESTIONS[i % 4] for i in range(8)], ["red"] * 8)
     forms = variants.calibrate(root, "fp32", asked, [], tmp_path / "forms")
     sound = forms["decoder"]
     broken = next(iter(sound.layers))
@@ -153,14 +154,14 @@ def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp
             shutil.copyfile(cut, target)
 
     forms["decoder"] = SimpleNamespace(layers=sound.layers, write=sabotaged)
-    rows = sensitivity.scan(root, "fp32", forms, asked, 60.0, tmp_path / "scan")
+    rows = quantization_sensitivity.scan(root, "fp32", forms, asked, 60.0, tmp_path / "scan")
     assert {row["graph"] for row in rows} == {"text_encoder", "vision", "memory", "decoder"}
     assert {row["layer"] for row in rows if row["graph"] == "decoder"} == {
         "vlm.decoder.layers.0", "vlm.decoder.layers.1",
     }  # fmt: skip
     bad = next(row for row in rows if (row["graph"], row["layer"]) == ("decoder", broken))
     assert bad["flipped"] > 60.0 and not bad["int8"]
-    kept = sensitivity.in_float(rows)
+    kept = quantization_sensitivity.in_float(rows)
     assert broken in kept["decoder"]
     forms["decoder"] = sound
     shutil.copytree(root / "fp32", tmp_path / "out" / "fp32")
@@ -176,15 +177,15 @@ def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp
 
 
 def test_files_say_what_they_were_made_from(root):
-    plain, int8 = (metadata.read(root / name / "decoder.onnx") for name in ("fp32", "int8"))
+    plain, int8 = (onnx_metadata.read(root / name / "decoder.onnx") for name in ("fp32", "int8"))
     assert plain["source"] == "a" * 64 and plain["opset"] == "23" and len(plain["config"]) == 64
     assert int8.items() > plain.items() and len(int8["calibration"]) == 64
-    fusion = metadata.read(root / "fp32" / "fusion.onnx")
+    fusion = onnx_metadata.read(root / "fp32" / "fusion.onnx")
     assert fusion["source"] == "b" * 64 and fusion["opset"] == "20"
     for variant in ("fp32", "int8", "int4"):
         for name in GRAPHS:
             imported = onnx.load(root / variant / f"{name}.onnx").opset_import
-            said = metadata.read(root / variant / f"{name}.onnx")["opset"]
+            said = onnx_metadata.read(root / variant / f"{name}.onnx")["opset"]
             assert next(opset.version for opset in imported if not opset.domain) == int(said)
 
 

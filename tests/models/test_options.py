@@ -9,11 +9,11 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from sightline.compress import structured
-from sightline.export import graphs
+from sightline.compress import structured_pruning
+from sightline.core.params.text import TextParams
+from sightline.export import onnx_graphs
 from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM
-from sightline.params.text import TextParams
 from sightline.spin.gate import SpinInputs
 from tests.support import tiny
 
@@ -142,11 +142,11 @@ def test_pruning_takes_groups_slopes_and_gated_neurons_along(options):
     """Silent units go and nobody misses them: so each head keeps its slope and its group."""
     vlm = build(options)[0]
     with torch.no_grad():
-        for number, module in enumerate(structured.prunable(vlm).values()):
-            columns_DUF = structured._columns(module)
+        for number, module in enumerate(structured_pruning.prunable(vlm).values()):
+            columns_DUF = structured_pruning._columns(module)
             for unit in range(columns_DUF.shape[1] // 2):
                 columns_DUF[:, (number + 2 * unit) % columns_DUF.shape[1]] = 0.0
-    smaller = structured.prune(vlm, structured.magnitude(vlm), 0.5, 0.5).eval()
+    smaller = structured_pruning.prune(vlm, structured_pruning.magnitude(vlm), 0.5, 0.5).eval()
     groups = options.get("key_value_heads", 0)
     assert smaller.config["key_value_heads"] == (max(1, groups // 2) if groups else 0)
     assert smaller.config["decoder_heads"] == (4 if groups == 1 else 2)
@@ -158,7 +158,7 @@ def test_pruning_takes_groups_slopes_and_gated_neurons_along(options):
 
 @pytest.mark.parametrize(
     ("options", "exported"),
-    [(LLAMA, graphs.GRAPHS), (BLOOM, ["decoder"]), ({"key_value_heads": 2}, ["decoder"])],
+    [(LLAMA, onnx_graphs.GRAPHS), (BLOOM, ["decoder"]), ({"key_value_heads": 2}, ["decoder"])],
     ids=str,
 )
 def test_exported_graphs_equal_pytorch(tmp_path, options, exported):
@@ -166,7 +166,7 @@ def test_exported_graphs_equal_pytorch(tmp_path, options, exported):
     grouped heads in attentions of one node each."""
     vlm, clip = build(options)
     for name in set(exported) & {"text_encoder", "memory", "decoder"}:
-        graphs.export_graph(name, vlm, clip, tmp_path / f"{name}.onnx", 20)
+        onnx_graphs.export_graph(name, vlm, clip, tmp_path / f"{name}.onnx", 20)
     sessions = {path.stem: ort.InferenceSession(path) for path in tmp_path.iterdir()}
     image, ids_BT, mask_BT = inputs()
     image = image[torch.tensor([0, 0, 0, 1, 1, 1])]

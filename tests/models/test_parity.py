@@ -17,8 +17,8 @@ from sightline.models import (
     VisionTransformer,
 )
 from sightline.models.attention import Attention
+from sightline.models.layer_config import LayerStyle
 from sightline.models.positions import alibi_slopes
-from sightline.models.style import LayerStyle
 from sightline.models.text import bert
 from sightline.models.transformer import Encoder
 
@@ -111,9 +111,7 @@ def test_encoder_layer_is_that_of_torch(norm, activation):
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_decoder_layer_is_that_of_torch(norm):
-    reference = nn.TransformerDecoderLayer(
-        D, H, F, 0.0, "gelu", batch_first=True, norm_first=norm == "pre"
-    )
+    reference = nn.TransformerDecoderLayer(D, H, F, 0.0, "gelu", batch_first=True, norm_first=norm == "pre")
     own = TransformerDecoderLayer(D, H, F, 0.0, norm=norm, activation="gelu")
     pairs = attention_pairs("layer.self_attention", "self_attn.in_proj", "self_attn.out_proj")
     pairs |= attention_pairs("layer.cross_attention", "multihead_attn.in_proj", "multihead_attn.out_proj")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.export import graphs
+from sightline.export import onnx_graphs
 from sightline.models.attention import Attention
+from sightline.models.layer_config import LayerStyle
 from sightline.models.layers import DecoderLayer
-from sightline.models.style import LayerStyle
 from sightline.models.vlm import Memory
 from sightline.spin.gate import SpinInputs, Variant
 from tests.support import tiny
@@ -147,7 +147,7 @@ def test_exported_graphs_equal_pytorch(models, inputs, tmp_path_factory, k, alph
     if not folder.exists():
         folder.mkdir()
         for name in ("memory", "decoder"):
-            graphs.export_graph(name, vlm, clip, folder / f"{name}.onnx", 20)
+            onnx_graphs.export_graph(name, vlm, clip, folder / f"{name}.onnx", 20)
     sessions = {name: ort.InferenceSession(folder / f"{name}.onnx") for name in ("memory", "decoder")}
     image, ids_BT, mask_BT, answer_BT = inputs
     with torch.no_grad():
@@ -167,8 +167,7 @@ def test_exported_graphs_equal_pytorch(models, inputs, tmp_path_factory, k, alph
         })  # fmt: skip
         parts.append((logits, maps, gates))
     logits, maps, gates = (
-        np.concatenate(part, axis)
-        for part, axis in zip(zip(*parts, strict=True), (1, 3, 3), strict=True)
+        np.concatenate(part, axis) for part, axis in zip(zip(*parts, strict=True), (1, 3, 3), strict=True)
     )
     np.testing.assert_array_equal(gates, expected.gates.numpy())
     np.testing.assert_allclose(maps, expected.maps.numpy(), atol=ATOL)

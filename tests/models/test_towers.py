@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sightline import registry
+from sightline.core import registry
 from sightline.data.images import decode
 from sightline.data.transforms import preprocess
 from sightline.models.text import bert

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sightline.models.clip import DualEncoder
-from sightline.models.engine import TorchEngine
+from sightline.inference.torch_engine import TorchEngine
+from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import SEEN_LENGTH, SHARPNESS, VLM, from_clip
 from sightline.spin.gate import SpinInputs
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline import plots_template, project
+from sightline.cli import checkout_files, dvc_plots_page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,10 +46,10 @@ class Repo:
 
 def fresh(path: Path) -> Repo:
     """The project's files under git at `path`, smoke profile, nothing built."""
-    project.copy(ROOT, path, "smoke")
+    checkout_files.copy(ROOT, path, "smoke")
     (path / "dvc.lock").unlink(missing_ok=True)
     (path / ".dvc" / "config.local").unlink()
-    plots_template.write(path / ".dvc" / "page.html")
+    dvc_plots_page.write(path / ".dvc" / "page.html")
     repo = Repo(path)
     repo.run("git", "init", "-q", "-b", "main", ".")
     repo.commit("the project")
@@ -71,7 +71,7 @@ def experiment_repo(smoke, tmp_path) -> Repo:
     path = tmp_path / "sightline"
     smoke.run("git", "clone", "-q", str(smoke.path), str(path))
     repo = Repo(path)
-    plots_template.write(path / ".dvc" / "page.html")
+    dvc_plots_page.write(path / ".dvc" / "page.html")
     repo.run("dvc", "cache", "dir", "--local", str(smoke.path / ".dvc" / "cache"))
     repo.run("dvc", "checkout")
     return repo

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline import tables
+from sightline.cli import readme_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ def test_tables_are_made_from_the_committed_figures(tmp_path):
     names += [name for name in listed.split() if name == "metrics/domain.json"]
     for name in names:
         (tmp_path / name).write_text(committed(name), encoding="utf-8")
-    tables.fill(tmp_path)
+    readme_tables.fill(tmp_path)
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == committed("README.md")
 
 
@@ -36,7 +36,7 @@ def test_a_readme_without_markers_is_refused(tmp_path):
         (tmp_path / name).write_text(committed(name), encoding="utf-8")
     (tmp_path / "README.md").write_text("no markers", encoding="utf-8")
     with pytest.raises(ValueError, match="markers `table: results`"):
-        tables.fill(tmp_path)
+        readme_tables.fill(tmp_path)
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == "no markers"
 
 
@@ -50,12 +50,12 @@ def test_linked_files_exist():
 def test_edges_and_pictures_from_outside_have_their_rows():
     cell = {"value": 97.04, "low": 96.0, "high": 98.0}
     figures = {"test": {"sure_accuracy": cell, "domain_auroc": cell}, "novel": {"sure_accuracy": cell}}
-    table = tables.edges(figures, ["test", "novel"])
+    table = readme_tables.edges(figures, ["test", "novel"])
     assert "| sure accuracy | 97.0 [96.0, 98.0] | 97.0 [96.0, 98.0] |" in table
     assert "| domain auroc | 97.0 [96.0, 98.0] | - |" in table
     outside = {"name": "a.zip", "pictures": 8091, "own_pictures": 1000}
     outside |= {"warned": cell, "false_alarm": cell, "auroc": cell}
     summary = json.loads(committed("metrics/summary.json"))
-    said = tables.results(summary, outside)
+    said = readme_tables.results(summary, outside)
     assert "8,091 of a.zip: 97.0 [96.0, 98.0] % get the out-of-domain warning" in said
-    assert "Pictures from outside" not in tables.results(summary, None)
+    assert "Pictures from outside" not in readme_tables.results(summary, None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sightline.params.loader import load_params
+from sightline.core.params.loader import load_params
 from tests.pipeline.conftest import fresh
 
 KILLS = 27

@@ -4,16 +4,16 @@ import httpx2 as httpx
 import pytest
 
 from sightline.serve.app import create_app
-from sightline.serve.model import Model
-from sightline.serve.settings import Limits
-from tests.serve import kit
-from tests.serve.kit import running
+from sightline.serve.batch_model import Model
+from sightline.serve.limits import Limits
+from tests.support import serving
+from tests.support.serving import running
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory, tiny_graphs):
     """A bundle of tiny random models with ten items; read-only for tests."""
-    return kit.build_bundle(tmp_path_factory.mktemp("serve"), tiny_graphs)
+    return serving.build_bundle(tmp_path_factory.mktemp("serve"), tiny_graphs)
 
 
 @pytest.fixture(scope="session")

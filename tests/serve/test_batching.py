@@ -9,9 +9,9 @@ import httpx2 as httpx
 import pytest
 
 from sightline.serve.app import create_app
-from sightline.serve.settings import Limits
-from tests.serve.kit import chat, png, running, url
+from sightline.serve.limits import Limits
 from tests.support import tiny
+from tests.support.serving import chat, png, running, url
 
 SETTINGS = (
     {},

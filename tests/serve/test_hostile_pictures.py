@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightline.data import connect
-from sightline.data.connect import FetchError
+from sightline.data import http_connection
+from sightline.data.http_connection import FetchError
 from sightline.data.transforms import preprocess
-from sightline.serve import pictures
-from sightline.serve.settings import ApiError, Limits
-from tests.serve.kit import chat, png, url
+from sightline.serve import image_input
+from sightline.serve.limits import ApiError, Limits
 from tests.support import tiny
+from tests.support.serving import chat, png, url
 
 GOOD = png(tiny.pictures(1)[0])
 
@@ -120,7 +120,7 @@ def test_a_wrong_type_in_the_address_does_not_matter(client):
 
 def test_bytes_are_limited_before_they_are_decoded():
     with pytest.raises(ApiError) as refused:
-        pictures.read(url(GOOD), pixels, Limits(picture_bytes=len(GOOD) - 1), False)
+        image_input.read(url(GOOD), pixels, Limits(picture_bytes=len(GOOD) - 1), False)
     assert refused.value.status == 413
 
 
@@ -137,8 +137,8 @@ def resolver(monkeypatch, table):
         connected.append(address[0])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(connect.socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(connect.socket, "create_connection", create_connection)
+    monkeypatch.setattr(http_connection.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(http_connection.socket, "create_connection", create_connection)
     return connected
 
 
@@ -154,7 +154,7 @@ def test_addresses_that_are_not_public_are_never_connected_to(monkeypatch, addre
     connected = resolver(monkeypatch, {"a.example": [address], "b.example": ["93.184.216.34", address]})
     for host in ("a.example", "b.example"):
         with pytest.raises(FetchError) as refused:
-            pictures.download(f"https://{host}/x.png", 1000, time.monotonic() + 5)
+            image_input.download(f"https://{host}/x.png", 1000, time.monotonic() + 5)
         assert refused.value.reason == "address"
     assert connected == []
 
@@ -162,7 +162,7 @@ def test_addresses_that_are_not_public_are_never_connected_to(monkeypatch, addre
 def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
     connected = resolver(monkeypatch, {"a.example": ["93.184.216.34"]})
     with pytest.raises(FetchError, match="no answer"):
-        pictures.download("https://a.example/x.png", 1000, time.monotonic() + 5)
+        image_input.download("https://a.example/x.png", 1000, time.monotonic() + 5)
     assert connected == ["93.184.216.34"]
 
 
@@ -197,19 +197,19 @@ def hosts(monkeypatch):
         def close(self):
             pass
 
-    real = connect.open_connection
+    real = http_connection.open_connection
 
     def open_connection(parts, timeout_s, public_only, allow):
         real(parts, timeout_s, public_only, allow)
         return Connection(parts)
 
-    monkeypatch.setattr(pictures, "open_connection", open_connection)
+    monkeypatch.setattr(image_input, "open_connection", open_connection)
     resolver(monkeypatch, {"a.example": ["93.184.216.34"], "in.example": ["10.0.0.1"]})
     return table, asked
 
 
 def fetch(address, limit=10_000, left_s=5.0):
-    return pictures.download(address, limit, time.monotonic() + left_s)
+    return image_input.download(address, limit, time.monotonic() + left_s)
 
 
 def test_redirects_pass_the_same_gate(hosts):
@@ -260,10 +260,10 @@ def test_a_slow_answer_is_given_up(hosts):
 def test_fetching_is_off_unless_it_is_asked_for(hosts):
     hosts[0]["https://a.example/1"] = Answer(200, GOOD)
     with pytest.raises(ApiError, match="fetches no pictures"):
-        pictures.read("https://a.example/1", pixels, Limits(), False)
-    found = pictures.read("https://a.example/1", pixels, Limits(), True)
+        image_input.read("https://a.example/1", pixels, Limits(), False)
+    found = image_input.read("https://a.example/1", pixels, Limits(), True)
     np.testing.assert_array_equal(
-        found.pixels_CYX, pictures.read(url(GOOD), pixels, Limits(), False).pixels_CYX
+        found.pixels_CYX, image_input.read(url(GOOD), pixels, Limits(), False).pixels_CYX
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.artifacts import write_json
+from sightline.core.artifacts import write_json
 from tests.support import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def checkout(tmp_path_factory):
 @pytest.fixture
 def run(checkout, bundle):
     def call(*words, code=0):
-        command = [sys.executable, "-c", "from sightline.cli import main; main()", *words]
+        command = [sys.executable, "-c", "from sightline.cli.main import main; main()", *words]
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "HOME": str(checkout)}
         done = subprocess.run([*command, "--bundle", str(bundle)], cwd=checkout, env=env, capture_output=True,
                               text=True)  # fmt: skip

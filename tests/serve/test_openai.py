@@ -4,11 +4,11 @@ import numpy as np
 import openai
 import pytest
 
-from sightline.export.session import SPIN_OFF, Session
+from sightline.inference.session import SPIN_OFF, Session
 from sightline.search.bundle import INDEX
-from sightline.search.gallery import Gallery
-from tests.serve.kit import SPIN, chat, png, url
+from sightline.search.item_index import Gallery
 from tests.support import tiny
+from tests.support.serving import SPIN, chat, png, url
 
 
 @pytest.fixture

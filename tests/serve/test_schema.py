@@ -2,10 +2,10 @@
 
 import pytest
 
-from sightline.load import fuzz
 from sightline.serve.app import create_app
-from sightline.serve.settings import Limits
-from tests.serve.kit import running
+from sightline.serve.limits import Limits
+from sightline_lab.load_test import schema_fuzz
+from tests.support.serving import running
 
 
 def test_every_route_tells_its_answers(model):
@@ -24,6 +24,6 @@ def test_every_route_tells_its_answers(model):
 @pytest.mark.parametrize("cases", [100, pytest.param(5000, marks=pytest.mark.full)])
 def test_a_fuzzer_finds_nothing(model, cases):
     with running(create_app(model, Limits(batch=4))) as address:
-        found, said = fuzz.run(address, cases)
+        found, said = schema_fuzz.run(address, cases)
     assert found["faults"] == 0, said[-6000:]
     assert found["cases"] >= cases

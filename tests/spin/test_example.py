@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_vlms import IMAGE, PAD, VOCABULARY, build
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import CLIPImageProcessor, LlavaProcessor, PreTrainedTokenizerFast
+
+from tests.support.tiny_vlms import IMAGE, PAD, VOCABULARY, build
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = (

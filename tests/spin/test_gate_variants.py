@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightline.models.engine import TorchEngine
+from sightline.inference.torch_engine import TorchEngine
 from sightline.spin import gate
 from sightline.spin.gate import Variant
 from tests.support import tiny

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_vlms import BUILDERS, HEADS, IMAGE, LAYERS, PAD, ROWS, VIDEO, Tiny, build
 from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, LlamaConfig, LlamaForCausalLM
 from transformers.masking_utils import eager_mask
 
 from sightline import spin
 from sightline.spin import huggingface
+from tests.support.tiny_vlms import BUILDERS, HEADS, IMAGE, LAYERS, PAD, ROWS, VIDEO, Tiny, build
 
 SRC = Path(spin.__file__).parents[2]
 HALF = {"keep": 0.5, "alpha": 0.0}

@@ -44,7 +44,7 @@ def models(
     vision: another image tower; text, finetune: leaves of these sections that are to differ."""
     import torch
 
-    from sightline.models.clip import DualEncoder
+    from sightline.models.dual_encoder import DualEncoder
     from sightline.models.vlm import from_clip
 
     torch.manual_seed(seed)
@@ -77,21 +77,21 @@ def models(
 def export(folder: Path) -> Path:
     """The fp32 graphs of `models` with their settings, in the new `folder`; the fixture `tiny_graphs` has
     them, as an export takes most of a minute."""
-    from sightline.export import graphs
+    from sightline.export import onnx_graphs
 
     folder.mkdir()
     vlm, clip = models(tokenizer().size)
-    graphs.export_variants({"fp32": vlm}, clip, folder, 20, {"fp32": "a" * 64, "clip": "b" * 64})
+    onnx_graphs.export_variants({"fp32": vlm}, clip, folder, 20, {"fp32": "a" * 64, "clip": "b" * 64})
     write_settings(folder)
     return folder
 
 
 def write_settings(folder: Path) -> None:
     """Tokenizer, preprocessing and lengths beside exported graphs."""
-    from sightline.artifacts import write_json
-    from sightline.decode.confidence import NOT_FITTED
-    from sightline.export.run import preprocessor_config
-    from sightline.export.session import SPIN_OFF
+    from sightline.core.artifacts import write_json
+    from sightline.export.export_variants import preprocessor_config
+    from sightline.inference.confidence import NOT_FITTED
+    from sightline.inference.session import SPIN_OFF
 
     tokenizer().save(folder / "tokenizer.json")
     write_json(folder / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3))

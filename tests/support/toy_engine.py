@@ -5,7 +5,7 @@ einsum without optimisation adds in a fixed order, so every row is independent o
 
 import numpy as np
 
-from sightline.decode.protocol import ArrayCache, Memory, Step
+from sightline.inference.engine import ArrayCache, Memory, Step
 
 
 class ToyEngine:

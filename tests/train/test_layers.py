@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.models.clip import DualEncoder
+from sightline.models.dual_encoder import DualEncoder
 from sightline.train import optimizer
 
 CONFIG = {

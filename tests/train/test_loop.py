@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import toy
 
-from sightline import artifacts, runtime
+from sightline.core import artifacts, runtime
 from sightline.train import optimizer
+from tests.support import toy_task
 
 HERE = Path(__file__).parent
 SRC = HERE.parents[1] / "src"
@@ -26,7 +26,7 @@ def in_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("what, item", [("loss", "target"), ("loss", "rows")])
 def test_a_number_that_is_not_finite_names_stage_step_and_items(tmp_path, what, item):
-    task = toy.make(ALONE, 30)
+    task = toy_task.make(ALONE, 30)
     batch = task.batch
 
     def poisoned(step):
@@ -37,14 +37,14 @@ def test_a_number_that_is_not_finite_names_stage_step_and_items(tmp_path, what, 
 
     task.batch = poisoned
     with pytest.raises(ValueError, match=rf"toy: the {what} of step 17 is not finite") as caught:
-        toy.train(ALONE, tmp_path / "out", task)
+        toy_task.train(ALONE, tmp_path / "out", task)
     assert ", ".join(map(str, task.seen[17])) in str(caught.value)
     for path in Path(".resume").rglob("*.safetensors"):
         assert all(np.isfinite(array).all() for array in artifacts.load_weights(path).values())
 
 
 def test_a_gradient_that_is_not_finite_is_found(tmp_path):
-    task = toy.make(ALONE, 30)
+    task = toy_task.make(ALONE, 30)
     forward = task.forward
 
     def steep(batch):
@@ -54,19 +54,19 @@ def test_a_gradient_that_is_not_finite_is_found(tmp_path):
 
     task.forward = steep
     with pytest.raises(ValueError, match="toy: the gradient of step 0 is not finite"):
-        toy.train(ALONE, tmp_path / "out", task)
+        toy_task.train(ALONE, tmp_path / "out", task)
 
 
 def test_the_first_of_equal_metrics_is_kept(tmp_path):
-    task = toy.make(ALONE, 40)
+    task = toy_task.make(ALONE, 40)
     scores = iter([1.0, 3.0, 3.0, 2.0])
     task.evaluate = lambda: (next(scores), {})
-    toy.train(ALONE, tmp_path, task)
+    toy_task.train(ALONE, tmp_path, task)
     assert artifacts.read_json(tmp_path / "history.json")["best"] == 20
 
 
 def test_phases_decay_and_learning_rates(tmp_path):
-    task = toy.make(ALONE, 30)
+    task = toy_task.make(ALONE, 30)
     before = task.model.tower.weight.clone()
     rates, towers, forward = [], [], task.forward
 
@@ -83,15 +83,15 @@ def test_phases_decay_and_learning_rates(tmp_path):
     assert all(rate == {"tower": 0.005, "head": 0.01} for rate in rates)
     decays = {(group["part"], group["params"][0].ndim): group["weight_decay"] for group in built.param_groups}
     assert decays == {("tower", 2): 0.05, ("tower", 1): 0.0, ("head", 2): 0.05, ("head", 1): 0.0}
-    toy.train(ALONE, tmp_path, task)
+    toy_task.train(ALONE, tmp_path, task)
     # Frozen for steps 0..9; step 10 still starts from the old weights.
     assert towers == [True] * 11 + [False] * 19
 
 
 def test_no_steps_leave_the_weights_and_write_empty_curves(tmp_path):
-    task = toy.make(ALONE, 0)
+    task = toy_task.make(ALONE, 0)
     before = task.model.tower.weight.clone()
-    toy.train(ALONE, tmp_path, task)
+    toy_task.train(ALONE, tmp_path, task)
     assert torch.equal(task.model.tower.weight, before)
     assert (tmp_path / "curves").is_dir()
 

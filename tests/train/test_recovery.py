@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from sightline.compress import silenced, structured
-from sightline.compress.distill import Distilling
+from sightline.compress import spin_importance, structured_pruning
+from sightline.compress.distillation import Distilling
 from sightline.train.tasks.vqa import IGNORED, Answering
 from tests.train.test_tasks import Scenes
 
@@ -25,7 +25,7 @@ def twin(task, make, model=None):
 
 @pytest.mark.parametrize("keep", [0.5, 0.25])
 def test_kept_share_counts_the_answer_tokens_at_which_a_head_is_among_the_first(task, keep):
-    found_LH = silenced.kept_share(task, 2, keep)
+    found_LH = spin_importance.kept_share(task, 2, keep)
     layers, heads = task.model.config["layers"], task.model.config["decoder_heads"]
     count_LH, tokens = torch.zeros(layers, heads), 0
     with torch.no_grad():
@@ -45,9 +45,9 @@ def test_kept_share_counts_the_answer_tokens_at_which_a_head_is_among_the_first(
 
 
 def test_only_cross_attention_is_ranked_by_spin(task):
-    importance = structured.magnitude(task.model)
+    importance = structured_pruning.magnitude(task.model)
     kept_LH = torch.rand(task.model.config["layers"], task.model.config["decoder_heads"])
-    ranked = silenced.ranked(importance, kept_LH)
+    ranked = spin_importance.ranked(importance, kept_LH)
     assert list(ranked) == list(importance)
     for name, scores in ranked.items():
         if "cross_attention" in name:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import toy
 
-from sightline import runtime
+from sightline.core import runtime
 from sightline.train import checkpoint
 from sightline.train.checkpoint import State, Store
+from tests.support import toy_task
 
 HERE = Path(__file__).parent
 SRC = HERE.parents[1] / "src"
@@ -36,8 +36,8 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        toy.train(ALONE, folder / "out", toy.make(ALONE, STEPS))
-    return toy.files(folder / "out")
+        toy_task.train(ALONE, folder / "out", toy_task.make(ALONE, STEPS))
+    return toy_task.files(folder / "out")
 
 
 class Killed(Exception):
@@ -49,7 +49,7 @@ def test_death_at_a_step_changes_no_bit(whole, tmp_path, monkeypatch, death):
     """Saved after every step, dead at one of them (evaluations fall on 10, 20, 30, 40; the phase turns at
     13)."""
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
-    dying = toy.make(ALONE, STEPS)
+    dying = toy_task.make(ALONE, STEPS)
     batch = dying.batch
 
     def fatal(step):
@@ -59,11 +59,11 @@ def test_death_at_a_step_changes_no_bit(whole, tmp_path, monkeypatch, death):
 
     dying.batch = fatal
     with pytest.raises(Killed):
-        toy.train(ALONE, tmp_path / "out", dying)
-    continued = toy.make(ALONE, STEPS)
-    toy.train(ALONE, tmp_path / "out", continued)
+        toy_task.train(ALONE, tmp_path / "out", dying)
+    continued = toy_task.make(ALONE, STEPS)
+    toy_task.train(ALONE, tmp_path / "out", continued)
     assert len(continued.seen) == STEPS - death
-    assert toy.files(tmp_path / "out") == whole
+    assert toy_task.files(tmp_path / "out") == whole
     assert not list(Path(".resume/toy").glob("*/*"))
 
 
@@ -82,11 +82,11 @@ def test_death_in_the_middle_of_a_save_leaves_the_previous_state(whole, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.artifacts, "write_json", fatal)
         with pytest.raises(Killed):
-            toy.train(ALONE, tmp_path / "out", toy.make(ALONE, STEPS))
-    continued = toy.make(ALONE, STEPS)
-    toy.train(ALONE, tmp_path / "out", continued)
+            toy_task.train(ALONE, tmp_path / "out", toy_task.make(ALONE, STEPS))
+    continued = toy_task.make(ALONE, STEPS)
+    toy_task.train(ALONE, tmp_path / "out", continued)
     assert len(continued.seen) == STEPS - 6
-    assert toy.files(tmp_path / "out") == whole
+    assert toy_task.files(tmp_path / "out") == whole
 
 
 def killer(out, kills, number, seed):
@@ -99,7 +99,7 @@ def killer(out, kills, number, seed):
 def test_sigkill_at_random_moments(whole, tmp_path):
     ends = killer(tmp_path / "out", 8, signal.SIGKILL, seed=5)
     assert [end["code"] for end in ends] == [-9] * 8 + [0]
-    assert toy.files(tmp_path / "out") == whole
+    assert toy_task.files(tmp_path / "out") == whole
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -108,32 +108,32 @@ def test_a_stop_signal_saves_the_current_step(whole, tmp_path, number, code):
     ends = killer(tmp_path / "out", 3, number, seed=8)
     assert [end["code"] for end in ends] == [code] * 3 + [0]
     assert all(end["saved"] > end["step"] for end in ends[:-1])
-    assert toy.files(tmp_path / "out") == whole
+    assert toy_task.files(tmp_path / "out") == whole
 
 
 def test_a_damaged_state_is_said_and_not_used(whole, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
-    dying = toy.make(ALONE, STEPS)
+    dying = toy_task.make(ALONE, STEPS)
     dying.evaluate = lambda: (_ for _ in ()).throw(Killed)
     with pytest.raises(Killed):
-        toy.train(ALONE, tmp_path / "out", dying)
+        toy_task.train(ALONE, tmp_path / "out", dying)
     (path,) = Path(".resume/toy").glob("*/state-9.safetensors")
     damaged = bytearray(path.read_bytes())
     damaged[-1] ^= 1
     path.write_bytes(damaged)
-    toy.train(ALONE, tmp_path / "out", toy.make(ALONE, STEPS))
+    toy_task.train(ALONE, tmp_path / "out", toy_task.make(ALONE, STEPS))
     assert "is damaged" in capsys.readouterr().out
-    assert toy.files(tmp_path / "out") == whole
+    assert toy_task.files(tmp_path / "out") == whole
 
 
 def test_a_run_with_other_facts_starts_afresh(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
-    dying = toy.make(ALONE, STEPS)
+    dying = toy_task.make(ALONE, STEPS)
     dying.evaluate = lambda: (_ for _ in ()).throw(Killed)
     with pytest.raises(Killed):
-        toy.train(ALONE, tmp_path / "out", dying)
-    other = toy.make(ALONE, STEPS)
-    toy.train(ALONE, tmp_path / "out", other, lr=0.02)
+        toy_task.train(ALONE, tmp_path / "out", dying)
+    other = toy_task.make(ALONE, STEPS)
+    toy_task.train(ALONE, tmp_path / "out", other, lr=0.02)
     assert len(other.seen) == STEPS
 
 

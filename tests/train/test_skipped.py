@@ -7,10 +7,10 @@ import pytest
 import torch
 from test_tasks import ALONE, TRAIN, Scenes
 
-from sightline import artifacts
+from sightline.core import artifacts
 from sightline.models.vision import small_cnn
 from sightline.train import align as aligning
-from sightline.train.pictures import Pictures
+from sightline.train.image_loader import Pictures
 from sightline.train.pretrain import pretrain
 
 SIZES = {"tower": "small_cnn", "image_size": 64, "width": 32}

@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from sightline import artifacts, registry, runtime
+from sightline.core import artifacts, registry, runtime
+from sightline.core.params.loader import load_params
+from sightline.core.runtime import Runtime
+from sightline.data.questions.convert_captions import convert
+from sightline.data.questions.triples import Triples
 from sightline.data.scenes import sample as sampling
 from sightline.data.shards import Items
 from sightline.data.sources import scenes
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.convert import convert
-from sightline.data.vqa.triples import Triples
-from sightline.losses import info_nce
-from sightline.models.clip import DualEncoder
+from sightline.models.dual_encoder import DualEncoder
 from sightline.models.text import bert
 from sightline.models.vlm import from_clip
-from sightline.params.loader import load_params
-from sightline.runtime import Runtime
 from sightline.spin.gate import SpinInputs
-from sightline.train import draws
-from sightline.train.frozen import FrozenStates, FrozenTokens
+from sightline.train import sample_captions
+from sightline.train.feature_cache import FrozenStates, FrozenTokens
 from sightline.train.loop import Recipe
+from sightline.train.losses import info_nce
 from sightline.train.resume import trained
 from sightline.train.tasks.contrastive import Contrastive
 from sightline.train.tasks.mlm import MaskedLanguage
@@ -81,7 +81,7 @@ class Scenes:
         model, words = self.clip()
         small = {"batch_size": TRAIN, "matching_samples": 12, "epochs": 60}
         section = dataclasses.replace(self.params.align, **{**small, **changes})
-        loss = registry.load("losses", "info_nce")
+        loss = registry.load("train/losses", "info_nce")
         return Contrastive(model, self.tokenizer, self.items, words, loss, self.triples, section, run, seed=5)
 
     def answering(self, run=ALONE, blind=False, epochs=120, **changes):
@@ -241,18 +241,19 @@ def test_questions_by_hand():
     lines = list(range(len(kinds)))
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        short, long = draws.questions(triples, lines, 5, False, rng)
+        short, long = sample_captions.questions(triples, lines, 5, False, rng)
         assert {triple["type"] for triple in short} == {"existence", "relation"} and len(short) == 5
         assert long["type"] == "describe"
-    with_auxiliary, _ = draws.questions(triples, lines, 3, True, np.random.default_rng(0))
+    with_auxiliary, _ = sample_captions.questions(triples, lines, 3, True, np.random.default_rng(0))
     assert {triple["type"] for triple in with_auxiliary} == {"existence", "relation", "position"}
     firsts = [
-        draws.questions(triples, lines, 1, False, np.random.default_rng(s))[0][0]["type"] for s in range(600)
+        sample_captions.questions(triples, lines, 1, False, np.random.default_rng(s))[0][0]["type"]
+        for s in range(600)
     ]
     # Relation has one and a half times the weight of existence: 3 / 5 of the draws; 3 standard deviations
     # are 0.06.
     assert firsts.count("relation") / 600 == pytest.approx(3 / 5, abs=0.06)
-    assert draws.questions(triples, [4], 3, True, np.random.default_rng(0))[0] == []
+    assert sample_captions.questions(triples, [4], 3, True, np.random.default_rng(0))[0] == []
 
 
 def test_frequent_words_by_hand():
@@ -263,21 +264,21 @@ def test_frequent_words_by_hand():
         ["a cat", "see the cat", "cat"],
         ["a bus", "bus", "we see a bus"],
     ]
-    assert draws.frequent_words(texts, 9) == ["bus", "cat", "dog"]
-    assert draws.frequent_words(texts, 2) == ["bus", "cat"]
+    assert sample_captions.frequent_words(texts, 9) == ["bus", "cat", "dog"]
+    assert sample_captions.frequent_words(texts, 2) == ["bus", "cat"]
 
 
 def test_with_one_caption_each_every_word_counts():
-    assert draws.frequent_words([["a cube"], ["a cone"]], 9) == ["a", "cone", "cube"]
+    assert sample_captions.frequent_words([["a cube"], ["a cone"]], 9) == ["a", "cone", "cube"]
 
 
 def test_the_full_description_is_drawn_often():
     item = {"captions": ["full", "b", "c", "d", "e"], "scene": {}}
-    drawn = [draws.caption(item, np.random.default_rng(seed)) for seed in range(600)]
+    drawn = [sample_captions.caption(item, np.random.default_rng(seed)) for seed in range(600)]
     # Half of the draws, and a fifth of the others: 0.6; 3 standard deviations are 0.06.
     assert drawn.count("full") / 600 == pytest.approx(0.6, abs=0.06)
     photo = {"captions": [" ", "b"]}
-    assert draws.caption(photo, np.random.default_rng(0)) == "b"
+    assert sample_captions.caption(photo, np.random.default_rng(0)) == "b"
 
 
 def test_recall_counts_ties_against_the_model(data):
@@ -372,7 +373,7 @@ def test_several_captions_of_each_image(data):
     assert batch["ids"].shape[0] == 3 * TRAIN and batch["image"].shape[0] == TRAIN
     place = {task.items[number]["id"]: number for number in task.train_numbers}
     for row, name in enumerate(batch["items"]):
-        known = draws.captions(task.items[place[name]])
+        known = sample_captions.captions(task.items[place[name]])
         ids = batch["ids"][3 * row : 3 * row + 3]
         texts = {tuple(i[i != data.tokenizer.pad].tolist()) for i in ids}
         assert texts <= {tuple(data.tokenizer.encode(text, task.max_tokens)) for text in known}

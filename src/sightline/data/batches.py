@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sightline.runtime import derive_seed
+from sightline.core.runtime import derive_seed
 
 
 @lru_cache(maxsize=4)

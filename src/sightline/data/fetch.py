@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-from sightline import runtime
-from sightline.data.connect import FetchError, split_url
-from sightline.data.transfer import Again, Job, attempt, forget
+from sightline.core import runtime
+from sightline.data.http_connection import FetchError, split_url
+from sightline.data.http_transfer import Again, Job, attempt, forget
 
 TRIES = 5
 PROGRESS = 1 << 16  # bytes that make an attempt count as progress

@@ -13,7 +13,7 @@ import numpy as np
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
-from sightline.data.vqa.template import BERT_TOKENS, TEMPLATE_TOKENS
+from sightline.data.questions.prompt_template import BERT_TOKENS, TEMPLATE_TOKENS
 
 MAX_FILE_BYTES = 64 * 2**20
 # BERT's own: accents are stripped (None) when lower-casing is on.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 from sightline.models.attention import Attention
 from sightline.models.tower import TextTower
 from sightline.spin.gate import SpinInputs

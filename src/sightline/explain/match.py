@@ -10,10 +10,10 @@ Shapes: N windows, P patches, W words, S tokens, E embedding width.
 
 import numpy as np
 
-from sightline.explain import removal
+from sightline.explain import perturbation
 from sightline.explain.heatmap import Explanation, of_word
 from sightline.explain.methods.occlusion import windows
-from sightline.explain.subject import Subject
+from sightline.explain.target import Subject
 
 
 def explain(subject: Subject, rgb: np.ndarray, text: str) -> Explanation:
@@ -31,10 +31,10 @@ def explain(subject: Subject, rgb: np.ndarray, text: str) -> Explanation:
     texts_WE = session.engine.embed_texts(np.repeat(ids_1S, len(mask_NS), axis=0), mask_NS)[1]
     hidden_NP = windows(*subject.grid)
     present_NP = 1 - np.concatenate([np.zeros((1, hidden_NP.shape[1])), hidden_NP])
-    pixels_CYX, background_CYX = session.pixels([rgb])[0], removal.backgrounds(subject, rgb)["mean"]
+    pixels_CYX, background_CYX = session.pixels([rgb])[0], perturbation.backgrounds(subject, rgb)["mean"]
     images_NE = np.concatenate([
-        session.engine.embed_images(removal.blend(pixels_CYX, background_CYX, rows, subject.grid))[1]
-        for rows in np.split(present_NP, range(removal.BATCH, len(present_NP), removal.BATCH))
+        session.engine.embed_images(perturbation.blend(pixels_CYX, background_CYX, rows, subject.grid))[1]
+        for rows in np.split(present_NP, range(perturbation.BATCH, len(present_NP), perturbation.BATCH))
     ])  # fmt: skip
     similarity_NW = images_NE @ texts_WE.T
     loss_NW = similarity_NW[0] - similarity_NW[1:]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sightline.decode import greedy
-from sightline.decode.protocol import Engine, Generation, Memory, Step
-from sightline.export.session import Session
+from sightline.inference.decoding import greedy
+from sightline.inference.engine import Engine, Generation, Memory, Step
+from sightline.inference.session import Session
 from sightline.spin.gate import near_ties
 
 TOLERANCE = 1e-4  # on logits of order 10; float32 kernels that add in another order stay below 1e-5

@@ -30,7 +30,7 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from sightline.export import gptq
-from sightline.export.engine import OnnxEngine
+from sightline.inference.onnx_engine import OnnxEngine
 
 Feed = dict[str, np.ndarray]
 QUANTIZED_OPS = ["Conv", "Gemm", "MatMul"]

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.export import metadata, storage
-from sightline.export.engine import CONFIG, GRAPHS, SEARCH_SIDE
+from sightline.export import onnx_metadata, packed_weights
+from sightline.export.quantization_sensitivity import Layers
 from sightline.export.quantize import INT8_ACTIVATIONS, Recorder, Static, quantize_int4
-from sightline.export.questions import BATCH, Questions, accuracy
-from sightline.export.sensitivity import Layers
-from sightline.export.session import Session
+from sightline.inference.calibration_data import BATCH, Questions, accuracy
+from sightline.inference.onnx_engine import CONFIG, GRAPHS, SEARCH_SIDE
+from sightline.inference.session import Session
 
 CANDIDATES = ("int4", "pruned_int8", "int8", "pruned", "fp32")
 OWN = ("memory", "decoder")  # the graphs that pruning changes
@@ -80,9 +80,9 @@ def write_int8(
             continue
         float_layers = in_float.get(graph, set())
         forms[graph].write(target, [layer for layer in forms[graph].layers if layer not in float_layers])
-        storage.fold(target)
-        facts = metadata.read(root / source / f"{graph}.onnx")
-        metadata.stamp(target, facts | {"calibration": calibration})
+        packed_weights.fold(target)
+        facts = onnx_metadata.read(root / source / f"{graph}.onnx")
+        onnx_metadata.stamp(target, facts | {"calibration": calibration})
 
 
 def write_int4(root: Path, forms: Mapping[str, Static]) -> None:
@@ -96,15 +96,15 @@ def write_int4(root: Path, forms: Mapping[str, Static]) -> None:
     shutil.copyfile(root / "int8" / CONFIG, folder / CONFIG)
     for graph in GRAPHS:
         source, target = root / "int8" / f"{graph}.onnx", folder / f"{graph}.onnx"
-        facts, moments = metadata.read(source), forms[graph].moments()
+        facts, moments = onnx_metadata.read(source), forms[graph].moments()
         if graph == "decoder":
             quantize_int4(root / "fp32" / f"{graph}.onnx", target, INT8_ACTIVATIONS, moments)
-            storage.fold(target)
+            packed_weights.fold(target)
         else:
             shutil.copyfile(source, target)
-            storage.fold(target, moments)
-            facts["opset"] = str(storage.INT4_OPSET)
-        metadata.stamp(target, facts)
+            packed_weights.fold(target, moments)
+            facts["opset"] = str(packed_weights.INT4_OPSET)
+        onnx_metadata.stamp(target, facts)
 
 
 def retrieval(session: Session, gallery: Sequence[tuple[np.ndarray, str]]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sightline.models.attention import Attention, AttentionOutput, GateFn, KeyValue, LogitsFn
 from sightline.models.feed_forward import FeedForward
-from sightline.models.style import LayerStyle
+from sightline.models.layer_config import LayerStyle
 
 
 class Residual(nn.Module):

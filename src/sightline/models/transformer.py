@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sightline.models.attention import KeyValue
+from sightline.models.layer_config import LayerStyle
 from sightline.models.layers import DecoderLayer, EncoderLayer
-from sightline.models.style import LayerStyle
 from sightline.spin import gate as spin_gate
 from sightline.spin.gate import SpinInputs
 

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sightline import registry
+from sightline.core import registry
 from sightline.models.attention import Attention, KeyValue
-from sightline.models.clip import DualEncoder
+from sightline.models.dual_encoder import DualEncoder
 from sightline.models.feed_forward import usual_hidden
+from sightline.models.layer_config import LayerStyle
 from sightline.models.layers import CrossLayer
 from sightline.models.positions import PatchPositions, TokenPositions, token_positions
-from sightline.models.style import LayerStyle
 from sightline.models.tower import TextTower, VisionTower
 from sightline.models.transformer import Decoder, LayerMemory
 from sightline.spin.gate import SpinInputs

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sightline import artifacts
+from sightline.core import artifacts
 from sightline.data import images
+from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.data.shards import Items
-from sightline.data.vqa.template import DESCRIBE
-from sightline.search import domain
-from sightline.search.domain import Domain
-from sightline.search.gallery import Entry, Gallery, assemble
+from sightline.inference import out_of_domain
+from sightline.inference.out_of_domain import Domain
+from sightline.search.item_index import Entry, Gallery, assemble
 
 MODEL, INDEX, EXAMPLES = "onnx", "index", "examples"
 BATCH = 32
@@ -41,7 +41,7 @@ def write(
     """Write the bundle of the variant that ships; `embedder` runs that variant. Returns the gallery.
 
     `settings`: the variant's generation.json is written with these parts, `spin`, `confidence` and `describe`
-    (fields of decode.guided.Guide), replaced.
+    (fields of inference.decoding.clip_guided.Guide), replaced.
     Example pictures are copied from rendered scenes only: photographs belong to their owners.
     Raises ValueError when the split is empty.
     """
@@ -55,7 +55,7 @@ def write(
             shutil.copyfile(exported.path / name, folder / name)
         generation = artifacts.read_json(exported.path / "generation.json")
         artifacts.write_json(folder / "generation.json", generation | settings)
-        known.save(folder / domain.FOLDER)
+        known.save(folder / out_of_domain.FOLDER)
         gallery = embed(embedder, items, lines, factory, max_pixels)
         gallery.save(folder / INDEX, embedder.engine.search_digest())
         if source == "scenes":

@@ -16,17 +16,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
-from sightline.serve import completions, schema
-from sightline.serve.desk import Desk
-from sightline.serve.metrics import Metrics
-from sightline.serve.model import NAME, Model
-from sightline.serve.pictures import is_picture
-from sightline.serve.route import Direct
-from sightline.serve.settings import ApiError, Limits, error_body
-from sightline.serve.shield import FAILED, Shield
+from sightline.serve import api_schema, completions
+from sightline.serve.batch_model import NAME, Model
+from sightline.serve.image_input import is_picture
+from sightline.serve.json_route import Direct
+from sightline.serve.limits import ApiError, Limits, error_body
+from sightline.serve.middleware import FAILED, Shield
+from sightline.serve.prometheus import Metrics
+from sightline.serve.service import Desk
 
 REFUSALS = {
-    status: {"model": schema.Error, "description": what}
+    status: {"model": api_schema.Error, "description": what}
     for status, what in {
         400: "The request cannot be used", 401: "No valid API key", 403: "Not for this host name",
         404: "Not here", 408: "The body came too slowly", 413: "Too many bytes or pixels",
@@ -87,8 +87,8 @@ class _Application(FastAPI):
 
 
 def _add_openai(app: FastAPI) -> None:
-    @app.post("/v1/chat/completions", responses=REFUSALS | {200: {"model": schema.ChatResponse}})
-    async def chat(request: Request, asked: schema.ChatRequest) -> Response:
+    @app.post("/v1/chat/completions", responses=REFUSALS | {200: {"model": api_schema.ChatResponse}})
+    async def chat(request: Request, asked: api_schema.ChatRequest) -> Response:
         """Answer the last user message about the last picture given."""
         _known(asked.model)
         desk, deadline = request.app.state.desk, request.state.deadline
@@ -98,8 +98,8 @@ def _add_openai(app: FastAPI) -> None:
             return StreamingResponse(lines, media_type="text/event-stream")
         return _json(await completions.completion(desk, question, asked, deadline))
 
-    @app.post("/v1/embeddings", responses=REFUSALS | {200: {"model": schema.EmbeddingsResponse}})
-    async def embeddings(request: Request, asked: schema.EmbeddingsRequest) -> Response:
+    @app.post("/v1/embeddings", responses=REFUSALS | {200: {"model": api_schema.EmbeddingsResponse}})
+    async def embeddings(request: Request, asked: api_schema.EmbeddingsRequest) -> Response:
         """Unit vectors of texts and pictures, in one space."""
         _known(asked.model)
         desk, deadline = request.app.state.desk, request.state.deadline
@@ -111,8 +111,8 @@ def _add_openai(app: FastAPI) -> None:
         inputs = [asked.input] if isinstance(asked.input, str) else asked.input
         shown = [place for place, text in enumerate(inputs) if is_picture(text)]
         told = [place for place in range(len(inputs)) if place not in set(shown)]
-        if any(len(inputs[place]) > schema.MAX_TEXT for place in told):
-            raise ApiError(400, f"a text has more than {schema.MAX_TEXT} characters", "too_long", "input")
+        if any(len(inputs[place]) > api_schema.MAX_TEXT for place in told):
+            raise ApiError(400, f"a text has more than {api_schema.MAX_TEXT} characters", "too_long", "input")
         rows: dict[int, np.ndarray] = {}
         if shown:
             found = await desk.embed_pictures([inputs[place] for place in shown], deadline)
@@ -129,19 +129,19 @@ def _add_openai(app: FastAPI) -> None:
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return _json({"object": "list", "data": data, "model": NAME, "usage": usage})
 
-    @app.get("/v1/models", responses=READING | {200: {"model": schema.ModelList}})
+    @app.get("/v1/models", responses=READING | {200: {"model": api_schema.ModelList}})
     async def models() -> Response:
         return _json({"object": "list", "data": [CARD]})
 
-    @app.get("/v1/models/{name}", responses=READING | {200: {"model": schema.ModelCard}})
+    @app.get("/v1/models/{name}", responses=READING | {200: {"model": api_schema.ModelCard}})
     async def model(name: str) -> Response:
         _known(name)
         return _json(CARD)
 
 
 def _add_own(app: FastAPI) -> None:
-    @app.post("/search", responses=REFUSALS | {200: {"model": schema.SearchResponse}})
-    async def search(request: Request, asked: schema.SearchRequest) -> Response:
+    @app.post("/search", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
+    async def search(request: Request, asked: api_schema.SearchRequest) -> Response:
         """Items of the index nearest to words or to a picture."""
         desk, deadline, found = request.app.state.desk, request.state.deadline, {}
         if asked.text is not None:
@@ -151,14 +151,14 @@ def _add_own(app: FastAPI) -> None:
             found["judged"] = desk.judged(score)
         return _json(found | {"results": await desk.search(embed_E, asked.k, asked.kind, deadline)})
 
-    @app.post("/similar", responses=REFUSALS | {200: {"model": schema.SearchResponse}})
-    async def similar(request: Request, asked: schema.SimilarRequest) -> Response:
+    @app.post("/similar", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
+    async def similar(request: Request, asked: api_schema.SimilarRequest) -> Response:
         """Items of the index nearest to one of them."""
         desk, deadline = request.app.state.desk, request.state.deadline
         return _json({"results": await desk.similar(asked.id, asked.k, asked.kind, deadline)})
 
-    @app.post("/explain", responses=REFUSALS | {200: {"model": schema.ExplainResponse}})
-    async def explain(request: Request, asked: schema.ExplainRequest) -> Response:
+    @app.post("/explain", responses=REFUSALS | {200: {"model": api_schema.ExplainResponse}})
+    async def explain(request: Request, asked: api_schema.ExplainRequest) -> Response:
         """Answer a question and show, for every word of the answer, where the model looked."""
         desk, deadline = request.app.state.desk, request.state.deadline
         question = await desk.question(
@@ -171,12 +171,12 @@ def _add_own(app: FastAPI) -> None:
 
 
 def _add_state(app: FastAPI, metrics: Metrics) -> None:
-    @app.get("/live", responses={200: {"model": schema.State}, 403: REFUSALS[403]})
+    @app.get("/live", responses={200: {"model": api_schema.State}, 403: REFUSALS[403]})
     async def live() -> Response:
         """The process answers."""
         return _json({"status": "live"})
 
-    @app.get("/ready", responses={200: {"model": schema.State}, 403: REFUSALS[403], 503: REFUSALS[503]})
+    @app.get("/ready", responses={200: {"model": api_schema.State}, 403: REFUSALS[403], 503: REFUSALS[503]})
     async def ready(request: Request) -> Response:
         """Requests are taken: 503 while the server stops."""
         if request.app.state.shield.draining:

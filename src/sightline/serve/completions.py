@@ -7,17 +7,17 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from sightline.serve import schema
-from sightline.serve.desk import Desk, Question
-from sightline.serve.model import NAME, Reply
-from sightline.serve.settings import ApiError
+from sightline.serve import api_schema
+from sightline.serve.batch_model import NAME, Reply
+from sightline.serve.limits import ApiError
+from sightline.serve.service import Desk, Question
 
-PLAIN = schema.Extension()
+PLAIN = api_schema.Extension()
 # Ids are names, no secrets, and a system call for each would let other threads go first.
 _DRAW = random.Random()
 
 
-async def question(desk: Desk, asked: schema.ChatRequest, deadline: float) -> Question:
+async def question(desk: Desk, asked: api_schema.ChatRequest, deadline: float) -> Question:
     """What a request asks. Raises ApiError for what the model cannot be asked."""
     own = asked.sightline or PLAIN
     url, text = _last(asked.messages)
@@ -29,7 +29,7 @@ async def question(desk: Desk, asked: schema.ChatRequest, deadline: float) -> Qu
 
 
 async def completion(
-    desk: Desk, question: Question, asked: schema.ChatRequest, deadline: float
+    desk: Desk, question: Question, asked: api_schema.ChatRequest, deadline: float
 ) -> dict[str, Any]:
     """The answer as one object."""
     reply = await desk.reply(question, deadline)
@@ -45,7 +45,7 @@ async def completion(
 
 
 async def pieces(
-    desk: Desk, question: Question, asked: schema.ChatRequest, deadline: float
+    desk: Desk, question: Question, asked: api_schema.ChatRequest, deadline: float
 ) -> AsyncIterator[bytes]:
     """The answer as server-sent events; the field `sightline` comes with the reason of the end.
 
@@ -62,7 +62,7 @@ async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
 
 
 async def _events(
-    desk: Desk, question: Question, asked: schema.ChatRequest, deadline: float
+    desk: Desk, question: Question, asked: api_schema.ChatRequest, deadline: float
 ) -> AsyncIterator[bytes]:
     head = _head(desk) | {"object": "chat.completion.chunk"}
 
@@ -109,7 +109,7 @@ def _head(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _last(messages: Sequence[schema.Message]) -> tuple[str, str]:
+def _last(messages: Sequence[api_schema.Message]) -> tuple[str, str]:
     """(picture, question): the words of the last user message, the last picture of any user message.
 
     The model reads one question about one picture: what was said before, and system messages, it cannot.
@@ -118,7 +118,7 @@ def _last(messages: Sequence[schema.Message]) -> tuple[str, str]:
     if not users:
         raise ApiError(400, "messages hold no user message", "no_question", "messages")
     parts = [
-        [schema.TextPart(type="text", text=user.content)]
+        [api_schema.TextPart(type="text", text=user.content)]
         if isinstance(user.content, str)
         else user.content or []
         for user in users
@@ -131,9 +131,9 @@ def _last(messages: Sequence[schema.Message]) -> tuple[str, str]:
         what = "this model answers about a picture: add a part of type image_url"
         raise ApiError(400, what, "no_image", "messages")
     text = " ".join(part.text for part in parts[-1] if part.type == "text")
-    if len(text) > schema.MAX_TEXT:
+    if len(text) > api_schema.MAX_TEXT:
         raise ApiError(
-            400, f"the question has more than {schema.MAX_TEXT} characters", "too_long", "messages"
+            400, f"the question has more than {api_schema.MAX_TEXT} characters", "too_long", "messages"
         )
     return urls[-1], text
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
-from sightline import artifacts, registry, runtime
+from sightline.core import artifacts, registry, runtime
+from sightline.core.params.loader import Params
+from sightline.core.runtime import Runtime
+from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.triples import Triples
-from sightline.models.clip import DualEncoder
-from sightline.params.loader import Params
-from sightline.runtime import Runtime
-from sightline.train import distributed, draws, optimizer, writing
+from sightline.models.dual_encoder import DualEncoder
+from sightline.train import distributed, optimizer, sample_captions, save_model
 from sightline.train.loop import Recipe
 from sightline.train.resume import trained
 from sightline.train.tasks.contrastive import Contrastive
@@ -33,8 +33,10 @@ def align(
     """Write the dual encoder of params.vision and the text tower `text` to `out`."""
     tokenizer, items = Tokenizer.load(text.path / "tokenizer.json"), Items(raw.path)
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
-    numbers = draws.usable(items, triples["train"].by_item())
-    words = draws.frequent_words((draws.captions(items[number]) for number in numbers), params.align.words)
+    numbers = sample_captions.usable(items, triples["train"].by_item())
+    words = sample_captions.frequent_words(
+        (sample_captions.captions(items[number]) for number in numbers), params.align.words
+    )
     torch.manual_seed(runtime.derive_seed(params.seed, "align", "init"))
     section = params.align
     model = DualEncoder(
@@ -53,7 +55,7 @@ def align(
         }
     )
     optimizer.unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
-    loss = registry.load("losses", section.loss)
+    loss = registry.load("train/losses", section.loss)
     task = Contrastive(
         model.to(run.device), tokenizer, items, words, loss, triples, section, run, params.seed
     )
@@ -66,7 +68,7 @@ def align(
     with trained(task, recipe, run, facts, curves) as state:
         if run.is_main:
             card = f"Dual encoder: `{params.vision.tower}` and `{text.config['tower']}`."
-            writing.write(out, "clip", model, text.path / "tokenizer.json", card, task, state)
+            save_model.write(out, "clip", model, text.path / "tokenizer.json", card, task, state)
             runtime.say(f"wrote {out}; next: finetune")
 
 

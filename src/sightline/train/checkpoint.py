@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sightline import artifacts, runtime
+from sightline.core import artifacts, runtime
 
 Tensors = dict[str, np.ndarray]
 SAVE_EVERY_S = 20.0
 LOCK_WAIT_S = 1200.0
-SOURCES = ("train", "models", "losses", "data", "spin/gate.py", "artifacts.py", "runtime.py")
+SOURCES = ("train", "models", "data", "spin/gate.py", "core/artifacts.py", "core/runtime.py")
 
 
 @dataclass

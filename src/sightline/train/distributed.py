@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sightline.runtime import Runtime
+from sightline.core.runtime import Runtime
 
 
 def wrap(task: nn.Module, run: Runtime) -> nn.Module:

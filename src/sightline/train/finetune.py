@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from sightline import artifacts, runtime
+from sightline.core import artifacts, runtime
+from sightline.core.params.finetune import FinetuneParams
+from sightline.core.params.loader import Params
+from sightline.core.runtime import Runtime
+from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.triples import Triples
-from sightline.models.clip import DualEncoder
+from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM, from_clip
-from sightline.params.finetune import FinetuneParams
-from sightline.params.loader import Params
-from sightline.runtime import Runtime
-from sightline.train import optimizer, writing
+from sightline.train import optimizer, save_model
 from sightline.train.checkpoint import State
 from sightline.train.loop import Recipe
 from sightline.train.resume import trained
@@ -57,8 +57,8 @@ def finetune(
         ),
     ):
         if run.is_main:
-            writing.write(out, "vlm", model, tokenizer_file, "Answering model.", task, state)
-            writing.write(
+            save_model.write(out, "vlm", model, tokenizer_file, "Answering model.", task, state)
+            save_model.write(
                 blind_out,
                 "vlm",
                 blind,

@@ -14,15 +14,15 @@ from typing import Any
 
 import torch
 
-from sightline import runtime
-from sightline.params.loader import Params
-from sightline.runtime import Runtime
-from sightline.tracking import Curves
+from sightline.core import runtime
+from sightline.core.params.loader import Params
+from sightline.core.runtime import Runtime
+from sightline.core.tracking import Curves
 from sightline.train import distributed, schedule
 from sightline.train import optimizer as adam
 from sightline.train.checkpoint import State, Store
-from sightline.train.progress import Progress
 from sightline.train.task import Task
+from sightline.train.training_progress import Progress
 
 CLIP = 1.0
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from sightline import artifacts, registry, runtime
+from sightline.core import artifacts, registry, runtime
+from sightline.core.params.loader import Params
+from sightline.core.runtime import Runtime
+from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.triples import Triples
-from sightline.params.loader import Params
-from sightline.runtime import Runtime
-from sightline.train import writing
+from sightline.train import save_model
 from sightline.train.loop import Recipe
 from sightline.train.resume import trained
 from sightline.train.tasks.mlm import MaskedLanguage
@@ -36,7 +36,7 @@ def pretrain(
     facts = {"params": params.asdict("pretrain"), "inputs": [raw.digest(), vqa.digest()]}
     with trained(task, recipe, run, facts, curves) as state:
         if run.is_main:
-            writing.write(
+            save_model.write(
                 out, "text", model, tokenizer_file, f"Text tower `{params.text.tower}`.", task, state
             )
             runtime.say(f"wrote {out}; next: align")

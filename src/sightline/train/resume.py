@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from sightline import runtime
-from sightline.runtime import Runtime
-from sightline.tracking import Curves
+from sightline.core import runtime
+from sightline.core.runtime import Runtime
+from sightline.core.tracking import Curves
 from sightline.train import distributed
 from sightline.train import optimizer as adam
 from sightline.train.checkpoint import State, Store, fingerprint

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from sightline.core.runtime import derive_seed
 from sightline.data.scenes.render import COLORS, SIDE, TONES
 from sightline.data.scenes.shapes import DRAWINGS, SIDES, template
-from sightline.runtime import derive_seed
 
 VERSION = 1  # of the benchmark: a change is said in the changelog, with both columns shown once
 SPLITS = ("val", "test", "shift_val", "shift_test", "uniform_test", "novel_test", "train")
@@ -26,8 +26,14 @@ BIAS = {"house": "tree", "boat": "moon", "mug": "ring", "heart": "star"}  # firs
 BIAS_OF_FIVE = 4  # probability 0.8 of the second, given the first
 NEUTRAL = tuple(kind for kind in KINDS if kind not in BIAS and kind not in BIAS.values())
 HELD_OUT = (  # seen in novel_test only; never a second of BIAS, so that the bias can hold there too
-    ("red", "cube"), ("orange", "cone"), ("yellow", "boat"), ("green", "heart"),
-    ("cyan", "mug"), ("blue", "ball"), ("purple", "house"), ("pink", "cross"),
+    ("red", "cube"),
+    ("orange", "cone"),
+    ("yellow", "boat"),
+    ("green", "heart"),
+    ("cyan", "mug"),
+    ("blue", "ball"),
+    ("purple", "house"),
+    ("pink", "cross"),
 )
 MAX_OBJECTS = 5
 MIN_VISIBLE = 70  # percent; the frozen rule asks for 60, a little more keeps every object recognisable
@@ -83,7 +89,8 @@ def draw_kinds(rng: np.random.Generator, split: str, first: str | None) -> list[
 def _replaceable(rng: np.random.Generator, kinds: list[str], wanted: dict[str, bool]) -> int:
     """Position of an object that no pair needs; the first object stays (it may be the novel one)."""
     free = [
-        i for i, kind in enumerate(kinds)
+        i
+        for i, kind in enumerate(kinds)
         if i and (kinds.count(kind) > 1 or not (kind in BIAS or wanted.get(kind, False)))
     ]
     return free[rng.integers(len(free))]

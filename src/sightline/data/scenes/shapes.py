@@ -66,8 +66,14 @@ def smooth(values_YX: np.ndarray, times: int) -> np.ndarray:
     """Box blur, 3 x 3, repeated."""
     for _ in range(times):
         padded = np.pad(values_YX, 1, mode="edge")
-        values_YX = sum(padded[dy : dy + len(values_YX), dx : dx + len(values_YX)]
-                        for dy in range(3) for dx in range(3)) // 9
+        values_YX = (
+            sum(
+                padded[dy : dy + len(values_YX), dx : dx + len(values_YX)]
+                for dy in range(3)
+                for dx in range(3)
+            )
+            // 9
+        )
     return values_YX
 
 
@@ -144,8 +150,18 @@ def ring(s: Sketch) -> list[Part]:
 
 
 def star(s: Sketch) -> list[Part]:
-    points = ((480, 10), (612, 328), (947, 357), (693, 579), (770, 915),
-              (480, 737), (190, 915), (267, 579), (13, 357), (348, 328))
+    points = (
+        (480, 10),
+        (612, 328),
+        (947, 357),
+        (693, 579),
+        (770, 915),
+        (480, 737),
+        (190, 915),
+        (267, 579),
+        (13, 357),
+        (348, 328),
+    )
     return [s.round(s.polygon(*points), 330, gloss=60)]
 
 
@@ -175,8 +191,10 @@ def mug(s: Sketch) -> list[Part]:
 
 def tree(s: Sketch) -> list[Part]:
     crown = s.ellipse(480, 270, 260, 250) | s.ellipse(265, 430, 235, 215) | s.ellipse(695, 430, 235, 215)
-    return [s.flat(s.polygon((410, 560), (550, 560), (600, 950), (360, 950)), 58, 30),
-            s.round(crown, 240, gloss=60)]
+    return [
+        s.flat(s.polygon((410, 560), (550, 560), (600, 950), (360, 950)), 58, 30),
+        s.round(crown, 240, gloss=60),
+    ]
 
 
 def house(s: Sketch) -> list[Part]:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from sightline.core.params.data import DataParams
 from sightline.data import fetch, images, shards
 from sightline.data.archives import Archive, ArchiveError
-from sightline.params.data import DataParams
 
 YEAR_SETS = {"val2017": "zips/val2017.zip", "train2017": "zips/train2017.zip"}
 ANNOTATIONS = "annotations/annotations_trainval2017.zip"

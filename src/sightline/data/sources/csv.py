@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
-from sightline import runtime
+from sightline.core import runtime
+from sightline.core.params.data import DataParams
 from sightline.data import fetch, images, shards
-from sightline.data.connect import FetchError, split_url
-from sightline.params.data import DataParams
+from sightline.data.http_connection import FetchError, split_url
 
 COLUMNS = ("title", "description", "image_url", "id")
 MAX_TEXT = 10_000  # characters of a title or a description
@@ -38,9 +38,7 @@ class PictureError(ValueError):
         self.reason = reason
 
 
-def build(
-    params: DataParams, seed: int, out: Path, allow: Collection[str] = (), online: bool = True
-) -> dict:
+def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = (), online: bool = True) -> dict:
     """Fills `out` with shards and items; returns counts of rows and of items per split.
 
     A hash of the id alone decides the split: `val_share` of the items each for val and test, whatever the
@@ -168,9 +166,7 @@ def _clean(text: str) -> str:
     return "" if line in EMPTY else line
 
 
-def _picture(
-    url: str, folder: Path, params: DataParams, allow: Collection[str], online: bool
-) -> Path | None:
+def _picture(url: str, folder: Path, params: DataParams, allow: Collection[str], online: bool) -> Path | None:
     """The file behind an image_url, fetched if need be; None if there is no image_url."""
     if not url:
         return None

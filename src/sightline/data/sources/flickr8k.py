@@ -7,9 +7,9 @@ Read in place from the two archives of the public release, for research use. A r
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from sightline.core.params.data import DataParams
 from sightline.data import fetch, images, shards
 from sightline.data.archives import Archive, ArchiveError
-from sightline.params.data import DataParams
 
 PHOTOS, TEXTS = "Flickr8k_Dataset.zip", "Flickr8k_text.zip"
 CAPTIONS = "Flickr8k.token.txt"

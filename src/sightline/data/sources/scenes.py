@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sightline.core.params.data import DataParams
+from sightline.core.runtime import derive_seed
 from sightline.data.scenes import sample as sampling
-from sightline.data.scenes.captions import captions
 from sightline.data.scenes.render import COLORS, SIDE, render
+from sightline.data.scenes.scene_captions import captions
 from sightline.data.scenes.shapes import SIDES
 from sightline.data.shards import ShardWriter
-from sightline.params.data import DataParams
-from sightline.runtime import derive_seed
 
 PROCESSES = 2
 CHUNK = 250  # scenes per job: a few MiB in flight

@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from sightline.explain import removal
+from sightline.explain import perturbation
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 SAMPLES = 512
 
 
 def explain(subject: Subject, case: Case, tokens: list[int], name: str) -> Heatmap:
     """The heat map of captum.attr.<method>; deterministic, and torch's global generator is left as it was."""
-    patches, words = removal.parts(subject, case)
+    patches, words = perturbation.parts(subject, case)
     found_F = attribute(subject, case, tokens, name)
     return of_word(
         name, case.word(tokens), case.rgb.shape[:2], found_F[:patches].reshape(subject.grid),
-        removal.by_word(case, found_F[patches:]),
+        perturbation.by_word(case, found_F[patches:]),
     )  # fmt: skip
 
 
@@ -31,17 +31,17 @@ def attribute(subject: Subject, case: Case, tokens: list[int], name: str) -> np.
     attr = captum()
 
     def ask(present_NF: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(removal.scores(subject, case, tokens, present_NF.double().numpy()))
+        return torch.from_numpy(perturbation.scores(subject, case, tokens, present_NF.double().numpy()))
 
     model = Linear(0.0 if name == "kernel_shap" else 1e-3)
     method = attr.KernelShap(ask) if name == "kernel_shap" else attr.Lime(ask, interpretable_model=model)
     method.interpretable_model = model  # KernelShap brings one that needs scikit-learn
-    there_1F = torch.ones(1, sum(removal.parts(subject, case)))
+    there_1F = torch.ones(1, sum(perturbation.parts(subject, case)))
     seed = np.random.SeedSequence([subject.seed, *case.ids, *tokens]).generate_state(1)[0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seed))
         found_1F = method.attribute(
-            there_1F, baselines=0, n_samples=SAMPLES, perturbations_per_eval=removal.BATCH
+            there_1F, baselines=0, n_samples=SAMPLES, perturbations_per_eval=perturbation.BATCH
         )
     return found_1F[0].double().numpy()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 if TYPE_CHECKING:
     from sightline.explain.gradients import Tape

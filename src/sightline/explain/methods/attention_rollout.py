@@ -12,7 +12,7 @@ import numpy as np
 
 from sightline.explain.heatmap import Heatmap, above_average
 from sightline.explain.methods import _streams
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 
 def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:

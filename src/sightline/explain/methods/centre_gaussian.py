@@ -4,7 +4,7 @@ that does not beat it may have learned that habit only."""
 import numpy as np
 
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 WIDTH = 0.25  # standard deviation, of a side
 

@@ -10,7 +10,7 @@ H heads, T answer tokens, M memory tokens (image patches, then question), N word
 import numpy as np
 
 from sightline.explain.heatmap import Heatmap, above_average, of_question, on_picture
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 TINY = 1e-30  # where every head is silenced the map is dark
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sightline.explain.heatmap import Heatmap, evidence
 from sightline.explain.methods import _streams
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 
 def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sightline.explain import removal
+from sightline.explain import perturbation
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 STEPS = 32
 SMOOTH = 1 / 16  # standard deviation, of a side
@@ -39,7 +39,7 @@ def attribute(subject: Subject, case: Case, tokens: list[int]) -> tuple[np.ndarr
 
     nodes, weights = np.polynomial.legendre.leggauss(STEPS)
     along_B, weight_B = (nodes + 1) / 2, weights / 2
-    start_CYX = removal.backgrounds(subject, case.rgb)["mean"]
+    start_CYX = perturbation.backgrounds(subject, case.rgb)["mean"]
     way_CYX = subject.session.pixels([case.rgb])[0] - start_CYX
     pixels_BCYX = torch.from_numpy(
         (start_CYX + along_B[:, None, None, None] * way_CYX).astype(np.float32)

@@ -4,7 +4,7 @@ asks the session, so it explains ONNX and PyTorch alike."""
 
 from sightline.explain.heatmap import Heatmap
 from sightline.explain.methods import _captum
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 
 def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:

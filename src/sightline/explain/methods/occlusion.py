@@ -7,25 +7,25 @@ Needs no torch. Shapes: N windows, P patches, W words.
 
 import numpy as np
 
-from sightline.explain import removal
+from sightline.explain import perturbation
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 WINDOW = 2  # patches a side
 
 
 def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
-    patches, words = removal.parts(subject, case)
+    patches, words = perturbation.parts(subject, case)
     hidden_NP = windows(*subject.grid)
     present_NF = np.ones((1 + len(hidden_NP) + words, patches + words))
     present_NF[1 : 1 + len(hidden_NP), :patches] -= hidden_NP
     present_NF[1 + len(hidden_NP) :, patches:] -= np.eye(words)
-    score_N = removal.scores(subject, case, tokens, present_NF)
+    score_N = perturbation.scores(subject, case, tokens, present_NF)
     loss_N, loss_W = np.split(score_N[0] - score_N[1:], [len(hidden_NP)])
     loss_P = loss_N @ hidden_NP / hidden_NP.sum(axis=0)
     return of_word(
         "occlusion", case.word(tokens), case.rgb.shape[:2], loss_P.reshape(subject.grid),
-        removal.by_word(case, loss_W),
+        perturbation.by_word(case, loss_W),
     )  # fmt: skip
 
 

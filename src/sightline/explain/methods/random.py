@@ -3,7 +3,7 @@
 import numpy as np
 
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.subject import Case, Subject
+from sightline.explain.target import Case, Subject
 
 
 def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:

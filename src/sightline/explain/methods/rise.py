@@ -10,10 +10,10 @@ no torch. Shapes: N masks, Y,X sides, W words.
 import numpy as np
 from PIL import Image
 
-from sightline.explain import removal
+from sightline.explain import perturbation
 from sightline.explain.heatmap import Heatmap, of_word
 from sightline.explain.methods.integrated_gradients import in_patches
-from sightline.explain.subject import Case, Subject, log_prob
+from sightline.explain.target import Case, Subject, log_prob
 
 MASKS, CELLS, VISIBLE, WORD = 512, 7, 0.5, 0.8  # cells a side; chance that a cell, a word stays
 
@@ -21,21 +21,21 @@ MASKS, CELLS, VISIBLE, WORD = 512, 7, 0.5, 0.8  # cells a side; chance that a ce
 def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
     rng = np.random.default_rng([subject.seed, *case.ids, *tokens])
     pixels_CYX = subject.session.pixels([case.rgb])[0]
-    background_CYX = removal.backgrounds(subject, case.rgb)["mean"]
+    background_CYX = perturbation.backgrounds(subject, case.rgb)["mean"]
     seen_NYX = masks(MASKS, pixels_CYX.shape[1], rng)
     word_NW = rng.random((MASKS, len(case.asked))) < WORD
-    mask_NS = removal.question_masks(subject, case, word_NW)
+    mask_NS = perturbation.question_masks(subject, case, word_NW)
     score_N = np.concatenate([
         log_prob(
-            subject, case, tokens, removal.over(pixels_CYX, background_CYX, seen_NYX[rows]), mask_NS[rows]
+            subject, case, tokens, perturbation.over(pixels_CYX, background_CYX, seen_NYX[rows]), mask_NS[rows]
         )
-        for rows in np.split(np.arange(MASKS), range(removal.BATCH, MASKS, removal.BATCH))
+        for rows in np.split(np.arange(MASKS), range(perturbation.BATCH, MASKS, perturbation.BATCH))
     ])  # fmt: skip
     of_pixel_YX = _slope(score_N, seen_NYX.reshape(MASKS, -1)).reshape(seen_NYX.shape[1:])
     mean_of = np.prod(subject.grid) / of_pixel_YX.size  # pixels of a cell come and go together: not a sum
     return of_word(
         "rise", case.word(tokens), case.rgb.shape[:2], in_patches(of_pixel_YX, subject.grid) * mean_of,
-        removal.by_word(case, _slope(score_N, word_NW.astype(np.float64))), scores=of_pixel_YX,
+        perturbation.by_word(case, _slope(score_N, word_NW.astype(np.float64))), scores=of_pixel_YX,
     )  # fmt: skip
 
 

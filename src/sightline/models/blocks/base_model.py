@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from sightline import artifacts
+from sightline.core import artifacts
 
 KIND = "model"
 WEIGHTS = "weights.safetensors"

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sightline.models.feed_forward import usual_hidden
+from sightline.models.layer_config import LayerStyle
 from sightline.models.positions import token_positions
-from sightline.models.style import LayerStyle
 from sightline.models.tower import TextTower
 from sightline.models.transformer import Encoder
 

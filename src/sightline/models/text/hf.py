@@ -26,9 +26,7 @@ def build(config: dict[str, Any]) -> HuggingFaceText:
         return HuggingFaceText(config, model)
     checkpoint = config["checkpoint"]
     if not checkpoint:
-        raise ValueError(
-            "text.checkpoint is empty: the tower hf needs a folder or a hub name"
-        )
+        raise ValueError("text.checkpoint is empty: the tower hf needs a folder or a hub name")
     try:
         model = AutoModel.from_pretrained(
             checkpoint,

@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.core.params.align import AlignParams
+from sightline.core.runtime import Runtime
 from sightline.data import batches
+from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.triples import Triples
-from sightline.losses import matching, word_in_patch
-from sightline.models.clip import DualEncoder
+from sightline.models.dual_encoder import DualEncoder
 from sightline.models.transformer import checkpoint_layers
-from sightline.params.align import AlignParams
-from sightline.runtime import Runtime
-from sightline.train import distributed, draws
-from sightline.train.frozen import FrozenStates, FrozenTokens, Shown
-from sightline.train.pictures import Pictures
+from sightline.train import distributed, sample_captions
+from sightline.train.feature_cache import FrozenStates, FrozenTokens, Shown
+from sightline.train.image_loader import Pictures
+from sightline.train.losses import matching, word_in_patch
 from sightline.train.schedule import batch_size, num_steps
 from sightline.train.task import Task
 
@@ -57,9 +57,9 @@ class Contrastive(Task):
         self.frozen = FrozenTokens(self.pictures, model.vision) if params.freeze_vision else None
         unchanging = params.text_lr_scale == 0 and params.word_dropout == 0
         self.states = FrozenStates(model.text) if unchanging else None
-        self.train_numbers = draws.usable(items, triples["train"].by_item())
-        self.val_numbers = draws.usable(items, triples["val"].by_item())
-        self.skipped = len(draws.without_picture(items, "train"))
+        self.train_numbers = sample_captions.usable(items, triples["train"].by_item())
+        self.val_numbers = sample_captions.usable(items, triples["val"].by_item())
+        self.skipped = len(sample_captions.without_picture(items, "train"))
         self.word_index = {word: i for i, word in enumerate(words)}
         self.per_step = batch_size(params.batch_size, len(self.train_numbers), run.world)
         self.steps = num_steps(params.epochs, len(self.train_numbers), self.per_step)
@@ -72,11 +72,15 @@ class Contrastive(Task):
         captions = [
             caption
             for item, number in zip(items, numbers, strict=True)
-            for caption in self._captions(item, draws.generator(self.seed, "caption", step, int(number)))
+            for caption in self._captions(
+                item, sample_captions.generator(self.seed, "caption", step, int(number))
+            )
         ]
         words_BW = np.zeros((len(items), len(self.word_index)), dtype=np.float32)
         for row, item in enumerate(items):
-            found = {word for text in draws.captions(item) for word in draws.words_of(text)}
+            found = {
+                word for text in sample_captions.captions(item) for word in sample_captions.words_of(text)
+            }
             words_BW[row, [self.word_index[word] for word in found if word in self.word_index]] = 1.0
         return {
             "items": [item["id"] for item in items],
@@ -121,7 +125,7 @@ class Contrastive(Task):
         for numbers, real in self._shares():
             items = [self.items[number] for number in numbers]
             image_BE = self.model.embed_image(self._image_tokens(self._image(items, None)))
-            tokens = self._tokens([draws.captions(item)[0] for item in items])
+            tokens = self._tokens([sample_captions.captions(item)[0] for item in items])
             _, text_BE = self._encode_text(tokens["ids"], tokens["mask"])
             images.append(distributed.gather(image_BE.float())[:real])
             texts.append(distributed.gather(text_BE.float())[:real])
@@ -134,7 +138,7 @@ class Contrastive(Task):
         return (text_to_image + image_to_text) / 2, values
 
     def samples(self) -> list[str]:
-        drawn = draws.generator(self.seed, "samples").integers(len(self.val_numbers), size=2)
+        drawn = sample_captions.generator(self.seed, "samples").integers(len(self.val_numbers), size=2)
         return [
             f'"{self.items[self.val_numbers[i]]["captions"][0]}" finds its picture at rank {self.ranks[i]} '
             f"of {len(self.ranks)}"
@@ -146,12 +150,12 @@ class Contrastive(Task):
         repeated where it has fewer."""
         count = self.params.captions_per_image
         if count == 1:
-            return [draws.caption(item, rng)]
-        found = draws.captions(item)
+            return [sample_captions.caption(item, rng)]
+        found = sample_captions.captions(item)
         return [found[i] for i in np.resize(rng.permutation(len(found)), count)]
 
     def _mirrored(self, step: int, numbers: np.ndarray) -> list[bool] | None:
-        return draws.mirrored(self.seed, step, numbers) if self.params.mirror else None
+        return sample_captions.mirrored(self.seed, step, numbers) if self.params.mirror else None
 
     def _some_words(self, mask_BT: Tensor) -> Tensor:
         """The mask without a random share of the words; a text's first token, which is no word, stays."""

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.core.params.pretrain import PretrainParams
+from sightline.core.runtime import Runtime, derive_seed
 from sightline.data import batches
+from sightline.data.questions.prompt_template import prompt
+from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.template import prompt
-from sightline.data.vqa.triples import Triples
-from sightline.losses import mlm
 from sightline.models.tower import TextTower
-from sightline.params.pretrain import PretrainParams
-from sightline.runtime import Runtime, derive_seed
-from sightline.train import distributed, draws
+from sightline.train import distributed, sample_captions
+from sightline.train.losses import masked_tokens
 from sightline.train.schedule import batch_size, num_steps
 from sightline.train.task import Task
 
@@ -51,7 +51,9 @@ class MaskedLanguage(Task):
         self.seed, self.share = seed, params.mask_share
         self.lines = {split: triples[split].by_item() for split in ("train", "val")}
         self.numbers = {
-            split: np.concatenate([draws.usable(items, lines), draws.without_picture(items, split)])
+            split: np.concatenate(
+                [sample_captions.usable(items, lines), sample_captions.without_picture(items, split)]
+            )
             for split, lines in self.lines.items()
         }
         self.per_step = batch_size(params.batch_size, len(self.numbers["train"]), run.world)
@@ -73,15 +75,15 @@ class MaskedLanguage(Task):
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         logits_BTV = self._logits(batch)
         # A process with fewer masked tokens counts less: the mean over processes is the mean over all tokens.
-        count = (batch["targets"] != mlm.IGNORED).sum()
+        count = (batch["targets"] != masked_tokens.IGNORED).sum()
         mean_count = distributed.mean_over_ranks([float(count)], self.run)[0]
-        return mlm.loss(logits_BTV, batch["targets"]) * count / max(mean_count, 1.0), {}
+        return masked_tokens.loss(logits_BTV, batch["targets"]) * count / max(mean_count, 1.0), {}
 
     def documents(self) -> Iterator[list[int]]:
         """Token ids of every training caption."""
         limit = self.model.config["max_tokens"]
         for number in self.numbers["train"]:
-            for caption in draws.captions(self.items[number]):
+            for caption in sample_captions.captions(self.items[number]):
                 yield self.tokenizer.encode(caption, limit)
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
@@ -91,7 +93,7 @@ class MaskedLanguage(Task):
             texts = self._texts("val", numbers[start : start + EVAL_BATCH], start)
             inputs_BT, targets_BT, mask_BT = self._masked(texts, derive_seed(self.seed, "val mask", start))
             logits_BTV = self._logits({"inputs": inputs_BT, "mask": mask_BT})
-            predicted_BT = targets_BT != mlm.IGNORED
+            predicted_BT = targets_BT != masked_tokens.IGNORED
             right += int((logits_BTV.argmax(-1) == targets_BT)[predicted_BT].sum())
             total += int(predicted_BT.sum())
         right, total = distributed.sum_over_ranks([right, total], self.run)
@@ -101,13 +103,13 @@ class MaskedLanguage(Task):
         return self.model.mlm_logits(self.model(batch["inputs"], batch["mask"]))
 
     def _texts(self, split: str, numbers: np.ndarray, step: int) -> list[str]:
-        rng = draws.generator(self.seed, "texts", split, step)
+        rng = sample_captions.generator(self.seed, "texts", split, step)
         return [self._text(split, int(number), rng) for number in numbers]
 
     def _text(self, split: str, number: int, rng: np.random.Generator) -> str:
         lines = self.lines[split].get(number, [])
         if not lines or rng.random() < CAPTION_SHARE:
-            return draws.caption(self.items[number], rng)
+            return sample_captions.caption(self.items[number], rng)
         triple = self.triples[split][lines[rng.integers(len(lines))]]
         return f"{prompt(triple['question'])} {triple['answer']}"
 
@@ -116,7 +118,7 @@ class MaskedLanguage(Task):
             torch.from_numpy(array) for array in self.tokenizer.batch(texts, self.model.config["max_tokens"])
         )
         generator = torch.Generator().manual_seed(seed)
-        inputs_BT, targets_BT = mlm.mask_tokens(
+        inputs_BT, targets_BT = masked_tokens.mask_tokens(
             ids_BT,
             mask_BT,
             self.share,

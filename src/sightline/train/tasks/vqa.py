@@ -16,19 +16,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from sightline.core.params.finetune import FinetuneParams
+from sightline.core.runtime import Runtime
 from sightline.data import batches
+from sightline.data.questions.prompt_template import prompt
+from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vqa.template import prompt
-from sightline.data.vqa.triples import Triples
 from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM, Memory, StepOutput
-from sightline.params.finetune import FinetuneParams
-from sightline.runtime import Runtime
 from sightline.spin.gate import SpinInputs, Variant, heads_kept
-from sightline.train import distributed, draws
-from sightline.train.frozen import FrozenTokens
-from sightline.train.pictures import Pictures
+from sightline.train import distributed, sample_captions
+from sightline.train.feature_cache import FrozenTokens
+from sightline.train.image_loader import Pictures
 from sightline.train.schedule import batch_size, num_steps, warmup_steps
 from sightline.train.task import Task
 
@@ -69,7 +69,7 @@ class Answering(Task):
         if self.pictures is not None and params.freeze_vision:
             self.frozen = FrozenTokens(self.pictures, model.vision)
         self.lines = {split: triples[split].by_item() for split in ("train", "val")}
-        self.numbers = {split: draws.usable(items, lines) for split, lines in self.lines.items()}
+        self.numbers = {split: sample_captions.usable(items, lines) for split, lines in self.lines.items()}
         self.per_step = batch_size(params.batch_size, len(self.numbers["train"]), run.world)
         self.steps = num_steps(epochs, len(self.numbers["train"]), self.per_step)
         self.thaw_step = round(self.steps * params.warmup_phase_share)
@@ -82,17 +82,20 @@ class Answering(Task):
         indices = batches.batch_indices(self.seed, step, self.per_step, len(self.numbers["train"]))
         numbers = batches.rank_slice(self.numbers["train"][indices], self.run.rank, self.run.world)
         drawn = [
-            draws.questions(
+            sample_captions.questions(
                 self.triples["train"],
                 self.lines["train"][int(number)],
                 self.params.questions_per_image,
                 self.params.auxiliary,
-                draws.generator(self.seed, "questions", step, int(number)),
+                sample_captions.generator(self.seed, "questions", step, int(number)),
             )
             for number in numbers
         ]
-        gated = draws.generator(self.seed, "spin", step).random() < self.params.spin_training.probability
-        mirrored = draws.mirrored(self.seed, step, numbers) if self.params.mirror else None
+        gated = (
+            sample_captions.generator(self.seed, "spin", step).random()
+            < self.params.spin_training.probability
+        )
+        mirrored = sample_captions.mirrored(self.seed, step, numbers) if self.params.mirror else None
         return {**self._inputs(numbers, drawn, mirrored), "alpha": self.alpha(step) if gated else None}
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
@@ -147,17 +150,17 @@ class Answering(Task):
         for start in range(self.run.rank * EVAL_BATCH, len(numbers), self.run.world * EVAL_BATCH):
             chunk = numbers[start : start + EVAL_BATCH]
             drawn = [
-                draws.questions(
+                sample_captions.questions(
                     self.triples["val"],
                     self.lines["val"][int(number)],
                     self.params.questions_per_image,
                     False,
-                    draws.generator(self.seed, "val questions", int(number)),
+                    sample_captions.generator(self.seed, "val questions", int(number)),
                 )
                 for number in chunk
             ]
             self._score(self._inputs(chunk, drawn), right, total)
-        types = ("describe", *draws.SHORT)
+        types = ("describe", *sample_captions.SHORT)
         sums = distributed.sum_over_ranks(
             [value for name in types for value in (right[name], total[name])], self.run
         )

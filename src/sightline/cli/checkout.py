@@ -1,0 +1,83 @@
+"""`sightline params`, `estimate`, `demo`, `docs`, `plots-template`: the checkout and its documents."""
+
+import json
+import shutil
+import subprocess
+import sys
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from sightline.cli import checkout_files
+from sightline.cli.app import AS_JSON, app
+from sightline.cli.ask import ask
+from sightline.core.params import loader
+
+DEMO = ".demo"  # the copy of the checkout that `demo` builds
+FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README shows
+
+
+@app.command()
+def params(as_json: Annotated[bool, AS_JSON] = False) -> None:
+    """Print every resolved parameter and where its value came from."""
+    resolved = loader.load_params(checkout_files.root() / "params.yaml")
+    values = {name: resolved.asdict(name) for name in resolved.sections}
+    if as_json:
+        typer.echo(json.dumps({"profile": resolved.profile, **values}, sort_keys=True))
+        return
+    for name in ("profile", "seed", "threads", "lr", "launch"):
+        typer.echo(f"{name} = {getattr(resolved, name)!r}   (top)")
+    for section, leaves in values.items():
+        for leaf, value in leaves.items():
+            typer.echo(f"{section}.{leaf} = {value!r}   ({resolved.origin.get(f'{section}.{leaf}', 'top')})")
+
+
+@app.command()
+def estimate() -> None:
+    """Say what a full rebuild of the chosen profile takes, before it starts."""
+    here = checkout_files.root()
+    for line in checkout_files.estimate(here, loader.load_params(here / "params.yaml").profile):
+        typer.echo(line)
+
+
+@app.command()
+def demo() -> None:
+    """Run the smoke profile in .demo/ and open a page: a question, its answer, the regions behind it."""
+    here = checkout_files.root()
+    target = here / DEMO
+    for line in checkout_files.estimate(here, "smoke"):
+        typer.echo(line.replace("repro:", "demo:", 1))
+    checkout_files.copy(here, target, "smoke")
+    done = subprocess.run(["dvc", "repro"], cwd=target)
+    if done.returncode:
+        raise typer.Exit(done.returncode)
+    ask(bundle=target / "models" / "bundle")
+    page = target / "plots" / "explain" / "index.html"
+    typer.echo(
+        f"demo: the page with maps is {page.relative_to(here)}; the model is tiny and often wrong: "
+        "`make repro` builds the real one"
+    )
+    if sys.stdout.isatty():
+        webbrowser.open(page.as_uri())
+
+
+@app.command()
+def docs() -> None:
+    """Write the measured tables (results, cost per stage) into README.md."""
+    from sightline.cli import readme_tables
+
+    here = checkout_files.root()
+    for built in (here, here / DEMO):
+        checkout_files.record_cost(here, built)
+    readme_tables.fill(here)
+    shutil.copyfile(here / "plots" / "explain" / "pictures" / FRONT_PICTURE, here / "docs" / "answer.png")
+    typer.echo("docs: README.md now holds the figures of metrics/ and a picture of plots/explain")
+
+
+@app.command()
+def plots_template() -> None:
+    """Write .dvc/page.html, the offline page of `dvc plots diff`."""
+    from sightline.cli import dvc_plots_page as template
+
+    template.write(checkout_files.root() / ".dvc" / "page.html")

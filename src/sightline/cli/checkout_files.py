@@ -1,0 +1,110 @@
+"""The checkout itself: where it is, a copy of it for another profile, and what a rebuild costs."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from sightline.core.artifacts import read_json, write_json
+from sightline.core.params import loader
+
+GIB = 2**30
+
+
+class ProjectError(ValueError):
+    """The checkout is not what a command needs; the message says what to do."""
+
+
+def root(start: Path | None = None) -> Path:
+    """The nearest folder at or above `start` that holds dvc.yaml and params.yaml."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
+            return folder
+    raise ProjectError(
+        f"no dvc.yaml and params.yaml at or above {here}: run this inside a Sightline checkout"
+    )
+
+
+def copy(source: Path, target: Path, profile: str) -> None:
+    """Copies the project's own files (not what it built) to `target` and selects `profile` there.
+
+    The copy is a DVC repository of its own, without git. What an earlier copy built stays, so a second
+    run there is a no-op; files that left the project are removed from the copy too.
+    """
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=source,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    names = [name for name in listing.split("\0") if name and (source / name).exists()]
+    for name in names:
+        goal = target / name
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        if name not in ("dvc.lock", "params.yaml") or not goal.exists():
+            shutil.copyfile(source / name, goal)
+    for folder in ("src", "stages"):
+        for path in (target / folder).rglob("*.py"):
+            if path.relative_to(target).as_posix() not in names:
+                path.unlink()
+    shutil.copyfile(source / "params.yaml", target / "params.yaml")
+    set_profile(target / "params.yaml", profile)
+    if (source / ".dvc" / "page.html").exists():
+        shutil.copyfile(source / ".dvc" / "page.html", target / ".dvc" / "page.html")
+    (target / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+
+
+def set_profile(params_file: Path, profile: str) -> None:
+    text = params_file.read_text(encoding="utf-8")
+    changed, count = re.subn(r"(?m)^profile: \S+", f"profile: {profile}", text)
+    if count != 1:
+        raise ProjectError(f"{params_file}: expected one line `profile: <name>`, found {count}")
+    params_file.write_text(changed, encoding="utf-8", newline="\n")
+
+
+def params_of(project: Path, profile: str) -> loader.Params:
+    """The parameters of the checkout as another profile would have them."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / "params.yaml"
+        shutil.copyfile(project / "params.yaml", copied)
+        set_profile(copied, profile)
+        return loader.load_params(copied)
+
+
+def estimate(project: Path, profile: str) -> list[str]:
+    """Lines that say what a full rebuild took where it was last measured, and the free disk here."""
+    free = shutil.disk_usage(project).free / GIB
+    cost_file = project / "metrics" / "cost.json"
+    costs = read_json(cost_file) if cost_file.exists() else {}
+    if profile not in costs:
+        return [f"repro: profile {profile}; never measured, so no estimate; {free:.0f} GiB free here"]
+    stages = costs[profile]["stages"]
+    minutes = sum(stage["wall_seconds"] for stage in stages.values()) / 60
+    lines = [
+        f"repro: profile {profile}; a full rebuild took {minutes:.0f} min and "
+        f"{costs[profile]['disk_gib']:.1f} GiB on 2 cores; {free:.0f} GiB free here",
+        "repro: unchanged stages are skipped; interrupt at any time, the same command goes on",
+    ]
+    if free < costs[profile]["disk_gib"]:
+        lines.append("repro: WARNING: that is less disk than a full rebuild needs")
+    return lines
+
+
+def record_cost(project: Path, built: Path) -> None:
+    """Merges what the stages measured in the checkout `built` into metrics/cost.json of `project`."""
+    target = project / "metrics" / "cost.json"
+    costs = read_json(target) if target.exists() else {}
+    for measured in sorted((built / ".resume" / "cost").glob("*.json")):
+        costs[measured.stem] = {"stages": read_json(measured), "disk_gib": round(built_bytes(built) / GIB, 2)}
+    write_json(target, costs)
+
+
+def built_bytes(project: Path) -> int:
+    """Bytes of everything a rebuild leaves: DVC's outs and its cache."""
+    folders = [project / name for name in ("data", "models", "metrics", "plots", ".dvc/cache")]
+    return sum(
+        f.stat().st_size for folder in folders if folder.exists() for f in folder.rglob("*") if f.is_file()
+    )

@@ -1,0 +1,161 @@
+"""What `sightline doctor` looks at. Every check says what it found and, where that is wrong, the cure.
+
+Works in a checkout, and in an environment that holds only the package and a bundle. No torch.
+"""
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sightline.cli import checkout_files
+from sightline.core import artifacts
+
+PYTHON = (3, 11)
+FREE_GIB = 1.0
+LOCKS = ("requirements.txt", "requirements-serve.txt")
+PIN = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;]+)\s*(?:;\s*(.*))?")
+BUILT = ("data/raw", "data/vqa", "models/text", "models/clip", "models/vlm", "models/blind",
+         "models/compressed", "models/onnx", "models/bundle")  # fmt: skip
+SHOWN = 5  # packages named before "and so many more"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    cure: str = ""
+
+
+def examine(start: Path, bundle: Path | None) -> list[Check]:
+    """Every check that applies at `start`: of the checkout there, if it is one, and of `bundle`."""
+    try:
+        here = checkout_files.root(start)
+    except checkout_files.ProjectError:
+        here = None
+    checks = [python(), packages(here)]
+    if bundle is None and here is None:
+        what = "no checkout here and no --bundle given"
+        checks.append(Check("bundle", False, what, "give --bundle PATH, or run this inside a checkout"))
+    if bundle is not None:
+        checks.append(artifact(bundle, "bundle", f"copy it again from where {bundle} came from"))
+    if here is not None:
+        checks += [
+            artifact(here / name, name, f"dvc checkout {name}, or dvc repro")
+            for name in BUILT
+            if (here / name).exists() or (name == "models/bundle" and bundle is None)
+        ]
+        checks += [dvc(here), *folders(here)]
+    return checks
+
+
+def python() -> Check:
+    """Whether this Python is new enough."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    wanted = ".".join(map(str, PYTHON))
+    return Check("python", sys.version_info >= PYTHON, found, f"install Python {wanted} or newer")
+
+
+def packages(here: Path | None) -> Check:
+    """Installed versions against the pins: of the lock files of a checkout, else of the package's metadata.
+
+    An environment without torch was made from requirements-serve.txt and is compared with that.
+    """
+    if here is None:
+        lines = [line for line in importlib.metadata.requires("sightline") or [] if "extra ==" not in line]
+        source, pins = "the package sightline", _pins(lines)
+        cure = "pip install --force-reinstall sightline"
+    else:
+        full = _installed("torch") is not None
+        source = LOCKS[0] if full else LOCKS[1]
+        pins = _pins((here / source).read_text(encoding="utf-8").splitlines())
+        cure = f"python -m pip install -r {here / source}"
+    wrong = []
+    for name, version in sorted(pins.items()):
+        found = _installed(name)
+        if found != version:
+            wrong.append(f"{name} {found or 'missing'} (pinned {version})")
+    if wrong:
+        more = f", and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        return Check("packages", False, ", ".join(wrong[:SHOWN]) + more, cure)
+    return Check("packages", True, f"{len(pins)} as {source} pins them")
+
+
+def artifact(folder: Path, name: str, cure: str) -> Check:
+    """Whether a built folder is whole: every file's hash against its manifest."""
+    if not folder.exists():
+        return Check(name, False, f"{folder} does not exist", cure)
+    try:
+        manifest = artifacts.read_json(folder / artifacts.MANIFEST)
+        kind = manifest.get("kind", "") if isinstance(manifest, dict) else ""
+        held = artifacts.load(folder, kind)
+        size = sum(path.stat().st_size for path in held.path.rglob("*") if path.is_file())
+        return Check(name, True, f"{len(manifest['files'])} files, {size / 2**20:.1f} MiB, all as recorded")
+    except (OSError, ValueError) as error:
+        return Check(name, False, str(error), cure)
+
+
+def dvc(here: Path) -> Check:
+    """Whether what is built is what the code and the parameters of this checkout would build."""
+    command = [sys.executable, "-m", "dvc", "status", "--json"]
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"DVC_NO_ANALYTICS": "1"}
+    if _installed("dvc") is None:
+        return Check("dvc", True, "not installed: nothing is rebuilt here")
+    done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True)
+    try:
+        changed = sorted(json.loads(done.stdout))
+    except ValueError:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1][:200]
+        return Check("dvc", False, f"dvc status failed: {said}", "git checkout dvc.yaml dvc.lock; dvc doctor")
+    if changed:
+        return Check("dvc", False, f"out of date: {', '.join(changed)}", "dvc checkout, or dvc repro")
+    return Check("dvc", True, "every stage is up to date")
+
+
+def folders(here: Path) -> Iterator[Check]:
+    """Whether what the commands write to can be written, and has room."""
+    for name in ("", ".dvc", "data", "models", "metrics", "plots"):
+        folder = here / name
+        if folder.is_dir():
+            try:
+                with tempfile.NamedTemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                yield Check(f"folder {folder}", False, f"cannot be written ({error.strerror})",
+                            f"chown -R $USER {folder}; chmod -R u+rwX {folder}")  # fmt: skip
+    free = shutil.disk_usage(here).free / 2**30
+    yield Check("disk", free >= FREE_GIB, f"{free:.1f} GiB free", "make room: dvc gc --workspace")
+
+
+def _pins(lines: list[str]) -> dict[str, str]:
+    """Package -> version of the lines that hold for this Python on this platform."""
+    found = {}
+    for line in lines:
+        if match := PIN.fullmatch(line.strip()):
+            name, version, marker = match.groups()
+            if not marker or _holds(marker):
+                found[name.lower().replace("_", "-")] = version
+    return found
+
+
+def _holds(marker: str) -> bool:
+    from packaging.markers import Marker
+
+    return Marker(marker).evaluate()
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,62 @@
+"""`sightline serve`: the HTTP API over a bundle."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sightline.cli import checkout_files
+from sightline.cli.app import BUNDLE, app, bundle_folder
+
+
+@app.command()
+def serve(
+    bundle: Annotated[Path | None, BUNDLE] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than loopback needs --keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    index: Annotated[
+        Path | None, typer.Option(help="An index made by `sightline index`; default: the model's own.")
+    ] = None,
+    keys: Annotated[Path | None, typer.Option(help="Environment file with API keys, one a line.")] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Allow pictures as https addresses.")] = False,
+    queue: Annotated[int, typer.Option(min=1, help="Requests inside at once; beyond it 429.")] = 64,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+) -> None:
+    """Answer over HTTP: a web page, OpenAI's API, search, explanations, metrics. Needs the extra `serve`."""
+    try:
+        from sightline.serve import server
+        from sightline.serve.app import create_app
+    except ModuleNotFoundError as error:
+        raise checkout_files.ProjectError(
+            f"serving needs the package {error.name}: pip install -r requirements-serve.txt"
+        ) from error
+    from sightline.serve.batch_model import Model
+    from sightline.serve.limits import Limits
+
+    accepted = server.read_keys(keys) if keys else []
+    server.check(host, accepted)
+    limits = Limits(queue=queue, timeout_s=timeout)
+    model = Model.load(bundle_folder(bundle), limits.batch, index)
+    typer.echo(f"serve: http://{host}:{port}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
+    served = create_app(model, limits, accepted, fetch)
+    if not accepted:  # a browser shows no API key, so a server that asks for one has no page
+        _add_page(served, model, limits, bundle_folder(bundle), f"http://{host}:{port}/")
+    server.serve(served, host, port, limits)
+
+
+def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) -> None:
+    """The web page on the application, where Gradio is installed."""
+    if find_spec("gradio") is None:
+        typer.echo("serve: no page: it needs the package gradio: pip install gradio==6.31.0", err=True)
+        return
+    from sightline.serve.ui.mount import mount
+
+    try:
+        here = checkout_files.root()
+    except checkout_files.ProjectError:
+        here = None  # a bundle alone: the page says what it misses
+    mount(served, model, limits, folder, here)
+    typer.echo(f"serve: {address} shows the page", err=True)

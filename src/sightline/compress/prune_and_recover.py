@@ -1,0 +1,114 @@
+"""The compress verb: importance, cut, short recovery, table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sightline.compress import model_cost, spin_importance, structured_pruning
+from sightline.compress.distillation import Distilling
+from sightline.core import artifacts, runtime
+from sightline.core.params.loader import Params
+from sightline.core.runtime import Runtime
+from sightline.data.questions.triples import Triples
+from sightline.data.shards import Items
+from sightline.data.tokenizer import Tokenizer
+from sightline.models.vlm import VLM
+from sightline.train import optimizer, save_model
+from sightline.train.finetune import train_vqa
+from sightline.train.tasks.vqa import Answering
+
+RECOVERY_LR = 0.5  # on top of finetune.lr_scale: the weights start trained
+
+
+def compress(
+    params: Params, run: Runtime, raw: artifacts.Artifact, vqa: artifacts.Artifact,
+    trained: artifacts.Artifact, out: Path, metrics: Path,
+) -> None:  # fmt: skip
+    """Write the pruned and recovered form of the model `trained` to `out` and the cost table to
+    metrics/table.csv.
+
+    The image tower is not cut and stays frozen while the decoder recovers, so both models share its graph.
+    """
+    vlm, tokenizer_file = VLM(trained.config), trained.path / "tokenizer.json"
+    optimizer.unpack_weights(artifacts.load_weights(trained.path / "weights.safetensors"), vlm)
+    section = replace(
+        params.finetune, lr_scale=params.finetune.lr_scale * RECOVERY_LR, freeze_vision=True, evals=1
+    )
+    triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
+    common = (Tokenizer.load(tokenizer_file), Items(raw.path), triples, section, run, params.seed)
+    task = Answering(vlm.to(run.device), *common, params.compress.recovery_epochs)
+    rows = [model_cost.row("fp32", vlm, _accuracy(task))]
+    scores = importance(task, params.compress.criterion, params)
+    smaller = structured_pruning.prune(vlm, scores, params.compress.head_ratio, params.compress.neuron_ratio)
+    rows.append(
+        model_cost.row(
+            "cut", smaller, _accuracy(Answering(smaller, *common, params.compress.recovery_epochs))
+        )
+    )
+    recovery = (section, run, raw, vqa, tokenizer_file, metrics / "recovery")
+    make = partial(Distilling, teacher=vlm, weight=params.compress.distill)
+    facts = {"teacher": trained.digest(), "distill": params.compress.distill}
+    with train_vqa(smaller, "compress", params.compress.recovery_epochs, params, *recovery, make, facts) as (
+        recovered,
+        state,
+    ):
+        rows.append(model_cost.row("pruned", smaller, _accuracy(recovered)))
+        if run.is_main:
+            save_model.write(
+                out, "vlm", smaller, tokenizer_file, "Answering model, pruned.", recovered, state
+            )
+            write_table(metrics / "table.csv", rows)
+            before, after = rows[0], rows[-1]
+            runtime.say(
+                f"{before['bytes']} -> {after['bytes']} bytes, accuracy {before['accuracy']:.1f} -> "
+                f"{after['accuracy']:.1f} (cut: {rows[1]['accuracy']:.1f}); wrote {out}; next: export"
+            )
+
+
+def write_table(path: Path, rows: list[dict]) -> None:
+    """Comma-separated, floats with four decimals."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(rows[0])
+        for row in rows:
+            writer.writerow([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row.values()])
+
+
+def importance(task: Answering, criterion: str, params: Params) -> structured_pruning.Importance:
+    """How much every head and neuron of the task's model is worth, by params.compress.criterion's names. SPIN
+    knows of the cross-attention's heads only; the other units go by their Taylor expansion."""
+    if criterion == "magnitude":
+        return structured_pruning.magnitude(task.model)
+    scores = structured_pruning.taylor(task.model, _losses(task, params))
+    if criterion == "taylor":
+        return scores
+    keep = params.finetune.spin_training.keep
+    return spin_importance.ranked(scores, spin_importance.kept_share(task, params.compress.batches, keep))
+
+
+def _losses(task: Answering, params: Params) -> Iterator[Callable[[], Tensor]]:
+    """The loss of training batches, without dropout and in float32, seeded like training steps."""
+    task.eval()
+    task.enter(0)  # the frozen tower needs no gradients
+    for step in range(params.compress.batches):
+        torch.manual_seed(runtime.derive_seed(params.seed, "compress", "importance", step))
+        yield partial(_loss, task, step)
+
+
+def _loss(task: Answering, step: int) -> Tensor:
+    return task(task.batch(step))[0]
+
+
+@torch.no_grad()
+def _accuracy(task: Answering) -> float:
+    """The task's own validation metric."""
+    task.eval()
+    return task.evaluate()[0]

@@ -1,0 +1,214 @@
+"""Artifacts: folders that are complete and verified, or absent.
+
+An artifact is filled in a temporary sibling folder, gets `config.json` (all that rebuilds it), an
+optional card (`README.md`) and `manifest.json` (sha256 of every file), is fsynced and renamed into
+place. No weight format notices a flipped bit, so loading verifies every hash first.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import safetensors
+import safetensors.numpy
+
+from sightline.core.atomic_io import FULL, ArtifactError, full, sha256, sync_folder, write_bytes
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified artifact: its folder, kind and config."""
+
+    path: Path
+    kind: str
+    config: dict[str, Any]
+
+    def digest(self) -> str:
+        """Return the sha256 of the manifest, which names the artifact's whole content."""
+        return sha256(self.path / MANIFEST)
+
+
+@contextmanager
+def create(folder: Path, kind: str, config: dict[str, Any], card: str = "") -> Iterator[Path]:
+    """Yield a temporary folder to fill; on success it becomes `folder`, on an error it is removed.
+
+    `config` is written when the block ends, so the block may still add to it. An existing `folder`
+    is replaced only once the new one is complete. Raises ArtifactError, naming the path and the
+    bytes, when the disk is full.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    filling = _sibling(folder, "new")
+    filling.mkdir()
+    try:
+        yield filling
+        _seal(filling, kind, config, card)
+        _swap(filling, folder)
+    except OSError as error:
+        written = sum(path.stat().st_size for path in _files(filling))
+        if error.errno not in FULL:
+            raise
+        raise full(error.filename or folder, written) from error
+    finally:
+        shutil.rmtree(filling, ignore_errors=True)
+
+
+def load(folder: Path, kind: str) -> Artifact:
+    """Verify every file of an artifact and return it.
+
+    Raises ArtifactError, naming file, expected, found and the cure, for a missing, extra, changed or
+    linked file, and for an artifact of another kind.
+    """
+    folder = Path(folder)
+    cure = f"delete it and run `dvc checkout {folder}`, or rerun the stage that writes it"
+    if not (folder / MANIFEST).is_file():
+        raise ArtifactError(f"{folder}: expected a complete {kind} artifact, found no {MANIFEST}; {cure}")
+    manifest = _manifest(folder, cure)
+    if manifest["kind"] != kind:
+        raise ArtifactError(f"{folder}: expected an artifact of kind {kind!r}, found {manifest['kind']!r}")
+    present = {_relative(folder, path): path for path in _files(folder) if path != folder / MANIFEST}
+    for name in sorted(manifest["files"].keys() | present.keys()):
+        if name not in present:
+            raise ArtifactError(f"{folder / name}: expected by the manifest, found no such file; {cure}")
+        if name not in manifest["files"]:
+            raise ArtifactError(f"{folder / name}: not in the manifest, found an extra file; remove it")
+        expected, found = manifest["files"][name], sha256(present[name])
+        if found != expected:
+            raise ArtifactError(f"{folder / name}: expected sha256 {expected}, found {found}; {cure}")
+    return Artifact(folder, kind, read_json(folder / "config.json"))
+
+
+def save_weights(path: Path, tensors: dict[str, Any]) -> None:
+    """Write arrays (NumPy or torch) as safetensors: sorted names, no metadata, atomically.
+
+    Raises ArtifactError naming the first tensor that holds NaN or infinity.
+    """
+    arrays = {name: _array(name, tensors[name]) for name in sorted(tensors)}
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ArtifactError(f"{path}: the tensor {name!r} holds NaN or infinity, so nothing was saved")
+    write_bytes(path, safetensors.numpy.save(arrays))
+
+
+def load_weights(path: Path) -> dict[str, np.ndarray]:
+    """Read a safetensors file, names sorted. Raises ArtifactError for one that is cut or malformed."""
+    try:
+        return dict(sorted(safetensors.numpy.load_file(path).items()))
+    except safetensors.SafetensorError as error:
+        raise ArtifactError(f"{path}: expected safetensors, found a damaged file ({error})") from error
+
+
+def write_json(path: Path, obj: Any) -> None:
+    """Write sorted, indented JSON atomically; NumPy scalars become numbers. Refuses NaN and infinity."""
+    try:
+        text = json.dumps(obj, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False, default=_plain)
+    except ValueError as error:
+        raise ArtifactError(f"{path}: cannot write {_culprit(obj)}: {error}") from error
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON. Raises ArtifactError, naming file and place, for a damaged one."""
+    try:
+        return json.loads(Path(path).read_bytes(), parse_constant=_refuse)
+    except ValueError as error:
+        raise ArtifactError(f"{path}: expected JSON, found a damaged file ({error})") from error
+
+
+def _manifest(folder: Path, cure: str) -> dict[str, Any]:
+    manifest = read_json(folder / MANIFEST)
+    well_formed = isinstance(manifest, dict) and manifest.keys() == {"files", "kind"}
+    if not well_formed or not isinstance(manifest["files"], dict):
+        raise ArtifactError(f"{folder / MANIFEST}: expected kind and files, found another form; {cure}")
+    return manifest
+
+
+def _seal(filling: Path, kind: str, config: dict[str, Any], card: str) -> None:
+    write_json(filling / "config.json", config)
+    if card:
+        write_bytes(filling / "README.md", card.encode())
+    files = {_relative(filling, path): sha256(path, sync=True) for path in _files(filling)}
+    write_json(filling / MANIFEST, {"kind": kind, "files": files})
+    for inner in [filling, *(path for path in sorted(filling.rglob("*")) if path.is_dir())]:
+        sync_folder(inner)
+
+
+def _swap(filling: Path, folder: Path) -> None:
+    """Put the sealed folder in place; a kill between the renames is undone by the next `_sweep`."""
+    old = _sibling(folder, "old")
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(filling, folder)
+    sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers of this folder left; put a replaced folder back if it has no successor."""
+    left = re.compile(re.escape(f".{folder.name}.") + r"(new|old)-(\d+)\.tmp")
+    for path in sorted(folder.parent.iterdir()):
+        match = left.fullmatch(path.name)
+        if not match or (int(match[2]) != os.getpid() and psutil.pid_exists(int(match[2]))):
+            continue
+        if match[1] == "old" and not folder.exists():
+            os.replace(path, folder)
+        else:
+            shutil.rmtree(path)
+
+
+def _sibling(folder: Path, role: str) -> Path:
+    return folder.with_name(f".{folder.name}.{role}-{os.getpid()}.tmp")
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return all files below a folder, sorted. Raises ArtifactError for a link or a special file."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise ArtifactError(f"{path}: expected a regular file, found a link or a special file")
+        if path.is_file():
+            files.append(path)
+    return files
+
+
+def _relative(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _array(name: str, tensor: Any) -> np.ndarray:
+    try:
+        array = tensor if isinstance(tensor, np.ndarray | np.generic) else tensor.detach().cpu().numpy()
+        # safetensors writes a transposed view's memory as it lies, under the transposed shape.
+        return np.asarray(array, order="C")
+    except TypeError as error:
+        raise ArtifactError(f"tensor {name!r}: expected a dtype NumPy has, found {tensor.dtype}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} ({type(value).__name__}) has no JSON form")
+
+
+def _culprit(obj: Any, key: str = "the value") -> str:
+    """Return the dotted key of the first number that is not finite."""
+    inner = obj.items() if isinstance(obj, dict) else enumerate(obj) if isinstance(obj, list | tuple) else ()
+    for name, value in inner:
+        if found := _culprit(value, str(name) if key == "the value" else f"{key}.{name}"):
+            return found
+    return key if isinstance(obj, float | np.floating) and not np.isfinite(obj) else ""
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")

@@ -1,0 +1,267 @@
+"""The process around the verbs: params, device, threads, seeds, ranks, signals, orphans and cost.
+
+torch is imported inside the functions that need it, so a stage that needs none never pays for it.
+The only module that reads the environment variables of torchrun and DVC.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import psutil
+
+from sightline.core import artifacts, launcher_watchdog
+from sightline.core.params.loader import Params, ParamsError, load_params
+
+POLL_S = 0.5  # how often a process looks whether its launcher still lives
+GRACE_S = 3.0  # what a training loop gets to save its state once the launcher is gone
+NOTICE_S = 5.0  # what a training loop gets to notice a signal before the process ends anyway
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where this process computes: torch device, rank among `world` processes, threads of each."""
+
+    device: str
+    rank: int
+    world: int
+    threads: int
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes and prints."""
+        return self.rank == 0
+
+
+class Stopped(SystemExit):
+    """Ends a process that was told to stop; the exit code is 143 (SIGTERM) or 130 (SIGINT)."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + (_state.signal or signal.SIGTERM))
+
+
+@dataclass
+class _State:
+    """What signal handlers and the loop share; one per process."""
+
+    stage: str = ""
+    signal: int = 0  # the signal that asked for the stop, 0 for none
+    polled: bool = False  # a loop asks stop_requested, so a signal may wait for it
+    guarded: bool = False
+    others_core_s: float = 0.0  # cost of the other ranks, known after finish
+    others_peak_mib: float = 0.0
+
+
+_state = _State()
+
+
+def start(threads: int, seed: int) -> Runtime:
+    """Set up torch and, when torchrun started this process, the process group; returns where it computes.
+
+    Deterministic algorithms throughout, `threads` threads per process (part of the result's bits).
+    """
+    guard_parent()
+    _handle_signals()
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what cuBLAS needs to be deterministic
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    # By default that also fills every fresh tensor; nothing here reads one before writing it, and the fill
+    # took a sixth of a training step.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.manual_seed(seed)
+    rank, world = _rank(), int(os.environ.get("WORLD_SIZE", "1"))
+    local, local_world = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    enough = torch.cuda.is_available() and torch.cuda.device_count() >= local_world
+    device = f"cuda:{local}" if enough else "cpu"
+    if enough:
+        torch.cuda.set_device(device)
+    if world > 1:
+        if local_world == world:
+            _stay_on_loopback()
+        torch.distributed.init_process_group("nccl" if enough else "gloo", rank=rank, world_size=world)
+    return Runtime(device, rank, world, threads)
+
+
+def finish(runtime: Runtime) -> None:
+    """Sum the cost over the ranks and close the process group."""
+    if runtime.world > 1:
+        import torch
+
+        own = torch.tensor(_usage(), dtype=torch.float64, device=runtime.device)
+        total = own.clone()
+        torch.distributed.all_reduce(total)
+        _state.others_core_s, _state.others_peak_mib = (total - own).tolist()
+        torch.distributed.destroy_process_group()
+
+
+def stop_requested(runtime: Runtime) -> bool:
+    """Return whether any rank was told to stop; all ranks get the same answer at the same call.
+
+    The loop that hears True saves its state and raises Stopped.
+    """
+    _state.polled = True
+    if runtime.world > 1:
+        import torch
+
+        asked = torch.tensor([_state.signal], device=runtime.device)
+        torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
+        _state.signal = int(asked.item())
+    if _state.signal:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return bool(_state.signal)
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """Return a 63-bit seed that is a pure function of `seed` and the names."""
+    digest = hashlib.sha256(json.dumps([seed, *names]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def resume_dir(stage: str, fingerprint: str) -> Path:
+    """Return the folder, outside DVC's outs, where a stage keeps what lets a killed run go on."""
+    return _scratch() / stage / fingerprint[:16]
+
+
+def say(line: str) -> None:
+    """Print one line of a stage's progress, on rank 0 only."""
+    if _rank() == 0:
+        print(f"{_state.stage}: {line}" if _state.stage else line, flush=True)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[Params]:
+    """Run a stage script: check the whole params.yaml, guard, time, and turn user errors into one line.
+
+    Exit codes: 2 for params.yaml, 1 for another user error (the traceback goes to
+    `.resume/errors/<name>.txt`); an unexpected exception keeps its traceback.
+    """
+    _state.stage = name
+    began = time.perf_counter()
+    guard_parent()
+    _handle_signals()
+    try:
+        params = load_params()
+        yield params
+    except ParamsError as error:
+        _end(name, error, 2)
+    except (ValueError, OSError, MemoryError) as error:
+        _end(name, error, 1)
+    if _rank() == 0:
+        _record_cost(name, params.profile, time.perf_counter() - began)
+
+
+def guard_parent() -> None:
+    """End this process, and its children, when DVC or torchrun above it dies: no orphan keeps writing.
+
+    Started by hand, without either above it, a process is left alone.
+    """
+    if _state.guarded:
+        return
+    _state.guarded = True
+    watched = launcher_watchdog.launchers(psutil.Process().parents(), "DVC_STAGE" in os.environ)
+    if watched:
+        threading.Thread(target=_watch, args=(watched,), name="guard", daemon=True).start()
+
+
+def _watch(launchers: list[psutil.Process]) -> None:
+    while all(launcher_watchdog.alive(process) for process in launchers):
+        time.sleep(POLL_S)
+    _state.signal = _state.signal or signal.SIGTERM
+    if _state.polled:
+        time.sleep(GRACE_S)
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    os._exit(128 + signal.SIGTERM)
+
+
+def _handle_signals() -> None:
+    """SIGTERM and SIGINT set the stop flag for a loop that asks; without one they end the process."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _on_signal)
+    signal.signal(signal.SIGALRM, _on_signal)
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGALRM:
+        raise Stopped
+    # Ctrl-C reaches a rank twice, from the terminal and from torchrun: only the first one counts.
+    first, _state.signal = not _state.signal, _state.signal or number
+    if not _state.polled:
+        raise Stopped
+    if first:
+        signal.setitimer(signal.ITIMER_REAL, NOTICE_S)
+
+
+def _stay_on_loopback() -> None:
+    """Let the ranks of one machine meet on loopback, so that no network or host name is needed."""
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _scratch() -> Path:
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".resume"
+
+
+def _end(name: str, error: Exception, code: int) -> NoReturn:
+    """Print one line for the user and exit; the traceback is kept in a file for whoever needs it."""
+    message = " ".join(str(error).split()) or "out of memory"
+    rank = f" [rank {_rank()}]" if _rank() else ""
+    details = ""
+    if code == 1:
+        log = _scratch() / "errors" / f"{name}.txt"
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            details = f" (traceback: {log})"
+        except OSError as fault:
+            details = f" (the traceback could not be written: {fault.strerror})"
+    if code == 1 or not rank:
+        print(f"{name}:{rank} error: {message}{details}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _usage() -> tuple[float, float]:
+    """Return core-seconds (user and system) and peak resident MiB of this process and its children."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, KiB on Linux
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in both)
+    return seconds, max(usage.ru_maxrss for usage in both) / unit
+
+
+def _record_cost(name: str, profile: str, wall_s: float) -> None:
+    """Merge this stage's cost into .resume/cost/<profile>.json; a failure is said, not fatal."""
+    core_s, peak_mib = _usage()
+    core_s, peak_mib = core_s + _state.others_core_s, peak_mib + _state.others_peak_mib
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        agent = psutil.Process().parent()
+        times = agent.cpu_times() if agent else None
+        core_s += times.user + times.system if times else 0.0
+    path = _scratch() / "cost" / f"{profile}.json"
+    row = {"core_seconds": round(core_s, 2), "wall_seconds": round(wall_s, 2), "peak_mib": round(peak_mib)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            costs: dict[str, Any] = artifacts.read_json(path) if path.exists() else {}
+            artifacts.write_json(path, costs | {name: row})
+    except (OSError, ValueError) as error:
+        say(f"the cost of this stage was not recorded: {error}")

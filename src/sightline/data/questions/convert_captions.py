@@ -1,0 +1,157 @@
+"""Captions and scenes to question-answer triples: one pass to count, one to write, read item by item."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from sightline.core import artifacts
+from sightline.core.params.convert import ConvertParams
+from sightline.core.runtime import derive_seed
+from sightline.data.questions.caption_rules import open_questions
+from sightline.data.questions.existence_questions import Statistics, attributes, existence, pope
+from sightline.data.questions.leakage import Leak, find_leaks
+from sightline.data.questions.object_lexicon import surface_forms
+from sightline.data.questions.object_mentions import parse_all
+from sightline.data.questions.prompt_template import DESCRIBE, TEMPLATE, prompt
+from sightline.data.scenes.scene_questions import Questioner
+from sightline.data.shards import Items
+from sightline.data.tokenizer import Tokenizer
+
+Asker = Callable[[dict], list[dict]]
+
+
+def convert(
+    raw: artifacts.Artifact,
+    out: Path,
+    params: ConvertParams,
+    seed: int,
+    max_pixels: int,
+    train_tokenizer: bool,
+) -> dict:
+    """Fill `out` with <split>.jsonl, rejected.jsonl and tokenizer.json; returns the config of the artifact.
+
+    ValueError if no training item is left.
+    """
+    items = Items(raw.path)
+    leaks = find_leaks(items, max_pixels, params.hash_distance)
+    dropped = {leak.dropped for leak in leaks}
+    usable = [line not in dropped and _refusal(items[line]) == "" for line in range(len(items))]
+    counts: dict[str, Counter[str]] = {}
+    answers: set[str] = set()
+    statistics = _statistics(items, usable)
+    askers: dict[str, Asker] = {}
+    with ExitStack() as stack:
+        files: dict[str, TextIO] = {}
+        for line, item in _chosen(items, usable):
+            split = item["split"]
+            if split not in files:
+                files[split] = stack.enter_context(_open(out / f"{split}.jsonl"))
+                askers[split] = _asker(item, raw.config, statistics, params, seed)
+                counts[split] = Counter()
+            for triple in askers[split](item):
+                record = {"item": line, "image": item["id"], **triple}
+                files[split].write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
+                counts[split][triple["type"]] += 1
+                counts[split][f"answers_{triple['answer']}"] += triple["answer"] in ("yes", "no")
+                if split == "train" and triple["type"] != "describe":
+                    answers.add(triple["answer"])
+    if "train" not in counts:
+        raise ValueError(
+            f"{raw.path}: none of {len(items)} items can be used for training, expected at least one of "
+            "split train with picture and caption; see rejected.jsonl there and data in params.yaml"
+        )
+    refused = _reject(out / "rejected.jsonl", items, leaks)
+    if train_tokenizer:
+        texts = _texts(items, usable, out / "train.jsonl")
+        Tokenizer.train(texts, params.vocab_size, params.min_frequency).save(out / "tokenizer.json")
+    total = sum(counts.values(), Counter())
+    return {
+        "objects": raw.config.get("objects") or surface_forms(),
+        "template": TEMPLATE,
+        "types": {name: n for name, n in total.items() if not name.startswith("answers_")},
+        "counts": {split: {name: n for name, n in count.items() if n} for split, count in counts.items()},
+        "answers": sorted(answers),
+        "rejected": dict(refused),
+        "raw": raw.digest(),
+    }
+
+
+def photo_questions(item: dict, statistics: Statistics, params: ConvertParams, seed: int) -> list[dict]:
+    """Triples of a photo from its captions. The generator is the item's own, so neighbours change nothing."""
+    rng = np.random.default_rng(derive_seed(seed, "convert", item["id"]))
+    texts = [" ".join(caption.split()) for caption in item["captions"] if caption.strip()]
+    captions = parse_all(texts)
+    train = item["split"] == "train"
+    described = texts if train else texts[:1]
+    found = [
+        {"type": "describe", "rule": "caption", "question": DESCRIBE, "answer": text.lower(), "source": n}
+        for n, text in enumerate(described)
+    ]
+    answered = open_questions(captions, rng)
+    colored = [triple for triple in answered if triple["type"] == "color"]
+    found += existence(captions, statistics, rng) + attributes(colored, captions, statistics, rng) + answered
+    return found if train else found + pope(captions, statistics, rng, params.pope_per_image)
+
+
+def _asker(item: dict, config: dict, statistics: Statistics, params: ConvertParams, seed: int) -> Asker:
+    if "scene" not in item:
+        return lambda photo: photo_questions(photo, statistics, params, seed)
+    rng = np.random.default_rng(derive_seed(seed, "convert", item["split"]))
+    margin, polls = params.relation_margin, params.pope_per_image
+    questioner = Questioner(item["split"], config["statistics"], rng, margin, polls)
+    return lambda scene: questioner.ask(scene["scene"], scene["captions"][0])
+
+
+def _refusal(item: dict) -> str:
+    if item["image"] is None:
+        return "no_picture"
+    return "" if any(caption.strip() for caption in item["captions"]) else "no_caption"
+
+
+def _chosen(items: Items, usable: list[bool]) -> Iterator[tuple[int, dict]]:
+    return ((line, items[line]) for line in range(len(items)) if usable[line])
+
+
+def _statistics(items: Items, usable: list[bool]) -> Statistics:
+    statistics = Statistics()
+    for _, item in _chosen(items, usable):
+        if item["split"] == "train" and "scene" not in item:
+            statistics.add(parse_all(item["captions"]))
+    return statistics
+
+
+def _reject(path: Path, items: Items, leaks: list[Leak]) -> Counter[str]:
+    refused: Counter[str] = Counter()
+    leaking = {leak.dropped: leak for leak in leaks}
+    with _open(path) as file:
+        for line in range(len(items)):
+            item = items[line]
+            reason, details = _refusal(item), {}
+            if line in leaking:
+                kept = items[leaking[line].kept]
+                reason, details = leaking[line].reason, {"with": kept["id"], "with_split": kept["split"]}
+            if reason:
+                record = {"id": item["id"], "split": item["split"], "reason": reason, **details}
+                file.write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
+                refused[reason] += 1
+    return refused
+
+
+def _open(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", newline="\n")
+
+
+def _texts(items: Items, usable: list[bool], triples: Path) -> Iterator[str]:
+    for _, item in _chosen(items, usable):
+        if item["split"] == "train":
+            yield from item["captions"]
+    with triples.open(encoding="utf-8") as file:
+        for line in file:
+            triple = json.loads(line)
+            yield prompt(triple["question"])
+            yield triple["answer"]

@@ -1,0 +1,177 @@
+"""Yes/no questions about a photo: is a thing there? Hard negatives, and the three POPE polls for evaluation.
+
+POPE: Li et al. 2023, https://arxiv.org/abs/2305.10355 (absent things drawn at random, by how
+popular they are and, adversarially, by how often they go with what is there).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from sightline.data.questions.object_lexicon import ASKED, POPE, THINGS, ancestors
+from sightline.data.questions.object_mentions import Caption, absent
+from sightline.data.questions.word_lists import COLORS, SIMILAR_COLORS
+
+ASKED_NAMES = tuple(name for name, thing in THINGS.items() if thing.kind in ASKED)
+POPE_NAMES = frozenset(name for name, thing in THINGS.items() if thing.kind in POPE)
+PLACE = {name: position for position, name in enumerate(ASKED_NAMES)}
+PAIRS = 2
+KINDS = ("cooccurrence", "cooccurrence", "popular", "random")
+
+
+class Statistics:
+    """What the training captions say on the whole: how often things are there, absent, and there together."""
+
+    def __init__(self) -> None:
+        size = len(ASKED_NAMES)
+        self.present_N = np.zeros(size, dtype=np.int64)
+        self.absent_N = np.zeros(size, dtype=np.int64)
+        self.together_NN = np.zeros((size, size), dtype=np.int64)
+        self.colors: Counter[tuple[str, str]] = Counter()
+
+    def add(self, captions: Sequence[Caption]) -> None:
+        """Count one training image."""
+        here, gone = present(captions), missing(captions)
+        rows = [PLACE[name] for name in here]
+        self.present_N[rows] += 1
+        self.absent_N[[PLACE[name] for name in gone]] += 1
+        self.together_NN[np.ix_(rows, rows)] += 1
+        for caption in captions:
+            for mention in caption.mentions:
+                if mention.color and " " not in mention.color:
+                    self.colors[mention.name, mention.color] += 1
+                    self.colors["", mention.color] += 1
+
+
+def present(captions: Sequence[Caption]) -> dict[str, tuple[int, list[int]]]:
+    """Things that at least two captions (or the only one) name as a noun, directly or by a kind of it.
+
+    Returns name -> (caption, characters) of the first of them.
+    """
+    found: dict[str, dict[int, list[int]]] = {}
+    for index, caption in enumerate(captions):
+        for mention in caption.mentions:
+            if mention.head and mention.real:
+                for name in {mention.name} | ancestors(mention.name):
+                    if name in PLACE:
+                        found.setdefault(name, {}).setdefault(index, caption.span(mention.start, mention.end))
+    need = min(2, len(captions))
+    return {name: min(spans.items()) for name, spans in sorted(found.items()) if len(spans) >= need}
+
+
+def missing(captions: Sequence[Caption]) -> list[str]:
+    """Askable things that are safely absent."""
+    gone = absent(captions)
+    return [name for name in ASKED_NAMES if name in gone]
+
+
+def question(name: str) -> str:
+    """Is there a dog? Is there snow?"""
+    article = "" if THINGS[name].mass else "an " if name[0] in "aeiou" else "a "
+    return f"Is there {article}{name}?"
+
+
+def existence(captions: Sequence[Caption], statistics: Statistics, rng: np.random.Generator) -> list[dict]:
+    """At most PAIRS questions with yes and as many with no.
+
+    A thing is drawn the less often, the rarer the other answer is for it: the question alone tells little.
+    """
+    here, gone = present(captions), missing(captions)
+    both_N = np.minimum(statistics.present_N, statistics.absent_N)
+    yes_weights = [both_N[PLACE[name]] / max(1, statistics.present_N[PLACE[name]]) for name in here]
+    yes_names = _draw(list(here), yes_weights, PAIRS, rng)
+    no_names: dict[str, str] = {}
+    for _ in yes_names:
+        kind = KINDS[rng.integers(len(KINDS))]
+        rest = [name for name in gone if name not in no_names]
+        weights = _weights(kind, rest, list(here), statistics)
+        balance = [both_N[PLACE[name]] / max(1, statistics.absent_N[PLACE[name]]) for name in rest]
+        for name in _draw(rest, [w * b for w, b in zip(weights, balance, strict=True)], 1, rng):
+            no_names[name] = kind
+    pairs = min(len(yes_names), len(no_names))
+    triples = [_yes("existence", "named_twice", name, here[name]) for name in yes_names[:pairs]]
+    return triples + [_no("existence", name, kind) for name, kind in list(no_names.items())[:pairs]]
+
+
+def pope(
+    captions: Sequence[Caption], statistics: Statistics, rng: np.random.Generator, per_image: int
+) -> list[dict]:
+    """The three polls: `per_image` questions each, half of them yes; these are the same in all three."""
+    here = {name: where for name, where in present(captions).items() if name in POPE_NAMES}
+    gone = [name for name in missing(captions) if name in POPE_NAMES]
+    pairs = min(per_image // 2, len(here), len(gone))
+    yes_names = [str(name) for name in rng.permutation(sorted(here))[:pairs]]
+    triples = []
+    for kind in ("random", "popular", "adversarial"):
+        weights = _weights("cooccurrence" if kind == "adversarial" else kind, gone, list(here), statistics)
+        if kind == "random":
+            no_names = [str(name) for name in rng.permutation(gone)[:pairs]]
+        else:
+            no_names = [gone[i] for i in np.argsort(-np.asarray(weights), kind="stable")[:pairs]]
+        triples += [_yes(f"pope_{kind}", "named_twice", name, here[name]) for name in yes_names]
+        triples += [_no(f"pope_{kind}", name, kind) for name in no_names]
+    return triples
+
+
+def attributes(
+    colored: Sequence[dict], captions: Sequence[Caption], statistics: Statistics, rng: np.random.Generator
+) -> list[dict]:
+    """From a colour triple: Is there a brown dog? yes, and the same with a clearly different colour: no.
+
+    The other colour is one that things of the kind have in the training captions, as often as they have it.
+    """
+    told = {COLORS[token] for caption in captions for token in caption.tokens if token in COLORS}
+    triples = []
+    for fact in colored:
+        if THINGS[fact["object"]].kind == "ground":
+            continue
+        own = set(fact["answer"].split(" and "))
+        near = told.union(*(family for family in SIMILAR_COLORS if family & (own | told)))
+        others = sorted({color for _, color in statistics.colors} - near)
+        total = statistics.colors.total()
+        counts = statistics.colors
+        weights = [counts[fact["object"], color] + counts["", color] / total for color in others]
+        for other in _draw(others, weights, 1, rng):
+            for color, answer in ((fact["answer"], "yes"), (other, "no")):
+                article = "an" if color[0] in "aeiou" else "a"
+                triples.append(
+                    {
+                        **fact, "type": "attribute", "rule": "color_" + answer, "answer": answer,
+                        "question": f"Is there {article} {color} {fact['object']}?",
+                    }
+                )  # fmt: skip
+    return triples
+
+
+def _weights(kind: str, names: Sequence[str], here: Sequence[str], statistics: Statistics) -> list[float]:
+    rows = [PLACE[name] for name in names]
+    if kind == "random":
+        return [1.0] * len(rows)
+    if kind == "popular":
+        return [float(n) for n in statistics.present_N[rows]]
+    together = statistics.together_NN[np.ix_(rows, [PLACE[name] for name in here])].sum(axis=1)
+    return [float(n) for n in together]
+
+
+def _draw(names: Sequence[str], weights: Sequence[float], count: int, rng: np.random.Generator) -> list[str]:
+    weights_N = np.asarray(weights, dtype=np.float64)
+    possible = int((weights_N > 0).sum())
+    if not possible:
+        return []
+    drawn = rng.choice(len(names), size=min(count, possible), replace=False, p=weights_N / weights_N.sum())
+    return [names[i] for i in drawn]
+
+
+def _yes(type_: str, rule: str, name: str, where: tuple[int, list[int]]) -> dict:
+    return {
+        "type": type_, "rule": rule, "question": question(name), "answer": "yes", "source": where[0],
+        "span": where[1], "object": name,
+    }  # fmt: skip
+
+
+def _no(type_: str, name: str, kind: str) -> dict:
+    return {
+        "type": type_, "rule": f"absent_{kind}", "question": question(name), "answer": "no",
+        "source": "all captions", "object": name, "negative": kind,
+    }  # fmt: skip

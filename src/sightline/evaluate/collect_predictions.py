@@ -1,0 +1,77 @@
+"""Asks every variant everything: each in a process of its own, since its answers need nothing of the
+other's."""
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sightline.core import artifacts
+from sightline.core.runtime import derive_seed, guard_parent
+from sightline.evaluate import predictions, split_contents
+from sightline.evaluate.split_contents import Split
+
+Load = Callable[[], predictions.Predictor]
+SPINS = ("off", "on")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where the data is and how to ask (params.evaluate and params.spin)."""
+
+    raw: Path
+    vqa: Path
+    split_contents: list[str]
+    max_items: int
+    asking: predictions.Asking
+    reranking: predictions.Reranking
+    spin: dict
+    seed: int
+    bootstrap: int
+
+    def read(self, name: str) -> Split:
+        return split_contents.read(self.raw, self.vqa, name, self.max_items)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one variant said about one split: answers by SPIN setting, and its retrieval."""
+
+    answers: dict[str, predictions.Answers]
+    retrieved: predictions.Retrieved
+
+
+def ask(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Asked]:
+    """Everything one variant is asked, by split, for the SPINS given; runs in a worker."""
+    guard_parent()
+    predictor, words = load(), split_contents.lexicon(setting.vqa)
+    kinds = sorted(artifacts.read_json(setting.vqa / "config.json")["objects"])
+    said = {}
+    for name in setting.splits:
+        split = setting.read(name)
+        rng = np.random.default_rng(derive_seed(setting.seed, "swapped", name))
+        said[name] = Asked(
+            {
+                spin: predictions.answers(
+                    predictor, split, setting.spin if spin == "on" else predictions.SPIN_OFF, setting.asking
+                )
+                for spin in spins
+            },
+            predictions.retrieve(predictor, split, words, kinds, setting.asking, setting.reranking, rng),
+        )
+    return said
+
+
+def ask_all(
+    loaders: dict[str, Load], spins: dict[str, Sequence[str]], setting: Setting
+) -> dict[str, dict[str, Asked]]:
+    """`ask` for every variant, one process each: variant -> split -> what it said. spins: of each variant,
+    from SPINS."""
+    with ProcessPoolExecutor(len(loaders), multiprocessing.get_context("spawn")) as pool:
+        running = {
+            variant: pool.submit(ask, load, setting, spins[variant]) for variant, load in loaders.items()
+        }
+        return {variant: future.result() for variant, future in running.items()}

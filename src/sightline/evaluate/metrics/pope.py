@@ -1,0 +1,71 @@
+"""POPE: polling-based object probing (arXiv 2305.10355), yes/no questions on present and absent objects.
+
+An answer that holds neither yes nor no is `invalid`: counted as wrong, and the denominators of accuracy,
+recall, yes rate and false-positive rate stay what they were (the published SPIN code drops such rows).
+"""
+
+import numpy as np
+
+from sightline.evaluate.metrics.normalize_answers import yes_no
+from sightline.evaluate.metrics.ratios import Counts, share
+
+_KEYS = ("tp", "fp", "tn", "fn", "invalid_present", "invalid_absent")
+
+
+def tally(answer: str, prediction: str) -> dict[str, float]:
+    """Counts of one question; `answer` is the truth, 'yes' or 'no'."""
+    present, said = yes_no(answer), yes_no(prediction)
+    if present == "invalid":
+        raise ValueError(
+            f"POPE truth is {answer!r}; expected yes or no. Rebuild data/vqa with `dvc repro convert`."
+        )
+    if said == "invalid":
+        key = "invalid_present" if present == "yes" else "invalid_absent"
+    else:
+        key = {("yes", "yes"): "tp", ("no", "yes"): "fp", ("no", "no"): "tn", ("yes", "no"): "fn"}[
+            present, said
+        ]
+    return {name: float(name == key) for name in _KEYS}
+
+
+def asked(c: Counts) -> np.ndarray:
+    """Number of questions, invalid answers included."""
+    return c["tp"] + c["fp"] + c["tn"] + c["fn"] + c["invalid_present"] + c["invalid_absent"]
+
+
+def _present(c: Counts) -> np.ndarray:
+    return c["tp"] + c["fn"] + c["invalid_present"]
+
+
+def _absent(c: Counts) -> np.ndarray:
+    return c["tn"] + c["fp"] + c["invalid_absent"]
+
+
+def _f1(c: Counts) -> np.ndarray:
+    return share(2 * c["tp"], c["tp"] + c["fp"] + _present(c))
+
+
+def _mcc(c: Counts) -> np.ndarray:
+    """Matthews correlation, 100 times; with invalid answers as a third predicted class (Gorodkin's R_K,
+    2004), which is the usual coefficient when there are none and 0 for a model that only gives invalid
+    answers."""
+    total, correct = asked(c), c["tp"] + c["tn"]
+    said_yes, said_no = c["tp"] + c["fp"], c["tn"] + c["fn"]
+    said_invalid = total - said_yes - said_no
+    covariance = correct * total - said_yes * _present(c) - said_no * _absent(c)
+    spread = (total**2 - said_yes**2 - said_no**2 - said_invalid**2) * (
+        total**2 - _present(c) ** 2 - _absent(c) ** 2
+    )
+    return share(covariance, np.sqrt(np.maximum(spread, 0.0)))
+
+
+FIGURES = {
+    "accuracy": lambda c: share(c["tp"] + c["tn"], asked(c)),
+    "precision": lambda c: share(c["tp"], c["tp"] + c["fp"]),
+    "recall": lambda c: share(c["tp"], _present(c)),
+    "f1": _f1,
+    "yes_rate": lambda c: share(c["tp"] + c["fp"], asked(c)),
+    "false_positive_rate": lambda c: share(c["fp"], _absent(c)),
+    "mcc": _mcc,
+    "invalid": lambda c: share(c["invalid_present"] + c["invalid_absent"], asked(c)),
+}

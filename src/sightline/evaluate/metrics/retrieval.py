@@ -1,0 +1,77 @@
+"""Caption retrieval in both directions. Letters: I images, T texts, Q queries, K candidates, E embedding
+width.
+
+Ties count against us: the rank of the right answer is one more than the number of wrong ones that score as
+high.
+"""
+
+import math
+
+import numpy as np
+
+from sightline.evaluate.metrics.ratios import Counts, share
+
+_DECIMALS = 6  # similarities closer than a float32 matrix product can tell apart are ties
+
+
+def similarity(image_IE: np.ndarray, text_TE: np.ndarray) -> np.ndarray:
+    """Cosine similarities [I, T] of unit-norm embeddings, rounded so that equal captions tie on any
+    machine."""
+    return np.round(image_IE.astype(np.float64) @ text_TE.astype(np.float64).T, _DECIMALS)
+
+
+def image_to_text_ranks(similarity_IT: np.ndarray, owner_T: np.ndarray) -> np.ndarray:
+    """Rank [I] of each image's best own caption; its other captions are no rivals. owner_T: image of each
+    text."""
+    own_IT = owner_T[None, :] == np.arange(len(similarity_IT))[:, None]
+    best_I = np.where(own_IT, similarity_IT, -np.inf).max(axis=1)
+    return 1 + np.sum((similarity_IT >= best_I[:, None]) & ~own_IT, axis=1)
+
+
+def text_to_image_ranks(similarity_IT: np.ndarray, owner_T: np.ndarray) -> np.ndarray:
+    """Rank [T] of each caption's own image."""
+    own_T = similarity_IT[owner_T, np.arange(len(owner_T))]
+    return np.sum(similarity_IT >= own_T[None, :], axis=0)
+
+
+def candidates(similarity_QK: np.ndarray, top: int) -> np.ndarray:
+    """Indices [Q, top] of the best candidates of each query, best first; equal scores in index order."""
+    return np.argsort(-similarity_QK, axis=1, kind="stable")[:, :top]
+
+
+def reranked_ranks(scores_QK: np.ndarray, right_QK: np.ndarray, first_ranks_Q: np.ndarray) -> np.ndarray:
+    """Ranks [Q] after the K best candidates are put in the order of `scores_QK` (right_QK marks the right
+    ones).
+
+    A query whose right answer is not among its candidates keeps its first rank, at least K + 1.
+    """
+    best_Q = np.where(right_QK, scores_QK, -np.inf).max(axis=1)
+    ranks_Q = 1 + np.sum((scores_QK >= best_Q[:, None]) & ~right_QK, axis=1)
+    outside_Q = np.maximum(first_ranks_Q, scores_QK.shape[1] + 1)
+    return np.where(right_QK.any(axis=1), ranks_Q, outside_Q)
+
+
+def tally(rank: int) -> dict[str, float]:
+    """Counts of one query. Its gain is nDCG@10 (Jarvelin and Kekalainen 2002) with one right answer."""
+    hits = {f"hit_{k}": float(rank <= k) for k in (1, 5, 10)}
+    return {"queries": 1.0, **hits, "gain_10": gain(rank) if rank <= 10 else 0.0}
+
+
+def gain(rank: int) -> float:
+    """What a right answer at this rank is worth; 1 at the first."""
+    return 1.0 / math.log2(1 + rank)
+
+
+FIGURES = {f"r{k}": (lambda c, key=f"hit_{k}": share(c[key], c["queries"])) for k in (1, 5, 10)}
+FIGURES["ndcg10"] = lambda counts: share(counts["gain_10"], counts["queries"])
+
+
+def asked(counts: Counts) -> np.ndarray:
+    """Number of queries."""
+    return counts["queries"]
+
+
+def chance(gallery: int) -> dict[str, float]:
+    """Expected figures, percent, of a random order with one right answer among `gallery`."""
+    mean_gain = sum(gain(rank) for rank in range(1, min(10, gallery) + 1)) / gallery
+    return {f"r{k}": 100.0 * min(k, gallery) / gallery for k in (1, 5, 10)} | {"ndcg10": 100.0 * mean_gain}

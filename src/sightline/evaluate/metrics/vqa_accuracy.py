@@ -1,0 +1,19 @@
+"""Accuracy of short answers: exact match after normalisation (answers.py)."""
+
+import numpy as np
+
+from sightline.evaluate.metrics.normalize_answers import same
+from sightline.evaluate.metrics.ratios import Counts, share
+
+
+def tally(answer: str, prediction: str) -> dict[str, float]:
+    """Counts of one question."""
+    return {"asked": 1.0, "correct": float(same(answer, prediction))}
+
+
+FIGURES = {"accuracy": lambda counts: share(counts["correct"], counts["asked"])}
+
+
+def asked(counts: Counts) -> np.ndarray:
+    """Number of questions."""
+    return counts["asked"]

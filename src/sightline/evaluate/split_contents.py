@@ -1,0 +1,89 @@
+"""What is asked on one split: its pictures in order, their questions, captions and what is truly in them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sightline.core import artifacts
+from sightline.data import images
+from sightline.data.questions.triples import Triples
+from sightline.data.shards import Items
+from sightline.evaluate.metrics.chair import Lexicon
+
+GALLERY = 1000
+
+
+@dataclass(frozen=True)
+class Split:
+    """`pictures` indexes `lines`; every triple has its picture in `picture_of`."""
+
+    name: str
+    raw: Path
+    lines: list[int]
+    triples: list[dict]
+    picture_of: list[int]
+    captions: list[list[str]]
+    present: list[set[str]]
+    true_objects: bool  # scene graphs, not captions, say what is present
+
+    def rgb(self) -> Iterator[np.ndarray]:
+        """Decoded pictures [Y, X, 3] uint8, in order, one at a time."""
+        items = Items(self.raw)
+        most = artifacts.read_json(self.raw / "config.json")["image_side"] ** 2
+        for line in self.lines:
+            item = items[line]
+            yield images.decode(items.image_bytes(item), most, item["id"])
+
+    def references(self, picture: int) -> list[str]:
+        """What a description of a picture is compared with: every caption of a photo, the full description
+        of a scene."""
+        return self.captions[picture][:1] if self.true_objects else self.captions[picture]
+
+    def gallery(self) -> tuple[list[str], np.ndarray, int]:
+        """Texts, the picture each belongs to, and how many pictures take part: the references of the first
+        `GALLERY` pictures."""
+        size = min(len(self.lines), GALLERY)
+        per_picture = [self.references(picture) for picture in range(size)]
+        owners = [index for index, captions in enumerate(per_picture) for _ in captions]
+        return [text for captions in per_picture for text in captions], np.array(owners, np.int64), size
+
+
+def lexicon(vqa: Path) -> Lexicon:
+    return Lexicon(artifacts.read_json(vqa / "config.json")["objects"])
+
+
+def read(raw: Path, vqa: Path, name: str, max_items: int) -> Split:
+    """The first `max_items` pictures of a split (0: all) with all their questions."""
+    items, triples, words = Items(raw), Triples(vqa, name), lexicon(vqa)
+    lines = [int(line) for line in items.split(name) if items[line]["image"] is not None]
+    if not lines:
+        raise ValueError(
+            f"evaluate: data/raw has no pictures in split {name!r}; set evaluate.splits to splits it has"
+        )
+    lines = lines[:max_items] if max_items else lines
+    position = {line: index for index, line in enumerate(lines)}
+    asked = [triple for triple in (triples[i] for i in range(len(triples))) if triple["item"] in position]
+    if not asked:
+        raise ValueError(
+            f"evaluate: {vqa}/{name}.jsonl asks nothing about the first {len(lines)} pictures of {name!r}"
+        )
+    chosen = [items[line] for line in lines]
+    true_objects = all("scene" in item for item in chosen)
+    present = [
+        {part["kind"] for part in item["scene"]["objects"]}
+        if true_objects
+        else {kind for caption in item["captions"] for kind in words.mentions(caption)}
+        for item in chosen
+    ]
+    return Split(
+        name,
+        raw,
+        lines,
+        asked,
+        [position[triple["item"]] for triple in asked],
+        [item["captions"] for item in chosen],
+        present,
+        true_objects,
+    )

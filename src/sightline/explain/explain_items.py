@@ -1,0 +1,103 @@
+"""Explains the fixed items with SPIN off and on and writes every picture, the page and the maps
+themselves."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.core import artifacts
+from sightline.explain import heatmap_figures, heatmap_page, word_patch_matrix
+from sightline.explain.explained_items import Item
+from sightline.explain.heatmap import Explanation
+
+LEAD = """Each answer below was written by the shipped model, word by word. Point at a word of an answer to
+see what in the picture, and which words of the question, it came from. Turquoise boxes are where the named
+objects truly are. Point at a picture to see it bare."""
+LEAD_ONE = """Point at a word of the answer to see what in the picture, and which words of the question, it
+came from. Point at the picture to see it bare."""
+NOTE = """<p>A bright place is a hint to check, not a proof; <code>docs/explanations.md</code> says how often
+each method points at the right thing. Where attention is shown, colour starts at the average of a word's
+map, so an evenly spread look stays dark.</p>
+<p>Try next: <code>sightline explain</code> with a picture of yours, or
+<code>dvc exp run -S explain.method=occlusion</code>, which explains again and retrains nothing.</p>"""
+
+Explain = Callable[[Item, dict[str, Any]], Explanation]
+
+
+def settings(spin: dict[str, Any]) -> str:
+    """SPIN settings in words, for captions."""
+    return ", ".join(f"{key} {value}" for key, value in spin.items() if value is not None and key != "score")
+
+
+def unit(found: Explanation) -> str:
+    """What the maps of an explanation show, in a word."""
+    attention = any(heat.provenance["method"] == "cross_attention" for heat in found.words)
+    return "attention" if attention else "relevance"
+
+
+def run(
+    items: list[Item],
+    explain: Explain,
+    right: Callable[[str, str], bool],
+    spin_off: dict[str, Any],
+    spin_on: dict[str, Any],
+    colormap: str,
+    out: Path,
+) -> None:
+    """`explain(item, spin)` explains one item; `right(truth, answer)` judges a short answer."""
+    lut = heatmap_page.colours(colormap)
+    drawn = out / "pictures"
+    drawn.mkdir(parents=True, exist_ok=True)
+    pairs = [(item, explain(item, spin_off), explain(item, spin_on)) for item in items]
+    for item, off, _ in pairs:
+        heatmap_figures.item(drawn / f"{item.name}.png", item, off, right(item.truth, off.answer), colormap)
+    longest, said = max(((item, off) for item, off, _ in pairs), key=lambda pair: len(pair[1].words))
+    if said.words:
+        word_patch_matrix.draw(drawn / "words_by_patches.png", longest, said, colormap)
+    heatmap_figures.compare(drawn / "spin_off_on.png", pairs, colormap)
+    share_LH = np.mean(
+        [on.silenced_LH for _, _, on in pairs if on.words] or [pairs[0][2].silenced_LH], axis=0
+    )
+    heatmap_figures.silenced(drawn / "silenced_heads.png", share_LH, settings(spin_on), colormap)
+    cards = [
+        heatmap_page.Card(item, [off, on], [right(item.truth, found.answer) for found in (off, on)])
+        for item, off, on in pairs
+    ]
+    words = heatmap_page.Words(
+        "What the model looked at", LEAD, ["SPIN off", f"SPIN on ({settings(spin_on)})"], NOTE,
+        unit(pairs[0][1]), extra=heatmap_page.heads(share_LH, lut),
+    )  # fmt: skip
+    heatmap_page.write(out / "index.html", cards, words, colormap)
+    artifacts.write_json(
+        out / "explanations.json",
+        {
+            "items": [
+                {
+                    "name": item.name,
+                    "type": item.type,
+                    "question": item.question,
+                    "truth": item.truth,
+                    "spin_off": _plain(off),
+                    "spin_on": _plain(on),
+                }
+                for item, off, on in pairs
+            ],
+            "silenced_heads": np.round(share_LH, 4).tolist(),
+        },
+    )
+
+
+def _plain(found: Explanation) -> dict[str, Any]:
+    words = [
+        {
+            "word": heat.provenance["word"],
+            "method": heat.provenance["method"],
+            "image_share": round(heat.provenance["image_share"], 4),
+            "patch_map": np.round(heat.patch_map, 3).tolist(),
+            "question": [[word, round(score, 4)] for word, score in heat.text_scores],
+        }
+        for heat in found.words
+    ]
+    return {"answer": found.answer, "confidence": round(found.confidence, 4), "words": words}

@@ -1,0 +1,182 @@
+"""Every method over test questions "What color is the X?" that the model answers correctly, where one X is in
+the picture and its box is known; and whether the shipped variant answers for the same reasons.
+
+Shapes: N cases, S pixels a side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sightline.core import artifacts, registry
+from sightline.data import images
+from sightline.data.questions.triples import Triples
+from sightline.data.shards import Items
+from sightline.explain import faithfulness, perturbation
+from sightline.explain.faithfulness import Box
+from sightline.explain.heatmap import Heatmap
+from sightline.explain.target import Case, Subject, ask, force, log_prob
+
+CONTROLS = ("random", "centre_gaussian")
+SAMPLING = ("kernel_shap", "lime", "rise")  # hundreds of calls a map: fewer cases
+BACKGROUNDS = ("mean", "blur")
+COMPARED = 500  # answers over which every build compares its shipped variant with fp32: a few seconds
+COMPARED_BY = "cross_attention"  # needs no gradients, so it explains each variant itself
+
+
+@dataclass(frozen=True)
+class Known:
+    """An answer; the true box of what it is about where that is known and the answer right, else None."""
+
+    case: Case
+    box: Box | None
+
+
+def asked(
+    subject: Subject, raw: Path, vqa: Path, split: str, right: Callable[[str, str], bool]
+) -> Iterator[Known]:
+    """The split's color questions in order, one per picture; of scenes only those about a kind that is there
+    once. A split without any is asked its other short questions."""
+    items, triples, used = Items(raw), Triples(vqa, split), set()
+    most = artifacts.read_json(raw / "config.json")["image_side"] ** 2
+    every = [triples[index] for index in range(len(triples))]
+    colors = [triple for triple in every if triple["type"] == "color"]
+    for triple in colors or [triple for triple in every if triple["type"] != "describe"]:
+        item = items[triple["item"]]
+        objects = item.get("scene", {}).get("objects", [])
+        boxes = [part["box"] for part in objects if part["kind"] == triple.get("object")]
+        if triple["item"] in used or (objects and len(boxes) != 1):
+            continue
+        case = ask(subject, images.decode(items.image_bytes(item), most, item["id"]), triple["question"])
+        if case.words:
+            used.add(triple["item"])
+            yield Known(case, tuple(boxes[0]) if boxes and right(triple["answer"], case.answer) else None)
+
+
+def count(method: str, items: int) -> int:
+    """On how many of the cases a method is measured."""
+    return max(1, items // 5) if method in SAMPLING else items
+
+
+def heat(subject: Subject, method: str, case: Case) -> Heatmap:
+    """The map of the answer's first word: colours are one word."""
+    return registry.load("explain/methods", method).explain(subject, case, case.words[0][1])
+
+
+def located(found: Known, heat: Heatmap) -> dict[str, float]:
+    """Figures of one map that ask only where the object is."""
+    return {
+        "pointing": float(faithfulness.pointing(heat, found.box)),
+        "mass_inside": faithfulness.mass_inside(heat, found.box),
+    }
+
+
+def removed(subject: Subject, found: Known, heat: Heatmap) -> dict[str, float]:
+    """Figures of one map that ask the model again, with pixels taken away."""
+    case, tokens = found.case, found.case.words[0][1]
+    pixels_CYX = subject.session.pixels([case.rgb])[0]
+    backgrounds = perturbation.backgrounds(subject, case.rgb)
+    _, mask_1S = subject.session.question_ids([case.question])
+    figures = {}
+    for name in BACKGROUNDS:
+
+        def ask_with(there_NSS: np.ndarray, background_CYX: np.ndarray = backgrounds[name]) -> np.ndarray:
+            pixels_NCYX = perturbation.over(pixels_CYX, background_CYX, there_NSS)
+            mask_NS = np.repeat(mask_1S, len(there_NSS), axis=0)
+            return np.exp(log_prob(subject, case, tokens, pixels_NCYX, mask_NS))
+
+        deleted, inserted = faithfulness.deletion_insertion(heat, ask_with, pixels_CYX.shape[1])
+        figures |= {f"deletion_{name}": deleted, f"insertion_{name}": inserted}
+    return figures
+
+
+def shifted(rgb: np.ndarray) -> np.ndarray:
+    """The picture moved by one pixel to the right; its left edge is repeated."""
+    return np.concatenate([rgb[:, :1], rgb[:, :-1]], axis=1)
+
+
+def agreement(one: Heatmap, other: Subject, method: str, case: Case, rgb: np.ndarray | None = None) -> float:
+    """Rank correlation of a case's map with that of another model, or of another picture, over the same
+    answer."""
+    again = force(other, case.rgb if rgb is None else rgb, case.question, case.ids)
+    return faithfulness.rank_correlation(one.scores, heat(other, method, again).scores)
+
+
+def measure(
+    subject: Subject,
+    broken: dict[str, Subject],
+    cases: list[Known],
+    checks: int,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, dict[str, list[float]]]:
+    """method -> figure -> its value per case. Pixels are taken away on the first quarter of the cases.
+    `broken`: models with randomised weights; they and the shifted picture are tried on the first `checks`
+    cases. Methods that sample get a fifth of the cases and checks."""
+    measured = {}
+    several = max(1, len(cases) // 4)
+    for method in registry.names("explain/methods"):
+        maps = [(found, heat(subject, method, found.case)) for found in cases[: count(method, len(cases))]]
+        rows = [located(*pair) for pair in maps]
+        figures = {name: [row[name] for row in rows] for name in rows[0]}
+        rows = [removed(subject, *pair) for pair in maps[:several]]
+        figures |= {name: [row[name] for row in rows] for name in rows[0]}
+        few = [(one, found.case) for found, one in maps[: count(method, checks)]]
+        figures["one_pixel_shift"] = [
+            agreement(one, subject, method, case, shifted(case.rgb)) for one, case in few
+        ]
+        for name, other in broken.items():
+            figures[f"randomised {name}"] = [agreement(one, other, method, case) for one, case in few]
+        measured[method] = figures
+        say(f"{method}: {len(maps)} maps, pointing {np.mean(figures['pointing']):.3f}")
+    return measured
+
+
+def compressed(
+    subject: Subject, shipped: Subject, method: str, cases: Iterable[Known]
+) -> dict[str, float | str | None]:
+    """Does the shipped variant answer for the same reasons? Over the same `n` answers: mean rank correlation
+    of the maps; over the `pointed` of them with a box also each model's pointing game. None where
+    there is nothing to average."""
+    correlations, hits = [], []
+    for found in cases:
+        again = force(shipped, found.case.rgb, found.case.question, found.case.ids)
+        one, two = heat(subject, method, found.case), heat(shipped, method, again)
+        correlations.append(faithfulness.rank_correlation(one.scores, two.scores))
+        if found.box is not None:
+            hits.append([faithfulness.pointing(each, found.box) for each in (one, two)])
+    of_fp32, of_shipped = np.mean(hits, axis=0) if hits else (None, None)
+    return {
+        "method": method,
+        "n": len(correlations),
+        "rank_correlation": None if not correlations else round(float(np.mean(correlations)), 4),
+        "pointed": len(hits),
+        "pointing_fp32": None if of_fp32 is None else round(float(of_fp32), 4),
+        "pointing_shipped": None if of_shipped is None else round(float(of_shipped), 4),
+    }
+
+
+def summary(measured: dict[str, dict[str, list[float]]], seed: int) -> dict[str, dict]:
+    """method -> n, the mean of every figure, a 95 % interval of the pointing game, and `deletion_p`: the
+    larger p over both backgrounds that its deletion AUC is no better than that of the random map on the same
+    cases (None for random itself)."""
+    rng, table = np.random.default_rng(seed), {}
+    for method, figures in measured.items():
+        n = len(figures["pointing"])
+        row: dict = {name: round(float(np.mean(values)), 4) for name, values in figures.items()}
+        removals = len(figures["deletion_mean"])
+        row |= {"n": n, "removals": removals, "checks": len(figures["one_pixel_shift"])}
+        bounds = faithfulness.wilson(np.mean(figures["pointing"]), n)
+        row["pointing_interval"] = [round(bound, 4) for bound in bounds]
+        row["deletion_p"] = None
+        if method != "random":
+            gains = [
+                np.subtract(measured["random"][f"deletion_{name}"][:removals], figures[f"deletion_{name}"])
+                for name in BACKGROUNDS
+            ]
+            row["deletion_p"] = round(max(faithfulness.sign_flip_p(gain, rng) for gain in gains), 5)
+        table[method] = row
+    return table

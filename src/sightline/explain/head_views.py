@@ -1,0 +1,32 @@
+"""Cross-attention looked at layer by layer and head by head. Shapes: L layers, H heads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sightline.explain.heatmap import Explanation
+from sightline.explain.methods import cross_attention
+from sightline.explain.target import Case, Subject
+
+
+def views(subject: Subject, case: Case) -> dict[str, Explanation]:
+    """All heads together, every layer, every head: name -> the explanation from these alone."""
+    layers, heads = case.gates_LHT.shape[:2]
+    chosen = {"all heads": np.ones((layers, heads))}
+    for layer in range(layers):
+        of_layer = np.zeros((layers, heads))
+        of_layer[layer] = 1
+        chosen[f"layer {layer}"] = of_layer
+        for head in range(heads):
+            of_head = np.zeros((layers, heads))
+            of_head[layer, head] = 1
+            chosen[f"head {layer}.{head}"] = of_head
+    silenced_LH = (case.gates_LHT < 1).mean(axis=-1)
+    return {
+        name: Explanation(
+            case.question, case.answer, case.confidence,
+            cross_attention.of_heads(subject, case, [tokens for _, tokens in case.words], weight_LH),
+            silenced_LH,
+        )
+        for name, weight_LH in chosen.items()
+    }  # fmt: skip

@@ -1,0 +1,143 @@
+"""The export verb: the variants as ONNX graphs, their parity, cost and quality, and which one ships."""
+
+import multiprocessing
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sightline.core import artifacts, runtime
+from sightline.core.params.loader import Params
+from sightline.data.questions.triples import Triples
+from sightline.data.shards import Items
+from sightline.export import onnx_graphs, parity, quantization_sensitivity, variants
+from sightline.inference import calibration_data, torch_session
+from sightline.inference.calibration_data import Questions
+from sightline.inference.confidence import NOT_FITTED
+from sightline.inference.session import GENERATION, PREPROCESSOR, SPIN_OFF, TOKENIZER, Session
+from sightline.models.dual_encoder import DualEncoder
+from sightline.models.vlm import VLM
+
+CARD = """# onnx
+
+Every variant of the model as six ONNX graphs: fp32 (as trained), pruned, static int8 of each, and int4.
+`config.json` names the one that ships and why it was chosen (`metrics/export/variants.csv`).
+"""
+GALLERY = 1000  # validation pictures of the retrieval check
+SCANNED = 256  # questions of train that every layer is asked when it alone is int8
+
+
+def export(
+    params: Params, raw: Path, vqa: Path, clip: DualEncoder, models: dict[str, VLM], sources: dict[str, str],
+    tokenizer: Path, macs: dict[str, int], out: Path, metrics: Path,
+) -> None:  # fmt: skip
+    """Write the variants to `out`, parity.json, sensitivity.csv and variants.csv to `metrics`.
+
+    models: fp32 and pruned; sources: digests of their artifacts and of clip's; tokenizer: the file that the
+    models were trained with; macs: multiply-accumulates of each variant.
+    Raises ParityError (after parity.json is written) when an exported model differs from the trained one.
+    """
+    knobs, pixels = params.export, params.data.max_pixels
+    items, train, val = Items(raw), Triples(vqa, "train"), Triples(vqa, "val")
+    config = {"variants": list(variants.CANDIDATES)}
+    with artifacts.create(out, "onnx", config, CARD) as folder:
+        write_settings(folder, clip, models["fp32"], tokenizer)
+        onnx_graphs.export_variants(models, clip, folder, knobs.opset, sources)
+        calibration = calibration_data.read(items, train, knobs.calibration_items, pixels)
+        learnt = calibration_data.read_gallery(items, "train", knobs.calibration_items, pixels)
+        scanned = calibration_data.read(items, train, SCANNED, pixels, short=True)
+        metrics.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
+            asked = calibration_data.read(items, val, knobs.parity_items, pixels)
+            packed = {name: onnx_graphs.pack(model) for name, model in models.items()}
+            comparing = beside.submit(_compare, packed, onnx_graphs.pack(clip), folder, asked, params.threads)
+            layers = quantize_all(folder, calibration, learnt, scanned, knobs.max_flips)
+            variants.write_table(metrics / "sensitivity.csv", layers, quantization_sensitivity.COLUMNS)
+            runtime.say("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
+            asked = calibration_data.read(items, val, knobs.selection_items, pixels, short=True)
+            gallery = calibration_data.read_gallery(items, "val", GALLERY, pixels)
+            config["shipped"], rows = variants.choose(folder, macs, asked, gallery, knobs.max_drop)
+            variants.write_table(metrics / "variants.csv", rows)
+            figures = comparing.result()
+        artifacts.write_json(metrics / "parity.json", figures["fp32"] | {"pruned": figures["pruned"]})
+        for name, found in figures.items():
+            parity.check(found, name)
+    for row in rows:
+        runtime.say(
+            f"{row['variant']}: {row['bytes']} bytes, accuracy {row['accuracy']:.1f}, R@1 {row['r1']:.1f}"
+            + (", ships" if row["ships"] else "")
+        )
+
+
+def _compare(
+    models: dict[str, onnx_graphs.Packed],
+    clip: onnx_graphs.Packed,
+    folder: Path,
+    asked: Questions,
+    threads: int,
+) -> dict[str, dict]:
+    """`parity.compare` for every model, in a process of its own: nothing else waits for it."""
+    runtime.guard_parent()
+    torch.set_num_threads(threads)
+    dual = onnx_graphs.unpack(DualEncoder(clip[0]), clip[1])
+    return {
+        name: parity.compare(
+            torch_session.session(onnx_graphs.unpack(VLM(model[0]), model[1]), dual, folder),
+            Session.open(folder, name),
+            asked.images,
+            asked.questions,
+        )
+        for name, model in models.items()
+    }
+
+
+def quantize_all(
+    folder: Path, asked: Questions, gallery: list[tuple[np.ndarray, str]], scanned: Questions,
+    max_flips: float,
+) -> list[dict]:  # fmt: skip
+    """Write the int8 forms of fp32 and pruned, both with those layers in float32 that flip too many of fp32's
+    answers, and int4; returns the rows of the scan."""
+    digest, rows = variants.calibration_digest(asked, gallery), []
+    with tempfile.TemporaryDirectory() as scratch:
+        for source in variants.QUANTIZED:
+            first, place = source == "fp32", Path(scratch) / source
+            forms = variants.calibrate(folder, source, asked, gallery if first else [], place)
+            if first and max_flips < 100:
+                rows = quantization_sensitivity.scan(
+                    folder, source, forms, scanned, max_flips, place / "scan"
+                )
+            variants.write_int8(folder, source, forms, quantization_sensitivity.in_float(rows), digest)
+            if first:
+                variants.write_int4(folder, forms)
+    return rows
+
+
+def write_settings(folder: Path, clip: DualEncoder, vlm: VLM, tokenizer: Path) -> None:
+    """What a session needs beside the graphs: tokenizer, preprocessing, lengths."""
+    shutil.copyfile(tokenizer, folder / TOKENIZER)
+    tower = vlm.vision
+    preprocessor = preprocessor_config(tower.image_size, tower.mean, tower.std)
+    artifacts.write_json(folder / PREPROCESSOR, preprocessor)
+    generation = {
+        "max_new": vlm.config["max_answer"], "max_question": vlm.config["max_question"],
+        "max_text": clip.text.config["max_tokens"], "spin": SPIN_OFF,
+        "confidence": NOT_FITTED,
+    }  # fmt: skip
+    artifacts.write_json(folder / GENERATION, generation)
+
+
+def preprocessor_config(size: int, mean: Sequence[float], std: Sequence[float]) -> dict:
+    """What data.transforms.preprocess does, in the words of transformers: its CLIPImageProcessorPil reads
+    this file and gives the same pixels, but for the centre of an odd rest, which it puts one pixel earlier
+    than torchvision."""
+    return {
+        "image_processor_type": "CLIPImageProcessor", "do_convert_rgb": True,
+        "do_resize": True, "size": {"shortest_edge": size}, "resample": 3,
+        "do_center_crop": True, "crop_size": {"height": size, "width": size},
+        "do_rescale": True, "rescale_factor": 1 / 255,
+        "do_normalize": True, "image_mean": list(mean), "image_std": list(std),
+    }  # fmt: skip

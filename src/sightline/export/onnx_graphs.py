@@ -1,0 +1,256 @@
+"""PyTorch to ONNX: six graphs, each one file whose bytes depend on weights and versions alone.
+
+B batch, T tokens, S cached tokens, M memory tokens, P patches, L layers, H heads, d head width, D width,
+C,Y,X channels and sides. The decoder is one graph: an empty cache (S = 0) is prefill. Heads kept per layer
+and alpha are inputs, attention maps and gates are outputs that a caller may leave unread.
+"""
+
+import ast
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+from torch.export import Dim
+
+from sightline.core.artifacts import write_json
+from sightline.core.runtime import guard_parent
+from sightline.export import fused_attention, graph_modules, onnx_metadata
+from sightline.export.simplify_graph import unstack
+from sightline.inference.onnx_engine import CONFIG, GRAPHS, SEARCH_SIDE
+from sightline.models.dual_encoder import DualEncoder
+from sightline.models.vlm import VLM
+
+WORKERS = 2
+SCOPES = "pkg.torch.onnx.name_scopes"  # a node's modules, outermost first, and itself
+Packed = tuple[dict[str, Any], dict[str, np.ndarray]]  # config and weights of a model
+
+
+def export_variants(
+    models: dict[str, VLM], clip: DualEncoder, root: Path, opset: int, sources: dict[str, str]
+) -> None:
+    """Write root/<name>, six graphs and engine.json, for every answering model.
+
+    sources: digests of the artifacts of the models and, as "clip", of the dual encoder; each file says which
+    one it was made from.
+
+    All share `clip`, and the image tower of the first model, so later ones only bring graphs of their own for
+    memory and decoder. Tracing is slow Python: graphs are exported in two processes. Raises ValueError for a
+    model whose text tower is not clip's.
+    """
+    for name, vlm in models.items():
+        _check_text(name, vlm, clip)
+    first = next(iter(models))
+    packed_clip = pack(clip)
+    jobs = []
+    for name, vlm in models.items():
+        (root / name).mkdir(parents=True)
+        own = GRAPHS if name == first else ("memory", "decoder")
+        packed = pack(vlm)
+        jobs += [(graph, packed, packed_clip, root / name / f"{graph}.onnx", opset) for graph in own]
+        write_json(root / name / CONFIG, engine_config(vlm, clip))
+    jobs.sort(key=lambda job: GRAPHS.index(job[0]), reverse=True)  # the slowest first
+    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
+        for done in [pool.submit(_export_packed, *job) for job in jobs]:
+            done.result()
+    _stamp(jobs, sources)
+    for name in models:
+        for graph in GRAPHS:
+            if not (root / name / f"{graph}.onnx").exists():
+                shutil.copyfile(root / first / f"{graph}.onnx", root / name / f"{graph}.onnx")
+
+
+def _check_text(name: str, vlm: VLM, clip: DualEncoder) -> None:
+    """ValueError unless questions are read by the text tower that search uses: one graph serves both."""
+    own, searching = vlm.text.state_dict(), clip.text.state_dict()
+    for weight, tensor in searching.items():
+        if weight not in own or not torch.equal(own[weight], tensor):
+            raise ValueError(
+                f"export: {name}'s text tower differs from the dual encoder's in {weight}, expected the same "
+                "frozen tower; rerun finetune and compress with the dual encoder that is exported"
+            )
+
+
+def _stamp(jobs: list[tuple[str, Packed, Packed, Path, int]], sources: dict[str, str]) -> None:
+    """Write into each graph which configuration and artifact it was made from."""
+    for graph, vlm, clip, path, _ in jobs:
+        config, made_of = (clip[0], "clip") if graph in SEARCH_SIDE else (vlm[0], path.parent.name)
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+        needed = str(_opset(onnx.load(path)))
+        onnx_metadata.stamp(path, {"config": digest, "opset": needed, "source": sources[made_of]})
+
+
+def pack(model: nn.Module) -> Packed:
+    """A model as what another process needs to have it too."""
+    return model.config, {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+
+
+def unpack(model: nn.Module, weights: dict[str, np.ndarray]) -> nn.Module:
+    model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+    return model.eval()
+
+
+def _export_packed(graph: str, vlm: Packed, clip: Packed, path: Path, opset: int) -> None:
+    """`export_graph` in a process of its own, which ends with the one that started it."""
+    guard_parent()
+    torch.set_num_threads(1)
+    export_graph(graph, unpack(VLM(vlm[0]), vlm[1]), unpack(DualEncoder(clip[0]), clip[1]), path, opset)
+
+
+def engine_config(vlm: VLM, clip: DualEncoder) -> dict[str, Any]:
+    """What the torch-free engine must know of the models."""
+    config = vlm.config
+    return {
+        "embed_dim": clip.config["embed_dim"],
+        "grid": list(config["grid"]),
+        "head_width": config["head_width"],
+        "heads": config["decoder_heads"],
+        "image_size": vlm.vision.image_size,
+        "layers": config["layers"],
+        "max_answer": config["max_answer"],
+        "vocab_size": config["vocab_size"],
+    }
+
+
+def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int) -> None:
+    """Export one graph, check it with onnx.checker (shape inference included), and write it."""
+    module, inputs, dynamic, outputs = _plan(name, vlm, clip)
+    module.eval()
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            module,
+            args=tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=outputs,
+            opset_version=max(opset, fused_attention.OPSET) if fused_attention.has_nodes(module) else opset,
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=tuple(dynamic[key] for key in inputs),
+            verbose=False,
+        )
+    model = strip(program.model_proto)
+    if name == "decoder":
+        model = unstack(model)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next(imported.version for imported in model.opset_import if not imported.domain)
+
+
+def strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what describes the exporting machine (source paths, stack traces) and not the model; of that only
+    the module a node belongs to stays, in front of its name: `vlm.decoder.layers.0.self_attention/...`."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    for graph in (model.graph, *model.functions):
+        graph.doc_string = ""
+        del graph.metadata_props[:]
+        for item in (
+            *graph.node,
+            *graph.value_info,
+            *getattr(graph, "input", []),
+            *getattr(graph, "output", []),
+        ):
+            if isinstance(item, onnx.NodeProto | onnx.ValueInfoProto):
+                item.doc_string = ""
+                if isinstance(item, onnx.NodeProto):
+                    item.name = _module(item) + item.name
+                del item.metadata_props[:]
+    for tensor in model.graph.initializer:
+        tensor.doc_string = ""
+        del tensor.metadata_props[:]
+    return model
+
+
+def _module(node: onnx.NodeProto) -> str:
+    """The path of the module that made a node, and a slash; empty for one that none made."""
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "[]")
+    modules = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]
+    return f"{modules[-1]}/" if modules else ""
+
+
+def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict, list[str]]:
+    """(module, example inputs, dynamic axes, output names) of a graph. Example sizes are all different and
+    above 1: an axis of size 1 would be taken for a constant."""
+    draw = torch.Generator().manual_seed(0)
+    batch, tokens, cached, question = Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC
+    config, side = vlm.config, vlm.vision.image_size
+    patches = config["grid"][0] * config["grid"][1]
+    layers, heads, head_width = config["layers"], config["decoder_heads"], config["head_width"]
+    groups = config["key_value_heads"] or heads
+    ids = torch.randint(config["vocab_size"], (2, 7), generator=draw)
+    text_mask = torch.ones(2, 7, dtype=torch.bool)
+    text, text_axes = (
+        {"ids": ids, "text_mask": text_mask},
+        dict.fromkeys(["ids", "text_mask"], {0: batch, 1: question}),
+    )
+    pixels = torch.rand(2, 3, side, side, generator=draw)
+    image_tokens = torch.rand(2, patches, config["vision_width"], generator=draw)
+    if name == "image_encoder":
+        return (
+            graph_modules.ImageEncoder(clip),
+            {"pixels": pixels},
+            {"pixels": {0: batch}},
+            ["tokens", "embeds"],
+        )
+    if name == "text_encoder":
+        return graph_modules.TextEncoder(clip), text, text_axes, ["states", "embeds"]
+    if name == "fusion":
+        states = torch.rand(2, 7, clip.text.width, generator=draw)
+        tokens_BPD = torch.rand(
+            2, clip.vision.grid[0] * clip.vision.grid[1], clip.vision.width, generator=draw
+        )
+        inputs = {"tokens": tokens_BPD, "states": states, "text_mask": text_mask}
+        axes = {"tokens": {0: batch}, "states": {0: batch, 1: question}, "text_mask": {0: batch, 1: question}}
+        return graph_modules.FusionHead(clip), inputs, axes, ["match"]
+    if name == "vision":
+        return graph_modules.Vision(vlm), {"pixels": pixels}, {"pixels": {0: batch}}, ["image_tokens"]
+    if name == "memory":
+        states = torch.rand(2, 7, vlm.text.width, generator=draw)
+        inputs = {"image_tokens": image_tokens, "states": states, **text}
+        axes = {"image_tokens": {0: batch}, "states": {0: batch, 1: question}, **text_axes}
+        return graph_modules.MemoryBuilder(vlm), inputs, axes, ["cross_k", "cross_v", "mask", "image"]
+    memory_length = patches + 7
+    past = torch.rand(layers, 2, groups, 4, head_width, generator=draw)
+    cross = torch.rand(layers, 2, groups, memory_length, head_width, generator=draw)
+    inputs = {
+        "tokens": ids[:, :3], "self_k": past, "self_v": past.clone(), "cross_k": cross,
+        "cross_v": cross.clone(),
+        "mask": torch.ones(2, memory_length, dtype=torch.bool),
+        "image": torch.arange(memory_length).expand(2, -1) < patches,
+        "heads_kept": torch.full((layers,), heads), "alpha": torch.tensor(0.5),
+    }  # fmt: skip
+    axes = {
+        "tokens": {0: batch, 1: tokens}, **dict.fromkeys(["self_k", "self_v"], {1: batch, 3: cached}),
+        **dict.fromkeys(["cross_k", "cross_v"], {1: batch, 3: question}),
+        **dict.fromkeys(["mask", "image"], {0: batch, 1: question}), "heads_kept": {}, "alpha": {},
+    }  # fmt: skip
+    return graph_modules.DecoderStep(vlm), inputs, axes, ["logits", "next_k", "next_v", "maps", "gates"]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints its progress and logs its optimiser's decisions; neither is for users."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

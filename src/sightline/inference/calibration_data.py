@@ -1,0 +1,75 @@
+"""Questions with pictures and right answers, and what a session makes of them. N questions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from sightline.data import images
+from sightline.data.questions.question_types import SHORT_TOKENS, is_short
+from sightline.data.questions.triples import Triples
+from sightline.data.shards import Items
+from sightline.inference.session import SPIN_OFF, Answer, Session
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Pictures (uint8 [Y, X, 3]) with questions and their right answers, item by item."""
+
+    images: list[np.ndarray]
+    questions: list[str]
+    answers: list[str]
+
+
+def read(items: Items, triples: Triples, count: int, max_pixels: int, short: bool = False) -> Questions:
+    """`count` questions, evenly spread over the split, with pictures; if `short`, those with short answers.
+
+    Raises ValueError when there is none.
+    """
+    lines = [line for line in range(len(triples)) if not short or is_short(triples[line]["type"])]
+    lines = [line for line in lines if items[triples[line]["item"]]["image"] is not None]
+    if not lines:
+        what = "short question about a picture" if short else "question about a picture"
+        raise ValueError(f"{triples.path}: no {what}; rerun the convert stage")
+    spread = np.unique(np.linspace(0, len(lines) - 1, min(count, len(lines))).round().astype(int))
+    chosen = [triples[lines[place]] for place in spread]
+    needed = {triple["item"]: items[triple["item"]] for triple in chosen}
+    pictures = {
+        line: images.decode(items.image_bytes(item), max_pixels, item["id"]) for line, item in needed.items()
+    }
+    return Questions(
+        [pictures[triple["item"]] for triple in chosen],
+        [triple["question"] for triple in chosen],
+        [triple["answer"] for triple in chosen],
+    )
+
+
+def read_gallery(items: Items, split: str, limit: int, max_pixels: int) -> list[tuple[np.ndarray, str]]:
+    """(picture, first caption) of the first `limit` items of a split that have both."""
+    chosen = (items[line] for line in items.split(split))
+    chosen = (item for item in chosen if item["image"] is not None and item["captions"])
+    return [
+        (images.decode(items.image_bytes(item), max_pixels, item["id"]), item["captions"][0])
+        for item in islice(chosen, limit)
+    ]
+
+
+def answer(session: Session, asked: Questions) -> list[Answer]:
+    """The short answers of a session, without SPIN."""
+    length = min(SHORT_TOKENS, session.engine.config["max_answer"])
+    return session.answer(asked.images, asked.questions, spin=SPIN_OFF, max_new=length, batch_size=BATCH)
+
+
+def right(session: Session, given: Sequence[Answer], asked: Questions) -> np.ndarray:
+    """Which answers are the right one, token by token: bool [N]."""
+    limit = session.engine.config["max_answer"]
+    pairs = zip(given, asked.answers, strict=True)
+    return np.array([said.ids == session.tokenizer.encode(truth, limit)[1:-1] for said, truth in pairs])
+
+
+def accuracy(session: Session, asked: Questions) -> float:
+    """Percent of short answers that are right."""
+    return 100.0 * float(np.mean(right(session, answer(session, asked), asked)))

@@ -1,0 +1,27 @@
+"""How far the shipped variant's short answers can be trusted, fitted on questions of `val`."""
+
+import numpy as np
+
+from sightline.data.questions.triples import Triples
+from sightline.data.shards import Items
+from sightline.inference import calibration_data
+from sightline.inference.confidence import calibrated, fit_temperature, sure_above
+from sightline.inference.session import Session
+
+QUESTIONS = 2000
+
+
+def fit(session: Session, items: Items, val: Triples, accuracy: float, max_pixels: int) -> dict[str, float]:
+    """The `confidence` part of a bundle's generation.json: `temperature`, and the confidence `sure_above`
+    which answers are right in `accuracy` percent.
+
+    Asks up to QUESTIONS short questions, evenly spread. `session` must not be calibrated yet. Raises
+    ValueError when `val` asks nothing about a picture.
+    """
+    asked = calibration_data.read(items, val, QUESTIONS, max_pixels, short=True)
+    given = calibration_data.answer(session, asked)
+    probability_N = np.array([answer.probability for answer in given])
+    right_N = calibration_data.right(session, given, asked)
+    temperature = fit_temperature(probability_N, right_N)
+    confidence_N = calibrated(probability_N, temperature)
+    return {"temperature": temperature, "sure_above": sure_above(confidence_N, right_N, accuracy)}

@@ -1,0 +1,182 @@
+"""ONNX Runtime behind the decoding protocol: numpy in, numpy out, no torch.
+
+Shapes: L layers, B batch, H heads, T text tokens, P patches, M memory tokens (P, then the question), D width,
+E embedding width, V vocabulary, C,Y,X channels and sides.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from sightline.core.artifacts import read_json
+from sightline.inference.engine import Memory, Step
+
+GRAPHS = ("image_encoder", "text_encoder", "fusion", "vision", "memory", "decoder")
+SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's graphs
+ANSWERING = ("text_encoder", "vision", "memory", "decoder")  # one text tower reads questions and captions
+SEARCH_GRAPHS = ("image_encoder", "text_encoder")  # what embeddings, and so an index, depend on
+CONFIG = "engine.json"
+CONFIG_KEYS = ("embed_dim", "grid", "head_width", "heads", "image_size", "layers", "max_answer", "vocab_size")
+REBUILD = "rerun the export stage (`dvc repro export`) or fetch the files again (`dvc checkout`)"
+# What the decoder reads and writes of each layer apart, as `<name>.<layer>`: nothing is cut or put together.
+CACHE, GROWN, CROSS = ("self_k", "self_v"), ("next_k", "next_v"), ("cross_k", "cross_v")
+ATTENTION = ("maps", "gates")
+IMAGE_SIDE = ("image_encoder", "vision")
+PART_PIXELS = 2**17  # of the pictures a thread reads at a time: two of 224 x 224 fit the cache of a core
+SMALL_DECODER = 4_000_000  # bytes; below, waking a second thread costs a step more than it takes off it
+
+
+class EngineError(ValueError):
+    """A folder of graphs that cannot be run."""
+
+
+@dataclass(frozen=True)
+class LayerCache:
+    """Keys of every layer so far, then values of every layer, [B, H, T, Dh] float32 each."""
+
+    past: list[np.ndarray]
+
+    def take(self, rows: np.ndarray) -> "LayerCache":
+        return LayerCache([part[rows] for part in self.past])
+
+
+class OnnxEngine:
+    """Six graphs and engine.json in a folder; implements `inference.engine.Engine`.
+
+    With several threads a batch of pictures is dealt out to them, as threads that share every product wait
+    for each other at every node; a single picture, a text and a token are computed by all of them together.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1):
+        self.folder = Path(folder)
+        path = self.folder / CONFIG
+        if not path.is_file():
+            raise EngineError(f"{path}: no such file; {REBUILD}")
+        self.config: dict[str, Any] = read_json(path)
+        missing = [key for key in CONFIG_KEYS if not isinstance(self.config, dict) or key not in self.config]
+        if missing:
+            raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
+        paths = {name: self.folder / f"{name}.onnx" for name in GRAPHS}
+        self._sessions = {name: _session(path, _threads(name, path, threads)) for name, path in paths.items()}
+        self._threads = threads
+        if threads > 1:
+            self._dealt = {name: _session(paths[name], 1) for name in IMAGE_SIDE}
+            self._pool = ThreadPoolExecutor(threads)
+        layers = self.config["layers"]
+        self._reads = of_layers(CACHE + CROSS, layers)
+        self._plain = ["logits", *of_layers(GROWN, layers)]
+        self._all = self._plain + of_layers(ATTENTION, layers)
+        held = {each.name: each.shape for each in self._sessions["decoder"].get_inputs()}
+        if not held.keys() >= set(self._reads):
+            raise EngineError(
+                f"{paths['decoder']}: takes {', '.join(sorted(held))}, expected keys and values layer by "
+                f"layer ({self._reads[0]}, ...): another version of the project exported it; {REBUILD}"
+            )
+        # Keys may have fewer heads than queries (grouped-query attention): the graph knows how many.
+        self._past_shape = held[self._reads[0]]
+
+    def search_digest(self) -> str:
+        """sha256 of the graphs that make embeddings: what an index must have been built with."""
+        digest = hashlib.sha256()
+        for name in SEARCH_GRAPHS:
+            digest.update(hashlib.sha256((self.folder / f"{name}.onnx").read_bytes()).digest())
+        return digest.hexdigest()
+
+    def image_tokens(self, pixels_BCYX: np.ndarray) -> np.ndarray:
+        return self._see("vision", ["image_tokens"], pixels_BCYX)[0]
+
+    def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
+        names = ["cross_k", "cross_v", "mask", "image"]
+        states_BTD = self._run("text_encoder", ["states"], {"ids": ids_BT, "text_mask": mask_BT})[0]
+        read = {"image_tokens": image_tokens_BPD, "states": states_BTD, "ids": ids_BT, "text_mask": mask_BT}
+        return Memory(*self._run("memory", names, read))
+
+    def step(
+        self, tokens_BT: np.ndarray, cache: LayerCache | None, memory: Memory, k_L: np.ndarray, alpha: float,
+        need_maps: bool,
+    ) -> Step:  # fmt: skip
+        past = self._nothing(tokens_BT.shape[0]) if cache is None else cache.past
+        feed = dict(zip(self._reads, (*past, *memory.by_layer), strict=True))
+        feed["tokens"], feed["mask"], feed["image"] = tokens_BT, memory.mask_BM, memory.image_BM
+        feed["heads_kept"], feed["alpha"] = np.asarray(k_L, np.int64), np.asarray(alpha, np.float32)
+        logits, *found = self._run("decoder", self._all if need_maps else self._plain, feed)
+        if not need_maps:
+            return Step(logits, LayerCache(found), None, None)
+        grown, seen, layers = found[: len(past)], found[len(past) :], len(k_L)
+        return Step(logits, LayerCache(grown), _stacked(seen[:layers]), _stacked(seen[layers:]))
+
+    def embed_images(self, pixels_BCYX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tokens, embeds = self._see("image_encoder", ["tokens", "embeds"], pixels_BCYX)
+        return tokens, embeds
+
+    def embed_texts(self, ids_BT: np.ndarray, mask_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        read = {"ids": ids_BT, "text_mask": mask_BT}
+        states, embeds = self._run("text_encoder", ["states", "embeds"], read)
+        return states, embeds
+
+    def match(self, tokens_BPD: np.ndarray, states_BTD: np.ndarray, mask_BT: np.ndarray) -> np.ndarray:
+        read = {"tokens": tokens_BPD, "states": states_BTD, "text_mask": mask_BT}
+        return self._run("fusion", ["match"], read)[0]
+
+    def _nothing(self, batch: int) -> list[np.ndarray]:
+        _, heads, _, width = self._past_shape
+        return [np.zeros((batch, heads, 0, width), dtype=np.float32)] * len(CACHE) * self.config["layers"]
+
+    def _see(self, graph: str, outputs: list[str], pixels_BCYX: np.ndarray) -> list[np.ndarray]:
+        batch, _, *sides = pixels_BCYX.shape
+        if self._threads == 1 or batch == 1:
+            return self._run(graph, outputs, {"pixels": pixels_BCYX})
+        rows = max(1, min(math.ceil(batch / self._threads), PART_PIXELS // math.prod(sides)))
+        parts = (pixels_BCYX[start : start + rows] for start in range(0, batch, rows))
+        found = self._pool.map(lambda part: self._dealt[graph].run(outputs, {"pixels": part}), parts)
+        return [np.concatenate(column) for column in zip(*found, strict=True)]
+
+    def _run(self, graph: str, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return self._sessions[graph].run(outputs, feed)
+
+
+def of_layers(names: Sequence[str], layers: int) -> list[str]:
+    """What the decoder calls these inputs or outputs: of all layers the first, then of all the next."""
+    return [f"{name}.{layer}" for name in names for layer in range(layers)]
+
+
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    """np.stack in a third of its time, which is as long as the copying itself."""
+    return np.concatenate(parts).reshape(len(parts), *parts[0].shape)
+
+
+def _threads(name: str, path: Path, threads: int) -> int:
+    small = name == "decoder" and path.is_file() and path.stat().st_size < SMALL_DECODER
+    return 1 if small else threads
+
+
+def _session(path: Path, threads: int) -> ort.InferenceSession:
+    """A session that computes the same bits every time. Raises EngineError for a file that is not a whole
+    graph."""
+    if not path.is_file():
+        raise EngineError(f"{path}: no such file; {REBUILD}")
+    model = path.read_bytes()
+    # The key under which ONNX names a file outside the model. Ours hold their weights themselves, so a graph
+    # with this key was not written here and may ask for any file of the machine.
+    if b"location" in model:
+        raise EngineError(
+            f"{path}: the graph refers to a file outside itself, expected a single file; {REBUILD}"
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exception types share no public base class
+        first = str(error).strip().splitlines()[0][:200]
+        raise EngineError(f"{path}: no graph that ONNX Runtime can run ({first}); {REBUILD}") from error

@@ -1,0 +1,98 @@
+"""Does a picture look like those the model was trained on? Its distance to them in the encoder's tokens.
+
+The score is the Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888, with one class) of the picture's
+mean token from those of training pictures, under a covariance shrunk after Ledoit and Wolf (2004), so that
+few pictures suffice. Above the bound the picture is out of domain: answers about it mean nothing.
+N pictures, P patches, D width.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from sightline.core import artifacts
+from sightline.data import images
+from sightline.data.shards import Items
+
+FOLDER, STATISTICS, BOUND = "domain", "statistics.safetensors", "domain.json"
+PICTURES = 2000  # of a split: the covariance is then known well enough, and it takes seconds
+
+
+class Encoder(Protocol):
+    """What scoring needs of a session."""
+
+    def encode_images(self, images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where training pictures lie, and the score above which a picture is not one of their kind."""
+
+    mean_D: np.ndarray
+    precision_DD: np.ndarray
+    bound: float
+
+    def scores(self, encoder: Encoder, pictures: Iterable[np.ndarray]) -> np.ndarray:
+        """Distance of each picture (uint8 [Y, X, 3]), [N]; they are read one at a time."""
+        return self.distances(pooled(encoder, pictures))
+
+    def distances(self, pooled_ND: np.ndarray) -> np.ndarray:
+        """Distance of mean tokens, [N]."""
+        apart_ND = pooled_ND - self.mean_D
+        return np.sqrt(np.einsum("nd,de,ne->n", apart_ND, self.precision_DD, apart_ND))
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir()
+        statistics = {"mean": self.mean_D, "precision": self.precision_DD}
+        artifacts.save_weights(folder / STATISTICS, statistics)
+        artifacts.write_json(folder / BOUND, {"bound": self.bound})
+
+    @classmethod
+    def load(cls, bundle: Path) -> "Domain":
+        """The part of a bundle that Session.load has verified. Raises ValueError for a bundle without it."""
+        folder = bundle / FOLDER
+        if not (folder / BOUND).is_file():
+            raise ValueError(f"{folder / BOUND}: no such file; rerun the index stage (`dvc repro index`)")
+        held = artifacts.load_weights(folder / STATISTICS)
+        return cls(held["mean"], held["precision"], float(artifacts.read_json(folder / BOUND)["bound"]))
+
+
+def fit(encoder: Encoder, items: Items, percentile: float, max_pixels: int) -> Domain:
+    """Statistics of up to PICTURES pictures of `train`, evenly spread; the bound is that percentile of the
+    scores of `val`. Raises ValueError when either split has no pictures."""
+    pooled_ND = pooled(encoder, pictures_of(items, "train", max_pixels)).astype(np.float64)
+    mean_D = pooled_ND.mean(axis=0)
+    domain = Domain(mean_D, np.linalg.inv(shrunk(pooled_ND - mean_D)), 0.0)
+    scores_N = domain.scores(encoder, pictures_of(items, "val", max_pixels))
+    return Domain(mean_D, domain.precision_DD, float(np.percentile(scores_N, percentile)))
+
+
+def pooled(encoder: Encoder, pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean token of each picture, [N, D]."""
+    # One at a time: a score then never depends on what else is scored.
+    return np.stack([encoder.encode_images([picture])[0][0].mean(axis=0) for picture in pictures])
+
+
+def shrunk(centred_ND: np.ndarray) -> np.ndarray:
+    """Covariance [D, D] of centred rows, drawn towards a multiple of the identity as far as is best in
+    expectation (Ledoit and Wolf 2004, section 3.2); invertible also for fewer rows than columns."""
+    count, width = centred_ND.shape
+    sample_DD = centred_ND.T @ centred_ND / count
+    mean = np.trace(sample_DD) / width
+    spread = np.sum((sample_DD - mean * np.eye(width)) ** 2)
+    noise = (np.sum(np.sum(centred_ND**2, axis=1) ** 2) / count - np.sum(sample_DD**2)) / count
+    weight = min(noise, spread) / spread if spread else 1.0
+    return (1.0 - weight) * sample_DD + weight * mean * np.eye(width)
+
+
+def pictures_of(items: Items, split: str, max_pixels: int) -> Iterator[np.ndarray]:
+    """Up to PICTURES of a split, evenly spread. Raises ValueError when it has none."""
+    lines = [line for line in items.split(split) if items[line]["image"] is not None]
+    if not lines:
+        raise ValueError(f"{items.path}: no pictures in the split {split!r}, nothing to compare with")
+    for place in np.unique(np.linspace(0, len(lines) - 1, min(PICTURES, len(lines))).round().astype(int)):
+        item = items[lines[place]]
+        yield images.decode(items.image_bytes(item), max_pixels, item["id"])

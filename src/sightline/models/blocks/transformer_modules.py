@@ -1,0 +1,270 @@
+"""Encoders, decoders and what they make together, around the one stack of layers.
+
+`**style` are the fields of LayerStyle (norm, norm_kind, activation, key_value_heads, eps); the default is the
+post-norm, ReLU transformer of Vaswani et al. 2017 (arXiv 1706.03762).
+
+Shapes: B batch, T target tokens, S source tokens, L layers, H heads, D width, d width of a head, V
+vocabulary. Masks: bool, True = a token, False = padding, [B, S]; of a layer also any that broadcasts to
+[B, H, *, *].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sightline.inference.decoding import beam, greedy, sampling
+from sightline.inference.engine import ArrayCache, Memory, Step
+from sightline.models.attention import KeyValue
+from sightline.models.blocks.base_model import BaseModel
+from sightline.models.blocks.positional_modules import PositionalEncoding
+from sightline.models.blocks.token_embeddings import TokenEmbedding
+from sightline.models.layer_config import LayerStyle
+from sightline.models.layers import DecoderLayer, EncoderLayer
+from sightline.models.transformer import Decoder, Encoder, LayerMemory, StackOutput
+
+METHODS = {"greedy": greedy.generate, "sampling": sampling.generate, "beam": beam.generate}
+
+
+class _Layer(nn.Module):
+    made_by: type[EncoderLayer | DecoderLayer]
+
+    def __init__(
+        self, d_model: int, num_heads: int, d_ff: int, dropout: float = 0.1,
+        use_rotary_embeddings: bool = False, **style: Any,
+    ):  # fmt: skip
+        super().__init__()
+        made = _style(style, "rotary" if use_rotary_embeddings else "none")
+        self.layer = self.made_by(d_model, num_heads, _head_width(d_model, num_heads), d_ff, dropout, made)
+
+
+class TransformerEncoderLayer(_Layer):
+    """Self-attention and feed-forward, each with residual and norm."""
+
+    made_by = EncoderLayer
+
+    def forward(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, T, D] -> [B, T, D]."""
+        return self.layer(x_BTD, layer_mask(mask))
+
+
+class TransformerDecoderLayer(_Layer):
+    """Causal self-attention, attention to a memory and feed-forward, each with residual and norm."""
+
+    made_by = DecoderLayer
+
+    def forward(
+        self, x_BTD: Tensor, memory_BSD: Tensor, mask: Tensor | None = None, memory_mask: Tensor | None = None
+    ) -> Tensor:
+        """[B, T, D] -> [B, T, D]. mask: in addition to the causal one."""
+        causal = torch.ones(x_BTD.shape[1], x_BTD.shape[1], dtype=torch.bool, device=x_BTD.device).tril()
+        own = causal if mask is None else causal & layer_mask(mask)
+        key_value = self.layer.cross_attention.keys_values(memory_BSD)
+        return self.layer(x_BTD, key_value, own, layer_mask(memory_mask)).x
+
+
+class TransformerEncoder(BaseModel):
+    """Tokens to states: embedding, positions, layers.
+
+    positional_encoding: sinusoidal, learned, rotary, alibi or none.
+    """
+
+    def __init__(
+        self, vocab_size: int, d_model: int = 512, num_heads: int = 8, num_layers: int = 6, d_ff: int = 2048,
+        dropout: float = 0.1, max_seq_length: int = 5000, positional_encoding: str = "sinusoidal",
+        **style: Any,
+    ):  # fmt: skip
+        super().__init__()
+        self.d_model = d_model
+        _head_width(d_model, num_heads)
+        self.tokens = Tokens(vocab_size, d_model, dropout, max_seq_length, positional_encoding)
+        made = _style(style, positional_encoding)
+        self.encoder = Encoder(num_layers, d_model, num_heads, d_ff, dropout, made)
+
+    def forward(self, ids_BS: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, S] -> states [B, S, D]."""
+        return self.encoder(self.tokens(ids_BS), layer_mask(mask))
+
+
+class TransformerDecoder(BaseModel):
+    """Tokens and a memory to states; the encoder's arguments."""
+
+    def __init__(
+        self, vocab_size: int, d_model: int = 512, num_heads: int = 8, num_layers: int = 6, d_ff: int = 2048,
+        dropout: float = 0.1, max_seq_length: int = 5000, positional_encoding: str = "sinusoidal",
+        **style: Any,
+    ):  # fmt: skip
+        super().__init__()
+        self.d_model = d_model
+        self.tokens = Tokens(vocab_size, d_model, dropout, max_seq_length, positional_encoding)
+        made, head_width = _style(style, positional_encoding), _head_width(d_model, num_heads)
+        self.decoder = Decoder(num_layers, d_model, num_heads, head_width, d_ff, dropout, made)
+
+    def forward(self, ids_BT: Tensor, memory_BSD: Tensor, memory_mask: Tensor | None = None) -> Tensor:
+        """[B, T] and [B, S, D] -> states [B, T, D]; a state knows its token and those before it."""
+        return self.step(ids_BT, None, self.decoder.memory_keys_values(memory_BSD), memory_mask).x
+
+    def step(
+        self, ids_BT: Tensor, cache: KeyValue | None, memory: list[KeyValue],
+        memory_mask: Tensor | None = None,
+    ) -> StackOutput:  # fmt: skip
+        """T more tokens after those of the cache; memory: decoder.memory_keys_values of it."""
+        past = 0 if cache is None else cache[0].shape[3]
+        return _read(self.decoder, self.tokens(ids_BT, past), memory, memory_mask, cache)
+
+
+class Transformer(BaseModel):
+    """Encoder and decoder over sequences of vectors: embeddings and outputs belong to whoever uses it."""
+
+    def __init__(
+        self, d_model: int = 512, num_heads: int = 8, num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6, d_ff: int = 2048, dropout: float = 0.1, **style: Any,
+    ):  # fmt: skip
+        super().__init__()
+        made, head_width = _style(style, "none"), _head_width(d_model, num_heads)
+        self.encoder = Encoder(num_encoder_layers, d_model, num_heads, d_ff, dropout, made)
+        self.decoder = Decoder(num_decoder_layers, d_model, num_heads, head_width, d_ff, dropout, made)
+
+    def forward(self, source_BSD: Tensor, target_BTD: Tensor, source_mask: Tensor | None = None) -> Tensor:
+        """[B, T, D]; a target vector knows the whole source and the target up to itself."""
+        memory_BSD = self.encoder(source_BSD, layer_mask(source_mask))
+        return _read(self.decoder, target_BTD, self.decoder.memory_keys_values(memory_BSD), source_mask).x
+
+
+class EncoderDecoderTransformer(BaseModel):
+    """Sequence to sequence: forward scores given targets, generate writes them.
+
+    share_embeddings: source, target and output use one table (Vaswani et al. 2017, section 3.4). Raises
+    ValueError when the vocabularies then differ in size.
+    """
+
+    def __init__(
+        self, src_vocab_size: int, tgt_vocab_size: int, d_model: int = 512, num_heads: int = 8,
+        num_encoder_layers: int = 6, num_decoder_layers: int = 6, d_ff: int = 2048, dropout: float = 0.1,
+        max_seq_length: int = 5000, positional_encoding: str = "sinusoidal", share_embeddings: bool = False,
+        **style: Any,
+    ):  # fmt: skip
+        super().__init__()
+        if share_embeddings and src_vocab_size != tgt_vocab_size:
+            raise ValueError(
+                f"share_embeddings needs one vocabulary, got {src_vocab_size} source and {tgt_vocab_size} "
+                "target tokens"
+            )
+        rest = (d_ff, dropout, max_seq_length, positional_encoding)
+        self.encoder = TransformerEncoder(
+            src_vocab_size, d_model, num_heads, num_encoder_layers, *rest, **style
+        )
+        self.decoder = TransformerDecoder(
+            tgt_vocab_size, d_model, num_heads, num_decoder_layers, *rest, **style
+        )
+        self.output = nn.Linear(d_model, tgt_vocab_size)
+        if share_embeddings:
+            self.decoder.tokens.embedding = self.encoder.tokens.embedding
+            self.output.weight = self.encoder.tokens.embedding.weight
+
+    def forward(self, source_BS: Tensor, target_BT: Tensor, source_mask: Tensor | None = None) -> Tensor:
+        """Logits of the token after each of the target's, [B, T, V]."""
+        memory_BSD = self.encoder(source_BS, source_mask)
+        return self.output(self.decoder(target_BT, memory_BSD, source_mask))
+
+    @torch.no_grad()
+    def generate(
+        self, source_BS: Tensor, *, bos: int, eos: int, max_new: int, method: str = "greedy",
+        source_mask: Tensor | None = None, seed: int = 0, **settings: Any,
+    ) -> list[list[int]]:  # fmt: skip
+        """The tokens written for each source, without bos and eos, at most max_new each.
+
+        method: greedy, sampling (settings: temperature, top_p; every row draws from a generator of its own,
+        seeded with `seed` and its number) or beam (settings: beams, length_penalty). Computed without dropout
+        and with cached keys and values by the loops of sightline.decode.
+
+        Raises ValueError for another method or settings out of range.
+        """
+        if method not in METHODS:
+            raise ValueError(f"method is {method!r}: choose one of {', '.join(METHODS)}")
+        if method == "sampling":
+            rows = range(len(source_BS))
+            settings["generators"] = [np.random.default_rng([seed, row]) for row in rows]
+        training = self.training
+        engine = _Engine(self.eval())
+        try:
+            written = METHODS[method](
+                engine, engine.read(source_BS, source_mask), bos=bos, eos=eos, max_new=max_new,
+                k_L=np.zeros(0, np.int64), alpha=1.0, **settings,
+            )  # fmt: skip
+        finally:
+            self.train(training)
+        return [row.ids for row in written]
+
+
+class Tokens(nn.Module):
+    """Embedding, and positions where they are added: what encoder and decoder begin with."""
+
+    def __init__(self, vocab_size: int, width: int, dropout: float, longest: int, positions: str):
+        super().__init__()
+        self.embedding = TokenEmbedding(vocab_size, width)
+        added = positions in ("sinusoidal", "learned")
+        self.positions = PositionalEncoding(width, longest, dropout, positions) if added else None
+        self.dropout = nn.Dropout(0.0 if added else dropout)
+
+    def forward(self, ids_BT: Tensor, start: int = 0) -> Tensor:
+        x_BTD = self.embedding(ids_BT)
+        return self.dropout(x_BTD if self.positions is None else self.positions(x_BTD, start))
+
+
+class _Engine:
+    """An EncoderDecoderTransformer behind the numpy face of inference.engine."""
+
+    def __init__(self, model: EncoderDecoderTransformer):
+        self.model, self.device = model, model.get_device()
+
+    def read(self, source_BS: Tensor, mask: Tensor | None) -> Memory:
+        source_BS = source_BS.to(self.device)
+        mask_BS = torch.ones_like(source_BS, dtype=torch.bool) if mask is None else mask.to(self.device)
+        pairs = self.model.decoder.decoder.memory_keys_values(self.model.encoder(source_BS, mask_BS))
+        keys, values = (torch.stack(parts).float().cpu().numpy() for parts in zip(*pairs, strict=True))
+        mask_array = mask_BS.cpu().numpy()
+        return Memory(keys, values, mask_array, np.zeros_like(mask_array))
+
+    def step(
+        self, tokens_BT: np.ndarray, cache: ArrayCache | None, memory: Memory, k_L: np.ndarray, alpha: float,
+        need_maps: bool,
+    ) -> Step:  # fmt: skip
+        pairs = list(zip(self._tensor(memory.cross_k), self._tensor(memory.cross_v), strict=True))
+        past = None if cache is None else (self._tensor(cache.self_k), self._tensor(cache.self_v))
+        mask_BS = self._tensor(memory.mask_BM)
+        out = self.model.decoder.step(self._tensor(tokens_BT), past, pairs, mask_BS)
+        logits_BTV = self.model.output(out.x).float().cpu().numpy()
+        return Step(logits_BTV, ArrayCache(*(part.float().cpu().numpy() for part in out.cache)), None, None)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def layer_mask(mask: Tensor | None) -> Tensor | None:
+    """Padding [B, S] as a mask over keys, [B, 1, 1, S]; others as they are, bool."""
+    if mask is None:
+        return None
+    return (mask[:, None, None, :] if mask.ndim == 2 else mask).bool()
+
+
+def _read(
+    decoder: Decoder, x_BTD: Tensor, memory: list[KeyValue], mask: Tensor | None,
+    cache: KeyValue | None = None,
+) -> StackOutput:  # fmt: skip
+    if mask is None:
+        mask = torch.ones(len(x_BTD), memory[0][0].shape[2], dtype=torch.bool, device=x_BTD.device)
+    return decoder(x_BTD, [LayerMemory(own, None) for own in memory], mask.bool(), mask.bool(), cache)
+
+
+def _style(style: dict[str, Any], positions: str) -> LayerStyle:
+    return LayerStyle(**{"norm": "post", "activation": "relu", **style, "positions": positions})
+
+
+def _head_width(width: int, heads: int) -> int:
+    if width % heads:
+        raise ValueError(f"d_model {width} is not a multiple of num_heads {heads}: change one of them")
+    return width // heads

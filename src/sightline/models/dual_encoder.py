@@ -1,0 +1,106 @@
+"""The dual encoder (CLIP, arXiv 2103.00020) with two heads beside it: which caption words does a patch
+show, and the cross-attention re-ranker.
+
+Shapes: B batch, P patches, T text tokens, D a tower's width, E embedding width, W words, C,Y,X channels and
+sides.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sightline.core import registry
+from sightline.models.fusion import make_fusion
+from sightline.models.tower import TextTower, VisionTower
+
+MAX_SCALE = 100.0  # as in the paper: a larger one makes training unstable
+
+
+class DualEncoder(nn.Module):
+    """config: vision {tower, ...}, text {tower, ...}, vocab_size, embed_dim, temperature, words (the caption
+    words that the word head knows), projection_hidden (of the image's projection; 0 makes it linear),
+    dropout (of what the projections read), fusion (cross_attention where it is not named), fusion_width,
+    fusion_layers. `self.config` is what rebuilds the model."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        vision, text = config["vision"], config["text"]
+        self.vision: VisionTower = registry.load("models/vision", vision["tower"]).build(vision)
+        self.text: TextTower = registry.load("models/text", text["tower"]).build(
+            {**text, "vocab_size": config["vocab_size"]}
+        )
+        towers = {"vision": self.vision.config, "text": self.text.config}
+        self.config = {"fusion": "cross_attention", **config, **towers}
+        self.dropout = nn.Dropout(config["dropout"])
+        self.image_projection = self._image_projection()
+        self.text_projection = self._text_projection()
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(config["temperature"])))
+        self.word_head = nn.Linear(self.vision.width, len(config["words"]))
+        self.fusion = make_fusion(
+            self.config["fusion"],
+            self.vision.width,
+            self.text.width,
+            config["fusion_width"],
+            config["fusion_layers"],
+        )
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """1 / temperature, learned, at most 100; scalar."""
+        return self.log_scale.exp().clamp(max=MAX_SCALE)
+
+    def encode_image(self, image_BCYX: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens_BPD, and embed_BE of unit length."""
+        tokens_BPD = self.vision(image_BCYX)
+        return tokens_BPD, self.embed_image(tokens_BPD)
+
+    def embed_image(self, tokens_BPD: Tensor) -> Tensor:
+        """embed_BE of unit length, of an image tower's tokens."""
+        summary_BS = self.dropout(self.vision.summarise(tokens_BPD))
+        return nn.functional.normalize(self.image_projection(summary_BS).float(), dim=1)
+
+    def encode_text(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """states_BTD, and embed_BE of unit length."""
+        states_BTD = self.text(ids_BT, mask_BT)
+        return states_BTD, self.embed_text(states_BTD, mask_BT)
+
+    def embed_text(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """embed_BE of unit length, of a text tower's states."""
+        pooled_BD = self.text.pool(states_BTD, mask_BT)
+        if self.text_projection is not None:
+            pooled_BD = self.text_projection(self.dropout(pooled_BD))
+        return nn.functional.normalize(pooled_BD.float(), dim=1)
+
+    def word_logits(self, tokens_BPD: Tensor) -> Tensor:
+        """For every patch and word of config["words"]: logit that the patch shows it, [B, P, W]."""
+        return self.word_head(tokens_BPD)
+
+    def match(self, tokens_BPD: Tensor, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """How well text and image fit, [B]: their similarity in logits plus what the re-ranker finds. The
+        difference of two pairs is the log-odds of the one against the other. The similarity is taken as it
+        is (no gradient)."""
+        embeds_BE = self.embed_image(tokens_BPD) * self.embed_text(states_BTD, mask_BT)
+        similarity_B = (self.logit_scale * embeds_BE.sum(1)).detach()
+        return similarity_B + self.fusion(tokens_BPD, states_BTD, mask_BT)
+
+    def _image_projection(self) -> nn.Module:
+        width, hidden = self.vision.summary_width, self.config["projection_hidden"]
+        last = nn.Linear(hidden or width, self.config["embed_dim"])
+        if hidden == 0:
+            return last
+        return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(self.config["dropout"]), last)
+
+    def _text_projection(self) -> nn.Linear | None:
+        width, embed_dim = self.text.width, self.config["embed_dim"]
+        if self.text.projected:
+            return nn.Linear(width, embed_dim)
+        if width != embed_dim:
+            raise ValueError(
+                f"text.width is {width}, align.embed_dim {embed_dim}: the tower "
+                f"{self.config['text']['tower']} has no projection, so give both the same value"
+            )
+        return None

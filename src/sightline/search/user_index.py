@@ -1,0 +1,205 @@
+"""A search index of a user's own items: encoded once, then added to and deleted from, always whole on disk.
+
+The folder is an artifact of kind `index`: the gallery (image, text, fused) and the vectors it was built from,
+so that a change encodes only what is new. A change is written beside the folder and renamed over it: who
+searches reads the old index or the new one. N items, E embedding width.
+"""
+
+import fcntl
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from sightline.core import artifacts
+from sightline.core.params.data import DataParams
+from sightline.data.shards import Items
+from sightline.data.sources import csv
+from sightline.search.bundle import Embedder, encode
+from sightline.search.item_index import Entry, Gallery, assemble
+from sightline.search.vector_index import AUTO, SearchIndexError
+
+log = logging.getLogger("sightline.search")
+KIND, VECTORS = "index", "vectors.safetensors"
+Vectors = dict[str, np.ndarray]  # id -> unit vector [E]
+SIDE = 512  # pixels of a picture's longer side, many times what the image tower sees
+VAL_SHARE = 0.1  # an index has no splits, but the table's reader wants a share
+SWAP_S = 5.0  # a replaced folder is back under its name long before
+
+
+class Catalog:
+    """Entries with their image and text vectors."""
+
+    def __init__(self, entries: list[Entry], pictures: Vectors, texts: Vectors, width: int) -> None:
+        self.entries, self.pictures, self.texts, self.width = entries, pictures, texts, width
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def merged(self, new: "Catalog") -> "Catalog":
+        """This catalog with the entries of another, which replace those of the same id."""
+        kept = self.without({entry.id for entry in new.entries} & {entry.id for entry in self.entries})
+        return Catalog(
+            [*kept.entries, *new.entries], kept.pictures | new.pictures, kept.texts | new.texts, self.width
+        )
+
+    def without(self, ids: Iterable[str]) -> "Catalog":
+        """This catalog without some ids. Raises SearchIndexError for an id that it does not hold."""
+        gone = set(ids)
+        unknown = sorted(gone - {entry.id for entry in self.entries})
+        if unknown:
+            raise SearchIndexError(
+                f"the index has no item {unknown[0]!r} ({len(unknown)} unknown); nothing changed"
+            )
+        return Catalog(
+            [entry for entry in self.entries if entry.id not in gone],
+            {name: row for name, row in self.pictures.items() if name not in gone},
+            {name: row for name, row in self.texts.items() if name not in gone},
+            self.width,
+        )
+
+    def gallery(self) -> Gallery:
+        """The searchable form; `search.index.choose` says which for how many."""
+        return assemble(self.entries, self.pictures, self.texts, self.width, AUTO)
+
+    def save(self, folder: Path, digest: str) -> Gallery:
+        """Write the index of the model with `digest`, or leave what is there; returns its searchable form."""
+        with artifacts.create(folder, KIND, {"items": len(self), "model": digest}) as filling:
+            gallery = self.gallery()
+            gallery.save(filling, digest)
+            rows = {
+                "image": _stacked(self.entries, self.pictures, self.width),
+                "text": _stacked(self.entries, self.texts, self.width),
+            }
+            artifacts.save_weights(filling / VECTORS, rows)
+        return gallery
+
+    @classmethod
+    def load(cls, folder: Path, digest: str) -> "Catalog":
+        """Read an index for a change. Raises ValueError for a damaged one and for another model's."""
+        found, gallery = _read(folder, digest)
+        rows, entries = artifacts.load_weights(found.path / VECTORS), list(gallery.entries.values())
+        held = {"image": [e.id for e in entries if e.image], "text": [e.id for e in entries if e.text]}
+        vectors = {kind: dict(zip(ids, rows[kind], strict=True)) for kind, ids in held.items()}
+        width = gallery.indexes["fused"].width
+        return cls(entries, vectors["image"], vectors["text"], width)
+
+
+def encode_table(
+    embedder: Embedder, table: Path, max_pixels: int, fetch: bool
+) -> tuple[Catalog, dict[str, int]]:
+    """The items of a CSV (title, description, image_url, id), encoded, and how many rows or pictures were
+    refused, by reason. Pictures on other machines are fetched only with `fetch`.
+
+    The text of an item is its title and its description. Raises ValueError for an unusable table.
+    """
+    params = DataParams("csv", str(table), "", {}, 0, {}, SIDE, 64, max_pixels, 30.0, VAL_SHARE)
+    with tempfile.TemporaryDirectory() as scratch:
+        counts = csv.build(params, 0, Path(scratch) / "raw", online=fetch)
+        items = Items(Path(scratch) / "raw")
+        if not len(items):
+            raise SearchIndexError(f"{table}: no row can be used ({counts['rejected']}); nothing changed")
+        lines = np.arange(len(items))
+        told = {item["id"]: ". ".join(item["captions"]) for item in (items[line] for line in lines)}
+        entries, pictures, texts = encode(embedder, items, lines, told, max_pixels)
+    return Catalog(entries, pictures, texts, embedder.engine.config["embed_dim"]), counts["rejected"]
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """One change at a time: the second writer waits for the first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+class Fixed:
+    """A bundle's own index, which never changes under it, searched as a `Watched` one is."""
+
+    def __init__(self, folder: Path, digest: str) -> None:
+        self.digest, self._gallery = digest, Gallery.load(folder, digest)
+
+    def gallery(self) -> Gallery:
+        return self._gallery
+
+
+class Watched:
+    """The gallery of a folder, read again when the folder was replaced. Every search uses one whole index."""
+
+    def __init__(self, folder: Path, digest: str) -> None:
+        self.digest, self._folder = digest, folder
+        self._lock = threading.Lock()
+        self._seen, self._gallery = _stamp(folder), _read(folder, digest)[1]
+
+    def gallery(self) -> Gallery:
+        """The newest index; the one before it where the newest cannot be read."""
+        with self._lock:
+            stamp = _stamp(self._folder)
+            if stamp is not None and stamp != self._seen:
+                try:
+                    self._gallery = _read(self._folder, self.digest)[1]
+                except ValueError as error:
+                    log.warning("the new index is not used, the one before it goes on: %s", error)
+                self._seen = stamp
+            return self._gallery
+
+
+def open_gallery(folder: Path, digest: str) -> Gallery:
+    """The searchable form of an index folder, whatever replaces it meanwhile. ValueError as Catalog.load."""
+    return _read(folder, digest)[1]
+
+
+def _read(folder: Path, digest: str) -> tuple[artifacts.Artifact, Gallery]:
+    """The verified folder and its gallery, both from before or both from after a replacement."""
+
+    def read() -> tuple[artifacts.Artifact, Gallery]:
+        found = artifacts.load(folder, KIND)
+        return found, Gallery.load(folder, digest)
+
+    return _unless_replaced(folder, read)
+
+
+def _unless_replaced(folder: Path, read: Callable[[], tuple]) -> tuple:
+    """What `read` returns with no replacement in between: it is read again when the folder was."""
+    end = time.monotonic() + SWAP_S
+    while True:
+        before = _stamp(folder)
+        try:
+            result, failed = read(), None
+        except (OSError, ValueError) as error:
+            result, failed = (), error
+        if before == _stamp(folder) and (
+            before is not None or time.monotonic() > end or not _swapping(folder)
+        ):
+            if failed:
+                raise failed
+            return result
+        time.sleep(0.01)
+
+
+def _swapping(folder: Path) -> bool:
+    """Whether a writer has moved the folder aside and not yet put the new one in its place."""
+    return any(folder.parent.glob(f".{folder.name}.old-*.tmp"))
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = (folder / artifacts.MANIFEST).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _stacked(entries: list[Entry], vectors: Vectors, width: int) -> np.ndarray:
+    rows = [vectors[entry.id] for entry in entries if entry.id in vectors]
+    return np.stack(rows) if rows else np.zeros((0, width), dtype=np.float32)

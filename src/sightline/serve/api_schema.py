@@ -1,0 +1,250 @@
+"""What requests may say. Fields of OpenAI's API that would change the answer and are not offered are refused;
+others are ignored, as clients send many. The server's own routes and the `sightline` field refuse unknown
+keys.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sightline.search.item_index import KINDS
+from sightline.serve.limits import Limits
+
+MAX_TEXT = 10_000  # characters; the model reads far fewer
+MAX_MESSAGES = 256
+LIMITS = Limits()
+Words = Annotated[str, Field(max_length=MAX_TEXT)]
+Url = Annotated[str, Field(min_length=1, description="A data URL (data:image/png;base64,...), or https://.")]
+Kind = Literal["image", "text", "fused"]
+Results = Annotated[int, Field(ge=1, le=LIMITS.results)]
+assert KINDS == ("image", "text", "fused")
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Spin(Closed):
+    """SPIN's run-time knobs; what is left out is the bundle's setting."""
+
+    keep: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    alpha: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    layers: list[Annotated[int, Field(ge=0)]] | None = None
+
+
+class Extension(Closed):
+    """The field `sightline` of a request."""
+
+    spin: bool | Spin = Field(False, description="true: the bundle's settings; an object: these.")
+    explanation: Literal[False, True, "png"] = Field(
+        False, description="A map per word: numbers on the patch grid, or a grey PNG of the picture's shape."
+    )
+    retrieval: Annotated[int, Field(ge=0, le=LIMITS.captions)] = Field(
+        0,
+        description="So many pictures of the index, those most like the one asked about and not itself: the "
+        "question is read beside their captions, which come with the answer.",
+    )
+
+
+class TextPart(Open):
+    type: Literal["text"]
+    text: Words
+
+
+class ImageUrl(Open):
+    url: Url
+
+
+class ImagePart(Open):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
+class Message(Open):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Words | list[Part] | None = None
+
+
+class StreamOptions(Open):
+    include_usage: bool = False
+
+
+class ChatRequest(Open):
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = Field(
+        None, description="0, the default, is greedy decoding."
+    )
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    n: Literal[1] | None = None
+    stop: None = Field(None, description="Not offered.")
+    tools: None = Field(None, description="Not offered.")
+    functions: None = Field(None, description="Not offered.")
+    logit_bias: None = Field(None, description="Not offered.")
+    logprobs: Literal[False] | None = Field(None, description="Not offered.")
+    sightline: Extension | None = None
+
+
+class EmbeddingsRequest(Open):
+    model: str
+    input: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=LIMITS.inputs)]
+    ) = Field(description="Texts, or pictures as data URLs.")
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = Field(None, description="Only the model's own width.")
+
+
+class SearchRequest(Closed):
+    """Exactly one of `text` and `image`."""
+
+    text: Annotated[Words, Field(min_length=1)] | None = None
+    image: Url | None = None
+    k: Results = 10
+    kind: Kind = Field("fused", description="Which vectors of the items are searched.")
+
+    @model_validator(mode="after")
+    def one(self) -> "SearchRequest":
+        if (self.text is None) == (self.image is None):
+            raise ValueError("give exactly one of text and image")
+        return self
+
+
+class SimilarRequest(Closed):
+    id: Annotated[str, Field(min_length=1, max_length=500)]
+    k: Results = 10
+    kind: Kind = "fused"
+
+
+class ExplainRequest(Closed):
+    image: Url
+    question: Words = ""
+    spin: bool | Spin = False
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    maps: Literal["numbers", "png"] = "numbers"
+
+
+class ErrorDetail(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class Error(BaseModel):
+    """The form of every answer that is no success."""
+
+    error: ErrorDetail
+
+
+class Hit(BaseModel):
+    id: str
+    score: float
+    text: str
+
+
+class Judged(BaseModel):
+    out_of_domain: bool
+    domain_score: float
+
+
+class SearchResponse(BaseModel):
+    results: list[Hit]
+    judged: Judged | None = Field(None, description="Of the picture that was searched with.")
+
+
+class WordMap(BaseModel):
+    word: str
+    image_share: float = Field(description="Part of all attention that fell on the image.")
+    map: list[list[float]] | str = Field(description="Patch grid of numbers in [0, 1], or a PNG data URL.")
+    question: list[tuple[str, float]] = Field(description="Question words, with their share of attention.")
+
+
+class Evidence(Judged):
+    """The field `sightline` of an answer."""
+
+    confidence: float
+    sure: bool | None
+    silenced_heads: float = Field(description="Share of (word piece, head) pairs that SPIN gated.")
+    explanation: list[WordMap] | None = None
+    retrieved: list[Hit] | None = None
+
+
+class ExplainResponse(Evidence):
+    question: str
+    answer: str
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int = 0
+    total_tokens: int
+
+
+class Said(BaseModel):
+    role: Literal["assistant"]
+    content: str
+    refusal: None = None
+
+
+class Choice(BaseModel):
+    index: int
+    message: Said
+    finish_reason: Literal["stop", "length"]
+    logprobs: None = None
+
+
+class ChatResponse(BaseModel):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[Choice]
+    usage: Usage
+    sightline: Evidence
+
+
+class Embedding(BaseModel):
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsResponse(BaseModel):
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: Usage
+
+
+class ModelCard(BaseModel):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class State(BaseModel):
+    status: str
+
+
+Body = dict[str, Any]

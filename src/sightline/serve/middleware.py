@@ -1,0 +1,208 @@
+"""What stands before the routes: who may come in, how many at once, how much they may send. Pure ASGI, and
+outside of all else.
+
+Refusals are cheap: key, host and room are checked before a byte of the body is read. Logs name route, status,
+bytes and time, nothing of what was said or shown.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from sightline.serve.limits import ApiError, Limits
+from sightline.serve.prometheus import Metrics
+
+log, failures = logging.getLogger("sightline.access"), logging.getLogger("sightline.serve")
+FAILED = ApiError(500, "the server failed; its log has the reason", "internal")
+FULL = ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
+ALWAYS = ("/live", "/ready")  # answered without a key, when full and when draining
+Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[dict], Awaitable[None]]
+
+
+class Shield:
+    """ASGI middleware. `keys`: accepted API keys; none are asked for when it is empty, and then only names of
+    this machine are answered as a host, so that no page of another site reaches the server through a browser.
+    `routes`: the application's paths with their methods; figures and logs name no others. `direct`: what is
+    asked of some paths, with scope and body, instead of what stands behind. `headers` go with every answer.
+    """
+
+    app: Any  # what stands behind; set when the application builds its middleware
+
+    def __init__(
+        self, limits: Limits, metrics: Metrics, keys: Sequence[str], routes: dict[str, Collection[str]],
+        direct: dict[str, Callable[[Scope, bytes], Awaitable[Any]]],
+    ) -> None:  # fmt: skip
+        self.direct, self.headers = direct, []
+        self.limits, self.metrics, self.routes = limits, metrics, frozenset(routes)
+        self.asked = frozenset(path for path, methods in routes.items() if "post" in methods)
+        self.keys = [_digest(key.encode()) for key in keys]
+        self.inside, self.bytes_inside, self.draining = 0, 0, False
+        metrics.inside.set_function(lambda: self.inside)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun, sent = time.monotonic(), {"status": 0, "bytes": 0}
+
+        async def counted(message: dict) -> None:
+            if message["type"] == "http.response.start":
+                sent["status"] = message["status"]
+                closing = [(b"connection", b"close")] if self.draining else []
+                message["headers"] = [*message.get("headers", []), *self.headers, *closing]
+            else:
+                sent["bytes"] += len(message.get("body", b""))
+            await send(message)
+
+        scope.setdefault("state", {})["deadline"] = begun + self.limits.timeout_s
+        path = scope["path"]
+        try:
+            await self._through(scope, receive, counted)
+        except ApiError as error:
+            # Error, traceback and the future it came through hold each other, and with them the whole body.
+            await respond(counted, error.with_traceback(None))
+        except Exception:
+            if sent["status"]:  # half an answer: the server cuts the connection
+                raise
+            failures.exception("a request failed")
+            await respond(counted, FAILED)
+        finally:
+            route = self._route(path)
+            seconds = time.monotonic() - begun
+            status = sent["status"] or 500
+            self.metrics.answered(route, status, seconds)
+            if status != 429:  # those are counted: a flood of requests is no flood of lines
+                log.info(
+                    "%s %s %d %d bytes %.1f ms",
+                    scope["method"], route, status, sent["bytes"], 1000 * seconds,
+                )  # fmt: skip
+
+    async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if not self.keys:
+            if not _names_this_machine(headers.get(b"host", b"")):
+                raise ApiError(403, "without API keys this server is localhost only", "forbidden_host")
+        if scope["path"] in ALWAYS:
+            await self.app(scope, receive, send)
+            return
+        if self.keys:
+            self._check_key(headers.get(b"authorization", b""))
+        if scope["method"] != "POST" or scope["path"] not in self.asked:
+            await self.app(scope, receive, send)
+            return
+        if self.draining:
+            raise ApiError(503, "the server is stopping", "draining", retry_s=5)
+        if self.inside >= self.limits.queue:
+            await respond(send, FULL)
+            return
+        self.inside += 1
+        parts: list[bytes] = []
+        try:
+            await self._read(parts, headers, receive, scope["state"]["deadline"])
+            body = b"".join(parts)
+            if direct := self.direct.get(scope["path"]):
+                response = await direct(scope, body)
+                await response(scope, receive, send)
+            else:
+                await self.app(scope, _replay(body, receive), send)
+        finally:
+            self.inside -= 1
+            self.bytes_inside -= sum(map(len, parts))
+
+    def _check_key(self, header: bytes) -> None:
+        kind, _, key = header.partition(b" ")
+        found = _digest(key.strip())
+        # Every key is compared, and digests of one length: the time tells nothing about which or how far.
+        right = [hmac.compare_digest(found, key) for key in self.keys]
+        if kind.lower() != b"bearer" or not any(right):
+            raise ApiError(401, "expected the header Authorization: Bearer <API key>", "invalid_api_key")
+
+    async def _read(
+        self, parts: list[bytes], headers: dict[bytes, bytes], receive: Receive, deadline: float
+    ) -> None:
+        """Append the body to `parts`, counted in `bytes_inside`. Raises ApiError for one that is too much."""
+        limit, said = self.limits.body_bytes, headers.get(b"content-length", b"")
+        if said.isdigit() and int(said) > limit:
+            raise _too_large(limit)
+        if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
+            raise ApiError(415, "expected Content-Type: application/json", "unsupported_media_type")
+        size = 0
+        try:
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ApiError(400, "the client left", "disconnected")
+                    parts.append(message.get("body", b""))
+                    self.bytes_inside += len(parts[-1])
+                    size, more = size + len(parts[-1]), message.get("more_body", False)
+                    if size > limit:
+                        raise _too_large(limit)
+                    if self.bytes_inside > self.limits.inside_bytes:
+                        raise ApiError(429, "too many bytes at once; try again", "overloaded", retry_s=1)
+        except TimeoutError as error:
+            raise ApiError(408, "the body came too slowly", "timeout") from error
+
+    def _route(self, path: str) -> str:
+        """The route for figures and logs: unknown paths are one, so that nobody can fill the memory."""
+        if path.startswith("/v1/models/"):
+            return "/v1/models/{name}"
+        return path if path in self.routes else "other"
+
+
+async def respond(send: Send, error: ApiError) -> None:
+    body = json.dumps(error.body()).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if error.retry_s is not None:
+        headers.append((b"retry-after", str(error.retry_s).encode()))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body once, then what the connection says (that the client left)."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> dict:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, f"the body is larger than {limit} bytes", "body_too_large")
+
+
+@lru_cache(256)
+def _names_this_machine(header: bytes) -> bool:
+    return is_loopback(_host(header))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine alone."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host(header: bytes) -> str:
+    try:
+        return urlsplit(f"//{header.decode('latin-1')}").hostname or "localhost"
+    except ValueError:
+        return header.decode("latin-1")
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -1,0 +1,87 @@
+"""What /metrics tells Prometheus: traffic, and whether what is served still looks like what was trained on.
+
+D width of a picture's mean token; sums run over the last WINDOW pictures or answers.
+"""
+
+from collections import deque
+from functools import lru_cache
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from sightline.inference.out_of_domain import Domain
+
+WINDOW = 256
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """One server's figures. Used from its event loop only."""
+
+    def __init__(self, known: Domain, queue_limit: int) -> None:
+        self.registry = CollectorRegistry()
+        self._known = known
+        self._pooled: deque[np.ndarray] = deque(maxlen=WINDOW)
+        self._scores: deque[float] = deque(maxlen=WINDOW)
+        self._silenced: deque[float] = deque(maxlen=WINDOW)
+        own = {"registry": self.registry}
+        self.requests = Counter(
+            "sightline_requests", "Requests by route and status", ["route", "status"], **own
+        )
+        self.latency = Histogram(
+            "sightline_latency_seconds", "From request to end of answer", ["route"], buckets=SECONDS, **own
+        )
+        self.tokens = Counter("sightline_tokens", "Answer tokens; rate() of it is tokens per second", **own)
+        self.inside = Gauge("sightline_requests_inside", "Requests let in and not yet answered", **own)
+        self.queue = Gauge("sightline_queue_depth", "Rows waiting for the model", **own)
+        self._traffic = lru_cache(512)(self._labelled)
+        limit = Gauge("sightline_requests_inside_limit", "Beyond it requests are answered 429", **own)
+        limit.set(queue_limit)
+        self._gauge("sightline_silenced_head_ratio", "Heads that SPIN gated, over gated answers", self._gated)
+        self._gauge("sightline_embedding_drift", "Distance of the mean picture from training's", self._drift)
+        self._gauge("sightline_domain_score", "Mean out-of-domain score of pictures", self._score)
+        self._gauge("sightline_domain_drift", "That mean as a share of the bound that warns", self._share)
+        self._gauge("sightline_out_of_domain_ratio", "Pictures beyond the bound", self._outside)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        count, latency = self._traffic(route, status)
+        count.inc()
+        latency.observe(seconds)
+
+    def picture(self, pooled_D: np.ndarray, score: float) -> None:
+        """Count a picture by its mean token and its domain score."""
+        self._pooled.append(pooled_D)
+        self._scores.append(score)
+
+    def gated(self, share: float) -> None:
+        """Count an answer by the share of its heads that SPIN silenced."""
+        self._silenced.append(share)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def _labelled(self, route: str, status: int) -> tuple[Counter, Histogram]:
+        return self.requests.labels(route, str(status)), self.latency.labels(route)
+
+    def _gauge(self, name: str, what: str, value) -> None:
+        Gauge(name, f"{what}; last {WINDOW}", registry=self.registry).set_function(value)
+
+    def _gated(self) -> float:
+        return float(np.mean(self._silenced)) if self._silenced else 0.0
+
+    def _drift(self) -> float:
+        """Mahalanobis distance of the window's mean token from the training mean: 0 where they agree, and
+        small numbers of pictures are far by chance."""
+        if not self._pooled:
+            return 0.0
+        return float(self._known.distances(np.mean(self._pooled, axis=0)[None])[0])
+
+    def _score(self) -> float:
+        return float(np.mean(self._scores)) if self._scores else 0.0
+
+    def _share(self) -> float:
+        return self._score() / self._known.bound if self._known.bound else 0.0
+
+    def _outside(self) -> float:
+        return float(np.mean(np.array(self._scores) > self._known.bound)) if self._scores else 0.0

@@ -1,0 +1,298 @@
+"""Between the routes and the model: turns what a request holds into rows, waits for them, tells what came.
+
+All of it runs on the event loop except decoding pictures and drawing maps, which have a few threads of their
+own, and the model, which has one (`worker.Worker`).
+"""
+
+import asyncio
+import base64
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+
+from sightline.data import images
+from sightline.data.questions.prompt_template import DESCRIBE
+from sightline.explain import heatmap, target
+from sightline.inference.session import SPIN_OFF, Answer
+from sightline.serve import image_input
+from sightline.serve.api_schema import Spin
+from sightline.serve.batch_model import Ask, Model, Reply, Settings
+from sightline.serve.batcher import Emit, Ticket, Worker
+from sightline.serve.image_input import Picture
+from sightline.serve.limits import ApiError, Limits
+from sightline.serve.prometheus import Metrics
+
+MAP_SIDE = 224  # longest side of a map drawn as a picture
+OFF = Spin(keep=1.0, alpha=1.0, layers=[])
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a picture, or about the one that is to be read from a data URL."""
+
+    settings: Settings
+    shown: Picture | str
+    text: str
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def ask(self, picture: Picture) -> Ask:
+        return Ask(picture, self.text, self.temperature, self.top_p, self.seed)
+
+
+class Desk:
+    def __init__(self, model: Model, limits: Limits, metrics: Metrics, fetch: bool) -> None:
+        self.model, self.limits, self.metrics, self._fetch = model, limits, metrics, fetch
+        self.subject = target.Subject(model.session, SPIN_OFF)
+        self.worker = Worker(self._run, model.batch)
+        self._common = lru_cache(256)(self._settings)
+        self._draw = random.Random()  # seeds: a system call for each would let other threads go first
+        self._aside = ThreadPoolExecutor(2, "aside")
+        self._fetchers = ThreadPoolExecutor(4, "fetch")  # waiting for other hosts must not hold up others
+
+    def close(self) -> None:
+        self.worker.close()
+        self._aside.shutdown()
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
+
+    async def aside(self, deadline: float, call: Callable, *values: Any, slow: bool = False) -> Any:
+        """`call(*values)` in a thread. Raises ApiError 504 past the deadline."""
+        pool = self._fetchers if slow else self._aside
+        return await self._until(deadline, asyncio.get_running_loop().run_in_executor(pool, call, *values))
+
+    def _read(self, url: str) -> Picture:
+        return image_input.read(url, self.model.session.pixels, self.limits, self._fetch)
+
+    async def question(
+        self, url: str, text: str, deadline: float, *, spin: bool | Spin = False, maps: bool = False,
+        max_new: int | None = None, temperature: float = 0.0, top_p: float = 1.0, seed: int | None = None,
+        retrieval: int = 0,
+    ) -> Question:  # fmt: skip
+        """Raises ApiError for knobs that the model cannot use, and for what cannot be fetched; a picture in
+        the address itself is read, and refused, when the question is asked."""
+        settings = self.settings(spin, maps, max_new, retrieval)
+        shown = url if image_input.is_picture(url) else await self.aside(deadline, self._read, url, slow=True)
+        drawn = self._draw.getrandbits(63) if seed is None else seed % 2**63
+        return Question(settings, shown, text.strip() or DESCRIBE, temperature, top_p, drawn)
+
+    def settings(self, spin: bool | Spin, maps: bool, max_new: int | None, retrieval: int = 0) -> Settings:
+        """What a batch shares. A longer answer than the model's longest is no error: it never comes."""
+        if isinstance(spin, bool):  # nearly every request, and the model's knobs are fixed
+            return self._common(spin, maps, max_new, retrieval)
+        return self._settings(spin, maps, max_new, retrieval)
+
+    def _settings(self, spin: bool | Spin, maps: bool, max_new: int | None, retrieval: int) -> Settings:
+        given = self.model.session.generation["spin"]
+        if spin is False:
+            spin = OFF
+        own = {} if spin is True else spin.model_dump(exclude_none=True)
+        count = ("keep", "top_k")
+        if any(name in own for name in count):
+            given = given | dict.fromkeys(count)
+        knobs = given | own
+        limit = min(
+            self.model.session.generation["max_new"] if max_new is None else max_new, self.model.limit
+        )
+        try:
+            kept_L, _ = self.model.session.heads_kept(knobs)
+        except ValueError as error:
+            raise ApiError(400, str(error), "invalid_spin", "sightline.spin") from error
+        gated = bool((kept_L < self.model.session.engine.config["heads"]).any())
+        names = ("keep", "top_k", "alpha")
+        layers = tuple(sorted(set(knobs["layers"])))
+        return Settings(*(knobs[name] for name in names), layers, limit, maps or gated, retrieval)
+
+    async def reply(self, question: Question, deadline: float) -> Reply:
+        """The model's reply. Raises ApiError 504 past the deadline."""
+        return self._counted(await self._result(self._asked(question), deadline))
+
+    async def stream(self, question: Question, deadline: float) -> AsyncIterator[str | Reply]:
+        """The answer as it grows, each part a longer text, then the reply; closing it ends the work."""
+        ticket = self._asked(question, stream=True)
+        assert ticket.parts is not None
+        try:
+            while (ids := await self._until(deadline, ticket.parts.get())) is not None:
+                yield self.model.session.tokenizer.decode(ids)
+            yield self._counted(await self._result(ticket, deadline))
+        finally:
+            ticket.dropped = True
+
+    def _asked(self, question: Question, stream: bool = False) -> Ticket:
+        key, shown = ("ask", question.settings), question.shown
+        if isinstance(shown, Picture):
+            return self.worker.put(Ticket(key, question.ask(shown), stream=stream))
+        return self.worker.put(Ticket(key, prepare=lambda: question.ask(self._read(shown)), stream=stream))
+
+    async def embed_pictures(self, urls: Sequence[str], deadline: float) -> list[tuple[np.ndarray, float]]:
+        """(unit embedding [E], domain score) of every picture."""
+        near = [url for url in urls if image_input.is_picture(url)]
+        far = {url: await self.aside(deadline, self._read, url, slow=True) for url in urls if url not in near}
+        tickets = [
+            Ticket("pictures", far[url].pixels_CYX) if url in far
+            else Ticket("pictures", prepare=partial(lambda url: self._read(url).pixels_CYX, url))
+            for url in urls
+        ]  # fmt: skip
+        return self._embedded(await self._all(tickets, deadline))
+
+    async def embed_pixels(
+        self, pixels: Sequence[np.ndarray], deadline: float
+    ) -> list[tuple[np.ndarray, float]]:
+        """The same of pictures that are ready for the model, [C, Y, X] each."""
+        return self._embedded(await self._all([Ticket("pictures", row) for row in pixels], deadline))
+
+    def _embedded(self, rows: Sequence[tuple]) -> list[tuple[np.ndarray, float]]:
+        for _, pooled_D, score in rows:
+            self.metrics.picture(pooled_D, score)
+        return [(embed_E, score) for embed_E, _, score in rows]
+
+    async def alone(self, call: Callable[[], Any], deadline: float) -> Any:
+        """`call()` on the model's thread when its turn comes, so that nothing else runs beside it."""
+        return (await self._all([Ticket("alone", call)], deadline))[0]
+
+    async def count_tokens(self, texts: Sequence[str], deadline: float) -> int:
+        """Tokens of the texts as far as the model reads them."""
+        session = self.model.session
+        limit = session.generation["max_text"]
+        return await self.aside(deadline, lambda: sum(len(session.tokenizer.encode(t, limit)) for t in texts))
+
+    async def embed_texts(self, texts: Sequence[str], deadline: float) -> list[np.ndarray]:
+        """Unit embedding [E] of every text."""
+        return await self._all([Ticket("texts", text) for text in texts], deadline)
+
+    async def search(self, embed_E: np.ndarray, k: int, kind: str, deadline: float) -> list[dict[str, Any]]:
+        """The `k` nearest items of the index as it is now."""
+
+        def nearest() -> list[Any]:
+            return self.model.gallery.gallery().search(embed_E[None], k, kind)[0]
+
+        return _hits(await self.aside(deadline, nearest))
+
+    async def similar(self, name: str, k: int, kind: str, deadline: float) -> list[dict[str, Any]]:
+        """Neighbours of an item by its own vector, the item left out. ApiError 404 for an unknown one."""
+
+        def nearest() -> list[Any]:
+            gallery = self.model.gallery.gallery()
+            embed_E = gallery.vector(name, kind)
+            if embed_E is None:
+                raise ApiError(404, f"the index holds no {kind} vector of this id", "unknown_item", "id")
+            found = gallery.search(embed_E[None], k + 1, kind)[0]
+            return [hit for hit in found if hit.id != name][:k]
+
+        return _hits(await self.aside(deadline, nearest))
+
+    async def evidence(
+        self, question: Question, reply: Reply, deadline: float, maps: bool | str = False
+    ) -> dict[str, Any]:
+        """The field `sightline` of an answer."""
+        answer, outside = reply.answer, reply.domain_score > self.model.known.bound
+        told = {
+            "confidence": round(answer.confidence, 4),
+            "sure": False if outside else answer.sure,  # confidences are of pictures as in training
+            **self.judged(reply.domain_score),
+            "silenced_heads": round(_silenced(answer), 4),
+        }
+        if maps:
+            told["explanation"] = await self.aside(deadline, self._words, question, reply, maps == "png")
+        if question.settings.retrieval:
+            told["retrieved"] = _hits(reply.retrieved)
+        return told
+
+    def judged(self, score: float) -> dict[str, Any]:
+        return {"out_of_domain": score > self.model.known.bound, "domain_score": round(score, 2)}
+
+    def _words(self, question: Question, reply: Reply, png: bool) -> list[dict[str, Any]]:
+        height, width = reply.height, reply.width
+        scale = min(1.0, MAP_SIDE / max(height, width))
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        shape = np.broadcast_to(np.uint8(0), (*size, 3))  # attention needs no pixels, a map their number
+        case = target.of_answer(self.subject, shape, question.text, reply.answer)
+        found = target.explained(self.subject, "cross_attention", case)
+        top, left, side = heatmap.seen_square(*size)
+        rows, cols = self.subject.grid
+        return [
+            {
+                "word": heat.provenance["word"],
+                "image_share": round(heat.provenance["image_share"], 4),
+                # As a picture, or as cells of the square that the model saw, where its patches look.
+                "map": _png(heat.pixel_map)
+                if png
+                else np.round(
+                    heatmap.resize(heat.pixel_map[top : top + side, left : left + side], rows, cols), 4
+                ).tolist(),
+                "question": [[word, round(share, 4)] for word, share in heat.text_scores],
+            }
+            for heat in found.words
+        ]
+
+    def _counted(self, reply: Reply) -> Reply:
+        self.metrics.picture(reply.pooled_D, reply.domain_score)
+        self.metrics.tokens.inc(len(reply.answer.ids))
+        if reply.answer.gates_LHT is not None:
+            self.metrics.gated(_silenced(reply.answer))
+        return reply
+
+    async def _all(self, tickets: Sequence[Ticket], deadline: float) -> list[Any]:
+        try:
+            for ticket in tickets:
+                self.worker.put(ticket)
+            return [await self._result(ticket, deadline) for ticket in tickets]
+        finally:
+            for ticket in tickets:
+                ticket.dropped = True
+
+    async def _result(self, ticket: Ticket, deadline: float) -> Any:
+        """What becomes of a ticket in the line. A timer that fails it costs a third of asyncio.timeout."""
+        timer = ticket.loop.call_later(max(deadline - time.monotonic(), 0.0), self._expire, ticket)
+        try:
+            return await ticket.done
+        finally:
+            timer.cancel()
+            ticket.dropped = True
+
+    def _expire(self, ticket: Ticket) -> None:
+        if not ticket.done.done():
+            ticket.done.set_exception(self._late())
+
+    def _late(self) -> ApiError:
+        limit = self.limits.timeout_s
+        return ApiError(504, f"no answer within {limit:g} s; try again", "timeout", retry_s=1)
+
+    async def _until(self, deadline: float, waited: Any) -> Any:
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                return await waited
+        except TimeoutError as error:
+            raise self._late() from error
+
+    def _run(self, batch: Sequence[Ticket], emit: Emit) -> list[Any]:
+        """On the model's thread: one batch of tickets of one key."""
+        key, rows = batch[0].key, [ticket.row for ticket in batch]
+        if key == "texts":
+            return self.model.texts(rows)
+        if key == "pictures":
+            return self.model.pictures(rows)
+        if key == "alone":
+            return [call() for call in rows]
+        return self.model.answer(
+            key[1], rows, lambda row, ids: emit(batch[row], list(ids)), lambda row: batch[row].dropped
+        )
+
+
+def _silenced(answer: Answer) -> float:
+    return 0.0 if answer.gates_LHT is None else float((answer.gates_LHT < 1).mean())
+
+
+def _hits(hits: Sequence[Any]) -> list[dict[str, Any]]:
+    return [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
+
+
+def _png(map_YX: np.ndarray) -> str:
+    grey_YX3 = np.repeat(np.round(255 * map_YX).astype(np.uint8)[..., None], 3, axis=2)
+    return "data:image/png;base64," + base64.b64encode(images.encode(grey_YX3)[0]).decode()

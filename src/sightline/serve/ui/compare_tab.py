@@ -1,0 +1,130 @@
+"""The tab *Compare*: one question put to every exported variant of the model."""
+
+import threading
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from sightline.core import artifacts
+from sightline.inference.session import Answer, Session
+from sightline.serve.batch_model import Ask, Model, Settings
+from sightline.serve.limits import ApiError
+from sightline.serve.service import Desk
+from sightline.serve.ui.ask_tab import NO_PICTURE, deadline, message, put
+from sightline.serve.ui.ui_images import Shown
+
+TIMES = 3  # runs after one to warm up; the middle one is told
+SAYS = {
+    "fp32": "as trained",
+    "pruned": "heads and hidden units cut",
+    "int8": "weights in 8 bits",
+    "pruned_int8": "cut, then 8 bits",
+    "int4": "weights in 4 bits",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one variant did. `bytes`: of all its graphs; `milliseconds`: all that the server does for one
+    answer, from the picture's pixels to the last word, at batch size 1."""
+
+    variant: str
+    answer: Answer
+    bytes: int
+    milliseconds: float
+
+
+class Variants:
+    """The variants in a checkout's models/onnx, loaded when first asked."""
+
+    def __init__(self, checkout: Path | None) -> None:
+        self.folder = checkout / "models" / "onnx" if checkout else None
+        self._lock = threading.Lock()
+
+    @property
+    def there(self) -> bool:
+        return self.folder is not None and (self.folder / "config.json").is_file()
+
+    @cached_property
+    def _sessions(self) -> dict[str, Session]:
+        names = artifacts.load(self.folder, "onnx").config["variants"]
+        names = sorted(names, key=lambda name: [*SAYS, name].index(name))
+        return {name: Session.load_variant(self.folder, name) for name in names}
+
+    def load(self) -> None:
+        """Read and verify all variants, once. ValueError for a damaged one."""
+        with self._lock:
+            _ = self._sessions
+
+    def run(self, served: Model, settings: Settings, ask: Ask) -> list[Row]:
+        """Ask every variant, one after the other, as `served` would be asked alone."""
+        rows = []
+        for name, session in self._sessions.items():
+            model = Model(session, served.known, served.gallery, 1)
+            took: list[float] = []
+            for _ in range(TIMES + 1):
+                begun = time.perf_counter()
+                reply = model.answer(settings, [ask], lambda row, ids: None, lambda row: False)[0]
+                took.append(1000 * (time.perf_counter() - begun))
+            size = sum(file.stat().st_size for file in (self.folder / name).glob("*.onnx"))
+            rows.append(Row(name, reply.answer, size, float(np.median(took[1:]))))
+        return rows
+
+
+async def table(desk: Desk, variants: Variants, shown: Shown | None, question: str) -> str:
+    """The answers of all variants side by side, or why there are none."""
+    if not variants.there:
+        return empty()
+    if shown is None:
+        return message(NO_PICTURE, "bad")
+    if not question.strip():
+        return message("Type a question to put to all variants.", "bad")
+    until = deadline(desk)
+    try:
+        await desk.aside(until, variants.load)
+        asked = put(desk, shown, question, False)
+        rows = await desk.alone(
+            lambda: variants.run(desk.model, asked.settings, asked.ask(shown.picture)), until
+        )
+    except ApiError as error:
+        return message(f"No comparison: {error.message}.", "bad")
+    except ValueError as error:
+        return message(f"The variants cannot be read: {error}", "bad")
+    return draw(rows)
+
+
+def empty() -> str:
+    return message(
+        "The variants are not here: they lie in models/onnx of the checkout that built the model. "
+        "Run `make repro` there, then `sightline serve` from inside it."
+    )
+
+
+def draw(rows: list[Row]) -> str:
+    biggest, slowest = max(row.bytes for row in rows), max(row.milliseconds for row in rows)
+    same = len({row.answer.text for row in rows}) == 1
+    verdict = "All variants say the same." if same else "The variants disagree."
+    cards = "".join(_card(row, biggest, slowest) for row in rows)
+    return f'<h3 class="sl-title">{verdict}</h3><div class="sl-variants">{cards}</div>'
+
+
+def _card(row: Row, biggest: int, slowest: float) -> str:
+    confidence = 100 * row.answer.confidence
+    doubt = {True: '<b class="sl-badge good">sure</b>', False: '<b class="sl-badge bad">not sure</b>'}
+    return f"""<article class="sl-variant"><div class="sl-kicker">{escape(row.variant)}</div>
+<p class="sl-facts">{escape(SAYS.get(row.variant, ""))}</p>
+<p class="sl-said">{escape(row.answer.text) or "(no answer)"}</p>
+{_bar("Confidence", confidence, f"{confidence:.0f} %")}{doubt.get(row.answer.sure, "")}
+{_bar("Size", 100 * row.bytes / biggest, f"{row.bytes / 1e6:.1f} MB")}
+{_bar("Time", 100 * row.milliseconds / slowest, f"{row.milliseconds:.1f} ms")}</article>"""
+
+
+def _bar(name: str, share: float, text: str) -> str:
+    return (
+        f'<div class="sl-trust"><span>{name}</span><i class="sl-meter"><i style="width:{share:.0f}%"></i></i>'
+        f"<b>{text}</b></div>"
+    )

@@ -1,0 +1,183 @@
+"""The page on the server's application, and the guard that keeps it on this machine.
+
+Gradio takes seconds to import, so the page is made in a thread once the server runs: the API answers at once,
+and who opens the page sooner waits for it.
+"""
+
+import asyncio
+import logging
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from sightline.serve.batch_model import Model
+from sightline.serve.limits import ApiError, Limits
+from sightline.serve.middleware import respond
+
+log = logging.getLogger("sightline.page")
+
+Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[dict], Awaitable[None]]
+
+# Gradio's scripts are inline and compile the parts' own scripts, so both must be allowed; where the page may
+# send or load from is this server alone.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-src 'none'; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
+GRADIO = "/gradio_api/"
+# Of Gradio's own routes the page needs these; the others take, hand out or fetch files.
+POSTED = frozenset(GRADIO + name for name in ("queue/join", "cancel", "reset"))
+NEEDED = POSTED | {GRADIO + name for name in ("queue/data", "info", "app_id", "startup-events")}
+REFUSED = ("/monitoring", "/file", "/upload", "/proxy", "/static/ffmpeg", "/login", "/logout", "/deep_link")
+FOREIGN = re.compile(rb"<(?:meta|link)\s[^>]*?[\"']https?://[^>]*>")
+
+
+class Guard:
+    """ASGI middleware: 404 for what Gradio offers and the page does not use; the page itself without foreign
+    addresses."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"]
+        if not _needed(path):
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await self.app(scope, receive, _Clean(send) if path == "/" else send)
+
+
+def _needed(path: str) -> bool:
+    if path.startswith(GRADIO):
+        return path in NEEDED or path.startswith(GRADIO + "heartbeat/")
+    return not path.startswith(REFUSED)
+
+
+class _Clean:
+    """Sends the page without the addresses that Gradio puts into its head for other sites' previews."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self._start, self._body = send, {}, b""
+
+    async def __call__(self, message: dict) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        body = FOREIGN.sub(b"", self._body)
+        kept = [pair for pair in self._start.get("headers", []) if pair[0].lower() != b"content-length"]
+        headers = [*kept, (b"content-length", str(len(body)).encode())]
+        await self._send({**self._start, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+class Door:
+    """ASGI application: the page, which `make()` returns as one, from when it is there; sooner requests wait.
+
+    `open` makes it and ends with the server; a page that cannot be made is logged and answered 503.
+    """
+
+    def __init__(self, make: Callable[[], FastAPI]) -> None:
+        self._make = make
+        self._page: asyncio.Future[FastAPI] | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        self._page, over = asyncio.get_running_loop().create_future(), asyncio.Event()
+        kept = asyncio.create_task(self._keep(self._page, over))
+        try:
+            yield
+        finally:
+            over.set()
+            if not self._page.done():
+                kept.cancel()  # who stops the server does not wait for a page
+            with suppress(asyncio.CancelledError):
+                await kept
+
+    async def _keep(self, ready: asyncio.Future[FastAPI], over: asyncio.Event) -> None:
+        try:
+            page = await self._made()
+            async with page.router.lifespan_context(page):  # begun and ended in one task, as it must be
+                ready.set_result(page)
+                await over.wait()
+        except Exception as error:
+            log.exception("the page cannot be made; the API serves on")
+            if not ready.done():
+                ready.set_exception(error)
+                ready.exception()  # it is told above, whether anybody asks for the page or not
+
+    async def _made(self) -> FastAPI:
+        """`make()` in a thread that ends with the process, in whatever import it is."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[FastAPI] = loop.create_future()
+
+        def settle(tell: Callable[[Any], None], value: Any) -> None:
+            if not done.done():
+                tell(value)
+
+        def work() -> None:
+            try:
+                told = done.set_result, self._make()
+            except Exception as error:
+                told = done.set_exception, error
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, *told)
+
+        threading.Thread(target=work, name="page", daemon=True).start()
+        return await done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            page = await asyncio.shield(self._page)
+        except Exception:
+            await respond(send, ApiError(503, "the page cannot be made; the server's log has the reason"))
+            return
+        await page(scope, receive, send)
+
+
+def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Path | None) -> FastAPI:
+    """Put the page at / of the server's application, behind its own routes. Returns the application."""
+
+    def make() -> FastAPI:
+        from sightline.serve.ui.gradio_import import gr
+        from sightline.serve.ui.ui_layout import build
+        from sightline.serve.ui.ui_style import css, theme
+
+        page = build(lambda: app.state.desk, model, limits, bundle, checkout)
+        return gr.mount_gradio_app(
+            FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, "/", theme=theme(), css=css(),
+            footer_links=[], run_history=False, ssr_mode=False, pwa=False, mcp_server=False,
+            enable_monitoring=False, show_error=False, max_file_size=0,
+            app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+        )  # fmt: skip
+
+    door, before = Door(make), app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with before(app), door.open():
+            yield
+
+    app.router.lifespan_context = lifespan
+    app.router.default = door  # not mounted: the API's own paths keep their 405 for another method
+    app.state.shield.asked |= POSTED  # the API's limits of bytes, requests and time hold for the page too
+    app.state.shield.headers = HEADERS
+    app.add_middleware(Guard)
+    return app

@@ -1,0 +1,136 @@
+"""The tab *Search*: items nearest to words or to a picture, and why they were found."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from sightline.explain.heatmap_figures import GLUE
+from sightline.serve.batch_model import Model
+from sightline.serve.limits import ApiError
+from sightline.serve.service import Desk
+from sightline.serve.ui.ask_tab import deadline, message
+from sightline.serve.ui.ui_images import Shown, Thumbs
+
+RESULTS = 12
+MAX_QUERY = 300  # characters
+NEAREST = 5  # words that tell what a picture query matched
+CANDIDATES = 48  # words of the results' captions that are compared with the picture
+WORD = re.compile(r"\w+")
+COMMON = GLUE | frozenset("a an in on at of to is it left right top bottom middle".split())
+
+
+async def by_words(desk: Desk, thumbs: Thumbs, text: str) -> str:
+    """Results for a query in words; the words they share with it are marked."""
+    text = text.strip()[:MAX_QUERY]
+    if not text:
+        return message("Type what you look for, or give a picture.", "bad")
+    until = deadline(desk)
+    try:
+        embed_E = (await desk.embed_texts([text], until))[0]
+        hits = await desk.search(embed_E, RESULTS, "fused", until)
+        return await _grid(desk, thumbs, hits, roots(text), f"Nearest to “{text}”", until)
+    except ApiError as error:
+        return message(f"No results: {error.message}.", "bad")
+
+
+async def by_picture(desk: Desk, thumbs: Thumbs, shown: Shown) -> str:
+    """Results for a picture; the caption words nearest to it are named and marked."""
+    until = deadline(desk)
+    try:
+        embed_E, score = (await desk.embed_pixels([shown.picture.pixels_CYX], until))[0]
+        hits = await desk.search(embed_E, RESULTS, "fused", until)
+        near = await nearest_words(desk, embed_E, [hit["text"] for hit in hits], until)
+        title = f"Nearest to your picture; it is close to the words: {', '.join(near)}" if near else (
+            "Nearest to your picture")  # fmt: skip
+        warning = ""
+        if score > desk.model.known.bound:
+            warning = message("This picture looks unlike those the model was trained on: "
+                              "what it finds may mean nothing.", "warn")  # fmt: skip
+        return warning + await _grid(desk, thumbs, hits, roots(" ".join(near)), title, until)
+    except ApiError as error:
+        return message(f"No results: {error.message}.", "bad")
+
+
+async def like(desk: Desk, thumbs: Thumbs, name: str) -> str:
+    """Neighbours of one of the items."""
+    until = deadline(desk)
+    try:
+        hits = await desk.similar(name, RESULTS, "fused", until)
+        entry = (await desk.aside(until, desk.model.gallery.gallery)).entries.get(name)
+        text = entry.shown if entry else name
+        return await _grid(desk, thumbs, hits, roots(text), f"More like “{text}”", until)
+    except ApiError as error:
+        return message(f"No results: {error.message}.", "bad")
+
+
+async def nearest_words(desk: Desk, embed_E: np.ndarray, texts: Sequence[str], until: float) -> list[str]:
+    """The words of some captions whose embeddings lie nearest to a picture's, best first."""
+    words = list(dict.fromkeys(
+        word for text in texts for word in WORD.findall(text.lower()) if word not in COMMON
+    ))[:CANDIDATES]  # fmt: skip
+    if not words:
+        return []
+    scores = np.stack(await desk.embed_texts(words, until)) @ embed_E
+    return [words[place] for place in np.argsort(-scores, kind="stable")[:NEAREST]]
+
+
+def roots(text: str) -> set[str]:
+    """What two texts are compared by: their words, small, without a plural s; common words left out."""
+    return {_root(word) for word in WORD.findall(text.lower()) if word not in COMMON}
+
+
+def _root(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def marked(text: str, wanted: set[str]) -> str:
+    """`text` as HTML with the wanted words marked."""
+    parts, last = [], 0
+    for found in WORD.finditer(text):
+        if _root(found[0].lower()) in wanted:
+            parts += [escape(text[last : found.start()]), f"<mark>{escape(found[0])}</mark>"]
+            last = found.end()
+    return "".join(parts) + escape(text[last:])
+
+
+async def _grid(
+    desk: Desk, thumbs: Thumbs, hits: list[dict[str, Any]], wanted: set[str], title: str, until: float
+) -> str:
+    if not hits:
+        return message("The index is empty.")
+
+    def draw() -> str:
+        return "".join(
+            card(rank, hit, thumbs.get(hit["id"], desk.limits.pixels), wanted)
+            for rank, hit in enumerate(hits, 1)
+        )
+
+    cards = await desk.aside(until, draw)
+    return f'<h3 class="sl-title">{escape(title)}</h3><div class="sl-grid">{cards}</div>'
+
+
+def card(rank: int, hit: dict[str, Any], thumb: str | None, wanted: set[str]) -> str:
+    """One result: picture or a place for it, how near, the text with the reasons marked."""
+    shown = f'<img src="{thumb}" alt="">' if thumb else '<div class="sl-noimg">no picture here</div>'
+    width = 100 * min(max(hit["score"], 0.0), 1.0)
+    return f"""<article class="sl-card">{shown}<div><div class="sl-score"><b>{rank}</b>
+<i class="sl-meter"><i style="width:{width:.0f}%"></i></i><span>{hit["score"]:.2f}</span></div>
+<p>{marked(hit["text"], wanted)}</p>
+<button type="button" data-id="{escape(hit["id"])}">More like this</button>
+</div></article>"""
+
+
+def start(model: Model, thumbs: Thumbs) -> str:
+    """What the tab says before the first search."""
+    return message(start_text(len(model.gallery.gallery()), thumbs.any))
+
+
+def start_text(size: int, pictures: bool) -> str:
+    without = (
+        " The index ships their words and vectors only; run from the checkout that built the model to see "
+        "the pictures."
+    )
+    return f"{size} items to search. Type words, or give a picture.{'' if pictures else without}"

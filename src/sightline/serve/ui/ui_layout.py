@@ -1,0 +1,252 @@
+"""The web page over a running server: four tabs, each of them functions of its own module.
+
+What the model does goes through the server's desk, so the page and the API stand in one line.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from sightline.data.questions.prompt_template import DESCRIBE
+from sightline.serve.batch_model import Model
+from sightline.serve.limits import ApiError, Limits
+from sightline.serve.service import Desk
+from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab
+from sightline.serve.ui.gradio_import import gr
+from sightline.serve.ui.ui_images import Example, Shown, Thumbs, choose, examples
+from sightline.serve.ui.ui_style import CARD_JS, CHIP_JS, PICK_JS, WORD_JS
+
+HEAD = """<div class="sl-head"><h1><i class="eye"></i>Sightline</h1>
+<p>Ask a small vision-language model about a picture, and see where it looked for every word it says.
+Everything happens on this machine.</p></div>"""
+NO_EXAMPLES = "This model ships no example pictures (photographs belong to their owners): choose your own."
+STATE_S = 3600  # a chosen picture is forgotten after an hour without use
+CHIPS = 6
+
+
+def build(
+    desk: Callable[[], Desk], model: Model, limits: Limits, bundle: Path, checkout: Path | None
+) -> gr.Blocks:
+    """The page. `desk`: the server's, there once it runs; `checkout`: where the bundle was built, for what
+    lies beside the model (pictures of search results, variants, figures), None where there is none."""
+    shipped, thumbs, variants = examples(bundle), Thumbs(bundle, checkout), compare_tab.Variants(checkout)
+    with gr.Blocks(title="Sightline", analytics_enabled=False) as page:
+        html(HEAD)
+        with gr.Tabs():
+            with gr.Tab("Ask"):
+                _ask_tab(desk, model, limits, shipped)
+            with gr.Tab("Search"):
+                _search_tab(desk, model, limits, shipped, thumbs)
+            with gr.Tab("Compare"):
+                _compare_tab(desk, limits, shipped, variants)
+            with gr.Tab("Dashboard"):
+                drawn = html(ask_tab.message("Reading the pipeline's files."))
+        page.load(lambda: dashboard_tab.draw(checkout), None, drawn, **QUIET)
+    page.queue(max_size=limits.queue, default_concurrency_limit=limits.batch)
+    return page
+
+
+# No progress veil over the panels, which tell themselves how far they are; no entry in an API of Gradio's.
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def html(value: str, **more: Any) -> gr.HTML:
+    """A part of the page's own, without Gradio's look for texts."""
+    return gr.HTML(value, apply_default_css=False, **more)
+
+
+def picker(shipped: list[Example], limits: Limits) -> gr.HTML:
+    """Example pictures and a place for one's own; fires `select` with an index, `upload` with a data URL."""
+    buttons = "".join(
+        f'<button type="button" data-index="{place}" title="{escape(example.caption)}">'
+        f'<img src="{example.url}" alt="example {place + 1}"></button>'
+        for place, example in enumerate(shipped)
+    )
+    own = (
+        "<label><span>Your own picture<br><small>click or drop; it stays on this machine</small></span>"
+        '<input type="file" accept="image/*" aria-label="Choose a picture"></label>'
+    )
+    script = PICK_JS.replace("MOST_BYTES", str(limits.picture_bytes))
+    return html(f'<div class="sl-pick">{buttons}{own}</div>', js_on_load=script)
+
+
+def _told(event: gr.EventData) -> dict[str, Any]:
+    """What the browser sent with an event; whatever it is, a mapping."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
+async def take(desk: Desk, url: str | None, error: str | None) -> tuple[Shown | None, str]:
+    """(the chosen picture, a message where it is refused). `error`: what the browser says."""
+    if error or not isinstance(url, str):
+        return None, ask_tab.message(error or "No picture came.", "bad")
+    try:
+        pixels = desk.model.session.pixels
+        return await desk.aside(ask_tab.deadline(desk), choose, url, pixels, desk.limits), ask_tab.NOTHING
+    except ApiError as refused:
+        return None, ask_tab.message(f"{refused.message[:1].upper()}{refused.message[1:]}.", "bad")
+
+
+def chips(questions: list[str]) -> str:
+    said = "".join(f'<button type="button">{escape(question)}</button>' for question in questions)
+    return f'<div class="sl-chips">{said}</div>'
+
+
+def suggestions(shipped: list[Example], index: int | None = None) -> list[str]:
+    """The questions of one example, or a few of all that are safe to ask of any picture."""
+    if index is not None:
+        return list(shipped[index].questions)
+    found = dict.fromkeys([DESCRIBE, *(text for example in shipped for text in example.questions)])
+    return list(found)[:CHIPS]
+
+
+def _wire_picker(
+    picks: gr.HTML, desk: Callable[[], Desk], shipped: list[Example], shown: gr.State, view: gr.HTML,
+    note: gr.HTML, suggested: gr.HTML,
+) -> None:  # fmt: skip
+    async def on_upload(event: gr.EventData) -> tuple:
+        found, said = await take(desk(), _told(event).get("url"), _told(event).get("error"))
+        return found, ask_tab.view(found), said, chips(suggestions(shipped))
+
+    async def on_select(event: gr.EventData) -> tuple:
+        index = _told(event).get("index")
+        if not isinstance(index, int) or not 0 <= index < len(shipped):
+            return (
+                None,
+                ask_tab.view(None),
+                ask_tab.message("No such example.", "bad"),
+                chips(suggestions(shipped)),
+            )
+        found, said = await take(desk(), shipped[index].url, None)
+        return found, ask_tab.view(found), said, chips(suggestions(shipped, index))
+
+    picks.upload(on_upload, None, [shown, view, note, suggested], **QUIET)
+    picks.select(on_select, None, [shown, view, note, suggested], **QUIET)
+
+
+def _first(shipped: list[Example], model: Model, limits: Limits) -> Shown | None:
+    return choose(shipped[0].url, model.session.pixels, limits) if shipped else None
+
+
+def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: list[Example]) -> None:
+    begin = _first(shipped, model, limits)
+    given = model.session.generation["spin"]
+    shown = gr.State(begin, time_to_live=STATE_S)
+    with gr.Row():
+        with gr.Column(scale=5, min_width=300):
+            view = html(ask_tab.view(begin), elem_id="sl-view")
+            picks = picker(shipped, limits)
+            note = html(ask_tab.NOTHING if shipped else ask_tab.message(NO_EXAMPLES))
+        with gr.Column(scale=7, min_width=300):
+            question = gr.Textbox(
+                label="Question", placeholder="What do you want to know about the picture?", lines=1,
+                max_length=ask_tab.MAX_QUESTION, value=DESCRIBE,
+            )  # fmt: skip
+            suggested = html(chips(suggestions(shipped, 0 if shipped else None)), js_on_load=CHIP_JS)
+            go = gr.Button("Ask", variant="primary")
+            both = gr.Checkbox(
+                label="Also with SPIN, side by side",
+                info="SPIN damps the attention heads that look least at the picture.",
+            )
+            with gr.Row(visible=False) as knobs:
+                keep = gr.Slider(
+                    0.1,
+                    1.0,
+                    given["keep"] or 0.5,
+                    step=0.05,
+                    label="keep",
+                    info="share of heads left alone",
+                    min_width=220,
+                )
+                alpha = gr.Slider(
+                    0.0, 1.0, given["alpha"] if given["alpha"] < 1 else 0.5, step=0.05, label="alpha",
+                    info="what is left of the others", min_width=220,
+                )  # fmt: skip
+            with gr.Row():
+                with gr.Column(min_width=240):
+                    left = html(ask_tab.NOTHING, js_on_load=WORD_JS)
+                with gr.Column(min_width=240, visible=False) as beside:
+                    right = html(ask_tab.NOTHING, js_on_load=WORD_JS)
+    _wire_picker(picks, desk, shipped, shown, view, note, suggested)
+
+    async def on_ask(shown, question, both, keep, alpha) -> AsyncIterator[tuple[str, str]]:
+        async for panels in ask_tab.answer(desk(), shown, question, both, keep, alpha):
+            yield panels
+
+    def on_both(both: bool) -> tuple:
+        return gr.update(visible=both), gr.update(visible=both), ask_tab.NOTHING
+
+    def on_chip(event: gr.EventData) -> str:
+        return str(_told(event).get("text", ""))[: ask_tab.MAX_QUESTION]
+
+    inputs, outputs = [shown, question, both, keep, alpha], [left, right]
+    gr.on([go.click, question.submit], on_ask, inputs, outputs, trigger_mode="once", **QUIET)
+    suggested.select(on_chip, None, question, **QUIET).then(on_ask, inputs, outputs, **QUIET)
+    both.change(on_both, both, [knobs, beside, right], **QUIET)
+
+
+def _search_tab(
+    desk: Callable[[], Desk], model: Model, limits: Limits, shipped: list[Example], thumbs: Thumbs
+) -> None:
+    with gr.Row():
+        with gr.Column(scale=6, min_width=300):
+            query = gr.Textbox(label="Words", placeholder="a red ball beside a house", max_length=300)
+            go = gr.Button("Search", variant="primary")
+        with gr.Column(scale=5, min_width=300):
+            html('<div class="sl-kicker">or by picture</div>')
+            picks = picker(shipped, limits)
+    results = html(search_tab.start(model, thumbs), js_on_load=CARD_JS)
+
+    async def on_words(text: str) -> str:
+        return await search_tab.by_words(desk(), thumbs, text)
+
+    async def on_picture(url: str | None, error: str | None) -> str:
+        found, said = await take(desk(), url, error)
+        return said if found is None else await search_tab.by_picture(desk(), thumbs, found)
+
+    async def on_upload(event: gr.EventData) -> str:
+        return await on_picture(_told(event).get("url"), _told(event).get("error"))
+
+    async def on_select(event: gr.EventData) -> str:
+        index = _told(event).get("index")
+        known = isinstance(index, int) and 0 <= index < len(shipped)
+        return await on_picture(shipped[index].url if known else None, None)
+
+    async def on_like(event: gr.EventData) -> str:
+        return await search_tab.like(desk(), thumbs, str(_told(event).get("id", "")))
+
+    gr.on([go.click, query.submit], on_words, query, results, **QUIET)
+    picks.upload(on_upload, None, results, **QUIET)
+    picks.select(on_select, None, results, **QUIET)
+    results.select(on_like, None, results, **QUIET)
+
+
+def _compare_tab(
+    desk: Callable[[], Desk], limits: Limits, shipped: list[Example], variants: compare_tab.Variants
+) -> None:
+    if not variants.there:
+        html(compare_tab.empty())
+        return
+    shown = gr.State(None, time_to_live=STATE_S)
+    with gr.Row():
+        with gr.Column(scale=4, min_width=260):
+            view = html(ask_tab.view(None))
+        with gr.Column(scale=8, min_width=300):
+            picks = picker(shipped, limits)
+            note = html(ask_tab.NOTHING)
+            question = gr.Textbox(label="Question", value=DESCRIBE, max_length=ask_tab.MAX_QUESTION)
+            suggested = html(chips(suggestions(shipped)), js_on_load=CHIP_JS)
+            go = gr.Button("Ask all variants", variant="primary")
+    table = html(ask_tab.message("Choose a picture and a question; every variant answers, and is timed."))
+    _wire_picker(picks, desk, shipped, shown, view, note, suggested)
+
+    async def on_compare(shown: Shown | None, question: str) -> AsyncIterator[str]:
+        yield ask_tab.waiting("Asking all variants")
+        yield await compare_tab.table(desk(), variants, shown, question)
+
+    gr.on([go.click, question.submit], on_compare, [shown, question], table, **QUIET)
+
+    def on_chip(event: gr.EventData) -> str:
+        return str(_told(event).get("text", ""))[: ask_tab.MAX_QUESTION]
+
+    suggested.select(on_chip, None, question, **QUIET)

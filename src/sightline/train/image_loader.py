@@ -1,0 +1,33 @@
+"""Pictures of the data set as model input. B images, C,Y,X channels, rows, columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sightline.data import images, transforms
+from sightline.data.shards import Items
+from sightline.models.tower import VisionTower
+
+MAX_PIXELS = 2**25  # what the download stage keeps is smaller by far
+
+
+class Pictures:
+    """Reads, decodes and prepares pictures for one image tower; keeps none in memory."""
+
+    def __init__(self, items: Items, tower: VisionTower) -> None:
+        self.items = items
+        self.size, self.mean, self.std = tower.image_size, tower.mean, tower.std
+
+    def __call__(self, items: Sequence[dict], device: str, mirrored: Sequence[bool] | None = None) -> Tensor:
+        """image_BCYX of some items, float32, normalised; left and right exchanged where `mirrored`."""
+        shown = zip(items, mirrored or [False] * len(items), strict=True)
+        arrays = [self._array(item)[..., :: -1 if other else 1] for item, other in shown]
+        return torch.from_numpy(np.stack(arrays)).to(device)
+
+    def _array(self, item: dict) -> np.ndarray:
+        rgb_YXC = images.decode(self.items.image_bytes(item), MAX_PIXELS, item["id"])
+        return transforms.preprocess(rgb_YXC, self.size, self.mean, self.std)

@@ -1,0 +1,28 @@
+"""A trained model on disk: weights, config, tokenizer, card."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from torch import nn
+
+from sightline.core import artifacts
+from sightline.train.checkpoint import State
+from sightline.train.task import Task
+
+
+def write(
+    out: Path, kind: str, model: nn.Module, tokenizer_file: Path, what: str, task: Task, state: State
+) -> None:
+    """Make `out` the artifact that rebuilds `model` (`model.config`), with the score of the step that was
+    kept."""
+    card = f"# {out.name}\n\n{what}\n"
+    if state.best_step:
+        card += (
+            f"\nKept: the weights after step {state.best_step} of {state.step}, the best on validation "
+            f"({task.metric.replace('_', ' ')} {state.best_metric:.2f}).\n"
+        )
+    with artifacts.create(out, kind, model.config, card) as folder:
+        artifacts.save_weights(folder / "weights.safetensors", model.state_dict())
+        shutil.copyfile(tokenizer_file, folder / "tokenizer.json")

@@ -1,0 +1,139 @@
+"""Scratch copies of the project, in which the real DVC runs the stages.
+
+All copies share the DVC cache of the checkout: pictures are rendered once a seed, and a stage that an
+earlier copy ran with the same params is taken from there. A copy trains in one process (`launch: python`),
+so that two can run at once on two cores; its seed draws pictures, initialisation and batches.
+
+They lie in `.study/<profile>-<digest of code and params>/`: what one whose code or params changed left there
+is not taken for today's.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from sightline.cli import checkout_files
+from sightline.core.artifacts import read_json
+from sightline.core.params.loader import Params, load_params
+from sightline_lab.ablations.arms import STAGES, StudyError
+
+Say = Callable[[str], None]
+FOLDER = ".study"
+SAME_IN_ALL = {
+    "launch": "python",
+    "finetune.blind_share": 1e-6,  # the blind baseline is no part of the question: one step of it
+    "evaluate.max_items": 400,  # pictures of val: seeds differ by more than these 400 from all of them
+}
+
+
+class Copies:
+    """Those of one profile of one checkout, with its code and params as they are now."""
+
+    def __init__(self, checkout: Path):
+        self.checkout = checkout
+        self.running: set[subprocess.Popen] = set()
+        self.starting, self.stopped = Lock(), False
+        self.params = load_params(checkout / "params.yaml")
+        self.home = checkout / FOLDER / f"{self.params.profile}-{digest(checkout, self.params)}"
+        self.cache = Path(_output(["dvc", "cache", "dir"], checkout).strip().splitlines()[-1])
+
+    def copy(self, folder: Path, changes: dict[str, Any]) -> None:
+        """The project at `folder` with `changes`, on the checkout's DVC cache. Raises for wrong params."""
+        checkout_files.copy(self.checkout, folder, self.params.profile)
+        with (folder / ".dvc" / "config.local").open("a", encoding="utf-8") as file:
+            file.write(f"[cache]\n    dir = {self.cache}\n    type = reflink,hardlink,copy\n")
+        change(folder / "params.yaml", SAME_IN_ALL | changes)
+
+    @contextmanager
+    def pool(self, jobs: int) -> Iterator[ThreadPoolExecutor]:
+        """Threads that wait for the copies; an interruption ends what runs and starts nothing more."""
+        pool = ThreadPoolExecutor(jobs)
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            with self.starting:
+                self.stopped = True
+                for process in self.running:
+                    process.terminate()  # a stage ends with the DVC that started it
+            raise
+        finally:
+            pool.shutdown()
+
+    def call(self, command: list[str], folder: Path, source: Path | None = None) -> None:
+        """Runs a command in a copy with the copy's own code (`source`); its words go to log.txt there."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith("DVC_ROOT")}
+        env |= {"PYTHONPATH": str(source or folder / "src"), "OMP_NUM_THREADS": str(self.params.threads)}
+        log = folder / "log.txt"
+        with log.open("a", encoding="utf-8") as file:
+            with self.starting:
+                if self.stopped:
+                    raise StudyError("interrupted")
+                process = subprocess.Popen(
+                    command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, env=env
+                )
+                self.running.add(process)
+            code = process.wait()
+            with self.starting:
+                self.running.discard(process)
+        if code:
+            raise StudyError(f"`{' '.join(command)}` ended with {code}; its words are in {log}")
+
+
+def change(params_file: Path, changes: dict[str, Any]) -> None:
+    """Sets dotted leaves at the top of a params.yaml. Raises ParamsError for what the schema refuses."""
+    yaml = YAML()
+    yaml.width = 4096
+    content = yaml.load(params_file.read_text(encoding="utf-8"))
+    for dotted, value in changes.items():
+        *sections, leaf = dotted.split(".")
+        block = content
+        for section in sections:
+            block = block[section]
+        block[leaf] = value
+    with params_file.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+    load_params(params_file)
+
+
+def digest(checkout: Path, params: Params) -> str:
+    """Of the code that dvc.yaml declares for what the study runs, and of the params that reach a model."""
+    stages = YAML(typ="safe", pure=True).load((checkout / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    used = ("download", "convert", *STAGES, "evaluate")
+    deps = {dep for stage in used for dep in stages[stage]["deps"] if dep.startswith(("src/", "stages/"))}
+    files = sorted(
+        file
+        for dep in deps
+        for file in ((checkout / dep).rglob("*.py") if (checkout / dep).is_dir() else [checkout / dep])
+    )
+    sections = ("data", "convert", "text", "vision", *STAGES)
+    record = {
+        "params": [params.lr, params.threads, *(params.asdict(name) for name in sections)],
+        "code": [
+            [file.relative_to(checkout).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()]
+            for file in files
+        ],
+    }
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def stage_costs(folder: Path) -> dict[str, dict[str, float]]:
+    """What the stages that ran in `folder` measured of themselves."""
+    found = sorted((folder / ".resume" / "cost").glob("*.json"))
+    return read_json(found[0]) if found else {}
+
+
+def _output(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise StudyError(f"`{' '.join(command)}` in {folder}: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,120 @@
+"""metrics/search.json as a page and a picture: docs/search-speed.md, docs/search-speed.svg."""
+
+from pathlib import Path
+from typing import Any
+
+from sightline.cli.main.readme_tables import row
+
+from sightline.core.artifacts import read_json
+from sightline.core.atomic_io import write_bytes
+
+RESULT = Path("metrics/search.json")
+PAGE, PICTURE = Path("docs/search-speed.md"), Path("docs/search-speed.svg")
+RECALL, LATENCY_MS = 0.99, 5.0  # what is aimed at
+COLORS = {"flat": "#171d2b", "IVF": "#2456a6", "HNSW": "#e8590c"}
+
+
+def write(checkout: Path) -> None:
+    """Both files, from the JSON alone."""
+    result = read_json(checkout / RESULT)
+    (checkout / PAGE).parent.mkdir(exist_ok=True)
+    write_bytes(checkout / PAGE, page(result).encode())
+    picture(result["rows"], checkout / PICTURE)
+
+
+def page(result: dict[str, Any]) -> str:
+    """The whole page as Markdown."""
+    sizes = sorted({one["size"] for one in result["rows"]})
+    queries, machine = result["queries"], result["machine"]
+    return f"""# How fast the search is, and how much it finds
+
+`sightline search-bench` wrote this page from `metrics/search.json`: the embeddings of
+{result["pictures"]:,} pictures of `train` ({result["width"]} numbers each), jittered (noise of length
+{result["jitter"]}) until there are enough, and the pictures of `val` as they are. Asked, one at a time, with
+{result["threads"]} threads: the {queries["words"]:,} first captions of `val` and {queries["pictures"]:,}
+pictures of `test`, which no gallery holds. Truth is exact search. Machine: {machine["processor"]}, load
+{machine["load"]} per core when it began.
+
+{_verdict(result["rows"], sizes[-1])}
+
+![Share of the exact ten that is found, against the time of a query]({PICTURE.name})
+
+recall@10 is the share of the ten that exact search finds; R@K and nDCG@10 are of the picture that a caption
+tells of, percent; memory is what the process grew by. **Bold**: what an index of this size uses.
+
+{"".join(_table(result["rows"], size) for size in sizes)}"""
+
+
+def enough(rows: list[dict[str, Any]], size: int) -> dict[str, Any] | None:
+    """The fastest of the approximate rows of a size that finds RECALL."""
+    found = [one for one in rows if one["size"] == size and one["kind"] != "flat"]
+    found = [one for one in found if one["recall_10"] >= RECALL]
+    return min(found, key=lambda one: one["p50_ms"], default=None)
+
+
+def _verdict(rows: list[dict[str, Any]], size: int) -> str:
+    best = enough(rows, size)
+    if best is None:
+        return f"Among {size:,}, no approximate index finds {RECALL:.0%} of what exact search finds."
+    met = "at most" if best["p50_ms"] <= LATENCY_MS else "**not** at most"
+    own = next((one for one in rows if one["size"] == size and one["product"]), None)
+    if own is None:
+        used = ""
+    elif own is best:
+        used = " It is what an index of that size uses."
+    else:
+        used = f" What an index of that size uses finds {own['recall_10']:.2%} in {own['p50_ms']:g} ms."
+    return (
+        f"Among {size:,}, `{best['index']}` finds {best['recall_10']:.2%} of what exact search finds in "
+        f"{best['p50_ms']:g} ms (median), {met} the {LATENCY_MS:g} ms aimed at; it is built in "
+        f"{best['build_s']:g} s and takes {best['memory_mb']:,.0f} MiB.{used}"
+    )
+
+
+def _table(rows: list[dict[str, Any]], size: int) -> str:
+    own = [one for one in rows if one["size"] == size]
+    table = f"## {size:,}\n\n" + row(
+        "index", "p50, ms", "p95, ms", "recall@10", "words", "pictures", "R@1", "R@5", "R@10", "nDCG@10",
+        "build, s", "memory, MiB",
+    )  # fmt: skip
+    table += row("---", *["---:"] * 11)
+    for one in own:
+        name = f"**`{one['index']}`**" if one["product"] else f"`{one['index']}`"
+        recalls = (f"{one[key]:.4f}" for key in ("recall_10", "recall_10_words", "recall_10_pictures"))
+        worth = (f"{one[key]:.1f}" for key in ("r1", "r5", "r10", "ndcg10"))
+        table += row(
+            name, f"{one['p50_ms']:g}", f"{one['p95_ms']:g}", *recalls, *worth, f"{one['build_s']:g}",
+            f"{one['memory_mb']:,.0f}",
+        )  # fmt: skip
+    return table + "\n"
+
+
+def picture(rows: list[dict[str, Any]], path: Path) -> None:
+    """One panel a size: recall@10 against the median time of a query; the goal shaded."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    sizes = sorted({one["size"] for one in rows})
+    with plt.rc_context({"svg.hashsalt": "sightline", "font.size": 9}):
+        figure, axes = plt.subplots(
+            1, len(sizes), figsize=(3.6 * len(sizes), 3.4), sharey=True, layout="constrained", squeeze=False
+        )
+        for axis, size in zip(axes[0], sizes, strict=True):
+            for kind, color in COLORS.items():
+                own = [one for one in rows if (one["size"], one["kind"]) == (size, kind)]
+                points = [one["p50_ms"] for one in own], [one["recall_10"] for one in own]
+                axis.plot(*points, "o-", color=color, label=kind, ms=4)
+                used = [one for one in own if one["product"]]
+                axis.plot([one["p50_ms"] for one in used], [one["recall_10"] for one in used], "o", ms=11,
+                          mfc="none", color=color)  # fmt: skip
+            axis.axhspan(RECALL, 1.005, color="#14804a", alpha=0.1, lw=0)
+            axis.axvline(LATENCY_MS, color="#8a93a6", lw=0.8, ls=":")
+            axis.set_xscale("log")
+            axis.set_title(f"{size:,}")
+            axis.set_xlabel("ms a query (median)")
+        axes[0][0].set_ylabel("recall@10")
+        axes[0][0].legend(frameon=False)
+        figure.savefig(path, metadata={"Date": None}, facecolor="white")
+        plt.close(figure)

@@ -1,0 +1,145 @@
+"""The models that are timed: the trained one of this checkout, and the reference shape with random weights.
+
+A subject holds every form of one model as an engine: eager and compiled PyTorch, and its ONNX variants.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sightline.core.params.loader import Params
+from sightline.export import onnx_graphs, quantize, variants
+from sightline.inference import torch_session
+from sightline.inference.engine import Engine
+from sightline.inference.onnx_engine import CONFIG, GRAPHS, OnnxEngine
+from sightline.inference.torch_engine import TorchEngine
+from sightline.models.dual_encoder import DualEncoder
+from sightline.models.vlm import VLM, from_clip
+from sightline_lab.bench import workloads
+from sightline_lab.bench.workloads import EAGER
+
+COMPILED, TORCHAO = "torch.compile", "torchao int8 weights"
+POST_TRAINING = {"int8 dynamic": quantize.quantize_dynamic, "int4 weights": quantize.quantize_int4}
+CALIBRATION = 8  # batches of noise that calibrate random weights: only their speed is measured
+REFERENCE = {
+    "vision": {"tower": "timm", "name": "vit_tiny_patch16_224", "checkpoint": "none", "image_size": 224},
+    "text": {"tower": "bert", "width": 192, "layers": 2, "heads": 3, "max_tokens": 32},
+    "embed_dim": 256, "projection_hidden": 0, "dropout": 0.0, "temperature": 0.07, "words": ["a"],
+    "fusion_width": 64, "fusion_layers": 1, "vocab_size": 1000,
+}  # fmt: skip
+REFERENCE_DECODER = {
+    "width": 384, "layers": 6, "heads": 8, "max_answer": 64, "max_question": 4, "aligned_start": False,
+}  # fmt: skip
+# 196 patches of ViT-Tiny at 224 and 4 words of the question are 200 memory tokens.
+
+
+@dataclass(frozen=True)
+class Subject:
+    """folder: its ONNX variants, one sub-folder each; checkpoint: bytes of its float32 weights (answering and
+    retrieval); question and caption: their lengths in tokens."""
+
+    name: str
+    vlm: VLM
+    clip: DualEncoder
+    folder: Path
+    forms: list[str]
+    question: int
+    caption: int
+
+    def engines(self, threads: int) -> dict[str, Engine]:
+        found: dict[str, Engine] = {EAGER: TorchEngine(self.vlm, self.clip)}
+        found[COMPILED] = _compiled(self.vlm, self.clip)
+        if importlib.util.find_spec("torchao") is not None:
+            found[TORCHAO] = _weights_int8(self.vlm, self.clip)
+        return found | {f"ONNX {form}": OnnxEngine(self.folder / form, threads) for form in self.forms}
+
+    def bytes(self) -> dict[str, int]:
+        """Of the weights in PyTorch (both models with their towers) and of each variant's files."""
+        weights = sum(4 * p.numel() for model in (self.vlm, self.clip) for p in model.parameters())
+        return {EAGER: weights} | {f"ONNX {form}": variants.size(self.folder / form) for form in self.forms}
+
+
+def default(models: Path, scratch: Path) -> Subject:
+    """The trained model: what the export stage wrote, and the forms it does not write."""
+    vlm, clip = torch_session.load_vlm(models / "vlm"), torch_session.load_clip(models / "clip")
+    folder = scratch / "default"
+    shutil.copytree(models / "onnx", folder)
+    for form, write in POST_TRAINING.items():
+        derive(folder, form, write)
+    forms = ["fp32", "int8", "pruned_int8", "int4", *POST_TRAINING]
+    return Subject(
+        "default", vlm, clip, folder, forms, vlm.config["max_question"], clip.text.config["max_tokens"]
+    )
+
+
+def reference(
+    params: Params, scratch: Path, config: dict = REFERENCE, decoder: dict = REFERENCE_DECODER
+) -> Subject:
+    """Random weights in the shape that is compared across projects: speed does not ask what weights say."""
+    torch.manual_seed(0)
+    clip = DualEncoder(config)
+    vlm = from_clip(clip, params.asdict("finetune") | decoder, []).eval()
+    clip.eval()
+    folder = scratch / "reference"
+    onnx_graphs.export_variants(
+        {"fp32": vlm}, clip, folder, params.export.opset, {"fp32": "random", "clip": "random"}
+    )
+    subject = Subject(
+        "reference", vlm, clip, folder, ["fp32", "int8", *POST_TRAINING],
+        decoder["max_question"], config["text"]["max_tokens"],
+    )  # fmt: skip
+    feeds = _fed(folder / "fp32", subject)
+    derive(folder, "int8", lambda source, target: quantize.quantize(source, target, feeds[source.stem]))
+    for form, write in POST_TRAINING.items():
+        derive(folder, form, write)
+    return subject
+
+
+def derive(folder: Path, form: str, write: Callable[[Path, Path], None]) -> None:
+    """Write folder/form: every graph of folder/fp32 in another form."""
+    (folder / form).mkdir()
+    shutil.copyfile(folder / "fp32" / CONFIG, folder / form / CONFIG)
+    for graph in GRAPHS:
+        write(folder / "fp32" / f"{graph}.onnx", folder / form / f"{graph}.onnx")
+
+
+def _fed(folder: Path, subject: Subject) -> dict[str, list]:
+    """What the graphs are fed when noise is answered and embedded."""
+    recorder = quantize.Recorder(folder)
+    side, vocab = recorder.config["image_size"], recorder.config["vocab_size"]
+    for _ in range(CALIBRATION):
+        inputs = workloads.Inputs.drawn(1, side, subject.question, subject.caption, vocab, 4)
+        for task in workloads.tasks(recorder, inputs).values():
+            task()
+        tokens_BPD, _ = recorder.embed_images(inputs.pixels_BCYX)
+        mask_BS = np.ones(inputs.captions_BS.shape, dtype=bool)
+        states_BSD, _ = recorder.embed_texts(inputs.captions_BS, mask_BS)
+        recorder.match(tokens_BPD, states_BSD, mask_BS)
+    return recorder.feeds
+
+
+def _compiled(vlm: VLM, clip: DualEncoder) -> TorchEngine:
+    """The functions where the time goes, compiled for changing lengths; each takes tens of seconds."""
+    vlm, clip = copy.deepcopy(vlm), copy.deepcopy(clip)
+    for model, names in ((vlm, ("step",)), (clip, ("encode_image",))):
+        for name in names:
+            setattr(model, name, torch.compile(getattr(model, name), dynamic=True))
+    return TorchEngine(vlm, clip)
+
+
+def _weights_int8(vlm: VLM, clip: DualEncoder) -> TorchEngine:
+    """The models with weight-only int8 in every linear layer, by torchao."""
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+    vlm, clip = copy.deepcopy(vlm), copy.deepcopy(clip)
+    for model in (vlm, clip):
+        quantize_(model, Int8WeightOnlyConfig())
+    return TorchEngine(vlm, clip)

@@ -1,0 +1,43 @@
+"""`sightline study`, `experiments`: what the parts are worth, what the search found."""
+
+from typing import Annotated
+
+import typer
+
+from sightline.cli import checkout_files
+from sightline_lab.cli.app import app
+
+
+@app.command()
+def study(
+    scale: Annotated[float, typer.Option(help="Share of fine-tuning epochs that the default gets.")] = 1.0,
+    seeds: Annotated[int, typer.Option(help="How many, from the seed of params.yaml on.")] = 3,
+    arms: Annotated[str, typer.Option(help="Names from lab/ablations.yaml, with commas; default: all.")] = "",
+    jobs: Annotated[int, typer.Option(help="Arms at once, a core each.")] = 2,
+) -> None:
+    """Train every arm of lab/ablations.yaml at equal compute; write metrics/ablations.json and docs/ablations.md.
+
+    An interrupted study goes on where it was.
+    """
+    from sightline_lab.ablations import ablation_summary, run_ablations
+
+    here = checkout_files.root()
+    found = run_ablations.Study(here)
+    names = [name.strip() for name in arms.split(",") if name.strip()] or list(found.arms)
+    first = found.params.seed
+    found.run(names, list(range(first, first + seeds)), scale, jobs, typer.echo)
+    ablation_summary.write(here, run_ablations.RESULT)
+    typer.echo("study: docs/ablations.md and metrics/ablations.json hold every finished arm")
+
+
+@app.command()
+def experiments() -> None:
+    """Write the finished experiments on top of this commit, best first: docs/search.md, .csv, .svg."""
+    from sightline_lab.experiments import experiment_table as search
+
+    here = checkout_files.root()
+    found = search.read(search.show(here))
+    search.write(here, found)
+    best = found.runs[0]
+    knobs = ", ".join(f"{knob}={best[knob]}" for knob in found.knobs)
+    typer.echo(f"experiments: {len(found.runs)} in docs/search.md; the best is {best['experiment']}: {knobs}")

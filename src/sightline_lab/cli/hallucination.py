@@ -1,0 +1,123 @@
+"""`sightline hallucination`: which way of decoding invents least, and at what price."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sightline.cli import checkout_files
+from sightline.core.params import loader
+from sightline_lab.cli.app import app
+
+if TYPE_CHECKING:
+    from sightline_lab.hallucination.decode_runner import Asker
+    from sightline_lab.hallucination.parallel_runner import Asked
+
+IDEAS = Path("lab/hallucination_decoding.yaml")
+
+
+def load(who: "Asked") -> "Asker":
+    """A trained model to ask, with the tokenizer that it was trained with."""
+    from sightline.data.tokenizer import Tokenizer
+    from sightline.inference import torch_session
+    from sightline_lab.hallucination.decode_runner import Asker
+
+    vlm = torch_session.load_vlm(who.model)
+    guide = None if who.guide is None else torch_session.load_clip(who.guide)
+    session = torch_session.session(vlm, guide, who.settings)
+    session.tokenizer = Tokenizer.load(who.model / "tokenizer.json")
+    return Asker(vlm, session, who.asking, who.seed)
+
+
+@app.command()
+def hallucination(
+    items: Annotated[int, typer.Option(help="Pictures per test split; 0 takes all.")] = 0,
+    search_items: Annotated[int, typer.Option(help="Pictures per validation split; 0 takes all.")] = 0,
+    model: Annotated[list[Path] | None, typer.Option(help="Trained models; default: models/vlm.")] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings: models/vlm, and more with the next seeds.")] = 1,
+    ideas: Annotated[
+        Path,
+        typer.Option(
+            help="What is tried; also: lab/hallucination_training.yaml, lab/hallucination_candidates.yaml."
+        ),
+    ] = IDEAS,
+    jobs: Annotated[int, typer.Option(help="Processes of one thread each.")] = 2,
+) -> None:
+    """Try every idea of lab/hallucination_decoding.yaml on the validation splits, then read the test splits once; write
+    metrics/hallucination.json and .csv, docs/hallucination.md and its picture (another file of ideas, or
+    another source of data than scenes, has its name in theirs). An idea may name an arm of lab/ablations.yaml:
+    its models are trained first, at the compute of the default. Candidates are compared with the picture by
+    the dual encoder beside the answering model (models/clip).
+
+    What is said lies in .study/: an interrupted command goes on where it was.
+    """
+    from sightline.compress import model_cost
+    from sightline.core.artifacts import write_json
+    from sightline.evaluate import result_files
+    from sightline.evaluate.predictions import Asking
+    from sightline.inference import torch_session
+    from sightline_lab.ablations.arms import DEFAULT
+    from sightline_lab.ablations.run_ablations import Study
+    from sightline_lab.ablations.workspaces import FOLDER
+    from sightline_lab.hallucination import decoding_configs, hallucination_study, parallel_runner
+    from sightline_lab.hallucination import hallucination_page as page
+
+    here = checkout_files.root()
+    params = loader.load_params(here / "params.yaml")
+    tried = decoding_configs.read(here / ideas)
+    arms = [arm for arm in dict.fromkeys(way.arm for idea in tried for way in idea.ways) if arm != DEFAULT]
+    given = model or []
+    if given and arms:
+        raise decoding_configs.WaysError(
+            f"{ideas}: trains {', '.join(arms)}, to hold against models/vlm; it cannot be asked of --model"
+        )
+    trainings = list(range(params.seed + bool(given), params.seed + seeds))
+    if arms or trainings not in ([], [params.seed]):
+        models = Study(here).models(arms, trainings, jobs, typer.echo)
+    else:
+        models = {DEFAULT: [here / "models" / "vlm" for _ in trainings]}
+    models[DEFAULT] = [*given, *models[DEFAULT]]
+    asking = Asking(params.evaluate.max_new_tokens, hallucination_study.BATCH, beams=1)
+    guided = any(way.candidates > 1 for idea in tried for way in idea.ways)
+    asked = {
+        arm: [
+            parallel_runner.Asked(
+                folder, here / "models" / "onnx", asking, params.seed, _guide(folder) if guided else None
+            )
+            for folder in folders
+        ]
+        for arm, folders in models.items()
+    }
+    study = hallucination_study.Study(
+        here / "data" / "raw", here / "data" / "vqa", search_items, items, params.seed
+    )
+    found = parallel_runner.Crew(asked, load, here / FOLDER / "hallucination", jobs, typer.echo)
+    macs = {
+        arm: model_cost.macs_by_part(torch_session.load_vlm(folders[0])) for arm, folders in models.items()
+    }
+    for arm, (first, *_) in asked.items():
+        if first.guide is not None:
+            macs[arm] |= model_cost.macs_of_embeddings(torch_session.load_clip(first.guide))
+    result, rows = hallucination_study.run(found, study, tried, macs, typer.echo)
+    call = {
+        "ideas": ideas.as_posix(),
+        "options": {"items": items, "search_items": search_items, "seeds": seeds},
+        "given": [folder.as_posix() for folder in given],
+        "seeds": trainings,
+    }
+    about = page.About(ideas.stem, params.data.source)
+    write_json(here / about.named(page.RESULT), {"profile": params.profile, "call": call, **result})
+    result_files.write_csv(here / about.named(page.FIGURES), rows, hallucination_study.COLUMNS)
+    page.write(here, about)
+    where, figures = about.named(page.PAGE), about.named(page.FIGURES)
+    typer.echo(f"hallucination: {where} says what was found; every figure is in {figures}")
+
+
+def _guide(model: Path) -> Path:
+    """The dual encoder that was trained with an answering model: beside it."""
+    from sightline_lab.hallucination.decoding_configs import WaysError
+
+    found = model.with_name("clip")
+    if not found.is_dir():
+        raise WaysError(f"{found}: no dual encoder beside {model}, which is to choose among its candidates")
+    return found

@@ -1,0 +1,40 @@
+"""`sightline load`: what the server takes."""
+
+from typing import Annotated
+
+import typer
+
+from sightline.cli import checkout_files
+from sightline.cli.app import bundle_folder
+from sightline_lab.cli.app import app
+
+
+@app.command()
+def load(
+    part: Annotated[
+        list[str] | None, typer.Option(help="One part of it, repeatable; default: all, about six minutes.")
+    ] = None,
+    scale: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Share of the full lengths and counts; for a trial.")
+    ] = 1.0,
+) -> None:
+    """Load a real server with answers, too much, hostile pictures; write metrics/serving.json, docs/load.md.
+
+    Wants two idle cores, one for the server and one for the client.
+    """
+    from sightline_lab.bench.run_bench import machine
+    from sightline_lab.load_test import load_page, run_load_test
+
+    chosen = part or list(run_load_test.PARTS)
+    if unknown := [name for name in chosen if name not in run_load_test.PARTS]:
+        raise run_load_test.LoadError(
+            f"no part {', '.join(unknown)}; there are {', '.join(run_load_test.PARTS)}"
+        )
+    here = checkout_files.root()
+    place = run_load_test.Place(here, bundle_folder(None), scale, lambda line: typer.echo(f"load: {line}"))
+    pairs = run_load_test.asked(place)
+    before = machine(1)  # the load that others make, not the one that the parts do
+    for name in chosen:
+        load_page.merge(here, {name: run_load_test.PARTS[name](place, pairs)}, before, scale)
+    load_page.write(here)
+    typer.echo(f"load: {load_page.RESULT} and {load_page.PAGE} hold {', '.join(chosen)}")

@@ -1,0 +1,12 @@
+"""What `sightline lab` finds by its entry point: the group with every command of the lab."""
+
+from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
+    ablations,
+    ann_bench,
+    bench,
+    faithfulness,
+    hallucination,
+    load_test,
+    retrieval,
+)
+from sightline_lab.cli.app import app  # noqa: F401  (the entry point names it here)

@@ -1,0 +1,35 @@
+"""`sightline retrieval`: what captions of similar pictures change in the answers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightline.cli import checkout_files
+from sightline.cli.app import BUNDLE, open_session
+from sightline.core.params import loader
+from sightline_lab.cli.app import app
+
+
+@app.command()
+def retrieval(
+    items: Annotated[int, typer.Option(min=0, help="Pictures per split; 0 takes all.")] = 0,
+    bundle: Annotated[Path | None, BUNDLE] = None,
+) -> None:
+    """Answer the questions of `test` with and without the captions of similar pictures; write
+    metrics/retrieval_augmented.json and docs/retrieval.md."""
+    from sightline.core.artifacts import write_json
+    from sightline.evaluate.predictions import Asking
+    from sightline_lab.retrieval import retrieval_augmentation, retrieval_page
+
+    here = checkout_files.root()
+    params = loader.load_params(here / "params.yaml")
+    own = params.evaluate
+    asking = Asking(own.max_new_tokens, own.batch_size, beams=1)
+    study = retrieval_augmentation.Study(
+        here / "data" / "raw", here / "data" / "vqa", items, asking, own.bootstrap, params.seed
+    )
+    result = retrieval_augmentation.run(open_session(bundle), study, typer.echo)
+    write_json(here / retrieval_page.RESULT, {"profile": params.profile, **result})
+    retrieval_page.write(here)
+    typer.echo(f"retrieval: {retrieval_page.PAGE} says what was found")

@@ -1,0 +1,224 @@
+"""Asks one PyTorch model in many ways: pictures and questions are encoded once, then decoded in each way.
+
+C candidates, N rows, I pictures, L layers, H heads, T tokens, M memory tokens, P patches, D width.
+"""
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from sightline.core.runtime import derive_seed
+from sightline.evaluate.predictions import Asking
+from sightline.evaluate.split_contents import Split
+from sightline.inference.decoding import contrastive, greedy, sampling
+from sightline.inference.engine import Generation, Memory
+from sightline.inference.torch_engine import TorchEngine
+from sightline.models.vlm import VLM
+from sightline_lab.hallucination.decoding_configs import GREEDY, Way
+
+Typical = list[list[float]]  # mean image mass of every head, [L][H]
+_DIGITS = 4
+
+
+class Encoder(Protocol):
+    """What is needed of inference.session.Session beside the model; the embeddings for candidates alone."""
+
+    tokenizer: Any
+
+    def pixels(self, images: list[np.ndarray]) -> np.ndarray: ...
+
+    def question_ids(self, questions: list[str]) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def embed_images(self, images: list[np.ndarray], batch_size: int) -> np.ndarray: ...
+
+    def embed_texts(self, texts: list[str], batch_size: int) -> np.ndarray: ...
+
+
+class Asker:
+    """`measure_typical` fills `typical_LH`, what the variants of the gate hold a head's mass against."""
+
+    def __init__(self, vlm: VLM, encoder: Encoder, asking: Asking, seed: int):
+        self._vlm, self._encoder, self._asking, self._seed = vlm, encoder, asking, seed
+        self._plain = TorchEngine(vlm, None)
+        if asking.max_new > vlm.config["max_answer"]:
+            raise ValueError(
+                f"evaluate.max_new_tokens is {asking.max_new}: this model was trained for answers of at most "
+                f"{vlm.config['max_answer']} tokens"
+            )
+        config = self._plain.config
+        self.typical_LH: Typical = [[0.0] * config["heads"]] * config["layers"]
+
+    def measure_typical(self, split: Split) -> Typical:
+        """Mean image mass of every head under greedy decoding: over an answer's tokens, over answers, then
+        over the two kinds of them, so that the many short ones do not outvote the descriptions."""
+        patches = int(np.prod(self._plain.config["grid"]))
+        kinds = []
+        for _, generations in self._watched(split, GREEDY):
+            masses = [g.maps_LHTM[..., :patches].sum(-1).mean(-1) for g in generations if g.ids]
+            if masses:
+                kinds.append(np.mean(masses, axis=0))
+        self.typical_LH = np.mean(kinds, axis=0, dtype=np.float64).round(_DIGITS).tolist()
+        return self.typical_LH
+
+    def silenced(self, split: Split, way: Way) -> Typical:
+        """Share of the tokens at which a head's factor was below that of another head, [L][H]."""
+        gates = [g.gates_LHT for _, found in self._watched(split, way) for g in found if g.ids]
+        gates_LHT = np.concatenate(gates, axis=2)
+        below_LHT = gates_LHT < gates_LHT.max(axis=1, keepdims=True) - 1e-6
+        return below_LHT.mean(axis=2).round(_DIGITS).tolist()
+
+    def answers(self, split: Split, ways: list[Way]) -> dict[Way, list[str]]:
+        """Texts in the order of the split's triples, for every way."""
+        said: dict[Way, list[str]] = {way: [""] * len(split.triples) for way in ways}
+        views = _Views(self._plain, self._pixels(split), split.lines, self._seed)
+        if any(way.candidates > 1 for way in ways):
+            views.embeds_IE = self._encoder.embed_images(list(split.rgb()), self._asking.batch_size)
+        for describe in (False, True):
+            asked = _asked(split, describe)
+            for chunk in _chunks(sorted(asked), self._asking.batch_size):
+                ids, mask = self._encoder.question_ids([question for question, _ in chunk])
+                views.show(np.array([picture for _, picture in chunk]), ids, mask)
+                texts: dict[Way, list[str]] = {}
+                for way in ways:
+                    done = way.on(describe)
+                    if done not in texts:
+                        texts[done] = self._said(done, views, describe)
+                    for pair, text in zip(chunk, texts[done], strict=True):
+                        for index in asked[pair]:
+                            said[way][index] = text
+        return said
+
+    def _watched(self, split: Split, way: Way):
+        """(describe, generations with maps and gates) of both kinds of questions."""
+        views = _Views(self._plain, self._pixels(split), split.lines, self._seed)
+        for describe in (False, True):
+            found = []
+            for chunk in _chunks(sorted(_asked(split, describe)), self._asking.batch_size):
+                ids, mask = self._encoder.question_ids([question for question, _ in chunk])
+                views.show(np.array([picture for _, picture in chunk]), ids, mask)
+                found += self._generate(way.on(describe), views, describe, need_maps=True)
+            yield describe, found
+
+    def _said(self, way: Way, views: "_Views", describe: bool) -> list[str]:
+        """The text of every row; of candidates the chosen one."""
+        drawn = views.drawn.setdefault(replace(way, candidates=1, choice=GREEDY.choice), [])
+        while len(drawn) < way.candidates:
+            written = self._generate(way, views, describe, draw=len(drawn))
+            drawn.append([self._encoder.tokenizer.decode(g.ids) for g in written])
+        texts_CN = drawn[: way.candidates]
+        if way.candidates == 1:
+            return texts_CN[0]
+        if way.choice == "chance":
+            chosen_N = [int(generator.integers(way.candidates)) for generator in views.generators("choice")]
+        else:
+            batch = self._asking.batch_size
+            alike_CN = [views.likeness(self._encoder.embed_texts(texts, batch)) for texts in texts_CN]
+            chosen_N = np.argmax(alike_CN, axis=0).tolist()
+        return [texts_CN[place][row] for row, place in enumerate(chosen_N)]
+
+    def _generate(
+        self, way: Way, views: "_Views", describe: bool, need_maps: bool = False, draw: int = 0
+    ) -> list[Generation]:
+        """`draw` 0: the likeliest; others are drawn."""
+        engine = TorchEngine(
+            self._vlm, None, way.score, way.variant(self.typical_LH, self._seed), way.image_gain
+        )
+        tokenizer = self._encoder.tokenizer
+        knobs = {
+            "bos": tokenizer.bos, "eos": tokenizer.eos, "max_new": self._asking.tokens(describe),
+            "k_L": way.heads_kept(self.typical_LH), "alpha": way.alpha,
+        }  # fmt: skip
+        drawing = {"temperature": way.temperature, "top_p": way.nucleus}
+        generators = views.generators("candidate", draw) if draw else []
+        if way.contrast == "none" and draw:
+            return sampling.generate(engine, views.picture(), generators=generators, **drawing, **knobs)
+        if way.contrast == "none" or need_maps:
+            return greedy.generate(
+                engine, views.picture(), need_maps=need_maps, compact=not need_maps, **knobs
+            )
+        other = views.noised(way.noise) if way.contrast == "noise" else views.nothing()
+        return contrastive.generate(
+            engine, views.picture(), other, strength=way.strength, plausible=way.plausible,
+            pick=sampling.picking(generators, **drawing) if draw else None, **knobs,
+        )  # fmt: skip
+
+    def _pixels(self, split: Split) -> np.ndarray:
+        return self._encoder.pixels(list(split.rgb()))
+
+
+class _Views:
+    """The pictures of a split as the tower sees them, and what the decoder reads of the questions that are
+    being asked: the picture, the picture under noise, or no picture. Each is computed once."""
+
+    def __init__(self, engine: TorchEngine, pixels_ICYX: np.ndarray, lines: list[int], seed: int):
+        self._engine, self._pixels, self._lines, self._seed = engine, pixels_ICYX, lines, seed
+        self._tokens: dict[int, np.ndarray] = {}
+        self._memories: dict[Any, Memory] = {}
+        self.embeds_IE = np.zeros((len(lines), 0))  # of the pictures; needed for `likeness` alone
+        self.drawn: dict[Way, list[list[str]]] = {}  # candidates, the same whatever chooses among them
+
+    def show(self, pictures_N: np.ndarray, ids_NT: np.ndarray, mask_NT: np.ndarray) -> None:
+        self._now = pictures_N, ids_NT, mask_NT
+        self._memories, self.drawn = {}, {}
+
+    def likeness(self, texts_NE: np.ndarray) -> np.ndarray:
+        """Cosine of every row's picture and its text, [N]; embeddings are unit vectors."""
+        return (self.embeds_IE[self._now[0]] * texts_NE).sum(1)
+
+    def generators(self, *names: str | int) -> list[np.random.Generator]:
+        """One for every row, by the picture's line in data/raw and the question, not by its neighbours."""
+        pictures_N, ids_NT, _ = self._now
+        return [
+            np.random.default_rng(derive_seed(self._seed, *names, self._lines[picture], *ids_T.tolist()))
+            for picture, ids_T in zip(pictures_N, ids_NT, strict=True)
+        ]
+
+    def picture(self) -> Memory:
+        return self.noised(0)
+
+    def noised(self, step: int) -> Memory:
+        """Noise is drawn by the picture's line in data/raw: it does not depend on how many there are."""
+        if step not in self._tokens:
+            drawn = (
+                contrastive.noised(
+                    pixels, step, np.random.default_rng(derive_seed(self._seed, "noise", line))
+                )
+                for pixels, line in zip(self._pixels, self._lines, strict=True)
+            )
+            self._tokens[step] = np.concatenate(
+                [self._engine.image_tokens(np.stack(chunk)) for chunk in _chunks(list(drawn), 64)]
+            )
+        pictures, ids, mask = self._now
+        if step not in self._memories:
+            self._memories[step] = self._engine.memory(self._tokens[step][pictures], ids, mask)
+        return self._memories[step]
+
+    def nothing(self) -> Memory:
+        _, ids, mask = self._now
+        if None not in self._memories:
+            self._memories[None] = self._engine.memory_without_image(ids, mask)
+        return self._memories[None]
+
+
+def narrowed(split: Split, wanted: Any) -> Split:
+    """The split with the questions of some types only; wanted: a question's type -> whether to ask it."""
+    chosen = [index for index, triple in enumerate(split.triples) if wanted(triple["type"])]
+    return replace(
+        split,
+        triples=[split.triples[index] for index in chosen],
+        picture_of=[split.picture_of[index] for index in chosen],
+    )
+
+
+def _asked(split: Split, describe: bool) -> dict[tuple[str, int], list[int]]:
+    """(question, picture) -> the triples that ask it."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for index, (triple, picture) in enumerate(zip(split.triples, split.picture_of, strict=True)):
+        if (triple["type"] == "describe") == describe:
+            found.setdefault((triple["question"], picture), []).append(index)
+    return found
+
+
+def _chunks(rows: list, size: int) -> list[list]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -1,0 +1,170 @@
+"""The ways of decoding that are compared, as lab/hallucination_decoding.yaml and lab/hallucination_training.yaml list them. L layers, H heads."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from sightline.spin.gate import SCORES, Variant, share_kept
+
+CONTRASTS = ("none", "noise", "no_image")
+CHOICES = ("likeness", "chance")
+CONTROLS = ("random", "inverse", "chance")
+BLOCK = ("why", "with", "search", "controls")
+
+
+class WaysError(ValueError):
+    """A file of ideas that cannot be run; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of decoding; the defaults are greedy decoding.
+
+    arm: of lab/ablations.yaml, the training whose model decodes;
+    keep: share of the heads that are kept, of every layer or layer by layer; alpha, score: as in params.yaml;
+    ranking, protect, soft, rescale: spin.gate.Variant; image_gain: PAI's strength on attention logits;
+    contrast: the other view that is held against the picture (noise: VCD, no_image: PAI), with its strength,
+    the share of the likeliest token's probability that a token needs, and the diffusion steps of the noise;
+    candidates: descriptions of a picture, the one that all of the above says and others drawn in the same way
+    from the `nucleus` (top p) at `temperature`; choice: of them, what is most like the picture by the
+    embeddings of the dual encoder is said (CLIP-guided decoding, Deng et al. 2024, arXiv 2402.15300, of whole
+    descriptions and without their likelihood), or one by chance; short answers have no candidates;
+    describe_only: short answers are decoded greedily.
+    """
+
+    arm: str = "default"
+    keep: float | tuple[float, ...] = 1.0
+    alpha: float = 1.0
+    score: str = "mass"
+    ranking: str = "own"
+    protect: float = 0.0
+    soft: bool = False
+    rescale: bool = False
+    image_gain: float = 0.0
+    contrast: str = "none"
+    strength: float = 0.0
+    plausible: float = 0.1
+    noise: int = 500
+    candidates: int = 1
+    temperature: float = 0.8
+    nucleus: float = 0.9
+    choice: str = "likeness"
+    describe_only: bool = False
+
+    def on(self, describe: bool) -> "Way":
+        """What is done for a description, or for a short answer."""
+        plain = self.describe_only and not describe
+        whole = Way(self.arm) if plain else replace(self, describe_only=False)
+        return whole if describe else whole.alone
+
+    @property
+    def alone(self) -> "Way":
+        """Without candidates."""
+        none = {name: getattr(GREEDY, name) for name in ("candidates", "temperature", "nucleus", "choice")}
+        return replace(self, **none)
+
+    @property
+    def gated(self) -> bool:
+        return self.keep != 1.0
+
+    @property
+    def passes(self) -> int:
+        """Decoder passes per token."""
+        return 1 if self.contrast == "none" else 2
+
+    def variant(self, typical_LH: Sequence[Sequence[float]], seed: int) -> Variant | None:
+        """What the gate does beside the paper's; None: nothing."""
+        found = Variant(typical_LH, self.ranking, self.protect, self.soft, self.rescale, seed)
+        return None if found == Variant(typical_LH, seed=seed) else found
+
+    def heads_kept(self, typical_LH: Sequence[Sequence[float]]) -> np.ndarray:
+        """K of every layer among the heads that can be suppressed, int64 [L]; H where all are kept."""
+        keeps_L = self.keep if isinstance(self.keep, tuple) else (self.keep,) * len(typical_LH)
+        if len(keeps_L) != len(typical_LH):
+            raise WaysError(f"keep {list(keeps_L)}: give one share for each of {len(typical_LH)} layers")
+        free_L = Variant(typical_LH, protect=self.protect).rankable()
+        kept = [
+            len(typical_H) if keep == 1 else share_kept(keep, free)
+            for keep, free, typical_H in zip(keeps_L, free_L, typical_LH, strict=True)
+        ]
+        return np.array(kept, dtype=np.int64)
+
+    def changes(self) -> dict[str, Any]:
+        """The fields in which it differs from greedy decoding."""
+        found = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in found.items()
+            if value != getattr(GREEDY, name)
+        }
+
+
+GREEDY = Way()
+
+
+@dataclass(frozen=True)
+class Idea:
+    """`ways`: what is tried on the validation splits; `controls` of the one that is chosen."""
+
+    name: str
+    why: str
+    ways: list[Way]
+    controls: list[str]
+
+
+def read(path: Path) -> list[Idea]:
+    """The ideas in the order of the file. Raises WaysError naming the file, the idea and what is wrong."""
+    if not path.is_file():
+        raise WaysError(
+            f"{path}: no such file of ideas; see lab/hallucination_decoding.yaml and lab/hallucination_training.yaml"
+        )
+    found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or not found:
+        raise WaysError(f"{path}: expected ideas by name")
+    return [_idea(path, name, block) for name, block in found.items()]
+
+
+def _idea(path: Path, name: str, block: Any) -> Idea:
+    if not isinstance(block, dict) or "why" not in block or set(block) - set(BLOCK):
+        raise WaysError(f"{path}: {name}: expected why and any of {', '.join(BLOCK[1:])}, got {block!r}")
+    shared, search = block.get("with", {}), block.get("search", {})
+    known = {part.name for part in fields(Way)}
+    if unknown := sorted({*shared, *search} - known):
+        raise WaysError(f"{path}: {name}: no field {', '.join(unknown)}; expected {', '.join(sorted(known))}")
+    controls = list(block.get("controls", []))
+    if unknown := sorted(set(controls) - set(CONTROLS)):
+        raise WaysError(f"{path}: {name}: no control {', '.join(unknown)}; there are {', '.join(CONTROLS)}")
+    ways = []
+    for values in itertools.product(*search.values()):
+        chosen = {**shared, **dict(zip(search, values, strict=True))}
+        if isinstance(chosen.get("keep"), list):
+            chosen["keep"] = tuple(chosen["keep"])
+        ways.append(_checked(path, name, Way(**chosen)))
+    return Idea(name, block["why"], ways, controls)
+
+
+def _checked(path: Path, name: str, way: Way) -> Way:
+    keeps = way.keep if isinstance(way.keep, tuple) else (way.keep,)
+    for field, right, expected in (
+        ("keep", all(0 < keep <= 1 for keep in keeps), "shares in (0, 1]"),
+        ("alpha", 0 <= way.alpha <= 1, "a factor in [0, 1]"),
+        ("score", way.score in SCORES, f"one of {', '.join(SCORES)}"),
+        ("contrast", way.contrast in CONTRASTS, f"one of {', '.join(CONTRASTS)}"),
+        ("candidates", way.candidates >= 1, "1 (no others) or more"),
+        ("temperature", way.temperature > 0, "more than 0"),
+        ("nucleus", 0 < way.nucleus <= 1, "a share in (0, 1]"),
+        ("choice", way.choice in CHOICES, f"one of {', '.join(CHOICES)}"),
+    ):
+        if not right:
+            raise WaysError(f"{path}: {name}: {field} is {getattr(way, field)!r}, expected {expected}")
+    return way
+
+
+def control(way: Way, kind: str) -> Way:
+    """The same gate over random heads or those that look most at the image; or a candidate by chance."""
+    return replace(way, choice=kind) if kind == "chance" else replace(way, ranking=kind, score="mass")

@@ -1,0 +1,46 @@
+"""The model without HTTP, in a process of its own: `python -m sightline_lab.load_test.in_process BUNDLE REQUESTS`.
+
+REQUESTS is a JSON file, kind -> [[data URL, question], ...]. A line on stdin, `kind seconds`, is answered by
+a line of JSON: how many answers there were in that time, in how many seconds of the clock and of the CPU.
+
+Decoding, preprocessing, batches and model are the server's own functions.
+"""
+
+import itertools
+import json
+import sys
+import time
+from pathlib import Path
+
+from sightline.serve import image_input
+from sightline.serve.batch_model import Ask, Model, Settings
+from sightline.serve.limits import Limits
+
+
+def answer(model: Model, limits: Limits, asked: list[list[str]], seconds: float) -> dict[str, float]:
+    """Answer full batches until the time is over."""
+    settings = Settings(1.0, None, 1.0, (), model.session.generation["max_new"], False)
+    turn, count = itertools.cycle(asked), 0
+    begun, used = time.perf_counter(), time.process_time()
+    while time.perf_counter() - begun < seconds:
+        asks = [
+            Ask(image_input.read(url, model.session.pixels, limits, False), question, 0.0, 1.0, 0)
+            for url, question in itertools.islice(turn, model.batch)
+        ]
+        count += len(model.answer(settings, asks, lambda *_: None, lambda _: False))
+    return {
+        "answers": count, "seconds": time.perf_counter() - begun, "cpu_s": time.process_time() - used,
+    }  # fmt: skip
+
+
+def main(bundle: str, requests: str) -> None:
+    limits = Limits()
+    model = Model.load(Path(bundle), limits.batch)
+    asked = json.loads(Path(requests).read_text(encoding="utf-8"))
+    for line in sys.stdin:
+        kind, seconds = line.split()
+        print(json.dumps(answer(model, limits, asked[kind], float(seconds))), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,94 @@
+"""metrics/pruning.json as docs/pruning.md and docs/pruning.svg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sightline.core import artifacts
+from sightline.core.atomic_io import write_bytes
+
+RESULT, PAGE, PICTURE = Path("metrics/pruning.json"), Path("docs/pruning.md"), Path("docs/pruning.svg")
+COSTS = {"macs": ("million multiply-accumulates", 1e6), "bytes": ("MB of float32 weights", 1e6)}
+FIGURES = {"accuracy": "short answers right, %", "chair_i": "CHAIR_i, % (lower is better)"}
+COLORS = {"none": "#171d2b", "magnitude": "#8a93a6", "taylor": "#2456a6", "spin": "#e8590c",
+          "unstructured": "#14804a"}  # fmt: skip
+
+
+def pareto(rows: list[dict], cost: str, figure: str) -> list[dict]:
+    """The rows that no other row beats in cost without losing in the figure, the cheapest first. CHAIR_i is
+    better when it is lower, accuracy when it is higher."""
+    sign = -1 if figure == "chair_i" else 1
+    front: list[dict] = []
+    for row in sorted(rows, key=lambda row: (row[cost], -sign * row[figure])):
+        if not front or sign * row[figure] > sign * front[-1][figure]:
+            front.append(row)
+    return front
+
+
+def write(root: Path) -> None:
+    """Page and picture from the JSON alone."""
+    result = artifacts.read_json(root / RESULT)
+    (root / PAGE).parent.mkdir(exist_ok=True)
+    write_bytes(root / PAGE, page(result).encode())
+    _picture(result["rows"], root / PICTURE)
+
+
+def page(result: dict) -> str:
+    front = pareto(result["rows"], "macs", "accuracy")
+    lines = [
+        f"""# Pruning: which heads and neurons to take
+
+`sightline pruning` wrote this page from `metrics/pruning.json`: profile {result["profile"]},
+{result["questions"]} short questions and {result["described"]} descriptions of `val`, one seed. At a ratio
+every criterion removes that share of the decoder's and the joint block's heads and neurons, so models of one
+ratio are equally large; `spin` removes first the heads of the cross-attention that SPIN silences most often.
+Unstructured magnitude zeroes as many weights of the same layers: its multiply-accumulates and bytes are those
+of a dense model, since zeros are stored and multiplied like other numbers. Recovered:
+{result["recovery_epochs"]:g} epochs, {result["distill"]:g} of the loss from the whole model.
+Bold: on the front of accuracy against multiply-accumulates.
+
+![Quality against cost]({PICTURE.name})
+
+| criterion | ratio | | million MACs | MB | answers | CHAIR_i | recall |
+|---|---:|---|---:|---:|---:|---:|---:|"""
+    ]
+    for row in result["rows"]:
+        bold = "**" if row in front else ""
+        cost = f"{row['macs'] / 1e6:.1f} | {row['bytes'] / 1e6:.2f}"
+        lines.append(
+            f"| {bold}{row['criterion']}{bold} | {row['ratio']:g} | {row['stage']} | {cost} | "
+            f"{row['accuracy']:.1f} | {row['chair_i']:.1f} | {row['recall']:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _picture(rows: list[dict], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context({"svg.hashsalt": "sightline", "font.size": 9.5, "axes.edgecolor": "#c9ced8"}):
+        figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained", sharey="row")
+        for line, (name, label) in zip(axes, FIGURES.items(), strict=True):
+            for axis, (cost, (unit, scale)) in zip(line, COSTS.items(), strict=True):
+                for row in rows:
+                    axis.scatter(
+                        row[cost] / scale, row[name], s=46, color=COLORS[row["criterion"]],
+                        marker="x" if row["stage"] == "cut" else "o",
+                    )  # fmt: skip
+                front = pareto(rows, cost, name)
+                axis.plot(
+                    [r[cost] / scale for r in front], [r[name] for r in front], color="#c9ced8", zorder=0
+                )
+                axis.set_xlabel(unit)
+            line[0].set_ylabel(label)
+        handles = [
+            plt.Line2D([], [], marker="o", ls="", color=color, label=name) for name, color in COLORS.items()
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+        figure.suptitle(
+            "Cross: right after the cut. Dot: recovered, or whole. Line: Pareto front", fontsize=9
+        )
+        figure.savefig(path, metadata={"Date": None}, facecolor="white")
+        plt.close(figure)

@@ -1,0 +1,141 @@
+"""Criteria of pruning at equal size: quality and invented objects against multiply-accumulates and bytes.
+
+Structured cuts leave a smaller dense model; unstructured magnitude (torch.nn.utils.prune) zeroes as many
+weights of the same layers, which saves nothing on ordinary hardware and tells what structure costs. All are
+measured right after the cut, and the structured ones again after the recovery that the compress stage gives.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from sightline.compress import model_cost, structured_pruning
+from sightline.compress.distillation import Distilling
+from sightline.compress.prune_and_recover import RECOVERY_LR, importance
+from sightline.core import artifacts, runtime
+from sightline.core.params.loader import Params
+from sightline.core.runtime import Runtime
+from sightline.data.questions.prompt_template import DESCRIBE
+from sightline.data.questions.triples import Triples
+from sightline.data.shards import Items
+from sightline.data.tokenizer import Tokenizer
+from sightline.evaluate import split_contents
+from sightline.evaluate.metrics import chair
+from sightline.inference import calibration_data, torch_session
+from sightline.inference.session import SPIN_OFF
+from sightline.models.vlm import VLM
+from sightline.train.finetune import train_vqa
+from sightline.train.tasks.vqa import Answering
+
+CRITERIA = ("magnitude", "taylor", "spin")
+RATIOS = (0.25, 0.5)
+DESCRIBED = 200  # pictures of val
+
+
+class Study:
+    """Everything the comparison needs, read once from the built project at `root`."""
+
+    def __init__(self, root: Path, params: Params, run: Runtime, count: int):
+        self.params, self.run = params, run
+        self.raw = artifacts.load(root / "data/raw", "raw")
+        self.vqa = artifacts.load(root / "data/vqa", "vqa")
+        self.model = artifacts.load(root / "models/vlm", "vlm")
+        self.whole, self.settings = torch_session.load_vlm(self.model.path), root / "models/onnx"
+        self.tokenizer = self.model.path / "tokenizer.json"
+        self.triples = {split: Triples(self.vqa.path, split) for split in ("train", "val")}
+        self.section = replace(
+            params.finetune, lr_scale=params.finetune.lr_scale * RECOVERY_LR, freeze_vision=True, evals=1
+        )
+        items, pixels = Items(self.raw.path), params.data.max_pixels
+        self.asked = calibration_data.read(items, self.triples["val"], count, pixels, short=True)
+        self.split = split_contents.read(self.raw.path, self.vqa.path, "val", DESCRIBED)
+        self.lexicon = split_contents.lexicon(self.vqa.path)
+        self.common = (
+            Tokenizer.load(self.tokenizer), Items(self.raw.path), self.triples, self.section, run,
+            params.seed, params.compress.recovery_epochs,
+        )  # fmt: skip
+
+    def rows(self, scratch: Path, say: Callable[[str], None]) -> Iterator[dict]:
+        """One row per model: criterion, ratio, stage (whole, cut or recovered), size, cost and quality."""
+        yield self.measure(self.whole, "none", 0.0, "whole")
+        scores = {
+            name: importance(Answering(self.whole, *self.common), name, self.params) for name in CRITERIA
+        }
+        for ratio in RATIOS:
+            for name in CRITERIA:
+                say(f"{name}, {ratio:g}")
+                smaller = structured_pruning.prune(self.whole, scores[name], ratio, ratio)
+                yield self.measure(smaller, name, ratio, "cut")
+                self.recover(smaller, f"pruning-{name}-{ratio:g}", scratch / f"{name}-{ratio:g}")
+                yield self.measure(smaller, name, ratio, "recovered")
+            removed = model_cost.parameters(self.whole) - model_cost.parameters(smaller)
+            yield self.measure(unstructured(self.whole, removed), "unstructured", ratio, "cut")
+
+    def recover(self, smaller: VLM, name: str, curves: Path) -> None:
+        """What the compress stage does after its cut, in place."""
+        make = partial(Distilling, teacher=self.whole, weight=self.params.compress.distill)
+        facts = {"teacher": self.model.digest(), "distill": self.params.compress.distill}
+        arguments = (self.section, self.run, self.raw, self.vqa, self.tokenizer, curves, make, facts)
+        with train_vqa(smaller, name, self.params.compress.recovery_epochs, self.params, *arguments):
+            pass
+
+    def measure(self, vlm: VLM, criterion: str, ratio: float, stage: str) -> dict:
+        """Accuracy of short answers, CHAIR_i and recall of descriptions, in percent, on val."""
+        session = torch_session.session(vlm.eval(), None, self.settings)
+        pictures = list(self.split.rgb())
+        said = session.answer(
+            pictures, [DESCRIBE] * len(pictures), spin=SPIN_OFF, batch_size=calibration_data.BATCH,
+            max_new=self.params.evaluate.max_new_tokens,
+        )  # fmt: skip
+        pairs = zip(said, self.split.present, strict=True)
+        tallies = [chair.tally(answer.text, present, self.lexicon) for answer, present in pairs]
+        total = {key: np.array(sum(tally[key] for tally in tallies)) for key in tallies[0]}
+        return {
+            "criterion": criterion, "ratio": ratio, "stage": stage, "parameters": model_cost.parameters(vlm),
+            "bytes": 4 * model_cost.parameters(vlm), "macs": model_cost.macs(vlm),
+            "accuracy": round(calibration_data.accuracy(session, self.asked), 2),
+            "chair_i": round(float(chair.FIGURES["chair_i"](total)), 2),
+            "recall": round(float(chair.FIGURES["recall"](total)), 2),
+        }  # fmt: skip
+
+
+def unstructured(vlm: VLM, removed: int) -> VLM:
+    """The model with that many of the smallest weights of the prunable layers set to zero, all layers
+    together (Han et al. 2015, arXiv 1506.02626)."""
+    twin = copy.deepcopy(vlm)
+    layers = [
+        (layer, "weight")
+        for module in structured_pruning.prunable(twin).values()
+        for layer in module.modules()
+        if isinstance(layer, nn.Linear)
+    ]
+    removed = min(removed, sum(layer.weight.numel() for layer, _ in layers))
+    prune.global_unstructured(layers, pruning_method=prune.L1Unstructured, amount=removed)
+    for layer, name in layers:
+        prune.remove(layer, name)
+    return twin
+
+
+def compare(root: Path, params: Params, count: int, say: Callable[[str], None]) -> dict:
+    """The whole study as one JSON object."""
+    import tempfile
+
+    torch.set_num_threads(params.threads)
+    run = runtime.start(params.threads, params.seed)
+    study = Study(root, params, run, count)
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = list(study.rows(Path(scratch), say))
+    return {
+        "profile": params.profile, "questions": len(study.asked.questions),
+        "described": len(study.split.lines), "recovery_epochs": params.compress.recovery_epochs,
+        "distill": params.compress.distill, "rows": rows,
+    }  # fmt: skip

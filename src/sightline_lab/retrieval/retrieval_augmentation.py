@@ -1,0 +1,238 @@
+"""What the captions of similar pictures change in the answers: measured with and without, on the same
+pictures and questions. How many captions is chosen on `val`; the report reads `test`.
+
+A picture's own captions are never among them, but for the control that shows what the best of all captions
+would be worth. The gallery is the shipped index, or `train`. B pictures, E embedding width, K captions.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.core.artifacts import read_json
+from sightline.core.runtime import derive_seed
+from sightline.data.questions.question_types import is_short
+from sightline.data.shards import Items
+from sightline.evaluate import predictions, scoring, split_contents
+from sightline.evaluate.bootstrap import interval, resamples
+from sightline.evaluate.scoring import Group, rounded
+from sightline.evaluate.split_contents import Split
+from sightline.inference.engine import Memory
+from sightline.inference.session import Session
+from sightline.search import bundle
+from sightline.search.item_index import Gallery, assemble
+
+CHOOSE, REPORT, KNOWN = "val", "test", "train"
+TRIED = (1, 3, 5)
+TOLD = {("vqa", "accuracy"), ("pope", "accuracy"), ("chair", "chair_i"), ("chair", "recall")}
+POPE = "adversarial"
+Captions = list[list[str]]  # of every picture of a split
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where the data is, and how to ask (params.evaluate); `items` pictures of each split, 0: all."""
+
+    raw: Path
+    vqa: Path
+    items: int
+    asking: predictions.Asking
+    bootstrap: int
+    seed: int
+
+    def read(self, name: str) -> Split:
+        return split_contents.read(self.raw, self.vqa, name, self.items)
+
+
+class Told:
+    """A predictor that reads every question beside the captions of its picture."""
+
+    def __init__(self, session: Session, split: Split, captions: Captions) -> None:
+        self._session = session
+        self._captions = {rgb.tobytes(): own for rgb, own in zip(split.rgb(), captions, strict=True)}
+
+    def answer(self, images: Sequence[np.ndarray], questions: Sequence[str], **how: Any) -> list[Any]:
+        captions = [self._captions[image.tobytes()] for image in images]
+        return self._session.answer(images, questions, captions=captions, **how)
+
+
+class Appended(Session):
+    """The other way: the captions' tokens stand in the decoder's memory, after the question's."""
+
+    def memory(
+        self, tokens_BPD: np.ndarray, ids_BS: np.ndarray, mask_BS: np.ndarray,
+        captions_BK: Sequence[Sequence[str]],
+    ) -> Memory:  # fmt: skip
+        parts, patches = [self.engine.memory(tokens_BPD, ids_BS, mask_BS)], tokens_BPD.shape[1]
+        length = self.generation["max_text"]
+        for captions_B in zip(*captions_BK, strict=True):
+            read = self.engine.memory(tokens_BPD, *self.tokenizer.batch(captions_B, length, pad_to=length))
+            tokens = slice(patches, None)
+            parts.append(
+                Memory(
+                    read.cross_k[:, :, :, tokens], read.cross_v[:, :, :, tokens], read.mask_BM[:, tokens],
+                    read.image_BM[:, tokens],
+                )
+            )  # fmt: skip
+        return Memory(
+            np.concatenate([part.cross_k for part in parts], axis=3),
+            np.concatenate([part.cross_v for part in parts], axis=3),
+            np.concatenate([part.mask_BM for part in parts], axis=1),
+            np.concatenate([part.image_BM for part in parts], axis=1),
+        )
+
+
+def run(session: Session, study: Study, say: Say) -> dict[str, Any]:
+    """The whole result. Raises ValueError where a split has no pictures or an index no others."""
+    index = Gallery.load(session.folder / bundle.INDEX, session.engine.search_digest())
+    split = short(study.read(CHOOSE))
+    embeds_BE = _embeds(session, split)
+    weights_RC = _weights(study, split)
+    off = _groups(study, session, split, None, weights_RC)
+    tried = []
+    for k in TRIED:
+        on = _groups(study, session, split, nearest(index, study, split, embeds_BE, k), weights_RC)
+        tried.append({"k": k, "figures": _figures(on), "minus_off": _gaps(on, off)})
+        say(f"{CHOOSE}, {k} captions: {_accuracy(tried[-1]):.2f} % of short answers right")
+    best = max(tried, key=_accuracy)["k"]  # of equals the fewest
+    return {
+        "variant": read_json(session.folder / "config.json")["variant"],
+        "resamples": study.bootstrap,
+        "chosen": best,
+        CHOOSE: {**_sizes(split), "off": _figures(off), "tried": tried},
+        REPORT: report(session, study, index, best, say),
+    }
+
+
+def report(session: Session, study: Study, index: Gallery, k: int, say: Say) -> dict[str, Any]:
+    """The test split without and with `k` captions, from two galleries, and the controls."""
+    split = study.read(REPORT)
+    embeds_BE, weights_RC = _embeds(session, split), _weights(study, split)
+    known = train_gallery(session, study)
+    appended = Appended(
+        session.engine, session.tokenizer, session.preprocess_config, session.generation, session.folder
+    )
+    own = [captions[:1] for captions in split.captions]
+    ways: dict[str, tuple[Session, Captions]] = {
+        "nearest in the index": (session, nearest(index, study, split, embeds_BE, k)),
+        "nearest in train": (session, nearest(known, study, split, embeds_BE, k)),
+        "drawn from the index": (session, drawn(index, study, split, k)),
+        "the picture's own": (session, own),
+        "nearest in the index, as memory": (appended, nearest(index, study, split, embeds_BE, k)),
+    }
+    off = _groups(study, session, split, None, weights_RC)
+    found: dict[str, Any] = {**_sizes(split), "train": len(known), "index": len(index), "off": _figures(off)}
+    found["ways"] = []
+    for name, (reader, captions) in ways.items():
+        on = _groups(study, reader, split, captions, weights_RC)
+        row = {"way": name, "figures": _figures(on), "minus_off": _gaps(on, off)}
+        say(f"{REPORT}, {name}: {_accuracy(row):.2f} % of short answers right")
+        found["ways"].append(row)
+    return found
+
+
+def nearest(gallery: Gallery, study: Study, split: Split, embeds_BE: np.ndarray, k: int) -> Captions:
+    """What is said about the `k` pictures most like each of the split's, itself left out by its id, too."""
+    names = _names(study, split)
+    found = [
+        [hit.text for hit in hits if hit.id != name][:k]
+        for name, hits in zip(names, gallery.others(embeds_BE, k + 1), strict=True)
+    ]
+    if any(len(captions) < k for captions in found):
+        raise ValueError(f"retrieval: the gallery holds fewer than {k} other pictures with captions")
+    return found
+
+
+def drawn(gallery: Gallery, study: Study, split: Split, k: int) -> Captions:
+    """What is said about `k` pictures drawn for each of the split's, itself left out."""
+    rng = np.random.default_rng(derive_seed(study.seed, "drawn captions", split.name))
+    entries = [entry for entry in gallery.entries.values() if entry.image and entry.told]
+    found = []
+    for name in _names(study, split):
+        others = [entries[place] for place in rng.permutation(len(entries))[: k + 1]]
+        found.append([entry.told for entry in others if entry.id != name][:k])
+    return found
+
+
+def train_gallery(session: Session, study: Study) -> Gallery:
+    """The pictures of train; their texts are no part of it."""
+    items = Items(study.raw)
+    lines = [line for line in items.split(KNOWN) if items[line]["image"] is not None]
+    lines = np.array(lines[: study.items] if study.items else lines)
+    silent = {items[line]["id"]: "" for line in lines}
+    most = read_json(study.raw / "config.json")["image_side"] ** 2
+    entries, pictures, texts = bundle.encode(session, items, lines, silent, most)
+    return assemble(entries, pictures, texts, session.engine.config["embed_dim"], "Flat")
+
+
+def short(split: Split) -> Split:
+    """The split with its short questions only."""
+    kept = [place for place, triple in enumerate(split.triples) if is_short(triple["type"])]
+    triples = [split.triples[place] for place in kept]
+    return replace(split, triples=triples, picture_of=[split.picture_of[place] for place in kept])
+
+
+def _names(study: Study, split: Split) -> list[str]:
+    items = Items(study.raw)
+    return [items[line]["id"] for line in split.lines]
+
+
+def _embeds(session: Session, split: Split) -> np.ndarray:
+    return session.embed_images(list(split.rgb()), bundle.BATCH)
+
+
+def _weights(study: Study, split: Split) -> np.ndarray:
+    rng = np.random.default_rng(derive_seed(study.seed, "bootstrap", split.name))
+    return resamples(len(split.lines), study.bootstrap, rng)
+
+
+def _groups(
+    study: Study, session: Session, split: Split, captions: Captions | None, weights_RC: np.ndarray
+) -> list[Group]:
+    predictor = session if captions is None else Told(session, split, captions)
+    said = predictions.answers(predictor, split, predictions.SPIN_OFF, study.asking)
+    return scoring.of_answers(split, said.texts, split_contents.lexicon(study.vqa), weights_RC)
+
+
+def _told(family: str, kind: str, metric: str) -> bool:
+    return (family, metric) in TOLD and (family != "pope" or kind == POPE)
+
+
+def _figures(groups: list[Group]) -> list[dict[str, Any]]:
+    rows = []
+    for group in groups:
+        for metric, figure in group.measure.FIGURES.items():
+            if _told(group.family, group.kind, metric):
+                found = interval(figure, group.sample)
+                asked = int(group.measure.asked(group.sample.total))
+                rows.append({**_key(group.family, group.kind, metric), "n": asked, **_interval(vars(found))})
+    return rows
+
+
+def _gaps(on: list[Group], off: list[Group]) -> list[dict[str, Any]]:
+    """Paired differences, with the one-sided 95 % bound of the loss."""
+    return [
+        {**_key(row["family"], row["type"], row["metric"]), **_interval(row), "loss_bound": row["loss_bound"]}
+        for row in scoring.paired(on, off, {})
+        if _told(row["family"], row["type"], row["metric"])
+    ]
+
+
+def _key(family: str, kind: str, metric: str) -> dict[str, str]:
+    return {"family": family, "type": kind, "metric": metric}
+
+
+def _interval(found: dict[str, Any]) -> dict[str, float]:
+    return {name: rounded(found[name]) for name in ("value", "low", "high")}
+
+
+def _accuracy(row: dict[str, Any]) -> float:
+    return next(one["value"] for one in row["figures"] if (one["family"], one["type"]) == ("vqa", "all"))
+
+
+def _sizes(split: Split) -> dict[str, int]:
+    return {"pictures": len(split.lines), "questions": len(split.triples)}

@@ -1,0 +1,141 @@
+"""`sightline index`, `search --index`, `doctor` as users run them, without torch."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_TORCH = """
+import sys
+sys.modules["torch"] = None
+from sightline import cli
+sys.argv = ["sightline"] + sys.argv[1:]
+cli.main()
+"""
+
+
+@pytest.fixture
+def run(tmp_path, bundle):
+    def call(*words, code=0, cwd=tmp_path):
+        command = [sys.executable, "-c", NO_TORCH, *map(str, words), "--bundle", str(bundle)]
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")}
+        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return call
+
+
+def table(folder, name, rows):
+    with open(folder / name, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["title", "description", "image_url", "id"], *rows])
+    return folder / name
+
+
+def test_a_table_is_indexed_searched_and_changed(run, tmp_path):
+    for number, rgb in enumerate(tiny.pictures(3)):
+        Image.fromarray(rgb).save(tmp_path / f"{number}.png")
+    rows = [[f"thing {n}", tiny.CAPTIONS[n], f"{n}.png", f"i{n}"] for n in range(3)]
+    rows += [
+        ["words only", "a red cube", "", "text"],
+        ["", "", "", "empty"],
+        ["far", "x", "https://a.example/x.png", "far"],
+    ]
+    first = table(tmp_path, "items.csv", rows)
+    made = json.loads(run("index", first, "-o", "mine", "--json").stdout)
+    assert (made["items"], made["with_picture"], made["factory"]) == (5, 3, "Flat")
+    assert made["refused"] == {"empty_text": 1, "image_remote": 1}
+    found = json.loads(run("search", tmp_path / "1.png", "--index", "mine", "--k", 2, "--json").stdout)
+    assert len(found["results"]) == 2 and "out_of_domain" in found
+    more = table(
+        tmp_path, "more.csv", [["new", "a yellow ring", "", "new"], ["thing 1 again", "y", "", "i1"]]
+    )
+    said = run("index", more, "-o", "mine", "--add", "--delete", "far").stdout
+    assert "5 items in mine (2 with a picture; 2 encoded, 1 deleted)" in said
+    found = json.loads(run("search", "a yellow ring", "--index", "mine", "--k", 99, "--json").stdout)
+    assert {row["id"]: row["text"] for row in found["results"]} == {
+        "i0": "thing 0", "i1": "thing 1 again", "i2": "thing 2", "text": "words only", "new": "new",
+    }  # fmt: skip
+    run("index", "-o", "mine", "--delete", "nobody", code=2)
+    assert json.loads(run("search", "x", "--index", "mine", "--json").stdout)["results"]
+    run("index", first, "-o", "mine")
+    found = json.loads(run("search", "x", "--index", "mine", "--k", 99, "--json").stdout)
+    assert {row["id"] for row in found["results"]} == {"i0", "i1", "i2", "text", "far"}
+
+
+def test_a_question_reads_the_captions_of_similar_pictures(run, tmp_path):
+    for number, rgb in enumerate(tiny.pictures(3)):
+        Image.fromarray(rgb).save(tmp_path / f"{number}.png")
+    rows = [[f"thing {n}", tiny.CAPTIONS[n], f"{n}.png", f"i{n}"] for n in range(3)]
+    run("index", table(tmp_path, "items.csv", rows), "-o", "mine")
+    asked = ("ask", tmp_path / "1.png", "What color is the ball?")
+    plain = json.loads(run(*asked, "--json").stdout)
+    assert "retrieved" not in plain
+    own = json.loads(run(*asked, "--retrieve", 5, "--index", "mine", "--json").stdout)
+    told = {row["id"]: row["text"] for row in own["retrieved"]}
+    assert told == {n: f"thing {n[1]}. {tiny.CAPTIONS[int(n[1])]}" for n in ("i0", "i2")}
+    assert own["confidence"] != plain["confidence"]
+    said = run(*asked, "--retrieve", 1).stdout.splitlines()
+    assert len(said) == 4 and said[-1].startswith("read: ")
+    assert "give both" in run(*asked, "--index", "mine", code=2).stderr
+
+
+def test_impossible_changes_are_named_and_change_nothing(run, tmp_path):
+    bad = table(tmp_path, "bad.csv", [["", "", "", "x"]])
+    assert "no row can be used" in run("index", bad, "-o", "mine", code=2).stderr
+    assert "give a CSV" in run("index", "-o", "mine", code=2).stderr
+    assert "manifest.json" in run("index", "-o", "mine", "--delete", "x", code=2).stderr
+    assert not (tmp_path / "mine").exists()
+    assert "mine" in run("search", "x", "--index", "mine", code=2).stderr
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_whole_bundle(run):
+    told = json.loads(run("doctor", "--json").stdout)
+    assert told["ok"] and {"python", "packages", "bundle"} <= {check["name"] for check in told["checks"]}
+
+
+def test_the_doctor_names_a_damaged_file_and_the_cure(bundle, tmp_path):
+    broken = shutil.copytree(bundle, tmp_path / "bundle")
+    data = (broken / "onnx" / "decoder.onnx").read_bytes()
+    (broken / "onnx" / "decoder.onnx").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    command = [sys.executable, "-c", NO_TORCH, "doctor", "--bundle", str(broken)]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(r"WRONG bundle: .*decoder\.onnx: expected sha256", done.stdout)
+    assert "cure: copy it again" in done.stdout and "1 of 3 checks failed" in done.stdout
+
+
+def test_the_doctor_compares_packages_with_the_lock(tmp_path):
+    from sightline.cli import diagnostics
+
+    lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    (tmp_path / "requirements.txt").write_text(
+        re.sub(r"numpy==\S+", "numpy==0.0.1", lock)
+        + "no-such-package==1.0\nother==1 ; sys_platform == 'nowhere'\n"
+    )
+    found = diagnostics.packages(tmp_path)
+    assert not found.ok and "numpy" in found.found and "(pinned 0.0.1)" in found.found
+    assert "no-such-package missing (pinned 1.0)" in found.found and "other" not in found.found
+    assert found.cure == f"python -m pip install -r {tmp_path / 'requirements.txt'}"
+
+
+def test_the_doctor_says_what_a_checkout_lacks(tmp_path):
+    from sightline.cli import diagnostics
+
+    for name in ("dvc.yaml", "params.yaml", "requirements.txt"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    found = {check.name: check for check in diagnostics.examine(tmp_path, None)}
+    assert not found["models/bundle"].ok and "dvc repro" in found["models/bundle"].cure
+    assert not found["dvc"].ok  # a folder that is no DVC repository

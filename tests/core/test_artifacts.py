@@ -1,0 +1,300 @@
+"""Artifacts are complete and verified, or absent."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sightline.core import artifacts, atomic_io
+from sightline.core.artifacts import ArtifactError
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLED = 77  # exit code of a writer that ends itself in the middle
+
+
+def write(folder: Path, value: float = 1.0) -> None:
+    with artifacts.create(folder, "toy", {"width": 2}, card="# A toy\n") as filling:
+        artifacts.save_weights(filling / "weights.safetensors", {"w": np.full((2, 3), value, np.float32)})
+        (filling / "shards").mkdir()
+        (filling / "shards" / "a.bin").write_bytes(b"0123456789")
+        (filling / "shards" / "empty").touch()
+
+
+@pytest.fixture
+def toy(tmp_path):
+    write(tmp_path / "toy")
+    return tmp_path / "toy"
+
+
+def test_what_was_written_is_loaded(toy):
+    artifact = artifacts.load(toy, "toy")
+    assert (artifact.path, artifact.kind, artifact.config) == (toy, "toy", {"width": 2})
+    assert np.array_equal(artifacts.load_weights(toy / "weights.safetensors")["w"], np.ones((2, 3)))
+    manifest = json.loads((toy / "manifest.json").read_text())
+    names = ["README.md", "config.json", "shards/a.bin", "shards/empty", "weights.safetensors"]
+    assert sorted(manifest["files"]) == names
+    assert [path.name for path in toy.parent.iterdir()] == ["toy"]
+
+
+def test_the_same_content_has_the_same_bytes_and_digest(tmp_path):
+    write(tmp_path / "a")
+    write(tmp_path / "b")
+    write(tmp_path / "c", value=2.0)
+    a, b, c = (artifacts.load(tmp_path / name, "toy").digest() for name in "abc")
+    assert a == b != c
+
+
+def test_config_may_be_completed_inside_the_block(tmp_path):
+    config = {}
+    with artifacts.create(tmp_path / "toy", "toy", config):
+        config["items"] = 3
+    assert artifacts.load(tmp_path / "toy", "toy").config == {"items": 3}
+
+
+def test_every_flipped_bit_is_found(toy):
+    for path in sorted(toy.rglob("*")):
+        if not path.is_file() or not path.stat().st_size:
+            continue
+        sound = path.read_bytes()
+        for place in (0, len(sound) // 2, len(sound) - 1):
+            path.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+            with pytest.raises(ArtifactError, match=r"expected|not in the manifest"):
+                artifacts.load(toy, "toy")
+        path.write_bytes(sound)
+    artifacts.load(toy, "toy")
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "shards/a.bin", "weights.safetensors"])
+def test_damage_names_the_file_and_the_cure(toy, name):
+    sound = (toy / name).read_bytes()
+    (toy / name).write_bytes(sound[:-1])
+    with pytest.raises(ArtifactError, match=rf"{name}: expected sha256 \w+, found \w+; .*dvc checkout"):
+        artifacts.load(toy, "toy")
+    (toy / name).unlink()
+    with pytest.raises(ArtifactError, match=rf"{name}: expected by the manifest, found no such file"):
+        artifacts.load(toy, "toy")
+    (toy / name).symlink_to(toy / "shards")
+    with pytest.raises(ArtifactError, match=rf"{name}: expected a regular file, found a link"):
+        artifacts.load(toy, "toy")
+
+
+def test_extra_swapped_and_foreign_files_are_refused(toy):
+    (toy / "shards" / "extra").touch()
+    with pytest.raises(ArtifactError, match="shards/extra: .*extra file"):
+        artifacts.load(toy, "toy")
+    (toy / "shards" / "extra").unlink()
+    with pytest.raises(ArtifactError, match="expected an artifact of kind 'vlm', found 'toy'"):
+        artifacts.load(toy, "vlm")
+    os.replace(toy / "shards" / "a.bin", toy / "kept")
+    os.replace(toy / "shards" / "empty", toy / "shards" / "a.bin")
+    os.replace(toy / "kept", toy / "shards" / "empty")
+    with pytest.raises(ArtifactError, match="sha256"):
+        artifacts.load(toy, "toy")
+
+
+def test_links_and_pipes_are_refused_even_when_their_content_fits(toy, tmp_path):
+    shutil.move(toy / "shards" / "a.bin", tmp_path / "a.bin")
+    (toy / "shards" / "a.bin").symlink_to(tmp_path / "a.bin")
+    with pytest.raises(ArtifactError, match="found a link"):
+        artifacts.load(toy, "toy")
+    (toy / "shards" / "a.bin").unlink()
+    os.mkfifo(toy / "shards" / "a.bin")
+    with pytest.raises(ArtifactError, match="special file"):
+        artifacts.load(toy, "toy")
+
+
+def test_an_absent_or_unfinished_artifact_is_refused(toy, tmp_path):
+    with pytest.raises(ArtifactError, match=r"found no manifest\.json"):
+        artifacts.load(tmp_path / "nowhere", "toy")
+    for manifest in ("", "{", "[]", '{"kind": "toy"}', '{"kind": "toy", "files": 3}'):
+        (toy / "manifest.json").write_text(manifest)
+        with pytest.raises(ArtifactError, match=r"manifest\.json"):
+            artifacts.load(toy, "toy")
+
+
+def test_an_error_leaves_the_old_version_and_nothing_else(toy):
+    before = artifacts.load(toy, "toy").digest()
+    with pytest.raises(RuntimeError), artifacts.create(toy, "toy", {}) as filling:
+        (filling / "half").touch()
+        raise RuntimeError
+    assert artifacts.load(toy, "toy").digest() == before
+    assert [path.name for path in toy.parent.iterdir()] == ["toy"]
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+def test_death_at_any_file_operation_leaves_the_old_or_the_new_version(tmp_path, replacing):
+    write(tmp_path / "new", 2.0)
+    new = artifacts.load(tmp_path / "new", "toy").digest()
+    folder, seen = tmp_path / "work" / "toy", []
+    for limit in range(200):
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        folder.parent.mkdir()
+        if replacing:
+            write(folder, 1.0)
+        pid = os.fork()
+        if pid == 0:
+            _die_after(limit)
+            write(folder, 2.0)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if folder.exists():
+            seen.append(artifacts.load(folder, "toy").digest() == new)
+        artifacts._sweep(folder)  # what the next writer does first
+        if replacing:
+            artifacts.load(folder, "toy")
+        assert [path for path in folder.parent.iterdir() if path != folder] == []
+        if code == 0:
+            break
+        assert code == KILLED
+    assert limit > 20 and seen[-1]
+
+
+def _die_after(limit: int) -> None:
+    """Make this process end without a trace at its file operation number `limit`."""
+    left = limit
+
+    def counted(real):
+        def call(*args, **kwargs):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os._exit(KILLED)
+            return real(*args, **kwargs)
+
+        return call
+
+    for name in ("replace", "fsync", "open", "mkdir"):
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def test_what_a_live_writer_fills_is_left_alone(tmp_path):
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    theirs = tmp_path / f".toy.new-{other.pid}.tmp"
+    theirs.mkdir()
+    write(tmp_path / "toy")
+    assert theirs.is_dir()
+    other.communicate(b"\n")
+    write(tmp_path / "toy")
+    assert not theirs.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("operation", range(8))
+def test_a_full_disk_is_one_clear_error(toy, monkeypatch, code, operation):
+    before, real, calls = artifacts.load(toy, "toy").digest(), os.fsync, []
+
+    def fsync(descriptor):
+        calls.append(descriptor)
+        if len(calls) > operation:
+            raise OSError(code, os.strerror(code))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(ArtifactError, match=r"no space left on the disk: \d+ bytes .* \d+ bytes are free"):
+        write(toy, 2.0)
+    monkeypatch.undo()
+    assert artifacts.load(toy, "toy").digest() == before
+    assert [path.name for path in toy.parent.iterdir()] == ["toy"]
+
+
+FILL_THE_DISK = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {src!r})
+from sightline import artifacts
+mount = Path({mount!r})
+try:
+    with artifacts.create(mount / "toy", "toy", {{}}) as filling:
+        (filling / "big").write_bytes(bytes(10**6))
+except artifacts.ArtifactError as error:
+    print(error)
+print(list(mount.iterdir()))
+"""
+
+
+def test_a_really_full_disk(tmp_path):
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    (tmp_path / "writer.py").write_text(FILL_THE_DISK.format(src=str(ROOT / "src"), mount=str(mount)))
+    script = f"mount -t tmpfs -o size=256k tmpfs {mount} && {sys.executable} {tmp_path / 'writer.py'}"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"a private tmpfs needs root: {done.stderr.strip()}")
+    error, left = done.stdout.splitlines()
+    assert "no space left on the disk" in error and left == "[]", done
+
+
+def test_weights_are_the_same_bytes_from_numpy_and_torch_in_any_order(tmp_path):
+    arrays = {"b": np.arange(6, dtype=np.float32).reshape(2, 3).T, "a": np.array(3), "c": np.zeros((0, 2))}
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in reversed(arrays.items())}
+    artifacts.save_weights(tmp_path / "n", arrays)
+    artifacts.save_weights(tmp_path / "t", tensors)
+    assert (tmp_path / "n").read_bytes() == (tmp_path / "t").read_bytes()
+    loaded = artifacts.load_weights(tmp_path / "t")
+    assert list(loaded) == ["a", "b", "c"]
+    for name, array in arrays.items():
+        assert loaded[name].dtype == array.dtype and loaded[name].shape == array.shape
+        assert np.array_equal(loaded[name], array)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_no_weight_that_is_not_finite_is_saved(tmp_path, bad):
+    with pytest.raises(ArtifactError, match=r"tensor 'w' holds NaN or infinity"):
+        artifacts.save_weights(tmp_path / "x", {"v": np.ones(2), "w": np.array([1.0, bad])})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dtype_without_numpy_form_and_a_cut_file_are_named(tmp_path):
+    with pytest.raises(ArtifactError, match="'w'.*bfloat16"):
+        artifacts.save_weights(tmp_path / "x", {"w": torch.ones(2, dtype=torch.bfloat16)})
+    artifacts.save_weights(tmp_path / "x", {"w": np.ones(9)})
+    (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes()[:-1])
+    with pytest.raises(ArtifactError, match="x: expected safetensors, found a damaged file"):
+        artifacts.load_weights(tmp_path / "x")
+
+
+def test_json_is_sorted_and_refuses_what_json_has_not(tmp_path):
+    path = tmp_path / "a.json"
+    artifacts.write_json(path, {"b": np.float64(0.5), "a": [np.int64(3), "é", None, True]})
+    lines = ["{", '  "a": [', "    3,", '    "é",', "    null,", "    true", "  ],", '  "b": 0.5', "}", ""]
+    assert path.read_bytes() == "\n".join(lines).encode()
+    with pytest.raises(ArtifactError, match=r"a\.json: cannot write x\.1\.y"):
+        artifacts.write_json(path, {"x": [0.0, {"y": float("nan")}]})
+    assert artifacts.read_json(path)["b"] == 0.5
+    for damaged in ('{"a": NaN}', '{"a":', "\xff", ""):
+        path.write_bytes(damaged.encode("latin-1"))
+        with pytest.raises(ArtifactError, match=r"a\.json: expected JSON, found a damaged file"):
+            artifacts.read_json(path)
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(st.none() | st.booleans() | st.integers() | finite | st.text(), st.lists, max_leaves=9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(st.text(), values))
+def test_json_round_trip(tmp_path_factory, obj):
+    path = tmp_path_factory.getbasetemp() / "round.json"
+    try:
+        artifacts.write_json(path, obj)
+    except UnicodeEncodeError:
+        return  # a lone surrogate has no UTF-8 form
+    assert artifacts.read_json(path) == obj
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
+    artifacts.write_json(tmp_path / "a.json", 1)
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(ArtifactError, match="no space left"):
+        atomic_io.write_bytes(tmp_path / "a.json", b"2")
+    assert artifacts.read_json(tmp_path / "a.json") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

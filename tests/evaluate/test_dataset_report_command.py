@@ -1,0 +1,176 @@
+"""`sightline analyse` as a user runs it: a table of their own, the built data, and both gone wrong."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightline.core import artifacts
+from sightline.core.params import loader
+from sightline.data.questions.convert_captions import convert
+from sightline.data.sources import scenes
+from sightline.evaluate.dataset_report.write_report import WRITTEN
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_TORCH = """
+import sys
+sys.modules["torch"] = None
+from sightline import cli
+sys.argv = ["sightline", "analyse"] + sys.argv[1:]
+cli.main()
+"""
+EVIL = "<script>alert(1)</script> $x^2$ \"'&amp;"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A checkout with the built data of sixty scenes, nothing else."""
+    here = tmp_path_factory.mktemp("checkout")
+    shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = re.sub("(?m)^profile: .*$", "profile: smoke", text)
+    sizes = "sizes: {train: 60, val: 9, test: 9, shift_val: 9, shift_test: 9, uniform_test: 9, novel_test: 9}"
+    text = re.sub(r"(?m)^  sizes: .*$", f"  {sizes}", text, count=1)
+    (here / "params.yaml").write_text(text, encoding="utf-8")
+    params = loader.load_params(here / "params.yaml")
+    config = {"source": "scenes", "image_side": 64}
+    with artifacts.create(here / "data" / "raw", "raw", config) as folder:
+        config.update(scenes.build(params.data, 7, folder))
+    raw, config = artifacts.load(here / "data" / "raw", "raw"), {}
+    with artifacts.create(here / "data" / "vqa", "vqa", config) as folder:
+        config.update(convert(raw, folder, params.convert, 7, params.data.max_pixels, True))
+    return here
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Forty rows with a picture each, of a dog that always has a ball, and five rows with a fault."""
+    (tmp_path / "pics").mkdir()
+    rows = [["title", "description", "image_url", "id"]]
+    for number in range(40):
+        animal, thing = ("dog", "ball") if number % 2 else ("cat", "umbrella")
+        pixels = np.random.default_rng(number).integers(0, 256, (24, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pics" / f"{number}.png")
+        rows.append(
+            [
+                f"A {animal} and a {thing}",
+                f"A brown {animal} with a {thing}",
+                f"pics/{number}.png",
+                f"i{number}",
+            ]
+        )
+    rows += [
+        ["again", "x", "", "i3"], ["", "", "", "empty"], ["a dog", "far", "https://example.org/a.png", "far"],
+        ["a dog", "gone", "pics/gone.png", "gone"], [EVIL, "", "", EVIL],
+    ]  # fmt: skip
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    (tmp_path / "items.csv").write_text(text.getvalue(), encoding="utf-8")
+    return tmp_path / "items.csv"
+
+
+def analyse(checkout, *words):
+    done = subprocess.run(
+        [sys.executable, "-c", NO_TORCH, *map(str, words)],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_built_data(checkout, tmp_path):
+    first = analyse(checkout, "-o", tmp_path / "first")
+    assert first.returncode == 0, first.stderr
+    assert "scenes: train 60, val 9, test 9" in first.stdout and "left out: nothing" in first.stdout
+    again = analyse(checkout, "-o", tmp_path / "again", "--json")
+    written = files(tmp_path / "first")
+    assert written.keys() == set(WRITTEN) and written == files(tmp_path / "again")
+    found = json.loads(again.stdout)
+    assert found == json.loads(written["analysis.json"])
+    assert found["splits"]["train"] == {"items": 60, "pictures": 60, "captions": 300} | {
+        "questions": sum(1 for _ in open(checkout / "data" / "vqa" / "train.jsonl"))
+    }
+    assert found["pictures"]["train"]["common_sizes"] == [[64, 64, 60]]
+    held_out = {tuple(pair) for pair in found["colors"]["held_out"]}
+    assert held_out <= {tuple(pair) for pair in found["colors"]["never"]["train"]}
+    for pair in found["objects"]["across"]:
+        if pair["built_in"]:
+            assert pair["splits"]["shift_test"]["share"] in (0.0, None)
+
+
+def test_a_table_with_bad_rows(checkout, table):
+    out = table.parent / "out"
+    done = analyse(checkout, table, "-o", out)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((out / "analysis.json").read_text(encoding="utf-8"))
+    assert sum(split["items"] for split in found["splits"].values()) == 43
+    assert sum(split["pictures"] for split in found["splits"].values()) == 40
+    assert found["refused"] == {"duplicate_id": 1, "empty_text": 1, "image_missing": 1, "image_remote": 1}
+    assert found["left_out"] == {"no_picture": 3}
+    details = " ".join(fault["detail"] for fault in found["refused_first"])
+    assert (
+        "line 42" in details and "the id 'i3' was used before" in details and "nothing is fetched" in details
+    )
+    top = found["objects"]["across"][0]
+    assert {top["given"], top["then"]} in ({"cat", "umbrella"}, {"dog", "ball"})
+    assert top["splits"]["train"]["share"] == 1.0
+    assert found["questions"]["train"]["existence"]["yes_share"] == 0.5
+    assert not (table.parent / "raw").exists(), "the user's folder stays as it was"
+
+
+def test_the_page_is_offline_and_shows_text_as_text(checkout, table):
+    out = table.parent / "out"
+    analyse(checkout, table, "-o", out)
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in page and "<script" not in page
+    assert not re.search(r"(src|href)=\"(?!data:image/(png|jpeg);base64,)", page)
+    assert not re.search(r"url\(|@import", page)
+
+
+def test_a_second_analysis_leaves_nothing_of_the_first(checkout, table):
+    out = table.parent / "out"
+    analyse(checkout, table, "-o", out)
+    (out / "mine.txt").write_text("kept")
+    (table.parent / "words.csv").write_text("title,description,image_url,id\nshoe,red,,1\n")
+    done = analyse(checkout, table.parent / "words.csv", "-o", out)
+    assert "questions: none" in done.stdout
+    kept = {"lengths.png", "zipf.png", "index.html", "data.md", "analysis.json", "mine.txt"}
+    assert files(out).keys() == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("title,description,image_url\na,b,\n", "expected the columns title, description, image_url, id"),
+        ("title,description,image_url,id\n,,,1\n", "found none among 1; the first: bad.csv, line 2: neither"),
+        ("title,description,image_url,id\n", "expected rows with text, found none among 0"),
+        (None, "bad.csv is not a file"),
+    ],
+)
+def test_a_table_without_a_good_row_is_refused(checkout, tmp_path, text, said):
+    if text is not None:
+        (tmp_path / "bad.csv").write_text(text)
+    done = analyse(checkout, tmp_path / "bad.csv", "-o", tmp_path / "out")
+    assert done.returncode == 2 and said in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_nothing_built_is_said_with_its_cure(checkout, tmp_path):
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copyfile(checkout / name, tmp_path / name)
+    done = analyse(tmp_path)
+    assert done.returncode == 2 and "dvc repro convert" in done.stderr and "items.csv" in done.stderr

@@ -1,0 +1,362 @@
+"""The whole evaluation with a scripted predictor: what must come out is known for every figure."""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sightline.evaluate import (
+    collect_predictions,
+    evaluation,
+    metrics_report,
+    metrics_summary,
+    ood_detection,
+    predictions,
+    result_files,
+    split_contents,
+)
+from tests.support import scripted
+
+RERANKING = predictions.Reranking(10, 5, 0.05, 0.5)
+SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}
+
+
+def setting(raw, vqa, **changed):
+    knobs = {
+        "splits": ["test"],
+        "max_items": 0,
+        "asking": predictions.Asking(16, 4, 1),
+        "reranking": RERANKING,
+        "spin": SPIN,
+        "seed": 7,
+        "bootstrap": 100,
+    }
+    return collect_predictions.Setting(raw, vqa, **{**knobs, **changed})
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated")
+    asking = setting(*scripted.build(folder))
+    spins = {"fp32": ["off"], "shipped": collect_predictions.SPINS}
+    said = {name: collect_predictions.ask(scripted.Scripted, asking, spins[name]) for name in spins}
+    rows = evaluation.evaluate(
+        said, scripted.Scripted(lying=True), asking, folder / "metrics", folder / "plots"
+    )
+    ood_detection.evaluate(reds, 4.0, asking, folder / "metrics")
+    return folder, rows
+
+
+def reds(pictures):
+    """How odd a picture is, by its red: the data set's have 0 to 5."""
+    return np.array([float(rgb[0, 0, 0]) for rgb in pictures])
+
+
+def value(rows, variant, spin, kind, metric, column="value"):
+    found = [
+        row
+        for row in rows
+        if (row["variant"], row["spin"], row["type"], row["metric"]) == (variant, spin, kind, metric)
+    ]
+    assert len(found) == 1, found
+    return found[0][column]
+
+
+def test_known_figures(evaluated):
+    _, rows = evaluated
+    assert value(rows, "fp32", "off", "all", "accuracy") == 100
+    assert value(rows, "fp32", "off", "all", "accuracy", "n") == 18
+    assert value(rows, "shipped", "on", "color", "accuracy") == 50
+    # pictures 0 and 3 show a ball, which is denied: 2 of 12 existence questions
+    assert value(rows, "shipped", "on", "existence", "accuracy") == pytest.approx(100 * 10 / 12, abs=1e-3)
+    assert value(rows, "shipped", "on", "adversarial", "recall") == pytest.approx(100 * 4 / 6, abs=1e-3)
+    assert value(rows, "shipped", "off", "random", "mcc") == 100
+    assert value(rows, "shipped", "off", "scene truth", "chair_i") == 0
+    assert value(rows, "shipped", "on", "scene truth", "chair_i") == 50
+    assert value(rows, "shipped", "on", "scene truth", "chair_s") == 100
+    assert value(rows, "shipped", "on", "scene truth", "recall") == 100
+
+
+def test_confidences(evaluated):
+    folder, rows = evaluated
+    # SPIN off: all 12 yes/no answers are right, at a confidence of 75 % and 50 % before; 6 colours at 60 %.
+    assert value(rows, "shipped", "off", "yes/no", "ece") == 25
+    assert value(rows, "shipped", "off", "yes/no, before", "ece") == 50
+    assert value(rows, "shipped", "off", "yes/no", "brier") == 6.25
+    assert value(rows, "shipped", "off", "short answers", "ece") == 30  # (12 * 25 + 6 * 40) / 18
+    assert value(rows, "shipped", "off", "short answers", "aurc") == 0
+    assert value(rows, "shipped", "off", "sure", "coverage") == pytest.approx(100 * 12 / 18, abs=1e-3)
+    assert value(rows, "shipped", "off", "sure answers", "accuracy", "n") == 12
+    # SPIN on: 2 of 12 sure answers are wrong, 3 of 6 colours.
+    assert value(rows, "shipped", "on", "sure answers", "accuracy") == pytest.approx(100 * 10 / 12, abs=1e-3)
+    risk = (12 * 2 / 12 + 6 * 5 / 18) / 18
+    assert value(rows, "shipped", "on", "short answers", "aurc") == pytest.approx(100 * risk, abs=1e-3)
+    at_80 = value(rows, "shipped", "on", "short answers", "accuracy_at_80")
+    assert at_80 == pytest.approx(100 * 13 / 18, abs=1e-3)
+    assert (folder / "plots/reliability.csv").read_text() == "confidence,accuracy,n\n75.0,100.0,12\n"
+    assert result_files.read_csv(folder / "plots/abstention.csv")[0] == {
+        "coverage": "66.667",
+        "accuracy": "100.0",
+    }
+
+
+def test_baselines_and_ceiling_stand_beside(evaluated):
+    _, rows = evaluated
+    assert value(rows, "blind", "", "random", "invalid") == 100
+    assert value(rows, "blind", "", "scene truth", "chair_i") == 100
+    assert value(rows, "majority", "", "existence", "accuracy") == 50
+    assert value(rows, "ceiling", "", "all", "accuracy") == 100
+    assert value(rows, "ceiling", "", "scene truth", "recall") == 100
+    assert value(rows, "ceiling", "", "all", "accuracy", "low") == ""
+    assert value(rows, "chance", "", "text_to_image", "r1") == pytest.approx(100 / 6, abs=1e-3)
+    for direction in ("image_to_text", "text_to_image"):
+        for by in ("", "_reranked", "_described"):
+            assert value(rows, "ceiling", "", direction + by, "r1") == 100
+
+
+def test_retrieval_and_swapped_kinds(evaluated):
+    _, rows = evaluated
+    for direction in ("image_to_text", "text_to_image"):
+        assert value(rows, "shipped", "", direction, "r1") == 100
+    assert value(rows, "shipped", "", "text_to_image_reranked", "r1") == 100
+    assert value(rows, "shipped", "", "image_to_text_reranked", "r1") == 100
+    for by in ("", "_described"):
+        assert value(rows, "shipped", "", f"swapped_kind{by}", "accuracy") == 100
+        assert value(rows, "chance", "", f"swapped_kind{by}", "accuracy") == 50
+
+
+def test_files(evaluated):
+    folder, _ = evaluated
+    header = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
+    families = ("vqa", "pope", "chair", "caption", "retrieval", "calibration", "abstention", "domain")
+    for family in families:
+        text = (folder / f"metrics/{family}.csv").read_bytes()
+        assert b"\r" not in text
+        assert next(csv.reader(text.decode().splitlines())) == header
+    paired = result_files.read_csv(folder / "metrics/paired.csv")
+    assert {row["comparison"] for row in paired} == {"spin_on - spin_off", "shipped - fp32"}
+    color = next(r for r in paired if r["variant"] == "shipped" and r["type"] == "color")
+    assert (color["value"], color["not_worse"]) == ("-50.0", "false")
+    assert {row["not_worse"] for row in paired if row["metric"] == "yes_rate"} == {""}
+    lines = (folder / "metrics/predictions-test-shipped-spin_on.jsonl").read_text().splitlines()
+    assert json.loads(lines[2]) == {
+        "answer": "blue",
+        "confidence": 0.6,
+        "image": "test-0",
+        "item": 6,
+        "prediction": "blue",
+        "question": "What color is the ball?",
+        "type": "color",
+    }
+    confusion = result_files.read_csv(folder / "plots/confusion.csv")
+    assert len(confusion) == 18 and all(row["actual"] == row["predicted"] for row in confusion)
+    silenced = result_files.read_csv(folder / "plots/silenced_heads.csv")
+    assert [float(row["share"]) for row in silenced] == [0, 0, 1, 1, 0, 0, 1, 1]
+
+
+def test_same_bytes_again_and_from_worker_processes(evaluated, tmp_path):
+    folder, _ = evaluated
+    asking = setting(folder / "raw", folder / "vqa")
+    said = collect_predictions.ask_all(
+        {name: scripted.Scripted for name in ("fp32", "shipped")},
+        {"fp32": ["off"], "shipped": collect_predictions.SPINS},
+        asking,
+    )
+    evaluation.evaluate(said, scripted.Scripted(lying=True), asking, tmp_path / "metrics", tmp_path / "plots")
+    ood_detection.evaluate(reds, 4.0, asking, tmp_path / "metrics")
+    first, again = (
+        {
+            path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for part in ("metrics", "plots")
+            for path in (root / part).iterdir()
+        }
+        for root in (folder, tmp_path)
+    )
+    assert first == again
+
+
+def test_photos_are_measured_by_what_their_captions_name(tmp_path):
+    raw, vqa = scripted.build(tmp_path, scenes=False)
+    asking = setting(raw, vqa, max_items=4)
+    rows = evaluation.evaluate(
+        {"fp32": collect_predictions.ask(scripted.Scripted, asking, collect_predictions.SPINS)},
+        None,
+        asking,
+        tmp_path / "m",
+        tmp_path / "p",
+    )
+    assert value(rows, "fp32", "on", "caption-CHAIR", "chair_i") == 50
+    assert {row["type"] for row in rows if row["family"] == "chair"} == {"caption-CHAIR"}
+    # "picture 0: a ball" is the first of its two captions; the oracle says one too and has no such figure.
+    assert value(rows, "fp32", "off", "describe", "bleu_1") == 100
+    # SPIN on adds "and a star": 4 of 7 words are a reference's
+    assert value(rows, "fp32", "on", "describe", "bleu_1") == pytest.approx(100 * 4 / 7, abs=1e-3)
+    assert not [row for row in rows if (row["family"], row["variant"]) == ("caption", "ceiling")]
+    assert value(rows, "fp32", "", "image_to_text", "r1", "n") == 4
+    assert not [row for row in rows if row["type"].startswith("swapped_kind")]
+
+
+def test_a_blind_predictor_is_asked_each_question_once(tmp_path):
+    split = split_contents.read(*scripted.build(tmp_path), "test", 0)
+    blind = scripted.Scripted(lying=True)
+    texts = predictions.by_question(blind, split, predictions.Asking(16, 4, 1))
+    assert (len(texts), blind.calls) == (len(split.triples), 2)
+
+
+def test_an_unknown_split_is_refused_with_the_cure(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        split_contents.read(*scripted.build(tmp_path), "nowhere", 0)
+
+
+def test_markup_in_captions_is_data(tmp_path):
+    raw, vqa = scripted.build(tmp_path, extra=' <script>alert(1)</script>, "quoted"')
+    asking = setting(raw, vqa)
+    said = {"fp32": collect_predictions.ask(scripted.Scripted, asking, collect_predictions.SPINS)}
+    evaluation.evaluate(said, None, asking, tmp_path / "m", tmp_path / "p")
+    rows = [json.loads(line) for line in (tmp_path / "m/predictions-test-fp32-spin_off.jsonl").open()]
+    assert any("<script>" in row["answer"] for row in rows)
+
+
+EXPORTED = [
+    {"variant": "fp32", "bytes": "400", "macs": "20", "accuracy": "90.0", "ships": "0"},
+    {"variant": "int8", "bytes": "100", "macs": "15", "accuracy": "89.5", "ships": "1"},
+]
+PARITY = {"max_logit_difference": 2e-6, "items": 48}
+MAPS = {
+    "method": "cross_attention", "n": 20, "rank_correlation": 0.97, "pointed": 18, "pointing_fp32": 0.9444,
+    "pointing_shipped": 0.8889,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def summarised(evaluated):
+    folder, _ = evaluated
+    figures, paired = (
+        metrics_report.read(folder / "metrics"),
+        result_files.read_csv(folder / "metrics/paired.csv"),
+    )
+    return figures, paired, metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS)
+
+
+def test_summary(summarised):
+    built = summarised[2]
+    assert built["shipped_variant"] == "int8"
+    assert built["cost"] == {"fp32": {"bytes": 400, "macs": 20}, "shipped": {"bytes": 100, "macs": 15}}
+    assert built["quality"]["shipped"]["test"]["vqa_accuracy"] == {"value": 100.0, "low": 50.0, "high": 100.0}
+    assert built["spin_on_minus_off"]["test"]["chair_i"]["value"] == 50
+    assert built["shipped_minus_fp32"]["test"]["vqa_accuracy"]["value"] == 0
+    bounds = built["loss_bounds"]
+    assert set(bounds) == {"vqa_accuracy", "pope_f1", "chair_i", "text_to_image_r1", "image_to_text_r1"}
+    # 18 short and 24 POPE questions about 6 pictures that both variants answer alike: the rule of three
+    assert bounds["vqa_accuracy"] == {"value": 0, "loss_bound": 50, "n": 18}
+    assert bounds["pope_f1"] == {"value": 0, "loss_bound": 50, "n": 24}
+    assert (bounds["chair_i"]["n"], bounds["text_to_image_r1"]["n"]) == (6, 6)
+    edges = built["edges"]["test"]
+    assert (edges["yes_no_ece_before"]["value"], edges["yes_no_ece"]["value"]) == (50, 25)
+    assert edges["sure_accuracy"]["value"] == edges["accuracy_at_95"]["value"] == 100
+    assert 0 < edges["domain_auroc"]["low"] <= edges["domain_auroc"]["value"]
+    assert json.dumps(built, allow_nan=False)
+
+
+def test_report(summarised, tmp_path):
+    figures, paired, built = summarised
+    text = metrics_report.markdown(figures, paired, built, EXPORTED, EXPORTED)
+    assert "| all | accuracy | 18 |" in text
+    assert "| int8 | 100 | 15 | 89.5 | 1 |" in text
+    assert "rank correlation 0.970" in text and "94.4 % (fp32) and 88.9 % (shipped) of the 18 right" in text
+    photos = built | {"maps": MAPS | {"pointed": 0, "pointing_fp32": None, "pointing_shipped": None}}
+    assert "true box" not in metrics_report.markdown(figures, paired, photos, EXPORTED, EXPORTED)
+    assert "chance" in text and "ceiling" in text and "blind" in text
+    assert max(line.count("|") for line in text.splitlines()) < 16
+    metrics_report.plots(figures, EXPORTED, tmp_path)
+    names = {"accuracy.csv", "hallucination.csv", "retrieval.csv", "variants.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    for name in names - {"variants.csv"}:  # a figure named twice would be drawn as the sum of both
+        figures = [line.split(",")[0] for line in (tmp_path / name).read_text().splitlines()[1:]]
+        assert figures and len(figures) == len(set(figures))
+
+
+def test_evaluation_imports_no_torch():
+    root = Path(__file__).resolve().parents[2] / "src" / "sightline"
+    names = [f"sightline.evaluate.{path.stem}" for path in sorted((root / "evaluate").glob("*.py"))]
+    with_torch = {"gradients", "randomise"}  # they work on the PyTorch model itself
+    names += [
+        f"sightline.explain.{path.stem}"
+        for path in sorted((root / "explain").glob("*.py"))
+        if path.stem not in with_torch
+    ]
+    code = f"import sys; sys.path.insert(0, {str(root.parent)!r})\n"
+    code += "".join(f"import {name.removesuffix('.__init__')}\n" for name in names)
+    code += "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+class Mistaken(scripted.Scripted):
+    """Its dual encoder takes every picture for its neighbour; its fusion head knows better."""
+
+    def encode_texts(self, texts, batch_size=1):
+        states, mask, embeds = super().encode_texts(texts, batch_size)
+        return states, mask, 0.6 * np.roll(embeds, 1, axis=1) + 0.5 * embeds
+
+
+def retrieve(predictor, split, lexicon, reranking=RERANKING):
+    asking, rng = predictions.Asking(16, 4, 1), np.random.default_rng(0)
+    return predictions.retrieve(predictor, split, lexicon, list(scripted.KINDS), asking, reranking, rng)
+
+
+def test_reranking_puts_right_what_the_dual_encoder_mistook(tmp_path):
+    raw, vqa = scripted.build(tmp_path)
+    split = split_contents.read(raw, vqa, "test", 0)
+    found = retrieve(Mistaken(), split, split_contents.lexicon(vqa))
+    last = len(split.lines) - 1  # its neighbour is not in the gallery
+    for direction in ("image_to_text", "text_to_image"):
+        assert (found.ranks[direction] == 2).sum() == last
+        assert (found.ranks[f"{direction}_reranked"] == 1).all()
+        assert (found.ranks[f"{direction}_described"] == 1).all()
+
+
+class Misled(Mistaken):
+    """Its fusion head takes every picture for its neighbour too; only its descriptions tell them apart."""
+
+    def match(self, tokens, states, mask, batch_size=1):
+        return (np.roll(tokens[:, 0], 1, axis=1) * states[:, 0]).sum(axis=1)
+
+
+def test_descriptions_put_right_what_the_fusion_head_mistook(tmp_path):
+    raw, vqa = scripted.build(tmp_path)
+    split = split_contents.read(raw, vqa, "test", 0)
+
+    wrong = retrieve(Misled(), split, split_contents.lexicon(vqa)).ranks
+    for direction in ("image_to_text", "text_to_image"):
+        assert (wrong[f"{direction}_reranked"] > 1).sum() >= len(split.lines) - 1
+        assert (wrong[f"{direction}_described"] == 1).all()
+    # Asked about the first of the fusion head's order alone, they change nothing.
+    alone = retrieve(Misled(), split, split_contents.lexicon(vqa), replace(RERANKING, described_top=1)).ranks
+    for direction, found in alone.items():
+        if direction.endswith("_described"):
+            np.testing.assert_array_equal(found, wrong[direction.replace("_described", "_reranked")])
+
+
+def test_no_pair_is_scored_twice(tmp_path):
+    raw, vqa = scripted.build(tmp_path)
+    split = split_contents.read(raw, vqa, "test", 0)
+
+    class Counting(scripted.Scripted):
+        told: list = []
+
+        def describe(self, images, texts, image_N, text_N, batch_size=1):
+            self.told += [(len(images), int(i), int(t)) for i, t in zip(image_N, text_N, strict=True)]
+            return super().describe(images, texts, image_N, text_N, batch_size)
+
+    predictor = Counting()
+    found = retrieve(predictor, split, split_contents.lexicon(vqa))
+    assert len(predictor.told) == len(set(predictor.told))
+    # Every picture's own caption was read against it, for three figures.
+    assert sum(count > 1 for count, _, _ in predictor.told) >= len(split.lines)
+    assert found.swapped["swapped_kind_described"]

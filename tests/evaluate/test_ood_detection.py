@@ -1,0 +1,66 @@
+"""AUROC against its definition, the drawn pictures, and the rows of a scripted scorer."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline.evaluate import collect_predictions, ood_detection, predictions, result_files
+from tests.support import scripted
+
+SCORES = st.lists(st.integers(0, 6), min_size=1, max_size=15)
+
+
+@given(SCORES, SCORES)
+def test_auroc_is_the_share_of_pairs_in_order(own, odd):
+    pairs = [(a < b) + (a == b) / 2 for a in own for b in odd]
+    assert ood_detection.auroc(np.array(own), np.array(odd)) == pytest.approx(100 * np.mean(pairs))
+
+
+@pytest.mark.parametrize("kind", ood_detection.KINDS)
+def test_drawn_pictures_are_the_same_every_time(kind):
+    own = [scripted.picture(number) for number in range(3)]
+    first, again = (list(ood_detection.draw(kind, iter(own), np.random.default_rng(5))) for _ in range(2))
+    assert len(first) == (3 if kind == "inverted" else ood_detection.PER_KIND)
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == np.uint8 and one.shape[2] == 3
+    if kind == "inverted":
+        assert first[2][0, 0].tolist() == [253, 248, 246]
+    else:
+        assert len({picture.tobytes() for picture in first}) > ood_detection.PER_KIND // 2
+
+
+def reds(pictures):
+    """Scores by the first red value: the data set's pictures have 0 to 5."""
+    return np.array([float(rgb[0, 0, 0]) for rgb in pictures])
+
+
+def test_rows(tmp_path):
+    raw, vqa = scripted.build(tmp_path)
+    asking, reranking = predictions.Asking(16, 4, 1), predictions.Reranking(10, 5, 0.05, 0.5)
+    setting = collect_predictions.Setting(
+        raw, vqa, ["test", "train"], 0, asking, reranking, predictions.SPIN_OFF, 7, 50
+    )
+    rows = ood_detection.evaluate(reds, 4.0, setting, tmp_path)
+    found = {(row["split"], row["type"], row["metric"]): row for row in rows}
+    assert found["test", "own pictures", "false_alarm"]["value"] == pytest.approx(100 / 6, abs=1e-3)
+    assert found["train", "own pictures", "false_alarm"]["n"] == 6
+    assert (found["test", "inverted", "warned"]["value"], found["test", "inverted", "warned"]["n"]) == (
+        100,
+        6,
+    )
+    assert found["test", "inverted", "auroc"]["value"] == 100
+    assert found["test", "all drawn", "warned"]["n"] == 6 + 4 * ood_detection.PER_KIND
+    assert ("train", "noise", "auroc") not in found
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
+    written = result_files.read_csv(tmp_path / "domain.csv")
+    assert [float(row["value"]) for row in written] == [row["value"] for row in rows]
+
+
+def test_comparison_with_someones_pictures():
+    own, odd = ([scripted.picture(number) for number in numbers] for numbers in ((1, 2, 3, 4), (3, 9)))
+    found = ood_detection.compare(reds, 3.5, iter(own), iter(odd))
+    assert (found["pictures"], found["own_pictures"]) == (2, 4)
+    assert (found["warned"]["value"], found["false_alarm"]["value"]) == (50, 25)
+    assert found["auroc"]["value"] == pytest.approx(100 * (2.5 + 4) / 8)

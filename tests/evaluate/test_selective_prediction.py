@@ -1,0 +1,58 @@
+"""Risk and coverage: values by hand, equals, and weights that mean repetition."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline.evaluate.metrics.selective_prediction import COVERAGES, Sure, curve, figures, levels, points
+
+ONES = np.ones(4)
+
+
+def test_figures_by_hand():
+    level = levels(np.array([0.6, 0.9, 0.8, 0.7]))
+    assert level.tolist() == [3, 0, 1, 2]
+    # Surest first: right, right, wrong, right; risks 0, 0, 1/3, 1/4.
+    found = figures(level, np.array([1.0, 1.0, 1.0, 0.0]), ONES)
+    assert found["aurc"] == pytest.approx(100 * (1 / 3 + 1 / 4) / 4)
+    assert found["accuracy_at_100"] == 75 and found["accuracy_at_80"] == 75
+    assert found["asked"] == 4
+
+
+def test_accuracy_at_a_coverage_keeps_the_surest():
+    confidence, right = np.arange(10) / 10, np.array([0.0] + [1.0] * 9)
+    found = figures(levels(confidence), right, np.ones(10))
+    assert (found["accuracy_at_100"], found["accuracy_at_90"], found["accuracy_at_80"]) == (90, 100, 100)
+    assert found["accuracy_at_95"] == 90  # no set of 9.5 answers: the next larger one
+
+
+def test_equal_confidences_are_answered_together():
+    coverage, accuracy = curve(levels(np.full(4, 0.5)), np.array([1.0, 0, 0, 0]), ONES)
+    assert (coverage.tolist(), accuracy.tolist()) == ([1.0], [0.25])
+    assert figures(levels(np.full(4, 0.5)), np.array([1.0, 0, 0, 0]), ONES)["aurc"] == 75
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=1, max_size=20))
+def test_a_weight_is_a_repetition(answers):
+    confidence, right, weight = (np.array(column, float) for column in zip(*answers, strict=True))
+    if not weight.sum():
+        return
+    again = np.repeat(np.arange(len(answers)), weight.astype(int))
+    one = figures(levels(confidence), right, weight)
+    other = figures(levels(confidence[again]), right[again], np.ones(len(again)))
+    assert one == pytest.approx(other)
+    assert set(one) == {"asked", "aurc", *(f"accuracy_at_{percent}" for percent in COVERAGES)}
+
+
+def test_points_of_the_plot():
+    rows = points(np.array([0.9, 0.8, 0.7, 0.6]), np.array([1.0, 1.0, 0.0, 1.0]))
+    assert [row["coverage"] for row in rows] == [25, 50, 75, 100]
+    assert [row["accuracy"] for row in rows] == [100, 100, 66.667, 75]
+    assert points(np.array([]), np.array([])) == []
+
+
+def test_share_of_sure_answers():
+    tallies = [Sure.tally(True), Sure.tally(False), Sure.tally(False), Sure.tally(False)]
+    total = {name: sum(tally[name] for tally in tallies) for name in tallies[0]}
+    assert Sure.FIGURES["coverage"](total) == 25 and Sure.asked(total) == 4

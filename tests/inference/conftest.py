@@ -1,0 +1,1 @@
+from tests.support.exported import root, trained  # noqa: F401  (fixtures of this folder)

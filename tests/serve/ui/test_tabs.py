@@ -1,0 +1,251 @@
+"""What the page's events do: ask, stream, search, compare, dashboard, and what they say when they cannot."""
+
+import base64
+import io
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightline.data import images
+from sightline.inference.session import SPIN_OFF
+from sightline.serve.limits import ApiError, Limits
+from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab, svg_charts, ui_layout
+from sightline.serve.ui.ui_images import Thumbs, address, choose, examples, glow
+from sightline.serve.ui.ui_style import DARK, LIGHT, css
+from tests.support import serving, tiny
+
+QUESTION = "What color is the ball?"
+
+
+@pytest.fixture
+def shown(model):
+    url = serving.url(serving.png(tiny.pictures(1)[0]))
+    return choose(url, model.session.pixels, Limits())
+
+
+async def collect(parts):
+    return [part async for part in parts]
+
+
+def text_of(html):
+    return re.sub(r"<[^>]+>", "", html)
+
+
+def pixels_of(url):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
+
+
+def test_an_answer_grows_and_ends_as_the_session_answers(at_desk, model, shown):
+    panels = at_desk(lambda desk: collect(ask_tab.answer(desk, shown, QUESTION, False, 0.5, 0.5)))
+    right = model.session.answer([tiny.pictures(1)[0]], [QUESTION], spin=SPIN_OFF)[0]
+    said = [text_of(left).removeprefix("Answer").strip() for left, _ in panels[1:-1]]
+    assert len(said) == len(right.ids) and said[-1] == right.text
+    assert all(later.startswith(earlier) for earlier, later in zip(said, said[1:], strict=False))
+    words = re.findall(r'data-share="[^"]*">([^<]+)</button>', panels[-1][0])
+    assert words == [word for word, _ in model.session.tokenizer.words(right.ids)]
+    assert f"{100 * right.confidence:.0f} %" in panels[-1][0]
+    assert {right for _, right in panels} == {ask_tab.NOTHING}
+
+
+def test_side_by_side_differs_by_the_sliders_alone(at_desk, shown):
+    def last(keep, alpha):
+        return at_desk(lambda desk: collect(ask_tab.answer(desk, shown, QUESTION, True, keep, alpha)))[-1]
+
+    left, right = last(1.0, 1.0)
+    assert "SPIN off" in left and "SPIN on, keep 1, alpha 1" in right
+    assert re.findall(r'data-map="([^"]+)"', left) == re.findall(r'data-map="([^"]+)"', right)
+    gated = last(0.25, 0.0)[1]
+    assert "keep 0.25, alpha 0" in gated and "75 % of the heads were damped" in gated
+
+
+def test_every_word_brings_a_map_and_one_is_shown_first(at_desk, shown):
+    left, _ = at_desk(lambda desk: collect(ask_tab.answer(desk, shown, QUESTION, False, 0.5, 0.5)))[-1]
+    maps = re.findall(r'data-map="([^"]+)"', left)
+    assert maps and all(pixels_of(url).shape == (40, 40, 4) for url in maps)
+    assert left.count("data-first") == 1
+    spans = re.findall(r"<span>([^<]+)</span>", left.split("<q>")[1])
+    scores = [row.split() for row in re.findall(r'data-scores="([^"]+)"', left)]
+    assert all(len(row) == len(spans) for row in scores)
+    assert all(abs(sum(map(float, row)) - 1) < 0.02 for row in scores)
+
+
+def test_a_map_glows_where_it_is_strong():
+    patch_map = np.zeros((4, 4))
+    patch_map[0, 0] = 1.0
+    pixels = pixels_of(glow(patch_map))
+    assert pixels[2, 2, 3] > 200 and pixels[-1, -1, 3] == 0
+    assert pixels[2, 2, :3].sum() > pixels[-1, -1, :3].sum()
+
+
+def test_what_cannot_be_asked_is_said(at_desk, shown):
+    nothing = at_desk(lambda desk: collect(ask_tab.answer(desk, None, QUESTION, True, 0.5, 0.5)))
+    assert nothing == [(ask_tab.message(ask_tab.NO_PICTURE, "bad"), ask_tab.NOTHING)]
+    empty = at_desk(lambda desk: collect(ask_tab.answer(desk, shown, "  ", False, 0.5, 0.5)))
+    assert "Type a question" in empty[0][0]
+
+
+def test_a_late_answer_is_a_message(at_desk, shown, monkeypatch):
+    monkeypatch.setattr(ask_tab, "deadline", lambda desk: 0.0)
+    panels = at_desk(lambda desk: collect(ask_tab.answer(desk, shown, QUESTION, False, 0.5, 0.5)))
+    assert "No answer: no answer within" in panels[-1][0]
+
+
+def test_strange_pictures_and_doubt_are_told():
+    told = {"confidence": 0.5, "sure": False, "out_of_domain": True, "silenced_heads": 0.0}
+    said = ask_tab.trust(told)
+    assert ask_tab.UNLIKE in said and "not sure" in said and "50 %" in said
+    fine = ask_tab.trust(told | {"sure": True, "out_of_domain": False})
+    assert ask_tab.UNLIKE not in fine and ">sure<" in fine
+    assert "sl-badge" not in ask_tab.trust(told | {"sure": None})
+
+
+def test_text_from_people_and_from_the_model_is_escaped(at_desk):
+    evil = "<img src=x onerror=alert(1)>"
+    assert "<img" not in ask_tab.message(evil) and "<img" not in ask_tab.waiting(evil, evil)
+    assert "<img" not in ui_layout.chips([evil])
+    assert "<img" not in search_tab.marked(evil, {"img"}).replace("<mark>", "")
+    hit = {"id": '"><script>', "score": 0.5, "text": evil}
+    assert "<script" not in search_tab.card(1, hit, None, set())
+
+
+def test_pictures_lose_everything_but_pixels(model):
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "secret place", 6  # description; stored lying on its side
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200), "red").save(file, "JPEG", exif=exif)
+    found = choose(serving.url(file.getvalue(), "jpeg"), model.session.pixels, Limits())
+    assert (found.picture.height, found.picture.width) == (300, 200)  # set upright
+    data = base64.b64decode(found.view.split(",")[1])
+    assert b"secret" not in data and b"Exif" not in data
+
+
+@pytest.mark.parametrize(
+    "url, says",
+    [
+        ("", "fetches no pictures"),
+        ("https://example.org/a.png", "fetches no pictures"),
+        ("data:image/png;base64,!!!", "no base64"),
+        (serving.url(b"hello"), "not one of"),
+        (serving.url(serving.png(tiny.pictures(1)[0])[:200]), "refused"),
+        (serving.url(b"x" * (9 << 20)), "are taken"),
+    ],
+)
+def test_bad_pictures_give_a_message(at_desk, url, says):
+    shown, said = at_desk(lambda desk: ui_layout.take(desk, url, None))
+    assert shown is None and says in said and 'class="sl-msg bad"' in said
+
+
+def test_the_browsers_own_refusal_is_shown(at_desk):
+    assert "9.0 MB" in at_desk(lambda desk: ui_layout.take(desk, None, "This file has 9.0 MB"))[1]
+
+
+def test_examples_are_pictures_with_their_questions(bundle, tmp_path):
+    found = examples(bundle)
+    assert found and all(example.url.startswith("data:image/png") for example in found)
+    assert ui_layout.suggestions(found, 0) == list(found[0].questions)
+    assert len(ui_layout.suggestions(found)) <= ui_layout.CHIPS and examples(tmp_path) == []
+
+
+def test_words_find_items_and_the_shared_words_are_marked(at_desk, bundle, checkout, model):
+    thumbs = Thumbs(bundle, checkout)
+    html = at_desk(lambda desk: search_tab.by_words(desk, thumbs, "red balls"))
+    ids = re.findall(r'data-id="([^"]+)"', html)
+    wanted = model.gallery.gallery().search(
+        model.session.embed_texts(["red balls"], 4), search_tab.RESULTS, "fused"
+    )
+    assert ids == [hit.id for hit in wanted[0]]
+    assert "<mark>red</mark> <mark>ball</mark>" in html and "<mark>a</mark>" not in html
+
+
+def test_pictures_of_results_come_from_the_checkout_alone(bundle, checkout):
+    found = Thumbs(bundle, checkout).get("item-0", 10**6)
+    np.testing.assert_array_equal(pixels_of(found), tiny.pictures(1)[0])
+    assert Thumbs(bundle, checkout).get("item-8", 10**6) is None  # has no picture
+    assert Thumbs(bundle, checkout).get("../item", 10**6) is None
+    alone = Thumbs(bundle, None)
+    assert not alone.any and alone.get("item-0", 10**6) is None
+
+
+def test_other_datas_pictures_are_not_taken(bundle, tmp_path):
+    tiny.raw(tmp_path / "data" / "raw")
+    (tmp_path / "data" / "raw" / "config.json").write_text('{"source": "flickr8k"}')
+    assert not Thumbs(bundle, tmp_path).any
+
+
+def test_a_picture_finds_itself_and_names_words(at_desk, bundle, checkout, shown):
+    html = at_desk(lambda desk: search_tab.by_picture(desk, Thumbs(bundle, checkout), shown))
+    near = re.search(r"close to the words: ([^<]+)</h3>", html)[1].split(", ")
+    assert len(near) == search_tab.NEAREST and set(near) <= set(" ".join(tiny.CAPTIONS).split()) | set(
+        "0123456789"
+    )
+    assert html.count("<article") == 10
+
+
+def test_more_like_this_leaves_the_item_out(at_desk, bundle, checkout):
+    thumbs = Thumbs(bundle, checkout)
+    html = at_desk(lambda desk: search_tab.like(desk, thumbs, "item-1"))
+    assert 'data-id="item-1"' not in html and html.count("<article") == 9
+    assert "No results" in at_desk(lambda desk: search_tab.like(desk, thumbs, "nobody"))
+
+
+def test_an_empty_query_is_answered(at_desk, bundle):
+    assert "Type what you look for" in at_desk(
+        lambda desk: search_tab.by_words(desk, Thumbs(bundle, None), " ")
+    )
+    assert "see the pictures" in " ".join(search_tab.start_text(0, False).split())
+
+
+def test_variants_answer_side_by_side(at_desk, checkout, shown, model):
+    html = at_desk(lambda desk: compare_tab.table(desk, compare_tab.Variants(checkout), shown, QUESTION))
+    right = model.session.answer([tiny.pictures(1)[0]], [QUESTION], spin=SPIN_OFF)[0]
+    assert html.count("<article") == 1 and "fp32" in html and "All variants say the same" in html
+    assert right.text in html and re.search(r"\d+\.\d MB", html) and re.search(r"\d+\.\d ms", html)
+
+
+def test_absent_or_damaged_variants_are_said(at_desk, checkout, shown, tmp_path):
+    nowhere = compare_tab.Variants(None)
+    assert "make repro" in at_desk(lambda desk: compare_tab.table(desk, nowhere, shown, QUESTION))
+    shutil.copytree(checkout / "models", tmp_path / "models")
+    (tmp_path / "models" / "onnx" / "fp32" / "decoder.onnx").write_bytes(b"no")
+    broken = compare_tab.Variants(tmp_path)
+    assert "cannot be read" in at_desk(lambda desk: compare_tab.table(desk, broken, shown, QUESTION))
+
+
+def test_the_dashboard_shows_files_and_says_what_is_absent(checkout, tmp_path):
+    html = dashboard_tab.draw(checkout)
+    assert "6.9<small>5.4 to 8.4</small>" in html and '<td class="bad">+1.3</td>' in html
+    assert (
+        '<td class="good">+1.2</td>' in html and "11.1" not in html
+    )  # more right is better; adversarial only
+    assert "Not here yet: metrics/summary.json" in html and "metrics/cost.json" in html
+    assert html.count("<svg") == 3 and "plots/align has no loss" in html
+    assert "94.4<small>90.0 to 97.0</small>" in html
+    assert html.index("cross attention<small>500") < html.index("random<small>500")  # the best first
+    nothing = dashboard_tab.draw(tmp_path)
+    assert "metrics/faithfulness.json. `sightline faithfulness` writes it" in nothing
+    assert nothing.count("Not here yet") == 7 and "run `sightline serve`" in dashboard_tab.draw(None)
+
+
+def test_a_chart_places_its_points():
+    svg = svg_charts.lines({"a": [(0, 0), (10, 100)]}, "x", "y")
+    left, right = svg_charts.LEFT, svg_charts.WIDTH - svg_charts.RIGHT
+    low, high = svg_charts.HEIGHT - svg_charts.BOTTOM, svg_charts.TOP
+    assert f"M{left:.1f},{low:.1f}L{right:.1f},{high:.1f}" in svg
+    assert "NaN" not in svg_charts.lines({"one": [(3, 3)]}, "x", "y")
+
+
+def test_the_colours_are_the_explanation_pages():
+    assert LIGHT["accent"] == "#6c3ce0" and DARK["paper"] == "#0e1118"
+    assert "--sl-accent:#6c3ce0" in css() and not re.search(r"url\(|@import|https?:", css())
+
+
+def test_a_large_photo_is_shown_small(model):
+    rgb = np.zeros((900, 1200, 3), np.uint8)
+    shown = choose(address(rgb), model.session.pixels, Limits())
+    assert pixels_of(shown.view).shape == (480, 640, 3) and not shown.small
+    assert shown.seen == "left:12.50%;top:0.00%;width:75.00%;height:100.00%"
+    with pytest.raises(ApiError):
+        choose(serving.url(images.encode(np.zeros((4000, 4000, 3), np.uint8))[0]), {}, Limits())

@@ -74,7 +74,7 @@ def test_rebuilds_from_its_config(model):
 
 
 def test_a_bag_of_words_is_its_own_embedding():
-    text = CONFIG["text"] | {"tower": "bag", "width": CONFIG["embed_dim"]}
+    text = CONFIG["text"] | {"tower": "idf_bag", "width": CONFIG["embed_dim"]}
     model = DualEncoder({**CONFIG, "text": text, "dropout": 0.5}).train()
     _, ids, mask = batch(3)
     states, text_BE = model.encode_text(ids, mask)

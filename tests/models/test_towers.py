@@ -290,7 +290,7 @@ def test_text_tower_conforms(tower, tmp_path):
 def test_the_bag_is_tf_idf():
     """Texts embed as the sum of their words' vectors, each as heavy as scikit-learn's unsmoothed idf - 1."""
     torch.manual_seed(0)
-    model = registry.load("models/text", "bag").build({**TEXT, "positions": "none"})
+    model = registry.load("models/text", "idf_bag").build({**TEXT, "positions": "none"})
     documents = [[2, 5, 6, 6, 3], [2, 5, 7, 3], [2, 5, 8, 3], [2, 6, 9, 3]]
     model.count(documents)
     rarity = {2: 0.0, 5: math.log(4 / 3), 6: math.log(4 / 2), 7: math.log(4), 4: 0.0}  # 4 stands in none

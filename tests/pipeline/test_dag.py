@@ -113,7 +113,7 @@ ROOMS = {  # room -> rooms it may import; lab is the package of experiments, whi
     "core": set(),
     "data": {"core"},
     "spin": {"core"},
-    "models": {"core", "spin"},
+    "models": {"core", "spin", "inference"},
     "inference": {"core", "data", "spin", "models"},
     "train": {"core", "data", "spin", "models"},
     "compress": {"core", "data", "spin", "models", "train"},

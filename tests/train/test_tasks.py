@@ -429,7 +429,7 @@ def test_words_hidden_in_training_take_no_part(data):
 
 def test_a_bag_of_words_learns_pictures_by_heart(data, tmp_path, monkeypatch):
     """Its counts come from the captions, before any training."""
-    text = data.text | {"tower": "bag"}
+    text = data.text | {"tower": "idf_bag"}
     monkeypatch.setattr(data, "text", text)
     task = data.contrastive(word_dropout=0.1)
     words = MaskedLanguage(

@@ -9,7 +9,7 @@ from sightline.core.params.checks import at_least, heads_fit, plugin, require
 STYLE = {"key_value_heads": 0, "norm": "pre", "norm_kind": "layer", "activation": "gelu", "tied": True}
 UNUSED = {
     "hf": (STYLE | {"positions": "learned"}, "its checkpoint decides"),
-    "bag": (STYLE, "it has no layers"),
+    "idf_bag": (STYLE, "it has no layers"),
 }
 
 
@@ -38,9 +38,9 @@ class TextParams:
         if self.tower == "hf":
             require(bool(self.checkpoint), "text.checkpoint", self.checkpoint,
                     "a folder or hub name, as text.tower is hf")  # fmt: skip
-        if self.tower == "bag":
+        if self.tower == "idf_bag":
             require(self.positions not in ("rotary", "alibi"), "text.positions", self.positions,
-                    "learned, sinusoidal or none, as text.tower is bag: it has no attention")  # fmt: skip
+                    "learned, sinusoidal or none, as text.tower is idf_bag: it has no attention")  # fmt: skip
         leaves, why = UNUSED.get(self.tower, ({}, ""))
         for leaf, left in leaves.items():
             value, allowed = getattr(self, leaf), f"{left!r}, as text.tower is {self.tower}: {why}"

@@ -15,7 +15,8 @@ def study(
     arms: Annotated[str, typer.Option(help="Names from lab/ablations.yaml, with commas; default: all.")] = "",
     jobs: Annotated[int, typer.Option(help="Arms at once, a core each.")] = 2,
 ) -> None:
-    """Train every arm of lab/ablations.yaml at equal compute; write metrics/ablations.json and docs/ablations.md.
+    """Train every arm of lab/ablations.yaml at equal compute; write metrics/ablations.json and
+    docs/ablations.md.
 
     An interrupted study goes on where it was.
     """

@@ -1,4 +1,4 @@
-"""The ways of decoding that are compared, as lab/hallucination_decoding.yaml and lab/hallucination_training.yaml list them. L layers, H heads."""
+"""The ways of decoding that are compared, as the files lab/hallucination_*.yaml list them. L layers, H heads."""
 
 import itertools
 from collections.abc import Sequence
@@ -120,9 +120,7 @@ class Idea:
 def read(path: Path) -> list[Idea]:
     """The ideas in the order of the file. Raises WaysError naming the file, the idea and what is wrong."""
     if not path.is_file():
-        raise WaysError(
-            f"{path}: no such file of ideas; see lab/hallucination_decoding.yaml and lab/hallucination_training.yaml"
-        )
+        raise WaysError(f"{path}: no such file of ideas; see lab/hallucination_decoding.yaml")
     found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     if not isinstance(found, dict) or not found:
         raise WaysError(f"{path}: expected ideas by name")

@@ -1,4 +1,5 @@
-"""The model without HTTP, in a process of its own: `python -m sightline_lab.load_test.in_process BUNDLE REQUESTS`.
+"""The model without HTTP, in a process of its own:
+`python -m sightline_lab.load_test.in_process BUNDLE REQUESTS`.
 
 REQUESTS is a JSON file, kind -> [[data URL, question], ...]. A line on stdin, `kind seconds`, is answered by
 a line of JSON: how many answers there were in that time, in how many seconds of the clock and of the CPU.

@@ -18,8 +18,9 @@ class Settings(BaseModel):
 
 
 class Spin(Settings):
-    """Suppression of image-inattentive heads (arXiv 2505.16411): in `layers`, the heads beyond the `keep` share
-    (or the first `top_k`) by `score` are multiplied by `alpha`. Exactly one of keep and top_k is given."""
+    """Suppression of image-inattentive heads (arXiv 2505.16411): in `layers`, the heads beyond the `keep`
+    share (or the first `top_k`) by `score` are multiplied by `alpha`. Exactly one of keep and top_k is
+    given."""
 
     keep: Share | None = Field(None, description="share of heads kept per layer")
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="or their number")
@@ -43,10 +44,10 @@ class Generation(Settings):
     """How the words of an answer are chosen. Short answers are greedy; `method`, `candidates` and `contrast`
     are of descriptions.
 
-    candidates: of so many descriptions, one the likeliest and the others sampled with `temperature` and `top_p`,
-    the one most like the picture by the dual encoder (CLIP-guided decoding, arXiv 2402.15300); 1 is none.
-    contrast: strength with which tokens are held against the picture under noise (VCD, arXiv 2311.16922); 0 is
-    not at all. spin: whether answers are gated by the section `spin`.
+    candidates: of so many descriptions, one the likeliest and the others sampled with `temperature` and
+    `top_p`, the one most like the picture by the dual encoder (CLIP-guided decoding, arXiv 2402.15300); 1 is
+    none. contrast: strength with which tokens are held against the picture under noise (VCD, arXiv
+    2311.16922); 0 is not at all. spin: whether answers are gated by the section `spin`.
     """
 
     max_tokens: int = Field(ge=1, description="longest description, tokens")

@@ -8,7 +8,8 @@ from sightline.core.params.checks import at_least, between, require
 @dataclass(frozen=True)
 class IndexParams:
     """Parameters of the index stage; `factory` is auto or a FAISS index factory string, `sure_accuracy` and
-    `domain_percentile` are percent, `candidates` and `contrast` inference.decoding.clip_guided's count and strength."""
+    `domain_percentile` are percent, `candidates` and `contrast` those of
+    inference.decoding.clip_guided."""
 
     split: str
     factory: str

@@ -27,7 +27,11 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
     mask_NS = perturbation.question_masks(subject, case, word_NW)
     score_N = np.concatenate([
         log_prob(
-            subject, case, tokens, perturbation.over(pixels_CYX, background_CYX, seen_NYX[rows]), mask_NS[rows]
+            subject,
+            case,
+            tokens,
+            perturbation.over(pixels_CYX, background_CYX, seen_NYX[rows]),
+            mask_NS[rows],
         )
         for rows in np.split(np.arange(MASKS), range(perturbation.BATCH, MASKS, perturbation.BATCH))
     ])  # fmt: skip

@@ -1,6 +1,6 @@
 """A process that starts cold, answers one question and says what that took:
-`python -m sightline_lab.bench.cold_start <kind> <folder> <variant>`. Kind is session (ONNX, no torch) or torch; the folder is a bundle for session with
-the variant "shipped", else models/onnx, or models for torch."""
+`python -m sightline_lab.bench.cold_start <kind> <folder> <variant>`. Kind is session (ONNX, no torch) or
+torch; the folder is a bundle for session with the variant "shipped", else models/onnx, models for torch."""
 
 import json
 import sys

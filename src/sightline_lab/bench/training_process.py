@@ -1,7 +1,7 @@
 """A process that trains two towers contrastively for a few steps and says how fast, with this project's loop
 or with open_clip's: `python -m sightline_lab.bench.training_process <side> <precision> <threads> <batch>
-<steps>`; under torchrun, one of several processes. One batch of noise stays in memory, so that the loops are compared and not
-the readers of data.
+<steps>`; under torchrun, one of several processes. One batch of noise stays in memory, so that the
+loops are compared and not the readers of data.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def hallucination(
     """Try every idea of lab/hallucination_decoding.yaml on the validation splits, then read the test splits
     once; write metrics/hallucination.json and .csv, docs/hallucination.md and its picture (another file of
     ideas, or another source of data than scenes, has its name in theirs). An idea may name an arm of
-    lab/ablations.yaml: its models are trained first, at the compute of the default. Candidates are compared with the picture by
-    the dual encoder beside the answering model (models/clip).
+    lab/ablations.yaml: its models are trained first, at the compute of the default. Candidates are compared
+    with the picture by the dual encoder beside the answering model (models/clip).
 
     What is said lies in .study/: an interrupted command goes on where it was.
     """

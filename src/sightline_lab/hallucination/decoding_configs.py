@@ -1,4 +1,4 @@
-"""The ways of decoding that are compared, as the files lab/hallucination_*.yaml list them. L layers, H heads."""
+"""The ways of decoding that are compared, as lab/hallucination_*.yaml list them. L layers, H heads."""
 
 import itertools
 from collections.abc import Sequence

@@ -115,9 +115,10 @@ NOTES = {
     "throughput": "\n**In process**: one thread decodes, preprocesses and answers full batches of the same "
     "requests with the server's own functions. 32 clients ask the server one request after the other. Both "
     "run in turn, five rounds; medians with quartiles of the ratio in the same round.",
-    "naive": "\n**Naive**: `src/sightline_lab/load_test/naive_server.py`, a plain endpoint, the trained model in "
-    "PyTorch on one thread, one request at a time, the same decoding and preprocessing. The rate is the largest of "
-    "Poisson arrivals, found by halving, at which nothing is refused and p95 stays within 100 ms.",
+    "naive": "\n**Naive**: `src/sightline_lab/load_test/naive_server.py`, a plain endpoint, the trained "
+    "model in PyTorch on one thread, one request at a time, the same decoding and preprocessing. The rate is "
+    "the largest of Poisson arrivals, found by halving, at which nothing is refused and p95 stays within "
+    "100 ms.",
     "overload": "\n**Overload**: short questions arrive at random, five times as many as the server answers "
     "at saturation; latencies count from when a request was due. p99 may be twice that of one client alone "
     "plus the time in which a full queue (64) is answered at saturation.",

@@ -1,6 +1,7 @@
 """The server that one writes first: FastAPI, PyTorch, a plain endpoint, one request at a time through the
 model: `python -m sightline_lab.load_test.naive_server ROOT --port PORT`. It answers OpenAI's chat requests
-with a picture as a data URL, with the checkout's trained model, decoded and preprocessed as the real server does it.
+with a picture as a data URL, with the checkout's trained model, decoded and preprocessed as the real server
+does it.
 """
 
 import argparse

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from sightline.core.artifacts import write_json
-from sightline_lab.ablations import ablation_summary
+from sightline_lab.ablations import ablation_page, ablation_summary
 from sightline_lab.ablations.ablation_summary import Spread
 
 CHANGES = {"pretrain.epochs": 0.5, "align.epochs": 2.0, "finetune.epochs": 1.0}
@@ -97,7 +97,7 @@ def test_page_and_picture_are_the_same_bytes_every_time(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name / "docs").mkdir(parents=True)
         write_json(tmp_path / name / "result.json", RESULT)
-        ablation_summary.write(tmp_path / name, tmp_path / name / "result.json")
+        ablation_page.write(tmp_path / name, tmp_path / name / "result.json")
         written.append({f.name: f.read_bytes() for f in (tmp_path / name / "docs").iterdir()})
     assert written[0] == written[1]
     assert set(written[0]) == {"ablations.md", "ablations.svg"}

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from sightline_lab.experiments import experiment_table
+from sightline_lab.experiments import experiment_page, experiment_table
 from sightline_lab.experiments.experiment_table import SearchError
 
 
@@ -68,12 +68,12 @@ def test_files_of_a_search(tmp_path):
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "search.md").write_text("before\n<!-- table: search -->\nold\n<!-- end: search -->\nafter\n")
-    experiment_table.write(tmp_path, experiment_table.read(GRID))
+    experiment_page.write(tmp_path, experiment_table.read(GRID))
     rows = list(csv.DictReader((docs / "search.csv").open()))
     assert [row["val_accuracy"] for row in rows] == ["74.0", "72.0", "70.123"]
     text = (docs / "search.md").read_text()
     assert "| berry | 1.5 | 0.5 | 74.0 |" in text and "old" not in text
     assert text.startswith("before\n") and text.endswith("after\n")
     first = (docs / "search.svg").read_bytes()
-    experiment_table.write(tmp_path, experiment_table.read(GRID))
+    experiment_page.write(tmp_path, experiment_table.read(GRID))
     assert (docs / "search.svg").read_bytes() == first

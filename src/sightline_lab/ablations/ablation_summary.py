@@ -6,11 +6,8 @@ Student's, over the seeds.
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
-from sightline.cli.main.readme_tables import row
-
-from sightline.core.artifacts import read_json
+from sightline.cli.readme_tables import row
 from sightline_lab.ablations.arms import DEFAULT, STAGES
 
 STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 1 to 9 degrees of freedom
@@ -152,15 +149,6 @@ figure is the same in every seed. One in twenty such intervals is wrong by chanc
     for name, cost in result["calibration"].items():
         text += row(f"`{name}`", f"{cost['fixed']:.1f}", f"{cost['per_epoch']:.1f}")
     return text
-
-
-def write(checkout: Path, source: Path) -> None:
-    """docs/ablations.md and docs/ablations.svg from the committed result."""
-    from sightline_lab.ablations import ablation_figures
-
-    result = read_json(checkout / source)
-    (checkout / "docs" / "ablations.md").write_text(page(result), encoding="utf-8", newline="\n")
-    ablation_figures.ablations(result, checkout / "docs" / "ablations.svg")
 
 
 def _title(name: str) -> str:

@@ -20,25 +20,25 @@ def study(
 
     An interrupted study goes on where it was.
     """
-    from sightline_lab.ablations import ablation_summary, run_ablations
+    from sightline_lab.ablations import ablation_page, run_ablations
 
     here = checkout_files.root()
     found = run_ablations.Study(here)
     names = [name.strip() for name in arms.split(",") if name.strip()] or list(found.arms)
     first = found.params.seed
     found.run(names, list(range(first, first + seeds)), scale, jobs, typer.echo)
-    ablation_summary.write(here, run_ablations.RESULT)
+    ablation_page.write(here, run_ablations.RESULT)
     typer.echo("study: docs/ablations.md and metrics/ablations.json hold every finished arm")
 
 
 @app.command()
 def experiments() -> None:
     """Write the finished experiments on top of this commit, best first: docs/search.md, .csv, .svg."""
-    from sightline_lab.experiments import experiment_table as search
+    from sightline_lab.experiments import experiment_page, experiment_table
 
     here = checkout_files.root()
-    found = search.read(search.show(here))
-    search.write(here, found)
+    found = experiment_table.read(experiment_table.show(here))
+    experiment_page.write(here, found)
     best = found.runs[0]
     knobs = ", ".join(f"{knob}={best[knob]}" for knob in found.knobs)
     typer.echo(f"experiments: {len(found.runs)} in docs/search.md; the best is {best['experiment']}: {knobs}")

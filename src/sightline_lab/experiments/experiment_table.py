@@ -1,6 +1,5 @@
 """A grid of `dvc exp run --queue` as a table and a picture: what `dvc exp show` knows of the experiments."""
 
-import csv
 import json
 import subprocess
 from dataclasses import dataclass
@@ -59,21 +58,6 @@ def read(shown: list[dict]) -> Search:
         for name, leaves, value in found
     ]
     return Search(knobs, sorted(runs, key=lambda run: (-run[METRIC], run["experiment"])))
-
-
-def write(checkout: Path, search: Search) -> None:
-    """docs/search.csv, docs/search.svg and the table in docs/search.md."""
-    from sightline_lab.ablations import ablation_figures
-
-    docs = checkout / "docs"
-    with (docs / "search.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, ["experiment", *search.knobs, METRIC], lineterminator="\n")
-        table.writeheader()
-        table.writerows(search.runs)
-    page = docs / "search.md"
-    text = readme_tables.put(page.read_text(encoding="utf-8"), "search", markdown(search), page.name)
-    page.write_text(text, encoding="utf-8", newline="\n")
-    ablation_figures.search(search, METRIC, docs / "search.svg")
 
 
 def markdown(search: Search) -> str:

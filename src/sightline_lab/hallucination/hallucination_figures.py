@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
-from sightline_lab.ablations.ablation_figures import BEST, GRID, INK, NEITHER, QUIET, STYLE, save  # noqa: E402
+from sightline_lab.plotting import BEST, GRID, INK, NEITHER, QUIET, STYLE, plt, save
 
 CHAIR, RECALL = "shift chair chair_i", "shift chair recall"
 GATED, OTHER, CONTROL = BEST, "#6c3ce0", NEITHER

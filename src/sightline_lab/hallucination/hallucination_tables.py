@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sightline.cli.main.readme_tables import row
+from sightline.cli.readme_tables import row
 
 NAMES = {
     "chair chair_i": "CHAIR_i",

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sightline.cli.main.readme_tables import row
-
+from sightline.cli.readme_tables import row
 from sightline.core.artifacts import read_json
 from sightline.core.atomic_io import write_bytes
 from sightline_lab.retrieval.retrieval_augmentation import CHOOSE, REPORT

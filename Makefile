@@ -33,11 +33,11 @@ test-full: setup     ## the suite and the slow batteries
 	@ruff check src stages tests
 	@OMP_NUM_THREADS=1 python -m pytest -n 2
 
-study: setup         ## ablations at equal compute, three seeds: docs/ablations.md
-	@sightline study
+study: setup         ## ablations at equal compute, three seeds: docs/reports/ablations.md
+	@sightline lab study
 
-bench: setup         ## how fast every form of the model is: docs/bench.md
-	@sightline bench
+bench: setup         ## how fast every form of the model is: docs/reports/bench.md
+	@sightline lab bench
 
 docs: setup          ## writes the measured tables into README.md
 	@sightline docs

@@ -4,7 +4,7 @@
 
 The default checkpoint takes 14 GB; `--checkpoint llava-hf/llava-interleave-qwen-0.5b-hf` takes 2. The default
 setting is the published one for describing with LLaVA-1.5-7B; other models and tasks need their own, chosen
-on held-out data (docs/spin.md).
+on held-out data (docs/guide/spin.md).
 """
 
 from pathlib import Path

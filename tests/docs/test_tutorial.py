@@ -1,4 +1,4 @@
-"""docs/tutorial.ipynb: whole, portable, true to the library; and, in the full suite, executed."""
+"""docs/guide/tutorial.ipynb: whole, portable, true to the library; and, in the full suite, executed."""
 
 import ast
 import importlib
@@ -12,7 +12,7 @@ import pytest
 nbformat = pytest.importorskip("nbformat")
 
 ROOT = Path(__file__).resolve().parents[2]
-TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
+TUTORIAL = ROOT / "docs" / "guide" / "tutorial.ipynb"
 STEPS = ("data", "rnn", "mlm", "attention", "image", "fusion", "alignment", "decoder", "spin", "compression")
 MOST_BYTES = 1_500_000  # what GitHub still shows
 CELL_S = 900  # a limit on a hung kernel, not on a slow machine

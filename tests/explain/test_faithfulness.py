@@ -107,5 +107,6 @@ def test_wilson_by_hand():
 
 def test_the_page_is_made_from_the_committed_figures():
     result = artifacts.read_json(ROOT / "metrics" / "faithfulness.json")
-    assert (ROOT / "docs" / "explanations.md").read_text(encoding="utf-8") == faithfulness_page.page(result)
+    written = (ROOT / "docs" / "reports" / "explanations.md").read_text(encoding="utf-8")
+    assert written == faithfulness_page.page(result)
     assert set(result["methods"]) == set(registry.names("explain/methods"))

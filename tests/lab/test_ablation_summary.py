@@ -95,10 +95,10 @@ def test_the_page_says_what_the_numbers_say():
 def test_page_and_picture_are_the_same_bytes_every_time(tmp_path):
     written = []
     for name in ("a", "b"):
-        (tmp_path / name / "docs").mkdir(parents=True)
+        (tmp_path / name / "docs" / "reports").mkdir(parents=True)
         write_json(tmp_path / name / "result.json", RESULT)
         ablation_page.write(tmp_path / name, tmp_path / name / "result.json")
-        written.append({f.name: f.read_bytes() for f in (tmp_path / name / "docs").iterdir()})
+        written.append({f.name: f.read_bytes() for f in (tmp_path / name / "docs" / "reports").iterdir()})
     assert written[0] == written[1]
     assert set(written[0]) == {"ablations.md", "ablations.svg"}
     assert b"http" not in written[0]["ablations.svg"].replace(b"http://www.w3.org", b"").replace(

@@ -65,8 +65,8 @@ def test_nothing_to_compare_is_an_error():
 
 
 def test_files_of_a_search(tmp_path):
-    docs = tmp_path / "docs"
-    docs.mkdir()
+    docs = tmp_path / "docs" / "reports"
+    docs.mkdir(parents=True)
     (docs / "search.md").write_text("before\n<!-- table: search -->\nold\n<!-- end: search -->\nafter\n")
     experiment_page.write(tmp_path, experiment_table.read(GRID))
     rows = list(csv.DictReader((docs / "search.csv").open()))

@@ -1,4 +1,4 @@
-"""`sightline hallucination`: its ideas, its rule and verdicts by hand, and the command on tiny scenes."""
+"""`sightline lab hallucination`: its ideas, its rule and verdicts by hand, and the command on tiny scenes."""
 
 import csv
 import json
@@ -355,7 +355,7 @@ def halves(split: Split) -> list[tuple[Split, list[int]]]:
 
 
 def load(who: parallel_runner.Asked) -> decode_runner.Asker:
-    """For the crew's processes: as `sightline hallucination` loads."""
+    """For the crew's processes: as `sightline lab hallucination` loads."""
     vlm = torch_session.load_vlm(who.model)
     return decode_runner.Asker(vlm, torch_session.session(vlm, None, who.settings), who.asking, who.seed)
 
@@ -413,7 +413,7 @@ NAMES = (page.RESULT, page.FIGURES, page.PAGE, page.PICTURE)
 
 
 def test_the_command_writes_result_figures_page_and_picture(checkout):
-    for folder in ("metrics", "docs"):
+    for folder in ("metrics", "docs/reports"):
         (checkout / folder).mkdir()
     done = sightline(checkout, "--items", "4")
     assert done.returncode == 0, done.stderr
@@ -436,7 +436,7 @@ def test_the_command_writes_result_figures_page_and_picture(checkout):
         assert any(line.startswith(f"shift_test,vcd,{figure}") for line in lines), figure
     assert not any(line.startswith("uniform_test,spin random") for line in lines)
     text = (checkout / page.PAGE).read_text(encoding="utf-8")
-    assert "`sightline hallucination --items 4 --search-items 0 --seeds 1`" in text
+    assert "`sightline lab hallucination --items 4 --search-items 0 --seeds 1`" in text
     assert "One trained model (seed 7) of" in text and "`val` (all)" in text and "(the first ones)" in text
     for name in ("| spin |", "| vcd |", "**alpha", "POPE, adversarial", "usual"):
         assert name in text

@@ -1,4 +1,4 @@
-"""`sightline load`: the client counts what happens, the parts find what is there, the page says what the file
+"""`lab load`: the client counts what happens, the parts find what is there, the page says what the file
 says. No times."""
 
 import asyncio
@@ -162,7 +162,7 @@ def test_a_server_that_does_not_start_says_why():
 
 
 def test_the_page_is_made_of_the_parts_that_were_measured(tmp_path):
-    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "reports").mkdir(parents=True)
     (tmp_path / "metrics").mkdir()
     machine = {"processor": "a processor", "cores": 2, "load": 0.0}
     same = {"requests": 500, "identical": 499, "different_answers": 300, "clients": 32}

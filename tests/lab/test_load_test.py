@@ -1,4 +1,4 @@
-"""`sightline load` over the smoke run: every part, through the real command and real servers."""
+"""`sightline lab load` over the smoke run: every part, through the real command and real servers."""
 
 import json
 
@@ -18,7 +18,7 @@ def test_every_part_is_measured_and_told(experiment_repo):
     assert found["hostile"]["refused_or_answered"] == found["hostile"]["uploads"]
     for kind in ("short", "long"):
         assert found["throughput"][kind]["ratio"]["median"] > 0 and "naive" in found["naive"][kind]
-    page = (experiment_repo.path / "docs/load.md").read_text()
+    page = (experiment_repo.path / "docs/reports/load.md").read_text()
     assert page.count("**Provisional**") == len(run_load_test.PARTS)
 
 

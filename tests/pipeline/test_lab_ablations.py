@@ -1,4 +1,4 @@
-"""`sightline study` through the real DVC and the real stages, on the smoke profile."""
+"""`sightline lab study` through the real DVC and the real stages, on the smoke profile."""
 
 import re
 import signal
@@ -46,9 +46,9 @@ def test_a_study_that_is_stopped_goes_on(experiment_repo):
             found["figures"]
         )
         assert all(0 <= value <= 100 for value in found["figures"].values())
-    page = (repo.path / "docs" / "ablations.md").read_text(encoding="utf-8")
+    page = (repo.path / "docs" / "reports" / "ablations.md").read_text(encoding="utf-8")
     assert re.search(r"^\| without mlm \| [\d.]+ \|", page, flags=re.M)  # one seed has no deviation
-    assert (repo.path / "docs" / "ablations.svg").stat().st_size > 10_000
-    written = {"metrics/ablations.json", "docs/ablations.md", "docs/ablations.svg"}
+    assert (repo.path / "docs" / "reports" / "ablations.svg").stat().st_size > 10_000
+    written = {"metrics/ablations.json", "docs/reports/ablations.md", "docs/reports/ablations.svg"}
     after = {line[3:] for line in repo.run("git", "status", "--porcelain").stdout.splitlines()}
     assert after - {line[3:] for line in before.splitlines()} <= written

@@ -1,4 +1,4 @@
-"""`sightline retrieval` and `search-bench` over a tiny bundle: what they write, what they refuse."""
+"""`sightline lab retrieval` and `search-bench` over a tiny bundle: what they write, what they refuse."""
 
 import json
 import os
@@ -20,7 +20,7 @@ ITEMS, SPLITS = 48, ("train", "val", "test")
 def checkout(tmp_path_factory):
     """A checkout with 16 items in each of three splits, and questions about them."""
     here = tmp_path_factory.mktemp("measured")
-    for name in ("metrics", "docs"):
+    for name in ("metrics", "docs/reports"):
         (here / name).mkdir()
     shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
     params = (ROOT / "params.yaml").read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def run(checkout, bundle):
 def test_captions_are_measured_with_and_without(run, checkout):
     def files():
         return [(checkout / name).read_bytes() for name in ("metrics/retrieval_augmented.json",
-                                                            "docs/retrieval.md")]  # fmt: skip
+                                                            "docs/reports/retrieval.md")]  # fmt: skip
 
     run("retrieval", "--items", "6")
     first = files()
@@ -87,9 +87,10 @@ def test_search_is_measured_against_size(run, checkout):
     said = run("search-bench", "--sizes", "40,80").stdout
     result = json.loads((checkout / "metrics" / "search.json").read_text())
     assert {one["size"] for one in result["rows"]} == {40, 80} and result["threads"] == 2
-    assert "docs/search-speed.md" in said
-    assert (checkout / "docs" / "search-speed.md").read_text().startswith("# How fast the search is")
-    assert (checkout / "docs" / "search-speed.svg").read_bytes().startswith(b"<?xml")
+    assert "docs/reports/search-speed.md" in said
+    page = (checkout / "docs" / "reports" / "search-speed.md").read_text()
+    assert page.startswith("# How fast the search is")
+    assert (checkout / "docs" / "reports" / "search-speed.svg").read_bytes().startswith(b"<?xml")
     run("search-bench", "--sizes", "80")
     again = json.loads((checkout / "metrics" / "search.json").read_text())
     assert [one for one in again["rows"] if one["size"] == 40] == [

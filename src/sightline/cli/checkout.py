@@ -71,7 +71,8 @@ def docs() -> None:
     for built in (here, here / DEMO):
         checkout_files.record_cost(here, built)
     readme_tables.fill(here)
-    shutil.copyfile(here / "plots" / "explain" / "pictures" / FRONT_PICTURE, here / "docs" / "answer.png")
+    picture = here / "plots" / "explain" / "pictures" / FRONT_PICTURE
+    shutil.copyfile(picture, here / "docs" / "reports" / "answer.png")
     typer.echo("docs: README.md now holds the figures of metrics/ and a picture of plots/explain")
 
 

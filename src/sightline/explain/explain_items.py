@@ -17,9 +17,9 @@ see what in the picture, and which words of the question, it came from. Turquois
 objects truly are. Point at a picture to see it bare."""
 LEAD_ONE = """Point at a word of the answer to see what in the picture, and which words of the question, it
 came from. Point at the picture to see it bare."""
-NOTE = """<p>A bright place is a hint to check, not a proof; <code>docs/explanations.md</code> says how often
-each method points at the right thing. Where attention is shown, colour starts at the average of a word's
-map, so an evenly spread look stays dark.</p>
+NOTE = """<p>A bright place is a hint to check, not a proof; <code>docs/reports/explanations.md</code> says
+how often each method points at the right thing. Where attention is shown, colour starts at the average of
+a word's map, so an evenly spread look stays dark.</p>
 <p>Try next: <code>sightline explain</code> with a picture of yours, or
 <code>dvc exp run -S explain.method=occlusion</code>, which explains again and retrains nothing.</p>"""
 

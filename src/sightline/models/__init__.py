@@ -1,7 +1,8 @@
 """The building blocks under the field's names: `from sightline.models import MultiHeadAttention`.
 
 They are thin faces (models/blocks) of what the pipeline's own models are made of (the modules beside this
-one); docs/models.md has the table. Each is imported when it is asked for, so that nothing else pays for it.
+one); docs/guide/models.md has the table. Each is imported when it is asked for, so that nothing else
+pays for it.
 """
 
 from importlib import import_module

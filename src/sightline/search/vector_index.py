@@ -19,7 +19,7 @@ VECTORS, ENTRIES = "vectors.faiss", "index.json"
 AUTO = "auto"  # the factory that `choose` names
 FLAT_UP_TO = 100_000  # vectors; exact search of more takes longer than a person notices
 FLAT = "Flat"
-PROBED = 8  # inverted lists read for a query: 99 % of the exact ten among a million (docs/search-speed.md)
+PROBED = 8  # inverted lists read: 99 % of the exact ten among a million (docs/reports/search-speed.md)
 
 
 class SearchIndexError(ValueError):

@@ -89,14 +89,15 @@ def others(result: dict) -> list[str]:
 
 
 def page(result: dict) -> str:
-    """docs/ablations.md."""
+    """docs/reports/ablations.md."""
     arms, changed = result["arms"], others(result)
     seeds = ", ".join(map(str, result["seeds"]))
     shown = list(arms[DEFAULT]["runs"][str(result["seeds"][0])]["figures"])
     text = f"""# What each part is worth
 
-Written by `sightline study --scale {result["scale"]:g} --seeds {len(result["seeds"])}` from \
-[metrics/ablations.json](../metrics/ablations.json); the arms are in [ablations.yaml](../lab/ablations.yaml).
+Written by `sightline lab study --scale {result["scale"]:g} --seeds {len(result["seeds"])}` from \
+[metrics/ablations.json](../../metrics/ablations.json); the arms are in \
+[ablations.yaml](../../lab/ablations.yaml).
 
 Profile `{result["profile"]}`, {result["scale"]:g} times its epochs of fine-tuning, the stages before it \
 whole, seeds {seeds}. A seed draws its own pictures, initialisation and batches. All figures are of the fp32 \

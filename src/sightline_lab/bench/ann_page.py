@@ -1,4 +1,4 @@
-"""metrics/search.json as a page and a picture: docs/search-speed.md, docs/search-speed.svg."""
+"""metrics/search.json as a page and a picture: docs/reports/search-speed.md and .svg."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from sightline.core.artifacts import read_json
 from sightline.core.atomic_io import write_bytes
 
 RESULT = Path("metrics/search.json")
-PAGE, PICTURE = Path("docs/search-speed.md"), Path("docs/search-speed.svg")
+PAGE, PICTURE = Path("docs/reports/search-speed.md"), Path("docs/reports/search-speed.svg")
 RECALL, LATENCY_MS = 0.99, 5.0  # what is aimed at
 COLORS = {"flat": "#171d2b", "IVF": "#2456a6", "HNSW": "#e8590c"}
 
@@ -27,7 +27,7 @@ def page(result: dict[str, Any]) -> str:
     queries, machine = result["queries"], result["machine"]
     return f"""# How fast the search is, and how much it finds
 
-`sightline search-bench` wrote this page from `metrics/search.json`: the embeddings of
+`sightline lab search-bench` wrote this page from `metrics/search.json`: the embeddings of
 {result["pictures"]:,} pictures of `train` ({result["width"]} numbers each), jittered (noise of length
 {result["jitter"]}) until there are enough, and the pictures of `val` as they are. Asked, one at a time, with
 {result["threads"]} threads: the {queries["words"]:,} first captions of `val` and {queries["pictures"]:,}

@@ -1,4 +1,4 @@
-"""metrics/benchmark.json as a page and a picture: docs/bench.md, docs/bench.svg."""
+"""metrics/benchmark.json as a page and a picture: docs/reports/bench.md, docs/reports/bench.svg."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sightline_lab.bench.spin_overhead import BUDGET
 from sightline_lab.bench.workloads import EAGER
 
 RESULT = Path("metrics/benchmark.json")
-PAGE, PICTURE = Path("docs/bench.md"), Path("docs/bench.svg")
+PAGE, PICTURE = Path("docs/reports/bench.md"), Path("docs/reports/bench.svg")
 TASKS = {
     "answer": "answer tokens/s", "first token": "first token, ms", "image": "images/s", "text": "texts/s",
 }  # fmt: skip
@@ -32,7 +32,7 @@ def page(result: dict) -> str:
         "core), so run it again on idle cores.\n\n"
     )  # fmt: skip
     parts = [
-        "# How fast\n\n`sightline bench` wrote this page from `metrics/benchmark.json`. Ratios are of one "
+        "# How fast\n\n`sightline lab bench` wrote this page from `metrics/benchmark.json`. Ratios are of "
         f"run on one machine ({machine['processor']}, {machine['threads']} threads, PyTorch "
         f"{machine['torch']}, ONNX Runtime {machine['onnxruntime']}); absolute figures are good for nothing "
         f"else. In each of {result['rounds']} rounds every form ran once, in turn; shown are medians and, "

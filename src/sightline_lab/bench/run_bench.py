@@ -1,4 +1,4 @@
-"""`sightline bench`: every form of a model against eager PyTorch and other libraries, in one run."""
+"""`sightline lab bench`: every form of a model against eager PyTorch and other libraries, in one run."""
 
 from __future__ import annotations
 

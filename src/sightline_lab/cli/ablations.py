@@ -1,4 +1,4 @@
-"""`sightline study`, `experiments`: what the parts are worth, what the search found."""
+"""`sightline lab study`, `experiments`: what the parts are worth, what the search found."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ def study(
     jobs: Annotated[int, typer.Option(help="Arms at once, a core each.")] = 2,
 ) -> None:
     """Train every arm of lab/ablations.yaml at equal compute; write metrics/ablations.json and
-    docs/ablations.md.
+    docs/reports/ablations.md.
 
     An interrupted study goes on where it was.
     """
@@ -28,12 +28,12 @@ def study(
     first = found.params.seed
     found.run(names, list(range(first, first + seeds)), scale, jobs, typer.echo)
     ablation_page.write(here, run_ablations.RESULT)
-    typer.echo("study: docs/ablations.md and metrics/ablations.json hold every finished arm")
+    typer.echo("study: docs/reports/ablations.md and metrics/ablations.json hold every finished arm")
 
 
 @app.command()
 def experiments() -> None:
-    """Write the finished experiments on top of this commit, best first: docs/search.md, .csv, .svg."""
+    """Write the finished experiments on top of this commit, best first, to docs/reports/search.*."""
     from sightline_lab.experiments import experiment_page, experiment_table
 
     here = checkout_files.root()
@@ -41,4 +41,5 @@ def experiments() -> None:
     experiment_page.write(here, found)
     best = found.runs[0]
     knobs = ", ".join(f"{knob}={best[knob]}" for knob in found.knobs)
-    typer.echo(f"experiments: {len(found.runs)} in docs/search.md; the best is {best['experiment']}: {knobs}")
+    best_run = f"the best is {best['experiment']}: {knobs}"
+    typer.echo(f"experiments: {len(found.runs)} in docs/reports/search.md; {best_run}")

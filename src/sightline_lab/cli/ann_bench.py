@@ -1,4 +1,4 @@
-"""`sightline search-bench`: how fast the search is, and how much it finds."""
+"""`sightline lab search-bench`: how fast the search is, and how much it finds."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def search_bench(
     bundle: Annotated[Path | None, BUNDLE] = None,
 ) -> None:
     """Compare exact search with inverted files and graphs at several sizes; write metrics/search.json,
-    docs/search-speed.md and its picture.
+    docs/reports/search-speed.md and its picture.
 
     Sizes that another run measured for the same model are kept. A million vectors take a quarter of an hour
     or more (a graph, built by one thread so that it is the same every time) and 7 GiB of memory, the

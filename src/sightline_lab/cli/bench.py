@@ -1,4 +1,4 @@
-"""`sightline bench`, `pruning`: how fast and how small the model gets, and what that costs."""
+"""`sightline lab bench`, `pruning`: how fast and how small the model gets, and what that costs."""
 
 import os
 from typing import Annotated
@@ -18,7 +18,7 @@ def bench(
     ] = 7,
     threads: Annotated[int, typer.Option(min=0, help="Of every form; 0: one a core.")] = 0,
 ) -> None:
-    """Time every form of the model and other libraries; write metrics/benchmark.json and docs/bench.md.
+    """Time every form of the model and other libraries; write metrics/benchmark.json, docs/reports/bench.md.
 
     Takes about fifteen minutes and wants idle cores.
     """
@@ -36,7 +36,7 @@ def bench(
 def pruning(
     questions: Annotated[int, typer.Option(min=1, help="Short questions of val for every model.")] = 500,
 ) -> None:
-    """Compare criteria of pruning at equal size; write metrics/pruning.json and docs/pruning.md."""
+    """Compare criteria of pruning at equal size; write metrics/pruning.json and docs/reports/pruning.md."""
     from sightline_lab.pruning import pruning_page
     from sightline_lab.pruning import pruning_study as study
 

@@ -19,7 +19,7 @@ def faithfulness(
     checks: Annotated[int, typer.Option(help="Of them, for broken weights and the shifted picture.")] = 20,
 ) -> None:
     """Measure every explanation method on test questions with known boxes: metrics/faithfulness.json and
-    docs/explanations.md."""
+    docs/reports/explanations.md."""
     from sightline.core.artifacts import write_json
     from sightline.evaluate.metrics.normalize_answers import same
     from sightline.explain import faithfulness_benchmark
@@ -65,7 +65,7 @@ def faithfulness(
     }  # fmt: skip
     write_json(here / "metrics" / "faithfulness.json", result)
     faithfulness_page.write(here, subject, cases[: faithfulness_page.SHOWN], params.explain.colormap)
-    typer.echo("faithfulness: metrics/faithfulness.json, docs/explanations.md and docs/explanations.png")
+    typer.echo("faithfulness: metrics/faithfulness.json, docs/reports/explanations.md and its picture")
 
 
 def _crosscheck(subject, cases: list) -> dict:

@@ -1,4 +1,4 @@
-"""`sightline hallucination`: which way of decoding invents least, and at what price."""
+"""`sightline lab hallucination`: which way of decoding invents least, and at what price."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,8 +44,8 @@ def hallucination(
     jobs: Annotated[int, typer.Option(help="Processes of one thread each.")] = 2,
 ) -> None:
     """Try every idea of lab/hallucination_decoding.yaml on the validation splits, then read the test splits
-    once; write metrics/hallucination.json and .csv, docs/hallucination.md and its picture (another file of
-    ideas, or another source of data than scenes, has its name in theirs). An idea may name an arm of
+    once; write metrics/hallucination.json and .csv, docs/reports/hallucination.md and its picture (another
+    file of ideas, or another source of data than scenes, has its name in theirs). An idea may name an arm of
     lab/ablations.yaml: its models are trained first, at the compute of the default. Candidates are compared
     with the picture by the dual encoder beside the answering model (models/clip).
 
@@ -105,7 +105,7 @@ def hallucination(
         "given": [folder.as_posix() for folder in given],
         "seeds": trainings,
     }
-    about = page.About(ideas.stem, params.data.source)
+    about = page.About(ideas, params.data.source)
     write_json(here / about.named(page.RESULT), {"profile": params.profile, "call": call, **result})
     result_files.write_csv(here / about.named(page.FIGURES), rows, hallucination_study.COLUMNS)
     page.write(here, about)

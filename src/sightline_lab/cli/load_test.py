@@ -1,4 +1,4 @@
-"""`sightline load`: what the server takes."""
+"""`sightline lab load`: what the server takes."""
 
 from typing import Annotated
 
@@ -18,7 +18,8 @@ def load(
         float, typer.Option(min=0.001, max=1, help="Share of the full lengths and counts; for a trial.")
     ] = 1.0,
 ) -> None:
-    """Load a real server with answers, too much, hostile pictures; write metrics/serving.json, docs/load.md.
+    """Load a real server with answers, too much, hostile pictures; write
+    metrics/serving.json and docs/reports/load.md.
 
     Wants two idle cores, one for the server and one for the client.
     """

@@ -1,4 +1,4 @@
-"""`sightline retrieval`: what captions of similar pictures change in the answers."""
+"""`sightline lab retrieval`: what captions of similar pictures change in the answers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ def retrieval(
     bundle: Annotated[Path | None, BUNDLE] = None,
 ) -> None:
     """Answer the questions of `test` with and without the captions of similar pictures; write
-    metrics/retrieval_augmented.json and docs/retrieval.md."""
+    metrics/retrieval_augmented.json and docs/reports/retrieval.md."""
     from sightline.core.artifacts import write_json
     from sightline.evaluate.predictions import Asking
     from sightline_lab.retrieval import retrieval_augmentation, retrieval_page

@@ -1,4 +1,4 @@
-"""docs/search.md, .csv and .svg: the experiments of a search, best first."""
+"""docs/reports/search.md, .csv and .svg: the experiments of a search, best first."""
 
 import csv
 from pathlib import Path
@@ -9,8 +9,8 @@ from sightline_lab.experiments.experiment_table import METRIC, Search, markdown
 
 
 def write(checkout: Path, search: Search) -> None:
-    """docs/search.csv, docs/search.svg and the table in docs/search.md."""
-    docs = checkout / "docs"
+    """docs/reports/search.csv, docs/reports/search.svg and the table in docs/reports/search.md."""
+    docs = checkout / "docs" / "reports"
     with (docs / "search.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, ["experiment", *search.knobs, METRIC], lineterminator="\n")
         table.writeheader()

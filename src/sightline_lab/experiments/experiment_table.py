@@ -49,7 +49,7 @@ def read(shown: list[dict]) -> Search:
     if len(found) < 2:
         raise SearchError(
             f"{len(found)} finished experiments on top of this commit, expected at least 2; queue some as "
-            "docs/search.md shows, and wait for `dvc queue status`"
+            "docs/reports/search.md shows, and wait for `dvc queue status`"
         )
     every = sorted({name for _, leaves, _ in found for name in leaves})
     knobs = [name for name in every if len({json.dumps(leaves.get(name)) for _, leaves, _ in found}) > 1]

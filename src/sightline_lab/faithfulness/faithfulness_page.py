@@ -1,4 +1,4 @@
-"""docs/explanations.md and its picture, from metrics/faithfulness.json."""
+"""docs/reports/explanations.md and its picture, from metrics/faithfulness.json."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def page(result: dict) -> str:
 
 Every file of `src/sightline/explain/methods` on questions "{result["question"]}" of the split
 `{result["split"]}` that the model (fp32) answers correctly, where one X is in the picture: the box of X is
-where the answer is. `random` and `centre_gaussian` are controls. Written by `sightline faithfulness` from
+where the answer is. `random` and `centre_gaussian` are controls. Written by `sightline lab faithfulness` from
 `metrics/faithfulness.json`; the definitions are in `src/sightline/explain/faithfulness.py`.
 
 {chr(10).join(lines)}
@@ -131,7 +131,7 @@ def _shortfalls(methods: dict[str, dict]) -> list[str]:
 def write(here: Path, subject: Subject, cases: list[faithfulness_benchmark.Known], colormap: str) -> None:
     """Page and picture of the checkout `here`; `cases` are the rows of the picture."""
     result = artifacts.read_json(here / "metrics" / "faithfulness.json")
-    (here / "docs" / "explanations.md").write_text(page(result), encoding="utf-8", newline="\n")
+    (here / "docs" / "reports" / "explanations.md").write_text(page(result), encoding="utf-8", newline="\n")
     names = sorted(result["methods"], key=lambda name: -result["methods"][name]["pointing"])
     figure = new_figure(1.5 * (len(names) + 1), 1.72 * len(cases) + 0.6)
     grid = figure.add_gridspec(
@@ -151,7 +151,7 @@ def write(here: Path, subject: Subject, cases: list[faithfulness_benchmark.Known
             draw_box(axes, known.box, "")
             if row == 0:
                 axes.set_title(name.replace("_", " "), fontsize=8, color=INK, pad=4)
-    path = here / "docs" / "explanations.png"
+    path = here / "docs" / "reports" / "explanations.png"
     save(figure, path)
     with Image.open(path) as drawn:  # 256 colors, a fifth of the bytes; chosen so that no color is far off
         drawn.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)

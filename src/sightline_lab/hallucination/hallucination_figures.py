@@ -1,4 +1,4 @@
-"""The picture of docs/hallucination.md: inventions against objects named, and which heads ideas suppress."""
+"""The picture of docs/reports/hallucination.md: inventions against objects named, heads each idea cuts."""
 
 from pathlib import Path
 

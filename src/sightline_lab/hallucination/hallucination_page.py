@@ -1,4 +1,4 @@
-"""docs/hallucination.md: which way of decoding invents least, and at what price, from the measured files."""
+"""docs/reports/hallucination.md: which way of decoding invents least, at what price, from measured files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,26 +9,28 @@ from sightline_lab.ablations.arms import DEFAULT
 from sightline_lab.hallucination import hallucination_tables as tables
 
 RESULT, FIGURES = Path("metrics/hallucination.json"), Path("metrics/hallucination.csv")
-PAGE, PICTURE = Path("docs/hallucination.md"), Path("docs/hallucination.svg")
-DECODING, SCENES = "decoding", "scenes"  # the ideas and the data of these files; others name theirs
+PAGE, PICTURE = Path("docs/reports/hallucination.md"), Path("docs/reports/hallucination.svg")
+IDEAS = Path("lab/hallucination_decoding.yaml")
+SCENES = "scenes"  # the ideas and the data of the files above; others name theirs
 
 
 @dataclass(frozen=True)
 class About:
-    """What a result is about: the name of its file of ideas, and its data."""
+    """What a result is about: its file of ideas, and its data."""
 
-    ideas: str
+    ideas: Path
     source: str
 
     def named(self, path: Path) -> Path:
-        """One of the files above: metrics/hallucination_flickr8k.json, docs/hallucination_training.md."""
-        own = [name for name in (self.ideas, self.source) if name not in (DECODING, SCENES)]
+        """One of the files above: metrics/hallucination_flickr8k.json, metrics/hallucination_training.csv."""
+        ideas = [] if self.ideas == IDEAS else [self.ideas.stem.removeprefix("hallucination_")]
+        own = ideas + ([] if self.source == SCENES else [self.source])
         return path.with_stem("_".join([path.stem, *own]))
 
     @property
     def title(self) -> str:
-        own = "Which way of decoding invents least", f"Ideas of {self.ideas}.yaml"
-        return own[self.ideas != DECODING] + ("" if self.source == SCENES else f": {self.source}")
+        own = "Which way of decoding invents least", f"Ideas of {self.ideas}"
+        return own[self.ideas != IDEAS] + ("" if self.source == SCENES else f": {self.source}")
 
 
 def write(checkout: Path, about: About) -> None:
@@ -51,8 +53,8 @@ def page(result: dict, figures: list[dict[str, str]], about: About) -> str:
     under = "CHAIR_i under shift" if shifted else "CHAIR_i"
     parts = [
         f"# {about.title}\n\nWritten by "
-        f"`{_command(result['call'])}` from [{files[0]}](../{files[0]}); every figure with its interval is "
-        f"in [{files[1]}](../{files[1]}), the ideas are in [{listed}](../{listed}).\n",
+        f"`{_command(result['call'])}` from [{files[0]}](../../{files[0]}); every figure with its interval "
+        f"is in [{files[1]}](../../{files[1]}), the ideas are in [{listed}](../../{listed}).\n",
         "\n".join(findings(result)) + "\n",
         f"![CHAIR_i against objects named; heads suppressed by each idea]({about.named(PICTURE).name})\n",
         _how(result),
@@ -114,9 +116,10 @@ def findings(result: dict) -> list[str]:
 
 def _command(call: dict) -> str:
     """As it was typed, with every option that decides what is found."""
-    given = {} if call["ideas"] == f"{DECODING}.yaml" else {"ideas": call["ideas"]}
+    given = {} if call["ideas"] == IDEAS.as_posix() else {"ideas": call["ideas"]}
     options = [f"--{name.replace('_', '-')} {value}" for name, value in (given | call["options"]).items()]
-    return " ".join(["sightline hallucination", *options, *(f"--model {given}" for given in call["given"])])
+    models = [f"--model {folder}" for folder in call["given"]]
+    return " ".join(["sightline lab hallucination", *options, *models])
 
 
 def _models(call: dict, count: int) -> str:
@@ -182,8 +185,9 @@ def _weights(result: dict) -> str:
     if not _trained(result):
         return "the same weights for every way"
     return (
-        "as many of every arm: `arm` names the training of a way in [ablations.yaml](../lab/ablations.yaml), "
-        "each at the core-seconds that `default` takes; greedy is of `default`"
+        "as many of every arm: `arm` names the training of a way in "
+        "[ablations.yaml](../../lab/ablations.yaml), each at the core-seconds that `default` takes; greedy "
+        "is of `default`"
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables of docs/hallucination.md, as Markdown, from the measured result and figures."""
+"""The tables of docs/reports/hallucination.md, as Markdown, from the measured result and figures."""
 
 from typing import Any
 

@@ -1,11 +1,11 @@
-"""metrics/serving.json as a page: docs/load.md."""
+"""metrics/serving.json as a page: docs/reports/load.md."""
 
 from pathlib import Path
 
 from sightline.core import artifacts
 from sightline.core.atomic_io import write_bytes
 
-RESULT, PAGE = Path("metrics/serving.json"), Path("docs/load.md")
+RESULT, PAGE = Path("metrics/serving.json"), Path("docs/reports/load.md")
 BUSY = 0.3  # load per core above which the figures are provisional
 
 
@@ -26,7 +26,7 @@ def page(parts: dict[str, dict]) -> str:
     machine = next(iter(parts.values()))["machine"]
     lines = [
         "# What the server takes\n",
-        "`sightline load` wrote this page from `metrics/serving.json`; `--part` measures one part again. "
+        "`sightline lab load` wrote this page from `metrics/serving.json`; `--part` measures one part again. "
         f"{machine['processor']}, {machine['cores']} cores: `sightline serve` with its page on one, the "
         "client on the other; ratios carry over to other machines, absolute figures do not.\n",
     ]
@@ -34,7 +34,7 @@ def page(parts: dict[str, dict]) -> str:
         if part["scale"] < 1 or part["machine"]["load"] > BUSY:
             lines.append(
                 f"**Provisional**, {name}: lengths times {part['scale']:g}, other programs' load "
-                f"{part['machine']['load']:g} a core; run `sightline load --part {name}` on idle cores.\n"
+                f"{part['machine']['load']:g} a core; run `sightline lab load --part {name}` on idle cores.\n"
             )
     lines += ["| what | to reach | measured |", "|---|---|---|"]
     rows = [row for name, tell in ROWS.items() if name in parts for row in tell(parts[name])]

@@ -1,5 +1,5 @@
-"""`sightline load`: what the server takes, measured through its real HTTP door: the server on one core, this
-process, which asks, on the other. One function a part; each tells its own conditions."""
+"""`sightline lab load`: what the server takes, measured through its real HTTP door: the server on one core,
+this process, which asks, on the other. One function a part; each tells its own conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""metrics/pruning.json as docs/pruning.md and docs/pruning.svg."""
+"""metrics/pruning.json as docs/reports/pruning.md and docs/reports/pruning.svg."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from sightline.core import artifacts
 from sightline.core.atomic_io import write_bytes
 
-RESULT, PAGE, PICTURE = Path("metrics/pruning.json"), Path("docs/pruning.md"), Path("docs/pruning.svg")
+RESULT = Path("metrics/pruning.json")
+PAGE, PICTURE = Path("docs/reports/pruning.md"), Path("docs/reports/pruning.svg")
 COSTS = {"macs": ("million multiply-accumulates", 1e6), "bytes": ("MB of float32 weights", 1e6)}
 FIGURES = {"accuracy": "short answers right, %", "chair_i": "CHAIR_i, % (lower is better)"}
 COLORS = {"none": "#171d2b", "magnitude": "#8a93a6", "taylor": "#2456a6", "spin": "#e8590c",
@@ -38,7 +39,7 @@ def page(result: dict) -> str:
     lines = [
         f"""# Pruning: which heads and neurons to take
 
-`sightline pruning` wrote this page from `metrics/pruning.json`: profile {result["profile"]},
+`sightline lab pruning` wrote this page from `metrics/pruning.json`: profile {result["profile"]},
 {result["questions"]} short questions and {result["described"]} descriptions of `val`, one seed. At a ratio
 every criterion removes that share of the decoder's and the joint block's heads and neurons, so models of one
 ratio are equally large; `spin` removes first the heads of the cross-attention that SPIN silences most often.

@@ -1,4 +1,4 @@
-"""metrics/retrieval_augmented.json as docs/retrieval.md."""
+"""metrics/retrieval_augmented.json as docs/reports/retrieval.md."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from sightline.core.artifacts import read_json
 from sightline.core.atomic_io import write_bytes
 from sightline_lab.retrieval.retrieval_augmentation import CHOOSE, REPORT
 
-RESULT, PAGE = Path("metrics/retrieval_augmented.json"), Path("docs/retrieval.md")
+RESULT, PAGE = Path("metrics/retrieval_augmented.json"), Path("docs/reports/retrieval.md")
 NAMES = {
     "all": "short answers", "adversarial": "POPE-adversarial", "chair_i": "CHAIR_i (lower is better)",
     "recall": "objects named",
@@ -35,9 +35,9 @@ def page(result: dict[str, Any]) -> str:
     captions = "caption" if k == 1 else "captions"
     return f"""# Answers beside the captions of similar pictures
 
-`sightline retrieval` wrote this page from `metrics/retrieval_augmented.json`: profile {result["profile"]},
-shipped variant ({result["variant"]}), SPIN off; 95 % intervals from {result["resamples"]:,} resamples of
-pictures; one seed.
+`sightline lab retrieval` wrote this page from `metrics/retrieval_augmented.json`: profile
+{result["profile"]}, shipped variant ({result["variant"]}), SPIN off; 95 % intervals from
+{result["resamples"]:,} resamples of pictures; one seed.
 
 {_verdict(result)}
 

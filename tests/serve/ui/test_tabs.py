@@ -225,7 +225,7 @@ def test_the_dashboard_shows_files_and_says_what_is_absent(checkout, tmp_path):
     assert "94.4<small>90.0 to 97.0</small>" in html
     assert html.index("cross attention<small>500") < html.index("random<small>500")  # the best first
     nothing = dashboard_tab.draw(tmp_path)
-    assert "metrics/faithfulness.json. `sightline faithfulness` writes it" in nothing
+    assert "metrics/faithfulness.json. `sightline lab faithfulness` writes it" in nothing
     assert nothing.count("Not here yet") == 7 and "run `sightline serve`" in dashboard_tab.draw(None)
 
 

@@ -1,8 +1,8 @@
 """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391) on the last feature map of the image tower, whichever
 tower it is: channels weighed by the mean of their gradient over the map, negative sums cut.
 
-The weakest method here (docs/explanations.md): a channel has one weight for all patches, but this decoder
-reads each patch for itself.
+The weakest method here (docs/reports/explanations.md): a channel has one weight for all patches, but this
+decoder reads each patch for itself.
 
 For a transformer tower the map is its tokens on their grid. The question's words get gradient x input of
 their embeddings (at 0: [MASK]). Needs the PyTorch model.

@@ -2,9 +2,9 @@
 their mean, which is its embedding beside the image's without a projection in between.
 
 The weight is the inverse document frequency (Spärck Jones 1972); with the linear image projection this is a
-bilinear model of TF-IDF vectors, as in WSABIE (Weston et al. 2011). docs/flickr8k.md has what it reached on
-few captions, beside an attention over them. The masked-word head predicts from the mean of the others (CBOW,
-Mikolov et al. 2013, arXiv 1301.3781).
+bilinear model of TF-IDF vectors, as in WSABIE (Weston et al. 2011). docs/reports/flickr8k.md has what it
+reached on few captions, beside an attention over them. The masked-word head predicts from the mean of the
+others (CBOW, Mikolov et al. 2013, arXiv 1301.3781).
 
 Shapes: B batch, T tokens, D width, V vocabulary.
 """

@@ -44,7 +44,7 @@ def draw(checkout: Path | None) -> str:
         ("Training", _training, "dvc repro"),
         ("Hallucination, without and with SPIN", _hallucination, "dvc repro"),
         ("Does it know when it is right?", _trust, "dvc repro"),
-        ("Are its explanations true?", _explanations, "sightline faithfulness"),
+        ("Are its explanations true?", _explanations, "sightline lab faithfulness"),
         ("Search", _search, "dvc repro"),
         ("Cost", _cost, "dvc repro"),
     )
@@ -172,8 +172,9 @@ def _explanations(checkout: Path) -> str:
     return (
         f'<div class="sl-scroll"><table class="sl-table">{head}{body}</table></div>'
         '<p class="sl-facts">Percent; where the answer is known to be right and the box of its object known. '
-        "Random and centre gaussian are controls. <code>docs/explanations.md</code> says how to read it; "
-        "<code>sightline faithfulness</code> measures it anew.</p>"
+        "Random and centre gaussian are controls. <code>docs/reports/explanations.md</code> says how to read "
+        "it; "
+        "<code>sightline lab faithfulness</code> measures it anew.</p>"
     )
 
 

@@ -33,7 +33,7 @@ def page(result: dict) -> str:
     )  # fmt: skip
     parts = [
         "# How fast\n\n`sightline lab bench` wrote this page from `metrics/benchmark.json`. Ratios are of "
-        f"run on one machine ({machine['processor']}, {machine['threads']} threads, PyTorch "
+        f"one run on one machine ({machine['processor']}, {machine['threads']} threads, PyTorch "
         f"{machine['torch']}, ONNX Runtime {machine['onnxruntime']}); absolute figures are good for nothing "
         f"else. In each of {result['rounds']} rounds every form ran once, in turn; shown are medians and, "
         "for the ratio to eager PyTorch in the same round, quartiles.\n\n"

@@ -11,7 +11,7 @@ RUN python -m venv /venv \
 FROM python:3.11-slim
 RUN useradd --uid 10001 --no-create-home sightline
 COPY --from=build /venv /venv
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1
 USER sightline
 WORKDIR /tmp
 EXPOSE 8000

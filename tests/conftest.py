@@ -11,6 +11,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+import sightline  # noqa: E402, F401  (before any test module: it turns the dependencies' telemetry off)
 
 # No example is held to a time: the processors are shared.
 hypothesis.settings.register_profile(

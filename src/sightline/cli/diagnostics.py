@@ -108,7 +108,7 @@ def artifact(folder: Path, name: str, cure: str) -> Check:
 def dvc(here: Path) -> Check:
     """Whether what is built is what the code and the parameters of this checkout would build."""
     command = [sys.executable, "-m", "dvc", "status", "--json"]
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"DVC_NO_ANALYTICS": "1"}
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     if _installed("dvc") is None:
         return Check("dvc", True, "not installed: nothing is rebuilt here")
     done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True)

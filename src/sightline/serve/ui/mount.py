@@ -156,7 +156,8 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
     """Put the page at / of the server's application, behind its own routes. Returns the application."""
 
     def make() -> FastAPI:
-        from sightline.serve.ui.gradio_import import gr
+        import gradio as gr
+
         from sightline.serve.ui.ui_layout import build
         from sightline.serve.ui.ui_style import css, theme
 

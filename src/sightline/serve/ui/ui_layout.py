@@ -8,12 +8,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.service import Desk
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab
-from sightline.serve.ui.gradio_import import gr
 from sightline.serve.ui.ui_images import Example, Shown, Thumbs, choose, examples
 from sightline.serve.ui.ui_style import CARD_JS, CHIP_JS, PICK_JS, WORD_JS
 

@@ -5,8 +5,9 @@ Fonts are those of the reader's system: nothing is loaded.
 
 import re
 
+import gradio as gr
+
 from sightline.core import html_style
-from sightline.serve.ui.gradio_import import gr
 
 _BLOCKS = re.findall(r":root\{(.*?)\}", html_style.CSS, re.DOTALL)
 LIGHT, DARK = (dict(re.findall(r"--([\w-]+):([^;}]+?)\s*(?:;|$)", block)) for block in _BLOCKS)

@@ -1,3 +1,18 @@
-"""Experiments around the product: ablations, comparisons, benchmarks, load tests."""
+"""The lab: experiments on Sightline itself, `sightline lab ...`. It imports the product; the product never
+imports it, and the product's wheel does not hold it. Its configs are in lab/, its pages in docs/reports.
+
+cli/: the commands
+ablations/: what each part is worth
+hallucination/: decoding methods and trainings against hallucination
+faithfulness/: which explanations are true
+pruning/: criteria of pruning
+retrieval/: answers beside captions of similar pictures
+experiments/: a search by `dvc exp run --queue` as a table
+bench/: speed
+load_test/: the server under load
+plotting.py: style of the SVG pictures
+
+Not here: anything that a user of a model needs.
+"""
 
 import sightline  # noqa: F401  (before any module here: it turns the dependencies' telemetry off)

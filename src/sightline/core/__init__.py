@@ -1,0 +1,15 @@
+"""What every room stands on: parameters, files, artifacts, processes, drawing. It knows nothing of
+pictures, models or training, and imports no other room and no torch.
+
+params/: params.yaml read and checked: a file a section
+artifacts.py: folders with a manifest, complete and verified or absent
+atomic_io.py: files that are whole or absent, hashes
+registry.py: a name in params.yaml is a file name of a folder
+runtime.py: the process of a stage: device, threads, seeds, signals, its cost
+launcher_watchdog.py: ends a process whose launcher has died
+tracking.py: training curves (DVCLive)
+plotting.py: pictures and charts by matplotlib
+html_style.py: the look of the offline HTML pages
+
+Not here: anything that only one room needs; it belongs to that room.
+"""

@@ -1,0 +1,19 @@
+"""Pictures, captions and questions on their way from a source to the tensors' edge, in numpy. No torch.
+
+sources/: a file per format: where data comes from
+questions/: captions to questions and answers
+scenes/: the rendered scenes of the benchmark
+shards.py: the tar shards on disk, `Items`
+images.py: a picture from anywhere, decoded safely
+image_folder.py: a folder or zip of pictures that a user points at
+transforms.py: a picture as model input: resize, crop, normalise
+tokenizer.py: WordPiece: trained or pretrained
+batches.py: which samples make which step
+fetch.py: downloads with pinned checksums
+http_transfer.py: one attempt at a download
+http_connection.py: one connection to a checked address
+archives.py: zip archives, read in place
+
+Not here: models (`models`), what a training step draws (`train/sample_captions.py`), metrics
+(`evaluate`).
+"""

@@ -1,0 +1,20 @@
+"""Asking a trained model: engines, the session, decoding, confidence and the out-of-domain warning. Numpy
+and ONNX Runtime; torch only in `torch_session.py` and `torch_engine.py`, which are imported when called.
+
+session.py: `Session`: ask, describe, embed with an exported model
+engine.py: the protocol that every decoding method runs on
+onnx_engine.py: ONNX Runtime behind it
+torch_engine.py: PyTorch behind it
+torch_session.py: a session around the models that training wrote
+lazy_models.py: PyTorch models loaded on first use
+decoding/: greedy, sampling, beam and the contrastive methods
+describe.py: a description chosen among candidates by the dual encoder
+batching.py: rows through a graph at one batch shape
+confidence.py: what an answer's probability is worth, and `sure`
+fit_confidence.py: its temperature and bound, fitted on val
+out_of_domain.py: does a picture look like those of training
+retrieval_context.py: captions of similar pictures beside a question
+calibration_data.py: questions with pictures and right answers, for fitting and quantizing
+
+Not here: how graphs are made (`export`), search (`search`), HTTP (`serve`), scoring (`evaluate`).
+"""

@@ -1,8 +1,23 @@
-"""The building blocks under the field's names: `from sightline.models import MultiHeadAttention`.
+"""The models: towers, the dual encoder, the answering model and the layers they are made of. torch.
 
-They are thin faces (models/blocks) of what the pipeline's own models are made of (the modules beside this
-one); docs/guide/models.md has the table. Each is imported when it is asked for, so that nothing else
-pays for it.
+vision/: image towers, a file each
+text/: text towers, a file each
+tower.py: what every tower offers
+dual_encoder.py: CLIP: image and text in one space, with the re-ranker
+fusion.py: re-rankers
+vlm.py: the answering model: a decoder over image and question
+transformer.py: stacks of layers
+layers.py: encoder, decoder and cross layers
+layer_config.py: norm, activation, positions of a layer
+attention.py: the one attention
+feed_forward.py: the feed-forward block
+positions.py: positions of tokens and patches
+blocks/: the model library under the textbooks' names
+
+Not here: training (`train`), losses (`train/losses`), running exported models (`inference`).
+
+`from sightline.models import MultiHeadAttention` finds the classes of `blocks/`; each is imported on
+first use, so that nothing else pays for it.
 """
 
 from importlib import import_module

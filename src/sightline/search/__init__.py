@@ -1,0 +1,10 @@
+"""Finding pictures and texts, and the folder that ships.
+
+vector_index.py: nearest neighbours by FAISS
+item_index.py: the searchable items of a bundle
+user_index.py: `sightline index`: an index of a table of yours
+bundle.py: models/bundle: graphs, tokenizer, settings, index, card
+
+Not here: the embeddings (`models/dual_encoder.py`, `inference/session.py`), how re-ranking is measured
+(`evaluate/metrics/retrieval.py`).
+"""

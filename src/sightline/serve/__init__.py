@@ -1,0 +1,18 @@
+"""The HTTP server: OpenAI's routes over a bundle, batching, limits, and the web page.
+
+app.py: the routes
+api_schema.py: what requests may say
+service.py: from a request to rows for the model
+batcher.py: requests wait and leave in batches
+batch_model.py: session, domain and index at one batch shape
+completions.py: chat requests and replies in OpenAI's form
+image_input.py: pictures from requests, checked first
+json_route.py: a route with a JSON body
+limits.py: settings of the server, the errors clients see
+middleware.py: who may come in, how much, how often
+prometheus.py: /metrics
+server.py: start and graceful stop
+ui/: the web page
+
+Not here: answering itself (`inference/session.py`), load tests (`sightline_lab/load_test`).
+"""

@@ -1,8 +1,13 @@
-"""SPIN, image-guided head suppression (arXiv 2505.16411).
+"""SPIN, image-guided head suppression (arXiv 2505.16411): the published rule, for any model.
 
-`gate` is the rule, for any model. `attach`, `detach` and `suppressed` put it on a vision-language model of
-Hugging Face (module `huggingface`); they are found on first use, so that importing this package imports
-neither torch nor transformers.
+gate.py: the rule: which heads are kept, the factor on the others
+huggingface.py: the rule on a Hugging Face vision-language model
+
+Not here: its settings (`core/params/spin.py`), where the decoder applies it (`models/vlm.py`, `export`),
+what it gains (`evaluate`, `sightline_lab/hallucination`).
+
+`attach`, `detach` and `suppressed` come from `huggingface.py` on first use, so that importing this
+package imports neither torch nor transformers.
 """
 
 from importlib import import_module

@@ -1,0 +1,23 @@
+"""Training: one loop that knows no task, checkpoints that resume to the same bits, and the three training
+verbs.
+
+loop.py: the training loop
+task.py: what the loop asks of a task
+tasks/: what is learned: masked words, alignment, answers
+losses/: a file per loss
+pretrain.py: the verb: the text tower alone
+align.py: the verb: image and text tower together
+finetune.py: the verb: the decoder that answers, and the blind baseline
+optimizer.py: AdamW, its groups and learning rates
+schedule.py: warm-up and decay by step
+distributed.py: several processes: sums and gathers
+checkpoint.py: the whole state of a run on disk
+resume.py: continues an interrupted run
+sample_captions.py: which captions and questions a step draws
+image_loader.py: pictures as model input
+feature_cache.py: what frozen towers compute, kept
+save_model.py: weights, config, tokenizer and card on disk
+training_progress.py: one line an evaluation, with ETA
+
+Not here: architectures (`models`), pruning (`compress`), what is measured afterwards (`evaluate`).
+"""

@@ -1,0 +1,14 @@
+"""The lab's commands: a file per study.
+
+app.py: the group `lab`
+main.py: what the entry point loads
+ablations.py: study, experiments
+hallucination.py: hallucination
+faithfulness.py: faithfulness
+bench.py: bench, pruning
+ann_bench.py: search-bench
+load_test.py: load
+retrieval.py: retrieval
+
+Not here: what a study does (its folder).
+"""

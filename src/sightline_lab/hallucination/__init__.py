@@ -1,0 +1,13 @@
+"""Which way of decoding, or training, invents least and at what price (lab/hallucination_*.yaml).
+
+decoding_configs.py: reads the configs
+decode_runner.py: one model decoded in many ways
+parallel_runner.py: several models in several processes, resumable
+hallucination_study.py: chooses on val, reads test once
+comparison.py: figures, rule of choice and verdicts, declared beforehand
+hallucination_tables.py: tables
+hallucination_figures.py: picture
+hallucination_page.py: page
+
+Not here: the decoding methods (`inference/decoding`), CHAIR and POPE (`evaluate/metrics`).
+"""

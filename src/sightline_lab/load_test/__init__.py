@@ -1,0 +1,13 @@
+"""The server under load: throughput, overload, identical answers, hostile pictures, schema fuzzing.
+
+run_load_test.py: the parts and their order
+load_client.py: a cheap HTTP client
+server_process.py: measured processes
+naive_server.py: the server one writes first
+in_process.py: the model without HTTP
+hostile_images.py: hostile pictures
+schema_fuzz.py: Schemathesis
+load_page.py: docs/reports/load.md
+
+Not here: the server (`serve`).
+"""

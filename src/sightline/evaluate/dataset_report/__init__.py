@@ -1,0 +1,14 @@
+"""`sightline analyse`: what a table or the built data holds, before anything is trained.
+
+write_report.py: the verb
+corpus.py: what is analysed
+corpus_statistics.py: every figure as one dict
+text_statistics.py: caption lengths, vocabulary
+object_statistics.py: which things, which together
+question_statistics.py: how far guessing goes
+dataset_figures.py: charts
+dataset_page.py: the HTML page
+dataset_card.py: the summary and the Markdown card
+
+Not here: how questions are made (`data/questions`), how a model scores (`evaluate`).
+"""

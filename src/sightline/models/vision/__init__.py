@@ -1,0 +1,10 @@
+"""The image towers. The folder is the registry: `vision.tower: <name>` is the file here, with
+`build(config)`.
+
+small_cnn.py: a small convolutional tower, from scratch
+timm.py: any architecture of timm
+torchvision.py: any classifier of torchvision
+_checkpoint.py: weights from safetensors
+
+Not here: preprocessing (`data/transforms.py`), training (`train/align.py`).
+"""

@@ -15,7 +15,6 @@ setup: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/sightline plots-template
 	@touch $@
 
 demo: setup          ## the smoke profile in .demo/, then a page with a question, its answer and why

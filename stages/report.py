@@ -9,7 +9,7 @@ from sightline.core import artifacts, runtime  # noqa: E402
 
 
 def main() -> None:
-    from sightline.evaluate import metrics_report, metrics_summary, result_files
+    from sightline.evaluate import chart_tables, metrics_report, metrics_summary, result_files
 
     evaluated, exported = Path("metrics/evaluate"), Path("metrics/export")
     figures, paired = metrics_report.read(evaluated), result_files.read_csv(evaluated / "paired.csv")
@@ -25,7 +25,7 @@ def main() -> None:
     target.write_text(
         metrics_report.markdown(figures, paired, built, variants, compressed), encoding="utf-8", newline="\n"
     )
-    metrics_report.plots(figures, variants, Path("plots/report"))
+    chart_tables.write(figures, Path("plots/report"))
     runtime.say(f"figures in metrics/summary.json, tables in {target}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.cli import checkout_files, dvc_plots_page
+from sightline.cli import checkout_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +49,6 @@ def fresh(path: Path) -> Repo:
     checkout_files.copy(ROOT, path, "smoke")
     (path / "dvc.lock").unlink(missing_ok=True)
     (path / ".dvc" / "config.local").unlink()
-    dvc_plots_page.write(path / ".dvc" / "page.html")
     repo = Repo(path)
     repo.run("git", "init", "-q", "-b", "main", ".")
     repo.commit("the project")
@@ -71,7 +70,6 @@ def experiment_repo(smoke, tmp_path) -> Repo:
     path = tmp_path / "sightline"
     smoke.run("git", "clone", "-q", str(smoke.path), str(path))
     repo = Repo(path)
-    dvc_plots_page.write(path / ".dvc" / "page.html")
     repo.run("dvc", "cache", "dir", "--local", str(smoke.path / ".dvc" / "cache"))
     repo.run("dvc", "checkout")
     return repo

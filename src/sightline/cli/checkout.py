@@ -1,4 +1,4 @@
-"""`sightline params`, `estimate`, `demo`, `docs`, `plots-template`: the checkout and its documents."""
+"""`sightline params`, `estimate`, `demo`, `docs`: the checkout and its documents."""
 
 import json
 import shutil
@@ -74,11 +74,3 @@ def docs() -> None:
     picture = here / "plots" / "explain" / "pictures" / FRONT_PICTURE
     shutil.copyfile(picture, here / "docs" / "reports" / "answer.png")
     typer.echo("docs: README.md now holds the figures of metrics/ and a picture of plots/explain")
-
-
-@app.command()
-def plots_template() -> None:
-    """Write .dvc/page.html, the offline page of `dvc plots diff`."""
-    from sightline.cli import dvc_plots_page as template
-
-    template.write(checkout_files.root() / ".dvc" / "page.html")

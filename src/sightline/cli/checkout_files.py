@@ -52,8 +52,6 @@ def copy(source: Path, target: Path, profile: str) -> None:
                 path.unlink()
     shutil.copyfile(source / "params.yaml", target / "params.yaml")
     set_profile(target / "params.yaml", profile)
-    if (source / ".dvc" / "page.html").exists():
-        shutil.copyfile(source / ".dvc" / "page.html", target / ".dvc" / "page.html")
     (target / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The report as Markdown tables and as small CSV files for `dvc plots`, from the evaluation's tables."""
+"""The report as Markdown tables, from the evaluation's tables."""
 
 from pathlib import Path
 from typing import Any
@@ -142,33 +142,3 @@ def _cell(row: Row | None, sign: str = "") -> str:
 
 def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def plots(figures: dict[str, list[Row]], variants: list[Row], folder: Path) -> None:
-    """accuracy.csv, retrieval.csv, hallucination.csv and variants.csv (size against quality).
-
-    Bars hold the shipped variant without SPIN only: `dvc plots diff` puts revisions side by side, and adds up
-    rows of one name.
-    """
-    bars = {
-        "accuracy.csv": [row for row in figures["vqa"] if row["metric"] == "accuracy"],
-        "retrieval.csv": figures["retrieval"],
-        "hallucination.csv": [row for row in figures["chair"] if row["metric"] in ("chair_i", "chair_s")]
-        + [row for row in figures["pope"] if row["metric"] == "false_positive_rate"],
-    }
-    for name, rows in bars.items():
-        shown = [
-            {"figure": f"{row['split']} {row['type']} {row['metric']}", "value": row["value"]}
-            for row in rows
-            if row["variant"] == "shipped" and row["spin"] in ("", "off")
-        ]
-        result_files.write_csv(folder / name, shown, ["figure", "value"])
-    sizes = [
-        {
-            "variant": row["variant"],
-            "megabytes": round(int(row["bytes"]) / 1e6, 3),
-            "accuracy": row["accuracy"],
-        }
-        for row in variants
-    ]
-    result_files.write_csv(folder / "variants.csv", sizes, ["variant", "megabytes", "accuracy"])

@@ -19,8 +19,9 @@ def main(params: Params) -> None:
 
     knobs = params.evaluate
     setting = collect_predictions.Setting(
-        Path("data/raw"), Path("data/vqa"), knobs.splits, knobs.max_items,
-        Asking.of(knobs), Reranking.of(knobs), params.asdict("spin"), params.seed, knobs.bootstrap,
+        Path("data/raw"), Path("data/vqa"), list(knobs.splits), knobs.max_items,
+        Asking.of(knobs, params.generation), Reranking.of(knobs), params.spin.model_dump(mode="json"),
+        params.seed, knobs.bootstrap,
     )  # fmt: skip
     loaders = {
         evaluation.REFERENCE: partial(

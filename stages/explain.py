@@ -29,7 +29,7 @@ def main(params: Params) -> None:
         lambda item, spin: explain(replace(model, spin=spin), params.explain.method, item.rgb, item.question),
         same,
         SPIN_OFF,
-        params.asdict("spin"),
+        params.spin.model_dump(mode="json"),
         params.explain.colormap,
         out,
     )

@@ -21,8 +21,8 @@ def main(params: Params) -> None:
     raw, exported = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("models/onnx"), "onnx")
     session = Session.load_variant(exported.path, exported.config["shipped"], params.threads)
     vqa, items = artifacts.load(Path("data/vqa"), "vqa"), Items(raw.path)
-    described = {"candidates": knobs.candidates, "strength": knobs.contrast}
-    settings = {"spin": params.asdict("spin"), "describe": described}
+    described = {"candidates": params.generation.candidates, "strength": params.generation.contrast}
+    settings = {"spin": params.spin.model_dump(mode="json"), "describe": described}
     session.heads_kept(settings["spin"])
     settings["confidence"] = fit_confidence.fit(
         session, items, Triples(vqa.path, "val"), knobs.sure_accuracy, pixels

@@ -30,6 +30,6 @@ def test_an_unknown_name_lists_the_choices(package):
 
 
 def test_load_imports_the_file():
-    assert registry.load("core/params", "spin").__name__ == "sightline.core.params.spin"
-    with pytest.raises(ValueError, match="did you mean 'spin'"):
-        registry.load("core/params", "spn")
+    assert registry.load("train/losses", "siglip").__name__ == "sightline.train.losses.siglip"
+    with pytest.raises(ValueError, match="did you mean 'siglip'"):
+        registry.load("train/losses", "siglp")

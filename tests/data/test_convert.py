@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sightline.core import artifacts
-from sightline.core.params.convert import ConvertParams
+from sightline.core.params.data_params import ConvertParams
 from sightline.data.questions.convert_captions import convert
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.data.questions.triples import Triples

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from sightline.core.params.data import DataParams
+from sightline.core.params.data_params import DataParams
 from sightline.core.params.loader import load_params
 from sightline.data.scenes.render import render
 from sightline.data.scenes.sample import SPLITS, graph_hash, sample

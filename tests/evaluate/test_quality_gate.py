@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.core.params.gate import GateParams
+from sightline.core.params.quality_params import GateParams
 from sightline.evaluate import quality_gate
 
 ROOT = Path(__file__).resolve().parents[2]

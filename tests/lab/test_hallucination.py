@@ -230,7 +230,7 @@ def checkout(tmp_path_factory):
     names = ("train", "val", "test", "shift_val", "shift_test", "uniform_test")
     sizes = ", ".join(f"{name}: {40 if name == 'train' else 6}" for name in names)
     text = re.sub(r"(?m)^  sizes: .*$", f"  sizes: {{{sizes}, novel_test: 6}}", text, count=1)
-    text = text.replace("max_new_tokens: 24", "max_new_tokens: 8")
+    text = text.replace("{max_tokens: 24", "{max_tokens: 8")
     (here / "params.yaml").write_text(text, encoding="utf-8")
     params = loader.load_params(here / "params.yaml")
     config = {"source": "scenes", "image_side": 64}

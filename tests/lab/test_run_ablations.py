@@ -49,7 +49,7 @@ class Pretending(run_ablations.Study):
         fixed, per_epoch = SPEED[stage]
         path = folder / ".resume" / "cost" / f"{params.profile}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        spent = fixed + per_epoch * params.sections[stage].epochs
+        spent = fixed + per_epoch * getattr(params, stage).epochs
         write_json(path, (read_json(path) if path.exists() else {}) | {stage: {"core_seconds": spent}})
 
 

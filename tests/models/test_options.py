@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sightline.compress import structured_pruning
-from sightline.core.params.text import TextParams
+from sightline.core.params.tower_params import TextParams
 from sightline.export import onnx_graphs
 from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM
@@ -67,7 +67,7 @@ def whole(vlm):
 
 
 def test_the_choices_are_those_of_the_schema():
-    kinds = {name: field.type for name, field in TextParams.__dataclass_fields__.items()}
+    kinds = {name: field.annotation for name, field in TextParams.model_fields.items()}
     for name in ("norm", "norm_kind", "activation", "positions"):
         assert kinds[name].__args__ == CHOICES[name]
 

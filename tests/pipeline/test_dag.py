@@ -26,7 +26,7 @@ def is_params(node: ast.expr) -> bool:
 
 
 def sections(stage: str) -> set[str]:
-    """Top-level keys that the stage's code reads: params.align.epochs, params.asdict("align") -> align."""
+    """Top-level keys that the stage's code reads: params.align.epochs -> align."""
     found = set()
     for path in {script(stage), *closure(script(stage))[0]}:
         if path.parent.name == "params":
@@ -34,16 +34,6 @@ def sections(stage: str) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and node.attr in PARAMS and is_params(node.value):
                 found.add(node.attr)
-            elif (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and is_params(node.func.value)
-            ):
-                found |= {
-                    arg.value
-                    for arg in node.args
-                    if node.func.attr == "asdict" and isinstance(arg, ast.Constant)
-                }
     return found
 
 

@@ -24,7 +24,9 @@ def checkout(tmp_path_factory):
         (here / name).mkdir()
     shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
     params = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    params = params.replace("  max_new_tokens:\n", f"  max_new_tokens: {tiny.MAX_ANSWER}\n", 1)
+    params = params.replace(
+        "  max_tokens:          # longest description\n", f"  max_tokens: {tiny.MAX_ANSWER}\n", 1
+    )
     params = params.replace("  bootstrap: 1000\n", "  bootstrap: 50\n", 1)
     (here / "params.yaml").write_text(params, encoding="utf-8")
     raw, vqa = here / "data" / "raw", here / "data" / "vqa"

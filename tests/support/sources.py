@@ -6,7 +6,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from sightline.core.params.data import DataParams
+from sightline.core.params.data_params import DataParams
 from sightline.data.shards import Items
 
 

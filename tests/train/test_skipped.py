@@ -1,7 +1,5 @@
 """Stages of 0 epochs: what they write is what later stages start from."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -28,8 +26,8 @@ def skipped(tmp_path_factory):
         "text": {"width": 32, "layers": 1, "heads": 2},
         "vision": SIZES,
     }
-    changed = {name: dataclasses.replace(params.sections[name], **leaves) for name, leaves in small.items()}
-    params = dataclasses.replace(params, sections=params.sections | changed)
+    changed = {name: getattr(params, name).model_copy(update=leaves) for name, leaves in small.items()}
+    params = params.model_copy(update=changed)
     raw, vqa = (artifacts.load(folder / "data" / name, name) for name in ("raw", "vqa"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -1,7 +1,6 @@
 """The three tasks on twelve rendered scenes with tiny towers: pure batches, losses that fall, metrics that
 rise."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 ALONE = Runtime("cpu", 0, 1, 1)
 HALVES = (Runtime("cpu", 0, 2, 1), Runtime("cpu", 1, 2, 1))
 TRAIN = 12
+GATED = {"keep": 0.25, "alpha": 0.0}
 
 
 class Scenes:
@@ -41,12 +41,8 @@ class Scenes:
 
     def __init__(self, folder: Path) -> None:
         params = load_params(PARAMS)
-        data = dataclasses.replace(
-            params.data,
-            source="scenes",
-            sizes=dict.fromkeys(sampling.SPLITS, 4) | {"train": TRAIN},
-            image_side=64,
-        )
+        sizes = dict.fromkeys(sampling.SPLITS, 4) | {"train": TRAIN}
+        data = params.data.model_copy(update={"source": "scenes", "sizes": sizes, "image_side": 64})
         config: dict = {}
         with artifacts.create(folder / "raw", "raw", config) as filling:
             config.update(scenes.build(data, 1, filling))
@@ -63,7 +59,7 @@ class Scenes:
 
     def mlm(self, run=ALONE):
         torch.manual_seed(1)
-        section = dataclasses.replace(self.params.pretrain, batch_size=TRAIN, epochs=200)
+        section = self.params.pretrain.model_copy(update={"batch_size": TRAIN, "epochs": 200.0})
         return MaskedLanguage(
             bert.build(self.text), self.tokenizer, self.items, self.triples, section, run, seed=5
         )
@@ -80,7 +76,7 @@ class Scenes:
     def contrastive(self, run=ALONE, **changes):
         model, words = self.clip()
         small = {"batch_size": TRAIN, "matching_samples": 12, "epochs": 60}
-        section = dataclasses.replace(self.params.align, **{**small, **changes})
+        section = self.params.align.model_copy(update={**small, **changes})
         loss = registry.load("train/losses", "info_nce")
         return Contrastive(model, self.tokenizer, self.items, words, loss, self.triples, section, run, seed=5)
 
@@ -94,8 +90,8 @@ class Scenes:
             "questions_per_image": 8,
             "warmup_phase_share": 0.1,
         }
-        section = dataclasses.replace(self.params.finetune, **{**small, "max_question": 24, **changes})
-        model = from_clip(clip, dataclasses.asdict(section), word_ids, blind=blind)
+        section = self.params.finetune.model_copy(update={**small, "max_question": 24, **changes})
+        model = from_clip(clip, section.model_dump(), word_ids, blind=blind)
         return Answering(model, self.tokenizer, self.items, self.triples, section, run, seed=5, epochs=epochs)
 
 
@@ -170,8 +166,8 @@ def test_the_blind_model_reads_no_picture(data, monkeypatch):
 
 def test_spin_training_gates_some_steps(data):
     spin = data.params.finetune.spin_training
-    never = data.answering(spin_training=dataclasses.replace(spin, probability=0.0))
-    half = data.answering(spin_training=dataclasses.replace(spin, probability=0.5, keep=0.25, alpha=0.0))
+    never = data.answering(spin_training=spin.model_copy(update={"probability": 0.0}))
+    half = data.answering(spin_training=spin.model_copy(update=GATED | {"probability": 0.5}))
     gated = [half.batch(step)["alpha"] is not None for step in range(20)]
     assert 4 <= sum(gated) <= 16 and all(never.batch(step)["alpha"] is None for step in range(20))
     assert gated == [half.batch(step)["alpha"] is not None for step in range(20)]
@@ -184,10 +180,10 @@ def test_spin_training_gates_some_steps(data):
 
 def test_the_loss_of_a_gated_step_is_that_of_the_gated_decoder(data):
     """One head of four stays; the loss restated from the decoder's own words. The control silences others."""
-    spin = dataclasses.replace(data.params.finetune.spin_training, probability=1.0, keep=0.25, alpha=0.0)
+    spin = data.params.finetune.spin_training.model_copy(update=GATED | {"probability": 1.0})
     losses = {}
     for heads in ("least", "random"):
-        task = data.answering(spin_training=dataclasses.replace(spin, heads=heads, anneal=0.0))
+        task = data.answering(spin_training=spin.model_copy(update={"heads": heads, "anneal": 0.0}))
         with torch.no_grad():
             for layer in task.model.decoder.layers:
                 layer.cross_attention.query.weight.normal_(std=2.0)  # so that heads differ in what they read

@@ -32,8 +32,8 @@ def ask(
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Answer a question about a picture. A description is chosen as the bundle says (`index.candidates`,
-    `index.contrast`), or as `--candidates` and `--contrast` do."""
+    """Answer a question about a picture. A description is chosen as the bundle says (`generation.candidates`,
+    `generation.contrast`), or as `--candidates` and `--contrast` do."""
     from sightline.data.questions.prompt_template import DESCRIBE
     from sightline.inference import describe
     from sightline.inference.session import SPIN_OFF

@@ -1,10 +1,12 @@
 """`sightline params`, `estimate`, `demo`, `docs`: the checkout and its documents."""
 
 import json
+import operator
 import shutil
 import subprocess
 import sys
 import webbrowser
+from functools import reduce
 from typing import Annotated
 
 import typer
@@ -12,7 +14,7 @@ import typer
 from sightline.cli import checkout_files
 from sightline.cli.app import AS_JSON, app
 from sightline.cli.ask import ask
-from sightline.core.params import loader
+from sightline.core.params import loader, sections
 
 DEMO = ".demo"  # the copy of the checkout that `demo` builds
 FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README shows
@@ -22,15 +24,13 @@ FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README
 def params(as_json: Annotated[bool, AS_JSON] = False) -> None:
     """Print every resolved parameter and where its value came from."""
     resolved = loader.load_params(checkout_files.root() / "params.yaml")
-    values = {name: resolved.asdict(name) for name in resolved.sections}
+    values = resolved.model_dump(mode="json")
     if as_json:
-        typer.echo(json.dumps({"profile": resolved.profile, **values}, sort_keys=True))
+        typer.echo(json.dumps(values, sort_keys=True))
         return
-    for name in ("profile", "seed", "threads", "lr", "launch"):
-        typer.echo(f"{name} = {getattr(resolved, name)!r}   (top)")
-    for section, leaves in values.items():
-        for leaf, value in leaves.items():
-            typer.echo(f"{section}.{leaf} = {value!r}   ({resolved.origin.get(f'{section}.{leaf}', 'top')})")
+    for key in sections.leaves():
+        value = reduce(operator.getitem, key.split("."), values)
+        typer.echo(f"{key} = {value!r}   ({resolved.origin[key]})")
 
 
 @app.command()

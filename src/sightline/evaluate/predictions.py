@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sightline.core.params.evaluate import EvaluateParams
+from sightline.core.params.generation import Generation
+from sightline.core.params.quality_params import EvaluateParams
 from sightline.data.questions.question_types import SHORT_TOKENS
 from sightline.evaluate.metrics import retrieval, swapped_object
 from sightline.evaluate.metrics.chair import Lexicon
@@ -57,8 +58,9 @@ class Asking:
     beams: int
 
     @classmethod
-    def of(cls, knobs: EvaluateParams) -> "Asking":
-        return cls(knobs.max_new_tokens, knobs.batch_size, knobs.beams)
+    def of(cls, knobs: EvaluateParams, generation: Generation) -> "Asking":
+        beams = generation.beams if generation.method == "beam" else 1
+        return cls(generation.max_tokens, knobs.batch_size, beams)
 
     def tokens(self, describe: bool) -> int:
         return self.max_new if describe else min(SHORT_TOKENS, self.max_new)

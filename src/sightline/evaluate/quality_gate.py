@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sightline.core.params.gate import GateParams
+from sightline.core.params.quality_params import GateParams
 
 RELATIVE = ("vqa_accuracy", "pope_f1", "chair_i", "text_to_image_r1")  # no loss against fp32 beyond the limit
 

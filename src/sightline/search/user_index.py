@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import artifacts
-from sightline.core.params.data import DataParams
+from sightline.core.params.data_params import DataParams
 from sightline.data.shards import Items
 from sightline.data.sources import csv
 from sightline.search.bundle import Embedder, encode
@@ -99,7 +99,10 @@ def encode_table(
 
     The text of an item is its title and its description. Raises ValueError for an unusable table.
     """
-    params = DataParams("csv", str(table), "", {}, 0, {}, SIDE, 64, max_pixels, 30.0, VAL_SHARE)
+    params = DataParams(
+        source="csv", path=str(table), base_url="", pins={}, max_items=0, sizes={}, image_side=SIDE,
+        shard_mb=64, max_pixels=max_pixels, timeout_s=30.0, val_share=VAL_SHARE,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         counts = csv.build(params, 0, Path(scratch) / "raw", online=fetch)
         items = Items(Path(scratch) / "raw")

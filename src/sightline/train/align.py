@@ -41,7 +41,7 @@ def align(
     section = params.align
     model = DualEncoder(
         {
-            "vision": params.asdict("vision"),
+            "vision": params.vision.model_dump(),
             "text": text.config,
             "vocab_size": tokenizer.size,
             "embed_dim": section.embed_dim,
@@ -64,7 +64,7 @@ def align(
     if task.steps == 0 and params.vision.checkpoint == "none":
         settle(task, run)
     recipe = Recipe.of("align", section, params, task.steps)
-    facts = {"params": params.asdict("align"), "inputs": [raw.digest(), vqa.digest(), text.digest()]}
+    facts = {"params": params.align.model_dump(), "inputs": [raw.digest(), vqa.digest(), text.digest()]}
     with trained(task, recipe, run, facts, curves) as state:
         if run.is_main:
             card = f"Dual encoder: `{params.vision.tower}` and `{text.config['tower']}`."

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from sightline.core import artifacts, runtime
-from sightline.core.params.finetune import FinetuneParams
 from sightline.core.params.loader import Params
+from sightline.core.params.train_params import FinetuneParams
 from sightline.core.runtime import Runtime
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
@@ -44,7 +44,7 @@ def finetune(
     plurals = plural_tokens(tokenizer, clip.config["words"])
     torch.manual_seed(runtime.derive_seed(params.seed, "finetune", "init"))
     model, blind = (
-        from_clip(towers, params.asdict("finetune"), word_ids, plurals, blind=blind)
+        from_clip(towers, params.finetune.model_dump(), word_ids, plurals, blind=blind)
         for blind in (False, True)
     )
     arguments = (params, params.finetune, run, raw, vqa, tokenizer_file)

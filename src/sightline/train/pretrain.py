@@ -25,15 +25,15 @@ def pretrain(
     tokenizer."""
     tower = registry.load("models/text", params.text.tower)
     own = vqa.path / "tokenizer.json"
-    tokenizer_file = own if own.exists() else tower.tokenizer_path(params.asdict("text"))
+    tokenizer_file = own if own.exists() else tower.tokenizer_path(params.text.model_dump())
     tokenizer = Tokenizer.load(tokenizer_file)
     torch.manual_seed(runtime.derive_seed(params.seed, "pretrain", "init"))
-    model = tower.build({**params.asdict("text"), "vocab_size": tokenizer.size}).to(run.device)
+    model = tower.build({**params.text.model_dump(), "vocab_size": tokenizer.size}).to(run.device)
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
     task = MaskedLanguage(model, tokenizer, Items(raw.path), triples, params.pretrain, run, params.seed)
     model.count(task.documents())
     recipe = Recipe.of("pretrain", params.pretrain, params, task.steps)
-    facts = {"params": params.asdict("pretrain"), "inputs": [raw.digest(), vqa.digest()]}
+    facts = {"params": params.pretrain.model_dump(), "inputs": [raw.digest(), vqa.digest()]}
     with trained(task, recipe, run, facts, curves) as state:
         if run.is_main:
             save_model.write(

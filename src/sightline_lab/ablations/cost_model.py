@@ -42,7 +42,7 @@ def costs(copies: Copies, arms: Mapping[str, Arm], jobs: int, say: Say) -> dict[
 def _cost(copies: Copies, name: str) -> Cost:
     """Two short runs of a configuration's stage; one where it does not train."""
     stage, own = name.split(" ", 1)
-    changes, whole = json.loads(own), copies.params.sections[stage].epochs
+    changes, whole = json.loads(own), getattr(copies.params, stage).epochs
     if f"{stage}.epochs" in changes:
         return Cost(round(_seconds(copies, stage, changes), 2), 0.0)
     low, high = (share * whole for share in SHARES)

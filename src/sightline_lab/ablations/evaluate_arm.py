@@ -31,7 +31,10 @@ def figures(params: Params) -> dict[str, float]:
         split_contents.read(raw, vqa, SPLIT, params.evaluate.max_items),
         split_contents.lexicon(vqa),
     )
-    asking, reranking = predictions.Asking.of(params.evaluate), predictions.Reranking.of(params.evaluate)
+    asking, reranking = (
+        predictions.Asking.of(params.evaluate, params.generation),
+        predictions.Reranking.of(params.evaluate),
+    )
     kinds = sorted(artifacts.read_json(vqa / "config.json")["objects"])
     rng = np.random.default_rng(derive_seed(params.seed, "swapped", SPLIT))
     said = predictions.answers(session, split, predictions.SPIN_OFF, asking)

@@ -36,7 +36,7 @@ class Study(Copies):
     def epochs(self, scale: float) -> dict[str, float]:
         """By stage. Only the last is scaled: answers learned on a half-trained alignment stay a plateau, so a
         study that shortens both compares arms that have all learned nothing yet."""
-        whole = {stage: self.params.sections[stage].epochs for stage in STAGES}
+        whole = {stage: getattr(self.params, stage).epochs for stage in STAGES}
         return whole | {STAGES[-1]: round(scale * whole[STAGES[-1]], 4)}
 
     def chosen(self, names: list[str]) -> dict[str, Arm]:

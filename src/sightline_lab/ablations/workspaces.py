@@ -117,7 +117,7 @@ def digest(checkout: Path, params: Params) -> str:
     )
     sections = ("data", "convert", "text", "vision", *STAGES)
     record = {
-        "params": [params.lr, params.threads, *(params.asdict(name) for name in sections)],
+        "params": [params.lr, params.threads, *(getattr(params, name).model_dump() for name in sections)],
         "code": [
             [file.relative_to(checkout).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()]
             for file in files

@@ -86,7 +86,7 @@ def reference(
     """Random weights in the shape that is compared across projects: speed does not ask what weights say."""
     torch.manual_seed(0)
     clip = DualEncoder(config)
-    vlm = from_clip(clip, params.asdict("finetune") | decoder, []).eval()
+    vlm = from_clip(clip, params.finetune.model_dump() | decoder, []).eval()
     clip.eval()
     folder = scratch / "reference"
     onnx_graphs.export_variants(

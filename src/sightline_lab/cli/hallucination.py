@@ -77,7 +77,7 @@ def hallucination(
     else:
         models = {DEFAULT: [here / "models" / "vlm" for _ in trainings]}
     models[DEFAULT] = [*given, *models[DEFAULT]]
-    asking = Asking(params.evaluate.max_new_tokens, hallucination_study.BATCH, beams=1)
+    asking = Asking(params.generation.max_tokens, hallucination_study.BATCH, beams=1)
     guided = any(way.candidates > 1 for idea in tried for way in idea.ways)
     asked = {
         arm: [

@@ -25,7 +25,7 @@ def retrieval(
     here = checkout_files.root()
     params = loader.load_params(here / "params.yaml")
     own = params.evaluate
-    asking = Asking(own.max_new_tokens, own.batch_size, beams=1)
+    asking = Asking(params.generation.max_tokens, own.batch_size, beams=1)
     study = retrieval_augmentation.Study(
         here / "data" / "raw", here / "data" / "vqa", items, asking, own.bootstrap, params.seed
     )

@@ -43,7 +43,7 @@ class Asker:
         self._plain = TorchEngine(vlm, None)
         if asking.max_new > vlm.config["max_answer"]:
             raise ValueError(
-                f"evaluate.max_new_tokens is {asking.max_new}: this model was trained for answers of at most "
+                f"generation.max_tokens is {asking.max_new}: this model was trained for answers of at most "
                 f"{vlm.config['max_answer']} tokens"
             )
         config = self._plain.config

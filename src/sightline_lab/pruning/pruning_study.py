@@ -94,7 +94,7 @@ class Study:
         pictures = list(self.split.rgb())
         said = session.answer(
             pictures, [DESCRIBE] * len(pictures), spin=SPIN_OFF, batch_size=calibration_data.BATCH,
-            max_new=self.params.evaluate.max_new_tokens,
+            max_new=self.params.generation.max_tokens,
         )  # fmt: skip
         pairs = zip(said, self.split.present, strict=True)
         tallies = [chair.tally(answer.text, present, self.lexicon) for answer, present in pairs]

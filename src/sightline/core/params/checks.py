@@ -1,9 +1,18 @@
-"""What the loader and the schema files share: the error of a bad parameter, type and range checks."""
+"""What the sections share: their base class, the error of a bad parameter, and the types with a range.
 
-import math
+A field's type and range are read twice, by pydantic and by `allowed`, which puts them into words for errors
+and for the reference page.
+"""
+
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from sightline.core import registry
 
@@ -11,12 +20,19 @@ from sightline.core import registry
 class ParamsError(ValueError):
     """A parameter that is unknown, missing, of the wrong type or out of range.
 
-    `key` is dotted and relative to the file's top (`data.source`); `allowed` says what would be right.
+    `key` is dotted; `allowed` says what would be right; `where` is `file:line`, empty until that is known.
     """
 
-    def __init__(self, key: str, got: str, allowed: str, where: str = "params.yaml", cure: str = ""):
+    def __init__(self, key: str, got: str, allowed: str, where: str = "", cure: str = ""):
         self.key, self.got, self.allowed, self.cure = key, got, allowed, cure
-        super().__init__(f"{where}: {key}: got {got}, allowed: {allowed}{cure}")
+        place = ": ".join(part for part in (where, key) if part)
+        super().__init__(f"{place}: got {got}, allowed: {allowed}{cure}")
+
+
+class Settings(BaseModel):
+    """Frozen; an unknown key and a value of another type are errors (an integer may stand for a float)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def require(ok: bool, key: str, got: Any, allowed: str) -> None:
@@ -25,95 +41,103 @@ def require(ok: bool, key: str, got: Any, allowed: str) -> None:
         raise ParamsError(key, repr(got), allowed)
 
 
-def at_least(section: str, params: Any, low: float, leaves: Iterable[str]) -> None:
-    """Require low <= leaf for each named leaf of the section."""
-    for leaf in leaves:
-        value = getattr(params, leaf)
-        require(value >= low, f"{section}.{leaf}", value, f"a number >= {low}")
+@dataclass(frozen=True)
+class PlugIn:
+    """The name of a file in a folder of the package, and of one that holds `face`."""
+
+    folder: str
+    face: str = ""
+
+    def __call__(self, name: str) -> str:
+        choices = registry.names(self.folder, self.face)
+        if name not in choices:
+            words = f"{', '.join(choices) or 'nothing'} (the files of src/sightline/{self.folder})"
+            raise ParamsError("", repr(name), words, cure=registry.suggest(name, choices))
+        return name
+
+    def __str__(self) -> str:
+        return f"a file of src/sightline/{self.folder}"
 
 
-def above(section: str, params: Any, low: float, leaves: Iterable[str]) -> None:
-    """Require low < leaf for each named leaf of the section."""
-    for leaf in leaves:
-        value = getattr(params, leaf)
-        require(value > low, f"{section}.{leaf}", value, f"a number > {low}")
+@dataclass(frozen=True)
+class Matches:
+    """Text of a form, which `words` describe."""
+
+    pattern: str
+    words: str
+
+    def __call__(self, text: str) -> str:
+        require(bool(re.fullmatch(self.pattern, text)), "", text, self.words)
+        return text
+
+    def __str__(self) -> str:
+        return self.words
 
 
-def between(section: str, params: Any, low: float, high: float, leaves: Iterable[str]) -> None:
-    """Require low <= leaf <= high for each named leaf of the section."""
-    for leaf in leaves:
-        value = getattr(params, leaf)
-        require(low <= value <= high, f"{section}.{leaf}", value, f"a number in [{low}, {high}]")
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+Name = Annotated[str, AfterValidator(Matches(r".+", "a name"))]
 
 
-def share(section: str, params: Any, leaves: Iterable[str]) -> None:
-    """Require 0 <= leaf < 1 for each named leaf of the section."""
-    for leaf in leaves:
-        value = getattr(params, leaf)
-        require(0 <= value < 1, f"{section}.{leaf}", value, "a number in [0, 1)")
+def once(key: str, values: Iterable[Any], words: str) -> None:
+    """Require that no value comes twice."""
+    values = list(values)
+    require(len(set(values)) == len(values), key, values, f"{words}, each once")
 
 
 def heads_fit(section: str, params: Any, positions: str) -> None:
     """Require that the width divides into heads, the heads into groups that share keys and values, and, with
     rotary positions, a head into pairs."""
     width, heads, groups = params.width, params.heads, params.key_value_heads
-    require(width % heads == 0, f"{section}.width", width, f"a multiple of {section}.heads = {heads}")
-    divides = groups == 0 or (groups > 0 and heads % groups == 0)
-    require(divides, f"{section}.key_value_heads", groups, f"0 or a divisor of {section}.heads = {heads}")
+    require(width % heads == 0, "width", width, f"a multiple of {section}.heads = {heads}")
+    divides = groups == 0 or heads % groups == 0
+    require(divides, "key_value_heads", groups, f"0 or a divisor of {section}.heads = {heads}")
     even = positions != "rotary" or width // heads % 2 == 0
-    allowed = f"{section}.width / {section}.heads even, as rotary positions turn pairs"
-    require(even, f"{section}.heads", heads, allowed)
+    require(even, "heads", heads, f"{section}.width / {section}.heads even, as rotary positions turn pairs")
 
 
-def plugin(key: str, name: str, folder: str, face: str = "") -> None:
-    """Require that `name` is a file of the package's folder, and one that holds `face`."""
-    choices = registry.names(folder, face)
-    if name not in choices:
-        allowed = f"{', '.join(choices) or 'nothing'} (the files of src/sightline/{folder})"
-        raise ParamsError(key, repr(name), allowed, cure=registry.suggest(name, choices))
+def allowed(field: FieldInfo) -> str:
+    """Return in words what a field may hold: `an integer >= 1`, `mass, logit_sum`."""
+    return _words(field.annotation, field.metadata)
 
 
-def mapping(value: Any, key: str) -> dict[str, Any]:
-    """Return `value` if it is a mapping with string keys, or raise ParamsError."""
-    if not isinstance(value, dict):
-        raise ParamsError(key, shown(value), "a mapping")
-    for name in value:
-        if not isinstance(name, str):
-            raise ParamsError(key, f"the key {shown(name)}", "keys that are strings")
-    return value
-
-
-def typed(value: Any, kind: Any, key: str) -> Any:
-    """Return `value` as `kind` (an int becomes a float where a float is asked), or raise ParamsError."""
-    if isinstance(kind, UnionType):
-        inner = next(part for part in get_args(kind) if part is not NoneType)
-        return None if value is None else typed(value, inner, key)
-    if get_origin(kind) is Literal:
-        fits = any(type(value) is type(choice) and value == choice for choice in get_args(kind))
-    elif get_origin(kind) is list and isinstance(value, list):
-        return [typed(part, get_args(kind)[0], f"{key}[{i}]") for i, part in enumerate(value)]
-    elif get_origin(kind) is dict and isinstance(value, dict):
-        entries = mapping(value, key).items()
-        return {name: typed(part, get_args(kind)[1], f"{key}.{name}") for name, part in entries}
-    elif kind is float and type(value) in (int, float):
-        fits, value = math.isfinite(value), float(value)
-    else:
-        fits = type(value) is kind
-    if not fits:
-        raise ParamsError(key, shown(value), named(kind))
-    return value
-
-
-def named(kind: Any) -> str:
-    """Return what is allowed, in the words of an error message."""
+def _words(kind: Any, rules: Iterable[Any] = ()) -> str:
+    rules = list(rules)
+    rule = next((it.func for it in rules if isinstance(it, AfterValidator)), None)
+    if rule is not None:
+        return str(rule)
+    if get_origin(kind) is Annotated:
+        inner, *own = get_args(kind)
+        flat = [part for it in own for part in (it.metadata if isinstance(it, FieldInfo) else [it])]
+        return _words(inner, [*flat, *rules])
+    if get_origin(kind) in (UnionType, Union):
+        part = next(part for part in get_args(kind) if part is not NoneType)
+        return f"{_words(part, rules)}, or empty"
     if get_origin(kind) is Literal:
         return ", ".join(str(choice) for choice in get_args(kind))
-    if get_origin(kind) is list:
-        return f"a list of {named(get_args(kind)[0])}"
+    if get_origin(kind) is tuple:
+        return f"a list, each {_words(get_args(kind)[0])}"
     if get_origin(kind) is dict:
-        return f"a mapping of names to {named(get_args(kind)[1])}"
+        return f"a mapping of names to {_words(get_args(kind)[1])}"
     words = {int: "an integer", float: "a finite number", str: "a string", bool: "true or false"}
-    return words.get(kind, str(kind))
+    return words[kind] + _range(rules)
+
+
+def _range(rules: list[Any]) -> str:
+    low = next((rule for rule in rules if isinstance(rule, Ge | Gt)), None)
+    high = next((rule for rule in rules if isinstance(rule, Le | Lt)), None)
+    start = (f"[{low.ge}" if isinstance(low, Ge) else f"({low.gt}") if low else ""
+    end = (f"{high.le}]" if isinstance(high, Le) else f"{high.lt})") if high else ""
+    if start and end:
+        return f" in {start}, {end}"
+    if low:
+        return f" >= {low.ge}" if isinstance(low, Ge) else f" > {low.gt}"
+    return ""
 
 
 def shown(value: Any) -> str:

@@ -4,17 +4,19 @@ The sections `spin` and `generation` of params.yaml are these classes, a bundle'
 and every interface (command line, server, page, evaluation, gate) decodes by them.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-
-
-class Settings(BaseModel):
-    """Frozen; an unknown key and a value of another type are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from sightline.core.params.checks import (
+    Count,
+    CountOrNone,
+    NotNegative,
+    ParamsError,
+    PositiveShare,
+    Settings,
+    once,
+)
 
 
 class Spin(Settings):
@@ -22,18 +24,18 @@ class Spin(Settings):
     share (or the first `top_k`) by `score` are multiplied by `alpha`. Exactly one of keep and top_k is
     given."""
 
-    keep: Share | None = Field(None, description="share of heads kept per layer")
-    top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="or their number")
+    keep: PositiveShare | None = Field(None, description="share of heads kept per layer")
+    top_k: Count | None = Field(None, description="or their number")
     alpha: float = Field(ge=0, le=1, description="factor on the suppressed heads; 0 removes them")
-    layers: tuple[Annotated[int, Field(ge=0)], ...] = Field(description="decoder layers that are gated")
+    layers: tuple[CountOrNone, ...] = Field(strict=False, description="decoder layers that are gated")
     score: Literal["mass", "logit_sum"] = Field("mass", description="logit_sum: the published code's score")
 
     @model_validator(mode="after")
     def one_count(self) -> "Spin":
+        both = f"keep={self.keep}, top_k={self.top_k}"
         if (self.keep is None) == (self.top_k is None):
-            raise ValueError(f"exactly one of keep and top_k, got keep={self.keep} and top_k={self.top_k}")
-        if len(set(self.layers)) != len(self.layers):
-            raise ValueError(f"layers, each once, got {list(self.layers)}")
+            raise ParamsError("keep", both, "exactly one of keep and top_k")
+        once("layers", self.layers, "layer numbers")
         return self
 
 
@@ -50,11 +52,11 @@ class Generation(Settings):
     2311.16922); 0 is not at all. spin: whether answers are gated by the section `spin`.
     """
 
-    max_tokens: int = Field(ge=1, description="longest description, tokens")
+    max_tokens: Count = Field(description="longest description, tokens")
     method: Literal["greedy", "beam", "sampling"] = Field(description="of descriptions")
-    beams: int = Field(ge=1, description="of method beam")
-    temperature: float = Field(gt=0, le=2, allow_inf_nan=False, description="of sampling and candidates")
-    top_p: Share = Field(description="of sampling and candidates")
-    candidates: int = Field(ge=1, description="descriptions to choose from by likeness; 1: the likeliest")
-    contrast: float = Field(ge=0, allow_inf_nan=False, description="against the picture under noise; 0: none")
+    beams: Count = Field(description="of method beam")
+    temperature: float = Field(gt=0, le=2, description="of sampling and candidates")
+    top_p: PositiveShare = Field(description="of sampling and candidates")
+    candidates: Count = Field(description="descriptions to choose from by likeness; 1: the likeliest")
+    contrast: NotNegative = Field(description="against the picture under noise; 0: none")
     spin: bool = Field(description="gate heads by default, by the section spin")

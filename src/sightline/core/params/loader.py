@@ -1,54 +1,29 @@
 """params.yaml -> frozen, fully checked parameters, without torch.
 
 One rule resolves a leaf: a value at the top wins; an empty one comes from
-`profiles.<profile>.<section>.<leaf>`; both empty is an error. The schemas are found through the
-registry, so importing the loader imports no section's schema.
+`profiles.<profile>.<section>.<leaf>`; both empty is an error.
 """
 
-import dataclasses
 import re
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode
 
 from sightline.core import registry
-from sightline.core.params.checks import ParamsError, mapping, named, require, shown, typed
+from sightline.core.params.checks import ParamsError, Settings, allowed, shown
+from sightline.core.params.sections import Params, leaves, section_of
 
 __all__ = ["Params", "ParamsError", "load_params"]
 
-SCALARS = {"profile": str, "seed": int, "threads": int, "lr": float, "launch": str}
-
-
-@dataclass(frozen=True)
-class Params:
-    """All parameters of the chosen profile; every section is an attribute (`params.data.source`).
-
-    `origin` says where each leaf's value came from: `"top"` or `"profiles.<profile>"`.
-    """
-
-    profile: str
-    seed: int
-    threads: int
-    lr: float
-    launch: str
-    sections: dict[str, Any]
-    origin: dict[str, str]
-
-    def __getattr__(self, name: str) -> Any:
-        sections = self.__dict__.get("sections", {})
-        if name in sections:
-            return sections[name]
-        raise AttributeError(f"params has no section {name!r}; it has {', '.join(sections)}")
-
-    def asdict(self, section: str) -> dict[str, Any]:
-        """Return one section as a plain dict, nested ones included."""
-        return dataclasses.asdict(self.sections[section])
+PAIR = ("spin.keep", "spin.top_k")  # exactly one is given, so the two are resolved as one
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
@@ -95,125 +70,126 @@ def _document(path: Path, text: str) -> dict[str, Any]:
 
 
 def _resolve(document: dict[str, Any], origin: dict[str, str]) -> Params:
-    schemas = _schemas()
-    _complete(document, [*SCALARS, *schemas, "profiles"], "")
-    scalars = {name: typed(document[name], kind, name) for name, kind in SCALARS.items()}
-    _check_scalars(scalars)
-    profiles = mapping(document["profiles"], "profiles")
-    _check_profiles(profiles, schemas)
-    profile = scalars["profile"]
-    if profile not in profiles:
-        cure = registry.suggest(profile, list(profiles))
-        raise ParamsError("profile", repr(profile), ", ".join(profiles), cure=cure)
-    chosen = profiles[profile] or {}
-    sections = {}
-    for name in (key for key in document if key in schemas):
-        top = mapping(document[name], name)
-        sections[name] = _merge(schemas[name], top, chosen.get(name) or {}, name, profile, origin)
-    params = Params(**scalars, sections=sections, origin=origin)
-    _cross_check(params)
+    profiles = _mapping(document.get("profiles", {}), "profiles")
+    top = _flat({key: value for key, value in document.items() if key != "profiles"}, Params)
+    _complete(top)
+    blocks = {name: _profile(block, f"profiles.{name}") for name, block in profiles.items()}
+    chosen = check_leaf("profile", top["profile"])
+    if chosen not in blocks:
+        cure = registry.suggest(chosen, list(blocks))
+        raise ParamsError("profile", repr(chosen), ", ".join(blocks), cure=cure)
+    values = _merge(top, blocks[chosen], chosen, origin)
+    params = _validated(Params, _nested({key: check_leaf(key, value) for key, value in values.items()}))
+    params.origin.update(origin)
     return params
 
 
-def _schemas() -> dict[str, type]:
-    """Return section -> dataclass: the class `<Section>Params` of each schema file."""
-    sections = [
-        name for name in registry.names("core/params") if name not in ("checks", "generation", "loader")
-    ]
-    return {
-        name: getattr(registry.load("core/params", name), f"{name.capitalize()}Params") for name in sections
-    }
+def _profile(block: Any, key: str) -> dict[str, Any]:
+    """Return a profile's leaves; all profiles are checked, so that a slip in an unused one is found today."""
+    try:
+        flat = _flat(_mapping({} if block is None else block, ""), Params)
+        return {leaf: check_leaf(leaf, value) for leaf, value in flat.items() if value is not None}
+    except ParamsError as error:
+        dotted = f"{key}.{error.key}" if error.key else key
+        raise ParamsError(dotted, error.got, error.allowed, cure=error.cure) from None
 
 
-def _check_scalars(scalars: dict[str, Any]) -> None:
-    require(0 <= scalars["seed"] < 2**63, "seed", scalars["seed"], "an integer in [0, 2^63)")
-    require(scalars["threads"] >= 1, "threads", scalars["threads"], "an integer >= 1")
-    require(scalars["lr"] > 0, "lr", scalars["lr"], "a number > 0")
-    python = bool(re.fullmatch(r"python[\w./=: -]*", scalars["launch"]))
-    require(python, "launch", scalars["launch"], "python, or python -m torch.distributed.run and its options")
-
-
-def _check_profiles(profiles: dict[str, Any], schemas: dict[str, type]) -> None:
-    """Check names and types in every profile, so that a slip in an unused one is found today."""
-    for profile, blocks in profiles.items():
-        key = f"profiles.{profile}"
-        blocks = mapping({} if blocks is None else blocks, key)
-        _known(blocks, list(schemas), key)
-        for section, block in blocks.items():
-            _check_block(schemas[section], block, f"{key}.{section}")
-
-
-def _check_block(schema: type, block: Any, key: str) -> None:
-    kinds = _kinds(schema)
-    block = mapping({} if block is None else block, key)
-    _known(block, list(kinds), key)
+def _flat(block: dict[str, Any], model: type[Settings], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves that a mapping holds, by dotted key. Raises ParamsError for an unknown key."""
+    found = {}
     for name, value in block.items():
-        if dataclasses.is_dataclass(kinds[name]):
-            _check_block(kinds[name], value, f"{key}.{name}")
-        elif value is not None:
-            typed(value, kinds[name], f"{key}.{name}")
+        if name not in model.model_fields:
+            cure = registry.suggest(str(name), list(model.model_fields))
+            raise ParamsError(f"{prefix}{name}", "an unknown key", ", ".join(model.model_fields), cure=cure)
+        section = section_of(model.model_fields[name])
+        if section:
+            inner = _mapping({} if value is None else value, prefix + name)
+            found |= _flat(inner, section, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
 
 
-def _merge(schema: Any, top: dict, below: dict, key: str, profile: str, origin: dict[str, str]) -> Any:
-    """Build a section: each leaf from `top`, or from the profile's block `below` where it is empty."""
-    kinds = _kinds(schema)
-    _complete(top, list(kinds), key)
-    pair = getattr(schema, "exactly_one", ())
-    pair_at_top = any(top[name] is not None for name in pair)
+def _complete(top: dict[str, Any]) -> None:
+    for key in leaves():
+        if key not in top:
+            raise ParamsError(key, "a missing key", "the key, with a value or empty")
+
+
+def _merge(
+    top: dict[str, Any], below: dict[str, Any], profile: str, origin: dict[str, str]
+) -> dict[str, Any]:
+    """Return each leaf from `top`, or from the profile where it is empty there."""
+    pair_at_top = any(top[key] is not None for key in PAIR)
     values = {}
-    for name, kind in kinds.items():
-        leaf, value, source = f"{key}.{name}", top[name], "top"
-        if dataclasses.is_dataclass(kind):
-            nested = mapping(dict.fromkeys(_kinds(kind)) if value is None else value, leaf)
-            values[name] = _merge(kind, nested, below.get(name) or {}, leaf, profile, origin)
-            continue
-        inherits = value is None and not (name in pair and pair_at_top)
-        if inherits and below.get(name) is not None:
-            value, source = below[name], f"profiles.{profile}"
-        if value is None and NoneType not in get_args(kind):
-            raise ParamsError(leaf, "nothing", f"{named(kind)}, here or in profiles.{profile}.{leaf}")
-        origin[leaf] = source
-        values[name] = typed(value, kind, leaf)
-    return schema(**values)
+    for key, field in leaves().items():
+        inherits = top[key] is None and not (key in PAIR and pair_at_top)
+        value = below.get(key) if inherits else top[key]
+        if value is None and not _optional(field):
+            raise ParamsError(key, "nothing", f"{allowed(field)}, here or in profiles.{profile}.{key}")
+        values[key] = value
+        origin[key] = f"profiles.{profile}" if inherits and value is not None else "top"
+    return values
 
 
-def _cross_check(params: Params) -> None:
-    """Check what spans sections."""
-    deepest = params.finetune.layers
-    inside = all(layer < deepest for layer in params.spin.layers)
-    require(inside, "spin.layers", params.spin.layers, f"layers below finetune.layers = {deepest}")
-    heads, top_k = params.finetune.heads, params.spin.top_k
-    require((top_k or 0) <= heads, "spin.top_k", top_k, f"at most finetune.heads = {heads}")
-    ranks = re.search(r"--nproc[-_]per[-_]node[= ](\d+)", params.launch)
-    world = int(ranks.group(1)) if ranks else 1
-    require(world >= 1, "launch", params.launch, "at least 1 process per node")
-    for stage in ("pretrain", "align", "finetune"):
-        size = params.sections[stage].batch_size
-        require(size % world == 0, f"{stage}.batch_size", size, f"a multiple of launch's {world} processes")
-    for key, splits in (("index.split", [params.index.split]), ("evaluate.splits", params.evaluate.splits)):
-        built = params.data.sizes or dict.fromkeys(splits)
-        missing = [split for split in splits if split not in built]
-        require(not missing, key, ", ".join(missing), f"splits of data.sizes: {', '.join(built)}")
+def check_leaf(key: str, value: Any) -> Any:
+    """Return the value as the leaf's type, or raise ParamsError."""
+    try:
+        return _adapter(key).validate_python(value)
+    except ValidationError as error:
+        raise _translated(error, key) from None
 
 
-def _kinds(schema: type) -> dict[str, Any]:
-    return {field.name: field.type for field in dataclasses.fields(schema)}
+@cache
+def _adapter(key: str) -> TypeAdapter:
+    field = leaves()[key]
+    kind = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def _known(block: dict[str, Any], allowed: list[str], key: str) -> None:
-    for name in block:
-        if name not in allowed:
-            dotted = f"{key}.{name}" if key else str(name)
-            cure = registry.suggest(str(name), allowed)
-            raise ParamsError(dotted, "an unknown key", ", ".join(allowed), cure=cure)
+def _validated(model: type[Params], values: dict[str, Any]) -> Params:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _translated(error, "") from None
 
 
-def _complete(block: dict[str, Any], required: list[str], key: str) -> None:
-    _known(block, required, key)
-    for name in required:
-        if name not in block:
-            dotted = f"{key}.{name}" if key else name
-            raise ParamsError(dotted, "a missing key", "the key, with a value or empty")
+def _translated(error: ValidationError, prefix: str) -> ParamsError:
+    """Return the first problem as a ParamsError with the key that it stands at."""
+    first = error.errors()[0]
+    own = first.get("ctx", {}).get("error")
+    key = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    key = key.lstrip(".")
+    if isinstance(own, ParamsError):
+        dotted = ".".join(part for part in (key, own.key) if part)
+        return ParamsError(dotted, own.got, own.allowed, cure=own.cure)
+    field = leaves()[next(part for part in _prefixes(key) if part in leaves())]
+    ranged = first["type"].startswith(("greater", "less"))
+    return ParamsError(key, repr(first["input"]) if ranged else shown(first["input"]), allowed(field))
+
+
+def _nested(flat: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, leaf = key.split(".")
+        block = nested
+        for part in path:
+            block = block.setdefault(part, {})
+        block[leaf] = value
+    return nested
+
+
+def _optional(field: FieldInfo) -> bool:
+    return NoneType in get_args(field.annotation)
+
+
+def _mapping(value: Any, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ParamsError(key, shown(value), "a mapping")
+    for name in value:
+        if not isinstance(name, str):
+            raise ParamsError(key, f"the key {shown(name)}", "keys that are strings")
+    return value
 
 
 def _prefixes(key: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TextIO
 import numpy as np
 
 from sightline.core import artifacts
-from sightline.core.params.convert import ConvertParams
+from sightline.core.params.data_params import ConvertParams
 from sightline.core.runtime import derive_seed
 from sightline.data.questions.caption_rules import open_questions
 from sightline.data.questions.existence_questions import Statistics, attributes, existence, pope

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from sightline.core.params.data import DataParams
+from sightline.core.params.data_params import DataParams
 from sightline.data import fetch, images, shards
 from sightline.data.archives import Archive, ArchiveError
 

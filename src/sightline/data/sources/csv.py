@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from sightline.core import runtime
-from sightline.core.params.data import DataParams
+from sightline.core.params.data_params import DataParams
 from sightline.data import fetch, images, shards
 from sightline.data.http_connection import FetchError, split_url
 

@@ -7,7 +7,7 @@ Read in place from the two archives of the public release, for research use. A r
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from sightline.core.params.data import DataParams
+from sightline.core.params.data_params import DataParams
 from sightline.data import fetch, images, shards
 from sightline.data.archives import Archive, ArchiveError
 

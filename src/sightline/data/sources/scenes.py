@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sightline.core.params.data import DataParams
+from sightline.core.params.data_params import DataParams
 from sightline.core.runtime import derive_seed
 from sightline.data.scenes import sample as sampling
 from sightline.data.scenes.render import COLORS, SIDE, render

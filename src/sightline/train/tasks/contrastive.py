@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.core.params.align import AlignParams
+from sightline.core.params.train_params import AlignParams
 from sightline.core.runtime import Runtime
 from sightline.data import batches
 from sightline.data.questions.triples import Triples

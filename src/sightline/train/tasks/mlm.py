@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.core.params.pretrain import PretrainParams
+from sightline.core.params.train_params import PretrainParams
 from sightline.core.runtime import Runtime, derive_seed
 from sightline.data import batches
 from sightline.data.questions.prompt_template import prompt

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from sightline.core.params.finetune import FinetuneParams
+from sightline.core.params.train_params import FinetuneParams
 from sightline.core.runtime import Runtime
 from sightline.data import batches
 from sightline.data.questions.prompt_template import prompt

@@ -1,0 +1,34 @@
+"""Schemas of the sections `export` (ONNX graphs, quantization, the variant that ships) and `index` (the
+search index of the bundle, and when it warns)."""
+
+from pydantic import Field
+
+from sightline.core.params.checks import Count, Name, Percent, Settings
+
+
+class ExportParams(Settings):
+    """Parameters of the export stage."""
+
+    opset: int = Field(ge=18, le=23, description="of ONNX")
+    calibration_items: Count = Field(description="items that set the ranges of int8")
+    parity_items: Count = Field(description="questions on which ONNX is held against PyTorch")
+    max_flips: Percent = Field(
+        description="percent of answers a layer may change when it alone is int8; 100 scans nothing"
+    )
+    max_drop: Percent = Field(description="points of validation accuracy a variant may lose and still ship")
+    selection_items: Count = Field(description="validation questions that decide which variant ships")
+
+
+class IndexParams(Settings):
+    """Parameters of the index stage."""
+
+    split: Name = Field(description="the split that is searched")
+    factory: Name = Field(
+        description="auto (by size: exact, or inverted lists when large) or a FAISS index factory string"
+    )
+    sure_accuracy: Percent = Field(
+        description='percent of short answers that are right on val where `ask` does not say "not sure"'
+    )
+    domain_percentile: Percent = Field(
+        description="of val pictures' distances to train: a picture farther away is out of domain"
+    )

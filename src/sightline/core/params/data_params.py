@@ -1,0 +1,66 @@
+"""Schemas of the sections `data` (which pictures and captions, how they are stored) and `convert` (captions
+and scenes to questions and answers)."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from sightline.core.params.checks import Count, CountOrNone, Matches, PlugIn, Positive, Settings, require
+
+NEEDS = {"scenes": "sizes", "csv": "path", "flickr8k": "base_url"}
+Source = Annotated[str, AfterValidator(PlugIn("data/sources"))]
+Address = Annotated[
+    str, AfterValidator(Matches(r"((https?|file)://.*)?", "an address that starts with https:// or file://"))
+]
+Checksum = Annotated[
+    str,
+    AfterValidator(Matches(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", "md5:<32 hex> or sha256:<64 hex>")),
+]
+
+
+class DataParams(Settings):
+    """Parameters of the download stage."""
+
+    source: Source = Field(description="where pictures and captions come from")
+    path: str = Field(description="csv: the file; coco: folder of the archives or of the unpacked folders")
+    base_url: Address = Field(description="flickr8k, coco: where the archives are (https:// or file://)")
+    pins: dict[str, Checksum] = Field(description="archive name -> md5:<hex> or sha256:<hex>")
+    max_items: CountOrNone = Field(description="per split; 0 takes all")
+    sizes: dict[str, Count] = Field(description="scenes: images per split")
+    image_side: int = Field(ge=16, le=4096, description="longest side kept in the shards, pixels")
+    shard_mb: Count = Field(description="size of a shard, MiB")
+    max_pixels: Count = Field(description="a larger picture is rejected before it is decoded")
+    timeout_s: Positive = Field(description="of a request, seconds")
+    val_share: float = Field(ge=0.001, le=0.4, description="csv and coco: items that become val and test")
+
+    @model_validator(mode="after")
+    def source_has_its_input(self) -> "DataParams":
+        need = NEEDS.get(self.source)
+        filled = not need or bool(getattr(self, need))
+        require(filled, f"{need}", "", f"a value: the source {self.source} needs it")
+        split = Matches(r"[a-z][a-z0-9_]*", "a split name in lower case")
+        for name in self.sizes:
+            require(bool(split(name)), "sizes", name, split.words)
+        return self
+
+
+class ConvertParams(Settings):
+    """Parameters of the convert stage."""
+
+    vocab_size: int = Field(ge=100, description="entries of the tokenizer at most")
+    min_frequency: Count = Field(description="a rarer word has no entry of its own")
+    relation_margin: CountOrNone = Field(
+        description="pixels between the larger and the smaller offset of two things"
+    )
+    pope_per_image: CountOrNone = Field(
+        description="POPE questions of each kind per evaluated image, half of them yes"
+    )
+    hash_distance: int = Field(
+        ge=0, le=64, description="photos of two splits whose perceptual hashes differ by at most this leak"
+    )
+
+    @model_validator(mode="after")
+    def as_many_yes_as_no(self) -> "ConvertParams":
+        even = self.pope_per_image % 2 == 0
+        require(even, "pope_per_image", self.pope_per_image, "an even number: half of them are yes")
+        return self

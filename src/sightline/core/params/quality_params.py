@@ -1,0 +1,68 @@
+"""Schemas of the sections `explain`, `evaluate` and `gate`: what is looked at, measured and demanded."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from sightline.core.params.checks import (
+    Count,
+    CountOrNone,
+    Name,
+    NotNegative,
+    Percent,
+    PlugIn,
+    Positive,
+    Settings,
+    once,
+    require,
+)
+
+
+class ExplainParams(Settings):
+    """Parameters of the explain stage."""
+
+    method: Annotated[str, AfterValidator(PlugIn("explain/methods"))] = Field(description="of the heat maps")
+    items: Count = Field(description="questions that are explained")
+    colormap: Name = Field(description="the name of a Matplotlib colormap")
+
+
+class EvaluateParams(Settings):
+    """Parameters of the evaluate stage; the last four are those of the re-ranking."""
+
+    splits: tuple[Name, ...] = Field(strict=False, description="what is evaluated; the gate reads the first")
+    max_items: CountOrNone = Field(description="images per split; 0 takes all")
+    batch_size: Count = Field(description="questions at once")
+    bootstrap: Count = Field(description="resamples of an interval")
+    rerank_top: Count = Field(description="results of a search that the re-ranker puts in order")
+    described_top: Count = Field(
+        description="of these, how many the answering model reads against the picture"
+    )
+    description_weight: NotNegative = Field(
+        description="of its log-probability; chosen on val: more gains on scenes and loses on photos"
+    )
+    nothing_share: NotNegative = Field(description="of the same for a picture of nothing, which is taken off")
+
+    @model_validator(mode="after")
+    def splits_and_ranks_fit(self) -> "EvaluateParams":
+        require(bool(self.splits), "splits", list(self.splits), "one or more splits")
+        once("splits", self.splits, "one or more splits")
+        some = self.described_top <= self.rerank_top
+        require(some, "described_top", self.described_top, "at most evaluate.rerank_top")
+        return self
+
+
+class GateParams(Settings):
+    """Parameters of the gate stage: the floors below which the pipeline fails."""
+
+    min_vqa_accuracy: Percent = Field(description="shipped variant, percent")
+    min_retrieval_r1: Percent = Field(description="shipped variant, percent")
+    max_accuracy_drop: Percent = Field(
+        description="points, shipped against fp32, 95 % bound: of answers, POPE F1, CHAIR_i and R@1"
+    )
+    max_logit_difference: Positive = Field(description="of ONNX from PyTorch")
+    min_map_correlation: float = Field(
+        ge=-1, le=1, description="Spearman's, of the shipped variant's attention maps with fp32's"
+    )
+    max_pointing_drop: Percent = Field(
+        description="points: how often a map's strongest place is in the true box, against fp32"
+    )

@@ -1,0 +1,94 @@
+"""All parameters as one typed object, and the list of its leaves."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, model_validator
+from pydantic.fields import FieldInfo
+
+from sightline.core.params.bundle_params import ExportParams, IndexParams
+from sightline.core.params.checks import Count, Matches, Name, Positive, Settings, require
+from sightline.core.params.data_params import ConvertParams, DataParams
+from sightline.core.params.generation import Generation, Spin
+from sightline.core.params.quality_params import EvaluateParams, ExplainParams, GateParams
+from sightline.core.params.tower_params import TextParams, VisionParams
+from sightline.core.params.train_params import AlignParams, CompressParams, FinetuneParams, PretrainParams
+
+LAUNCH = Matches(r"python[\w./=: -]*", "python, or python -m torch.distributed.run and its options")
+
+
+class Params(Settings):
+    """All parameters of the chosen profile, in the order of params.yaml."""
+
+    profile: Name = Field(description="which profile fills the empty leaves")
+    seed: int = Field(ge=0, lt=2**63, description="of pictures, initialisation and batches")
+    threads: Count = Field(description="per process; 1 and 2 threads give different bits")
+    lr: Positive = Field(description="the one learning-rate dial: each training stage uses lr * its lr_scale")
+    launch: Annotated[str, AfterValidator(LAUNCH)] = Field(description="`python` trains in one process")
+    spin: Spin
+    generation: Generation
+    data: DataParams
+    convert: ConvertParams
+    text: TextParams
+    vision: VisionParams
+    pretrain: PretrainParams
+    align: AlignParams
+    finetune: FinetuneParams
+    compress: CompressParams
+    export: ExportParams
+    explain: ExplainParams
+    index: IndexParams
+    evaluate: EvaluateParams
+    gate: GateParams
+    _origin: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Return where each leaf's value came from, by its dotted key."""
+        return self._origin
+
+    @model_validator(mode="after")
+    def sections_fit_each_other(self) -> "Params":
+        self._spin_fits_the_decoder()
+        self._batches_divide()
+        self._splits_are_built()
+        return self
+
+    def _spin_fits_the_decoder(self) -> None:
+        deepest, heads, top_k = self.finetune.layers, self.finetune.heads, self.spin.top_k
+        inside = all(layer < deepest for layer in self.spin.layers)
+        require(inside, "spin.layers", list(self.spin.layers), f"layers below finetune.layers = {deepest}")
+        require((top_k or 0) <= heads, "spin.top_k", top_k, f"at most finetune.heads = {heads}")
+
+    def _batches_divide(self) -> None:
+        ranks = re.search(r"--nproc[-_]per[-_]node[= ](\d+)", self.launch)
+        world = int(ranks.group(1)) if ranks else 1
+        require(world >= 1, "launch", self.launch, "at least 1 process per node")
+        sizes = {"pretrain": self.pretrain, "align": self.align, "finetune": self.finetune}
+        for name, stage in sizes.items():
+            size = stage.batch_size
+            require(
+                size % world == 0, f"{name}.batch_size", size, f"a multiple of launch's {world} processes"
+            )
+
+    def _splits_are_built(self) -> None:
+        named = {"index.split": (self.index.split,), "evaluate.splits": self.evaluate.splits}
+        for key, splits in named.items():
+            built = self.data.sizes or dict.fromkeys(splits)
+            missing = [split for split in splits if split not in built]
+            require(not missing, key, ", ".join(missing), f"splits of data.sizes: {', '.join(built)}")
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the model of a field that is a section, None for a leaf."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def leaves(model: type[BaseModel] = Params, prefix: str = "") -> dict[str, FieldInfo]:
+    """Return every leaf by its dotted key, in the order of params.yaml."""
+    found = {}
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        found |= leaves(section, f"{prefix}{name}.") if section else {prefix + name: field}
+    return found

@@ -1,0 +1,148 @@
+"""Schemas of the stages that train: `pretrain`, `align`, `finetune`, and `compress`, which recovers."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from sightline.core.params.checks import (
+    Count,
+    CountOrNone,
+    NotNegative,
+    PlugIn,
+    Positive,
+    PositiveShare,
+    Settings,
+    Share,
+    heads_fit,
+    require,
+)
+from sightline.core.params.tower_params import Activation, Norm, NormKind, Positions
+
+Precision = Literal["fp32", "bf16", "fp16"]
+# The other losses of the folder have weights of their own.
+Loss = Annotated[str, AfterValidator(PlugIn("train/losses", r"def loss\(\s*image_BE\b"))]
+
+
+class Training(Settings):
+    """What every stage that trains has."""
+
+    epochs: NotNegative = Field(description="passes over train; 0 trains nothing")
+    batch_size: Count = Field(description="items of a step, over all processes")
+    lr_scale: Positive = Field(description="factor on lr")
+    warmup_share: Share = Field(description="steps in which the rate rises from 0, share of all")
+    weight_decay: NotNegative = Field(description="of AdamW, on matrices")
+    precision: Precision = Field(description="of matrix products in training")
+    evals: Count = Field(description="evaluations on val while training")
+
+
+class PretrainParams(Training):
+    """Parameters of the pretrain stage."""
+
+    mask_share: float = Field(gt=0, lt=1, description="tokens that are masked, share of all")
+
+
+class AlignParams(Training):
+    """Parameters of the align stage; weights are factors on the summed losses."""
+
+    batch_size: int = Field(ge=2, description="images of a step, over all processes")
+    captions_per_image: Count = Field(description="drawn for each image and step")
+    text_lr_scale: NotNegative = Field(description="on top of lr_scale, for the text tower; 0 freezes it")
+    layer_decay: Positive = Field(description="rate of a tower's layer over that of the layer above it")
+    loss: Loss = Field(description="the contrastive loss")
+    temperature: Positive = Field(description="of the similarities, at the start")
+    embed_dim: Count = Field(description="width of the shared space")
+    projection_hidden: CountOrNone = Field(
+        description="hidden layer between the image's summary and its embedding; 0 makes it linear"
+    )
+    dropout: Share = Field(description="of the summary and of the text's pooled states")
+    word_dropout: Share = Field(description="share of a caption's words hidden in training")
+    mirror: bool = Field(
+        description="train with the mirror image half of the time; not where left and right matter"
+    )
+    word_weight: NotNegative = Field(description="weight of the word-in-patch loss; 0 drops it")
+    words: Count = Field(description="most frequent caption words it predicts")
+    matching_weight: NotNegative = Field(
+        description="weight of the image-text matching loss of the re-ranker"
+    )
+    matching_samples: int = Field(ge=2, description="pairs of the batch that train the re-ranker")
+    fusion: Literal["cross_attention", "projection", "concat"] = Field(
+        description="how the re-ranker joins image and text"
+    )
+    fusion_width: Count = Field(description="width of the re-ranker")
+    fusion_layers: Count = Field(description="layers of the re-ranker")
+    freeze_vision: bool = Field(description="leave the image tower as it is")
+    gradient_checkpointing: bool = Field(
+        description="of transformer layers: less memory, more time, the same bits"
+    )
+
+    @model_validator(mode="after")
+    def samples_come_from_the_batch(self) -> "AlignParams":
+        fits = self.matching_samples <= self.batch_size
+        words = f"at most align.batch_size = {self.batch_size}"
+        require(fits, "matching_samples", self.matching_samples, words)
+        return self
+
+
+class SpinTraining(Settings):
+    """Head suppression during training."""
+
+    probability: float = Field(ge=0, le=1, description="share of training steps with the gate on")
+    keep: PositiveShare = Field(description="share of heads kept")
+    alpha: float = Field(ge=0, le=1, description="factor on the suppressed heads")
+    anneal: float = Field(ge=0, le=1, description="share of training over which alpha falls from 1")
+    heads: Literal["least", "random"] = Field(
+        description="those that look least at the image, or as many at random"
+    )
+
+
+class FinetuneParams(Training):
+    """Parameters of the finetune stage."""
+
+    epochs: Positive = Field(description="passes over the images of train")
+    batch_size: Count = Field(description="images of a step, over all processes; each brings its questions")
+    vision_lr_scale: Positive = Field(
+        description="on top of lr_scale, for the image tower in the second phase"
+    )
+    layer_decay: Positive = Field(description="as in align, of the image tower")
+    warmup_phase_share: Share = Field(description="first phase, towers frozen: share of all steps")
+    freeze_vision: bool = Field(description="leave the image tower as it is")
+    questions_per_image: Count = Field(description="drawn per image and step, beside the description")
+    blind_share: PositiveShare = Field(description="steps of the blind baseline, share of the real model's")
+    width: Count = Field(description="of the decoder's states")
+    layers: Count = Field(description="of the decoder")
+    heads: Count = Field(description="of the decoder")
+    key_value_heads: CountOrNone = Field(description="as in text")
+    token_positions: Positions = Field(description="as positions in text")
+    norm: Norm = Field(description="as in text")
+    norm_kind: NormKind = Field(description="as in text")
+    activation: Activation = Field(description="as in text")
+    tied: bool = Field(description="as in text")
+    joint_block: bool = Field(description="the decoder reads image and question in one attention")
+    split_cross_attention: bool = Field(description="an attention for the image and one for the question")
+    positions: bool = Field(description="positions of the patches")
+    aligned_start: bool = Field(description="start from the alignment's word-in-patch loss")
+    auxiliary: bool = Field(description="train with the auxiliary where / left-of questions")
+    mirror: bool = Field(description="as in align")
+    max_answer: int = Field(ge=4, description="longest answer, tokens")
+    max_question: int = Field(ge=4, description="longest question, tokens")
+    dropout: Share = Field(description="of the decoder")
+    gradient_checkpointing: bool = Field(description="as in align")
+    spin_training: SpinTraining
+
+    @model_validator(mode="after")
+    def heads_divide_the_width(self) -> "FinetuneParams":
+        heads_fit("finetune", self, self.token_positions)
+        return self
+
+
+class CompressParams(Settings):
+    """Parameters of the compress stage."""
+
+    head_ratio: Share = Field(description="share of attention heads removed from the decoder")
+    neuron_ratio: Share = Field(description="share of feed-forward neurons removed")
+    criterion: Literal["magnitude", "taylor", "spin"] = Field(
+        description="importance; spin: heads that SPIN nearly always suppresses go first"
+    )
+    batches: Count = Field(description="calibration batches for the importance scores")
+    recovery_epochs: NotNegative = Field(description="short fine-tuning after the cut")
+    distill: Share = Field(description="share of its loss that is the distance from the whole model's output")

@@ -39,19 +39,6 @@ def explain(model, name, case, word=0):
     return registry.load("explain/methods", name).explain(model, case, case.words[word][1])
 
 
-@pytest.mark.parametrize("name", ["attention_rollout", "gradient_attention", "cross_attention"])
-def test_a_decoder_that_reads_image_and_question_apart_is_explained_too(tmp_path, name):
-    tiny.write_settings(tmp_path)
-    from sightline.inference import torch_session
-
-    vlm, clip = tiny.models(tiny.tokenizer().size, finetune={"split_cross_attention": True})
-    split = target.Subject(torch_session.session(vlm, clip, tmp_path), SPIN_OFF, lambda: vlm, 7)
-    ids = tiny.tokenizer().encode("red cup", 8, special=False)
-    forced = target.force(split, tiny.pictures(1)[0], QUESTION, ids)
-    heat = explain(split, name, forced)
-    assert heat.patch_map.max() == 1 and max(score for _, score in heat.text_scores) > 0
-
-
 def test_words_drawn_together_are_the_words_drawn_alone(model):
     """One word of two tokens, one dark word (every head silenced), one as it is: each as if it were the only
     one, and as written out for one word."""

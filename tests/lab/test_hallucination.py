@@ -28,6 +28,7 @@ from sightline.export.export_variants import preprocessor_config
 from sightline.inference import torch_session
 from sightline.inference.confidence import NOT_FITTED
 from sightline.inference.session import SPIN_OFF
+from sightline.spin.gate import published
 from sightline_lab.ablations import arms as planning
 from sightline_lab.hallucination import (
     comparison,
@@ -39,6 +40,7 @@ from sightline_lab.hallucination import (
 from sightline_lab.hallucination import hallucination_page as page
 from sightline_lab.hallucination.comparison import Paired
 from sightline_lab.hallucination.decoding_configs import GREEDY, Way, WaysError
+from sightline_lab.hallucination.gate_variants import GateVariant
 from tests.support import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,8 +94,8 @@ def test_heads_kept_count_the_heads_that_can_be_suppressed():
     assert Way(keep=0.7).heads_kept(typical).tolist() == [3, 3]
     assert Way(keep=0.7, protect=0.2).heads_kept(typical).tolist() == [2, 3]
     assert Way(keep=(1.0, 0.2), protect=0.2).heads_kept(typical).tolist() == [5, 1]
-    assert Way(keep=0.7).variant(typical, 0) is None
-    assert Way(keep=0.7, soft=True).variant(typical, 3).seed == 3
+    assert Way(keep=0.7).rule(typical, 0) is published
+    assert Way(keep=0.7, soft=True).rule(typical, 3) == GateVariant(typical, soft=True, seed=3)
     with pytest.raises(WaysError, match="one share for each of 2 layers"):
         Way(keep=(0.5,)).heads_kept(typical)
 
@@ -119,8 +121,8 @@ def test_a_wrong_idea_is_named(tmp_path, text, named):
 
 
 def test_what_is_said_plainly_is_said_by_the_arm_of_the_way():
-    way = Way(arm="spin-training", keep=0.5, describe_only=True)
-    assert way.on(describe=False) == Way(arm="spin-training")
+    way = Way(arm="one-phase", keep=0.5, describe_only=True)
+    assert way.on(describe=False) == Way(arm="one-phase")
     assert way.on(describe=True) == replace(way, describe_only=False)
 
 
@@ -133,12 +135,6 @@ def test_the_shipped_ideas_can_be_read():
         for idea in decoding_configs.read(ROOT / "lab/hallucination_candidates.yaml")
         for way in idea.ways
     )
-    arms = {
-        way.arm
-        for idea in decoding_configs.read(ROOT / "lab/hallucination_training.yaml")
-        for way in idea.ways
-    }
-    assert arms <= set(planning.read(ROOT / "lab/ablations.yaml")) and len(arms) > 1
     assert GREEDY.arm == planning.DEFAULT
 
 
@@ -392,10 +388,9 @@ def test_a_way_is_asked_of_the_models_of_its_arm_and_a_new_way_asks_for_itself_a
 
 
 def test_other_trainings_are_not_asked_of_given_models(checkout):
-    text = "a: {why: w, with: {arm: spin-training}}"
-    (checkout / "lab/hallucination_training.yaml").write_text(text, encoding="utf-8")
-    done = sightline(checkout, "--ideas", "lab/hallucination_training.yaml", "--model", "models/vlm")
-    assert done.returncode == 2 and "training.yaml: trains spin-training" in done.stderr
+    (checkout / "trained.yaml").write_text("a: {why: w, with: {arm: one-phase}}", encoding="utf-8")
+    done = sightline(checkout, "--ideas", "trained.yaml", "--model", "models/vlm")
+    assert done.returncode == 2 and "trained.yaml: trains one-phase" in done.stderr
     assert "Traceback" not in done.stderr
     done = sightline(checkout, "--ideas", "trainings.yaml")
     assert done.returncode == 2 and "trainings.yaml: no such file of ideas" in done.stderr

@@ -19,7 +19,6 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.text import bert
 from sightline.models.vlm import from_clip
-from sightline.spin.gate import SpinInputs
 from sightline.train import sample_captions
 from sightline.train.feature_cache import FrozenStates, FrozenTokens
 from sightline.train.loop import Recipe
@@ -33,7 +32,6 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 ALONE = Runtime("cpu", 0, 1, 1)
 HALVES = (Runtime("cpu", 0, 2, 1), Runtime("cpu", 1, 2, 1))
 TRAIN = 12
-GATED = {"keep": 0.25, "alpha": 0.0}
 
 
 class Scenes:
@@ -162,46 +160,6 @@ def test_the_blind_model_reads_no_picture(data, monkeypatch):
     monkeypatch.setattr(Items, "image_bytes", lambda self, item: pytest.fail("a picture was read"))
     loss, _ = task(task.batch(0))
     assert torch.isfinite(loss) and not any("vision" in name for name, _ in task.model.named_parameters())
-
-
-def test_spin_training_gates_some_steps(data):
-    spin = data.params.finetune.spin_training
-    never = data.answering(spin_training=spin.model_copy(update={"probability": 0.0}))
-    half = data.answering(spin_training=spin.model_copy(update=GATED | {"probability": 0.5}))
-    gated = [half.batch(step)["alpha"] is not None for step in range(20)]
-    assert 4 <= sum(gated) <= 16 and all(never.batch(step)["alpha"] is None for step in range(20))
-    assert gated == [half.batch(step)["alpha"] is not None for step in range(20)]
-    drawn = [task.batch(3)["short"]["ids"] for task in (never, half)]
-    assert torch.equal(*drawn)  # the questions are those of plain training
-    # By hand: an annealing over half of the 120 steps has come halfway at step 30, counted from 1.
-    assert half.steps == 120 and spin.anneal == 0.5
-    assert [half.alpha(step) for step in (29, 59, 60, 119)] == [0.5, 0.0, 0.0, 0.0]
-
-
-def test_the_loss_of_a_gated_step_is_that_of_the_gated_decoder(data):
-    """One head of four stays; the loss restated from the decoder's own words. The control silences others."""
-    spin = data.params.finetune.spin_training.model_copy(update=GATED | {"probability": 1.0})
-    losses = {}
-    for heads in ("least", "random"):
-        task = data.answering(spin_training=spin.model_copy(update={"heads": heads, "anneal": 0.0}))
-        with torch.no_grad():
-            for layer in task.model.decoder.layers:
-                layer.cross_attention.query.weight.normal_(std=2.0)  # so that heads differ in what they read
-        batch = task.batch(0)
-        assert batch["alpha"] == 0.0
-        losses[heads] = task(batch)[0]
-        losses["off"] = task({**batch, "alpha": None})[0]
-        if heads == "least":
-            tokens_NPD, expected = task.image_tokens(batch), 0.0
-            for group, weight in (("short", 4.0), ("long", 1.0)):
-                part = batch[group]
-                memory = task.model.memory(tokens_NPD, part["states"], part["ids"], part["mask"])
-                one = SpinInputs(torch.tensor([1, 1]), torch.tensor(0.0))
-                logits_BTV = task.model.step(part["inputs"], None, memory, one).logits
-                loss = torch.nn.functional.cross_entropy(logits_BTV.flatten(0, 1), part["targets"].flatten())
-                expected = expected + weight * loss  # padding, -100, is left out of the mean
-            torch.testing.assert_close(losses["least"], expected)
-    assert len({round(loss.item(), 5) for loss in losses.values()}) == 3
 
 
 def test_towers_freeze_and_thaw(data):

@@ -90,8 +90,8 @@ def importance(task: Answering, criterion: str, params: Params) -> structured_pr
     scores = structured_pruning.taylor(task.model, _losses(task, params))
     if criterion == "taylor":
         return scores
-    keep = params.finetune.spin_training.keep
-    return spin_importance.ranked(scores, spin_importance.kept_share(task, params.compress.batches, keep))
+    kept_LH = spin_importance.kept_share(task, params.compress.batches, spin_importance.KEEP)
+    return spin_importance.ranked(scores, kept_LH)
 
 
 def _losses(task: Answering, params: Params) -> Iterator[Callable[[], Tensor]]:

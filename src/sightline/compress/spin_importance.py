@@ -11,6 +11,8 @@ from sightline.compress.structured_pruning import Importance
 from sightline.spin import gate
 from sightline.train.tasks.vqa import IGNORED, Answering
 
+KEEP = 0.5  # share of a layer's heads that SPIN keeps while it is counted which ones
+
 
 @torch.no_grad()
 def kept_share(task: Answering, batches: int, keep: float) -> Tensor:
@@ -38,7 +40,7 @@ def kept_share(task: Answering, batches: int, keep: float) -> Tensor:
 
 def ranked(importance: Importance, kept_LH: Tensor) -> Importance:
     """`importance` with that of the cross-attention's units replaced by how often their heads are kept (their
-    mean where several heads are one unit). Readers of the question alone are not ranked by it."""
+    mean where several heads are one unit)."""
     shares = {f"decoder.layers.{layer}.cross_attention": kept_H for layer, kept_H in enumerate(kept_LH)}
     return {
         name: shares[name].reshape(len(scores), -1).mean(1) if name in shares else scores

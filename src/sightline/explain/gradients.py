@@ -88,23 +88,11 @@ def run(
     text = [each for each in vlm.text.modules() if isinstance(each, Attention)]
     joint = [vlm.joint.attention] if vlm.joint is not None else []
     own = [layer.self_attention for layer in layers]
-    cross = [
-        each
-        for layer in layers
-        for each in (layer.cross_attention, layer.question_attention)
-        if each is not None
-    ]
+    cross = [layer.cross_attention for layer in layers]
     return Tape(
         sum(log_prob_BTV[:, token, ids[token]] for token in tokens), image_BPD, presence_BQ,
         *([seen[each.dropout] for each in group] for group in (text, joint, own, cross)),
     )  # fmt: skip
-
-
-def of_layers(cross: list[np.ndarray], layers: int) -> list[np.ndarray]:
-    """[T, M] of each layer, from what was made of every cross-attention; the two of a layer that reads image
-    and question apart stand side by side."""
-    count = len(cross) // layers
-    return [np.concatenate(cross[count * i : count * (i + 1)], axis=1) for i in range(layers)]
 
 
 def of(tape: Tape, parts: list[Tensor]) -> list[np.ndarray]:

@@ -24,8 +24,8 @@ from sightline.spin import gate as spin_gate
 class TorchEngine:
     """Puts the models into evaluation mode. Raises ValueError when the model that a call needs was not given.
 
-    spin_score is the head score of every step, spin_variant what else its gate does, and amplify PAI's
-    strength; K per layer and alpha come with each call.
+    spin_score is the head score of every step, spin_rule its gate, and amplify PAI's strength; K per layer
+    and alpha come with each call.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class TorchEngine:
         vlm: VLM | None,
         clip: DualEncoder | None,
         spin_score: str = "mass",
-        spin_variant: spin_gate.Variant | None = None,
+        spin_rule: spin_gate.GateRule = spin_gate.published,
         amplify: float = 0.0,
     ):
         self._vlm = vlm.eval() if vlm is not None else None
         self._clip = clip.eval() if clip is not None else None
-        self._score, self._variant, self._amplify = spin_score, spin_variant, amplify
+        self._score, self._rule, self._amplify = spin_score, spin_rule, amplify
         model = vlm if vlm is not None else clip
         if model is None:
             raise ValueError("TorchEngine needs a VLM, a dual encoder, or both; got neither")
@@ -79,9 +79,7 @@ class TorchEngine:
     ) -> Step:
         vlm = self._need_vlm()
         alpha_tensor = torch.tensor(alpha, device=self._device)
-        spin = spin_gate.SpinInputs(
-            self._tensor(k_L), alpha_tensor, self._score, self._variant, self._amplify
-        )
+        spin = spin_gate.SpinInputs(self._tensor(k_L), alpha_tensor, self._score, self._rule, self._amplify)
         fields = (memory.cross_k, memory.cross_v, memory.mask_BM, memory.image_BM)
         with torch.inference_mode():
             out = vlm.step(

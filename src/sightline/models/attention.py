@@ -37,8 +37,7 @@ class Attention(nn.Module):
 
     heads * head_width need not equal the width, so that a layer keeps its shape when heads are pruned.
     key_value_heads: see LayerStyle. positions, of self-attention only: rotary, alibi, or anything else for
-    none of its own; then the queries are the last of the keys. rest: a head may also attend to nothing, a key
-    of logit 0 and value 0 (`add_zero_attn` of torch), so that its weights sum to less than 1.
+    none of its own; then the queries are the last of the keys.
 
     Raises ValueError when the heads do not divide into groups or rotary positions have no pairs to turn.
     """
@@ -52,7 +51,6 @@ class Attention(nn.Module):
         dropout: float,
         key_value_heads: int = 0,
         positions: str = "none",
-        rest: bool = False,
     ):
         super().__init__()
         self.heads, self.head_width = heads, head_width
@@ -69,7 +67,7 @@ class Attention(nn.Module):
         self.value = nn.Linear(memory_width, self.key_value_heads * head_width)
         self.output = nn.Linear(heads * head_width, query_width)
         self.dropout = nn.Dropout(dropout)
-        self.rotary, self.rest = positions == "rotary", rest
+        self.rotary = positions == "rotary"
         # Saved with the weights: pruning leaves some heads, each with the slope that it was trained with.
         self.register_buffer("slopes", alibi_slopes(heads) if positions == "alibi" else None)
 
@@ -95,7 +93,7 @@ class Attention(nn.Module):
         if self.rotary:
             query_BHTd = rotate(query_BHTd, key_value[0].shape[2] - query_BHTd.shape[2])
         out_BHTd, attn_BHTM, logits_BHTM = attend(
-            query_BHTd, key_value, mask, shared, self.slopes, self.dropout, logits_fn, self.rest
+            query_BHTd, key_value, mask, shared, self.slopes, self.dropout, logits_fn
         )
         gate_BHT = gate_fn(attn_BHTM, logits_BHTM) if gate_fn is not None else None
         if gate_BHT is not None:
@@ -134,14 +132,13 @@ def attend(
     slopes_H: Tensor | None = None,
     dropout: nn.Module | None = None,
     logits_fn: LogitsFn | None = None,
-    rest: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """out_BHTd, attn_BHTM (before dropout) and logits_BHTM of queries over keys and values [B, G, M, d].
 
     mask: bool, broadcastable to [B, H, T, M], True = attend. slopes_H: of ALiBi. shared: keys and values
     [N, G, P, d] that come before those, each read by the B / N consecutive rows of one image: nothing is
     copied per row, which is most of the cost of many questions to an image. The mask does not cover them:
-    they are attended to. logits_fn: a last change of all logits. rest: see Attention.
+    they are attended to. logits_fn: a last change of all logits.
     """
     key_BGMd, value_BGMd = key_value
     rows, heads, groups = len(query_BHTd), query_BHTd.shape[1], key_BGMd.shape[1]
@@ -157,11 +154,7 @@ def attend(
         logits_BHTM = torch.cat([_ungrouped(_apart(shared_NGRP, rows), heads), logits_BHTM], 3)
     if logits_fn is not None:
         logits_BHTM = logits_fn(logits_BHTM)
-    if rest:
-        nothing_BHT1 = logits_BHTM.new_zeros(()).expand(*logits_BHTM.shape[:3], 1)
-        attn_BHTM = torch.cat([logits_BHTM, nothing_BHT1], 3).softmax(-1)[..., :-1]
-    else:
-        attn_BHTM = logits_BHTM.softmax(-1)
+    attn_BHTM = logits_BHTM.softmax(-1)
     weight_BGUM = _grouped(attn_BHTM if dropout is None else dropout(attn_BHTM), groups)
     if shared is None:
         out_BGUd = weight_BGUM @ value_BGMd

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from sightline.models.attention import Attention, AttentionOutput, GateFn, KeyValue, LogitsFn
+from sightline.models.attention import Attention, GateFn, KeyValue, LogitsFn
 from sightline.models.feed_forward import FeedForward
 from sightline.models.layer_config import LayerStyle
 
@@ -93,22 +92,10 @@ class DecoderOutput(NamedTuple):
 
 
 class DecoderLayer(Residual):
-    """Causal self-attention, cross-attention over given keys and values (gated by SPIN), feed-forward.
-
-    split: image and question are read by an attention each, whose outputs are added, so that the gate, which
-    is the image attention's alone, silences no reader of the question. A head of the image attention may
-    attend to nothing (Attention.rest): how much it looks at the image stays a number between 0 and 1.
-    """
+    """Causal self-attention, cross-attention over given keys and values (gated by SPIN), feed-forward."""
 
     def __init__(
-        self,
-        width: int,
-        heads: int,
-        head_width: int,
-        hidden: int,
-        dropout: float,
-        style: LayerStyle,
-        split: bool = False,
+        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, style: LayerStyle
     ):
         super().__init__()
         self.pre = style.norm == "pre"
@@ -116,10 +103,7 @@ class DecoderLayer(Residual):
         self.self_norm = style.make_norm(width)
         self.self_attention = Attention(width, width, heads, head_width, dropout, groups, style.positions)
         self.cross_norm = style.make_norm(width)
-        self.cross_attention = Attention(width, width, heads, head_width, dropout, groups, rest=split)
-        self.question_attention = (
-            Attention(width, width, heads, head_width, dropout, groups) if split else None
-        )
+        self.cross_attention = Attention(width, width, heads, head_width, dropout, groups)
         self.feed_forward_norm = style.make_norm(width)
         self.feed_forward = FeedForward(width, hidden, dropout, style.activation)
         self.dropout = nn.Dropout(dropout)
@@ -135,56 +119,16 @@ class DecoderLayer(Residual):
         need_weights: bool = False,
         shared: KeyValue | None = None,
         logits_fn: LogitsFn | None = None,
-        image_mask: Tensor | None = None,
     ) -> DecoderOutput:
         """cross: keys and values of the memory [B, G, M, d]; shared: of its first tokens, where rows share
-        them (see attention.attend); logits_fn: over all of it. Masks: bool, broadcastable to [B, H, T, *];
-        image_mask, of a split layer without shared tokens: which of the memory are the image's."""
+        them (see attention.attend); logits_fn: over all of it. Masks: bool, broadcastable to [B, H, T, *]."""
         own = self.self_attention(self._before(self.self_norm, x_BTD), mask=self_mask, cache=cache)
         x_BTD = self._after(self.self_norm, x_BTD, own.out)
         query_BTD = self._before(self.cross_norm, x_BTD)
-        if self.question_attention is None:
-            seen = self.cross_attention.attend(
-                query_BTD, cross, cross_mask, gate_fn, need_weights, shared, logits_fn
-            )
-        else:
-            seen = self._read_apart(
-                query_BTD, cross, cross_mask, gate_fn, need_weights, shared, logits_fn, image_mask
-            )
+        seen = self.cross_attention.attend(
+            query_BTD, cross, cross_mask, gate_fn, need_weights, shared, logits_fn
+        )
         x_BTD = self._after(self.cross_norm, x_BTD, seen.out)
         found_BTD = self.feed_forward(self._before(self.feed_forward_norm, x_BTD))
         x_BTD = self._after(self.feed_forward_norm, x_BTD, found_BTD)
         return DecoderOutput(x_BTD, own.cache, seen.attn, seen.gate)
-
-    @property
-    def question_reader(self) -> Attention:
-        """The attention that reads the question."""
-        return self.cross_attention if self.question_attention is None else self.question_attention
-
-    def _read_apart(
-        self,
-        query_BTD: Tensor,
-        cross: KeyValue,
-        mask: Tensor,
-        gate_fn: GateFn | None,
-        need_weights: bool,
-        shared: KeyValue | None,
-        logits_fn: LogitsFn | None,
-        image_mask: Tensor | None,
-    ) -> AttentionOutput:
-        """As Attention.attend, of a split layer; the weights of both attentions side by side, over all of the
-        memory. Shared tokens are the image's, the others the question's; without any, image_mask tells."""
-        if shared is None:
-            of_image, image, of_question = cross, mask & image_mask, mask & ~image_mask
-        else:
-            of_image, image, of_question = (cross[0][:, :, :0], cross[1][:, :, :0]), None, mask
-        seen = self.cross_attention.attend(
-            query_BTD, of_image, image, gate_fn, need_weights, shared, logits_fn
-        )
-        asked = self.question_attention.attend(query_BTD, cross, of_question, None, need_weights)
-        attn_BHTM = None
-        if need_weights and shared is None:
-            attn_BHTM = seen.attn + asked.attn  # each is 0 where the other reads
-        elif need_weights:
-            attn_BHTM = torch.cat([seen.attn, asked.attn], 3)
-        return seen._replace(out=seen.out + asked.out, attn=attn_BHTM)

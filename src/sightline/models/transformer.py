@@ -13,8 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from sightline.models.attention import KeyValue
 from sightline.models.layer_config import LayerStyle
 from sightline.models.layers import DecoderLayer, EncoderLayer
-from sightline.spin import gate as spin_gate
-from sightline.spin.gate import SpinInputs
+from sightline.spin.amplified_attention import amplified
+from sightline.spin.gate import SpinInputs, scores
 
 
 class Stack(nn.Module):
@@ -87,21 +87,16 @@ class Decoder(Stack):
         hidden: int,
         dropout: float,
         style: LayerStyle,
-        split: bool = False,
     ):
         super().__init__()
         self.layers = nn.ModuleList(
-            DecoderLayer(width, heads, head_width, hidden, dropout, style, split) for _ in range(layers)
+            DecoderLayer(width, heads, head_width, hidden, dropout, style) for _ in range(layers)
         )
         self.norm = style.make_norm(width) if style.norm == "pre" else nn.Identity()
 
     def memory_keys_values(self, memory_BMD: Tensor) -> list[KeyValue]:
         """Keys and values of a memory for every layer, each [B, G, M, d]."""
         return [layer.cross_attention.keys_values(memory_BMD) for layer in self.layers]
-
-    def question_keys_values(self, question_BTD: Tensor) -> list[KeyValue]:
-        """The same of a question, where its reader may be another than the image's (DecoderLayer, split)."""
-        return [layer.question_reader.keys_values(question_BTD) for layer in self.layers]
 
     def forward(
         self,
@@ -119,7 +114,6 @@ class Decoder(Stack):
         causal_TS = torch.arange(past + x_BTD.shape[1], device=x_BTD.device)[None, :] <= step_T[:, None]
         outputs = []
         for index, layer in enumerate(self.layers):
-            read_BM = _scored(layer, image_BM, memory[index])
             outputs.append(
                 self.call(
                     layer,
@@ -128,13 +122,12 @@ class Decoder(Stack):
                     causal_TS,
                     _own_mask(mask_BM, memory[index])[:, None, None, :],
                     None if cache is None else (cache[0][index], cache[1][index]),
-                    None if spin is None else partial(_gate, index=index, image_BM=read_BM, spin=spin),
+                    None if spin is None else partial(_gate, index=index, image_BM=image_BM, spin=spin),
                     need_maps,
                     memory[index].shared,
                     None
                     if spin is None or spin.amplify == 0
-                    else partial(spin_gate.amplified, image_BM=read_BM, strength=spin.amplify),
-                    None if layer.question_attention is None else image_BM[:, None, None, :],
+                    else partial(amplified, image_BM=image_BM, strength=spin.amplify),
                 )
             )
             x_BTD = outputs[-1].x
@@ -150,19 +143,9 @@ def _own_mask(mask_BM: Tensor, memory: LayerMemory) -> Tensor:
     return mask_BM if memory.shared is None else mask_BM[:, memory.shared[0].shape[2] :]
 
 
-def _scored(layer: DecoderLayer, image_BM: Tensor, memory: LayerMemory) -> Tensor:
-    """Which of the tokens that the gated attention sees are the image's."""
-    if layer.question_attention is None or memory.shared is None:
-        return image_BM
-    return image_BM[:, : memory.shared[0].shape[2]]
-
-
 def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, spin: SpinInputs) -> Tensor:
-    scores_BHT = spin_gate.scores(attn_BHTM, logits_BHTM, image_BM, spin.score)
-    k = spin.k_L[index : index + 1]
-    if spin.variant is not None:
-        return spin_gate.varied_gate(scores_BHT, k, spin.alpha, spin.variant, index)
-    return spin_gate.gate(scores_BHT, k, spin.alpha)
+    scores_BHT = scores(attn_BHTM, logits_BHTM, image_BM, spin.score)
+    return spin.rule(scores_BHT, spin.k_L[index : index + 1], spin.alpha, index)
 
 
 def checkpoint_layers(model: nn.Module) -> None:

@@ -33,7 +33,6 @@ from sightline.spin.gate import SpinInputs
 OPTIONS = {
     "token_positions": "learned",
     "tied": True,
-    "split_cross_attention": False,
     **LayerStyle()._asdict(),
 }
 del OPTIONS["positions"]
@@ -74,8 +73,7 @@ class VLM(nn.Module):
     head_width, decoder_hidden, joint_block, joint_heads, joint_hidden, positions (of the patches),
     max_answer, max_question, dropout, blind; for blind models vision_width and grid, since they have learned
     constants in place of the image tower; and where the decoder is to differ, token_positions (as
-    LayerStyle.positions), the other fields of LayerStyle, tied (the output matrix is the embedding),
-    split_cross_attention (image and question are read by an attention each, see DecoderLayer)."""
+    LayerStyle.positions), the other fields of LayerStyle, tied (the output matrix is the embedding)."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -114,7 +112,6 @@ class VLM(nn.Module):
             config["decoder_hidden"],
             dropout,
             style,
-            config["split_cross_attention"],
         )
         self.output_bias = nn.Parameter(torch.zeros(config["vocab_size"]))
         if not config["tied"]:
@@ -156,7 +153,7 @@ class VLM(nn.Module):
             key_value = self.joint.image_keys_values(image_NPD)
             question_BTD = self.joint(question_BTD, key_value, mask_BT[:, None, None, :])
         shared = self.decoder.memory_keys_values(self.memory_norm(image_NPD))
-        own = self.decoder.question_keys_values(self.memory_norm(question_BTD))
+        own = self.decoder.memory_keys_values(self.memory_norm(question_BTD))
         return Memory([LayerMemory(*pair) for pair in zip(own, shared, strict=True)], mask_BM, image_BM)
 
     def step(
@@ -265,8 +262,6 @@ def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Map
     model.question_projection.weight.mul_(QUESTION_SHARE)
     model.question_projection.bias.zero_()
     attentions = [layer.cross_attention for layer in model.decoder.layers]
-    if model.config["split_cross_attention"]:
-        attentions += [layer.question_reader for layer in model.decoder.layers]
     quiet = [layer.feed_forward.reduce for layer in model.decoder.layers]
     quiet += [layer.self_attention.output for layer in model.decoder.layers]
     if model.joint is not None:

@@ -7,9 +7,8 @@ is kept for parity; it is not invariant to a constant added to a head's logits);
 row is ranked on its own (the published code gates only the last query at prefill, which in this decoder is
 the same, since its prompt is one token).
 
-`Variant` holds what else was tried (other rankings, protected heads, rescaled output, soft gates, random and
-inverse controls) and `amplified` what PAI does instead; `sightline hallucination` compares them. They run in
-PyTorch only.
+A `GateRule` turns scores into factors: `published` unless `SpinInputs` names another, such as the controls of
+`spin.controls`. Other rules run in PyTorch only.
 
 Shapes: B batch, H heads, T queries, M memory tokens, L layers. Importing this module does not import torch:
 the functions use tensor methods only, and only operations that export to ONNX (a comparison and a sum, no
@@ -19,9 +18,7 @@ top-k).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,45 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCORES = ("mass", "logit_sum")
-RANKINGS = ("own", "relative", "inverse", "random")
 RESOLUTION = 1e-4  # scores are rounded to this, so that PyTorch and ONNX Runtime agree on what a tie is
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A gate that departs from the paper's.
-
-    ranking: by the head's own score, by the score relative to what the head typically has, inverse (the
-    heads that look most are suppressed) or random (seeded). protect: heads whose typical mass is below it
-    read the question; they are neither ranked nor suppressed. soft: a suppressed head's factor grows from
-    alpha to 1 with its score. rescale: the gates' mean is 1. typical_LH: mean image mass of every head.
-    """
-
-    typical_LH: Sequence[Sequence[float]]
-    ranking: str = "own"
-    protect: float = 0.0
-    soft: bool = False
-    rescale: bool = False
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.ranking not in RANKINGS:
-            raise ValueError(f"spin ranking is {self.ranking!r}: choose one of {', '.join(RANKINGS)}")
-
-    def rankable(self) -> list[int]:
-        """How many heads of each layer can be suppressed."""
-        return [sum(mass >= self.protect for mass in typical_H) for typical_H in self.typical_LH]
-
-
-class SpinInputs(NamedTuple):
-    """Run-time inputs of the gate: K per layer (int tensor [L]; K = H leaves a layer alone), alpha (scalar
-    tensor); `variant` departs from the paper's gate, `amplify` is PAI's strength (0: none)."""
-
-    k_L: Tensor
-    alpha: Tensor
-    score: str = "mass"
-    variant: Variant | None = None
-    amplify: float = 0.0
 
 
 def heads_kept(
@@ -128,48 +87,28 @@ def gate(scores_BHT: Tensor, k: Tensor, alpha: Tensor) -> Tensor:
     return alpha.new_ones(()).where(rank_BHT < k, alpha)
 
 
-def varied_gate(scores_BHT: Tensor, k: Tensor, alpha: Tensor, variant: Variant, layer: int) -> Tensor:
-    """`gate` with a variant, [B, H, T]. k counts the heads kept among those that are not protected."""
-    typical_1H1 = scores_BHT.new_tensor(variant.typical_LH[layer])[None, :, None]
-    free_1H1 = typical_1H1 >= variant.protect
-    ranked_BHT = scores_BHT
-    if variant.ranking == "relative":
-        ranked_BHT = scores_BHT.double() / typical_1H1.clamp(min=RESOLUTION)
-    elif variant.ranking == "inverse":
-        ranked_BHT = 1.0 - scores_BHT
-    elif variant.ranking == "random":
-        ranked_BHT = _drawn(scores_BHT, variant.seed, layer)
-    ranked_BHT = ranked_BHT.where(free_1H1, -math.inf)
-    gate_BHT = gate(ranked_BHT, k, alpha)
-    if variant.soft:
-        last = (k.clamp(max=scores_BHT.shape[1]) - 1).reshape(1)
-        kth_B1T = ranked_BHT.sort(dim=1, descending=True).values.index_select(1, last)
-        share_BHT = (ranked_BHT / kth_B1T.clamp(min=RESOLUTION)).clamp(0.0, 1.0)
-        gate_BHT = gate_BHT + (1.0 - gate_BHT) * share_BHT
-    gate_BHT = gate_BHT.where(free_1H1, 1.0)
-    if variant.rescale:
-        # Only where a head is left: all gates 0 leave nothing to rescale.
-        gate_BHT = gate_BHT * (scores_BHT.shape[1] / gate_BHT.sum(1, keepdim=True).clamp(min=RESOLUTION))
-    return gate_BHT
+class GateRule(Protocol):
+    """Factor per head, [B, H, T], from the scores [B, H, T] of a layer, its K (int tensor of one number),
+    alpha (float tensor) and its number."""
+
+    def __call__(self, scores_BHT: Tensor, k: Tensor, alpha: Tensor, layer: int) -> Tensor: ...
 
 
-def _drawn(scores_BHT: Tensor, seed: int, layer: int) -> Tensor:
-    """A number in [0, 1) for every head, row and query: a hash (MurmurHash3's last step) of the row's rounded
-    scores, the seed, the layer and the head. So a draw depends neither on neighbours nor on the order of
-    calls, and differs from token to token as SPIN's own choice does."""
-    bits = 0xFFFFFFFF
-    head_H1 = scores_BHT.new_ones(scores_BHT.shape[1], 1).cumsum(0).long()
-    seen_B1T = ((scores_BHT / RESOLUTION).round().long() * (2 * head_H1 + 1)).sum(1, keepdim=True)
-    hash_BHT = (seen_B1T * 0x9E3779B1 + head_H1 * 0x7FEB352D + (seed * 64 + layer) * 0x846CA68B) & bits
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        hash_BHT = ((hash_BHT ^ (hash_BHT >> shift)) * factor) & bits
-    return ((hash_BHT ^ (hash_BHT >> 16)).double() / (bits + 1)).float()
+def published(scores_BHT: Tensor, k: Tensor, alpha: Tensor, layer: int) -> Tensor:
+    """The rule of the paper, the same in every layer: `gate`."""
+    return gate(scores_BHT, k, alpha)
 
 
-def amplified(logits_BHTM: Tensor, image_BM: Tensor, strength: float) -> Tensor:
-    """Attention logits with more weight on the image: logit + strength * |logit| at image tokens (PAI, Liu et
-    al. 2024, arXiv 2407.21771, equation 4)."""
-    return logits_BHTM + strength * logits_BHTM.abs() * image_BM[:, None, None, :]
+class SpinInputs(NamedTuple):
+    """Run-time inputs of the gate: K per layer (int tensor [L]; K = H leaves a layer alone), alpha (scalar
+    tensor), score (one of SCORES) and the rule; `amplify` is the strength of spin.amplified_attention (0:
+    none)."""
+
+    k_L: Tensor
+    alpha: Tensor
+    score: str = "mass"
+    rule: GateRule = published
+    amplify: float = 0.0
 
 
 def near_ties(maps_LBHTM: np.ndarray, image_BM: np.ndarray, k_L: np.ndarray) -> int:

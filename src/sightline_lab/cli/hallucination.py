@@ -36,10 +36,7 @@ def hallucination(
     model: Annotated[list[Path] | None, typer.Option(help="Trained models; default: models/vlm.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings: models/vlm, and more with the next seeds.")] = 1,
     ideas: Annotated[
-        Path,
-        typer.Option(
-            help="What is tried; also: lab/hallucination_training.yaml, lab/hallucination_candidates.yaml."
-        ),
+        Path, typer.Option(help="What is tried; also: lab/hallucination_candidates.yaml.")
     ] = IDEAS,
     jobs: Annotated[int, typer.Option(help="Processes of one thread each.")] = 2,
 ) -> None:

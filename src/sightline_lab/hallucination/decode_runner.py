@@ -122,7 +122,7 @@ class Asker:
     ) -> list[Generation]:
         """`draw` 0: the likeliest; others are drawn."""
         engine = TorchEngine(
-            self._vlm, None, way.score, way.variant(self.typical_LH, self._seed), way.image_gain
+            self._vlm, None, way.score, way.rule(self.typical_LH, self._seed), way.image_gain
         )
         tokenizer = self._encoder.tokenizer
         knobs = {

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from sightline.spin.gate import SCORES, Variant, share_kept
+from sightline.spin.gate import SCORES, GateRule, published, share_kept
+from sightline_lab.hallucination.gate_variants import GateVariant
 
 CONTRASTS = ("none", "noise", "no_image")
 CHOICES = ("likeness", "chance")
@@ -27,7 +28,8 @@ class Way:
 
     arm: of lab/ablations.yaml, the training whose model decodes;
     keep: share of the heads that are kept, of every layer or layer by layer; alpha, score: as in params.yaml;
-    ranking, protect, soft, rescale: spin.gate.Variant; image_gain: PAI's strength on attention logits;
+    ranking, protect, soft, rescale: gate_variants.GateVariant;
+    image_gain: PAI's strength on attention logits;
     contrast: the other view that is held against the picture (noise: VCD, no_image: PAI), with its strength,
     the share of the likeliest token's probability that a token needs, and the diffusion steps of the noise;
     candidates: descriptions of a picture, the one that all of the above says and others drawn in the same way
@@ -77,17 +79,17 @@ class Way:
         """Decoder passes per token."""
         return 1 if self.contrast == "none" else 2
 
-    def variant(self, typical_LH: Sequence[Sequence[float]], seed: int) -> Variant | None:
-        """What the gate does beside the paper's; None: nothing."""
-        found = Variant(typical_LH, self.ranking, self.protect, self.soft, self.rescale, seed)
-        return None if found == Variant(typical_LH, seed=seed) else found
+    def rule(self, typical_LH: Sequence[Sequence[float]], seed: int) -> GateRule:
+        """The published gate, or the variant of it that the fields name."""
+        variant = GateVariant(typical_LH, self.ranking, self.protect, self.soft, self.rescale, seed)
+        return published if variant == GateVariant(typical_LH, seed=seed) else variant
 
     def heads_kept(self, typical_LH: Sequence[Sequence[float]]) -> np.ndarray:
         """K of every layer among the heads that can be suppressed, int64 [L]; H where all are kept."""
         keeps_L = self.keep if isinstance(self.keep, tuple) else (self.keep,) * len(typical_LH)
         if len(keeps_L) != len(typical_LH):
             raise WaysError(f"keep {list(keeps_L)}: give one share for each of {len(typical_LH)} layers")
-        free_L = Variant(typical_LH, protect=self.protect).rankable()
+        free_L = GateVariant(typical_LH, protect=self.protect).rankable()
         kept = [
             len(typical_H) if keep == 1 else share_kept(keep, free)
             for keep, free, typical_H in zip(keeps_L, free_L, typical_LH, strict=True)

@@ -55,7 +55,7 @@ def heatmap(
 
     rows, cols = subject.grid
     text, joint, own, cross = streams
-    from_M = rule(rows * cols, text, joint, own, gradients.of_layers(cross, len(own)))[tokens].mean(axis=0)
+    from_M = rule(rows * cols, text, joint, own, cross)[tokens].mean(axis=0)
     patches = from_M[: rows * cols].reshape(rows, cols)
     question = gradients.words(case, from_M[rows * cols :])
     word, shape = case.word(tokens), case.rgb.shape[:2]

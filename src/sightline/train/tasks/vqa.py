@@ -25,7 +25,6 @@ from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM, Memory, StepOutput
-from sightline.spin.gate import SpinInputs, Variant, heads_kept
 from sightline.train import distributed, sample_captions
 from sightline.train.feature_cache import FrozenTokens
 from sightline.train.image_loader import Pictures
@@ -91,23 +90,18 @@ class Answering(Task):
             )
             for number in numbers
         ]
-        gated = (
-            sample_captions.generator(self.seed, "spin", step).random()
-            < self.params.spin_training.probability
-        )
         mirrored = sample_captions.mirrored(self.seed, step, numbers) if self.params.mirror else None
-        return {**self._inputs(numbers, drawn, mirrored), "alpha": self.alpha(step) if gated else None}
+        return self._inputs(numbers, drawn, mirrored)
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross entropy per token of the short answers, SHORT_WEIGHT times, plus that of the
         descriptions, in nats."""
         tokens_NPD = self.image_tokens(batch)
-        spin = None if batch["alpha"] is None else self._spin(batch["alpha"])
         sums, counts = [], []
         for group in ("short", "long"):
             loss, count = tokens_NPD.new_zeros(()), 0
             if batch[group]:
-                logits_BTV = self.decode(tokens_NPD, batch[group], spin)[1].logits
+                logits_BTV = self.decode(tokens_NPD, batch[group])[1].logits
                 loss = self.summed_loss(logits_BTV, batch[group], tokens_NPD)
                 count = int((batch[group]["targets"] != IGNORED).sum())
             sums.append(loss)
@@ -181,35 +175,15 @@ class Answering(Task):
         return self.model.image_tokens(batch["image"])
 
     def decode(
-        self, tokens_NPD: Tensor, group: dict, spin: SpinInputs | None = None, need_maps: bool = False,
-        model: VLM | None = None,
-    ) -> tuple[Memory, StepOutput]:  # fmt: skip
+        self, tokens_NPD: Tensor, group: dict, need_maps: bool = False, model: VLM | None = None
+    ) -> tuple[Memory, StepOutput]:
         """What `model` (default: the one in training) reads and says at every token of a group's answers."""
         model = model or self.model
         images = group["images"]
         if len(images) < len(tokens_NPD):
             tokens_NPD = tokens_NPD.index_select(0, images)
         memory = model.memory(tokens_NPD, group["states"], group["ids"], group["mask"])
-        return memory, model.step(group["inputs"], None, memory, spin, need_maps)
-
-    def alpha(self, step: int) -> float:
-        """Factor on the suppressed heads of a gated step: it falls from 1 in a straight line."""
-        spin = self.params.spin_training
-        passed = min(1.0, (step + 1) / max(1.0, spin.anneal * self.steps))
-        return 1.0 - passed * (1.0 - spin.alpha)
-
-    def _spin(self, alpha: float) -> SpinInputs:
-        spin, config = self.params.spin_training, self.model.config
-        kept = heads_kept(
-            spin.keep, None, list(range(config["layers"])), config["layers"], config["decoder_heads"]
-        )
-        nothing_LH = [[0.0] * config["decoder_heads"]] * config["layers"]  # random needs no usual masses
-        variant = Variant(nothing_LH, "random", seed=self.seed) if spin.heads == "random" else None
-        return SpinInputs(
-            torch.tensor(kept, device=self.run.device),
-            torch.tensor(alpha, device=self.run.device),
-            variant=variant,
-        )
+        return memory, model.step(group["inputs"], None, memory, None, need_maps)
 
     def _inputs(
         self,

@@ -16,7 +16,6 @@ REPORTS = ROOT / "docs" / "reports"
 PAGES = ("bench.bench_page", "bench.ann_page", "pruning.pruning_page", "retrieval.retrieval_page")
 PAGES += ("load_test.load_page",)
 HALLUCINATION = [("decoding", "scenes"), ("decoding", "flickr8k"), ("candidates", "flickr8k")]
-HALLUCINATION += [("training", "scenes")]
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.core import artifacts, atomic_io
+from sightline.core import artifacts, atomic_io, replace_folder
 from sightline.core.artifacts import ArtifactError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +148,7 @@ def test_death_at_any_file_operation_leaves_the_old_or_the_new_version(tmp_path,
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if folder.exists():
             seen.append(artifacts.load(folder, "toy").digest() == new)
-        artifacts._sweep(folder)  # what the next writer does first
+        replace_folder.sweep(folder)  # what the next writer does first
         if replacing:
             artifacts.load(folder, "toy")
         assert [path for path in folder.parent.iterdir() if path != folder] == []
@@ -176,15 +176,182 @@ def _die_after(limit: int) -> None:
         setattr(os, name, counted(getattr(os, name)))
 
 
+def left_by(pid: int, folder: Path, proof: str) -> Path:
+    """What a writer of `folder` leaves when it is killed."""
+    temporary = folder.with_name(f".{folder.name}.{pid}-0123abcd.tmp")
+    (temporary / "new").mkdir(parents=True)
+    (temporary / "new" / "half").write_text("half")
+    (temporary / "owner").write_text(proof)
+    return temporary
+
+
 def test_what_a_live_writer_fills_is_left_alone(tmp_path):
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    theirs = tmp_path / f".toy.new-{other.pid}.tmp"
-    theirs.mkdir()
+    theirs = left_by(other.pid, tmp_path / "toy", replace_folder._owner())
     write(tmp_path / "toy")
     assert theirs.is_dir()
     other.communicate(b"\n")
     write(tmp_path / "toy")
     assert not theirs.exists()
+
+
+@pytest.mark.parametrize("proof", ["", "sightline on another-machine\n"])
+def test_a_temporary_folder_without_the_proof_is_left_alone(tmp_path, proof):
+    other = subprocess.Popen([sys.executable, "-c", ""])
+    other.wait()
+    theirs = left_by(other.pid, tmp_path / "toy", proof)
+    write(tmp_path / "toy")
+    assert (theirs / "new" / "half").read_text() == "half"
+
+
+def tree(folder: Path) -> dict[str, bytes | str]:
+    """Every file, folder and link below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): os.readlink(path) if path.is_symlink()
+        else path.read_bytes() if path.is_file() else ""
+        for path in sorted(folder.rglob("*"))
+    }  # fmt: skip
+
+
+def holiday(folder: Path) -> None:
+    (folder / "holiday").mkdir(parents=True)
+    (folder / "holiday" / "letter.txt").write_text("dear")
+
+
+def extra_file(folder: Path) -> None:
+    write(folder)
+    (folder / "shards" / "notes.txt").write_text("mine")
+
+
+def extra_folder(folder: Path) -> None:
+    write(folder)
+    (folder / "mine").mkdir()
+
+
+def link_inside(folder: Path) -> None:
+    write(folder)
+    (folder / "shards" / "a.bin").unlink()
+    (folder / "shards" / "a.bin").symlink_to("/etc/hostname")
+
+
+def other_kind(folder: Path) -> None:
+    with artifacts.create(folder, "vlm", {}):
+        pass
+
+
+def foreign_manifest(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "manifest.json").write_text('{"name": "a web application", "kind": "toy", "files": {}}')
+
+
+FOREIGN = {
+    holiday: "a folder with other files \\(holiday, ...\\)",
+    lambda path: path.write_text("mine"): "a file",
+    extra_file: "shards/notes.txt in it, which its manifest does not name",
+    extra_folder: "mine in it, which its manifest does not name",
+    link_inside: "shards/a.bin in it, which is a link",
+    other_kind: "an artifact of kind 'vlm'",
+    foreign_manifest: "a folder with other files \\(manifest.json, ...\\)",
+}
+
+
+@pytest.mark.parametrize(("make", "found"), FOREIGN.items(), ids=range(len(FOREIGN)))
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_sightline_did_not_write_is_never_replaced(tmp_path, make, found, linked):
+    make(tmp_path / "place")
+    name = "place"
+    if linked:
+        (tmp_path / "link").symlink_to("place")
+        name = "link"
+    before = tree(tmp_path)
+    with pytest.raises(ArtifactError, match=f"{found}; nothing was changed: choose another folder") as error:
+        write(tmp_path / name)
+    assert tree(tmp_path) == before
+    write(Path(str(error.value).rpartition("for example ")[2]))  # the cure works
+    assert {name: tree(tmp_path)[name] for name in before} == before
+
+
+def test_what_came_while_the_folder_was_filled_is_not_replaced(tmp_path):
+    with pytest.raises(ArtifactError, match="nothing was changed"):
+        with artifacts.create(tmp_path / "toy", "toy", {}):
+            holiday(tmp_path / "toy")
+    assert tree(tmp_path) == {"toy": "", "toy/holiday": "", "toy/holiday/letter.txt": b"dear"}
+
+
+def test_an_empty_folder_and_a_damaged_artifact_of_the_kind_are_replaced(tmp_path):
+    (tmp_path / "toy").mkdir()
+    write(tmp_path / "toy")
+    (tmp_path / "toy" / "shards" / "a.bin").write_bytes(b"damaged")
+    (tmp_path / "toy" / "README.md").unlink()
+    write(tmp_path / "toy", 2.0)
+    artifacts.load(tmp_path / "toy", "toy")
+    assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written_again_and_again(tmp_path):
+    (tmp_path / "big").mkdir()
+    (tmp_path / "toy").symlink_to("big")
+    (tmp_path / "later").symlink_to("absent")
+    for value in (1.0, 2.0, 3.0):
+        write(tmp_path / "toy", value)
+        write(tmp_path / "later", value)
+    digests = [artifacts.load(tmp_path / name, "toy").digest() for name in ("big", "toy")]
+    assert digests[0] == digests[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["absent", "big", "later", "toy"]
+    assert (tmp_path / "toy").is_symlink() and (tmp_path / "later").is_symlink()
+
+
+WRITE_TO_A_MOUNT = """
+import sys
+from pathlib import Path
+from sightline.core import artifacts
+for name in sys.argv[1:]:
+    try:
+        with artifacts.create(Path(name), "toy", {}):
+            pass
+    except artifacts.ArtifactError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("mount", ["mount -t tmpfs tmpfs", "mount --bind {}/other"])
+def test_a_mount_point_is_refused_and_a_folder_in_it_is_written(tmp_path, mount):
+    place = tmp_path / "volume"
+    place.mkdir(), (tmp_path / "other").mkdir()
+    (tmp_path / "writer.py").write_text(WRITE_TO_A_MOUNT)
+    writer = f"{sys.executable} {tmp_path}/writer.py {place} {place}/toy {place}"
+    script = f"{mount.format(tmp_path)} {place} && {writer} && ls -A {place} {tmp_path}"
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, env=env)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"a private mount needs root: {done.stderr.strip()}")
+    first, second, *names = done.stdout.split("\n")
+    assert "mount point" in first and f"for example {place}/toy" in first and str(place) in second, done
+    assert "toy" in names and not any(name.startswith(".") for name in names)
+
+
+def test_links_of_a_dvc_cache_are_read_and_may_be_replaced(toy, tmp_path):
+    cached = tmp_path / "cache" / "files" / "md5" / "ab" / ("0" * 30)
+    cached.parent.mkdir(parents=True)
+    shutil.move(toy / "shards" / "a.bin", cached)
+    (toy / "shards" / "a.bin").symlink_to(cached)
+    artifacts.load(toy, "toy")
+    write(toy, 2.0)
+    assert cached.read_bytes() == b"0123456789" and not (toy / "shards" / "a.bin").is_symlink()
+    (toy / "shards" / "a.bin").unlink()
+    (toy / "shards" / "a.bin").symlink_to(cached)
+    cached.write_bytes(b"damaged")
+    with pytest.raises(ArtifactError, match="a.bin: expected sha256"):
+        artifacts.load(toy, "toy")
+
+
+def test_a_file_that_has_a_temporary_name_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic_io.secrets, "token_hex", lambda size: "0123abcd")
+    mine = tmp_path / f".a.json.{os.getpid()}-0123abcd.tmp"
+    mine.write_text("mine")
+    with pytest.raises(FileExistsError):
+        artifacts.write_json(tmp_path / "a.json", 1)
+    assert mine.read_text() == "mine"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
@@ -210,7 +377,7 @@ FILL_THE_DISK = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {src!r})
-from sightline import artifacts
+from sightline.core import artifacts
 mount = Path({mount!r})
 try:
     with artifacts.create(mount / "toy", "toy", {{}}) as filling:

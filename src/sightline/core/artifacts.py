@@ -6,9 +6,6 @@ place. No weight format notices a flipped bit, so loading verifies every hash fi
 """
 
 import json
-import os
-import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import safetensors
 import safetensors.numpy
 
+from sightline.core import replace_folder
 from sightline.core.atomic_io import FULL, ArtifactError, full, sha256, sync_folder, write_bytes
-
-MANIFEST = "manifest.json"
+from sightline.core.replace_folder import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -43,25 +39,24 @@ def create(folder: Path, kind: str, config: dict[str, Any], card: str = "") -> I
     """Yield a temporary folder to fill; on success it becomes `folder`, on an error it is removed.
 
     `config` is written when the block ends, so the block may still add to it. An existing `folder`
-    is replaced only once the new one is complete. Raises ArtifactError, naming the path and the
-    bytes, when the disk is full.
+    is replaced only once the new one is complete, and only if it is empty or an artifact of the same
+    kind: ArtifactError for anything else, and, naming the path and the bytes, when the disk is full.
+    A link stays, and what it leads to is written.
     """
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    filling = _sibling(folder, "new")
-    filling.mkdir()
+    folder = replace_folder.target(folder)
+    replace_folder.check(folder, kind)
+    filling = replace_folder.begin(folder)
     try:
         yield filling
         _seal(filling, kind, config, card)
-        _swap(filling, folder)
+        replace_folder.swap(filling, folder, kind)
     except OSError as error:
-        written = sum(path.stat().st_size for path in _files(filling))
+        written = sum(path.stat().st_size for path in filling.rglob("*") if path.is_file())
         if error.errno not in FULL:
             raise
         raise full(error.filename or folder, written) from error
     finally:
-        shutil.rmtree(filling, ignore_errors=True)
+        replace_folder.end(filling, folder)
 
 
 def load(folder: Path, kind: str) -> Artifact:
@@ -140,42 +135,23 @@ def _seal(filling: Path, kind: str, config: dict[str, Any], card: str) -> None:
         write_bytes(filling / "README.md", card.encode())
     files = {_relative(filling, path): sha256(path, sync=True) for path in _files(filling)}
     write_json(filling / MANIFEST, {"kind": kind, "files": files})
-    for inner in [filling, *(path for path in sorted(filling.rglob("*")) if path.is_dir())]:
-        sync_folder(inner)
-
-
-def _swap(filling: Path, folder: Path) -> None:
-    """Put the sealed folder in place; a kill between the renames is undone by the next `_sweep`."""
-    old = _sibling(folder, "old")
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(filling, folder)
-    sync_folder(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed writers of this folder left; put a replaced folder back if it has no successor."""
-    left = re.compile(re.escape(f".{folder.name}.") + r"(new|old)-(\d+)\.tmp")
-    for path in sorted(folder.parent.iterdir()):
-        match = left.fullmatch(path.name)
-        if not match or (int(match[2]) != os.getpid() and psutil.pid_exists(int(match[2]))):
-            continue
-        if match[1] == "old" and not folder.exists():
-            os.replace(path, folder)
+    folders = [path for path in sorted(filling.rglob("*"), reverse=True) if path.is_dir()]
+    for inner in [*folders, filling]:
+        if any(inner.iterdir()):
+            sync_folder(inner)
         else:
-            shutil.rmtree(path)
-
-
-def _sibling(folder: Path, role: str) -> Path:
-    return folder.with_name(f".{folder.name}.{role}-{os.getpid()}.tmp")
+            inner.rmdir()  # no manifest names it, and DVC keeps none
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return all files below a folder, sorted. Raises ArtifactError for a link or a special file."""
+    """Return all files below a folder, sorted; links into a DVC cache are files.
+
+    Raises ArtifactError for another link and for a special file.
+    """
     files = []
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+        linked = path.is_symlink() and not replace_folder.is_cached(path)
+        if linked or not (path.is_file() or path.is_dir()):
             raise ArtifactError(f"{path}: expected a regular file, found a link or a special file")
         if path.is_file():
             files.append(path)

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -19,13 +20,15 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises ArtifactError, naming path and bytes, when the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.new-{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except FileExistsError:
+        raise  # a file of that name is somebody else's
     except OSError as error:
         temporary.unlink(missing_ok=True)
         if error.errno not in FULL:

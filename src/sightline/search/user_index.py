@@ -19,6 +19,7 @@ import numpy as np
 
 from sightline.core import artifacts
 from sightline.core.params.data_params import DataParams
+from sightline.core.replace_folder import check, replacing, target
 from sightline.data.shards import Items
 from sightline.data.sources import csv
 from sightline.search.bundle import Embedder, encode
@@ -116,9 +117,12 @@ def encode_table(
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """One change at a time: the second writer waits for the first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder.parent, os.O_RDONLY)
+    """One change at a time: the second writer waits for the first. Raises ArtifactError for a folder that
+    holds anything but an index."""
+    check(folder, KIND)
+    parent = target(folder).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(parent, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -182,17 +186,12 @@ def _unless_replaced(folder: Path, read: Callable[[], tuple]) -> tuple:
         except (OSError, ValueError) as error:
             result, failed = (), error
         if before == _stamp(folder) and (
-            before is not None or time.monotonic() > end or not _swapping(folder)
+            before is not None or time.monotonic() > end or not replacing(folder)
         ):
             if failed:
                 raise failed
             return result
         time.sleep(0.01)
-
-
-def _swapping(folder: Path) -> bool:
-    """Whether a writer has moved the folder aside and not yet put the new one in its place."""
-    return any(folder.parent.glob(f".{folder.name}.old-*.tmp"))
 
 
 def _stamp(folder: Path) -> tuple[int, int] | None:

@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NO_TORCH = """
 import sys
 sys.modules["torch"] = None
-from sightline import cli
+from sightline.cli.main import main
 sys.argv = ["sightline"] + sys.argv[1:]
-cli.main()
+main()
 """
 
 
@@ -98,6 +98,23 @@ def test_impossible_changes_are_named_and_change_nothing(run, tmp_path):
     assert "manifest.json" in run("index", "-o", "mine", "--delete", "x", code=2).stderr
     assert not (tmp_path / "mine").exists()
     assert "mine" in run("search", "x", "--index", "mine", code=2).stderr
+
+
+def test_an_index_never_replaces_what_the_folder_held(run, tmp_path):
+    shop = tmp_path / "shop"
+    (shop / "originals").mkdir(parents=True)
+    (shop / "notes.txt").write_text("mine")
+    first = table(shop, "items.csv", [["thing", "a red cube", "", "i0"]])
+    said = run("index", first, "-o", shop, code=2).stderr
+    assert "found a folder with other files" in said and f"for example {shop / 'index'}" in said
+    run("index", first, "-o", tmp_path / "shop" / "notes.txt", code=2)
+    assert sorted(path.name for path in shop.iterdir()) == ["items.csv", "notes.txt", "originals"]
+    run("index", first, "-o", shop / "index")  # what the message advises
+    (tmp_path / "big").mkdir(), (tmp_path / "link").symlink_to("big")
+    for _ in range(2):
+        run("index", first, "-o", "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "big" / "manifest.json").is_file()
+    assert json.loads(run("search", "x", "--index", "link", "--json").stdout)["results"]
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_whole_bundle(run):

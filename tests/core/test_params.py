@@ -72,15 +72,6 @@ def test_falsy_values_are_values(tmp_path):
     assert params.data.max_items == 0 and params.spin.alpha == 0.0
 
 
-def test_a_nested_leaf_may_be_left_to_the_profile(tmp_path):
-    content = document()
-    content["finetune"]["spin_training"]["keep"] = None
-    content["profiles"]["smoke"]["finetune"]["spin_training"] = {"keep": 0.75}
-    params = load(tmp_path, content)
-    assert params.finetune.spin_training.keep == 0.75
-    assert params.origin["finetune.spin_training.keep"] == "profiles.smoke"
-
-
 @pytest.mark.parametrize(
     ("top", "expected"),
     [({}, (0.5, None)), ({"keep": 0.25}, (0.25, None)), ({"top_k": 3}, (None, 3))],
@@ -127,7 +118,6 @@ def test_learning_rates_as_dvc_writes_them_are_numbers(tmp_path, written):
         ("opset: 20", "opset: [20", ["YAML", "valid YAML"]),
         ("opset: 20", "opset: !!python/object:os.system 1", ["YAML", "valid YAML"]),
         ("score: mass", "score: max", ["spin.score", "'max'", "mass, logit_sum"]),
-        ("spin_training:\n", "spin_training:\n    wrong: 1\n", ["spin_training.wrong", "keep"]),
         ("nproc-per-node 2", "nproc-per-node 7", ["pretrain.batch_size", "launch's 7 processes"]),
         ("launch: python", "launch: rm", ["launch", "'rm ", "python"]),
         ("split: test", "split: tst", ["index.split", "tst", "splits of data.sizes: train"]),

@@ -83,18 +83,6 @@ class AlignParams(Training):
         return self
 
 
-class SpinTraining(Settings):
-    """Head suppression during training."""
-
-    probability: float = Field(ge=0, le=1, description="share of training steps with the gate on")
-    keep: PositiveShare = Field(description="share of heads kept")
-    alpha: float = Field(ge=0, le=1, description="factor on the suppressed heads")
-    anneal: float = Field(ge=0, le=1, description="share of training over which alpha falls from 1")
-    heads: Literal["least", "random"] = Field(
-        description="those that look least at the image, or as many at random"
-    )
-
-
 class FinetuneParams(Training):
     """Parameters of the finetune stage."""
 
@@ -118,7 +106,6 @@ class FinetuneParams(Training):
     activation: Activation = Field(description="as in text")
     tied: bool = Field(description="as in text")
     joint_block: bool = Field(description="the decoder reads image and question in one attention")
-    split_cross_attention: bool = Field(description="an attention for the image and one for the question")
     positions: bool = Field(description="positions of the patches")
     aligned_start: bool = Field(description="start from the alignment's word-in-patch loss")
     auxiliary: bool = Field(description="train with the auxiliary where / left-of questions")
@@ -127,7 +114,6 @@ class FinetuneParams(Training):
     max_question: int = Field(ge=4, description="longest question, tokens")
     dropout: Share = Field(description="of the decoder")
     gradient_checkpointing: bool = Field(description="as in align")
-    spin_training: SpinTraining
 
     @model_validator(mode="after")
     def heads_divide_the_width(self) -> "FinetuneParams":

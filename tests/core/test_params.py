@@ -112,7 +112,7 @@ def test_learning_rates_as_dvc_writes_them_are_numbers(tmp_path, written):
         ("lr: 0.001", "lr: -1", ["lr", "-1", "> 0"]),
         ("lr: 0.001", "lr:", ["lr", "nothing"]),
         ("lr: 0.001", "lrr: 0.001", ["lrr", "an unknown key", "did you mean 'lr'?"]),
-        ("aligned_start: true", "aligned_start: yes", [".aligned_start", "'yes' (str)", "true or false"]),
+        ("joint_block: true", "joint_block: yes", [".joint_block", "'yes' (str)", "true or false"]),
         ("opset: 20", "opset: 20.0", ["export.opset", "20.0 (float)", "an integer"]),
         ("opset: 20", "opset: 20\n  opset: 21", ["opset", "the key twice", "each key once"]),
         ("opset: 20", "opset: [20", ["YAML", "valid YAML"]),
@@ -133,7 +133,7 @@ def test_slips_are_refused(tmp_path, old, new, fragments):
     ("section", "leaf", "value", "fragments"),
     [
         ("data", "source", "scnes", ["scenes", "did you mean 'scenes'?"]),
-        ("data", "pins", {"a": "md5:12"}, ["pins.a:", "md5:<32 hex>"]),
+        ("data", "checksums", {"a": "md5:12"}, ["checksums.a:", "md5:<32 hex>"]),
         ("data", "sizes", {"train": "many"}, ["sizes.train", "'many' (str)"]),
         ("data", "base_url", "ftp://x", ["https://"]),
         ("convert", "pope_per_image", 3, ["even"]),
@@ -183,9 +183,9 @@ def test_values_out_of_range_are_refused_where_they_stand(tmp_path, place, secti
         ("key_value_heads", 1),
         ("positions", "rotary"),
         ("norm", "post"),
-        ("norm_kind", "rms"),
+        ("norm_type", "rms"),
         ("activation", "swiglu"),
-        ("tied", False),
+        ("tie_embeddings", False),
     ],
 )
 def test_what_says_nothing_to_a_tower_cannot_be_asked_for(tmp_path, leaf, value):

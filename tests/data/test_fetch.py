@@ -157,7 +157,7 @@ def test_errors_that_no_retry_mends(server, tmp_path):
 def test_a_wrong_hash_leaves_nothing(server, tmp_path):
     wrong = "sha256:" + "0" * 64
     message = refused(tmp_path, "hash", lambda: get(server, tmp_path, pin=wrong))
-    assert wrong in message and PIN in message and "data.pins" in message
+    assert wrong in message and PIN in message and "data.checksums" in message
     assert not list(tmp_path.iterdir()) and len(server.requests) == 1
 
 

@@ -55,7 +55,7 @@ def server(tmp_path, monkeypatch):
 
 def build(server, out, **changes):
     pins = {path[1:]: "sha256:" + hashlib.sha256(data).hexdigest() for path, data in server.files.items()}
-    chosen = params("flickr8k", base_url=server.url, **{"pins": pins, **changes})
+    chosen = params("flickr8k", base_url=server.url, **{"checksums": pins, **changes})
     return flickr8k.build(chosen, 7, out)
 
 
@@ -115,8 +115,8 @@ def test_a_listed_photo_without_photo_and_captions(server, tmp_path):
 def test_flaky_downloads_and_wrong_pins(server, tmp_path):
     server.faults = [{"cut": 100}, {"status": 503}, {"cut": 50}, {}, {"cut": 1000}]
     assert balanced(build(server, tmp_path / "out"))
-    with pytest.raises(FetchError, match="check data.pins"):
-        build(server, tmp_path / "b", pins={"Flickr8k_text.zip": "md5:" + "0" * 32})
+    with pytest.raises(FetchError, match="check data.checksums"):
+        build(server, tmp_path / "b", checksums={"Flickr8k_text.zip": "md5:" + "0" * 32})
 
 
 def test_a_wrong_archive_is_named(server, tmp_path):
@@ -137,7 +137,7 @@ def test_the_real_archives(tmp_path):
         "Flickr8k_text.zip": "sha256:88bc80ddff8bd873430ed85ae886494b99ac0f1f1aa4c9609bf1f1b70a2f2ce2",
     }
     config = flickr8k.build(
-        params("flickr8k", base_url=REAL.as_uri(), pins=pins, image_side=256, shard_mb=64), 7, tmp_path
+        params("flickr8k", base_url=REAL.as_uri(), checksums=pins, image_side=256, shard_mb=64), 7, tmp_path
     )
     assert config["items"] == {"train": 6000, "val": 1000, "test": 1000}
     assert config["rows"] == {"in": 40460, "accepted": 40000, "rejected": 5, "unused": 455}

@@ -20,15 +20,16 @@ from tests.support import tiny
 V = 60
 CHOICES = {
     "norm": ("pre", "post"),
-    "norm_kind": ("layer", "rms"),
+    "norm_type": ("layer", "rms"),
     "activation": ("gelu", "relu", "tanh", "sigmoid", "swiglu"),
     "positions": ("learned", "sinusoidal", "rotary", "alibi", "none"),
     "key_value_heads": (1, 2),
-    "tied": (True, False),
+    "tie_embeddings": (True, False),
 }
 SINGLE = [{name: value} for name, values in CHOICES.items() for value in values]
 LLAMA = {
-    "norm_kind": "rms", "activation": "swiglu", "positions": "rotary", "key_value_heads": 2, "tied": False,
+    "norm_type": "rms", "activation": "swiglu", "positions": "rotary", "key_value_heads": 2,
+    "tie_embeddings": False,
 }  # fmt: skip
 BLOOM = {"positions": "alibi", "key_value_heads": 1, "norm": "post"}
 ALIBI = {"positions": "alibi", "activation": "swiglu"}
@@ -39,8 +40,8 @@ ATOL = 1e-4
 
 def build(options, aligned=False):
     """(VLM, DualEncoder) with these options in both sections; the text tower has two heads."""
-    decoder = {**options, "token_positions": options.get("positions", "learned"), "aligned_start": aligned}
-    decoder["positions"] = True
+    decoder = {**options, "token_positions": options.get("positions", "learned"), "positions": True}
+    decoder["init_from_alignment"] = aligned
     return tiny.models(V, text=options, finetune=decoder)
 
 
@@ -67,7 +68,7 @@ def whole(vlm):
 
 def test_the_choices_are_those_of_the_schema():
     kinds = {name: field.annotation for name, field in TextParams.model_fields.items()}
-    for name in ("norm", "norm_kind", "activation", "positions"):
+    for name in ("norm", "norm_type", "activation", "positions"):
         assert kinds[name].__args__ == CHOICES[name]
 
 

@@ -25,7 +25,7 @@ CLIP = {
 }
 WORD_IDS = [[10 + i] for i in range(19)] + [[40, 41]]
 FINETUNE = {
-    "width": 32, "layers": 2, "heads": 4, "joint_block": True, "positions": True, "aligned_start": True,
+    "width": 32, "layers": 2, "heads": 4, "joint_block": True, "positions": True, "init_from_alignment": True,
     "max_answer": 9, "max_question": 8, "dropout": 0.0,
 }  # fmt: skip
 # float32 in another order of summation; measured worst case 2e-6 on logits of order 10.
@@ -170,7 +170,7 @@ def test_aligned_start(vlm, clip):
 def test_aligned_start_of_options(clip):
     """Grouped heads start as similarity and copying too: every group reads its keys, and the copies of a
     group's value add up to one. An untied output begins as the words."""
-    model = from_clip(clip, {**FINETUNE, "key_value_heads": 2, "tied": False}, WORD_IDS)
+    model = from_clip(clip, {**FINETUNE, "key_value_heads": 2, "tie_embeddings": False}, WORD_IDS)
     attention = model.decoder.layers[0].cross_attention
     for head in range(4):
         rows, shared = slice(8 * head, 8 * head + 8), slice(8 * (head // 2), 8 * (head // 2) + 8)

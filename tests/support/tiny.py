@@ -62,7 +62,7 @@ def models(
         clip,
         {
             "width": 32, "heads": 4, "layers": 2, "joint_block": True, "positions": True, "dropout": 0.0,
-            "max_answer": MAX_ANSWER, "max_question": MAX_QUESTION, "aligned_start": False,
+            "max_answer": MAX_ANSWER, "max_question": MAX_QUESTION, "init_from_alignment": False,
             **(finetune or {}),
         },
         word_ids=[6, 7, 8],

@@ -339,7 +339,7 @@ def test_several_captions_of_each_image(data):
 
 def test_some_pictures_are_shown_in_a_mirror(data):
     """About half, chosen anew in every step; a frozen tower is shown the same ones."""
-    plain, task = data.contrastive(), data.contrastive(mirror=True)
+    plain, task = data.contrastive(), data.contrastive(horizontal_flip=True)
     turned = []
     for step in range(4):
         own, other = plain.batch(step)["image"], task.batch(step)["image"]
@@ -347,7 +347,7 @@ def test_some_pictures_are_shown_in_a_mirror(data):
             assert torch.equal(after, before) or torch.equal(after, before.flip(2))
             turned.append(not torch.equal(after, before))
     assert 0.2 < np.mean(turned) < 0.8 and turned[:TRAIN] != turned[TRAIN : 2 * TRAIN]
-    frozen = data.contrastive(mirror=True, freeze_vision=True)
+    frozen = data.contrastive(horizontal_flip=True, freeze_vision=True)
     frozen.model.load_state_dict(task.model.state_dict())
     for each in (task, frozen):
         each.enter(0)
@@ -357,7 +357,7 @@ def test_some_pictures_are_shown_in_a_mirror(data):
 
 
 def test_the_answering_model_sees_the_same_mirror(data):
-    frozen, whole = (data.answering(mirror=True, freeze_vision=value) for value in (True, False))
+    frozen, whole = (data.answering(horizontal_flip=True, freeze_vision=value) for value in (True, False))
     whole.model.load_state_dict(frozen.model.state_dict())
     for task in (frozen, whole):
         task.enter(0)

@@ -72,7 +72,7 @@ def cached(url: str, pin: str | None, timeout_s: float, max_bytes: int) -> Path:
         runtime.say(f"downloading {url}")
     path = fetch(url, target, pin, timeout_s, max_bytes)
     if pin is None:
-        runtime.say(f"data.pins has no {name}; this one is {_digest(path, 'sha256:')}")
+        runtime.say(f"data.checksums has no {name}; this one is {_digest(path, 'sha256:')}")
     return path
 
 
@@ -129,7 +129,7 @@ def _download(job: Job) -> None:
         size = job.part.stat().st_size
         forget(job)
         if before == 0 or restarted:
-            cure = "check data.pins and data.base_url"
+            cure = "check data.checksums and data.base_url"
             raise FetchError("hash", f"{job.url}: expected {job.pin}, found {found} ({size} bytes); {cure}")
         restarted = True  # what was resumed may stem from another version of the file
 

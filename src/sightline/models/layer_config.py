@@ -14,7 +14,7 @@ NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 class LayerStyle(NamedTuple):
     """The defaults are those of every model that was written before there was a choice.
 
-    norm: pre (x + f(norm(x))) or post (norm(x + f(x)), as BERT). norm_kind: layer (arXiv 1607.06450) or rms
+    norm: pre (x + f(norm(x))) or post (norm(x + f(x)), as BERT). norm_type: layer (arXiv 1607.06450) or rms
     (arXiv 1910.07467). eps: of the norms. activation: a key of feed_forward.ACTIVATIONS. positions: learned,
     sinusoidal (both added to the embeddings), rotary, alibi (both inside self-attention) or none.
     key_value_heads: heads that keys and values have, each read by an equal number of query heads
@@ -22,7 +22,7 @@ class LayerStyle(NamedTuple):
     """
 
     norm: str = "pre"
-    norm_kind: str = "layer"
+    norm_type: str = "layer"
     eps: float = 1e-5
     activation: str = "gelu"
     positions: str = "learned"
@@ -37,6 +37,6 @@ class LayerStyle(NamedTuple):
         """Raises ValueError for an unknown kind or place."""
         if self.norm not in ("pre", "post"):
             raise ValueError(f"norm is {self.norm!r}: choose pre or post")
-        if self.norm_kind not in NORMS:
-            raise ValueError(f"norm_kind is {self.norm_kind!r}: choose {' or '.join(NORMS)}")
-        return NORMS[self.norm_kind](width, eps=self.eps)
+        if self.norm_type not in NORMS:
+            raise ValueError(f"norm_type is {self.norm_type!r}: choose {' or '.join(NORMS)}")
+        return NORMS[self.norm_type](width, eps=self.eps)

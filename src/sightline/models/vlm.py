@@ -32,7 +32,7 @@ from sightline.spin.gate import SpinInputs
 # The decoder's options and what they are where a config says nothing: `positions` are the patches'.
 OPTIONS = {
     "token_positions": "learned",
-    "tied": True,
+    "tie_embeddings": True,
     **LayerStyle()._asdict(),
 }
 del OPTIONS["positions"]
@@ -73,7 +73,8 @@ class VLM(nn.Module):
     head_width, decoder_hidden, joint_block, joint_heads, joint_hidden, positions (of the patches),
     max_answer, max_question, dropout, blind; for blind models vision_width and grid, since they have learned
     constants in place of the image tower; and where the decoder is to differ, token_positions (as
-    LayerStyle.positions), the other fields of LayerStyle, tied (the output matrix is the embedding)."""
+    LayerStyle.positions), the other fields of LayerStyle, tie_embeddings (the output matrix is the
+    embedding)."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -114,7 +115,7 @@ class VLM(nn.Module):
             style,
         )
         self.output_bias = nn.Parameter(torch.zeros(config["vocab_size"]))
-        if not config["tied"]:
+        if not config["tie_embeddings"]:
             self.output = nn.Parameter(torch.randn(config["vocab_size"], width) * width**-0.5)
 
     def train(self, mode: bool = True) -> VLM:
@@ -170,7 +171,7 @@ class VLM(nn.Module):
         if self.token_positions is not None:
             x_BTD = x_BTD + self.token_positions(past, tokens_BT.shape[1])
         out = self.decoder(x_BTD, *memory, cache, spin, need_maps)
-        output_VD = self.embedding.weight if self.config["tied"] else self.output
+        output_VD = self.embedding.weight if self.config["tie_embeddings"] else self.output
         logits_BTV = nn.functional.linear(out.x, output_VD, self.output_bias)
         return StepOutput(logits_BTV, out.cache, out.maps, out.gates)
 
@@ -232,7 +233,7 @@ def from_clip(
     model.text.load_state_dict(clip.text.state_dict())
     if not blind:
         model.vision.load_state_dict(clip.vision.state_dict())
-    if finetune["aligned_start"]:
+    if finetune["init_from_alignment"]:
         align(model, clip, word_ids, plurals)
     return model
 
@@ -253,7 +254,7 @@ def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Map
     for word, token in plurals.items():
         words_VD[token] = nn.functional.normalize(words_VD[token] + words_VD[word_ids[word]].mean(0), dim=0)
     model.embedding.weight.copy_(words_VD)
-    if not model.config["tied"]:
+    if not model.config["tie_embeddings"]:
         model.output.copy_(words_VD)  # what is copied into an answer is read by the same words
     seen_WD = clip.word_head.weight.detach().float()
     known_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])

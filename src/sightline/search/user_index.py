@@ -101,7 +101,7 @@ def encode_table(
     The text of an item is its title and its description. Raises ValueError for an unusable table.
     """
     params = DataParams(
-        source="csv", path=str(table), base_url="", pins={}, max_items=0, sizes={}, image_side=SIDE,
+        source="csv", path=str(table), base_url="", checksums={}, max_items=0, sizes={}, image_side=SIDE,
         shard_mb=64, max_pixels=max_pixels, timeout_s=30.0, val_share=VAL_SHARE,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:

@@ -43,14 +43,14 @@ class Recipe:
 
     @classmethod
     def of(cls, name: str, section: Any, params: Params, steps: int) -> Recipe:
-        """section: the stage's params, which hold lr_scale, warmup_share, weight_decay, precision and
+        """section: the stage's params, which hold lr_scale, warmup_ratio, weight_decay, precision and
         evals."""
         return cls(
             name,
             params.seed,
             steps,
             params.lr * section.lr_scale,
-            schedule.warmup_steps(steps, section.warmup_share),
+            schedule.warmup_steps(steps, section.warmup_ratio),
             section.weight_decay,
             section.precision,
             section.evals,

@@ -15,7 +15,7 @@ from sightline_lab.ablations.arms import STAGES, Arm, Cost, StudyError
 from sightline_lab.ablations.workspaces import SAME_IN_ALL, Copies, Say, change, stage_costs
 
 FOLDER = "calibration"  # in the copies' home, while it is measured
-NEVER = {"pretrain.epochs": 0, "align.epochs": 0, "finetune.aligned_start": False}
+NEVER = {"pretrain.epochs": 0, "align.epochs": 0, "finetune.init_from_alignment": False}
 SHARES = (0.02, 0.08)  # of the profile's epochs: the two runs whose difference is the cost of an epoch
 SIGNAL_S = 3.0  # core-seconds by which they must differ, else the longer one is made four times as long
 

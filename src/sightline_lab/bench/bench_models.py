@@ -36,7 +36,7 @@ REFERENCE = {
     "fusion_width": 64, "fusion_layers": 1, "vocab_size": 1000,
 }  # fmt: skip
 REFERENCE_DECODER = {
-    "width": 384, "layers": 6, "heads": 8, "max_answer": 64, "max_question": 4, "aligned_start": False,
+    "width": 384, "layers": 6, "heads": 8, "max_answer": 64, "max_question": 4, "init_from_alignment": False,
 }  # fmt: skip
 # 196 patches of ViT-Tiny at 224 and 4 words of the question are 200 memory tokens.
 

@@ -24,7 +24,7 @@ class DataParams(Settings):
     source: Source = Field(description="where pictures and captions come from")
     path: str = Field(description="csv: the file; coco: folder of the archives or of the unpacked folders")
     base_url: Address = Field(description="flickr8k, coco: where the archives are (https:// or file://)")
-    pins: dict[str, Checksum] = Field(description="archive name -> md5:<hex> or sha256:<hex>")
+    checksums: dict[str, Checksum] = Field(description="archive name -> md5:<hex> or sha256:<hex>")
     max_items: CountOrNone = Field(description="per split; 0 takes all")
     sizes: dict[str, Count] = Field(description="scenes: images per split")
     image_side: int = Field(ge=16, le=4096, description="longest side kept in the shards, pixels")

@@ -16,11 +16,17 @@ from sightline.core.params.checks import (
 
 Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "none"]
 Norm = Literal["pre", "post"]
-NormKind = Literal["layer", "rms"]
+NormType = Literal["layer", "rms"]
 Activation = Literal["gelu", "relu", "tanh", "sigmoid", "swiglu"]
 
 # What some towers do not use stays as in params.yaml: another value would change nothing.
-LAYER = {"key_value_heads": 0, "norm": "pre", "norm_kind": "layer", "activation": "gelu", "tied": True}
+LAYER = {
+    "key_value_heads": 0,
+    "norm": "pre",
+    "norm_type": "layer",
+    "activation": "gelu",
+    "tie_embeddings": True,
+}
 UNUSED: dict[str, tuple[dict[str, object], str]] = {
     "hf": (LAYER | {"positions": "learned"}, "its checkpoint decides"),
     "idf_bag": (LAYER, "it has no layers"),
@@ -40,9 +46,9 @@ class TextParams(Settings):
     )
     positions: Positions = Field(description="how a token's position enters")
     norm: Norm = Field(description="normalise before or after a block")
-    norm_kind: NormKind = Field(description="LayerNorm or RMSNorm")
+    norm_type: NormType = Field(description="LayerNorm or RMSNorm")
     activation: Activation = Field(description="of the feed-forward blocks")
-    tied: bool = Field(description="the output matrix is the embedding")
+    tie_embeddings: bool = Field(description="the output matrix is the embedding")
     max_tokens: int = Field(ge=8, description="longest text, tokens")
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from sightline.core.params.checks import (
     heads_fit,
     require,
 )
-from sightline.core.params.tower_params import Activation, Norm, NormKind, Positions
+from sightline.core.params.tower_params import Activation, Norm, NormType, Positions
 
 Precision = Literal["fp32", "bf16", "fp16"]
 # The other losses of the folder have weights of their own.
@@ -29,7 +29,7 @@ class Training(Settings):
     epochs: NotNegative = Field(description="passes over train; 0 trains nothing")
     batch_size: Count = Field(description="items of a step, over all processes")
     lr_scale: Positive = Field(description="factor on lr")
-    warmup_share: Share = Field(description="steps in which the rate rises from 0, share of all")
+    warmup_ratio: Share = Field(description="steps in which the rate rises from 0, share of all")
     weight_decay: NotNegative = Field(description="of AdamW, on matrices")
     precision: Precision = Field(description="of matrix products in training")
     evals: Count = Field(description="evaluations on val while training")
@@ -38,7 +38,7 @@ class Training(Settings):
 class PretrainParams(Training):
     """Parameters of the pretrain stage."""
 
-    mask_share: float = Field(gt=0, lt=1, description="tokens that are masked, share of all")
+    mlm_probability: float = Field(gt=0, lt=1, description="tokens that are masked, share of all")
 
 
 class AlignParams(Training):
@@ -56,7 +56,7 @@ class AlignParams(Training):
     )
     dropout: Share = Field(description="of the summary and of the text's pooled states")
     word_dropout: Share = Field(description="share of a caption's words hidden in training")
-    mirror: bool = Field(
+    horizontal_flip: bool = Field(
         description="train with the mirror image half of the time; not where left and right matter"
     )
     word_weight: NotNegative = Field(description="weight of the word-in-patch loss; 0 drops it")
@@ -102,14 +102,14 @@ class FinetuneParams(Training):
     key_value_heads: CountOrNone = Field(description="as in text")
     token_positions: Positions = Field(description="as positions in text")
     norm: Norm = Field(description="as in text")
-    norm_kind: NormKind = Field(description="as in text")
+    norm_type: NormType = Field(description="as in text")
     activation: Activation = Field(description="as in text")
-    tied: bool = Field(description="as in text")
+    tie_embeddings: bool = Field(description="as in text")
     joint_block: bool = Field(description="the decoder reads image and question in one attention")
     positions: bool = Field(description="positions of the patches")
-    aligned_start: bool = Field(description="start from the alignment's word-in-patch loss")
+    init_from_alignment: bool = Field(description="start from the alignment's word-in-patch loss")
     auxiliary: bool = Field(description="train with the auxiliary where / left-of questions")
-    mirror: bool = Field(description="as in align")
+    horizontal_flip: bool = Field(description="as in align")
     max_answer: int = Field(ge=4, description="longest answer, tokens")
     max_question: int = Field(ge=4, description="longest question, tokens")
     dropout: Share = Field(description="of the decoder")

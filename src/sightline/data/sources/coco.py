@@ -66,7 +66,7 @@ def _reader(params: DataParams, archive: str, stack: ExitStack) -> Reader:
         url = local.resolve().as_uri()
     else:
         url = f"{params.base_url}/{archive}"
-    path = fetch.cached(url, params.pins.get(name), params.timeout_s, MAX_ARCHIVE_BYTES)
+    path = fetch.cached(url, params.checksums.get(name), params.timeout_s, MAX_ARCHIVE_BYTES)
     opened = stack.enter_context(Archive(path, MAX_ARCHIVE_BYTES, MAX_ENTRIES))
     members = set(opened.names)
     return lambda member, most: opened.read(member, most) if member in members else None

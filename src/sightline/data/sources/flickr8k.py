@@ -61,7 +61,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
 
 def _open(params: DataParams, name: str) -> Archive:
     url = f"{params.base_url}/{name}"
-    path = fetch.cached(url, params.pins.get(name), params.timeout_s, MAX_ARCHIVE_BYTES)
+    path = fetch.cached(url, params.checksums.get(name), params.timeout_s, MAX_ARCHIVE_BYTES)
     return Archive(path, MAX_ARCHIVE_BYTES, MAX_ENTRIES)
 
 

@@ -1,6 +1,6 @@
 """Encoders, decoders and what they make together, around the one stack of layers.
 
-`**style` are the fields of LayerStyle (norm, norm_kind, activation, key_value_heads, eps); the default is the
+`**style` are the fields of LayerStyle (norm, norm_type, activation, key_value_heads, eps); the default is the
 post-norm, ReLU transformer of Vaswani et al. 2017 (arXiv 1706.03762).
 
 Shapes: B batch, T target tokens, S source tokens, L layers, H heads, D width, d width of a head, V

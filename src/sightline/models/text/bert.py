@@ -24,23 +24,23 @@ EMBEDDING_STD = 0.02
 
 def build(config: dict[str, Any]) -> Bert:
     """config: width, layers, heads, max_tokens, vocab_size; and where it is to differ, the fields of
-    LayerStyle, hidden, dropout, tied (the output matrix is the embedding)."""
+    LayerStyle, hidden, dropout, tie_embeddings (the output matrix is the embedding)."""
     style = LayerStyle.of(config)
     hidden = usual_hidden(config["width"], style.activation)
-    return Bert({"hidden": hidden, "dropout": 0.0, "tied": True, **style._asdict(), **config})
+    return Bert({"hidden": hidden, "dropout": 0.0, "tie_embeddings": True, **style._asdict(), **config})
 
 
 class MaskedLanguageHead(nn.Module):
     """Transform of the states and a bias per word; the output matrix belongs to the embedding, or, not tied,
     to the head."""
 
-    def __init__(self, width: int, vocab_size: int, eps: float, tied: bool = True):
+    def __init__(self, width: int, vocab_size: int, eps: float, tie_embeddings: bool = True):
         super().__init__()
         self.transform = nn.Linear(width, width)
         self.activation = nn.GELU()
         self.norm = nn.LayerNorm(width, eps=eps)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
-        self.weight = None if tied else nn.Parameter(EMBEDDING_STD * torch.randn(vocab_size, width))
+        self.weight = None if tie_embeddings else nn.Parameter(EMBEDDING_STD * torch.randn(vocab_size, width))
 
     def forward(self, states_BTD: Tensor, embedding_VD: Tensor) -> Tensor:
         states_BTD = self.norm(self.activation(self.transform(states_BTD)))
@@ -67,7 +67,9 @@ class Bert(TextTower):
         self.encoder = Encoder(
             config["layers"], width, config["heads"], config["hidden"], config["dropout"], style
         )
-        self.mlm_head = MaskedLanguageHead(width, config["vocab_size"], config["eps"], config["tied"])
+        self.mlm_head = MaskedLanguageHead(
+            width, config["vocab_size"], config["eps"], config["tie_embeddings"]
+        )
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Raises IndexError for more than max_tokens tokens where positions have a table."""

@@ -155,7 +155,7 @@ class Contrastive(Task):
         return [found[i] for i in np.resize(rng.permutation(len(found)), count)]
 
     def _mirrored(self, step: int, numbers: np.ndarray) -> list[bool] | None:
-        return sample_captions.mirrored(self.seed, step, numbers) if self.params.mirror else None
+        return sample_captions.mirrored(self.seed, step, numbers) if self.params.horizontal_flip else None
 
     def _some_words(self, mask_BT: Tensor) -> Tensor:
         """The mask without a random share of the words; a text's first token, which is no word, stays."""

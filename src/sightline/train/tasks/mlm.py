@@ -48,7 +48,7 @@ class MaskedLanguage(Task):
     ) -> None:
         super().__init__()
         self.model, self.tokenizer, self.items, self.triples, self.run = model, tokenizer, items, triples, run
-        self.seed, self.share = seed, params.mask_share
+        self.seed, self.share = seed, params.mlm_probability
         self.lines = {split: triples[split].by_item() for split in ("train", "val")}
         self.numbers = {
             split: np.concatenate(

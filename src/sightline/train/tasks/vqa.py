@@ -72,7 +72,7 @@ class Answering(Task):
         self.per_step = batch_size(params.batch_size, len(self.numbers["train"]), run.world)
         self.steps = num_steps(epochs, len(self.numbers["train"]), self.per_step)
         self.thaw_step = round(self.steps * params.warmup_phase_share)
-        self.warmup_steps = warmup_steps(self.steps, params.warmup_share)
+        self.warmup_steps = warmup_steps(self.steps, params.warmup_ratio)
         self.states: OrderedDict[str, Tensor] = OrderedDict()
         self.encode_short = lru_cache(maxsize=CACHED_TEXTS)(tokenizer.encode)
         self.shown: list[str] = []
@@ -90,7 +90,7 @@ class Answering(Task):
             )
             for number in numbers
         ]
-        mirrored = sample_captions.mirrored(self.seed, step, numbers) if self.params.mirror else None
+        mirrored = sample_captions.mirrored(self.seed, step, numbers) if self.params.horizontal_flip else None
         return self._inputs(numbers, drawn, mirrored)
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:

@@ -39,7 +39,7 @@ bench: setup         ## how fast every form of the model is: docs/reports/bench.
 	@sightline lab bench
 
 docs: setup          ## writes the measured tables into README.md
-	@sightline docs
+	@sightline tables
 
 COMPILE := uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet
 SERVED := requirements-core.in requirements-serve.in

@@ -86,7 +86,7 @@ def sightline(here, *words, torch_free=False, ok=True):
         (here / "blocked" / "torch.py").write_text("raise ImportError('torch is blocked')\n")
         path.insert(0, str(here / "blocked"))
     done = subprocess.run(
-        [sys.executable, "-c", "from sightline import cli; cli.main()", *words],
+        [sys.executable, "-c", "from sightline.cli import main as cli; cli.main()", *words],
         cwd=here, env=os.environ | {"PYTHONPATH": os.pathsep.join(path)}, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode == 0) is ok, done.stderr[-2000:]
@@ -97,7 +97,7 @@ def test_explaining_by_attention_needs_no_torch(checkout, tmp_path):
     out = tmp_path / "page.html"
     asked = ("explain", "odd <name>.png", tiny.QUESTIONS[0])
     said = sightline(checkout, *asked, "-o", str(out), torch_free=True)
-    assert f"open {out}" in said.stdout and "Q: What color is the ball?" in said.stdout
+    assert f"wrote {out}" in said.stdout and "Q: What color is the ball?" in said.stdout
     page = out.read_text()
     buttons = re.findall(r'<button data-view="\d+" aria-pressed="\w+">([^<]*)</button>', page)
     assert buttons[:3] == ["all heads", "layer 0", "head 0.0"] and len(buttons) == 1 + 2 * (1 + 4)
@@ -124,19 +124,19 @@ def test_an_unknown_method_is_one_line(checkout, tmp_path):
 
 def test_explain_match(checkout, model, tmp_path):
     out, text = tmp_path / "page.html", "a small red ball"
-    said = sightline(checkout, "explain-match", "odd <name>.png", text, "-o", str(out), torch_free=True)
+    said = sightline(checkout, "explain", "odd <name>.png", "--caption", text, "-o", str(out), torch_free=True)
     assert "similarity" in said.stdout and out.exists()
     found = match.explain(model, tiny.pictures(1)[0], text)
     assert [heat.provenance["word"] for heat in found.words] == ["whole", "a", "small", "red", "ball"]
     image = model.session.embed_images([tiny.pictures(1)[0]])[0]
     assert found.confidence == pytest.approx(float(image @ model.session.embed_texts([text])[0]), abs=1e-5)
-    assert sightline(checkout, "explain-match", "odd <name>.png", " ", ok=False).returncode == 2
+    assert sightline(checkout, "explain", "odd <name>.png", "--caption", " ", ok=False).returncode == 2
 
 
 def test_explain_word(checkout):
-    said = sightline(checkout, "explain-word", "a small [MASK] ball").stdout
-    assert said.startswith("[MASK]: ") and said.count("\n") == 2 + 3
-    assert "write it once" in sightline(checkout, "explain-word", "a ball", ok=False).stderr
+    said = sightline(checkout, "explain", "--masked", "a small [MASK] ball").stdout
+    assert said.startswith("[MASK]: ") and said.count("\n") == 2 + 3 + 1
+    assert "write it once" in sightline(checkout, "explain", "--masked", "a ball", ok=False).stderr
 
 
 def test_a_masked_word_is_carried_completely(checkout):
@@ -292,6 +292,6 @@ def test_one_pixel_shift():
 
 
 def test_the_battery_says_when_there_is_nothing_to_measure(checkout):
-    done = sightline(checkout, "faithfulness", "--items", "2", ok=False)
+    done = sightline(checkout, "lab", "faithfulness", "--items", "2", ok=False)
     assert "no test question about a color was answered correctly" in done.stderr
     assert not (checkout / "metrics" / "faithfulness.json").exists()

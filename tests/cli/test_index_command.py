@@ -87,7 +87,7 @@ def test_a_question_reads_the_captions_of_similar_pictures(run, tmp_path):
     assert told == {n: f"thing {n[1]}. {tiny.CAPTIONS[int(n[1])]}" for n in ("i0", "i2")}
     assert own["confidence"] != plain["confidence"]
     said = run(*asked, "--retrieve", 1).stdout.splitlines()
-    assert len(said) == 4 and said[-1].startswith("read: ")
+    assert len(said) == 5 and said[3].startswith("read: ") and said[4].startswith("try: ")
     assert "give both" in run(*asked, "--index", "mine", code=2).stderr
 
 

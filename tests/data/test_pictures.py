@@ -42,7 +42,7 @@ def archive(path, files):
 def test_every_picture_by_name_and_what_cannot_be_read(folder, tmp_path):
     for path in (folder, archive(tmp_path / "shots.zip", FILES | {"__MACOSX/a.png": b"no"})):
         refused = []
-        assert [int(rgb[0, 0, 0]) for rgb in read(path, 10**6, refused)] == [1, 2, 3]
+        assert [int(rgb[0, 0, 0]) for _, rgb in read(path, 10**6, refused)] == [1, 2, 3]
         assert len(refused) == 1 and "broken.jpg" in refused[0]
 
 

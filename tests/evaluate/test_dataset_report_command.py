@@ -1,4 +1,4 @@
-"""`sightline analyse` as a user runs it: a table of their own, the built data, and both gone wrong."""
+"""`sightline dataset-report` as a user runs it: a table of their own, the built data, and both gone wrong."""
 
 import csv
 import io
@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NO_TORCH = """
 import sys
 sys.modules["torch"] = None
-from sightline import cli
-sys.argv = ["sightline", "analyse"] + sys.argv[1:]
+from sightline.cli import main as cli
+sys.argv = ["sightline", "dataset-report"] + sys.argv[1:]
 cli.main()
 """
 EVIL = "<script>alert(1)</script> $x^2$ \"'&amp;"
@@ -77,7 +77,7 @@ def table(tmp_path):
     return tmp_path / "items.csv"
 
 
-def analyse(checkout, *words):
+def report(checkout, *words):
     done = subprocess.run(
         [sys.executable, "-c", NO_TORCH, *map(str, words)],
         cwd=checkout,
@@ -94,10 +94,10 @@ def files(folder):
 
 
 def test_the_built_data(checkout, tmp_path):
-    first = analyse(checkout, "-o", tmp_path / "first")
+    first = report(checkout, "-o", tmp_path / "first")
     assert first.returncode == 0, first.stderr
     assert "scenes: train 60, val 9, test 9" in first.stdout and "left out: nothing" in first.stdout
-    again = analyse(checkout, "-o", tmp_path / "again", "--json")
+    again = report(checkout, "-o", tmp_path / "again", "--json")
     written = files(tmp_path / "first")
     assert written.keys() == set(WRITTEN) and written == files(tmp_path / "again")
     found = json.loads(again.stdout)
@@ -115,7 +115,7 @@ def test_the_built_data(checkout, tmp_path):
 
 def test_a_table_with_bad_rows(checkout, table):
     out = table.parent / "out"
-    done = analyse(checkout, table, "-o", out)
+    done = report(checkout, table, "-o", out)
     assert done.returncode == 0, done.stderr
     found = json.loads((out / "analysis.json").read_text(encoding="utf-8"))
     assert sum(split["items"] for split in found["splits"].values()) == 43
@@ -135,7 +135,7 @@ def test_a_table_with_bad_rows(checkout, table):
 
 def test_the_page_is_offline_and_shows_text_as_text(checkout, table):
     out = table.parent / "out"
-    analyse(checkout, table, "-o", out)
+    report(checkout, table, "-o", out)
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page and "<script" not in page
     assert not re.search(r"(src|href)=\"(?!data:image/(png|jpeg);base64,)", page)
@@ -144,10 +144,10 @@ def test_the_page_is_offline_and_shows_text_as_text(checkout, table):
 
 def test_a_second_analysis_leaves_nothing_of_the_first(checkout, table):
     out = table.parent / "out"
-    analyse(checkout, table, "-o", out)
+    report(checkout, table, "-o", out)
     (out / "mine.txt").write_text("kept")
     (table.parent / "words.csv").write_text("title,description,image_url,id\nshoe,red,,1\n")
-    done = analyse(checkout, table.parent / "words.csv", "-o", out)
+    done = report(checkout, table.parent / "words.csv", "-o", out)
     assert "questions: none" in done.stdout
     kept = {"lengths.png", "zipf.png", "index.html", "data.md", "analysis.json", "mine.txt"}
     assert files(out).keys() == kept
@@ -165,12 +165,12 @@ def test_a_second_analysis_leaves_nothing_of_the_first(checkout, table):
 def test_a_table_without_a_good_row_is_refused(checkout, tmp_path, text, said):
     if text is not None:
         (tmp_path / "bad.csv").write_text(text)
-    done = analyse(checkout, tmp_path / "bad.csv", "-o", tmp_path / "out")
+    done = report(checkout, tmp_path / "bad.csv", "-o", tmp_path / "out")
     assert done.returncode == 2 and said in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_nothing_built_is_said_with_its_cure(checkout, tmp_path):
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copyfile(checkout / name, tmp_path / name)
-    done = analyse(tmp_path)
+    done = report(tmp_path)
     assert done.returncode == 2 and "dvc repro convert" in done.stderr and "items.csv" in done.stderr

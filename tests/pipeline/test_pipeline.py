@@ -104,7 +104,7 @@ class Block:
         if name.split(".")[0] in ("torch", "transformers", "timm", "torchvision"):
             raise ImportError("blocked: " + name)
 sys.meta_path.insert(0, Block())
-from sightline import cli
+from sightline.cli import main as cli
 sys.argv = ["sightline"] + sys.argv[1:]
 cli.main()
 """
@@ -165,7 +165,7 @@ def test_a_picture_out_of_domain_gets_a_warning_and_stays_answered(smoke, tmp_pa
     figures = []
     for path in (tmp_path / "odd", tmp_path / "odd.zip"):
         out = tmp_path / f"{path.name}.json"
-        done = sightline(smoke, "domain", str(path), "-o", str(out))
+        done = sightline(smoke, "out-of-domain", str(path), "-o", str(out))
         assert done.returncode == 0, done.stderr
         assert "100.0 % of 3 pictures would get the warning" in done.stdout
         figures.append(json.loads(out.read_text()))
@@ -230,7 +230,7 @@ def test_ask_before_anything_is_built_names_the_command(tmp_path):
     for name in ("dvc.yaml", "params.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     done = subprocess.run(
-        [sys.executable, "-c", "from sightline import cli; cli.main()", "ask"],
+        [sys.executable, "-c", "from sightline.cli import main as cli; cli.main()", "ask"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVE = """
 import sys
 sys.modules["torch"] = None
-from sightline import cli
+from sightline.cli import main as cli
 sys.argv = ["sightline"] + sys.argv[1:]
 cli.main()
 """

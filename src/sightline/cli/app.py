@@ -1,22 +1,46 @@
 """The application that the commands register with, and what several need. Nothing here imports torch."""
 
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from sightline.cli import checkout_files
 
+USE, DATA, BUILD, EXPERIMENTS = "Use the model", "Your data", "Build the model", "Experiments"  # of --help
+
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Small vision-language models you can trust, rebuilt by one command.",
 )
 
 MAX_PIXELS = 50_000_000  # of a picture from outside
 
 BUNDLE = typer.Option(help="Folder of the shipped model; default: models/bundle of this checkout.")
-AS_JSON = typer.Option("--json", help="Print one JSON object instead of text.")
+AS_JSON = typer.Option("--json", help="Print JSON instead of text.")
+FETCH = typer.Option("--fetch", help="Allow pictures to be fetched from https addresses.")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        # The distribution is asked through its command: its name on a package index is another matter.
+        commands = entry_points(group="console_scripts", name="sightline", value="sightline.cli.main:main")
+        found = next(iter(commands), None)
+        typer.echo(f"sightline {found.dist.version if found else 'that is not installed'}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Small vision-language models you can trust, rebuilt by one command."""
 
 
 def bundle_folder(bundle: Path | None) -> Path:
@@ -35,13 +59,7 @@ def open_session(bundle: Path | None):
     return Session.load(bundle_folder(bundle))
 
 
-def read_image(path: Path):
-    from sightline.data import images
-
-    return images.decode(path.read_bytes(), max_pixels=MAX_PIXELS, name=str(path))
-
-
-def judge(session, picture) -> dict[str, float | bool]:
+def judge(session, picture, name: str) -> dict[str, float | bool]:
     """How unlike the training pictures this one is; a line on stderr where it is out of domain."""
     from sightline.inference.out_of_domain import Domain
 
@@ -49,7 +67,7 @@ def judge(session, picture) -> dict[str, float | bool]:
     score = float(known.scores(session, [picture])[0])
     if score > known.bound:
         typer.echo(
-            "sightline: this picture looks unlike the pictures the model was trained on "
+            f"sightline: {name} looks unlike the pictures the model was trained on "
             f"(score {score:.1f}, above {known.bound:.1f}): do not trust what it says",
             err=True,
         )

@@ -1,23 +1,30 @@
-"""`sightline ask`, `search`, `domain`: a shipped model and a picture."""
+"""`sightline ask` and `sightline search`: what the shipped model says of a picture, what is near to one."""
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, BUNDLE, MAX_PIXELS, app, judge, open_session, read_image
+from sightline.cli.app import AS_JSON, BUNDLE, FETCH, USE, app, judge, open_session
 
 INDEX = typer.Option(help="An index made by `sightline index`; default: the model's own.")
+PICTURES = typer.Argument(
+    metavar="PICTURE|QUESTION",
+    show_default=False,
+    help="Files, folders, zip archives or, with --fetch, https addresses of pictures, then one question. "
+    "Default: an example that ships with the model, and a description of it.",
+)
+BATCH = 8  # pictures that are answered together
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def ask(
-    image: Annotated[Path | None, typer.Argument(help="A picture; default: a shipped example.")] = None,
-    question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
+    pictures: Annotated[list[str] | None, PICTURES] = None,
     spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
     candidates: Annotated[
         int | None, typer.Option(min=1, help="Of so many descriptions the one most like the picture.")
@@ -29,25 +36,25 @@ def ask(
         int, typer.Option(min=0, help="Read the captions of so many similar pictures of the index, too.")
     ] = 0,
     index: Annotated[Path | None, INDEX] = None,
+    fetch: Annotated[bool, FETCH] = False,
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Answer a question about a picture. A description is chosen as the bundle says (`generation.candidates`,
-    `generation.contrast`), or as `--candidates` and `--contrast` do."""
+    """Answer a question about pictures, one or many. With --json a line for each of them.
+
+    A description is chosen as the bundle says (`generation.candidates`, `generation.contrast`), or as `--candidates`
+    and `--contrast` do.
+    """
+    from sightline.cli import picture_input
     from sightline.data.questions.prompt_template import DESCRIBE
     from sightline.inference import describe
     from sightline.inference.session import SPIN_OFF
 
     if index is not None and not retrieve:
         raise typer.BadParameter("--index is what --retrieve reads: give both")
-
     session = open_session(bundle)
-    if image is None:
-        examples = sorted((session.folder / "examples").glob("*.png"))
-        if not examples:
-            raise checkout_files.ProjectError("this model ships no example picture: give the path of one")
-        image = examples[0]
-    question = question or DESCRIBE
+    sources, question = split(pictures or [])
+    sources, question = sources or [example(session.folder)], question or DESCRIBE
     guide, given = describe.of_bundle(session), {"candidates": candidates, "strength": contrast}
     if given := {name: value for name, value in given.items() if value is not None}:
         guide = replace(guide, **given)
@@ -55,70 +62,126 @@ def ask(
         raise typer.BadParameter(
             f"--candidates and --contrast are for descriptions: ask {DESCRIBE!r} or nothing, not {question!r}"
         )
-    settings = None if spin else SPIN_OFF
-    picture = read_image(image)
-    hits = open_index(session, index).others(session.embed_images([picture]), retrieve)[0] if retrieve else []
-    captions = [hit.text for hit in hits]
-    others: dict[str, float] = {}
-    if question == DESCRIBE and not guide.plain:
-        found = describe.describe(session, picture, question, guide, settings, captions=captions)
-        likeness = (round(like, 4) for like in found.likeness_C.tolist())
-        answer, others = found.answer, dict(zip(found.candidates, likeness, strict=True))
-    else:
-        answer = session.answer([picture], [question], spin=settings, captions=[captions])[0]
-    judged = judge(session, picture)
-    sure = False if judged["out_of_domain"] else answer.sure  # confidences are of pictures as in training
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "image": str(image),
-                    "question": question,
-                    "answer": answer.text,
-                    "confidence": round(answer.confidence, 4),
-                    "sure": sure,
-                    **({"candidates": others} if others else {}),
-                    **({"retrieved": shown(hits)} if retrieve else {}),
-                    **judged,
-                }
-            )
-        )
-        return
-    doubt = "not sure, " if sure is False else ""
-    said = f"{answer.text}   ({doubt}confidence {answer.confidence:.2f})"
-    typer.echo(f"image: {image}\nQ: {question}\nA: {said}")
-    for text, like in sorted(others.items(), key=lambda other: -other[1]):
-        typer.echo(f"likeness {like:.3f}  {text}")
-    for row in shown(hits):
-        typer.echo(f"read: {row['score']:.3f}  {row['id']}  {row['text']}")
+    question_cut = session.question_is_cut(question)
+    if question_cut:
+        warn_of_cut("question", session.generation["max_question"])
+    settings, refused, name = None if spin else SPIN_OFF, [], sources[0]
+    gallery = open_index(session, index) if retrieve else None
+    for batch in batches(picture_input.read_all(sources, fetch, refused), BATCH):
+        names, images = (list(column) for column in zip(*batch, strict=True))
+        hits = gallery.others(session.embed_images(images), retrieve) if gallery else [[] for _ in images]
+        captions = [[hit.text for hit in each] for each in hits]
+        others: list[dict[str, float]] = [{} for _ in images]
+        if question == DESCRIBE and not guide.plain:
+            found = [
+                describe.describe(session, image, question, guide, settings, captions=texts)
+                for image, texts in zip(images, captions, strict=True)
+            ]
+            answers = [each.answer for each in found]
+            others = [
+                dict(zip(each.candidates, (round(like, 4) for like in each.likeness_C.tolist()), strict=True))
+                for each in found
+            ]
+        else:
+            size = 1 if len(images) == 1 else BATCH
+            questions = [question] * len(images)
+            answers = session.answer(images, questions, spin=settings, captions=captions, batch_size=size)
+        for name, image, answer, near, drawn in zip(names, images, answers, hits, others, strict=True):
+            judged = judge(session, image, name)
+            row = {
+                "image": name,
+                "question": question,
+                "answer": answer.text,
+                "confidence": round(answer.confidence, 4),
+                # Confidences are of pictures as in training.
+                "sure": False if judged["out_of_domain"] else answer.sure,
+                **({"candidates": drawn} if drawn else {}),
+                **({"retrieved": result_rows(near)} if retrieve else {}),
+                "question_cut": question_cut,
+                **judged,
+            }
+            typer.echo(json.dumps(row) if as_json else "\n".join(answer_lines(row)))
+    for line in refused:
+        typer.echo(f"sightline: {line}", err=True)
+    if refused:
+        raise typer.Exit(2)
+    if not as_json:
+        typer.echo(f'try: sightline explain "{name}" "{question}"')
 
 
-@app.command()
+def warn_of_cut(what: str, tokens: int) -> None:
+    typer.echo(f"sightline: only the first {tokens} tokens of this {what} are read: shorten it", err=True)
+
+
+def split(arguments: list[str]) -> tuple[list[str], str | None]:
+    """(pictures, question): the last argument is the question unless it names a picture."""
+    from sightline.cli import picture_input
+
+    if arguments and not picture_input.names_picture(arguments[-1]):
+        return arguments[:-1], arguments[-1]
+    return arguments, None
+
+
+def example(folder: Path) -> str:
+    """The path of a picture that ships with the model in `folder`."""
+    examples = sorted((folder / "examples").glob("*.png"))
+    if not examples:
+        raise checkout_files.ProjectError("this model ships no example picture: give the path of one")
+    return str(examples[0])
+
+
+def batches(rows: Iterable, size: int) -> Iterator[list]:
+    """Lists of up to `size` rows. The rows are read as they are needed: a folder may not fit in memory."""
+    rows = iter(rows)
+    while batch := list(islice(rows, size)):
+        yield batch
+
+
+def answer_lines(row: dict) -> Iterator[str]:
+    """What a person reads of one answer."""
+    doubt = "not sure, " if row["sure"] is False else ""
+    yield f"image: {row['image']}"
+    yield f"Q: {row['question']}"
+    yield f"A: {row['answer']}   ({doubt}confidence {row['confidence']:.2f})"
+    for text, like in sorted(row.get("candidates", {}).items(), key=lambda other: -other[1]):
+        yield f"likeness {like:.3f}  {text}"
+    for hit in row.get("retrieved", []):
+        yield f"read: {hit['score']:.3f}  {hit['id']}  {hit['text']}"
+
+
+@app.command(rich_help_panel=USE)
 def search(
-    query: Annotated[str, typer.Argument(help="Words, or the path of a picture.")],
+    query: Annotated[str, typer.Argument(help="Words, or a picture: a file or, with --fetch, an address.")],
     k: Annotated[int, typer.Option(help="How many results.")] = 5,
     index: Annotated[Path | None, INDEX] = None,
+    fetch: Annotated[bool, FETCH] = False,
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Find the items of an index that are nearest to words or to a picture."""
-    session = open_session(bundle)
-    path, judged = Path(query), {}
-    if path.is_file():
-        picture = read_image(path)
-        embeds, judged = session.embed_images([picture]), judge(session, picture)
+    from sightline.cli import picture_input
+
+    session, of_picture = open_session(bundle), picture_input.names_picture(query)
+    if of_picture:
+        picture = picture_input.read(query, fetch)
+        embeds, notes = session.embed_images([picture]), judge(session, picture, query)
     else:
-        embeds = session.embed_texts([query])
-    rows = shown(open_index(session, index).search(embeds, k, "fused")[0])
+        embeds, notes = session.embed_texts([query]), {"query_cut": session.text_is_cut(query)}
+        if notes["query_cut"]:
+            warn_of_cut("query", session.generation["max_text"])
+    rows = result_rows(open_index(session, index).search(embeds, k, "fused")[0])
     if as_json:
-        typer.echo(json.dumps({"query": query, "results": rows, **judged}))
+        typer.echo(json.dumps({"query": query, "results": rows, **notes}))
         return
     for rank, row in enumerate(rows, 1):
         typer.echo(f"{rank:2d}  {row['score']:.3f}  {row['id']}  {row['text']}")
+    where = index or session.folder / "index"
+    typer.echo(f"search: the {len(rows)} nearest of {where} to the {'picture' if of_picture else 'words'}")
+    typer.echo("try: sightline index items.csv -o FOLDER, then search --index FOLDER: your own items")
 
 
 def open_index(session, index: Path | None):
-    """The gallery of an index folder, or the model's own."""
+    """The items of an index folder, or the model's own."""
     from sightline.search.item_index import Gallery
     from sightline.search.user_index import open_gallery
 
@@ -126,43 +189,5 @@ def open_index(session, index: Path | None):
     return open_gallery(index, digest) if index else Gallery.load(session.folder / "index", digest)
 
 
-def shown(hits) -> list[dict]:
+def result_rows(hits) -> list[dict]:
     return [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
-
-
-@app.command()
-def domain(
-    pictures: Annotated[Path, typer.Argument(help="A folder or a zip archive of pictures.")],
-    out: Annotated[Path | None, typer.Option("-o", help="Also write the figures to this JSON file.")] = None,
-    bundle: Annotated[Path | None, BUNDLE] = None,
-    as_json: Annotated[bool, AS_JSON] = False,
-) -> None:
-    """Count the pictures that the model would warn about, beside the test pictures of data/raw."""
-    from sightline.core.artifacts import read_json, write_json
-    from sightline.data.image_folder import read
-    from sightline.data.shards import Items
-    from sightline.evaluate.ood_detection import compare
-    from sightline.inference.out_of_domain import Domain, pictures_of
-
-    session, raw = open_session(bundle), checkout_files.root() / "data" / "raw"
-    trained, held = (read_json(folder / "config.json")["source"] for folder in (session.folder, raw))
-    if trained != held:
-        raise checkout_files.ProjectError(
-            f"{raw} holds {held}, the model was trained on {trained}: run `dvc checkout` for its profile"
-        )
-    known, refused = Domain.load(session.folder), []
-    own, odd = pictures_of(Items(raw), "test", MAX_PIXELS), read(pictures, MAX_PIXELS, refused)
-    found = compare(partial(known.scores, session), known.bound, own, odd)
-    for line in refused:
-        typer.echo(f"sightline: {line}", err=True)
-    found = {"name": pictures.name, "unreadable": len(refused), **found}
-    if out is not None:
-        write_json(out, found)
-    if as_json:
-        typer.echo(json.dumps(found, sort_keys=True))
-        return
-    typer.echo(
-        f"domain: {found['warned']['value']:.1f} % of {found['pictures']} pictures would get the warning, "
-        f"{found['false_alarm']['value']:.1f} % of {found['own_pictures']} test pictures do; "
-        f"AUROC {found['auroc']['value']:.2f} %"
-    )

@@ -1,20 +1,19 @@
-"""`sightline explain`, `explain-match`, `explain-word`, `failures`: why did it say that, and
-is the explanation true? Attention and black-box methods run without torch."""
+"""`sightline explain` and `failures`: why the model says what it says. Attention and black-box methods run
+without torch."""
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import numpy as np
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, app, judge, open_session, read_image
+from sightline.cli.app import BUNDLE, FETCH, USE, app, judge, open_session
 from sightline.core.params import loader
 
-OUT = typer.Option("-o", help="The page to write.")
-PICTURE = typer.Argument(help="A picture.")
+OUT = typer.Option("-o", help="The page to write; default: explained.html, or match.html with --caption.")
 METHOD = typer.Option(help="A file of src/sightline/explain/methods; give several to compare them.")
 
 
@@ -29,39 +28,70 @@ def open_subject(bundle: Path | None):
     return Subject(session, SPIN_OFF, partial(lazy_models.vlm, here / "models" / "vlm"), params.seed), params
 
 
-def write_page(out: Path, path: Path, rgb: np.ndarray, views: list, words, colormap: str) -> None:
-    """A page about one picture, and where it is."""
+def write_page(out: Path, name: str, rgb: np.ndarray, views: list, words, colormap: str) -> None:
+    """Write a page about one picture, and print where it is."""
     from sightline.explain import heatmap_page
     from sightline.explain.explained_items import Item
 
-    item = Item("picture", rgb, path.name, views[0].question, "", [])
+    item = Item("picture", rgb, PurePath(name).name, views[0].question, "", [])
     heatmap_page.write(out, [heatmap_page.Card(item, views, [None] * len(views))], words, colormap)
-    typer.echo(f"open {out}")
+    typer.echo(f"explain: wrote {out}; open it in a browser, it needs no network")
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def explain(
-    image: Annotated[Path, PICTURE],
-    question: Annotated[str, typer.Argument()] = "Describe the image in detail.",
+    image: Annotated[str | None, typer.Argument(help="A picture.", show_default=False)] = None,
+    question: Annotated[str | None, typer.Argument(help="Default: Describe the image in detail.")] = None,
+    caption: Annotated[
+        str | None, typer.Option(help="Explain instead why the picture matches this text, word by word.")
+    ] = None,
+    masked: Annotated[
+        str | None, typer.Option(help="Explain instead the word at [MASK] in this text; without a picture.")
+    ] = None,
     method: Annotated[list[str] | None, METHOD] = None,
-    out: Annotated[Path, OUT] = Path("explained.html"),
+    out: Annotated[Path | None, OUT] = None,
     spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
+    fetch: Annotated[bool, FETCH] = False,
     bundle: Annotated[Path | None, BUNDLE] = None,
 ) -> None:
-    """Answer a question about a picture and show what each word came from: a page that needs no network.
+    """Show which parts of a picture an answer, a match or a word comes from.
 
-    With cross_attention, the default, the page has a button for every layer and head.
+    An answer about a picture gets a page with a map for each of its words. With cross_attention, the default
+    method, the page has a button for every layer and head.
     """
+    from sightline.cli import picture_input
+
+    chosen = {"QUESTION": question, "--caption": caption, "--masked": masked}
+    given = [name for name, value in chosen.items() if value is not None]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} exclude each other: give one of them")
+    if (image is None) != (masked is not None):
+        raise typer.BadParameter("give a picture, or --masked TEXT without one")
+    if masked is None and caption is None:
+        _explain_answer(bundle, image, picture_input.read(image, fetch), question, method, spin, out)
+    elif method or spin:
+        raise typer.BadParameter("--method and --spin are for answers: leave them out here")
+    elif masked is not None:
+        _explain_masked(masked)
+    else:
+        _explain_match(bundle, image, picture_input.read(image, fetch), caption, out)
+
+
+def _explain_answer(
+    bundle: Path | None, name: str, rgb: np.ndarray, question: str | None, methods: list[str] | None,
+    spin: bool, out: Path | None,
+) -> None:  # fmt: skip
+    from sightline.data.questions.prompt_template import DESCRIBE
     from sightline.explain import explain_items, head_views, heatmap_page, target
 
     model, params = open_subject(bundle)
     if spin:
         model = replace(model, spin=model.session.generation["spin"])
-    rgb = read_image(image)
-    judge(model.session, rgb)
+    judge(model.session, rgb, name)
+    question = question or DESCRIBE
     case = target.ask(model, rgb, question)
-    methods = method or [params.explain.method]
-    views = {name: target.explained(model, name, case) for name in methods}
+    methods = methods or [params.explain.method]
+    views = {method: target.explained(model, method, case) for method in methods}
     if methods == ["cross_attention"] and case.words:
         views = head_views.views(model, case)
     switch, first = list(views) if len(views) > 1 else [], next(iter(views.values()))
@@ -69,22 +99,15 @@ def explain(
         "Why did it say that?", explain_items.LEAD_ONE, switch, explain_items.NOTE, explain_items.unit(first)
     )
     typer.echo(f"Q: {question}\nA: {case.answer}   (confidence {case.confidence:.2f})")
-    write_page(out, image, rgb, list(views.values()), words, params.explain.colormap)
+    write_page(out or Path("explained.html"), name, rgb, list(views.values()), words, params.explain.colormap)
+    typer.echo(f'try: sightline explain "{name}" --caption "{case.answer}"')
 
 
-@app.command()
-def explain_match(
-    image: Annotated[Path, PICTURE],
-    text: Annotated[str, typer.Argument(help="A caption or a query.")],
-    out: Annotated[Path, OUT] = Path("match.html"),
-    bundle: Annotated[Path | None, BUNDLE] = None,
-) -> None:
-    """Show why a picture and a text match: what each word finds in the picture, by hiding parts of both."""
+def _explain_match(bundle: Path | None, name: str, rgb: np.ndarray, text: str, out: Path | None) -> None:
     from sightline.explain import heatmap_page, match
 
     model, params = open_subject(bundle)
-    rgb = read_image(image)
-    found = match.explain(model, rgb, text)
+    view = match.explain(model, rgb, text)
     words = heatmap_page.Words(
         "Why do these two match?",
         "Point at a word to see where in the picture it is found; <b>whole</b> is the text as a whole. The "
@@ -92,35 +115,34 @@ def explain_match(
         [], "<p>Each map is what hiding that part of the picture costs the similarity, for a word less what "
         "it costs without the word.</p>", "relevance", "similarity", "map of",
     )  # fmt: skip
-    typer.echo(f"similarity {found.confidence:.3f}")
-    for word, share in found.words[0].text_scores:
+    typer.echo(f"similarity {view.confidence:.3f}")
+    for word, share in view.words[0].text_scores:
         typer.echo(f"  {100 * share:5.1f} %  {word}")
-    write_page(out, image, rgb, [found], words, params.explain.colormap)
+    write_page(out or Path("match.html"), name, rgb, [view], words, params.explain.colormap)
+    typer.echo(f'try: sightline search "{text}"')
 
 
-@app.command()
-def explain_word(
-    text: Annotated[str, typer.Argument(help="With [MASK] in place of a word.")],
-) -> None:
-    """Say which words carry a masked word: the text tower alone, by integrated gradients."""
+def _explain_masked(text: str) -> None:
+    """Print which words carry a masked word: the text tower alone, by integrated gradients."""
     from sightline.data.tokenizer import Tokenizer
     from sightline.explain import masked_word
     from sightline.inference import lazy_models
 
     folder = checkout_files.root() / "models" / "text"
-    found = masked_word.explain(lazy_models.text(folder), Tokenizer.load(folder / "tokenizer.json"), text)
-    likely = ", ".join(f"{word} {100 * share:.1f} %" for word, share in found.words)
-    typer.echo(f"{masked_word.MASK}: {likely}\n{found.words[0][0]} is carried by (log-probability):")
-    for word, value in found.carried_by:
+    result = masked_word.explain(lazy_models.text(folder), Tokenizer.load(folder / "tokenizer.json"), text)
+    likely = ", ".join(f"{word} {100 * share:.1f} %" for word, share in result.words)
+    typer.echo(f"{masked_word.MASK}: {likely}\n{result.words[0][0]} is carried by (log-probability):")
+    for word, value in result.carried_by:
         typer.echo(f"  {value:+6.2f}  {word}")
+    typer.echo(f'try: sightline search "{text.replace(masked_word.MASK, result.words[0][0])}"')
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def failures(
     count: Annotated[int, typer.Option(help="How many, the surest of every type.")] = 60,
     out: Annotated[Path | None, typer.Option("-o", help="Default: plots/failures.html.")] = None,
 ) -> None:
-    """Browse what the shipped model gets wrong on test: wrong and hallucinated answers with their maps."""
+    """Write a page of the surest wrong and hallucinated answers on test, with their maps."""
     from sightline.core.artifacts import read_json
     from sightline.evaluate.metrics.chair import Lexicon
     from sightline.evaluate.metrics.normalize_answers import same
@@ -146,3 +168,4 @@ def failures(
     unit = explain_items.unit(cards[0].views[0]) if cards else "attention"
     heatmap_page.write(out, cards, browser.words(found, len(chosen), asked, unit), params.explain.colormap)
     typer.echo(f"failures: {len(found)} of {asked} answers on test, the {len(chosen)} surest in {out}")
+    typer.echo(f"try: open {out}, or sightline explain PICTURE QUESTION for one of them")

@@ -3,23 +3,35 @@
 import sys
 from importlib.metadata import entry_points
 
-from sightline.cli import analyse, ask, checkout, doctor, explain, index, serve  # noqa: F401  (they register)
-from sightline.cli.app import app
+from sightline.cli import ask, checkout_files, data_commands, explain, project_commands, serve  # noqa: F401
+from sightline.cli.app import EXPERIMENTS, app
 
 LAB = "lab"
+ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def add_lab() -> None:
-    """Adds the group `lab` of the distribution that holds the experiments, where it is installed."""
-    for found in entry_points(group="sightline.commands", name=LAB):
-        app.add_typer(found.load(), name=LAB)
+    """Adds the group `lab` of the distribution that holds the experiments, or a command that says how to
+    get it."""
+    installed = next(iter(entry_points(group="sightline.commands", name=LAB)), None)
+    if installed:
+        app.add_typer(installed.load(), name=LAB, rich_help_panel=EXPERIMENTS)
+    else:
+        app.command(LAB, rich_help_panel=EXPERIMENTS, context_settings=ANYTHING)(lab_is_missing)
+
+
+def lab_is_missing() -> None:
+    """Experiments on Sightline itself (not installed)."""
+    raise checkout_files.ProjectError(
+        "the experiments are not installed here: run `make setup` in a checkout of Sightline"
+    )
 
 
 def main() -> None:
     """The console script: a user's mistake is one line on stderr and exit code 2, never a traceback."""
     add_lab()
     try:
-        app()
+        app(prog_name="sightline")
     except (ValueError, OSError) as error:
         print(f"sightline: {error}", file=sys.stderr)
         sys.exit(2)

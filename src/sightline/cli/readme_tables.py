@@ -26,7 +26,9 @@ def fill(project: Path) -> None:
     """Rewrites what stands between `<!-- table: x -->` and `<!-- end: x -->` in README.md."""
     readme = project / "README.md"
     text = readme.read_text(encoding="utf-8")
-    outside = project / "metrics" / "domain.json"  # of `sightline domain`: pictures that are not ours to keep
+    outside = (
+        project / "metrics" / "domain.json"
+    )  # of `sightline out-of-domain`: pictures that are not ours to keep
     tables = {
         "results": results(
             read_json(project / "metrics" / "summary.json"), read_json(outside) if outside.exists() else None
@@ -49,7 +51,7 @@ def put(text: str, name: str, table: str, where: str) -> str:
 
 def results(summary: dict, outside: dict | None) -> str:
     """Answers by type beside their baselines, then the figures of each split, fp32 and shipped, SPIN off;
-    `outside`: what `sightline domain` found."""
+    `outside`: what `sightline out-of-domain` found."""
     table = row("`test`, accuracy %", "n", "majority", "blind", "fp32", "shipped", "ceiling")
     table += row("---", *["---:"] * 6)
     for name, cells in summary["answers"].items():

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, app, bundle_folder
+from sightline.cli.app import BUNDLE, USE, app, bundle_folder
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def serve(
     bundle: Annotated[Path | None, BUNDLE] = None,
     host: Annotated[

@@ -12,9 +12,10 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm")
 MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_PICTURE_BYTES = 64 << 30, 1_000_000, 64 << 20
 
 
-def read(path: Path, max_pixels: int, refused: list[str]) -> Iterator[np.ndarray]:
-    """Every picture below `path` by name, uint8 [Y, X, 3], one at a time; what cannot be read goes to
-    `refused`, with its reason. Raises ValueError for a missing or hostile archive, or when none is left."""
+def read(path: Path, max_pixels: int, refused: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Every picture below `path` with its name, in the order of the names, uint8 [Y, X, 3], one at a time;
+    what cannot be read goes to `refused`, with its reason. Raises ValueError for a missing or hostile
+    archive, or when none is left."""
     count = 0
     for name, data in _folder(path) if path.is_dir() else _archive(path):
         try:
@@ -23,7 +24,7 @@ def read(path: Path, max_pixels: int, refused: list[str]) -> Iterator[np.ndarray
             refused.append(str(error))
             continue
         count += 1
-        yield rgb
+        yield name, rgb
     if not count:
         raise ValueError(f"{path}: no readable picture; expected files that end in {', '.join(ENDINGS)}")
 

@@ -288,6 +288,17 @@ class Session:
         length = self.generation["max_question"]
         return self.tokenizer.batch([prompt(question) for question in questions], length, pad_to=length)
 
+    def question_is_cut(self, question: str) -> bool:
+        """Whether the model reads only the beginning of the question, which is then another question."""
+        return self._is_cut(prompt(question), self.generation["max_question"])
+
+    def text_is_cut(self, text: str) -> bool:
+        """Whether search reads only the beginning of the text."""
+        return self._is_cut(text, self.generation["max_text"])
+
+    def _is_cut(self, text: str, length: int) -> bool:
+        return len(self.tokenizer.encode(text, length + 1)) > length
+
     def _image_tokens(self, images: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
         return in_batches(
             lambda pixels: (self.engine.image_tokens(pixels),), [self.pixels(images)], batch_size

@@ -55,7 +55,7 @@ def built(data: Path, params: Params) -> Corpus:
         if not (data / name).is_dir():
             raise artifacts.ArtifactError(
                 f"{data / name}: expected the built data, found nothing; run `dvc repro convert`, or name "
-                "your own table: `sightline analyse items.csv`"
+                "your own table: `sightline dataset-report items.csv`"
             )
     raw, vqa = artifacts.load(data / "raw", "raw"), artifacts.load(data / "vqa", "vqa")
     if vqa.config["raw"] != raw.digest():

@@ -74,7 +74,7 @@ def _best_guess(found: dict) -> str:
 def card(found: dict) -> str:
     """The analysis in Markdown, short enough to keep beside the data."""
     base, order = found["base"], found["order"]
-    text = f"# What is in {called(found)}\n\nWritten by `sightline analyse`; do not edit by hand.\n\n"
+    text = f"# What is in {called(found)}\n\nWritten by `sightline dataset-report`; do not edit by hand.\n\n"
     head = ["split", "items", "pictures", "captions", "words, mean", "different words", "questions"]
     rows = []
     for name in order:

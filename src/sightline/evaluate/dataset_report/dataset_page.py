@@ -71,7 +71,7 @@ that is strong here is what a model can learn instead of looking.</p></header>
 {"".join(parts)}
 </main>
 <footer><p>Every figure is in <code>analysis.json</code>, a short card for your notes in <code>data.md</code>,
-both beside this page. Written by <code>sightline analyse</code>.</p></footer></body></html>
+both beside this page. Written by <code>sightline dataset-report</code>.</p></footer></body></html>
 """
     path.write_text(text, encoding="utf-8", newline="\n")
 
@@ -260,7 +260,7 @@ def _questions(found: dict) -> str:
     if not found["questions"]:
         lead = (
             "No item of train has a picture on this disk, so no question was made. Remote pictures are "
-            "fetched by <code>dvc repro convert</code>; after it <code>sightline analyse</code> without a "
+            "fetched by <code>dvc repro convert</code>; after it <code>sightline dataset-report</code> without a "
             "table shows the questions too."
         )
         return _section("Questions", lead)

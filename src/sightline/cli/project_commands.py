@@ -1,4 +1,4 @@
-"""`sightline params`, `estimate`, `demo`, `docs`: the checkout and its documents."""
+"""`sightline demo`, `estimate`, `params`, `doctor`, `tables`: the checkout and what it builds."""
 
 import json
 import operator
@@ -7,12 +7,13 @@ import subprocess
 import sys
 import webbrowser
 from functools import reduce
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, app
+from sightline.cli.app import AS_JSON, BUILD, BUNDLE, app
 from sightline.cli.ask import ask
 from sightline.core.params import loader, sections
 
@@ -20,7 +21,7 @@ DEMO = ".demo"  # the copy of the checkout that `demo` builds
 FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README shows
 
 
-@app.command()
+@app.command(rich_help_panel=BUILD)
 def params(as_json: Annotated[bool, AS_JSON] = False) -> None:
     """Print every resolved parameter and where its value came from."""
     resolved = loader.load_params(checkout_files.root() / "params.yaml")
@@ -31,19 +32,21 @@ def params(as_json: Annotated[bool, AS_JSON] = False) -> None:
     for key in sections.leaves():
         value = reduce(operator.getitem, key.split("."), values)
         typer.echo(f"{key} = {value!r}   ({resolved.origin[key]})")
+    typer.echo("try: dvc exp run -S lr=1e-4   (any of these by its name)")
 
 
-@app.command()
+@app.command(rich_help_panel=BUILD)
 def estimate() -> None:
-    """Say what a full rebuild of the chosen profile takes, before it starts."""
+    """Print what a full rebuild of the chosen profile takes, before it starts."""
     here = checkout_files.root()
     for line in checkout_files.estimate(here, loader.load_params(here / "params.yaml").profile):
         typer.echo(line)
+    typer.echo("try: make repro, or dvc repro")
 
 
-@app.command()
+@app.command(rich_help_panel=BUILD)
 def demo() -> None:
-    """Run the smoke profile in .demo/ and open a page: a question, its answer, the regions behind it."""
+    """Build the smoke profile in .demo/ and open a page: a question, its answer, the regions behind it."""
     here = checkout_files.root()
     target = here / DEMO
     for line in checkout_files.estimate(here, "smoke"):
@@ -58,12 +61,32 @@ def demo() -> None:
         f"demo: the page with maps is {page.relative_to(here)}; the model is tiny and often wrong: "
         "`make repro` builds the real one"
     )
+    typer.echo(f'try: cd {DEMO}, then sightline ask, or sightline search "a red ball"')
     if sys.stdout.isatty():
         webbrowser.open(page.as_uri())
 
 
-@app.command()
-def docs() -> None:
+@app.command(rich_help_panel=BUILD)
+def doctor(bundle: Annotated[Path | None, BUNDLE] = None, as_json: Annotated[bool, AS_JSON] = False) -> None:
+    """Check packages, artifacts, DVC and folders. Exit code 1 when something is wrong."""
+    from sightline.cli import diagnostics
+
+    checks = diagnostics.examine(Path.cwd(), bundle)
+    wrong = [check for check in checks if not check.ok]
+    if as_json:
+        typer.echo(json.dumps({"ok": not wrong, "checks": [vars(check) for check in checks]}))
+    else:
+        for check in checks:
+            typer.echo(f"{'ok   ' if check.ok else 'WRONG'} {check.name}: {check.found}")
+            if not check.ok:
+                typer.echo(f"      cure: {check.cure}")
+        typer.echo(f"doctor: {len(wrong)} of {len(checks)} checks failed" if wrong else "doctor: all is well")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=BUILD)
+def tables() -> None:
     """Write the measured tables (results, cost per stage) into README.md."""
     from sightline.cli import readme_tables
 
@@ -73,4 +96,5 @@ def docs() -> None:
     readme_tables.fill(here)
     picture = here / "plots" / "explain" / "pictures" / FRONT_PICTURE
     shutil.copyfile(picture, here / "docs" / "reports" / "answer.png")
-    typer.echo("docs: README.md now holds the figures of metrics/ and a picture of plots/explain")
+    typer.echo("tables: README.md now holds the figures of metrics/ and a picture of plots/explain")
+    typer.echo("try: git diff README.md")

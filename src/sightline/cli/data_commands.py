@@ -1,0 +1,136 @@
+"""`sightline index`, `dataset-report` and `out-of-domain`: a user's own items, tables and pictures."""
+
+import json
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightline.cli import checkout_files
+from sightline.cli.app import AS_JSON, BUNDLE, DATA, MAX_PIXELS, app, open_session
+from sightline.core.params import loader
+
+
+@app.command(rich_help_panel=DATA)
+def index(
+    out: Annotated[Path, typer.Option("-o", help="Folder of the index.")],
+    table: Annotated[Path | None, typer.Argument(help="A CSV: title, description, image_url, id.")] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Keep what the index holds; equal ids are replaced.")
+    ] = False,
+    delete: Annotated[list[str] | None, typer.Option(help="Take this id out; may be given again.")] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch pictures from the internet.")] = False,
+    bundle: Annotated[Path | None, BUNDLE] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Make a search index of your own items from a CSV, or change one.
+
+    Without --add or --delete an index in the folder is replaced. Who searches meanwhile reads the old index
+    or the new one, whole.
+    """
+    from sightline.search.user_index import Catalog, encode_table, writing
+
+    if table is None and not delete:
+        raise typer.BadParameter("give a CSV, or --delete ID")
+    session = open_session(bundle)
+    digest, refused, encoded = session.engine.search_digest(), {}, 0
+    with writing(out):
+        catalog = Catalog.load(out, digest) if add or delete else None
+        if delete:
+            catalog = catalog.without(delete)
+        if table is not None:
+            new, refused = encode_table(session, table, MAX_PIXELS, fetch)
+            encoded, catalog = len(new), catalog.merged(new) if catalog else new
+        gallery = catalog.save(out, digest)
+    done = {
+        "index": str(out),
+        "items": len(gallery),
+        "with_picture": len(gallery.indexes["image"]),
+        "encoded": encoded,
+        "deleted": len(set(delete or ())),
+        "refused": refused,
+        "factory": gallery.indexes["fused"].factory,
+    }
+    if as_json:
+        typer.echo(json.dumps(done, sort_keys=True))
+        return
+    typer.echo(
+        f"index: {done['items']} items in {out} ({done['with_picture']} with a picture; {encoded} encoded, "
+        f"{done['deleted']} deleted)"
+    )
+    for reason, count in sorted(refused.items()):
+        typer.echo(f"index: {count} refused: {reason}")
+    typer.echo(f'try: sightline search "a red ball" --index {out}, or sightline serve --index {out}')
+
+
+@app.command(rich_help_panel=DATA)
+def dataset_report(
+    table: Annotated[
+        Path | None, typer.Argument(help="A CSV: title, description, image_url, id; default: the built data.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", help="Folder; default: plots/analysis.")] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Describe a dataset and where it is one-sided: a page, figures and a data card."""
+    from sightline.evaluate.dataset_report import corpus, dataset_card, write_report
+
+    here = checkout_files.root()
+    out = out or here / "plots" / "analysis"
+    settings = loader.load_params(here / "params.yaml")
+    with tempfile.TemporaryDirectory() as scratch:
+        if table is None:
+            data = corpus.built(here / "data", settings)
+        else:
+            if settings.data.source != "csv":
+                settings = checkout_files.params_of(here, "csv")
+            data = corpus.table(table, settings, Path(scratch))
+        report = write_report.run(data, out)
+    if as_json:
+        typer.echo(json.dumps(report, sort_keys=True))
+        return
+    for line in dataset_card.lines(report):
+        typer.echo(line)
+    typer.echo(f"dataset-report: wrote {out}; open {out / 'index.html'}")
+    typer.echo("try: sightline index items.csv -o FOLDER, or `dvc repro` to train on this data")
+
+
+@app.command(rich_help_panel=DATA)
+def out_of_domain(
+    pictures: Annotated[Path, typer.Argument(help="A folder or a zip archive of pictures.")],
+    out: Annotated[Path | None, typer.Option("-o", help="Also write the figures to this JSON file.")] = None,
+    bundle: Annotated[Path | None, BUNDLE] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Count which of your pictures the model would call out-of-domain, beside its own test pictures."""
+    from sightline.core.artifacts import read_json, write_json
+    from sightline.data.image_folder import read
+    from sightline.data.shards import Items
+    from sightline.evaluate.ood_detection import compare
+    from sightline.inference.out_of_domain import Domain, pictures_of
+
+    session, raw = open_session(bundle), checkout_files.root() / "data" / "raw"
+    trained, held = (read_json(folder / "config.json")["source"] for folder in (session.folder, raw))
+    if trained != held:
+        raise checkout_files.ProjectError(
+            f"{raw} holds {held}, the model was trained on {trained}: run `dvc checkout` for its profile"
+        )
+    known, refused = Domain.load(session.folder), []
+    own = pictures_of(Items(raw), "test", MAX_PIXELS)
+    others = (rgb for _, rgb in read(pictures, MAX_PIXELS, refused))
+    result = compare(partial(known.scores, session), known.bound, own, others)
+    for line in refused:
+        typer.echo(f"sightline: {line}", err=True)
+    result = {"name": pictures.name, "unreadable": len(refused), **result}
+    if out is not None:
+        write_json(out, result)
+    if as_json:
+        typer.echo(json.dumps(result, sort_keys=True))
+        return
+    typer.echo(
+        f"out-of-domain: {result['warned']['value']:.1f} % of {result['pictures']} pictures would get the "
+        f"warning, {result['false_alarm']['value']:.1f} % of {result['own_pictures']} test pictures do; "
+        f"AUROC {result['auroc']['value']:.2f} %" + (f"; wrote {out}" if out else "")
+    )
+    typer.echo(f'try: sightline ask {pictures} "Is there a ball?"   (each answer says whether to trust it)')

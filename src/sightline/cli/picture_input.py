@@ -1,0 +1,71 @@
+"""The pictures that a command was given: files, folders, zip archives, and https addresses where allowed."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from sightline.cli.app import MAX_PIXELS
+from sightline.data import image_folder, images
+from sightline.data.http_connection import FetchError
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+MAX_BYTES = 64 << 20  # of a picture that is fetched
+FETCH_S = 30.0  # until all of it has come
+
+
+class PictureError(ValueError):
+    """Something that was given as a picture and is none."""
+
+
+def names_picture(text: str) -> bool:
+    """Whether `text` is meant as a picture: it exists, is an address, or ends like a file of one."""
+    if ADDRESS.match(text) or os.path.exists(text):  # False also for what is too long to be a path
+        return True
+    return not re.search(r"\s", text) and PurePath(text).suffix.lower() in image_folder.ENDINGS
+
+
+def read(source: str, fetch: bool) -> np.ndarray:
+    """The pixels, uint8 [Y, X, 3], of one picture. Raises ValueError or OSError for what is none."""
+    if ADDRESS.match(source):
+        return images.decode(_fetched(source, fetch), MAX_PIXELS, source)
+    if not os.path.isfile(source):
+        kind = "is a folder, expected one picture" if os.path.isdir(source) else "no such picture"
+        raise PictureError(f"{source}: {kind}")
+    return images.decode(Path(source).read_bytes(), MAX_PIXELS, source)
+
+
+def read_all(sources: Sequence[str], fetch: bool, refused: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Every picture of the sources with its name, one at a time; why others cannot be read goes to
+    `refused`. Raises ValueError before the first for an address without `fetch`."""
+    for source in sources:
+        if ADDRESS.match(source):
+            _check_address(source, fetch)
+    for source in sources:
+        try:
+            if os.path.isdir(source) or source.lower().endswith(".zip"):
+                yield from image_folder.read(Path(source), MAX_PIXELS, refused)
+            else:
+                yield source, read(source, fetch)
+        except (ValueError, OSError) as error:
+            refused.append(str(error))
+
+
+def _check_address(address: str, fetch: bool) -> None:
+    if not address.lower().startswith("https://"):
+        raise PictureError(f"{address}: expected a file, a folder or an https:// address")
+    if not fetch:
+        raise PictureError(f"{address}: pictures are fetched from the internet only with --fetch")
+
+
+def _fetched(address: str, fetch: bool) -> bytes:
+    from sightline.serve.image_input import download
+
+    _check_address(address, fetch)
+    try:
+        return download(address, MAX_BYTES, time.monotonic() + FETCH_S)
+    except FetchError as error:
+        raise FetchError(error.reason, f"{address}: the picture cannot be fetched: {error}") from error

@@ -124,7 +124,9 @@ def test_an_unknown_method_is_one_line(checkout, tmp_path):
 
 def test_explain_match(checkout, model, tmp_path):
     out, text = tmp_path / "page.html", "a small red ball"
-    said = sightline(checkout, "explain", "odd <name>.png", "--caption", text, "-o", str(out), torch_free=True)
+    said = sightline(
+        checkout, "explain", "odd <name>.png", "--caption", text, "-o", str(out), torch_free=True
+    )
     assert "similarity" in said.stdout and out.exists()
     found = match.explain(model, tiny.pictures(1)[0], text)
     assert [heat.provenance["word"] for heat in found.words] == ["whole", "a", "small", "red", "ball"]

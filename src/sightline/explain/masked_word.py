@@ -34,13 +34,13 @@ def explain(tower: TextTower, tokenizer: Tokenizer, text: str, count: int = 5) -
 
     before, *rest = text.split(MASK)
     if len(rest) != 1:
-        raise ValueError(f"explain-word: {text!r} holds {MASK} {len(rest)} times; write it once")
+        raise ValueError(f"explain --masked: {text!r} holds {MASK} {len(rest)} times; write it once")
     left = tokenizer.encode(before, 10**6, special=False)
     right = tokenizer.encode(rest[0], 10**6, special=False)
     ids = [tokenizer.bos, *left, tokenizer.mask, *right, tokenizer.eos]
     place, words = 1 + len(left), tokenizer.words(ids)
     if len(ids) > tower.max_tokens:
-        raise ValueError(f"explain-word: {len(ids)} tokens, but the text tower reads {tower.max_tokens}")
+        raise ValueError(f"explain --masked: {len(ids)} tokens, but the text tower reads {tower.max_tokens}")
     nodes, weights = np.polynomial.legendre.leggauss(STEPS)
     along_B = np.append((nodes + 1) / 2, 1.0)  # the last row is the text as it is
     given_T = np.zeros(len(ids))

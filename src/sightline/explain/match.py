@@ -24,7 +24,7 @@ def explain(subject: Subject, rgb: np.ndarray, text: str) -> Explanation:
     ids_1S, mask_1S = session.tokenizer.batch([text], length, pad_to=length)
     asked = session.tokenizer.words(ids_1S[0][mask_1S[0]].tolist())
     if not asked:
-        raise ValueError(f"explain-match: {text!r} holds no word")
+        raise ValueError(f"explain --caption: {text!r} holds no word")
     mask_NS = np.repeat(mask_1S, 1 + len(asked), axis=0)
     for row, (_, positions) in enumerate(asked, 1):
         mask_NS[row, positions] = False

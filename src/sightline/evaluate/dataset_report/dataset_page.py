@@ -260,8 +260,8 @@ def _questions(found: dict) -> str:
     if not found["questions"]:
         lead = (
             "No item of train has a picture on this disk, so no question was made. Remote pictures are "
-            "fetched by <code>dvc repro convert</code>; after it <code>sightline dataset-report</code> without a "
-            "table shows the questions too."
+            "fetched by <code>dvc repro convert</code>; after it <code>sightline dataset-report</code> "
+            "without a table shows the questions too."
         )
         return _section("Questions", lead)
     lead = (

@@ -42,8 +42,8 @@ def ask(
 ) -> None:
     """Answer a question about pictures, one or many. With --json a line for each of them.
 
-    A description is chosen as the bundle says (`generation.candidates`, `generation.contrast`), or as `--candidates`
-    and `--contrast` do.
+    A description is chosen as the bundle says (`generation.candidates`, `generation.contrast`), or as
+    `--candidates` and `--contrast` do.
     """
     from sightline.cli import picture_input
     from sightline.data.questions.prompt_template import DESCRIBE

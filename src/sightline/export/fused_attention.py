@@ -21,11 +21,11 @@ SOFTMAX = 3  # of qk_matmul_output_mode: the weights that the values are average
 
 def fuse(decoder: Decoder) -> None:
     """Make the decoder's attentions such as trace to one node, if all of them can: rotary and ALiBi positions
-    are not the node's, nor is attending to nothing, and PyTorch 2.14 fixes the batch where only some are
-    fused. What the decoder computes stays the same."""
+    are not the node's, and PyTorch 2.14 fixes the batch where only some are fused. What the decoder computes
+    stays the same."""
     names = {"self_attention": SelfAttention, "cross_attention": CrossAttention}
     plain = [getattr(layer, name) for layer in decoder.layers for name in names]
-    if any(each.rotary or each.rest or each.slopes is not None for each in plain):
+    if any(each.rotary or each.slopes is not None for each in plain):
         return
     for layer in decoder.layers:
         for name, kind in names.items():

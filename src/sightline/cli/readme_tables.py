@@ -1,4 +1,4 @@
-"""The measured tables of README.md, made from the JSON files of metrics/ and nothing else."""
+"""The measured tables of README.md and docs/reports/results.md, made from metrics/*.json and nothing else."""
 
 import re
 from pathlib import Path
@@ -22,22 +22,70 @@ STAGES = (
 )
 
 
+# Of the short table in README.md: what it is called there, and where the summary has it.
+HIGHLIGHTS = (
+    ("short answers right", "vqa_accuracy"),
+    ("POPE adversarial, right", "pope_adversarial_accuracy"),
+    ("invented among named objects (CHAIR_i), lower is better", "chair_i"),
+    ("objects of the picture that a description names", "object_recall"),
+    ("text finds its image first (R@1)", "text_to_image_r1"),
+    ("the same, re-ranked by the decoder", "text_to_image_described_r1"),
+)
+RESULTS = Path("docs/reports/results.md")
+
+
 def fill(project: Path) -> None:
-    """Rewrites what stands between `<!-- table: x -->` and `<!-- end: x -->` in README.md."""
+    """Rewrites docs/reports/results.md, and in README.md what stands between the markers of its table."""
+    summary = read_json(project / "metrics" / "summary.json")
+    outside = project / "metrics" / "domain.json"  # of pictures that are not ours to keep
     readme = project / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    outside = (
-        project / "metrics" / "domain.json"
-    )  # of `sightline out-of-domain`: pictures that are not ours to keep
-    tables = {
-        "results": results(
-            read_json(project / "metrics" / "summary.json"), read_json(outside) if outside.exists() else None
-        ),
-        "cost": costs(read_json(project / "metrics" / "cost.json")),
-    }
-    for name, table in tables.items():
-        text = put(text, name, table, readme.name)
+    text = put(readme.read_text(encoding="utf-8"), "results", highlights(summary), readme.name)
+    whole = page(
+        summary,
+        read_json(outside) if outside.exists() else None,
+        read_json(project / "metrics" / "cost.json"),
+    )
+    (project / RESULTS).write_text(whole, encoding="utf-8", newline="\n")
     readme.write_text(text, encoding="utf-8", newline="\n")
+
+
+def highlights(summary: dict) -> str:
+    """The six rows of README.md: the shipped variant on every split."""
+    shipped = summary["quality"]["shipped"]
+    splits = _ordered(shipped)
+    table = row("%", *(f"`{split}`" for split in splits)) + row("---", *["---:"] * len(splits))
+    for name, figure in HIGHLIGHTS:
+        table += row(name, *(_cell(shipped[split].get(figure)) for split in splits))
+    return table
+
+
+def page(summary: dict, outside: dict | None, cost: dict) -> str:
+    """docs/reports/results.md: every figure of the summary, and what a rebuild costs."""
+    return f"""# Results
+
+Written by `make docs` from [metrics/summary.json](../../metrics/summary.json) and \
+[metrics/cost.json](../../metrics/cost.json). Default profile ([scenes](../guide/scenes.md)); held-out test \
+splits; brackets: 95 % intervals, bootstrap clustered by image.
+
+{results(summary, outside)}
+Search by embeddings is `r1`. `reranked` puts the first ten in the order of the fusion head. `described` \
+puts the first five of those in the order in which the answering model would describe a picture in the \
+query's words, which costs a decoder pass a pair.
+
+## What a rebuild costs
+
+Measured by the stages themselves.
+
+{costs(cost)}"""
+
+
+def _ordered(quality: dict) -> list[str]:
+    """Splits, `test` first."""
+    return sorted(quality, key=lambda split: (split != "test", split))
+
+
+def _cell(figure: dict | None) -> str:
+    return interval(figure) if figure else "-"
 
 
 def put(text: str, name: str, table: str, where: str) -> str:
@@ -57,17 +105,17 @@ def results(summary: dict, outside: dict | None) -> str:
     for name, cells in summary["answers"].items():
         columns = ("majority", "blind", "fp32", "shipped", "ceiling")
         table += row(name, str(cells["n"]), *(f"{cells[column]:.1f}" for column in columns))
-    splits = sorted(summary["quality"]["shipped"], key=lambda split: (split != "test", split))
+    splits = _ordered(summary["quality"]["shipped"])
     table += "\n" + row("figure, %", *(f"{split}: {v}" for split in splits for v in ("fp32", "shipped")))
     table += row("---", *["---:"] * (2 * len(splits)))
     for name in summary["quality"]["shipped"][splits[0]]:
         found = [summary["quality"][variant][split].get(name) for split in splits for variant in VARIANTS]
-        table += row(name.replace("_", " "), *(interval(cell) if cell else "-" for cell in found))
+        table += row(name.replace("_", " "), *(_cell(cell) for cell in found))
     table += "\nSPIN on minus off, shipped variant, points (paired):\n\n"
     table += row("figure", *splits) + row("---", *["---:"] * len(splits))
     for name in summary["spin_on_minus_off"][splits[0]]:
         found = [summary["spin_on_minus_off"][split].get(name) for split in splits]
-        table += row(name.replace("_", " "), *(interval(cell) if cell else "-" for cell in found))
+        table += row(name.replace("_", " "), *(_cell(cell) for cell in found))
     table += edges(summary["edges"], splits)
     if outside:
         table += (
@@ -93,7 +141,7 @@ def edges(figures: dict, splits: list[str]) -> str:
     table += row("figure", *splits) + row("---", *["---:"] * len(splits))
     for name in figures[splits[0]]:
         found = [figures[split].get(name) for split in splits]
-        table += row(name.replace("_", " "), *(interval(cell) if cell else "-" for cell in found))
+        table += row(name.replace("_", " "), *(_cell(cell) for cell in found))
     return table
 
 

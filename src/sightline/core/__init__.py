@@ -3,8 +3,8 @@ pictures, models or training, and imports no other room and no torch.
 
 params/: params.yaml read and checked: a file a section
 artifacts.py: folders with a manifest, complete and verified or absent
-replace_folder.py: a finished folder in place of an older one, never of what Sightline did not write
 atomic_io.py: files that are whole or absent, hashes
+replace_folder.py: a finished folder in place of an older one, never of what Sightline did not write
 registry.py: a name in params.yaml is a file name of a folder
 runtime.py: the process of a stage: device, threads, seeds, signals, its cost
 launcher_watchdog.py: ends a process whose launcher has died

@@ -1,10 +1,12 @@
 """SPIN, image-guided head suppression (arXiv 2505.16411): the published rule, for any model.
 
 gate.py: the rule: which heads are kept, the factor on the others
+controls.py: random heads and the inverse choice, as controls
+amplified_attention.py: attention to the image made larger (PAI)
 huggingface.py: the rule on a Hugging Face vision-language model
 
-Not here: its settings (`core/params/spin.py`), where the decoder applies it (`models/vlm.py`, `export`),
-what it gains (`evaluate`, `sightline_lab/hallucination`).
+Not here: its settings (`core/params/generation.py`), where the decoder applies it (`models/vlm.py`,
+`export`), what it gains (`evaluate`, `sightline_lab/hallucination`).
 
 `attach`, `detach` and `suppressed` come from `huggingface.py` on first use, so that importing this
 package imports neither torch nor transformers.

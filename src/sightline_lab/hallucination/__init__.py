@@ -3,6 +3,7 @@
 decoding_configs.py: reads the configs
 decode_runner.py: one model decoded in many ways
 parallel_runner.py: several models in several processes, resumable
+gate_variants.py: gate rules beyond the published one
 hallucination_study.py: chooses on val, reads test once
 comparison.py: figures, rule of choice and verdicts, declared beforehand
 hallucination_tables.py: tables

@@ -2,22 +2,14 @@
 written here, and its value in params.yaml or a profile.
 
 loader.py: reads, merges and checks everything; errors with file, line and cure
-checks.py: the error of a bad parameter, type and range checks
-data.py: pictures and captions
-convert.py: captions to questions
-text.py: the text tower
-vision.py: the image tower
-pretrain.py: masked words
-align.py: contrastive alignment: loss, temperature, fusion
-finetune.py: the decoder
-compress.py: pruning
-export.py: ONNX, quantization, the variant that ships
-index.py: the search index, the out-of-domain warning, `sure`
-explain.py: heat maps
-evaluate.py: splits and sizes of the evaluation
-gate.py: the floors of the quality gate
-spin.py: suppression of image-inattentive heads
-generation.py: how answers are decoded: method, temperature, candidates, SPIN
+checks.py: the error of a bad parameter, and what the sections share
+sections.py: the typed `Params`: every section under its name
+data_params.py: `data`, `convert`: pictures, captions, questions
+tower_params.py: `text`, `vision`: the towers
+train_params.py: `pretrain`, `align` (loss, temperature, fusion), `finetune`, `compress`
+bundle_params.py: `export`, `index`
+quality_params.py: `explain`, `evaluate`, `gate` (the floors of the quality gate)
+generation.py: `spin`, `generation`: how answers are decoded (method, temperature, top p, candidates)
 
 Not here: what a parameter does; the room that reads it holds that.
 """

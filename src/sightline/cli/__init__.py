@@ -2,14 +2,13 @@
 imports it when called.
 
 main.py: `sightline`: collects the groups
-app.py: the application and what commands share
-ask.py: ask, search, domain
-explain.py: explain, explain-match, explain-word, failures
+app.py: the application, its panels, what commands share
+ask.py: ask, search
+explain.py: explain, failures
 serve.py: serve
-index.py: index
-analyse.py: analyse
-checkout.py: params, estimate, demo, docs
-doctor.py: doctor
+data_commands.py: index, dataset-report, out-of-domain
+project_commands.py: params, estimate, demo, doctor, tables
+picture_input.py: pictures from the command line: files, folders, archives, addresses
 diagnostics.py: the checks of doctor
 checkout_files.py: where the checkout is, copies, cost of a rebuild
 readme_tables.py: the measured tables of README and of docs/reports

@@ -3,7 +3,7 @@ the gate.
 
 evaluation.py: the verb: all figures into metrics/ and plots/
 metrics/: a file per metric
-dataset_report/: `sightline analyse`: what is in the data
+dataset_report/: `sightline dataset-report`: what is in the data
 split_contents.py: what is asked on a split
 predictions.py: one predictor asked everything about a split
 collect_predictions.py: every variant asked, each in a process

@@ -1,4 +1,4 @@
-"""`sightline analyse`: what a table or the built data holds, before anything is trained.
+"""`sightline dataset-report`: what a table or the built data holds, before anything is trained.
 
 write_report.py: the verb
 corpus.py: what is analysed

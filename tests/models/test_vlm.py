@@ -8,7 +8,8 @@ import torch
 
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.dual_encoder import DualEncoder
-from sightline.models.vlm import SEEN_LENGTH, SHARPNESS, VLM, from_clip
+from sightline.models.init_from_alignment import SEEN_LENGTH, SHARPNESS
+from sightline.models.vlm import VLM, from_clip
 from sightline.spin.gate import SpinInputs
 
 CLIP = {

@@ -1,6 +1,7 @@
 """Learning rates by layer."""
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -65,3 +66,16 @@ def test_without_decay_the_groups_are_parts_and_kinds():
     parts = [(group["part"], group["weight_decay"]) for group in optimizer.adamw(task, 0.05).param_groups]
     assert len(parts) == len(set(parts))
     assert torch.is_tensor(optimizer.adamw(task, 0.05).param_groups[0]["params"][0])
+
+
+def test_layers_of_a_library_model_are_its_blocks():
+    """A vision transformer of timm: patches and positions below the first block, the last norm with the last
+    block; by value, under the names of the whole model."""
+    model = nn.ModuleDict({"vision": nn.ModuleDict({"model": timm.create_model("test_vit", num_classes=0)})})
+    factors = optimizer.layer_factors(model, 0.5)
+    depth = len(model["vision"]["model"].blocks)
+    expected = {"pos_embed": depth, "patch_embed.proj.weight": depth, "norm.weight": 0}
+    expected |= {f"blocks.{block}.mlp.fc1.weight": depth - 1 - block for block in range(depth)}
+    assert {name: factors[f"vision.model.{name}"] for name in expected} == {
+        name: 0.5**below for name, below in expected.items()
+    }

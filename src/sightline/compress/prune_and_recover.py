@@ -20,8 +20,9 @@ from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 from sightline.models.vlm import VLM
-from sightline.train import optimizer, save_model
+from sightline.train import save_model
 from sightline.train.finetune import train_vqa
+from sightline.train.pack_state import unpack_weights
 from sightline.train.tasks.vqa import Answering
 
 RECOVERY_LR = 0.5  # on top of finetune.lr_scale: the weights start trained
@@ -37,7 +38,7 @@ def compress(
     The image tower is not cut and stays frozen while the decoder recovers, so both models share its graph.
     """
     vlm, tokenizer_file = VLM(trained.config), trained.path / "tokenizer.json"
-    optimizer.unpack_weights(artifacts.load_weights(trained.path / "weights.safetensors"), vlm)
+    unpack_weights(artifacts.load_weights(trained.path / "weights.safetensors"), vlm)
     section = replace(
         params.finetune, lr_scale=params.finetune.lr_scale * RECOVERY_LR, freeze_vision=True, evals=1
     )

@@ -6,6 +6,7 @@ tower.py: what every tower offers
 dual_encoder.py: CLIP: image and text in one space, with the re-ranker
 fusion.py: re-rankers
 vlm.py: the answering model: a decoder over image and question
+init_from_alignment.py: its start from the dual encoder's words
 transformer.py: stacks of layers
 layers.py: encoder, decoder and cross layers
 layer_config.py: norm, activation, positions of a layer

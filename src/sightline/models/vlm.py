@@ -19,12 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core import registry
-from sightline.models.attention import Attention, KeyValue
+from sightline.models.attention import KeyValue
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.feed_forward import usual_hidden
+from sightline.models.init_from_alignment import init_from_alignment
 from sightline.models.layer_config import LayerStyle
 from sightline.models.layers import CrossLayer
-from sightline.models.positions import PatchPositions, TokenPositions, token_positions
+from sightline.models.positions import PatchPositions, token_positions
 from sightline.models.tower import TextTower, VisionTower
 from sightline.models.transformer import Decoder, LayerMemory
 from sightline.spin.gate import SpinInputs
@@ -234,86 +235,5 @@ def from_clip(
     if not blind:
         model.vision.load_state_dict(clip.vision.state_dict())
     if finetune["init_from_alignment"]:
-        align(model, clip, word_ids, plurals)
+        init_from_alignment(model, clip, word_ids, plurals)
     return model
-
-
-@torch.no_grad()
-def align(model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Mapping[int, int]) -> None:
-    """Start the model as an associative memory over the words that the dual encoder already knows.
-
-    Word embeddings come from the text tower, made orthogonal, but a plural resembles its word; a patch enters
-    as the sum of the words its word head sees; every attention over the memory starts with query = key and
-    output = value transposed, with orthogonal matrices: what is alike attends, and what is attended is
-    copied. The question's words are in its memory as they are, beside a small share of the text tower's
-    states. In the joint block a word finds the patches that show it and is marked as seen, and the answer's
-    first token looks for that mark (if positions are learned): from the first step on an answer begins with
-    what the question's own words see. What no word explains (feed-forward, self-attention) starts small.
-    """
-    words_VD = _orthogonal(_fit_width(clip.text.word_embeddings().detach().float(), model.config["width"]))
-    for word, token in plurals.items():
-        words_VD[token] = nn.functional.normalize(words_VD[token] + words_VD[word_ids[word]].mean(0), dim=0)
-    model.embedding.weight.copy_(words_VD)
-    if not model.config["tie_embeddings"]:
-        model.output.copy_(words_VD)  # what is copied into an answer is read by the same words
-    seen_WD = clip.word_head.weight.detach().float()
-    known_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
-    model.image_projection.weight.copy_(known_WD.T @ (seen_WD - seen_WD.mean(0)))
-    model.image_projection.bias.zero_()
-    model.question_projection.weight.mul_(QUESTION_SHARE)
-    model.question_projection.bias.zero_()
-    attentions = [layer.cross_attention for layer in model.decoder.layers]
-    quiet = [layer.feed_forward.reduce for layer in model.decoder.layers]
-    quiet += [layer.self_attention.output for layer in model.decoder.layers]
-    if model.joint is not None:
-        attentions.append(model.joint.attention)
-        quiet.append(model.joint.feed_forward.reduce)
-        mark_D = SEEN_LENGTH * nn.functional.normalize(torch.randn(model.config["width"]), dim=0)
-        model.joint.image_norm.weight.fill_(IMAGE_GAIN)
-        model.joint.image_norm.bias.copy_(mark_D)
-        if isinstance(model.token_positions, TokenPositions):
-            model.token_positions.table.weight[0] += mark_D
-    for attention in attentions:
-        nn.init.orthogonal_(attention.key.weight)
-        nn.init.orthogonal_(attention.value.weight)
-        attention.query.weight.copy_(SHARPNESS * _for_every_query(attention, attention.key.weight))
-        copying_FD = _for_every_query(attention, attention.value.weight)
-        attention.output.weight.copy_(copying_FD.T / (attention.heads // attention.key_value_heads))
-        for layer in (attention.query, attention.key, attention.value, attention.output):
-            layer.bias.zero_()
-    for layer in quiet:
-        layer.weight.mul_(QUIET)
-        layer.bias.mul_(QUIET)
-
-
-# Of the aligned start; measured side by side, see docs/log.md.
-QUESTION_SHARE = 0.5  # of the text tower's states
-SHARPNESS = 2.0  # queries are the keys' directions, this much longer
-IMAGE_GAIN = 3.0  # how much louder than the question's own words a patch is in the joint block
-SEEN_LENGTH = 20.0  # of the mark
-QUIET = 0.1  # of what starts small
-RANK = 1e-4  # singular values below this share of the first count as zero
-
-
-def _orthogonal(words_VD: Tensor) -> Tensor:
-    """The centred embeddings of unit length, then with all their singular values made equal, and again of
-    unit length: as far as the width allows, no word resembles another (embeddings of kinds as they come have
-    cosines up to 0.7)."""
-    words_VD = nn.functional.normalize(words_VD - words_VD.mean(0), dim=1)
-    left_VR, values_R, right_RD = torch.linalg.svd(words_VD, full_matrices=False)
-    kept_R = values_R > RANK * values_R[0]
-    return nn.functional.normalize(left_VR[:, kept_R] @ right_RD[kept_R], dim=1)
-
-
-def _for_every_query(attention: Attention, weight_ED: Tensor) -> Tensor:
-    """A matrix of the key-value heads, [G d, D], as the query heads read it, [H d, D]."""
-    groups_GdD = weight_ED.unflatten(0, (attention.key_value_heads, attention.head_width))
-    return groups_GdD.repeat_interleave(attention.heads // attention.key_value_heads, 0).flatten(0, 1)
-
-
-def _fit_width(words_VD: Tensor, width: int) -> Tensor:
-    """Word embeddings at another width, by a random matrix with orthonormal rows or columns, which keeps
-    their inner products nearly as they were."""
-    if words_VD.shape[1] == width:
-        return words_VD
-    return words_VD @ nn.init.orthogonal_(torch.empty(words_VD.shape[1], width))

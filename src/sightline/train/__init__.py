@@ -9,6 +9,7 @@ pretrain.py: the verb: the text tower alone
 align.py: the verb: image and text tower together
 finetune.py: the verb: the decoder that answers, and the blind baseline
 optimizer.py: AdamW, its groups and learning rates
+pack_state.py: weights and moments as named arrays
 schedule.py: warm-up and decay by step
 distributed.py: several processes: sums and gathers
 checkpoint.py: the whole state of a run on disk

@@ -13,8 +13,9 @@ from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 from sightline.models.dual_encoder import DualEncoder
-from sightline.train import distributed, optimizer, sample_captions, save_model
+from sightline.train import distributed, sample_captions, save_model
 from sightline.train.loop import Recipe
+from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
 from sightline.train.tasks.contrastive import Contrastive
 
@@ -54,7 +55,7 @@ def align(
             "fusion_layers": section.fusion_layers,
         }
     )
-    optimizer.unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
+    unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
     loss = registry.load("train/losses", section.loss)
     task = Contrastive(
         model.to(run.device), tokenizer, items, words, loss, triples, section, run, params.seed

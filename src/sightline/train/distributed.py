@@ -10,6 +10,7 @@ import warnings
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
 
 from sightline.core.runtime import Runtime
 
@@ -44,29 +45,13 @@ def mean_over_ranks(values: list[float], run: Runtime) -> list[float]:
     return [total / run.world for total in sum_over_ranks(values, run)]
 
 
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, rows: Tensor) -> Tensor:
-        ctx.rows = rows.shape[0]
-        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
-        grad = grad.contiguous()
-        dist.all_reduce(grad)
-        start = dist.get_rank() * ctx.rows
-        return grad[start : start + ctx.rows]
-
-
 def gather(rows_BE: Tensor) -> Tensor:
     """[B, E] of every process (B equal in all) -> [W * B, E] in rank order. The gradient of each row is the
     sum of what all processes ask of it, so that the mean of the processes' losses has the gradient of one
     big batch."""
     if not dist.is_initialized():
         return rows_BE
-    return _Gather.apply(rows_BE)
+    return torch.cat(all_gather(rows_BE))
 
 
 def same_buffers(module: nn.Module, run: Runtime) -> None:

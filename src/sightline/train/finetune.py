@@ -17,9 +17,10 @@ from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM, from_clip
-from sightline.train import optimizer, save_model
+from sightline.train import save_model
 from sightline.train.checkpoint import State
 from sightline.train.loop import Recipe
+from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
 from sightline.train.tasks.vqa import Answering
 
@@ -37,7 +38,7 @@ def finetune(
     """Write the answering model to `out`, and to `blind_out` the same decoder trained on the same questions
     without pictures, for `blind_share` of the steps."""
     towers = DualEncoder(clip.config)
-    optimizer.unpack_weights(artifacts.load_weights(clip.path / "weights.safetensors"), towers)
+    unpack_weights(artifacts.load_weights(clip.path / "weights.safetensors"), towers)
     tokenizer_file = clip.path / "tokenizer.json"
     tokenizer, epochs = Tokenizer.load(tokenizer_file), params.finetune.epochs
     word_ids = [tokenizer.encode(word, 8, special=False) for word in clip.config["words"]]

@@ -21,6 +21,7 @@ from sightline.core.tracking import Curves
 from sightline.train import distributed, schedule
 from sightline.train import optimizer as adam
 from sightline.train.checkpoint import State, Store
+from sightline.train.pack_state import pack_state, pack_weights
 from sightline.train.task import Task
 from sightline.train.training_progress import Progress
 
@@ -114,7 +115,7 @@ def fit(
             progress.show(state)
         stop = runtime.stop_requested(run)
         if run.is_main and (stop or evaluating or store.due()):
-            store.save(state, adam.pack(task.model, optimizer))
+            store.save(state, pack_state(task.model, optimizer))
         if stop:
             raise runtime.Stopped()
 
@@ -136,7 +137,7 @@ def _evaluate(
     if state.best_metric is None or metric > state.best_metric:
         state.best_metric, state.best_step = metric, state.step
         if run.is_main:
-            store.save_best(state.step, adam.pack_weights(task.model))
+            store.save_best(state.step, pack_weights(task.model))
 
 
 def _add(state: State, run: Runtime, report: dict[str, torch.Tensor]) -> None:

@@ -11,9 +11,10 @@ from sightline.core import runtime
 from sightline.core.runtime import Runtime
 from sightline.core.tracking import Curves
 from sightline.train import distributed
-from sightline.train import optimizer as adam
 from sightline.train.checkpoint import State, Store, fingerprint
 from sightline.train.loop import Recipe, fit
+from sightline.train.optimizer import adamw
+from sightline.train.pack_state import pack_weights, unpack_state, unpack_weights
 from sightline.train.task import Task
 
 
@@ -24,15 +25,15 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
 
     facts: JSON values that, beside the recipe and the weights at the start, decide the result.
     """
-    key = fingerprint({**facts, "recipe": asdict(recipe)}, adam.pack_weights(task.model), run)
+    key = fingerprint({**facts, "recipe": asdict(recipe)}, pack_weights(task.model), run)
     store = Store(runtime.resume_dir(recipe.name, key), run)
     with store.lock():
         distributed.barrier(run)
         saved = store.load()
-        optimizer = adam.adamw(task, recipe.weight_decay)
+        optimizer = adamw(task, recipe.weight_decay)
         state, tensors = saved or (State(), {})
         if saved:
-            adam.unpack(tensors, task.model, optimizer)
+            unpack_state(tensors, task.model, optimizer)
             runtime.say(f"continuing {recipe.name} after step {state.step} of {recipe.steps}")
         distributed.barrier(run)
         curves = Curves(curves_folder, state.history) if run.is_main else None
@@ -43,7 +44,7 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
             curves.close()
         distributed.barrier(run)
         if state.best_step:
-            adam.unpack_weights(store.best(state), task.model)
+            unpack_weights(store.best(state), task.model)
         task.eval()
         yield state
         distributed.barrier(run)

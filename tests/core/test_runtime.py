@@ -15,7 +15,7 @@ from sightline.core import launcher_watchdog, runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = f"import sys, time\nfrom pathlib import Path\nsys.path.insert(0, {str(ROOT / 'src')!r})\n"
-HEAD += "from sightline import artifacts, runtime\n"
+HEAD += "from sightline.core import artifacts, runtime\n"
 
 
 @pytest.fixture

@@ -136,9 +136,9 @@ def test_parity_fails_loudly_for_another_model(root):
 def test_a_second_process_exports_the_same_bytes(root, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from tests.support import tiny; from sightline.export import graphs\n"
+        "from tests.support import tiny; from sightline.export import onnx_graphs\n"
         "vlm, clip = tiny.models(tiny.tokenizer().size)\n"
-        "graphs.export_graph('vision', vlm, clip, Path(sys.argv[1]), 20)"
+        "onnx_graphs.export_graph('vision', vlm, clip, Path(sys.argv[1]), 20)"
     )
     path = f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"
     env = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "123", "TZ": "Asia/Tokyo", "LC_ALL": "C"}

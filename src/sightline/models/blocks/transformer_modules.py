@@ -179,7 +179,7 @@ class EncoderDecoderTransformer(BaseModel):
 
         method: greedy, sampling (settings: temperature, top_p; every row draws from a generator of its own,
         seeded with `seed` and its number) or beam (settings: beams, length_penalty). Computed without dropout
-        and with cached keys and values by the loops of sightline.decode.
+        and with cached keys and values by the loops of sightline.inference.decoding.
 
         Raises ValueError for another method or settings out of range.
         """

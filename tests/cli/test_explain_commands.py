@@ -1,11 +1,8 @@
 """The real commands in a tiny checkout, and the parts behind them."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +20,7 @@ from sightline.inference.session import SPIN_OFF, Session  # noqa: E402
 from sightline.search import bundle  # noqa: E402
 from sightline_lab.bench import explanation_cost  # noqa: E402
 from sightline_lab.faithfulness import faithfulness_page, randomization  # noqa: E402
-from tests.support import tiny  # noqa: E402
+from tests.support import command_line, tiny  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "<script>alert(1)</script>"
@@ -78,17 +75,8 @@ def model(checkout):
     return target.Subject(session, SPIN_OFF, lambda: lazy_models.vlm(checkout / "models" / "vlm"), 7)
 
 
-def sightline(here, *words, torch_free=False, ok=True):
-    """The command, where asked for with a `torch` that cannot be imported."""
-    path = [str(ROOT / "src")]
-    if torch_free:
-        (here / "blocked").mkdir(exist_ok=True)
-        (here / "blocked" / "torch.py").write_text("raise ImportError('torch is blocked')\n")
-        path.insert(0, str(here / "blocked"))
-    done = subprocess.run(
-        [sys.executable, "-c", "from sightline.cli import main as cli; cli.main()", *words],
-        cwd=here, env=os.environ | {"PYTHONPATH": os.pathsep.join(path)}, capture_output=True, text=True,
-    )  # fmt: skip
+def sightline(here, *words, torch=True, ok=True):
+    done = command_line.run(here, *words, torch=torch)
     assert (done.returncode == 0) is ok, done.stderr[-2000:]
     return done
 
@@ -96,7 +84,7 @@ def sightline(here, *words, torch_free=False, ok=True):
 def test_explaining_by_attention_needs_no_torch(checkout, tmp_path):
     out = tmp_path / "page.html"
     asked = ("explain", "odd <name>.png", tiny.QUESTIONS[0])
-    said = sightline(checkout, *asked, "-o", str(out), torch_free=True)
+    said = sightline(checkout, *asked, "-o", str(out), torch=False)
     assert f"wrote {out}" in said.stdout and "Q: What color is the ball?" in said.stdout
     page = out.read_text()
     buttons = re.findall(r'<button data-view="\d+" aria-pressed="\w+">([^<]*)</button>', page)
@@ -124,9 +112,7 @@ def test_an_unknown_method_is_one_line(checkout, tmp_path):
 
 def test_explain_match(checkout, model, tmp_path):
     out, text = tmp_path / "page.html", "a small red ball"
-    said = sightline(
-        checkout, "explain", "odd <name>.png", "--caption", text, "-o", str(out), torch_free=True
-    )
+    said = sightline(checkout, "explain", "odd <name>.png", "--caption", text, "-o", str(out), torch=False)
     assert "similarity" in said.stdout and out.exists()
     found = match.explain(model, tiny.pictures(1)[0], text)
     assert [heat.provenance["word"] for heat in found.words] == ["whole", "a", "small", "red", "ball"]
@@ -163,7 +149,7 @@ def test_a_masked_word_is_carried_completely(checkout):
 
 def test_failures_are_wrong_and_surest_first(checkout, tmp_path):
     out = tmp_path / "page.html"
-    said = sightline(checkout, "failures", "-o", str(out), torch_free=True).stdout
+    said = sightline(checkout, "failures", "-o", str(out), torch=False).stdout
     assert said.startswith("failures: 2 of 3 answers on test, the 2 surest in")
     page = out.read_text()
     assert page.count("<article") == 2 and "<script>alert" not in page

@@ -2,37 +2,20 @@
 
 import csv
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.support import tiny
-
-ROOT = Path(__file__).resolve().parents[2]
-NO_TORCH = """
-import sys
-sys.modules["torch"] = None
-from sightline.cli.main import main
-sys.argv = ["sightline"] + sys.argv[1:]
-main()
-"""
+from tests.support import command_line, tiny
+from tests.support.command_line import ROOT
 
 
 @pytest.fixture
 def run(tmp_path, bundle):
     def call(*words, code=0, cwd=tmp_path):
-        command = [sys.executable, "-c", NO_TORCH, *map(str, words), "--bundle", str(bundle)]
-        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")}
-        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done
+        return command_line.run(cwd, *words, "--bundle", bundle, torch=False, code=code)
 
     return call
 
@@ -126,10 +109,7 @@ def test_the_doctor_names_a_damaged_file_and_the_cure(bundle, tmp_path):
     broken = shutil.copytree(bundle, tmp_path / "bundle")
     data = (broken / "onnx" / "decoder.onnx").read_bytes()
     (broken / "onnx" / "decoder.onnx").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    command = [sys.executable, "-c", NO_TORCH, "doctor", "--bundle", str(broken)]
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 1
+    done = command_line.run(tmp_path, "doctor", "--bundle", broken, torch=False, code=1)
     assert re.search(r"WRONG bundle: .*decoder\.onnx: expected sha256", done.stdout)
     assert "cure: copy it again" in done.stdout and "1 of 3 checks failed" in done.stdout
 

@@ -5,9 +5,6 @@ import io
 import json
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,15 +15,9 @@ from sightline.core.params import loader
 from sightline.data.questions.convert_captions import convert
 from sightline.data.sources import scenes
 from sightline.evaluate.dataset_report.write_report import WRITTEN
+from tests.support import command_line
+from tests.support.command_line import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-NO_TORCH = """
-import sys
-sys.modules["torch"] = None
-from sightline.cli import main as cli
-sys.argv = ["sightline", "dataset-report"] + sys.argv[1:]
-cli.main()
-"""
 EVIL = "<script>alert(1)</script> $x^2$ \"'&amp;"
 
 
@@ -78,15 +69,7 @@ def table(tmp_path):
 
 
 def report(checkout, *words):
-    done = subprocess.run(
-        [sys.executable, "-c", NO_TORCH, *map(str, words)],
-        cwd=checkout,
-        capture_output=True,
-        text=True,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src")},
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+    return command_line.run(checkout, "dataset-report", *words, torch=False)
 
 
 def files(folder):

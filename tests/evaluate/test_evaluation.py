@@ -3,10 +3,7 @@
 import csv
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,21 +271,6 @@ def test_report(summarised):
     assert "true box" not in metrics_report.markdown(figures, paired, photos, EXPORTED, EXPORTED)
     assert "chance" in text and "ceiling" in text and "blind" in text
     assert max(line.count("|") for line in text.splitlines()) < 16
-
-
-def test_evaluation_imports_no_torch():
-    root = Path(__file__).resolve().parents[2] / "src" / "sightline"
-    names = [f"sightline.evaluate.{path.stem}" for path in sorted((root / "evaluate").glob("*.py"))]
-    with_torch = {"gradients", "randomise"}  # they work on the PyTorch model itself
-    names += [
-        f"sightline.explain.{path.stem}"
-        for path in sorted((root / "explain").glob("*.py"))
-        if path.stem not in with_torch
-    ]
-    code = f"import sys; sys.path.insert(0, {str(root.parent)!r})\n"
-    code += "".join(f"import {name.removesuffix('.__init__')}\n" for name in names)
-    code += "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 class Mistaken(scripted.Scripted):

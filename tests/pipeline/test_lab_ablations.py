@@ -3,10 +3,10 @@
 import re
 import signal
 import subprocess
-import sys
 
 from sightline.core.artifacts import read_json, write_json
 from sightline_lab.ablations import run_ablations
+from tests.support import command_line
 
 COSTS = {  # as measured once on an idle machine; measuring anew would take most of a minute
     "pretrain {}": {"fixed": 3.0, "per_epoch": 0.2},
@@ -14,7 +14,9 @@ COSTS = {  # as measured once on an idle machine; measuring anew would take most
     "align {}": {"fixed": 3.1, "per_epoch": 1.0},
     "finetune {}": {"fixed": 4.0, "per_epoch": 2.4},
 }
-COMMAND = ["sightline", "study", "--arms", "without-mlm", "--seeds", "1", "--scale", "0.25", "--jobs", "1"]
+COMMAND = command_line.command(
+    "lab", "study", "--arms", "without-mlm", "--seeds", "1", "--scale", "0.25", "--jobs", "1"
+)
 
 
 def test_a_study_that_is_stopped_goes_on(experiment_repo):
@@ -23,8 +25,7 @@ def test_a_study_that_is_stopped_goes_on(experiment_repo):
     study.home.mkdir(parents=True)
     write_json(study.home / "calibration.json", COSTS)
 
-    command = [sys.executable, "-c", "from sightline.cli.main import main; main()", *COMMAND[1:]]
-    with subprocess.Popen(command, cwd=repo.path, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(COMMAND, cwd=repo.path, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if line.startswith("default, seed 7"):
                 process.send_signal(signal.SIGTERM)
@@ -32,7 +33,7 @@ def test_a_study_that_is_stopped_goes_on(experiment_repo):
     assert process.returncode != 0
     assert [path.name for path in study.home.glob("scale-0.25/*.json")] == ["default-7.json"]
 
-    done = repo.run(sys.executable, "-c", "from sightline.cli.main import main; main()", *COMMAND[1:])
+    done = repo.run(*COMMAND)
     assert "1 of 2 runs are finished" in done.stdout
     result = read_json(repo.path / "metrics" / "ablations.json")
     assert set(result["arms"]) == {"default", "without-mlm"} and result["seeds"] == [7]

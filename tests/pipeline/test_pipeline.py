@@ -12,7 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from sightline.data import images
-from tests.pipeline.conftest import ROOT
+from tests.support import command_line
+from tests.support.command_line import ROOT
 
 DOWNSTREAM_OF_SPIN = {"index", "explain", "evaluate", "report", "gate"}
 
@@ -97,27 +98,8 @@ def test_a_wrong_params_file_stops_the_first_stage(smoke, tmp_path, edit, culpri
     assert not (tmp_path / "data").exists()
 
 
-NO_TORCH = """
-import sys
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "transformers", "timm", "torchvision"):
-            raise ImportError("blocked: " + name)
-sys.meta_path.insert(0, Block())
-from sightline.cli import main as cli
-sys.argv = ["sightline"] + sys.argv[1:]
-cli.main()
-"""
-
-
 def sightline(repo, *words):
-    return subprocess.run(
-        [sys.executable, "-c", NO_TORCH, *words],
-        cwd=repo.path,
-        capture_output=True,
-        text=True,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(repo.path / "src")},
-    )
+    return command_line.run(repo.path, *words, torch=False)
 
 
 def test_ask_and_search_run_without_torch(smoke):
@@ -229,11 +211,4 @@ def test_a_sabotaged_model_fails_the_gate_by_name(experiment_repo):
 def test_ask_before_anything_is_built_names_the_command(tmp_path):
     for name in ("dvc.yaml", "params.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    done = subprocess.run(
-        [sys.executable, "-c", "from sightline.cli import main as cli; cli.main()", "ask"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "src")},
-    )
-    assert done.returncode == 2 and "make repro" in done.stderr
+    assert "make repro" in command_line.run(tmp_path, "ask", code=2).stderr

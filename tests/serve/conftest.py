@@ -6,14 +6,10 @@ import pytest
 from sightline.serve.app import create_app
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import Limits
-from tests.support import serving
+from tests.support import exported
 from tests.support.serving import running
 
-
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory, tiny_graphs):
-    """A bundle of tiny random models with ten items; read-only for tests."""
-    return serving.build_bundle(tmp_path_factory.mktemp("serve"), tiny_graphs)
+bundle = exported.bundle
 
 
 @pytest.fixture(scope="session")

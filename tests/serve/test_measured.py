@@ -1,18 +1,14 @@
 """`sightline lab retrieval` and `search-bench` over a tiny bundle: what they write, what they refuse."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from sightline.core.artifacts import write_json
-from tests.support import tiny
+from tests.support import command_line, tiny
+from tests.support.command_line import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ITEMS, SPLITS = 48, ("train", "val", "test")
 
 
@@ -21,7 +17,7 @@ def checkout(tmp_path_factory):
     """A checkout with 16 items in each of three splits, and questions about them."""
     here = tmp_path_factory.mktemp("measured")
     for name in ("metrics", "docs/reports"):
-        (here / name).mkdir()
+        (here / name).mkdir(parents=True)
     shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
     params = (ROOT / "params.yaml").read_text(encoding="utf-8")
     params = params.replace(
@@ -50,13 +46,7 @@ def checkout(tmp_path_factory):
 @pytest.fixture
 def run(checkout, bundle):
     def call(*words, code=0):
-        command = [sys.executable, "-c", "from sightline.cli.main import main; main()", *words]
-        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), "HOME": str(checkout)}
-        done = subprocess.run([*command, "--bundle", str(bundle)], cwd=checkout, env=env, capture_output=True,
-                              text=True)  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done
+        return command_line.run(checkout, "lab", *words, "--bundle", bundle, code=code)
 
     return call
 

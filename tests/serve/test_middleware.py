@@ -2,13 +2,10 @@
 
 import json
 import logging
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -16,23 +13,14 @@ import pytest
 from sightline.serve import server as run
 from sightline.serve.app import create_app
 from sightline.serve.limits import Limits
-from tests.support import tiny
+from tests.support import command_line, tiny
 from tests.support.serving import chat, png, running, url
 
 KEY, OTHER = "a-long-enough-key", "another-long-key-0"
-ROOT = Path(__file__).resolve().parents[2]
-SERVE = """
-import sys
-sys.modules["torch"] = None
-from sightline.cli import main as cli
-sys.argv = ["sightline"] + sys.argv[1:]
-cli.main()
-"""
 
 
 def sightline(*words, **more):
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-c", SERVE, *map(str, words)]
+    command, env = command_line.command(*words, torch=False), command_line.environment()
     return subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more
     )

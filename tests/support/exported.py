@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.support import tiny
+from tests.support import serving, tiny
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +27,9 @@ def root(tmp_path_factory, tiny_graphs):
     variants.write_int8(folder, "fp32", forms, {}, variants.calibration_digest(asked, shown))
     variants.write_int4(folder, forms)
     return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory, tiny_graphs):
+    """A bundle of tiny random models with ten items; read-only for tests."""
+    return serving.build_bundle(tmp_path_factory.mktemp("serve"), tiny_graphs)

@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI, Request, Response
 
 from sightline.serve import image_input
-from sightline.serve.app import create_app
+from sightline.serve.api import create_app
 from sightline.serve.limits import ApiError, Limits
 from sightline_lab.load_test import hostile_images, load_client, load_page, run_load_test, server_process
 from tests.support import serving, tiny

@@ -3,7 +3,7 @@
 import httpx2 as httpx
 import pytest
 
-from sightline.serve.app import create_app
+from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import Limits
 from tests.support import exported

@@ -8,7 +8,7 @@ import time
 import httpx2 as httpx
 import pytest
 
-from sightline.serve.app import create_app
+from sightline.serve.api import create_app
 from sightline.serve.limits import Limits
 from tests.support import tiny
 from tests.support.serving import chat, png, running, url

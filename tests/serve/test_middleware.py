@@ -11,7 +11,7 @@ import httpx2 as httpx
 import pytest
 
 from sightline.serve import server as run
-from sightline.serve.app import create_app
+from sightline.serve.api import create_app
 from sightline.serve.limits import Limits
 from tests.support import command_line, tiny
 from tests.support.serving import chat, png, running, url

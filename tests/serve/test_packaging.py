@@ -64,5 +64,5 @@ def test_a_fresh_environment_serves_without_torch_and_is_small(tmp_path, bundle)
     for words in (["ask"], ["search", "a red ball"], ["doctor"], ["serve", "--help"]):
         given = [] if words[-1] == "--help" else ["--bundle", bundle]
         subprocess.run([command, *words, *given], check=True, cwd=tmp_path)
-    code = "import sightline.serve.app, sightline.serve.server, sys; sys.exit('torch' in sys.modules)"
+    code = "import sightline.serve.api, sightline.serve.server, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([python, "-c", code], check=True, cwd=tmp_path)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sightline.serve.app import create_app
+from sightline.serve.api import create_app
 from sightline.serve.limits import Limits
 from sightline_lab.load_test import schema_fuzz
 from tests.support.serving import running

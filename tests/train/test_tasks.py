@@ -24,7 +24,7 @@ from sightline.train.feature_cache import FrozenStates, FrozenTokens
 from sightline.train.loop import Recipe
 from sightline.train.losses import info_nce
 from sightline.train.resume import trained
-from sightline.train.tasks.contrastive import Contrastive
+from sightline.train.tasks.alignment import Contrastive
 from sightline.train.tasks.mlm import MaskedLanguage
 from sightline.train.tasks.vqa import Answering
 

@@ -28,7 +28,7 @@ def serve(
     """Answer over HTTP: a web page, OpenAI's API, search, explanations, metrics. Needs the extra `serve`."""
     try:
         from sightline.serve import server
-        from sightline.serve.app import create_app
+        from sightline.serve.api import create_app
     except ModuleNotFoundError as error:
         raise checkout_files.ProjectError(
             f"serving needs the package {error.name}: pip install -r requirements-serve.txt"

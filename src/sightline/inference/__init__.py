@@ -1,11 +1,13 @@
 """Asking a trained model: engines, the session, decoding, confidence and the out-of-domain warning. Numpy
-and ONNX Runtime; torch only in `torch_session.py` and `torch_engine.py`, which are imported when called.
+and ONNX Runtime; torch only in `torch_session.py`, `torch_engine.py` and `block_generation.py`, which are
+imported when called.
 
 session.py: `Session`: ask, describe, embed with an exported model
 engine.py: the protocol that every decoding method runs on
 onnx_engine.py: ONNX Runtime behind it
 torch_engine.py: PyTorch behind it
 torch_session.py: a session around the models that training wrote
+block_generation.py: text from an encoder-decoder of the model library
 lazy_models.py: PyTorch models loaded on first use
 decoding/: greedy, sampling, beam and the contrastive methods
 describe.py: a description chosen among candidates by the dual encoder

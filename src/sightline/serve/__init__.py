@@ -1,6 +1,6 @@
 """The HTTP server: OpenAI's routes over a bundle, batching, limits, and the web page.
 
-app.py: the routes
+api.py: the routes
 api_schema.py: what requests may say
 service.py: from a request to rows for the model
 batcher.py: requests wait and leave in batches

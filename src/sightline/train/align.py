@@ -17,7 +17,7 @@ from sightline.train import distributed, sample_captions, save_model
 from sightline.train.loop import Recipe
 from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
-from sightline.train.tasks.contrastive import Contrastive
+from sightline.train.tasks.alignment import Contrastive
 
 SETTLING_BATCHES = 16
 

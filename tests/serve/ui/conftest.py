@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from sightline.core import artifacts
-from sightline.serve.app import create_app
+from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import Limits
 from sightline.serve.prometheus import Metrics

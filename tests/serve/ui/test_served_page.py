@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from sightline.serve.app import create_app
+from sightline.serve.api import create_app
 from sightline.serve.ui import ui_layout
 from sightline.serve.ui.mount import FOREIGN, POLICY, mount
 from tests.serve.ui.conftest import LIMITS

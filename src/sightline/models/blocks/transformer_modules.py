@@ -12,12 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightline.inference.decoding import beam, greedy, sampling
-from sightline.inference.engine import ArrayCache, Memory, Step
 from sightline.models.attention import KeyValue
 from sightline.models.blocks.base_model import BaseModel
 from sightline.models.blocks.positional_modules import PositionalEncoding
@@ -25,8 +22,6 @@ from sightline.models.blocks.token_embeddings import TokenEmbedding
 from sightline.models.layer_config import LayerStyle
 from sightline.models.layers import DecoderLayer, EncoderLayer
 from sightline.models.transformer import Decoder, Encoder, LayerMemory, StackOutput
-
-METHODS = {"greedy": greedy.generate, "sampling": sampling.generate, "beam": beam.generate}
 
 
 class _Layer(nn.Module):
@@ -135,7 +130,7 @@ class Transformer(BaseModel):
 
 
 class EncoderDecoderTransformer(BaseModel):
-    """Sequence to sequence: forward scores given targets, generate writes them.
+    """Sequence to sequence: forward scores given targets, inference.block_generation.generate writes them.
 
     share_embeddings: source, target and output use one table (Vaswani et al. 2017, section 3.4). Raises
     ValueError when the vocabularies then differ in size.
@@ -170,35 +165,6 @@ class EncoderDecoderTransformer(BaseModel):
         memory_BSD = self.encoder(source_BS, source_mask)
         return self.output(self.decoder(target_BT, memory_BSD, source_mask))
 
-    @torch.no_grad()
-    def generate(
-        self, source_BS: Tensor, *, bos: int, eos: int, max_new: int, method: str = "greedy",
-        source_mask: Tensor | None = None, seed: int = 0, **settings: Any,
-    ) -> list[list[int]]:  # fmt: skip
-        """The tokens written for each source, without bos and eos, at most max_new each.
-
-        method: greedy, sampling (settings: temperature, top_p; every row draws from a generator of its own,
-        seeded with `seed` and its number) or beam (settings: beams, length_penalty). Computed without dropout
-        and with cached keys and values by the loops of sightline.inference.decoding.
-
-        Raises ValueError for another method or settings out of range.
-        """
-        if method not in METHODS:
-            raise ValueError(f"method is {method!r}: choose one of {', '.join(METHODS)}")
-        if method == "sampling":
-            rows = range(len(source_BS))
-            settings["generators"] = [np.random.default_rng([seed, row]) for row in rows]
-        training = self.training
-        engine = _Engine(self.eval())
-        try:
-            written = METHODS[method](
-                engine, engine.read(source_BS, source_mask), bos=bos, eos=eos, max_new=max_new,
-                k_L=np.zeros(0, np.int64), alpha=1.0, **settings,
-            )  # fmt: skip
-        finally:
-            self.train(training)
-        return [row.ids for row in written]
-
 
 class Tokens(nn.Module):
     """Embedding, and positions where they are added: what encoder and decoder begin with."""
@@ -213,35 +179,6 @@ class Tokens(nn.Module):
     def forward(self, ids_BT: Tensor, start: int = 0) -> Tensor:
         x_BTD = self.embedding(ids_BT)
         return self.dropout(x_BTD if self.positions is None else self.positions(x_BTD, start))
-
-
-class _Engine:
-    """An EncoderDecoderTransformer behind the numpy face of inference.engine."""
-
-    def __init__(self, model: EncoderDecoderTransformer):
-        self.model, self.device = model, model.get_device()
-
-    def read(self, source_BS: Tensor, mask: Tensor | None) -> Memory:
-        source_BS = source_BS.to(self.device)
-        mask_BS = torch.ones_like(source_BS, dtype=torch.bool) if mask is None else mask.to(self.device)
-        pairs = self.model.decoder.decoder.memory_keys_values(self.model.encoder(source_BS, mask_BS))
-        keys, values = (torch.stack(parts).float().cpu().numpy() for parts in zip(*pairs, strict=True))
-        mask_array = mask_BS.cpu().numpy()
-        return Memory(keys, values, mask_array, np.zeros_like(mask_array))
-
-    def step(
-        self, tokens_BT: np.ndarray, cache: ArrayCache | None, memory: Memory, k_L: np.ndarray, alpha: float,
-        need_maps: bool,
-    ) -> Step:  # fmt: skip
-        pairs = list(zip(self._tensor(memory.cross_k), self._tensor(memory.cross_v), strict=True))
-        past = None if cache is None else (self._tensor(cache.self_k), self._tensor(cache.self_v))
-        mask_BS = self._tensor(memory.mask_BM)
-        out = self.model.decoder.step(self._tensor(tokens_BT), past, pairs, mask_BS)
-        logits_BTV = self.model.output(out.x).float().cpu().numpy()
-        return Step(logits_BTV, ArrayCache(*(part.float().cpu().numpy() for part in out.cache)), None, None)
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
 def layer_mask(mask: Tensor | None) -> Tensor | None:

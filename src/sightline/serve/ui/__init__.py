@@ -10,5 +10,5 @@ svg_charts.py: line charts
 ui_images.py: pictures as data addresses
 ui_style.py: colours and layout
 
-Not here: the HTTP API (`serve/app.py`), offline pages of explanations (`explain/heatmap_page.py`).
+Not here: the HTTP API (`serve/api.py`), offline pages of explanations (`explain/heatmap_page.py`).
 """

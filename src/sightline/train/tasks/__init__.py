@@ -1,7 +1,7 @@
 """What the loop trains: a task makes batches, computes the losses of a step and the metric on val.
 
 mlm.py: masked words on the text tower
-contrastive.py: image and text: contrastive, word-in-patch, matching
+alignment.py: image and text: contrastive, word-in-patch, matching
 vqa.py: answers and descriptions by the decoder
 
 Not here: the losses themselves (`train/losses`), the verbs that build models and call the loop

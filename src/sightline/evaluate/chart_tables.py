@@ -56,9 +56,8 @@ def write(figures: dict[str, list[Row]], folder: Path) -> None:
     ]
     splits = sorted(dict.fromkeys(row["split"] for row in figures["vqa"]), key=lambda split: split != "test")
     for name, wanted in CHARTS.items():
-        if name == "answers":
-            wanted = wanted + _types(rows, splits[0])
-        chart = [_read(rows, splits[0], figure, "") for figure in wanted]
+        types = _types(rows, splits[0]) if name == "answers" else []
+        chart = [_read(rows, splits[0], figure, "") for figure in wanted + types]
         chart += [
             _read(rows, split, figure, f"{split}: ") for split in splits[1:] for figure in wanted[:_MAIN]
         ]

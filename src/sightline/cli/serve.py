@@ -36,14 +36,16 @@ def serve(
     from sightline.serve.batch_model import Model
     from sightline.serve.limits import Limits
 
+    host = host.removeprefix("[").removesuffix("]")  # as an address in a URL is written
     accepted = server.read_keys(keys) if keys else []
     server.check(host, accepted)
-    limits = Limits(queue=queue, timeout_s=timeout)
+    limits = Limits(host=host, queue=queue, timeout_s=timeout)
     model = Model.load(bundle_folder(bundle), limits.batch, index)
-    typer.echo(f"serve: http://{host}:{port}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    typer.echo(f"serve: {address}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
     served = create_app(model, limits, accepted, fetch)
     if not accepted:  # a browser shows no API key, so a server that asks for one has no page
-        _add_page(served, model, limits, bundle_folder(bundle), f"http://{host}:{port}/")
+        _add_page(served, model, limits, bundle_folder(bundle), f"{address}/")
     server.serve(served, host, port, limits)
 
 

@@ -11,6 +11,7 @@ json_route.py: a route with a JSON body
 limits.py: settings of the server, the errors clients see
 middleware.py: who may come in, how much, how often
 prometheus.py: /metrics
+same_site.py: host names, and no page of another site
 server.py: start and graceful stop
 ui/: the web page
 

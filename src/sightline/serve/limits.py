@@ -8,6 +8,7 @@ from typing import Any
 class Limits:
     """What one server takes. A request beyond them is refused before it costs anything."""
 
+    host: str = "127.0.0.1"  # what is listened on; without API keys only it and localhost are answered
     batch: int = 8  # rows of every model call; the shape never changes, so no answer feels its neighbours
     queue: int = 64  # requests inside at once; the next one is answered 429
     timeout_s: float = 30.0  # from the first byte of a request to its answer

@@ -13,23 +13,23 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
+from sightline.serve import same_site
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.prometheus import Metrics
 
 log, failures = logging.getLogger("sightline.access"), logging.getLogger("sightline.serve")
 FAILED = ApiError(500, "the server failed; its log has the reason", "internal")
 FULL = ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
+CORS = b"access-control-"  # headers that would let pages of other sites read an answer: none may leave
 ALWAYS = ("/live", "/ready")  # answered without a key, when full and when draining
 Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[dict], Awaitable[None]]
 
 
 class Shield:
-    """ASGI middleware. `keys`: accepted API keys; none are asked for when it is empty, and then only names of
-    this machine are answered as a host, so that no page of another site reaches the server through a browser.
+    """ASGI middleware. `keys`: accepted API keys; none are asked for when it is empty, and then only requests
+    to the host that is listened on are answered. No page of another site is answered through a browser.
     `routes`: the application's paths with their methods; figures and logs name no others. `direct`: what is
     asked of some paths, with scope and body, instead of what stands behind. `headers` go with every answer.
     """
@@ -44,6 +44,7 @@ class Shield:
         self.limits, self.metrics, self.routes = limits, metrics, frozenset(routes)
         self.asked = frozenset(path for path, methods in routes.items() if "post" in methods)
         self.keys = [_digest(key.encode()) for key in keys]
+        self.hosts = None if keys else same_site.names(limits.host)
         self.inside, self.bytes_inside, self.draining = 0, 0, False
         metrics.inside.set_function(lambda: self.inside)
 
@@ -57,7 +58,8 @@ class Shield:
             if message["type"] == "http.response.start":
                 sent["status"] = message["status"]
                 closing = [(b"connection", b"close")] if self.draining else []
-                message["headers"] = [*message.get("headers", []), *self.headers, *closing]
+                own = [pair for pair in message.get("headers", []) if not pair[0].lower().startswith(CORS)]
+                message["headers"] = [*own, *self.headers, *closing]
             else:
                 sent["bytes"] += len(message.get("body", b""))
             await send(message)
@@ -86,10 +88,8 @@ class Shield:
                 )  # fmt: skip
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
+        same_site.check(scope["headers"], self.hosts)
         headers = dict(scope["headers"])
-        if not self.keys:
-            if not _names_this_machine(headers.get(b"host", b"")):
-                raise ApiError(403, "without API keys this server is localhost only", "forbidden_host")
         if scope["path"] in ALWAYS:
             await self.app(scope, receive, send)
             return
@@ -112,7 +112,7 @@ class Shield:
                 response = await direct(scope, body)
                 await response(scope, receive, send)
             else:
-                await self.app(scope, _replay(body, receive), send)
+                await self.app(scope, replay(body, receive), send)
         finally:
             self.inside -= 1
             self.bytes_inside -= sum(map(len, parts))
@@ -170,7 +170,7 @@ async def respond(send: Send, error: ApiError) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replay(body: bytes, receive: Receive) -> Receive:
     """The body once, then what the connection says (that the client left)."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -184,24 +184,12 @@ def _too_large(limit: int) -> ApiError:
     return ApiError(413, f"the body is larger than {limit} bytes", "body_too_large")
 
 
-@lru_cache(256)
-def _names_this_machine(header: bytes) -> bool:
-    return is_loopback(_host(header))
-
-
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine alone."""
     try:
         return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _host(header: bytes) -> str:
-    try:
-        return urlsplit(f"//{header.decode('latin-1')}").hostname or "localhost"
-    except ValueError:
-        return header.decode("latin-1")
 
 
 def _digest(key: bytes) -> bytes:

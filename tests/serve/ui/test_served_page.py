@@ -96,7 +96,7 @@ def test_the_api_answers_beside_the_page(client):
 
 def test_a_picture_is_chosen_asked_and_streamed(client):
     url = serving.url(serving.png(tiny.pictures(1)[0]))
-    chosen = events(client, "on_upload", [], {"url": url}, "one")[-1]
+    chosen = events(client, "on_upload", [], {"picture": url}, "one")[-1]
     assert chosen["success"] and "sl-stage" in json.dumps(chosen["output"]["data"])
     told = events(client, "on_ask", [None, "What color is the ball?", False, 0.5, 0.5], session="one")
     parts = [line for line in told if line["msg"] == "process_generating"]
@@ -113,9 +113,9 @@ def kit_answer(client, url, question):
 
 
 def test_a_bad_upload_is_a_message(client):
-    found = events(client, "on_upload", [], {"url": serving.url(b"<html>")}, "two")[-1]
+    found = events(client, "on_upload", [], {"picture": serving.url(b"<html>")}, "two")[-1]
     assert found["success"] and "not one of" in json.dumps(found["output"]["data"])
-    for odd in ({"url": 7}, {}, {"index": 10**6}, {"url": "data:image/png;base64,"}):
+    for odd in ({"picture": 7}, {}, {"index": 10**6}, {"picture": "data:image/png;base64,"}):
         assert events(client, "on_upload", [], odd, "two")[-1]["success"]
         assert events(client, "on_select", [], odd, "two")[-1]["success"]
 

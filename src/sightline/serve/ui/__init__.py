@@ -6,6 +6,7 @@ compare_tab.py: one question, every variant
 search_tab.py: search
 dashboard_tab.py: what was measured
 mount.py: the page on the application, and its guard
+page_input.py: what the page may send to Gradio
 svg_charts.py: line charts
 ui_images.py: pictures as data addresses
 ui_style.py: colours and layout

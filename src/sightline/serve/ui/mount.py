@@ -17,7 +17,8 @@ from fastapi import FastAPI
 
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
-from sightline.serve.middleware import respond
+from sightline.serve.middleware import replay, respond
+from sightline.serve.ui import page_input
 
 log = logging.getLogger("sightline.page")
 
@@ -44,8 +45,8 @@ FOREIGN = re.compile(rb"<(?:meta|link)\s[^>]*?[\"']https?://[^>]*>")
 
 
 class Guard:
-    """ASGI middleware: 404 for what Gradio offers and the page does not use; the page itself without foreign
-    addresses."""
+    """ASGI middleware: 404 for what Gradio offers and the page does not use, 400 for inputs that the page
+    does not send; the page itself without foreign addresses."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -59,7 +60,23 @@ class Guard:
             await send({"type": "http.response.start", "status": 404, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
+        if path in POSTED and scope["method"] == "POST":
+            try:
+                receive = replay(page_input.checked(await _whole(receive)), receive)
+            except ApiError as error:
+                await respond(send, error)
+                return
         await self.app(scope, receive, _Clean(send) if path == "/" else send)
+
+
+async def _whole(receive: Receive) -> bytes:
+    """The body, which the shield has counted."""
+    parts, more = [], True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
 
 
 def _needed(path: str) -> bool:

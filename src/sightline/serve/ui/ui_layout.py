@@ -106,7 +106,7 @@ def _wire_picker(
     note: gr.HTML, suggested: gr.HTML,
 ) -> None:  # fmt: skip
     async def on_upload(event: gr.EventData) -> tuple:
-        found, said = await take(desk(), _told(event).get("url"), _told(event).get("error"))
+        found, said = await take(desk(), _told(event).get("picture"), _told(event).get("error"))
         return found, ask_tab.view(found), said, chips(suggestions(shipped))
 
     async def on_select(event: gr.EventData) -> tuple:
@@ -206,7 +206,7 @@ def _search_tab(
         return said if found is None else await search_tab.by_picture(desk(), thumbs, found)
 
     async def on_upload(event: gr.EventData) -> str:
-        return await on_picture(_told(event).get("url"), _told(event).get("error"))
+        return await on_picture(_told(event).get("picture"), _told(event).get("error"))
 
     async def on_select(event: gr.EventData) -> str:
         index = _told(event).get("index")

@@ -203,7 +203,7 @@ const send = file => {
   if (file.size > most) { trigger('upload', {error: 'This file has ' + (file.size / 1048576).toFixed(1) +
     ' MB; pictures up to ' + (most / 1048576).toFixed(0) + ' MB are taken.'}); return; }
   const reader = new FileReader();
-  reader.onload = () => trigger('upload', {url: reader.result});
+  reader.onload = () => trigger('upload', {picture: reader.result});
   reader.onerror = () => trigger('upload', {error: 'The browser could not read this file.'});
   reader.readAsDataURL(file);
 };

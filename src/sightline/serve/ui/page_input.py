@@ -1,0 +1,41 @@
+"""What the page's scripts may send to Gradio: texts, numbers and flags.
+
+Gradio takes any object with `path`, `url` or `meta` for a file and fetches it, wherever it stands in a body.
+No part of this page sends one, so such a body is refused before Gradio reads it, and what Gradio reads is
+what was checked.
+"""
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from sightline.serve.limits import ApiError
+
+FILE_KEYS = frozenset(("path", "url", "meta"))
+Scalar = str | int | float | bool | None
+
+
+class PageInput(BaseModel):
+    """The body of Gradio's routes queue/join, cancel and reset, as the page's script sends it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    data: list[Scalar] = []
+    event_data: Scalar | dict[str, Scalar] = None
+    fn_index: int | None = None
+    trigger_id: int | None = None
+    session_hash: str | None = None
+    event_id: str | None = None
+
+    @field_validator("event_data")
+    @classmethod
+    def _no_file(cls, value: Scalar | dict[str, Scalar]) -> Scalar | dict[str, Scalar]:
+        if isinstance(value, dict) and FILE_KEYS & value.keys():
+            raise ValueError("names a file")
+        return value
+
+
+def checked(body: bytes) -> bytes:
+    """The same input as Gradio may read it. Raises ApiError for anything that the page does not send."""
+    try:
+        return PageInput.model_validate_json(body).model_dump_json(exclude_unset=True).encode()
+    except ValidationError:
+        raise ApiError(400, "the page takes texts, numbers and flags only", "page_input") from None

@@ -6,7 +6,7 @@ import socket
 import httpx2 as httpx
 import pytest
 
-from sightline.serve.app import create_app
+from sightline.serve.api import create_app
 from sightline.serve.limits import Limits
 from tests.serve.test_middleware import KEY, sightline
 from tests.support.serving import chat, running

@@ -1,13 +1,13 @@
 """Tests import this checkout's package, whatever is installed, and are dealt out to pytest-xdist's workers:
 what shares a fixture goes to one of them, so that none is built twice."""
 
-import fcntl
 import os
 import sys
 from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
@@ -54,8 +54,7 @@ def tiny_graphs(tmp_path_factory):
 
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # the workers' folders lie in one
-    with (shared / "tiny_graphs.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(shared / "tiny_graphs.lock"):
         if not (shared / "tiny_graphs").exists():
             tiny.export(tmp_path_factory.mktemp("half") / "graphs").rename(shared / "tiny_graphs")
     return shared / "tiny_graphs"

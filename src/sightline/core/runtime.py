@@ -4,7 +4,6 @@ torch is imported inside the functions that need it, so a stage that needs none 
 The only module that reads the environment variables of torchrun and DVC.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import psutil
+from filelock import FileLock
 
 from sightline.core import artifacts, launcher_watchdog
 from sightline.core.params.loader import Params, ParamsError, load_params
@@ -259,8 +259,7 @@ def _record_cost(name: str, profile: str, wall_s: float) -> None:
     row = {"core_seconds": round(core_s, 2), "wall_seconds": round(wall_s, 2), "peak_mib": round(peak_mib)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(path.with_suffix(".lock")):
             costs: dict[str, Any] = artifacts.read_json(path) if path.exists() else {}
             artifacts.write_json(path, costs | {name: row})
     except (OSError, ValueError) as error:

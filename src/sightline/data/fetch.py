@@ -6,16 +6,15 @@ every address is checked, the connection goes to exactly that address, and redir
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote
 
 from sightline.core import runtime
+from sightline.core.folder_lock import folder_lock
 from sightline.data.http_connection import FetchError, split_url
 from sightline.data.http_transfer import Again, Job, attempt, forget
 
@@ -48,7 +47,7 @@ def fetch(
         return _local(url, pin, max_bytes)
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.parent):
+    with folder_lock(target.parent):
         if target.exists() and (pin is None or _digest(target, pin) == pin):
             return target
         part = target.with_name(target.name + ".part")
@@ -97,16 +96,6 @@ def _local(url: str, pin: str | None, max_bytes: int) -> Path:
     if pin is not None and (found := _digest(path, pin)) != pin:
         raise FetchError("hash", f"{path}: expected {pin}, found {found}; is it another release, or damaged?")
     return path
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _download(job: Job) -> None:

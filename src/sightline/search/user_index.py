@@ -5,9 +5,7 @@ so that a change encodes only what is new. A change is written beside the folder
 searches reads the old index or the new one. N items, E embedding width.
 """
 
-import fcntl
 import logging
-import os
 import tempfile
 import threading
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import artifacts
+from sightline.core.folder_lock import folder_lock
 from sightline.core.params.data_params import DataParams
 from sightline.core.replace_folder import check, replacing, target
 from sightline.data.shards import Items
@@ -122,12 +121,8 @@ def writing(folder: Path) -> Iterator[None]:
     check(folder, KIND)
     parent = target(folder).parent
     parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with folder_lock(parent):
         yield
-    finally:
-        os.close(handle)
 
 
 class Fixed:

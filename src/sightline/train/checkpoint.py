@@ -8,7 +8,6 @@ mixture.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from sightline.core import artifacts, runtime
 
@@ -87,11 +87,8 @@ class Store:
             return
         path = self.folder.with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+", encoding="utf-8") as handle:
-            _acquire(handle, path)
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
+        with _acquire(path):
+            path.write_text(str(os.getpid()), encoding="utf-8")
             yield
 
     def due(self) -> bool:
@@ -148,21 +145,18 @@ class Store:
             shutil.rmtree(self.folder)
 
 
-def _acquire(handle, path: Path) -> None:
-    deadline, told = time.monotonic() + LOCK_WAIT_S, False
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            handle.seek(0)
-            owner = handle.read().strip() or "unknown"
-            if time.monotonic() > deadline:
-                raise ValueError(
-                    f"process {owner} has been training the same thing for {LOCK_WAIT_S / 60:.0f} minutes "
-                    f"(lock {path}); wait for it to end or stop it, then start again"
-                ) from None
-            if not told:
-                runtime.say(f"waiting for process {owner}, which trains the same thing")
-                told = True
-            time.sleep(0.2)
+def _acquire(path: Path) -> AcquireReturnProxy:
+    """Take the lock whose file names its holder. Raises ValueError where another keeps it for LOCK_WAIT_S."""
+    lock = FileLock(path)
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        owner = path.read_text(encoding="utf-8").strip() or "unknown"
+        runtime.say(f"waiting for process {owner}, which trains the same thing")
+    try:
+        return lock.acquire(LOCK_WAIT_S)
+    except Timeout:
+        raise ValueError(
+            f"process {owner} has been training the same thing for {LOCK_WAIT_S / 60:.0f} minutes "
+            f"(lock {path}); wait for it to end or stop it, then start again"
+        ) from None

@@ -14,8 +14,8 @@ from sightline.train import checkpoint
 from sightline.train.checkpoint import State, Store
 from tests.support import toy_task
 
-HERE = Path(__file__).parent
-SRC = HERE.parents[1] / "src"
+ROOT = Path(__file__).parents[2]
+SRC, SUPPORT = ROOT / "src", ROOT / "tests" / "support"
 STEPS = 40
 ALONE = runtime.Runtime("cpu", 0, 1, 1)
 
@@ -90,7 +90,7 @@ def test_death_in_the_middle_of_a_save_leaves_the_previous_state(whole, tmp_path
 
 
 def killer(out, kills, number, seed):
-    command = [sys.executable, HERE / "killer.py", out, str(kills), str(number), str(seed)]
+    command = [sys.executable, SUPPORT / "killer.py", out, str(kills), str(number), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

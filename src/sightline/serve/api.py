@@ -19,9 +19,8 @@ from starlette.exceptions import HTTPException
 from sightline.serve import api_schema, completions
 from sightline.serve.batch_model import NAME, Model
 from sightline.serve.image_input import is_picture
-from sightline.serve.json_route import Direct
 from sightline.serve.limits import ApiError, Limits, error_body
-from sightline.serve.middleware import FAILED, Shield
+from sightline.serve.middleware import Shield
 from sightline.serve.prometheus import Metrics
 from sightline.serve.service import Desk
 
@@ -52,7 +51,7 @@ def create_app(
         yield
         app.state.desk.close()
 
-    app = _Application(
+    app = FastAPI(
         title="Sightline",
         version="1",
         lifespan=lifespan,
@@ -61,11 +60,9 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.router.route_class = Direct
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
-    app.add_exception_handler(Exception, _refuse)
     _add_openai(app)
     _add_own(app)
     _add_state(app, metrics)
@@ -73,17 +70,9 @@ def create_app(
     for methods in paths.values():
         for told in methods.values():
             told["responses"].pop("422", None)  # FastAPI's own form of a refusal, which `_refuse` replaces
-    direct = {route.path: route.direct for route in app.routes if getattr(route, "direct", None)}
-    app.state.shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | paths, direct)
+    app.state.shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | paths)
+    app.add_middleware(app.state.shield.around)
     return app
-
-
-class _Application(FastAPI):
-    """FastAPI with the shield around all that Starlette builds: what is refused goes through none of it."""
-
-    def build_middleware_stack(self) -> Any:
-        self.state.shield.app = super().build_middleware_stack()
-        return self.state.shield
 
 
 def _add_openai(app: FastAPI) -> None:
@@ -209,18 +198,21 @@ def _json(body: dict[str, Any]) -> Response:
     return Response(_ENCODE(body).encode(), media_type="application/json")
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: ApiError | HTTPException | RequestValidationError) -> Response:
     """Any error in the form of OpenAI's API. What a client sent is never repeated to it or to a log."""
-    status, retry_s, headers, body = 500, None, {}, FAILED.body()
+    if isinstance(error, RequestValidationError):
+        error = _invalid(error)
     if isinstance(error, ApiError):
-        status, retry_s, body = error.status, error.retry_s, error.body()
-    elif isinstance(error, HTTPException):
+        status, body = error.status, error.body()
+        headers = {} if error.retry_s is None else {"Retry-After": str(error.retry_s)}
+    else:
         status, headers = error.status_code, dict(error.headers or {})
         body = error_body(status, str(error.detail), None)
-    elif isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        param = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
-        status, body = 400, error_body(400, f"{param or 'body'}: {first['msg']}"[:500], first["type"], param)
-    if retry_s is not None:
-        headers["Retry-After"] = str(retry_s)
     return Response(json.dumps(body), status, headers, media_type="application/json")
+
+
+def _invalid(error: RequestValidationError) -> ApiError:
+    """The first thing that is wrong with a body."""
+    first = error.errors()[0]
+    param = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
+    return ApiError(400, f"{param or 'body'}: {first['msg']}"[:500], first["type"], param)

@@ -30,23 +30,27 @@ Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[
 class Shield:
     """ASGI middleware. `keys`: accepted API keys; none are asked for when it is empty, and then only requests
     to the host that is listened on are answered. No page of another site is answered through a browser.
-    `routes`: the application's paths with their methods; figures and logs name no others. `direct`: what is
-    asked of some paths, with scope and body, instead of what stands behind. `headers` go with every answer.
+    `routes`: the application's paths with their methods; figures and logs name no others. `headers` go with
+    every answer.
     """
 
     app: Any  # what stands behind; set when the application builds its middleware
 
     def __init__(
-        self, limits: Limits, metrics: Metrics, keys: Sequence[str], routes: dict[str, Collection[str]],
-        direct: dict[str, Callable[[Scope, bytes], Awaitable[Any]]],
-    ) -> None:  # fmt: skip
-        self.direct, self.headers = direct, []
+        self, limits: Limits, metrics: Metrics, keys: Sequence[str], routes: dict[str, Collection[str]]
+    ) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
         self.limits, self.metrics, self.routes = limits, metrics, frozenset(routes)
         self.asked = frozenset(path for path, methods in routes.items() if "post" in methods)
         self.keys = [_digest(key.encode()) for key in keys]
         self.hosts = None if keys else same_site.names(limits.host)
         self.inside, self.bytes_inside, self.draining = 0, 0, False
         metrics.inside.set_function(lambda: self.inside)
+
+    def around(self, app: Any) -> "Shield":
+        """This middleware before an application, for `add_middleware`."""
+        self.app = app
+        return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -107,12 +111,7 @@ class Shield:
         parts: list[bytes] = []
         try:
             await self._read(parts, headers, receive, scope["state"]["deadline"])
-            body = b"".join(parts)
-            if direct := self.direct.get(scope["path"]):
-                response = await direct(scope, body)
-                await response(scope, receive, send)
-            else:
-                await self.app(scope, replay(body, receive), send)
+            await self.app(scope, replay(b"".join(parts), receive), send)
         finally:
             self.inside -= 1
             self.bytes_inside -= sum(map(len, parts))

@@ -194,8 +194,7 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
             yield
 
     app.router.lifespan_context = lifespan
-    app.router.default = door  # not mounted: the API's own paths keep their 405 for another method
+    app.router.default = Guard(door)  # not mounted: the API's own paths keep their 405 for another method
     app.state.shield.asked |= POSTED  # the API's limits of bytes, requests and time hold for the page too
     app.state.shield.headers = HEADERS
-    app.add_middleware(Guard)
     return app

@@ -104,16 +104,20 @@ def _explain_answer(
 
 
 def _explain_match(bundle: Path | None, name: str, rgb: np.ndarray, text: str, out: Path | None) -> None:
+    from markupsafe import Markup
+
     from sightline.explain import heatmap_page, match
 
     model, params = open_subject(bundle)
     view = match.explain(model, rgb, text)
     words = heatmap_page.Words(
         "Why do these two match?",
-        "Point at a word to see where in the picture it is found; <b>whole</b> is the text as a whole. The "
-        "words above are shaded by what they add to the similarity.",
-        [], "<p>Each map is what hiding that part of the picture costs the similarity, for a word less what "
-        "it costs without the word.</p>", "relevance", "similarity", "map of",
+        Markup(
+            "Point at a word to see where in the picture it is found; <b>whole</b> is the text as a whole. "
+            "The words above are shaded by what they add to the similarity."
+        ),
+        [], "Each map is what hiding that part of the picture costs the similarity, for a word less what it "
+        "costs without the word.", "relevance", "similarity", "map of",
     )  # fmt: skip
     typer.echo(f"similarity {view.confidence:.3f}")
     for word, share in view.words[0].text_scores:

@@ -3,6 +3,7 @@ pictures, models or training, and imports no other room and no torch.
 
 params/: params.yaml read and checked: a file a section
 artifacts.py: folders with a manifest, complete and verified or absent
+folder_lock.py: one process at a time in a folder
 atomic_io.py: files that are whole or absent, hashes
 replace_folder.py: a finished folder in place of an older one, never of what Sightline did not write
 registry.py: a name in params.yaml is a file name of a folder
@@ -10,7 +11,7 @@ runtime.py: the process of a stage: device, threads, seeds, signals, its cost
 launcher_watchdog.py: ends a process whose launcher has died
 tracking.py: training curves (DVCLive)
 plotting.py: pictures and charts by matplotlib
-html_style.py: the look of the offline HTML pages
+templates.py: pages from Jinja2 templates; templates/: the frame and look of offline HTML pages
 
 Not here: anything that only one room needs; it belongs to that room.
 """

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from sightline.core import artifacts
 from sightline.explain import heatmap_figures, heatmap_page, word_patch_matrix
@@ -17,11 +18,12 @@ see what in the picture, and which words of the question, it came from. Turquois
 objects truly are. Point at a picture to see it bare."""
 LEAD_ONE = """Point at a word of the answer to see what in the picture, and which words of the question, it
 came from. Point at the picture to see it bare."""
-NOTE = """<p>A bright place is a hint to check, not a proof; <code>docs/reports/explanations.md</code> says
+NOTE = Markup("""\
+<p>A bright place is a hint to check, not a proof; <code>docs/reports/explanations.md</code> says
 how often each method points at the right thing. Where attention is shown, colour starts at the average of
 a word's map, so an evenly spread look stays dark.</p>
 <p>Try next: <code>sightline explain</code> with a picture of yours, or
-<code>dvc exp run -S explain.method=occlusion</code>, which explains again and retrains nothing.</p>"""
+<code>dvc exp run -S explain.method=occlusion</code>, which explains again and retrains nothing.</p>""")
 
 Explain = Callable[[Item, dict[str, Any]], Explanation]
 
@@ -47,7 +49,6 @@ def run(
     out: Path,
 ) -> None:
     """`explain(item, spin)` explains one item; `right(truth, answer)` judges a short answer."""
-    lut = heatmap_page.colours(colormap)
     drawn = out / "pictures"
     drawn.mkdir(parents=True, exist_ok=True)
     pairs = [(item, explain(item, spin_off), explain(item, spin_on)) for item in items]
@@ -67,7 +68,7 @@ def run(
     ]
     words = heatmap_page.Words(
         "What the model looked at", LEAD, ["SPIN off", f"SPIN on ({settings(spin_on)})"], NOTE,
-        unit(pairs[0][1]), extra=heatmap_page.heads(share_LH, lut),
+        unit(pairs[0][1]), share_LH=share_LH,
     )  # fmt: skip
     heatmap_page.write(out / "index.html", cards, words, colormap)
     artifacts.write_json(

@@ -8,8 +8,9 @@ again.
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
+
+from markupsafe import Markup
 
 from sightline.core import artifacts
 from sightline.data import images
@@ -17,6 +18,10 @@ from sightline.data.shards import Items
 from sightline.explain.explained_items import Item, names
 from sightline.explain.heatmap_page import Card, Words
 from sightline.explain.target import Subject, explain
+
+NOTE = Markup("""\
+<p>A confident mistake at the right place is a confusion; one at the wrong place is a mix-up of objects; one
+that came from nowhere in the picture is a guess.</p>""")
 
 
 @dataclass(frozen=True)
@@ -82,14 +87,13 @@ def words(failures: list[Failure], shown: int, asked: int, unit: str) -> Words:
     kinds: dict[str, int] = {}
     for failure in failures:
         kinds[failure.line["type"]] = kinds.get(failure.line["type"], 0) + 1
-    listed = ", ".join(f"{escape(kind)} {count}" for kind, count in sorted(kinds.items()))
+    listed = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
     return Words(
         "Where the model fails",
         f"{len(failures)} of {asked} answers of the shipped model are wrong or name what is not there "
         f"({listed}). Shown are {shown}, the surest of every type, the surest first. Point at a word to see "
         "what it came from; turquoise boxes are where the named objects truly are.",
         [],
-        "<p>A confident mistake at the right place is a confusion; one at the wrong place is a mix-up of "
-        "objects; one that came from nowhere in the picture is a guess.</p>",
+        NOTE,
         unit,
     )  # fmt: skip

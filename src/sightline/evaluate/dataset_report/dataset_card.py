@@ -1,10 +1,8 @@
 """An analysis in a few lines, and as a card in Markdown to keep beside the data."""
 
+from sightline.core import templates
+from sightline.core.templates import percent
 from sightline.evaluate.dataset_report.dataset_figures import PAIRS
-
-
-def percent(share: float | None, digits: int = 0) -> str:
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
 def called(found: dict) -> str:
@@ -73,50 +71,29 @@ def _best_guess(found: dict) -> str:
 
 def card(found: dict) -> str:
     """The analysis in Markdown, short enough to keep beside the data."""
-    base, order = found["base"], found["order"]
-    text = f"# What is in {called(found)}\n\nWritten by `sightline dataset-report`; do not edit by hand.\n\n"
-    head = ["split", "items", "pictures", "captions", "words, mean", "different words", "questions"]
-    rows = []
-    for name in order:
-        split, spread = found["splits"][name], found["captions"][name]["words"]
-        numbers = [f"{split[key]:,}" for key in ("items", "pictures", "captions")]
-        mean = f"{spread['mean']:.1f}" if spread["n"] else "-"
-        different = f"{found['vocabulary'][name]['different']:,}"
-        rows.append([f"`{name}`", *numbers, mean, different, f"{split.get('questions', 0):,}"])
-    text += _markdown(head, rows)
-    pairs = found["objects"]["across"][:PAIRS]
-    if pairs:
-        text += (
-            f"\n## Habits of `{base}`\n\nWith the first thing in the picture, how often the second is there "
-            f"too; anyway: how often it is in any picture of `{base}`. The pairs that most exceed chance, by "
-            "the lower end of a 95 % interval.\n\n![What goes with what](pairs.png)\n\n"
-        )
-        rows = [
-            [
-                f"{pair['given']} → {pair['then']}" + (" (built in)" if pair["built_in"] else ""),
-                percent(pair["base"]),
-                *(percent(pair["splits"][name]["share"]) for name in order),
-            ]  # fmt: skip
-            for pair in pairs
-        ]
-        text += _markdown(["given → then", "anyway", *(f"`{name}`" for name in order)], rows)
-    if found["colors"]:
-        told = found["colors"]["never"]
-        never = ", ".join(f"{hue} {kind}" for hue, kind in told[base])
-        gaps = ", ".join(f"`{name}` {len(told[name])}" for name in order)
-        text += f"\n## Kind and colour\n\nNever in `{base}`: {never or 'no pair'}. "
-        text += f"Pairs missing per split: {gaps}.\n"
-    if found["questions"]:
-        text += (
-            "\n## Questions\n\nPercent right without looking: with the split's most frequent answer / with "
-            "the most frequent answer of `train` to the very same question.\n\n"
-        )
-        asked = [name for name in order if name in found["questions"]]
-        kinds = sorted({kind for name in asked for kind in found["questions"][name]} - {"describe"})
-        rows = [[kind, *(_guess(found["questions"][name].get(kind)) for name in asked)] for kind in kinds]
-        text += _markdown(["type", *(f"`{name}`" for name in asked)], rows)
-    text += "\n## In short\n\n" + "".join(f"- {line}\n" for line in lines(found))
-    return text
+    order = found["order"]
+    asked = [name for name in order if name in found["questions"]]
+    kinds = sorted({kind for name in asked for kind in found["questions"][name]} - {"describe"})
+    return templates.render(
+        "sightline.evaluate", "dataset.md", found=found, base=found["base"], title=called(found),
+        order=[f"`{name}`" for name in order], asked=[f"`{name}`" for name in asked], lines=lines(found),
+        splits=[_split(found, name) for name in order], colors=found["colors"],
+        pairs=[_pair(pair, order) for pair in found["objects"]["across"][:PAIRS]],
+        kinds=[[kind, *(_guess(found["questions"][name].get(kind)) for name in asked)] for kind in kinds],
+    )  # fmt: skip
+
+
+def _split(found: dict, name: str) -> list[str]:
+    split, spread = found["splits"][name], found["captions"][name]["words"]
+    numbers = [f"{split[key]:,}" for key in ("items", "pictures", "captions")]
+    mean = f"{spread['mean']:.1f}" if spread["n"] else "-"
+    different = f"{found['vocabulary'][name]['different']:,}"
+    return [f"`{name}`", *numbers, mean, different, f"{split.get('questions', 0):,}"]
+
+
+def _pair(pair: dict, order: list[str]) -> list[str]:
+    name = f"{pair['given']} → {pair['then']}" + (" (built in)" if pair["built_in"] else "")
+    return [name, percent(pair["base"]), *(percent(pair["splits"][name]["share"]) for name in order)]
 
 
 def _guess(told: dict | None) -> str:
@@ -125,10 +102,3 @@ def _guess(told: dict | None) -> str:
     own = f"{100 * told['majority']['share']:.1f}"
     same = told.get("train_question_share")
     return own if same is None else f"{own} / {100 * same:.1f}"
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
-
-    return line(head) + line(["---", *["---:"] * (len(head) - 1)]) + "".join(map(line, rows))

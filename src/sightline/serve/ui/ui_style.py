@@ -7,9 +7,9 @@ import re
 
 import gradio as gr
 
-from sightline.core import html_style
+from sightline.core import templates
 
-_BLOCKS = re.findall(r":root\{(.*?)\}", html_style.CSS, re.DOTALL)
+_BLOCKS = re.findall(r":root\{(.*?)\}", templates.render(templates.CORE, "page.css"), re.DOTALL)
 LIGHT, DARK = (dict(re.findall(r"--([\w-]+):([^;}]+?)\s*(?:;|$)", block)) for block in _BLOCKS)
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "DejaVu Sans", "sans-serif")
 _MONO = ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")

@@ -1,10 +1,9 @@
-import os
+import tomllib
 from pathlib import Path
 
 import jinja2
 import pytest
 from markupsafe import Markup
-from setuptools import Distribution
 
 from sightline.core import templates
 
@@ -16,12 +15,12 @@ def render(tmp_path, monkeypatch):
     """Renders a text as a template of a package of its own."""
 
     def rendered(name, source, **values):
-        folder = tmp_path / "rendered" / "templates"
+        folder = tmp_path / tmp_path.name / "templates"
         folder.mkdir(parents=True)
         (folder.parent / "__init__.py").touch()
         (folder / name).write_text(source, encoding="utf-8")
         monkeypatch.syspath_prepend(tmp_path)
-        return templates.render("rendered", name, **values)
+        return templates.render(tmp_path.name, name, **values)
 
     yield rendered
     templates.environment.cache_clear()
@@ -44,16 +43,11 @@ def test_a_value_that_is_not_given_is_an_error(render):
         render("a.md", "{{ text }}")
 
 
-def test_the_wheel_holds_every_template(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    distribution = Distribution()
-    distribution.parse_config_files(["pyproject.toml"])
-    build = distribution.get_command_obj("build_py")
-    build.ensure_finalized()
-    held = {os.path.join(folder, name) for _, folder, _, names in build.data_files for name in names}
-    room = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "src" / "sightline").rglob("templates/*")
-        if path.is_file()
-    }
-    assert room and room <= held
+def test_the_wheel_holds_every_template():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    held = settings["tool"]["setuptools"]["package-data"]["*"]
+    found = [path for path in (ROOT / "src" / "sightline").rglob("templates/*") if path.is_file()]
+    assert found
+    for path in found:
+        package = path.parents[1]
+        assert (package / "__init__.py").exists() and any(path in package.glob(pattern) for pattern in held)

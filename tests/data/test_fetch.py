@@ -13,6 +13,7 @@ import pytest
 
 from sightline.data import fetch, http_connection, http_transfer
 from sightline.data.http_connection import FetchError
+from sightline.data.http_transfer import Transfer
 from tests.support.fault_server import fault_server
 
 BODY = random.Random(0).randbytes(300_000)
@@ -29,7 +30,7 @@ def server(monkeypatch):
 
 
 def get(server, folder, pin=PIN, timeout_s=5.0, max_bytes=10**6, path="/a.zip", **options):
-    return fetch.fetch(server.url + path, folder / "a.zip", pin, timeout_s, max_bytes, **options)
+    return fetch.fetch(server.url + path, folder / "a.zip", pin, Transfer(timeout_s, max_bytes, **options))
 
 
 def refused(folder, reason, call):
@@ -173,7 +174,9 @@ def test_a_silent_server_times_out(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.zip"
         refused(
-            tmp_path, "connection", lambda: fetch.fetch(url, tmp_path / "a.zip", PIN, 0.2, 10**6, tries=2)
+            tmp_path,
+            "connection",
+            lambda: fetch.fetch(url, tmp_path / "a.zip", PIN, Transfer(0.2, 10**6, tries=2)),
         )
 
 
@@ -198,13 +201,15 @@ def test_https_is_never_left_for_http(server, tmp_path, monkeypatch):
     )
     server.faults = [{"status": 302, "headers": {"Location": server.url + "/a.zip"}, "body": b""}]
     url = server.url.replace("http:", "https:") + "/a.zip"
-    refused(tmp_path, "downgrade", lambda: fetch.fetch(url, tmp_path / "a.zip", PIN, 5, 10**6))
+    refused(tmp_path, "downgrade", lambda: fetch.fetch(url, tmp_path / "a.zip", PIN, Transfer(5, 10**6)))
     assert len(server.requests) == 1
 
 
 def test_plain_http_only_to_this_machine(tmp_path):
     message = refused(
-        tmp_path, "address", lambda: fetch.fetch("http://192.0.2.1/a", tmp_path / "a.zip", PIN, 1, 10)
+        tmp_path,
+        "address",
+        lambda: fetch.fetch("http://192.0.2.1/a", tmp_path / "a.zip", PIN, Transfer(1, 10)),
     )
     assert "use https://" in message
 
@@ -212,11 +217,11 @@ def test_plain_http_only_to_this_machine(tmp_path):
 def test_file_urls_are_used_in_place_and_checked(tmp_path):
     path = tmp_path / "with space.zip"
     path.write_bytes(BODY)
-    assert fetch.fetch(path.as_uri(), tmp_path / "unused", PIN, 1, 10**6) == path
+    assert fetch.fetch(path.as_uri(), tmp_path / "unused", PIN, Transfer(1, 10**6)) == path
     with pytest.raises(FetchError, match="expected sha256:0+, found sha256:"):
-        fetch.fetch(path.as_uri(), tmp_path / "unused", "sha256:" + "0" * 64, 1, 10**6)
+        fetch.fetch(path.as_uri(), tmp_path / "unused", "sha256:" + "0" * 64, Transfer(1, 10**6))
     with pytest.raises(FetchError, match="is not a file"):
-        fetch.fetch((tmp_path / "none").as_uri(), tmp_path / "unused", PIN, 1, 10**6)
+        fetch.fetch((tmp_path / "none").as_uri(), tmp_path / "unused", PIN, Transfer(1, 10**6))
     assert not (tmp_path / "unused").exists()
 
 
@@ -294,7 +299,7 @@ def test_private_addresses_get_no_packet(server, tmp_path, monkeypatch, form):
     monkeypatch.setattr(http_connection.socket, "create_connection", connection)
     url = form.format(port=server.port, long="a" * 70)
     with pytest.raises(FetchError) as caught:
-        fetch.fetch(url, tmp_path / "a", None, 1, 1000, public_only=True, tries=1)
+        fetch.fetch(url, tmp_path / "a", None, Transfer(1, 1000, public_only=True, tries=1))
     assert caught.value.reason in {"address", "scheme", "url"}, caught.value
     assert server.requests == []
 
@@ -330,7 +335,9 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_used(tmp_path, monk
     monkeypatch.setattr(http_connection.socket, "getaddrinfo", resolve)
     monkeypatch.setattr(http_connection.socket, "create_connection", connection)
     with pytest.raises(FetchError, match="gave up after 1 tries"):
-        fetch.fetch("http://rebind.test/a", tmp_path / "a", None, 1, 1000, public_only=True, tries=1)
+        fetch.fetch(
+            "http://rebind.test/a", tmp_path / "a", None, Transfer(1, 1000, public_only=True, tries=1)
+        )
     assert connected == [("93.184.215.14", 80)]
 
 
@@ -338,7 +345,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(tmp_path, mon
     found = [(2, 1, 6, "", ("93.184.215.14", 80)), (2, 1, 6, "", ("10.0.0.1", 80))]
     monkeypatch.setattr(http_connection.socket, "getaddrinfo", lambda *args, **kind: found)
     with pytest.raises(FetchError, match="10.0.0.1 is not a public address"):
-        fetch.fetch("http://mixed.test/a", tmp_path / "a", None, 1, 1000, public_only=True)
+        fetch.fetch("http://mixed.test/a", tmp_path / "a", None, Transfer(1, 1000, public_only=True))
 
 
 def test_a_site_that_forbids_the_use_is_respected(server, tmp_path):
@@ -351,5 +358,5 @@ def test_cached_says_the_hash_of_an_unpinned_file(server, tmp_path, monkeypatch,
     path = fetch.cached(f"{server.url}/a.zip", None, 5, 10**6)
     assert path.read_bytes() == BODY and path.is_relative_to(tmp_path / ".resume" / "downloads")
     assert PIN in capsys.readouterr().out
-    assert fetch.cached(f"{server.url}/a.zip", PIN, 5, 10**6) == path
+    assert fetch.cached(f"{server.url}/a.zip", PIN, Transfer(5, 10**6)) == path
     assert len(server.requests) == 1 and isinstance(path, Path)

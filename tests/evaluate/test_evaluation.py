@@ -283,7 +283,8 @@ class Mistaken(scripted.Scripted):
 
 def retrieve(predictor, split, lexicon, reranking=RERANKING):
     asking, rng = predictions.Asking(16, 4, 1), np.random.default_rng(0)
-    return predictions.retrieve(predictor, split, lexicon, list(scripted.KINDS), asking, reranking, rng)
+    swaps = predictions.Swaps(lexicon, list(scripted.KINDS), rng)
+    return predictions.retrieve(predictor, split, swaps, asking, reranking)
 
 
 def test_reranking_puts_right_what_the_dual_encoder_mistook(tmp_path):

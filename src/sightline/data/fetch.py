@@ -9,49 +9,37 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote
 
 from sightline.core import runtime
 from sightline.core.folder_lock import folder_lock
 from sightline.data.http_connection import FetchError, split_url
-from sightline.data.http_transfer import Again, Job, attempt, forget
+from sightline.data.http_transfer import Again, Job, Transfer, attempt, forget
 
-TRIES = 5
 PROGRESS = 1 << 16  # bytes that make an attempt count as progress
 BACKOFF_S = 0.2
 ALGORITHMS = {"md5": 32, "sha256": 64}
 
 
-def fetch(
-    url: str,
-    target: Path,
-    pin: str | None,
-    timeout_s: float,
-    max_bytes: int,
-    public_only: bool = False,
-    allow: Collection[str] = (),
-    tries: int = TRIES,
-) -> Path:
+def fetch(url: str, target: Path, pin: str | None, limits: Transfer) -> Path:
     """The file behind `url`, downloaded to `target` unless it is there already; returns its path.
 
     `pin` is "md5:<hex>" or "sha256:<hex>"; without one an existing target is trusted. A file:// URL is
-    checked and used where it is. Allowed are https, and http to this machine; with `public_only` http and
-    https to public addresses and to the networks in `allow`. `tries` in a row may fail without progress. One
-    download at a time runs in a folder, over all processes. Raises FetchError.
+    checked and used where it is. One download at a time runs in a folder, over all processes. Raises
+    FetchError.
     """
     if pin is not None:
         _check_pin(url, pin)
-    if split_url(url).scheme == "file" and not public_only:
-        return _local(url, pin, max_bytes)
+    if split_url(url).scheme == "file" and not limits.public_only:
+        return _local(url, pin, limits.max_bytes)
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with folder_lock(target.parent):
         if target.exists() and (pin is None or _digest(target, pin) == pin):
             return target
         part = target.with_name(target.name + ".part")
-        job = Job(url, part, pin, timeout_s, max_bytes, public_only, allow, tries)
+        job = Job(url, part, pin, limits)
         try:
             _download(job)
             with open(part, "rb+") as file:
@@ -69,7 +57,7 @@ def cached(url: str, pin: str | None, timeout_s: float, max_bytes: int) -> Path:
     target = runtime.resume_dir("downloads", hashlib.sha256(url.encode()).hexdigest()) / name
     if split_url(url).scheme != "file" and not target.exists():
         runtime.say(f"downloading {url}")
-    path = fetch(url, target, pin, timeout_s, max_bytes)
+    path = fetch(url, target, pin, Transfer(timeout_s, max_bytes))
     if pin is None:
         runtime.say(f"data.checksums has no {name}; this one is {_digest(path, 'sha256:')}")
     return path
@@ -107,7 +95,7 @@ def _download(job: Job) -> None:
         except Again as again:
             grown = (job.part.stat().st_size if job.part.exists() else 0) - before
             failures = 1 if grown >= PROGRESS else failures + 1
-            if failures >= job.tries:
+            if failures >= job.limits.tries:
                 message = f"{job.url}: {again}; gave up after {failures} tries"
                 raise FetchError(again.reason, message) from again
             time.sleep(BACKOFF_S * 2**failures if again.wait_s is None else again.wait_s)

@@ -37,17 +37,26 @@ class Again(Exception):
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Within which limits a download goes on. Allowed are https, and http to this machine; with `public_only`
+    http and https to public addresses and to the networks in `allow`. `tries` in a row may fail without
+    progress."""
+
+    timeout_s: float
+    max_bytes: int
+    public_only: bool = False
+    allow: Collection[str] = ()
+    tries: int = 5
+
+
+@dataclass(frozen=True)
 class Job:
     """What to download, within which limits, into which partial file."""
 
     url: str
     part: Path
     pin: str | None
-    timeout_s: float
-    max_bytes: int
-    public_only: bool
-    allow: Collection[str]
-    tries: int
+    limits: Transfer
 
     @property
     def note(self) -> Path:
@@ -112,7 +121,7 @@ def _request(
     url = job.url
     for _ in range(MAX_REDIRECTS + 1):
         parts = split_url(url)
-        connection = open_connection(parts, job.timeout_s, job.public_only, job.allow)
+        connection = open_connection(parts, job.limits.timeout_s, job.limits.public_only, job.limits.allow)
         try:
             connection.request("GET", _path(parts), headers=HEADERS | headers)
             response = connection.getresponse()
@@ -154,7 +163,9 @@ def _receive(job: Job, response: http.client.HTTPResponse, have: int, validator:
         raise FetchError("status", f"{job.url}: HTTP {response.status} {response.reason}")
     if headers.get("Content-Encoding", "identity") != "identity":
         raise FetchError("encoding", f"{job.url} is sent compressed ({headers['Content-Encoding']}), unasked")
-    if job.public_only and NO_AI & set(headers.get("X-Robots-Tag", "").lower().replace(",", " ").split()):
+    if job.limits.public_only and NO_AI & set(
+        headers.get("X-Robots-Tag", "").lower().replace(",", " ").split()
+    ):
         raise FetchError("robots", f"{job.url}: its site forbids this use (X-Robots-Tag)")
     etag = headers.get("ETag", "")
     found = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
@@ -179,22 +190,26 @@ def _append(job: Job, response: http.client.HTTPResponse, have: int) -> None:
     with open(job.part, "ab" if have else "wb") as file:
         while data := response.read1(CHUNK):
             have += len(data)
-            if have > job.max_bytes:
+            if have > job.limits.max_bytes:
                 file.close()
                 forget(job)
-                raise FetchError("too_large", f"{job.url} is longer than the {job.max_bytes} bytes allowed")
+                raise FetchError(
+                    "too_large", f"{job.url} is longer than the {job.limits.max_bytes} bytes allowed"
+                )
             file.write(data)
-            if time.monotonic() - mark_s > job.timeout_s:
-                if have - mark < MIN_RATE * job.timeout_s:
-                    raise Again("slow", f"{have - mark} bytes in {job.timeout_s} s")
+            if time.monotonic() - mark_s > job.limits.timeout_s:
+                if have - mark < MIN_RATE * job.limits.timeout_s:
+                    raise Again("slow", f"{have - mark} bytes in {job.limits.timeout_s} s")
                 mark_s, mark = time.monotonic(), have
     if expected is not None and have < expected:
         raise Again("cut", f"the connection ended after {have} of {expected} bytes")
 
 
 def _check_room(job: Job, have: int, expected: int) -> None:
-    if expected > job.max_bytes:
-        raise FetchError("too_large", f"{job.url} has {expected} bytes, at most {job.max_bytes} are taken")
+    if expected > job.limits.max_bytes:
+        raise FetchError(
+            "too_large", f"{job.url} has {expected} bytes, at most {job.limits.max_bytes} are taken"
+        )
     free = shutil.disk_usage(job.part.parent).free
     if expected - have > free:
         raise FetchError(

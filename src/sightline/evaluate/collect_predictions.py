@@ -53,6 +53,7 @@ def ask(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Asked]:
     for name in setting.splits:
         split = setting.read(name)
         rng = np.random.default_rng(derive_seed(setting.seed, "swapped", name))
+        swaps = predictions.Swaps(words, kinds, rng)
         said[name] = Asked(
             {
                 spin: predictions.answers(
@@ -60,7 +61,7 @@ def ask(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Asked]:
                 )
                 for spin in spins
             },
-            predictions.retrieve(predictor, split, words, kinds, setting.asking, setting.reranking, rng),
+            predictions.retrieve(predictor, split, swaps, setting.asking, setting.reranking),
         )
     return said
 

@@ -155,15 +155,23 @@ class Retrieved:
     swapped_object: dict[str, list[tuple[int, float, float]]]
 
 
+@dataclass(frozen=True)
+class Swaps:
+    """What the swapped-kind test draws from: the words for things, the kinds, and a generator."""
+
+    lexicon: Lexicon
+    kinds: list[str]
+    rng: np.random.Generator
+
+
 def retrieve(
-    predictor: Predictor, split: Split, lexicon: Lexicon, kinds: list[str], asking: Asking,
-    reranking: Reranking, rng: np.random.Generator,
-) -> Retrieved:  # fmt: skip
+    predictor: Predictor, split: Split, swaps: Swaps, asking: Asking, reranking: Reranking
+) -> Retrieved:
     """Both directions over the gallery, each also re-ranked at its top: by the fusion head (`reranked`), and
     then by that and how likely the answering model would describe the picture so, and not any picture
     (`described`); and the swapped-kind test, by similarity and as described."""
     texts, owner_T, size = split.gallery()
-    pairs = _swapped(split, texts, size, lexicon, kinds, rng) if split.true_objects else []
+    pairs = _swapped(split, texts, size, swaps) if split.true_objects else []
     # Every distinct text is read once: equal captions get equal bits, so they tie.
     distinct = sorted({*texts, *(text for _, text in pairs)})
     place = {text: index for index, text in enumerate(distinct)}
@@ -223,7 +231,7 @@ def retrieve(
     picture_N, changed_N = np.array([(picture, place[text]) for picture, text in pairs]).T
     own_N = text_T[picture_N]
     swapped_IN = retrieval.similarity(image_IE, embeds_NE[changed_N])
-    swaps = {
+    scores = {
         "swapped_kind": (
             similarity_IT[picture_N, picture_N],
             swapped_IN[picture_N, np.arange(len(pairs))],
@@ -232,7 +240,7 @@ def retrieve(
     }
     scored = {
         kind: [(int(i), float(a), float(b)) for i, a, b in zip(picture_N, own, other, strict=True)]
-        for kind, (own, other) in swaps.items()
+        for kind, (own, other) in scores.items()
     }
     return Retrieved(ranks, pictures, scored)
 
@@ -252,11 +260,10 @@ class _Once:
         return np.array([self._known[key] for key in keys_N]).reshape(image.shape)
 
 
-def _swapped(
-    split: Split, texts: list[str], size: int, lexicon: Lexicon, kinds: list[str], rng: np.random.Generator
-) -> list[tuple[int, str]]:
+def _swapped(split: Split, texts: list[str], size: int, swaps: Swaps) -> list[tuple[int, str]]:
     changed = [
-        swapped_object.swap(texts[index], split.present[index], kinds, lexicon, rng) for index in range(size)
+        swapped_object.swap(texts[index], split.present[index], swaps.kinds, swaps.lexicon, swaps.rng)
+        for index in range(size)
     ]
     return [(index, text) for index, text in enumerate(changed) if text is not None]
 

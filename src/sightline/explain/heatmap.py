@@ -68,6 +68,7 @@ def of_word(
     shape: tuple[int, int],
     patch_scores: np.ndarray,
     question: list[tuple[str, float]],
+    *,
     scale: Callable[[np.ndarray], np.ndarray] = evidence,
     scores: np.ndarray | None = None,
 ) -> Heatmap:

@@ -38,7 +38,7 @@ def figures(params: Params) -> dict[str, float]:
     kinds = sorted(artifacts.read_json(vqa / "config.json")["objects"])
     rng = np.random.default_rng(derive_seed(params.seed, "swapped", SPLIT))
     said = predictions.answers(session, split, predictions.SPIN_OFF, asking)
-    found = predictions.retrieve(session, split, words, kinds, asking, reranking, rng)
+    found = predictions.retrieve(session, split, predictions.Swaps(words, kinds, rng), asking, reranking)
     whole_1C = np.ones((1, len(split.lines)))
     groups = scoring.of_answers(split, said.texts, words, whole_1C) + scoring.of_retrieval(found, whole_1C)
     every = {

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from sightline.core.params.data_params import DataParams
@@ -43,7 +44,8 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
             read = _reader(params, archive, stack)
             for number, split in chosen:
                 file_name, captions = photos.pop(number)
-                accepted = _add(writer, params, read, f"{year_set}/{file_name}", number, split, captions)
+                photo = Photo(f"{year_set}/{file_name}", number, split, captions)
+                accepted = _add(writer, params, read, photo)
                 rows["accepted" if accepted else "rejected"] += len(captions)
             rows["unused"] += sum(len(captions) for _, captions in photos.values())
     assert rows["in"] == rows["accepted"] + rows["rejected"] + rows["unused"]
@@ -120,23 +122,26 @@ def _choose(photos: dict, year_set: str, val_share: float, max_items: int) -> li
     )
 
 
-def _add(
-    writer: shards.ShardWriter,
-    params: DataParams,
-    read: Reader,
-    member: str,
-    number: int,
-    split: str,
-    captions: list[str],
-) -> bool:
-    data = read(member, MAX_PHOTO_BYTES)
+@dataclass(frozen=True)
+class Photo:
+    """A photo of an archive: the name of its member, its number, its split and its captions."""
+
+    member: str
+    number: int
+    split: str
+    captions: list[str]
+
+
+def _add(writer: shards.ShardWriter, params: DataParams, read: Reader, photo: Photo) -> bool:
+    data = read(photo.member, MAX_PHOTO_BYTES)
     if data is None:
-        writer.reject(str(number), "no_image", f"{len(captions)} captions, but there is no {member}")
+        missing = f"{len(photo.captions)} captions, but there is no {photo.member}"
+        writer.reject(str(photo.number), "no_image", missing)
         return False
     try:
-        image, ext = images.prepare(data, params.max_pixels, params.image_side, member)
+        image, ext = images.prepare(data, params.max_pixels, params.image_side, photo.member)
     except images.ImageError as error:
-        writer.reject(str(number), f"image_{error.reason}", str(error))
+        writer.reject(str(photo.number), f"image_{error.reason}", str(error))
         return False
-    writer.add({"id": str(number), "split": split, "captions": captions}, image, ext)
+    writer.add({"id": str(photo.number), "split": photo.split, "captions": photo.captions}, image, ext)
     return True

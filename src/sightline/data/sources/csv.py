@@ -18,6 +18,7 @@ from sightline.core import runtime
 from sightline.core.params.data_params import DataParams
 from sightline.data import fetch, images, shards
 from sightline.data.http_connection import FetchError, split_url
+from sightline.data.http_transfer import Transfer
 
 COLUMNS = ("title", "description", "image_url", "id")
 MAX_TEXT = 10_000  # characters of a title or a description
@@ -176,16 +177,8 @@ def _picture(url: str, folder: Path, params: DataParams, allow: Collection[str],
             raise PictureError("remote", f"{url} is not on this disk, and nothing is fetched here")
         name = hashlib.sha256(url.encode()).hexdigest()
         target = runtime.resume_dir("downloads", name) / "picture"
-        fetch.fetch(
-            url,
-            target,
-            None,
-            params.timeout_s,
-            MAX_PICTURE_BYTES,
-            public_only=True,
-            allow=allow,
-            tries=FETCH_TRIES,
-        )
+        limits = Transfer(params.timeout_s, MAX_PICTURE_BYTES, True, allow, FETCH_TRIES)
+        fetch.fetch(url, target, None, limits)
         return target
     if parts.scheme not in ("", "file"):
         raise PictureError("scheme", f"{url}: expected a path, http:// or https://")

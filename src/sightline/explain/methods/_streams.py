@@ -48,6 +48,7 @@ def heatmap(
     tokens: list[int],
     rule: Callable[..., np.ndarray],
     streams: Streams,
+    *,
     scale: Callable[[np.ndarray], np.ndarray],
 ) -> Heatmap:
     """The map of the word at `tokens` from rule(P, *streams), [T, M]."""
@@ -59,4 +60,4 @@ def heatmap(
     patches = from_M[: rows * cols].reshape(rows, cols)
     question = gradients.words(case, from_M[rows * cols :])
     word, shape = case.word(tokens), case.rgb.shape[:2]
-    return of_word(name, word, shape, patches, question, scale, subject.spread(patches))
+    return of_word(name, word, shape, patches, question, scale=scale, scores=subject.spread(patches))

@@ -24,7 +24,7 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
         tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))
     streams = tuple([attn[0].mean(0).double().numpy() for attn in group] for group in _streams.groups(tape))
     return _streams.heatmap(
-        "attention_rollout", subject, case, tokens, rollout, streams, above_average
+        "attention_rollout", subject, case, tokens, rollout, streams, scale=above_average
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
         [np.maximum(attn.detach().numpy() * next(slopes), 0.0)[0].mean(axis=0) for attn in group]
         for group in groups
     )
-    return _streams.heatmap("gradient_attention", subject, case, tokens, relevance, streams, evidence)
+    return _streams.heatmap("gradient_attention", subject, case, tokens, relevance, streams, scale=evidence)
 
 
 def relevance(

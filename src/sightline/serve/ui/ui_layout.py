@@ -102,9 +102,10 @@ def suggestions(shipped: list[Example], index: int | None = None) -> list[str]:
 
 
 def _wire_picker(
-    picks: gr.HTML, desk: Callable[[], Desk], shipped: list[Example], shown: gr.State, view: gr.HTML,
-    note: gr.HTML, suggested: gr.HTML,
-) -> None:  # fmt: skip
+    picks: gr.HTML, desk: Callable[[], Desk], shipped: list[Example], changed: list[gr.components.Component]
+) -> None:
+    """A picture that is picked changes the state `shown`, the view, the note and the suggested questions."""
+
     async def on_upload(event: gr.EventData) -> tuple:
         found, said = await take(desk(), _told(event).get("picture"), _told(event).get("error"))
         return found, ask_tab.view(found), said, chips(suggestions(shipped))
@@ -121,8 +122,8 @@ def _wire_picker(
         found, said = await take(desk(), shipped[index].url, None)
         return found, ask_tab.view(found), said, chips(suggestions(shipped, index))
 
-    picks.upload(on_upload, None, [shown, view, note, suggested], **QUIET)
-    picks.select(on_select, None, [shown, view, note, suggested], **QUIET)
+    picks.upload(on_upload, None, changed, **QUIET)
+    picks.select(on_select, None, changed, **QUIET)
 
 
 def _first(shipped: list[Example], model: Model, limits: Limits) -> Shown | None:
@@ -168,7 +169,7 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
                     left = html(ask_tab.NOTHING, js_on_load=WORD_JS)
                 with gr.Column(min_width=240, visible=False) as beside:
                     right = html(ask_tab.NOTHING, js_on_load=WORD_JS)
-    _wire_picker(picks, desk, shipped, shown, view, note, suggested)
+    _wire_picker(picks, desk, shipped, [shown, view, note, suggested])
 
     async def on_ask(shown, question, both, keep, alpha) -> AsyncIterator[tuple[str, str]]:
         async for panels in ask_tab.answer(desk(), shown, question, both, keep, alpha):
@@ -239,7 +240,7 @@ def _compare_tab(
             suggested = html(chips(suggestions(shipped)), js_on_load=CHIP_JS)
             go = gr.Button("Ask all variants", variant="primary")
     table = html(ask_tab.message("Choose a picture and a question; every variant answers, and is timed."))
-    _wire_picker(picks, desk, shipped, shown, view, note, suggested)
+    _wire_picker(picks, desk, shipped, [shown, view, note, suggested])
 
     async def on_compare(shown: Shown | None, question: str) -> AsyncIterator[str]:
         yield ask_tab.waiting("Asking all variants")

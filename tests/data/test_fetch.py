@@ -141,7 +141,7 @@ def test_busy_servers(server, tmp_path):
     assert "99999 s" in message
     server.faults = [{"status": 503}] * 9
     refused(tmp_path, "busy", lambda: get(server, tmp_path))
-    assert len(server.requests) == 4 + 1 + fetch.TRIES
+    assert len(server.requests) == 4 + 1 + Transfer.tries
 
 
 def test_errors_that_no_retry_mends(server, tmp_path):
@@ -358,5 +358,5 @@ def test_cached_says_the_hash_of_an_unpinned_file(server, tmp_path, monkeypatch,
     path = fetch.cached(f"{server.url}/a.zip", None, 5, 10**6)
     assert path.read_bytes() == BODY and path.is_relative_to(tmp_path / ".resume" / "downloads")
     assert PIN in capsys.readouterr().out
-    assert fetch.cached(f"{server.url}/a.zip", PIN, Transfer(5, 10**6)) == path
+    assert fetch.cached(f"{server.url}/a.zip", PIN, 5, 10**6) == path
     assert len(server.requests) == 1 and isinstance(path, Path)

@@ -17,6 +17,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from sightline.data import images
+
+MAX_PIXELS = 2**25  # of a stored picture: what the download stage keeps is smaller by far
 BLOCK = 512  # bytes of a tar header, and the unit members are padded to
 SCAN_BYTES = 1 << 20
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
@@ -166,6 +169,10 @@ class Items:
     def split(self, name: str) -> np.ndarray:
         """Line numbers (int64, ascending) of the items of a split; empty if there are none."""
         return self.splits.get(name, np.zeros(0, dtype=np.int64))
+
+    def image(self, item: dict) -> np.ndarray:
+        """The picture of an item, [Y, X, 3] uint8."""
+        return images.decode(self.image_bytes(item), MAX_PIXELS, item["id"])
 
     def image_bytes(self, item: dict) -> bytes:
         """The encoded picture of an item."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import artifacts
-from sightline.data import images
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.evaluate.metrics.chair import Lexicon
@@ -31,10 +30,8 @@ class Split:
     def rgb(self) -> Iterator[np.ndarray]:
         """Decoded pictures [Y, X, 3] uint8, in order, one at a time."""
         items = Items(self.raw)
-        most = artifacts.read_json(self.raw / "config.json")["image_side"] ** 2
         for line in self.lines:
-            item = items[line]
-            yield images.decode(items.image_bytes(item), most, item["id"])
+            yield items.image(items[line])
 
     def references(self, picture: int) -> list[str]:
         """What a description of a picture is compared with: every caption of a photo, the full description

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import artifacts
-from sightline.data import images
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 
@@ -31,7 +30,6 @@ def choose(raw: Path, vqa: Path, split: str, count: int) -> list[Item]:
     """`count` items: types in a fixed order, again and again, each time the type's next question on a new
     picture."""
     items, triples = Items(raw), Triples(vqa, split)
-    most = artifacts.read_json(raw / "config.json")["image_side"] ** 2
     objects = artifacts.read_json(vqa / "config.json")["objects"]
     queues: dict[str, list[dict]] = {}
     for triple in (triples[index] for index in range(len(triples))):
@@ -46,18 +44,22 @@ def choose(raw: Path, vqa: Path, split: str, count: int) -> list[Item]:
                 turns.remove(kind)
             elif len(chosen) < count:
                 used.add(triple["item"])
-                chosen.append(_item(items, triple, objects, len(chosen), most))
+                chosen.append(_item(items, triple, objects, len(chosen)))
     return chosen
 
 
-def _item(items: Items, triple: dict, objects: dict[str, list[str]], number: int, max_pixels: int) -> Item:
+def _item(items: Items, triple: dict, objects: dict[str, list[str]], number: int) -> Item:
     item = items[triple["item"]]
-    rgb = images.decode(items.image_bytes(item), max_pixels, item["id"])
     text = triple["question"] if triple["type"] != "describe" else triple["answer"]
     boxes = [(part["kind"], tuple(part["box"])) for part in item.get("scene", {}).get("objects", [])
              if names(text, part["kind"], objects)]  # fmt: skip
     return Item(
-        f"item{number:02d}_{triple['type']}", rgb, triple["type"], triple["question"], triple["answer"], boxes
+        f"item{number:02d}_{triple['type']}",
+        items.image(item),
+        triple["type"],
+        triple["question"],
+        triple["answer"],
+        boxes,
     )
 
 

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from sightline.core import artifacts
-from sightline.data import images
 from sightline.data.shards import Items
 from sightline.explain.explained_items import Item, names
 from sightline.explain.heatmap_page import Card, Words
@@ -66,11 +64,10 @@ def cards(
 ) -> Iterator[Card]:
     """A card for each failure, explained by `method`."""
     items = Items(raw)
-    most = artifacts.read_json(raw / "config.json")["image_side"] ** 2
     for number, failure in enumerate(failures):
         line = failure.line
         item = items[line["item"]]
-        rgb = images.decode(items.image_bytes(item), most, item["id"])
+        rgb = items.image(item)
         boxes = [
             (part["kind"], tuple(part["box"]))
             for part in item.get("scene", {}).get("objects", [])

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.core import artifacts, registry
-from sightline.data import images
+from sightline.core import registry
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.explain import faithfulness, perturbation
@@ -42,7 +41,6 @@ def asked(
     """The split's color questions in order, one per picture; of scenes only those about a kind that is there
     once. A split without any is asked its other short questions."""
     items, triples, used = Items(raw), Triples(vqa, split), set()
-    most = artifacts.read_json(raw / "config.json")["image_side"] ** 2
     every = [triples[index] for index in range(len(triples))]
     colors = [triple for triple in every if triple["type"] == "color"]
     for triple in colors or [triple for triple in every if triple["type"] != "describe"]:
@@ -51,7 +49,7 @@ def asked(
         boxes = [part["box"] for part in objects if part["kind"] == triple.get("object")]
         if triple["item"] in used or (objects and len(boxes) != 1):
             continue
-        case = ask(subject, images.decode(items.image_bytes(item), most, item["id"]), triple["question"])
+        case = ask(subject, items.image(item), triple["question"])
         if case.words:
             used.add(triple["item"])
             yield Known(case, tuple(boxes[0]) if boxes and right(triple["answer"], case.answer) else None)

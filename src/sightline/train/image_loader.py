@@ -8,11 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.data import images, transforms
+from sightline.data import transforms
 from sightline.data.shards import Items
 from sightline.models.tower import VisionTower
-
-MAX_PIXELS = 2**25  # what the download stage keeps is smaller by far
 
 
 class Pictures:
@@ -29,5 +27,4 @@ class Pictures:
         return torch.from_numpy(np.stack(arrays)).to(device)
 
     def _array(self, item: dict) -> np.ndarray:
-        rgb_YXC = images.decode(self.items.image_bytes(item), MAX_PIXELS, item["id"])
-        return transforms.preprocess(rgb_YXC, self.size, self.mean, self.std)
+        return transforms.preprocess(self.items.image(item), self.size, self.mean, self.std)

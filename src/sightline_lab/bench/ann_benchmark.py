@@ -17,9 +17,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from sightline.core.artifacts import read_json
 from sightline.core.runtime import derive_seed
-from sightline.data import images
 from sightline.data.shards import Items
 from sightline.evaluate.metrics import retrieval
 from sightline.search import vector_index as indexes
@@ -68,7 +66,6 @@ class Known:
 def read(embedder: Embedder, raw: Path) -> Known:
     """Encodes the pictures. Raises ValueError where `val` lacks a picture with a caption."""
     items = Items(raw)
-    most = read_json(raw / "config.json")["image_side"] ** 2
     shown = {
         name: [items[line] for line in items.split(name) if items[line]["image"] is not None]
         for name in ("train", "val", "test")
@@ -79,7 +76,7 @@ def read(embedder: Embedder, raw: Path) -> Known:
 
     def embedded(chosen: Sequence[dict]) -> np.ndarray:
         parts = (chosen[start : start + 8 * BATCH] for start in range(0, len(chosen), 8 * BATCH))
-        decoded = ([images.decode(items.image_bytes(one), most, one["id"]) for one in part] for part in parts)
+        decoded = ([items.image(one) for one in part] for part in parts)
         return np.concatenate([embedder.embed_images(part, batch_size=BATCH) for part in decoded])
 
     words_QE = embedder.embed_texts([item["captions"][0] for item in told], batch_size=BATCH)

@@ -7,7 +7,6 @@ batcher.py: requests wait and leave in batches
 batch_model.py: session, domain and index at one batch shape
 completions.py: chat requests and replies in OpenAI's form
 image_input.py: pictures from requests, checked first
-json_route.py: a route with a JSON body
 limits.py: settings of the server, the errors clients see
 middleware.py: who may come in, how much, how often
 prometheus.py: /metrics

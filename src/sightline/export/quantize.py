@@ -10,7 +10,7 @@ vocabulary stay in float32.
 
 import logging
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from sightline.export import gptq
-from sightline.inference.onnx_engine import OnnxEngine
+from sightline.inference.onnx_engine import ATTENTION, OnnxEngine
 
 Feed = dict[str, np.ndarray]
 QUANTIZED_OPS = ["Conv", "Gemm", "MatMul"]
@@ -86,6 +86,8 @@ class Static:
         with _quiet():
             quant_pre_process(str(source), str(self._prepared), skip_symbolic_shape=True)
         model = onnx.load(self._prepared)
+        self._explanations = _take_explanations(model.graph)
+        onnx.save(model, self._prepared)
         self._excluded = _final_scores(model) + _short_sums(model)
         constants = {tensor.name for tensor in model.graph.initializer}
         self.layers: dict[str, list[str]] = {}
@@ -145,7 +147,7 @@ class Static:
                 calibration_cache_path=str(self._ranges),
                 extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": FLOAT_OUT},
             )
-        finish(target)
+        finish(target, self._explanations)
 
 
 def quantize(source: Path, target: Path, feeds: list[Feed], layers: Collection[str] | None = None) -> None:
@@ -216,9 +218,21 @@ def _round(graph: onnx.GraphProto, weight: onnx.TensorProto, moment_RR: np.ndarr
             tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), tensor.name))
 
 
-def finish(path: Path) -> None:
-    """Leave only the model in the file that a quantizer wrote, and check it."""
+def _take_explanations(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Take the attention maps and gates, the last of the outputs, out of the graph. Calibration would read
+    them for nothing, and ONNX Runtime warns of each map: ONNX infers the length 0 for the weights of an
+    attention node, whatever the graph declares."""
+    taken = [value for value in graph.output if value.name.split(".")[0] in ATTENTION]
+    kept = list(graph.output)[: len(graph.output) - len(taken)]
+    del graph.output[:]
+    graph.output.extend(kept)
+    return taken
+
+
+def finish(path: Path, outputs: Sequence[onnx.ValueInfoProto] = ()) -> None:
+    """Leave only the model in the file that a quantizer wrote, give it these outputs too, and check it."""
     model = onnx.load(path)
+    model.graph.output.extend(outputs)
     del model.metadata_props[:]
     used = {"" if node.domain == "ai.onnx" else node.domain for node in model.graph.node} | {""}
     imports = [opset for opset in model.opset_import if opset.domain in used]

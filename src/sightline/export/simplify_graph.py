@@ -21,6 +21,8 @@ def unstack(model: onnx.ModelProto) -> onnx.ModelProto:
         _unstack_input(graph, name)
     for name in GROWN + ATTENTION:
         _unstack_output(graph, name)
+    _drop_unread(graph)
+    _declare_memory(graph)
     return model
 
 
@@ -61,6 +63,25 @@ def _unstack_output(graph: GraphProto, name: str) -> None:
     del graph.node[:]
     graph.node.extend(kept)
     _rename(graph, renamed)
+
+
+def _drop_unread(graph: GraphProto) -> None:
+    """Take out constants that no node reads, as the numbers of the layers: ONNX Runtime warns of each."""
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _declare_memory(graph: GraphProto) -> None:
+    """Declare the length of the memory where the exporter declares 0: that is what ONNX infers for the weights
+    of an attention node."""
+    mask = next(value for value in graph.input if value.name == "mask")
+    length = mask.type.tensor_type.shape.dim[1].dim_param
+    for value in (*graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value == 0:
+                dim.dim_param = length
 
 
 def _replace(values: Iterable[ValueInfoProto], name: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sightline.export import fused_attention, onnx_graphs, onnx_metadata, parity
-from sightline.export.quantize import quantize
+from sightline.export.quantize import Recorder, quantize
 from sightline.inference import onnx_engine as onnx_engine
 from sightline.inference import torch_session as trained_models
 from sightline.inference.decoding import greedy
@@ -143,7 +143,9 @@ def test_a_second_process_exports_the_same_bytes(root, tmp_path):
     path = f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"
     env = os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "123", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
     again = tmp_path / "vision.onnx"
-    subprocess.run([sys.executable, "-c", code, str(again)], check=True, env=env, cwd=tmp_path)
+    command = [sys.executable, "-c", code, str(again)]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     onnx_metadata.stamp(again, onnx_metadata.read(root / "fp32" / "vision.onnx"))
     assert again.read_bytes() == (root / "fp32" / "vision.onnx").read_bytes()
 
@@ -165,6 +167,26 @@ def test_files_are_whole_checked_and_say_nothing_of_the_machine(root, variant, n
         assert word not in data
     assert {opset.domain for opset in model.opset_import} == {""}
     assert not any(tensor.external_data for tensor in model.graph.initializer)
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8", "int4"])
+def test_graphs_declare_no_empty_output_and_load_without_a_warning(root, variant, capfd):
+    for name in GRAPHS:
+        path = root / variant / f"{name}.onnx"
+        for value in onnx.load(path).graph.output:
+            assert all(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim), value.name
+        ort.InferenceSession(path)  # with the log level that ONNX Runtime has by itself
+    assert capfd.readouterr() == ("", "")
+
+
+def test_quantizing_the_decoder_prints_nothing_and_keeps_its_outputs(root, tmp_path, capfd):
+    recorder = Recorder(root / "fp32")
+    tokens = np.random.default_rng(1).integers(5, 60, size=(2, 3))
+    recorder.step(tokens, None, memory(recorder, *prompts(2)), np.array([2, 4]), 0.5, True)
+    quantize(root / "fp32" / "decoder.onnx", tmp_path / "decoder.onnx", recorder.feeds["decoder"])
+    assert capfd.readouterr() == ("", "")
+    plain, int8 = (onnx.load(folder / "decoder.onnx").graph for folder in (root / "fp32", tmp_path))
+    assert [value.name for value in int8.output] == [value.name for value in plain.output]
 
 
 def test_decoder_names_its_inputs_and_optional_outputs(root):

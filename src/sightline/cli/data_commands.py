@@ -10,6 +10,7 @@ import typer
 
 from sightline.cli import checkout_files
 from sightline.cli.app import AS_JSON, BUNDLE, DATA, MAX_PIXELS, app, open_session
+from sightline.core import progress
 from sightline.core.params import loader
 
 
@@ -118,7 +119,7 @@ def out_of_domain(
         )
     known, refused = Domain.load(session.folder), []
     own = pictures_of(Items(raw), "test", MAX_PIXELS)
-    others = (rgb for _, rgb in read(pictures, MAX_PIXELS, refused))
+    others = (rgb for _, rgb in progress.track(read(pictures, MAX_PIXELS, refused), "pictures"))
     result = compare(partial(known.scores, session), known.bound, own, others)
     for line in refused:
         typer.echo(f"sightline: {line}", err=True)

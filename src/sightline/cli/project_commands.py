@@ -15,6 +15,7 @@ import typer
 from sightline.cli import checkout_files
 from sightline.cli.app import AS_JSON, BUILD, BUNDLE, app
 from sightline.cli.ask import ask
+from sightline.core import progress
 from sightline.core.params import loader, sections
 
 DEMO = ".demo"  # the copy of the checkout that `demo` builds
@@ -71,7 +72,8 @@ def doctor(bundle: Annotated[Path | None, BUNDLE] = None, as_json: Annotated[boo
     """Check packages, artifacts, DVC and folders. Exit code 1 when something is wrong."""
     from sightline.cli import diagnostics
 
-    checks = diagnostics.examine(Path.cwd(), bundle)
+    with progress.step("checking"):
+        checks = diagnostics.examine(Path.cwd(), bundle)
     wrong = [check for check in checks if not check.ok]
     if as_json:
         typer.echo(json.dumps({"ok": not wrong, "checks": [vars(check) for check in checks]}))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sightline.compress import model_cost, spin_importance, structured_pruning
 from sightline.compress.distillation import Distilling
-from sightline.core import artifacts, runtime
+from sightline.core import artifacts, progress, runtime
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
 from sightline.data.questions.triples import Triples
@@ -99,7 +99,7 @@ def _losses(task: Answering, params: Params) -> Iterator[Callable[[], Tensor]]:
     """The loss of training batches, without dropout and in float32, seeded like training steps."""
     task.eval()
     task.enter(0)  # the frozen tower needs no gradients
-    for step in range(params.compress.batches):
+    for step in progress.track(range(params.compress.batches), "gradients of batches"):
         torch.manual_seed(runtime.derive_seed(params.seed, "compress", "importance", step))
         yield partial(_loss, task, step)
 
@@ -112,4 +112,5 @@ def _loss(task: Answering, step: int) -> Tensor:
 def _accuracy(task: Answering) -> float:
     """The task's own validation metric."""
     task.eval()
-    return task.evaluate()[0]
+    with progress.step("accuracy on val"):
+        return task.evaluate()[0]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sightline.compress.structured_pruning import Importance
+from sightline.core import progress
 from sightline.spin import gate
 from sightline.train.tasks.vqa import IGNORED, Answering
 
@@ -23,7 +24,7 @@ def kept_share(task: Answering, batches: int, keep: float) -> Tensor:
     layers, heads = config["layers"], config["decoder_heads"]
     kept_L = gate.heads_kept(keep, None, list(range(layers)), layers, heads)
     count_LH, tokens = torch.zeros(layers, heads), 0
-    for step in range(batches):
+    for step in progress.track(range(batches), "heads of batches"):
         batch = task.batch(step)
         tokens_NPD = task.image_tokens(batch)
         for group in filter(None, (batch["short"], batch["long"])):

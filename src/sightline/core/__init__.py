@@ -8,6 +8,7 @@ atomic_io.py: files that are whole or absent, hashes
 replace_folder.py: a finished folder in place of an older one, never of what Sightline did not write
 registry.py: a name in params.yaml is a file name of a folder
 runtime.py: the process of a stage: device, threads, seeds, signals, its cost
+progress.py: how far a long step is: a bar, or plain lines
 launcher_watchdog.py: ends a process whose launcher has died
 tracking.py: training curves (DVCLive)
 plotting.py: pictures and charts by matplotlib

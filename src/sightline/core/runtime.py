@@ -139,8 +139,18 @@ def resume_dir(stage: str, fingerprint: str) -> Path:
 
 def say(line: str) -> None:
     """Print one line of a stage's progress, on rank 0 only."""
-    if _rank() == 0:
+    if is_main_rank():
         print(f"{_state.stage}: {line}" if _state.stage else line, flush=True)
+
+
+def stage_name() -> str:
+    """The stage that this process runs; empty outside of one."""
+    return _state.stage
+
+
+def is_main_rank() -> bool:
+    """Whether this is the process of its group that prints."""
+    return _rank() == 0
 
 
 @contextmanager

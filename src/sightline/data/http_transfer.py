@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urljoin
 
+from sightline.core import progress
 from sightline.data.http_connection import FetchError, open_connection, split_url
 
 CHUNK = 1 << 16
@@ -187,9 +188,13 @@ def _append(job: Job, response: http.client.HTTPResponse, have: int) -> None:
     if expected is not None:
         _check_room(job, have, expected)
     mark_s, mark = time.monotonic(), have
-    with open(job.part, "ab" if have else "wb") as file:
+    with (
+        open(job.part, "ab" if have else "wb") as file,
+        progress.step(f"bytes of {job.part.stem}", expected, have) as shown,
+    ):
         while data := response.read1(CHUNK):
             have += len(data)
+            shown.advance(len(data))
             if have > job.limits.max_bytes:
                 file.close()
                 forget(job)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.core import artifacts
+from sightline.core import artifacts, progress
 from sightline.core.runtime import derive_seed, guard_parent
 from sightline.evaluate import predictions, split_contents
 from sightline.evaluate.split_contents import Split
@@ -75,4 +75,5 @@ def ask_all(
         running = {
             variant: pool.submit(ask, load, setting, spins[variant]) for variant, load in loaders.items()
         }
-        return {variant: future.result() for variant, future in running.items()}
+        shown = progress.track(running.items(), "asking variants", len(running))
+        return {variant: future.result() for variant, future in shown}

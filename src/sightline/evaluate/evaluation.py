@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sightline.core import progress
 from sightline.core.runtime import derive_seed
 from sightline.data.questions.triples import Triples
 from sightline.evaluate import (
@@ -45,7 +46,7 @@ def evaluate(
     by_type = majority_baseline.majority(train[index] for index in range(len(train)))
     rows, differences = [], []
     compared: dict[str, list[list[Group]]] = {variant: [] for variant in said}
-    for name in setting.splits:
+    for name in progress.track(setting.splits, "scoring splits"):
         split = setting.read(name)
         beside = {
             "majority": majority_baseline.answers(split.triples, by_type),

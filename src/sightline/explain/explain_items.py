@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from sightline.core import artifacts
+from sightline.core import artifacts, progress
 from sightline.explain import heatmap_figures, heatmap_page, word_patch_matrix
 from sightline.explain.explained_items import Item
 from sightline.explain.heatmap import Explanation
@@ -51,7 +51,8 @@ def run(
     """`explain(item, spin)` explains one item; `right(truth, answer)` judges a short answer."""
     drawn = out / "pictures"
     drawn.mkdir(parents=True, exist_ok=True)
-    pairs = [(item, explain(item, spin_off), explain(item, spin_on)) for item in items]
+    shown = progress.track(items, "explaining items")
+    pairs = [(item, explain(item, spin_off), explain(item, spin_on)) for item in shown]
     for item, off, _ in pairs:
         heatmap_figures.item(drawn / f"{item.name}.png", item, off, right(item.truth, off.answer), colormap)
     longest, said = max(((item, off) for item, off, _ in pairs), key=lambda pair: len(pair[1].words))

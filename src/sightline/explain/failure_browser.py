@@ -12,6 +12,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from sightline.core import progress
 from sightline.data.shards import Items
 from sightline.explain.explained_items import Item, names
 from sightline.explain.heatmap_page import Card, Words
@@ -64,7 +65,7 @@ def cards(
 ) -> Iterator[Card]:
     """A card for each failure, explained by `method`."""
     items = Items(raw)
-    for number, failure in enumerate(failures):
+    for number, failure in enumerate(progress.track(failures, "explaining failures")):
         line = failure.line
         item = items[line["item"]]
         rgb = items.image(item)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.core import registry
+from sightline.core import progress, registry
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.explain import faithfulness, perturbation
@@ -140,7 +140,7 @@ def compressed(
     of the maps; over the `pointed` of them with a box also each model's pointing game. None where
     there is nothing to average."""
     correlations, hits = [], []
-    for found in cases:
+    for found in progress.track(cases, "comparing maps"):
         again = force(shipped, found.case.rgb, found.case.question, found.case.ids)
         one, two = heat(subject, method, found.case), heat(shipped, method, again)
         correlations.append(faithfulness.rank_correlation(one.scores, two.scores))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sightline.core import artifacts, runtime
+from sightline.core import artifacts, progress, runtime
 from sightline.core.params.loader import Params
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
@@ -55,14 +55,16 @@ def export(
             asked = calibration_data.read(items, val, knobs.parity_items, pixels)
             packed = {name: onnx_graphs.pack(model) for name, model in models.items()}
             comparing = beside.submit(_compare, packed, onnx_graphs.pack(clip), folder, asked, params.threads)
-            layers = quantize_all(folder, calibration, learnt, scanned, knobs.max_flips)
+            with progress.step("quantizing"):
+                layers = quantize_all(folder, calibration, learnt, scanned, knobs.max_flips)
             variants.write_table(metrics / "sensitivity.csv", layers, quantization_sensitivity.COLUMNS)
             runtime.say("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
             asked = calibration_data.read(items, val, knobs.selection_items, pixels, short=True)
             gallery = calibration_data.read_gallery(items, "val", GALLERY, pixels)
             config["shipped"], rows = variants.choose(folder, macs, asked, gallery, knobs.max_drop)
             variants.write_table(metrics / "variants.csv", rows)
-            figures = comparing.result()
+            with progress.step("comparing with PyTorch"):
+                figures = comparing.result()
         artifacts.write_json(metrics / "parity.json", figures["fp32"] | {"pruned": figures["pruned"]})
         for name, found in figures.items():
             parity.check(found, name)

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
+from sightline.core import progress
 from sightline.core.artifacts import write_json
 from sightline.core.runtime import guard_parent
 from sightline.export import fused_attention, graph_modules, onnx_metadata
@@ -62,7 +63,8 @@ def export_variants(
         write_json(root / name / CONFIG, engine_config(vlm, clip))
     jobs.sort(key=lambda job: GRAPHS.index(job[0]), reverse=True)  # the slowest first
     with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
-        for done in [pool.submit(_export_packed, *job) for job in jobs]:
+        exports = [pool.submit(_export_packed, *job) for job in jobs]
+        for done in progress.track(exports, "exporting graphs"):
             done.result()
     _stamp(jobs, sources)
     for name in models:

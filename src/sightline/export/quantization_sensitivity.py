@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sightline.core import progress
 from sightline.export.quantize import Static
 from sightline.inference import calibration_data
 from sightline.inference.calibration_data import Questions
@@ -31,7 +32,8 @@ def scan(
     rows = []
     for graph in ANSWERING:
         path = scratch / f"{graph}.onnx"
-        for layer, nodes in forms[graph].layers.items():
+        layers = forms[graph].layers
+        for layer, nodes in progress.track(layers.items(), f"layers of {graph} in int8", len(layers)):
             forms[graph].write(path, [layer])
             session = Session(OnnxEngine(scratch), plain.tokenizer, plain.preprocess_config, plain.generation)
             pairs = zip(calibration_data.answer(session, asked), before, strict=True)

@@ -74,8 +74,8 @@ def _drop_unread(graph: GraphProto) -> None:
 
 
 def _declare_memory(graph: GraphProto) -> None:
-    """Declare the length of the memory where the exporter declares 0: that is what ONNX infers for the weights
-    of an attention node."""
+    """Declare the length of the memory where the exporter declares 0: that is what ONNX infers for the
+    weights of an attention node."""
     mask = next(value for value in graph.input if value.name == "mask")
     length = mask.type.tensor_type.shape.dim[1].dim_param
     for value in (*graph.output, *graph.value_info):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sightline.core import progress
 from sightline.export import onnx_metadata, packed_weights
 from sightline.export.quantization_sensitivity import Layers
 from sightline.export.quantize import INT8_ACTIVATIONS, Recorder, Static, quantize_int4
@@ -141,7 +142,7 @@ def choose(
     its FALLBACK.
     """
     rows: dict[str, dict] = {}
-    for name in reversed(CANDIDATES):
+    for name in progress.track(CANDIDATES[::-1], "measuring variants"):
         session = Session.open(root, name)
         r1, reranked = retrieval(session, gallery)
         base = rows.get("fp32", {"r1": r1, "reranked_r1": reranked})

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sightline.core import progress
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.inference import calibration_data
@@ -19,7 +20,8 @@ def fit(session: Session, items: Items, val: Triples, accuracy: float, max_pixel
     ValueError when `val` asks nothing about a picture.
     """
     asked = calibration_data.read(items, val, QUESTIONS, max_pixels, short=True)
-    given = calibration_data.answer(session, asked)
+    with progress.step("fitting the confidence"):
+        given = calibration_data.answer(session, asked)
     probability_N = np.array([answer.probability for answer in given])
     right_N = calibration_data.right(session, given, asked)
     temperature = fit_temperature(probability_N, right_N)

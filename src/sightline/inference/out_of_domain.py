@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sightline.core import artifacts
+from sightline.core import artifacts, progress
 from sightline.data import images
 from sightline.data.shards import Items
 
@@ -63,10 +63,12 @@ class Domain:
 def fit(encoder: Encoder, items: Items, percentile: float, max_pixels: int) -> Domain:
     """Statistics of up to PICTURES pictures of `train`, evenly spread; the bound is that percentile of the
     scores of `val`. Raises ValueError when either split has no pictures."""
-    pooled_ND = pooled(encoder, pictures_of(items, "train", max_pixels)).astype(np.float64)
+    known = progress.track(pictures_of(items, "train", max_pixels), "pictures of train")
+    pooled_ND = pooled(encoder, known).astype(np.float64)
     mean_D = pooled_ND.mean(axis=0)
     domain = Domain(mean_D, np.linalg.inv(shrunk(pooled_ND - mean_D)), 0.0)
-    scores_N = domain.scores(encoder, pictures_of(items, "val", max_pixels))
+    others = progress.track(pictures_of(items, "val", max_pixels), "pictures of val")
+    scores_N = domain.scores(encoder, others)
     return Domain(mean_D, domain.precision_DD, float(np.percentile(scores_N, percentile)))
 
 

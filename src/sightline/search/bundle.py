@@ -3,6 +3,7 @@
 The index is built with the shipped graphs. The session that embeds is handed in: search knows no export.
 """
 
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sightline.core import artifacts
+from sightline.core import artifacts, progress
 from sightline.data import images
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.data.shards import Items
@@ -76,8 +77,8 @@ def encode(
     """(entries, image vectors, text vectors) of some items. `told`: id -> the text that is embedded; an empty
     one has no vector."""
     entries: list[Entry] = []
-    pictures, texts = {}, {}
-    for chunk in _chunks([items[line] for line in lines]):
+    pictures, texts, count = {}, {}, math.ceil(len(lines) / CHUNK)
+    for chunk in progress.track(_chunks([items[line] for line in lines]), f"embedding {CHUNK} items", count):
         shown = [item for item in chunk if item["image"] is not None]
         worded = [item for item in chunk if told[item["id"]]]
         if shown:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from sightline.core import progress as core_progress
 from sightline.core import runtime
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
@@ -76,48 +77,50 @@ def fit(
     evaluate_after = schedule.eval_steps(recipe.steps, recipe.evals)
     log_every = schedule.log_steps(recipe.steps)
     progress, phase, module = Progress(task, recipe.steps, state.step), None, None
-    for step in range(state.step, recipe.steps):
-        # 1. batch
-        torch.manual_seed(runtime.derive_seed(recipe.seed, recipe.name, step, run.rank))
-        if task.phase(step) != phase:
-            phase = task.phase(step)
-            task.enter(phase)
-            module = distributed.wrap(task, run)
-        task.train()
-        batch = task.batch(step)
+    with core_progress.step(f"{recipe.name}: step", recipe.steps, state.step) as shown:
+        for step in range(state.step, recipe.steps):
+            # 1. batch
+            torch.manual_seed(runtime.derive_seed(recipe.seed, recipe.name, step, run.rank))
+            if task.phase(step) != phase:
+                phase = task.phase(step)
+                task.enter(phase)
+                module = distributed.wrap(task, run)
+            task.train()
+            batch = task.batch(step)
 
-        # 2. learning rate
-        factor = schedule.warmup_cosine(step, recipe.steps, recipe.warmup_steps)
-        adam.set_lr(optimizer, task, recipe.lr * factor, step)
+            # 2. learning rate
+            factor = schedule.warmup_cosine(step, recipe.steps, recipe.warmup_steps)
+            adam.set_lr(optimizer, task, recipe.lr * factor, step)
 
-        # 3. forward and backward
-        with _autocast(recipe, run):
-            loss, report = module(batch)
-        scaler.scale(loss).backward()
+            # 3. forward and backward
+            with _autocast(recipe, run):
+                loss, report = module(batch)
+            scaler.scale(loss).backward()
 
-        # 4. clip and update
-        scaler.unscale_(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(task.model.parameters(), CLIP)
-        _check_finite(recipe, step, loss, norm, batch, scaler.is_enabled())
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+            # 4. clip and update
+            scaler.unscale_(optimizer)
+            norm = torch.nn.utils.clip_grad_norm_(task.model.parameters(), CLIP)
+            _check_finite(recipe, step, loss, norm, batch, scaler.is_enabled())
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
 
-        # 5. log, evaluate, checkpoint
-        state.step = step + 1
-        state.scaler = scaler.state_dict()
-        _add(state, run, {"loss": loss, "gradient_norm": norm, **report})
-        evaluating = state.step in evaluate_after
-        if evaluating or state.step % log_every == 0:
-            progress.loss = _log(state, curves)
-        if evaluating:
-            _evaluate(task, recipe, run, store, curves, state)
-            progress.show(state)
-        stop = runtime.stop_requested(run)
-        if run.is_main and (stop or evaluating or store.due()):
-            store.save(state, pack_state(task.model, optimizer))
-        if stop:
-            raise runtime.Stopped()
+            # 5. log, evaluate, checkpoint
+            state.step = step + 1
+            state.scaler = scaler.state_dict()
+            _add(state, run, {"loss": loss, "gradient_norm": norm, **report})
+            shown.advance(note=f"loss {state.sums['loss'] / state.sums['steps']:.3g}")
+            evaluating = state.step in evaluate_after
+            if evaluating or state.step % log_every == 0:
+                progress.loss = _log(state, curves)
+            if evaluating:
+                _evaluate(task, recipe, run, store, curves, state)
+                progress.show(state)
+            stop = runtime.stop_requested(run)
+            if run.is_main and (stop or evaluating or store.due()):
+                store.save(state, pack_state(task.model, optimizer))
+            if stop:
+                raise runtime.Stopped()
 
 
 def _evaluate(

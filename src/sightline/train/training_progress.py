@@ -1,5 +1,5 @@
-"""One line per evaluation: where the run is, how good, how fast, how long still; then the task's sample
-answers."""
+"""Where a training is: its step and loss all the time (core.progress), and a line per evaluation: how good,
+how fast, how long still; then the task's sample answers."""
 
 from __future__ import annotations
 

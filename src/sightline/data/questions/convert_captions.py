@@ -9,7 +9,7 @@ from typing import TextIO
 
 import numpy as np
 
-from sightline.core import artifacts
+from sightline.core import artifacts, progress
 from sightline.core.params.data_params import ConvertParams
 from sightline.core.runtime import derive_seed
 from sightline.data.questions.caption_rules import open_questions
@@ -38,7 +38,8 @@ def convert(
     ValueError if no training item is left.
     """
     items = Items(raw.path)
-    leaks = find_leaks(items, max_pixels, params.hash_distance)
+    with progress.step("comparing the pictures of all splits"):
+        leaks = find_leaks(items, max_pixels, params.hash_distance)
     dropped = {leak.dropped for leak in leaks}
     usable = [line not in dropped and _refusal(items[line]) == "" for line in range(len(items))]
     counts: dict[str, Counter[str]] = {}
@@ -47,7 +48,7 @@ def convert(
     askers: dict[str, Asker] = {}
     with ExitStack() as stack:
         files: dict[str, TextIO] = {}
-        for line, item in _chosen(items, usable):
+        for line, item in progress.track(_chosen(items, usable), "questions about items", sum(usable)):
             split = item["split"]
             if split not in files:
                 files[split] = stack.enter_context(_open(out / f"{split}.jsonl"))
@@ -68,7 +69,8 @@ def convert(
     refused = _reject(out / "rejected.jsonl", items, leaks)
     if train_tokenizer:
         texts = _texts(items, usable, out / "train.jsonl")
-        Tokenizer.train(texts, params.vocab_size, params.min_frequency).save(out / "tokenizer.json")
+        with progress.step("training the tokenizer"):
+            Tokenizer.train(texts, params.vocab_size, params.min_frequency).save(out / "tokenizer.json")
     total = sum(counts.values(), Counter())
     return {
         "objects": raw.config.get("objects") or surface_forms(),

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from sightline.core import progress
 from sightline.core.params.data_params import DataParams
 from sightline.data import fetch, images, shards
 from sightline.data.archives import Archive, ArchiveError
@@ -42,7 +43,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
             photos = _load(annotations, f"annotations/captions_{year_set}.json", rows, writer)
             chosen = _choose(photos, year_set, params.val_share, params.max_items)
             read = _reader(params, archive, stack)
-            for number, split in chosen:
+            for number, split in progress.track(chosen, f"photos of {year_set}"):
                 file_name, captions = photos.pop(number)
                 photo = Photo(f"{year_set}/{file_name}", number, split, captions)
                 accepted = _add(writer, params, read, photo)

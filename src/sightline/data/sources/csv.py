@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
-from sightline.core import runtime
+from sightline.core import progress, runtime
 from sightline.core.params.data_params import DataParams
 from sightline.data import fetch, images, shards
 from sightline.data.http_connection import FetchError, split_url
@@ -52,7 +52,11 @@ def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = (),
         raise ValueError(f"data.path: {path} is not a file; expected a CSV with columns {', '.join(COLUMNS)}")
     rows = Counter({"in": 0, "accepted": 0, "rejected": 0, "unused": 0})
     pictures = Counter({"none": 0, "kept": 0, "refused": 0})
-    with ThreadPoolExecutor(CONNECTIONS) as pool, shards.ShardWriter(out, params.shard_mb << 20) as writer:
+    with (
+        ThreadPoolExecutor(CONNECTIONS) as pool,
+        shards.ShardWriter(out, params.shard_mb << 20) as writer,
+        progress.step("rows of the table") as shown,
+    ):
         accepted = _accepted(path, params, rows, writer)
         while batch := list(islice(accepted, 4 * CONNECTIONS)):
             fetched = [
@@ -73,6 +77,7 @@ def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = (),
                 item = {"id": row["id"], "split": row["split"], "title": row["title"]}
                 writer.add(item | {"captions": list(dict.fromkeys(texts))}, image, ext)
                 rows["accepted"] += 1
+                shown.advance()
     assert rows["in"] == rows["accepted"] + rows["rejected"] + rows["unused"]
     return {
         "rows": dict(rows),

@@ -7,6 +7,7 @@ Read in place from the two archives of the public release, for research use. A r
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from sightline.core import progress
 from sightline.core.params.data_params import DataParams
 from sightline.data import fetch, images, shards
 from sightline.data.archives import Archive, ArchiveError
@@ -39,7 +40,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
         listings = {split: f"Flickr_8k.{part}Images.txt" for split, part in SPLITS.items()}
         listed = {split: _lines(texts, listing) for split, listing in listings.items()}
         for split, names in listed.items():
-            for name in names[: params.max_items or None]:
+            for name in progress.track(names[: params.max_items or None], f"photos of {split}"):
                 found = captions.pop(name, None)
                 if found is None:
                     writer.reject(

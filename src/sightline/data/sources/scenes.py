@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sightline.core import progress
 from sightline.core.params.data_params import DataParams
 from sightline.core.runtime import derive_seed
 from sightline.data.scenes import sample as sampling
@@ -43,7 +44,8 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
         if sum(sizes.values()) >= WORTH_PROCESSES:
             pool = stack.enter_context(ProcessPoolExecutor(PROCESSES, get_context("spawn"), end_with_parent))
         for split in sampling.SPLITS:
-            for index, made in enumerate(_made(pool, seed, split, sizes[split])):
+            drawn = progress.track(_made(pool, seed, split, sizes[split]), f"scenes of {split}", sizes[split])
+            for index, made in enumerate(drawn):
                 attempt = 0
                 while (digest := sampling.graph_hash(made[0])) in seen:
                     attempt += 1

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sightline.core import progress
 from sightline.core.artifacts import write_json
 from sightline.evaluate.dataset_report import corpus_statistics, dataset_card, dataset_figures, dataset_page
 from sightline.evaluate.dataset_report.corpus import Corpus
@@ -18,7 +19,8 @@ def run(corpus: Corpus, out: Path) -> dict:
 
     What an earlier analysis left there under these names is removed first; other files stay.
     """
-    found, examples = corpus_statistics.measure(corpus), corpus_statistics.examples(corpus)
+    with progress.step("measuring the data"):
+        found, examples = corpus_statistics.measure(corpus), corpus_statistics.examples(corpus)
     out.mkdir(parents=True, exist_ok=True)
     for name in WRITTEN:
         (out / name).unlink(missing_ok=True)

@@ -4,6 +4,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 from sightline.core.artifacts import read_json, write_json
@@ -33,14 +35,7 @@ def copy(source: Path, target: Path, profile: str) -> None:
     The copy is a DVC repository of its own, without git. What an earlier copy built stays, so a second
     run there is a no-op; files that left the project are removed from the copy too.
     """
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=source,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    names = [name for name in listing.split("\0") if name and (source / name).exists()]
+    names = own_files(source)
     for name in names:
         goal = target / name
         goal.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +48,37 @@ def copy(source: Path, target: Path, profile: str) -> None:
     shutil.copyfile(source / "params.yaml", target / "params.yaml")
     set_profile(target / "params.yaml", profile)
     (target / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+
+
+def own_files(project: Path) -> list[str]:
+    """Paths of the files that belong to the project, not of what it built: what git knows or would add, and
+    in an unpacked archive what .gitignore does not name. Raises ProjectError where git refuses to answer."""
+    if not any((folder / ".git").exists() for folder in (project, *project.parents)):
+        return [path.relative_to(project).as_posix() for path in _unpacked(project, [], set())]
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise ProjectError(f"{project} is a git checkout, but there is no git here: install git") from error
+    if done.returncode:
+        raise ProjectError(f"git does not list the files of {project}: {' '.join(done.stderr.split())}")
+    return [name for name in done.stdout.split("\0") if name and (project / name).exists()]
+
+
+def _unpacked(folder: Path, names: list[str], skipped: set[Path]) -> Iterator[Path]:
+    """The files below a folder but for what .gitignore there or above it names: `names` anywhere, `skipped`
+    at their place."""
+    ignore = folder / ".gitignore"
+    patterns = ignore.read_text(encoding="utf-8").split() if ignore.is_file() else []
+    names = names + [pattern.strip("/") for pattern in patterns if not pattern.startswith("/")]
+    skipped = skipped | {folder / pattern.strip("/") for pattern in patterns if pattern.startswith("/")}
+    for path in sorted(folder.iterdir()):
+        if path in skipped or any(fnmatch(path.name, name) for name in names):
+            continue
+        if path.is_dir():
+            yield from _unpacked(path, names, skipped)
+        else:
+            yield path
 
 
 def set_profile(params_file: Path, profile: str) -> None:

@@ -1,11 +1,18 @@
 """The out-of-domain score: shrinkage against its formula, distances by hand, files."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sightline.inference import out_of_domain
 from sightline.inference.out_of_domain import Domain
 from tests.support import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Means:
@@ -50,6 +57,40 @@ def test_shrinkage_is_ledoit_and_wolfs(count):
     expected, weight = ledoit_wolf(rows)
     np.testing.assert_allclose(out_of_domain.shrunk(rows), expected, rtol=1e-10)
     assert 0 < weight <= 1 and np.linalg.cond(out_of_domain.shrunk(rows)) < 1e6
+
+
+def test_the_inverse_by_hand_and_of_any_covariance():
+    np.testing.assert_allclose(
+        out_of_domain.inverse(np.array([[2.0, 1.0], [1.0, 3.0]])), [[0.6, -0.2], [-0.2, 0.4]]
+    )
+    rows = np.random.default_rng(3).normal(size=(50, 40)) @ np.random.default_rng(4).normal(size=(40, 40))
+    spread = out_of_domain.shrunk(rows - rows.mean(axis=0))
+    found = out_of_domain.inverse(spread)
+    np.testing.assert_allclose(found @ spread, np.eye(40), atol=1e-9)
+    assert np.array_equal(found, found.T)
+
+
+FITTED = """
+import hashlib, numpy as np
+from sightline.inference import confidence, out_of_domain
+draw = np.random.default_rng(5)
+rows = draw.normal(size=(2000, 128)) * np.linspace(0.1, 3.0, 128)
+rows[:, 1:] += rows[:, :-1]
+precision = out_of_domain.inverse(out_of_domain.shrunk(rows - rows.mean(axis=0)))
+probability = draw.uniform(0.4, 1.0, 2000)
+temperature = confidence.fit_temperature(probability, draw.uniform(size=2000) < probability)
+print(hashlib.sha256(precision.tobytes()).hexdigest(), temperature.hex())
+"""
+
+
+def test_what_is_fitted_has_the_same_bits_under_any_blas():
+    found = set()
+    for setting in ({"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"},
+                    {"OPENBLAS_CORETYPE": "Haswell"}, {"OPENBLAS_CORETYPE": "Nehalem"}):  # fmt: skip
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src")} | setting
+        command = [sys.executable, "-c", FITTED]
+        found.add(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1
 
 
 def test_equal_pictures_have_no_spread_and_do_no_harm():

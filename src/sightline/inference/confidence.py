@@ -32,7 +32,8 @@ def fit_temperature(probability_N: np.ndarray, right_N: np.ndarray) -> float:
     low, high = 1.0 / FLATTEST, 1.0 / SHARPEST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        too_sharp = float(odds_N @ (1.0 / (1.0 + np.exp(-middle * odds_N)) - right_N)) > 0.0
+        # Not a dot product: the last bits of one depend on the processor, and so would the temperature's.
+        too_sharp = float(np.sum(odds_N * (1.0 / (1.0 + np.exp(-middle * odds_N)) - right_N))) > 0.0
         low, high = (low, middle) if too_sharp else (middle, high)
     return 2.0 / (low + high)
 

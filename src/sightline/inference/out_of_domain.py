@@ -4,6 +4,9 @@ The score is the Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888, with o
 mean token from those of training pictures, under a covariance shrunk after Ledoit and Wolf (2004), so that
 few pictures suffice. Above the bound the picture is out of domain: answers about it mean nothing.
 N pictures, P patches, D width.
+
+No matrix product or inverse here is a BLAS library's: their bits depend on the processor and the number of
+threads, and the same bundle could not be built on two machines.
 """
 
 from collections.abc import Iterable, Iterator
@@ -66,7 +69,7 @@ def fit(encoder: Encoder, items: Items, percentile: float, max_pixels: int) -> D
     known = progress.track(pictures_of(items, "train", max_pixels), "pictures of train")
     pooled_ND = pooled(encoder, known).astype(np.float64)
     mean_D = pooled_ND.mean(axis=0)
-    domain = Domain(mean_D, np.linalg.inv(shrunk(pooled_ND - mean_D)), 0.0)
+    domain = Domain(mean_D, inverse(shrunk(pooled_ND - mean_D)), 0.0)
     others = progress.track(pictures_of(items, "val", max_pixels), "pictures of val")
     scores_N = domain.scores(encoder, others)
     return Domain(mean_D, domain.precision_DD, float(np.percentile(scores_N, percentile)))
@@ -82,12 +85,24 @@ def shrunk(centred_ND: np.ndarray) -> np.ndarray:
     """Covariance [D, D] of centred rows, drawn towards a multiple of the identity as far as is best in
     expectation (Ledoit and Wolf 2004, section 3.2); invertible also for fewer rows than columns."""
     count, width = centred_ND.shape
-    sample_DD = centred_ND.T @ centred_ND / count
+    sample_DD = np.einsum("nd,ne->de", centred_ND, centred_ND) / count
     mean = np.trace(sample_DD) / width
     spread = np.sum((sample_DD - mean * np.eye(width)) ** 2)
     noise = (np.sum(np.sum(centred_ND**2, axis=1) ** 2) / count - np.sum(sample_DD**2)) / count
     weight = min(noise, spread) / spread if spread else 1.0
     return (1.0 - weight) * sample_DD + weight * mean * np.eye(width)
+
+
+def inverse(spd_DD: np.ndarray) -> np.ndarray:
+    """Inverse of a symmetric positive definite matrix by the sweep operator (Goodnight 1979): one operation
+    on single numbers after the other, so that its bits are the same everywhere."""
+    swept_DD = np.array(spd_DD, np.float64)
+    for place in range(len(swept_DD)):
+        pivot, row_D = swept_DD[place, place], swept_DD[place].copy()
+        swept_DD -= np.multiply.outer(row_D, row_D) / pivot
+        swept_DD[place] = swept_DD[:, place] = row_D / pivot
+        swept_DD[place, place] = -1.0 / pivot
+    return -swept_DD
 
 
 def pictures_of(items: Items, split: str, max_pixels: int) -> Iterator[np.ndarray]:

@@ -6,6 +6,7 @@ import json
 import numpy as np
 from PIL import Image
 
+from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.data_params import DataParams
 from sightline.data.shards import Items
 
@@ -21,7 +22,7 @@ def jpeg(seed=0, side=32, **options):
 def params(source, **changes):
     return DataParams(
         **{
-            "source": source, "path": "", "base_url": "", "checksums": {}, "max_items": 0,
+            "source": source, "path": NO_INPUT, "base_url": "", "checksums": {}, "max_items": 0,
             "sizes": {}, "image_side": 64, "shard_mb": 1, "max_pixels": 1_000_000, "timeout_s": 2.0,
             "val_share": 0.2, **changes,
         }

@@ -24,6 +24,7 @@ import psutil
 from filelock import FileLock
 
 from sightline.core import artifacts, launcher_watchdog
+from sightline.core.params import resolved
 from sightline.core.params.loader import Params, ParamsError, load_params
 
 POLL_S = 0.5  # how often a process looks whether its launcher still lives
@@ -155,7 +156,7 @@ def is_main_rank() -> bool:
 
 @contextmanager
 def stage(name: str) -> Iterator[Params]:
-    """Run a stage script: check the whole params.yaml, guard, time, and turn user errors into one line.
+    """Run a stage script: check params.yaml, the profiles and resolved.yaml, guard, time, and turn user errors into one line.
 
     Exit codes: 2 for params.yaml, 1 for another user error (the traceback goes to
     `.resume/errors/<name>.txt`); an unexpected exception keeps its traceback.
@@ -166,6 +167,8 @@ def stage(name: str) -> Iterator[Params]:
     _handle_signals()
     try:
         params = load_params()
+        if name != "resolve":
+            resolved.check(params, Path())
         yield params
     except ParamsError as error:
         _end(name, error, 2)

@@ -42,7 +42,7 @@ def align(
     section = params.align
     model = DualEncoder(
         {
-            "vision": params.vision.model_dump(),
+            "vision": params.vision.tower_config(),
             "text": text.config,
             "vocab_size": tokenizer.size,
             "embed_dim": section.embed_dim,
@@ -62,7 +62,7 @@ def align(
     )
     if task.skipped:
         runtime.say(f"{task.skipped} training items have no picture and take no part")
-    if task.steps == 0 and params.vision.checkpoint == "none":
+    if task.steps == 0 and params.vision.pretrained == "none":
         settle(task, run)
     recipe = Recipe.of("align", section, params, task.steps)
     facts = {"params": params.align.model_dump(), "inputs": [raw.digest(), vqa.digest(), text.digest()]}

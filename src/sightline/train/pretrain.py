@@ -25,10 +25,10 @@ def pretrain(
     tokenizer."""
     tower = registry.load("models/text", params.text.tower)
     own = vqa.path / "tokenizer.json"
-    tokenizer_file = own if own.exists() else tower.tokenizer_path(params.text.model_dump())
+    tokenizer_file = own if own.exists() else tower.tokenizer_path(params.text.tower_config())
     tokenizer = Tokenizer.load(tokenizer_file)
     torch.manual_seed(runtime.derive_seed(params.seed, "pretrain", "init"))
-    model = tower.build({**params.text.model_dump(), "vocab_size": tokenizer.size}).to(run.device)
+    model = tower.build({**params.text.tower_config(), "vocab_size": tokenizer.size}).to(run.device)
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
     task = MaskedLanguage(model, tokenizer, Items(raw.path), triples, params.pretrain, run, params.seed)
     model.count(task.documents())

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sightline.core.params.checks import Count, CountOrNone, Matches, PlugIn, Positive, Settings, require
+from sightline.core.params.checks import (
+    NO_INPUT, Count, CountOrNone, Matches, Name, PlugIn, Positive, Settings, require,
+)
 
 NEEDS = {"scenes": "sizes", "csv": "path", "flickr8k": "base_url"}
 Source = Annotated[str, AfterValidator(PlugIn("data/sources"))]
@@ -22,7 +24,9 @@ class DataParams(Settings):
     """Parameters of the download stage."""
 
     source: Source = Field(description="where pictures and captions come from")
-    path: str = Field(description="csv: the file; coco: folder of the archives or of the unpacked folders")
+    path: Name = Field(
+        description="csv: the file; coco: folder of the archives or of the unpacked folders; never in a profile"
+    )
     base_url: Address = Field(description="flickr8k, coco: where the archives are (https:// or file://)")
     checksums: dict[str, Checksum] = Field(description="archive name -> md5:<hex> or sha256:<hex>")
     max_items: CountOrNone = Field(description="per split; 0 takes all")
@@ -33,11 +37,17 @@ class DataParams(Settings):
     timeout_s: Positive = Field(description="of a request, seconds")
     val_share: float = Field(ge=0.001, le=0.4, description="csv and coco: items that become val and test")
 
+    @property
+    def has_path(self) -> bool:
+        """Return whether a local input was given."""
+        return self.path != NO_INPUT
+
     @model_validator(mode="after")
     def source_has_its_input(self) -> "DataParams":
         need = NEEDS.get(self.source)
-        filled = not need or bool(getattr(self, need))
-        require(filled, f"{need}", "", f"a value: the source {self.source} needs it")
+        value = getattr(self, need or "source")
+        words = f"a value: the source {self.source} needs it"
+        require(bool(value) and value != NO_INPUT, need or "source", value, words)
         split = Matches(r"[a-z][a-z0-9_]*", "a split name in lower case")
         for name in self.sizes:
             require(bool(split(name)), "sizes", name, split.words)

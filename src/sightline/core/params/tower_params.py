@@ -1,13 +1,14 @@
 """Schemas of the sections `text` and `vision`: the two towers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from sightline.core.params.checks import (
     Count,
     CountOrNone,
-    Matches,
+    NO_INPUT,
+    Name,
     PlugIn,
     Settings,
     heads_fit,
@@ -37,7 +38,8 @@ class TextParams(Settings):
     """Parameters of the text tower."""
 
     tower: Annotated[str, AfterValidator(PlugIn("models/text"))] = Field(description="the text tower")
-    checkpoint: str = Field(description="hf: folder or hub name; empty text for towers trained here")
+    name: str = Field(description="hf: the name on the hub, unless checkpoint is given")
+    checkpoint: Name = Field(description="hf: folder of a model; never in a profile")
     width: Count = Field(description="of a token's state")
     layers: Count = Field(description="transformer layers")
     heads: Count = Field(description="attention heads of a layer")
@@ -54,9 +56,10 @@ class TextParams(Settings):
     @model_validator(mode="after")
     def fits_its_tower(self) -> "TextParams":
         heads_fit("text", self, self.positions)
-        if self.tower == "hf":
-            words = "a folder or hub name, as text.tower is hf"
-            require(bool(self.checkpoint), "checkpoint", self.checkpoint, words)
+        given = [value for value in (self.name, self.checkpoint) if value not in ("", NO_INPUT)]
+        one = len(given) == (1 if self.tower == "hf" else 0)
+        require(one, "checkpoint", given, "a folder or text.name, as text.tower is hf" if self.tower == "hf"
+                else f"neither a folder nor text.name, as text.tower is {self.tower}")  # fmt: skip
         if self.tower == "idf_bag":
             words = "learned, sinusoidal or none, as text.tower is idf_bag: it has no attention"
             require(self.positions not in ("rotary", "alibi"), "positions", self.positions, words)
@@ -66,15 +69,19 @@ class TextParams(Settings):
             require(value == left, leaf, value, words)
         return self
 
+    def tower_config(self) -> dict[str, Any]:
+        """Return what the tower is built from; `checkpoint` is a folder, a name on the hub or empty."""
+        given = self.name if self.checkpoint == NO_INPUT else self.checkpoint
+        return self.model_dump(exclude={"name"}) | {"checkpoint": given}
+
 
 class VisionParams(Settings):
     """Parameters of the image tower."""
 
     tower: Annotated[str, AfterValidator(PlugIn("models/vision"))] = Field(description="the image tower")
     name: str = Field(description="timm, torchvision: the architecture")
-    checkpoint: Annotated[
-        str, AfterValidator(Matches(r"none|hub|.+\.safetensors", "none, hub or a .safetensors file"))
-    ] = Field(description="none | hub | path of a safetensors file")
+    pretrained: Literal["none", "hub", "file"] = Field(description="weights to start from; file: checkpoint")
+    checkpoint: Name = Field(description="a safetensors file; never in a profile")
     image_size: int = Field(ge=16, description="side of the input, pixels")
     width: int = Field(ge=8, description="small_cnn: of a patch's state")
 
@@ -83,3 +90,16 @@ class VisionParams(Settings):
         named = self.tower not in ("timm", "torchvision") or bool(self.name)
         require(named, "name", self.name, f"an architecture of {self.tower}")
         return self
+
+    @model_validator(mode="after")
+    def checkpoint_is_there_when_wanted(self) -> "VisionParams":
+        wanted = self.pretrained == "file"
+        fits = self.checkpoint.endswith(".safetensors") if wanted else self.checkpoint == NO_INPUT
+        words = "a .safetensors file" if wanted else NO_INPUT
+        require(fits, "checkpoint", self.checkpoint, f"{words}, as vision.pretrained is {self.pretrained}")
+        return self
+
+    def tower_config(self) -> dict[str, Any]:
+        """Return what the tower is built from; `checkpoint` is none, hub or a file."""
+        given = self.checkpoint if self.pretrained == "file" else self.pretrained
+        return self.model_dump(exclude={"pretrained"}) | {"checkpoint": given}

@@ -34,7 +34,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
     With `path`, archives or unpacked folders are taken from there, otherwise archives from `base_url`. With
     `max_items` the photos with the smallest hashes are kept; nothing depends on `seed` or the files' order.
     """
-    if not params.path and not params.base_url:
+    if not params.has_path and not params.base_url:
         raise ValueError("data.path and data.base_url are both empty; coco needs one of them")
     rows = Counter({"in": 0, "accepted": 0, "rejected": 0, "unused": 0})
     with ExitStack() as stack, shards.ShardWriter(out, params.shard_mb << 20) as writer:
@@ -61,7 +61,7 @@ def hash_share(text: str) -> float:
 def _reader(params: DataParams, archive: str, stack: ExitStack) -> Reader:
     """A function (member path, most bytes) -> bytes, or None if there is no such member."""
     name = archive.rsplit("/", 1)[-1]
-    if params.path:
+    if params.has_path:
         folder = Path(params.path)
         local = next((path for path in (folder / archive, folder / name) if path.is_file()), None)
         if local is None:

@@ -82,7 +82,7 @@ def table(path: Path, params: Params, scratch: Path) -> Corpus:
         faults = rejected(raw.path)
         first = f"; the first: {faults[0]['detail']}" if faults else ""
         raise ValueError(f"{path}: expected rows with text, found none among {config['rows']['in']}{first}")
-    vqa, left_out, trained = scratch / "vqa", {}, not params.text.checkpoint
+    vqa, left_out, trained = scratch / "vqa", {}, params.text.tower != "hf"
     config = {}
     try:
         with artifacts.create(vqa, "vqa", config) as folder:

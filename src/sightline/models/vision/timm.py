@@ -82,7 +82,7 @@ def _from_hub(name: str, published: Any) -> Path:
 
     if published is None or not published.hf_hub_id:
         raise ValueError(
-            f"vision.checkpoint is hub, but timm publishes no weights for {name}: give a path or none"
+            f"vision.pretrained is hub, but timm publishes no weights for {name}: give a path or none"
         )
     try:
         return Path(hf_hub_download(published.hf_hub_id, "model.safetensors"))

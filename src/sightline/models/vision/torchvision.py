@@ -37,7 +37,7 @@ def build(config: dict[str, Any]) -> TorchvisionTower:
         )
     if config["checkpoint"] == "hub":
         raise ValueError(
-            f"vision.checkpoint is hub, but torchvision publishes {name} as a pickled file, "
+            f"vision.pretrained is hub, but torchvision publishes {name} as a pickled file, "
             "which is never read: "
             "give the path of a safetensors file, or use the tower timm"
         )

@@ -1,0 +1,183 @@
+"""The files that parameters stand in: params.yaml and profiles/<name>.yaml, read and checked leaf by leaf."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode
+
+from sightline.core import registry
+from sightline.core.params.checks import ParamsError, allowed, shown
+from sightline.core.params.sections import Params, leaves, section_of
+
+FOLDER = "profiles"
+# DVC fills ${data.path} in dvc.yaml from params.yaml before the stage `resolve` runs.
+LOCAL = ("data.path", "text.checkpoint", "vision.checkpoint")
+
+
+@dataclass(frozen=True)
+class ParamsFile:
+    """One file: its leaves by dotted key, None where one is empty, and the profile that it extends."""
+
+    path: Path
+    text: str
+    values: dict[str, Any]
+    extends: str | None = None
+
+    def located(self, error: ParamsError) -> ParamsError:
+        """Return the error with this file and the line of its key."""
+        where = f"{self.path}:{_line(self.text, error.key)}"
+        return ParamsError(error.key, error.got, error.allowed, where, error.cure)
+
+    def given(self) -> dict[str, Any]:
+        """Return the leaves that are not empty."""
+        return {key: value for key, value in self.values.items() if value is not None}
+
+
+def read_top(path: Path) -> ParamsFile:
+    """Return params.yaml, which holds every leaf, empty or filled. Raises ParamsError."""
+    text = _text(path)
+    file = ParamsFile(path, text, {})
+    try:
+        values = _flat(_document(path, text), Params)
+        for key in leaves():
+            if key not in values:
+                raise ParamsError(key, "a missing key", "the key, with a value or empty")
+        return ParamsFile(path, text, _checked(values))
+    except ParamsError as error:
+        raise _once_located(file, error) from None
+
+
+def read_profile(path: Path) -> ParamsFile:
+    """Return a profile, which holds some leaves and what it extends. Raises ParamsError."""
+    text = _text(path)
+    file = ParamsFile(path, text, {})
+    try:
+        document = _document(path, text)
+        extends = document.pop("extends", None)
+        if not isinstance(extends, str | None):
+            raise ParamsError("extends", shown(extends), "the name of another profile")
+        values = _flat(document, Params)
+        _refuse_local(values)
+        return ParamsFile(path, text, _checked(values), extends)
+    except ParamsError as error:
+        raise _once_located(file, error) from None
+
+
+def check_leaf(key: str, value: Any) -> Any:
+    """Return the value as the leaf's type, or raise ParamsError."""
+    try:
+        return _adapter(key).validate_python(value)
+    except ValidationError as error:
+        raise translated(error, key) from None
+
+
+def translated(error: ValidationError, prefix: str = "") -> ParamsError:
+    """Return the first problem as a ParamsError with the key that it stands at."""
+    first = error.errors()[0]
+    own = first.get("ctx", {}).get("error")
+    key = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    key = key.lstrip(".")
+    if isinstance(own, ParamsError):
+        dotted = ".".join(part for part in (key, own.key) if part)
+        return ParamsError(dotted, own.got, own.allowed, cure=own.cure)
+    field = leaves()[next(part for part in prefixes(key) if part in leaves())]
+    ranged = first["type"].startswith(("greater", "less"))
+    return ParamsError(key, repr(first["input"]) if ranged else shown(first["input"]), allowed(field))
+
+
+def optional(key: str) -> bool:
+    """Return whether the leaf may be empty in the end."""
+    return NoneType in get_args(leaves()[key].annotation)
+
+
+def prefixes(key: str) -> list[str]:
+    """Return the key and its shorter beginnings, longest first."""
+    parts = re.split(r"\.|\[", key)
+    return [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+
+
+@cache
+def _adapter(key: str) -> TypeAdapter:
+    field: FieldInfo = leaves()[key]
+    kind = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if value is None else check_leaf(key, value) for key, value in values.items()}
+
+
+def _refuse_local(values: dict[str, Any]) -> None:
+    for key in ("profile", "launch", "threads", *LOCAL):
+        if values.get(key) is not None:
+            cure = f"; give it in params.yaml, or with -S {key}=..."
+            raise ParamsError(
+                key, repr(values[key]), "nothing in a profile: dvc.yaml reads it from params.yaml", cure=cure
+            )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        cure = "; run the command in the repository root"
+        raise ParamsError("the file", "nothing", f"a {path.name}", str(path), cure) from None
+    except UnicodeDecodeError as error:
+        raise ParamsError("the file", f"other bytes ({error})", "UTF-8 text", str(path)) from None
+
+
+def _document(path: Path, text: str) -> dict[str, Any]:
+    try:
+        document = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        if isinstance(error, DuplicateKeyError):
+            raise ParamsError(problem.split('"')[1], "the key twice", "each key once", where) from None
+        raise ParamsError("YAML", problem, "valid YAML", where) from None
+    if not isinstance(document, dict):
+        raise ParamsError("the file", shown(document), "a mapping", str(path))
+    return document
+
+
+def _flat(block: Any, model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves that a mapping holds, by dotted key. Raises ParamsError for an unknown key."""
+    if not isinstance(block, dict):
+        raise ParamsError(prefix.rstrip("."), shown(block), "a mapping")
+    known, found = list(model.model_fields), {}
+    for name, value in block.items():
+        if name not in known:
+            cure = registry.suggest(str(name), known)
+            raise ParamsError(f"{prefix}{name}", "an unknown key", ", ".join(known), cure=cure)
+        section = section_of(model.model_fields[name])
+        if section:
+            found |= _flat({} if value is None else value, section, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def _once_located(file: ParamsFile, error: ParamsError) -> ParamsError:
+    return error if str(error).startswith(str(file.path)) else file.located(error)
+
+
+def _line(text: str, key: str) -> int:
+    """Return the line of the longest beginning of `key` that the file holds; read again, only for errors."""
+    node, line = YAML(typ="safe", pure=True).compose(text), 1
+    for part in re.split(r"\.|\[", key):
+        entries = node.value if isinstance(node, MappingNode) else []
+        found = [(name, value) for name, value in entries if name.value == part]
+        if not found:
+            break
+        line, node = found[0][0].start_mark.line + 1, found[0][1]
+    return line

@@ -12,7 +12,9 @@ from sightline.core.params.loader import Params  # noqa: E402
 
 def main(params: Params) -> None:
     resolved.write(params, Path())
-    runtime.say(f"profile {params.profile} in {resolved.FILE}; sightline params says where each value is from")
+    runtime.say(
+        f"profile {params.profile} in {resolved.FILE}; `sightline params` says where each value is from"
+    )
 
 
 if __name__ == "__main__":

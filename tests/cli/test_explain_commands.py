@@ -20,7 +20,7 @@ from sightline.inference.session import SPIN_OFF, Session  # noqa: E402
 from sightline.search import bundle  # noqa: E402
 from sightline_lab.bench import explanation_cost  # noqa: E402
 from sightline_lab.faithfulness import faithfulness_page, randomization  # noqa: E402
-from tests.support import command_line, tiny  # noqa: E402
+from tests.support import command_line, params_files, tiny  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "<script>alert(1)</script>"
@@ -37,8 +37,8 @@ def keep(folder, kind, model):
 def checkout(tmp_path_factory, tiny_graphs):
     """A checkout whose models are random: what it says is nonsense, how it says it is not."""
     here = tmp_path_factory.mktemp("checkout")
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(ROOT / name, here / name)
+    shutil.copy(ROOT / "dvc.yaml", here / "dvc.yaml")
+    params_files.write(here, "scenes")
     vlm, clip = tiny.models(tiny.tokenizer().size)
     keep(here / "models" / "vlm", "vlm", vlm)
     keep(here / "models" / "text", "text", clip.text)

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from sightline.core import launcher_watchdog, runtime
+from tests.support import params_files
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = f"import sys, time\nfrom pathlib import Path\nsys.path.insert(0, {str(ROOT / 'src')!r})\n"
@@ -20,8 +21,7 @@ HEAD += "from sightline.core import artifacts, runtime\n"
 
 @pytest.fixture
 def checkout(tmp_path):
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    (tmp_path / "params.yaml").write_text(text.replace("profile: scenes", "profile: smoke", 1))
+    params_files.write(tmp_path)
     return tmp_path
 
 

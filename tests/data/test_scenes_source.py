@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 def params(**sizes: int) -> DataParams:
     data = load_params(ROOT / "params.yaml").data
-    return replace(data, source="scenes", max_items=0, sizes={**dict.fromkeys(SPLITS, 6), **sizes})
+    return data.model_copy(update={"sizes": {**dict.fromkeys(SPLITS, 6), **sizes}})
 
 
 def lines(folder: Path) -> list[dict]:
@@ -85,7 +84,7 @@ def test_doubles_are_drawn_again(tmp_path, monkeypatch):
 
 
 def test_max_items_cuts_every_split(tmp_path):
-    scenes.build(replace(params(train=40), max_items=2), 7, tmp_path)
+    scenes.build(params(train=40).model_copy(update={"max_items": 2}), 7, tmp_path)
     assert len(lines(tmp_path)) == 2 * len(SPLITS)
 
 
@@ -99,20 +98,20 @@ def test_max_items_cuts_every_split(tmp_path):
 )
 def test_wrong_params_are_refused(tmp_path, change: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        scenes.build(replace(params(), **change), 7, tmp_path)
+        scenes.build(params().model_copy(update=change), 7, tmp_path)
 
 
 def test_a_killed_build_leaves_no_worker(tmp_path):
     script = tmp_path / "build.py"
     script.write_text(
-        "from dataclasses import replace\n"
         "from pathlib import Path\n"
         "from sightline.data.sources import scenes\n"
         "from sightline.core.params.loader import load_params\n"
         "if __name__ == '__main__':\n"
         f"    params = load_params(Path({str(ROOT / 'params.yaml')!r})).data\n"
         f"    sizes = dict.fromkeys({SPLITS!r}, 50_000)\n"
-        f"    scenes.build(replace(params, sizes=sizes), 7, Path({str(tmp_path / 'raw')!r}))\n"
+        "    params = params.model_copy(update={'sizes': sizes})\n"
+        f"    scenes.build(params, 7, Path({str(tmp_path / 'raw')!r}))\n"
     )
     process = psutil.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
     items = tmp_path / "raw" / "items.jsonl"

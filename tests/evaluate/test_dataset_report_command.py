@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from sightline.core import artifacts
-from sightline.core.params import loader
 from sightline.data.questions.convert_captions import convert
+from sightline.data.scenes import sample as sampling
 from sightline.data.sources import scenes
 from sightline.evaluate.dataset_report.write_report import WRITTEN
-from tests.support import command_line
+from tests.support import command_line, params_files
 from tests.support.command_line import ROOT
 
 EVIL = "<script>alert(1)</script> $x^2$ \"'&amp;"
@@ -26,12 +26,8 @@ def checkout(tmp_path_factory):
     """A checkout with the built data of sixty scenes, nothing else."""
     here = tmp_path_factory.mktemp("checkout")
     shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    text = re.sub("(?m)^profile: .*$", "profile: smoke", text)
-    sizes = "sizes: {train: 60, val: 9, test: 9, shift_val: 9, shift_test: 9, uniform_test: 9, novel_test: 9}"
-    text = re.sub(r"(?m)^  sizes: .*$", f"  {sizes}", text, count=1)
-    (here / "params.yaml").write_text(text, encoding="utf-8")
-    params = loader.load_params(here / "params.yaml")
+    sizes = dict.fromkeys(sampling.SPLITS, 9) | {"train": 60}
+    params = params_files.write(here, leaves={"data.sizes": sizes})
     config = {"source": "scenes", "image_side": 64}
     with artifacts.create(here / "data" / "raw", "raw", config) as folder:
         config.update(scenes.build(params.data, 7, folder))
@@ -153,7 +149,7 @@ def test_a_table_without_a_good_row_is_refused(checkout, tmp_path, text, said):
 
 
 def test_nothing_built_is_said_with_its_cure(checkout, tmp_path):
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copyfile(checkout / name, tmp_path / name)
+    shutil.copyfile(checkout / "dvc.yaml", tmp_path / "dvc.yaml")
+    params_files.write(tmp_path)
     done = report(tmp_path)
     assert done.returncode == 2 and "dvc repro convert" in done.stderr and "items.csv" in done.stderr

@@ -9,6 +9,7 @@ import pytest
 
 from sightline.core.params.quality_params import GateParams
 from sightline.evaluate import quality_gate
+from tests.support import params_files
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = GateParams(
@@ -97,7 +98,7 @@ def test_maps_are_judged_by_what_the_data_allows():
 
 def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
 
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    params_files.write(tmp_path, "scenes")
     (tmp_path / "metrics").mkdir()
     for gap, code in ((2e-6, 0), (0.1, 1)):
         (tmp_path / "metrics/summary.json").write_text(json.dumps(summary(gap=gap)))

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from sightline.core import artifacts
-from sightline.core.params import loader
 from sightline.data.questions.convert_captions import convert
+from sightline.data.scenes import sample as sampling
 from sightline.data.sources import scenes
 from sightline.data.tokenizer import Tokenizer
 from sightline.evaluate import bootstrap, split_contents
@@ -39,7 +39,7 @@ from sightline_lab.hallucination import hallucination_page as page
 from sightline_lab.hallucination.comparison import Paired
 from sightline_lab.hallucination.decoding_configs import GREEDY, Way, WaysError
 from sightline_lab.hallucination.gate_variants import GateVariant
-from tests.support import command_line, tiny
+from tests.support import command_line, params_files, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 IDEAS = """
@@ -219,14 +219,8 @@ def checkout(tmp_path_factory):
     here = tmp_path_factory.mktemp("checkout")
     shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
     (here / "lab/hallucination_decoding.yaml").write_text(IDEAS, encoding="utf-8")
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    text = re.sub("(?m)^profile: .*$", "profile: smoke", text)
-    names = ("train", "val", "test", "shift_val", "shift_test", "uniform_test")
-    sizes = ", ".join(f"{name}: {40 if name == 'train' else 6}" for name in names)
-    text = re.sub(r"(?m)^  sizes: .*$", f"  sizes: {{{sizes}, novel_test: 6}}", text, count=1)
-    text = text.replace("{max_tokens: 24", "{max_tokens: 8")
-    (here / "params.yaml").write_text(text, encoding="utf-8")
-    params = loader.load_params(here / "params.yaml")
+    sizes = dict.fromkeys(sampling.SPLITS, 6) | {"train": 40}
+    params = params_files.write(here, leaves={"data.sizes": sizes, "generation.max_tokens": 8})
     config = {"source": "scenes", "image_side": 64}
     with artifacts.create(here / "data" / "raw", "raw", config) as folder:
         config.update(scenes.build(params.data, 7, folder))

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from sightline.core.params.checks import NO_INPUT
+from sightline.core.params.params_files import LOCAL
 from tests.support.closure import SRC, closure, imports
 
 ROOT = Path(__file__).resolve().parents[2]
 YAML12 = YAML(typ="safe", pure=True)
 DAG = YAML12.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS = YAML12.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-STAGES = sorted(DAG["stages"])
-TOP = ("seed", "threads", "lr")
+STAGES = sorted(set(DAG["stages"]) - {"resolve"})
 
 
 def script(stage: str) -> Path:
@@ -41,43 +42,42 @@ def reached_rooms(stage: str) -> set[str]:
     return {f"src/sightline/{room(path)}" for path in closure(script(stage))[0]}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, "resolve"])
 def test_code_deps_hold_the_import_closure(stage):
     declared = {dep for dep in DAG["stages"][stage]["deps"] if dep.startswith(("src/", "stages/"))}
     assert declared >= reached_rooms(stage) | {f"stages/{stage}.py"}
 
 
+def tracked(stage: str) -> set[str]:
+    """Top-level keys of resolved.yaml that the stage is rerun by."""
+    params = DAG["stages"][stage].get("params", [])
+    assert all(list(entry) == ["resolved.yaml"] for entry in params), f"{stage} reads another file of params"
+    return {key for entry in params for key in entry["resolved.yaml"]}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_what_the_stage_reads(stage):
-    declared = set(DAG["stages"][stage].get("params", []))
-    read = sections(stage)
-    expected = {name for name in read if name in TOP}
-    for name in read:
-        if isinstance(PARAMS.get(name), dict) and name != "profiles":
-            expected |= {name, "profiles.${profile}." + name}
-    assert declared == expected
+    assert tracked(stage) == sections(stage) - {"profile", "launch"}
 
 
-def test_every_section_is_tracked_by_a_stage_and_given_by_every_profile():
-    tracked = {name for stage in STAGES for name in DAG["stages"][stage].get("params", [])}
+def test_every_leaf_reaches_resolve_and_a_stage():
+    """But `launch`: it changes no result."""
+    assert set(DAG["stages"]["resolve"]["params"]) == set(PARAMS) - {"launch"}
+    assert "profiles" in DAG["stages"]["resolve"]["deps"]
+    used = {key for stage in STAGES for key in tracked(stage)}
+    assert used == set(PARAMS) - {"launch", "profile"}
     commands = " ".join(DAG["stages"][stage]["cmd"] for stage in STAGES)
-    for name, value in PARAMS.items():
-        if name == "profile":
-            continue
-        if name == "profiles":
-            for profile in value.values():
-                assert set(profile) <= set(PARAMS)
-        elif isinstance(value, dict):
-            assert {name, "profiles.${profile}." + name} <= tracked
-            emptied = [key for key, leaf in value.items() if leaf is None]
-            for profile, block in PARAMS["profiles"].items():
-                if emptied:
-                    assert name in block, f"profile {profile} lacks section {name}"
-        else:
-            assert name in tracked or f"${{{name}}}" in commands
+    assert "${launch}" in commands and "${threads}" in commands
 
 
-@pytest.mark.parametrize("stage", STAGES)
+def test_local_inputs_are_dependencies():
+    """Editing a table, a folder of pictures or a weights file reruns the stage that reads it."""
+    read = {dep for block in DAG["stages"].values() for dep in block["deps"] if dep.startswith("${")}
+    assert read == {f"${{{key}}}" for key in LOCAL}
+    assert (ROOT / NO_INPUT).read_bytes() == b""
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "resolve"])
 def test_stages_are_thin(stage):
     text = script(stage).read_text(encoding="utf-8")
     functions = [node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
@@ -92,11 +92,13 @@ def test_inputs_of_a_stage_are_outputs_of_earlier_ones():
             outs[out if isinstance(out, str) else next(iter(out))] = stage
     for stage, block in DAG["stages"].items():
         for dep in block["deps"]:
-            if not dep.startswith(("src/", "stages/")):
+            if not dep.startswith(("src/", "stages/", "profiles", "${")):
                 assert dep in outs, f"{stage} reads {dep}, which no stage writes"
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     for out in outs:
-        assert out == "metrics/summary.json" or "/" + out in ignored, f"{out} is missing from .gitignore"
+        assert out in ("metrics/summary.json", "resolved.yaml") or "/" + out in ignored, (
+            f"{out} is missing from .gitignore"
+        )
 
 
 ROOMS = {  # room -> rooms it may import; lab is the package of experiments, which nobody imports

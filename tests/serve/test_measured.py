@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from sightline.core.artifacts import write_json
-from tests.support import command_line, tiny
+from tests.support import command_line, params_files, tiny
 from tests.support.command_line import ROOT
 
 ITEMS, SPLITS = 48, ("train", "val", "test")
@@ -19,12 +19,8 @@ def checkout(tmp_path_factory):
     for name in ("metrics", "docs/reports"):
         (here / name).mkdir(parents=True)
     shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
-    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    params = params.replace(
-        "  max_tokens:          # longest description\n", f"  max_tokens: {tiny.MAX_ANSWER}\n", 1
-    )
-    params = params.replace("  bootstrap: 1000\n", "  bootstrap: 50\n", 1)
-    (here / "params.yaml").write_text(params, encoding="utf-8")
+    leaves = {"generation.max_tokens": tiny.MAX_ANSWER, "evaluate.bootstrap": 50}
+    params_files.write(here, "scenes", leaves)
     raw, vqa = here / "data" / "raw", here / "data" / "vqa"
     items = tiny.raw(raw, ITEMS, SPLITS)
     write_json(raw / "config.json", {"image_side": 64})

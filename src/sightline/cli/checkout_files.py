@@ -1,15 +1,13 @@
 """The checkout itself: where it is, a copy of it for another profile, and what a rebuild costs."""
 
-import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
 from sightline.core.artifacts import read_json, write_json
-from sightline.core.params import loader
+from sightline.core.params import edit, resolved
 
 GIB = 2**30
 
@@ -39,14 +37,14 @@ def copy(source: Path, target: Path, profile: str) -> None:
     for name in names:
         goal = target / name
         goal.parent.mkdir(parents=True, exist_ok=True)
-        if name not in ("dvc.lock", "params.yaml") or not goal.exists():
+        if name not in ("dvc.lock", "params.yaml", resolved.FILE) or not goal.exists():
             shutil.copyfile(source / name, goal)
-    for folder in ("src", "stages"):
-        for path in (target / folder).rglob("*.py"):
+    for folder, kind in (("src", "*.py"), ("stages", "*.py"), ("profiles", "*.yaml")):
+        for path in (target / folder).rglob(kind):
             if path.relative_to(target).as_posix() not in names:
                 path.unlink()
     shutil.copyfile(source / "params.yaml", target / "params.yaml")
-    set_profile(target / "params.yaml", profile)
+    edit.fill(target / "params.yaml", {"profile": profile})
     (target / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
 
 
@@ -79,23 +77,6 @@ def _unpacked(folder: Path, names: list[str], skipped: set[Path]) -> Iterator[Pa
             yield from _unpacked(path, names, skipped)
         else:
             yield path
-
-
-def set_profile(params_file: Path, profile: str) -> None:
-    text = params_file.read_text(encoding="utf-8")
-    changed, count = re.subn(r"(?m)^profile: \S+", f"profile: {profile}", text)
-    if count != 1:
-        raise ProjectError(f"{params_file}: expected one line `profile: <name>`, found {count}")
-    params_file.write_text(changed, encoding="utf-8", newline="\n")
-
-
-def params_of(project: Path, profile: str) -> loader.Params:
-    """The parameters of the checkout as another profile would have them."""
-    with tempfile.TemporaryDirectory() as folder:
-        copied = Path(folder) / "params.yaml"
-        shutil.copyfile(project / "params.yaml", copied)
-        set_profile(copied, profile)
-        return loader.load_params(copied)
 
 
 def estimate(project: Path, profile: str) -> list[str]:

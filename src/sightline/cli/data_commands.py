@@ -79,13 +79,13 @@ def dataset_report(
 
     here = checkout_files.root()
     out = out or here / "plots" / "analysis"
-    settings = loader.load_params(here / "params.yaml")
+    settings = loader.load_params(
+        here / "params.yaml", {"profile": "csv", "data.path": str(table)} if table else None
+    )
     with tempfile.TemporaryDirectory() as scratch:
         if table is None:
             data = corpus.built(here / "data", settings)
         else:
-            if settings.data.source != "csv":
-                settings = checkout_files.params_of(here, "csv")
             data = corpus.table(table, settings, Path(scratch))
         report = write_report.run(data, out)
     if as_json:

@@ -156,7 +156,7 @@ def is_main_rank() -> bool:
 
 @contextmanager
 def stage(name: str) -> Iterator[Params]:
-    """Run a stage script: check params.yaml, the profiles and resolved.yaml, guard, time, and turn user errors into one line.
+    """Run a stage script: check params and resolved.yaml, guard, time, and turn user errors into one line.
 
     Exit codes: 2 for params.yaml, 1 for another user error (the traceback goes to
     `.resume/errors/<name>.txt`); an unexpected exception keeps its traceback.

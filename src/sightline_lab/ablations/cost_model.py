@@ -70,6 +70,7 @@ def _seconds(copies: Copies, stage: str, changes: dict[str, Any]) -> float:
     for model in ("text", "clip")[: STAGES.index(stage)]:
         (folder / "models" / model).symlink_to(base / "models" / model)
     shutil.copyfile(copies.checkout / "params.yaml", folder / "params.yaml")
+    shutil.copytree(copies.checkout / "profiles", folder / "profiles")
     change(folder / "params.yaml", SAME_IN_ALL | changes)
     copies.call([sys.executable, str(base / "stages" / f"{stage}.py")], folder, base / "src")
     return stage_costs(folder)[stage]["core_seconds"]

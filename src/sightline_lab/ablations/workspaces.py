@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 
 from sightline.cli import checkout_files
 from sightline.core.artifacts import read_json
+from sightline.core.params import edit, resolved
 from sightline.core.params.loader import Params, load_params
 from sightline_lab.ablations.arms import STAGES, StudyError
 
@@ -90,19 +91,9 @@ class Copies:
 
 
 def change(params_file: Path, changes: dict[str, Any]) -> None:
-    """Sets dotted leaves at the top of a params.yaml. Raises ParamsError for what the schema refuses."""
-    yaml = YAML()
-    yaml.width = 4096
-    content = yaml.load(params_file.read_text(encoding="utf-8"))
-    for dotted, value in changes.items():
-        *sections, leaf = dotted.split(".")
-        block = content
-        for section in sections:
-            block = block[section]
-        block[leaf] = value
-    with params_file.open("w", encoding="utf-8") as file:
-        yaml.dump(content, file)
-    load_params(params_file)
+    """Set dotted leaves of a params.yaml and resolve it. Raises ParamsError for what the schema refuses."""
+    edit.fill(params_file, changes)
+    resolved.write(load_params(params_file), params_file.parent)
 
 
 def digest(checkout: Path, params: Params) -> str:

@@ -1,12 +1,21 @@
 """Schemas of the sections `data` (which pictures and captions, how they are stored) and `convert` (captions
 and scenes to questions and answers)."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from sightline.core.params.checks import (
-    NO_INPUT, Count, CountOrNone, Matches, Name, PlugIn, Positive, Settings, require,
+    NO_INPUT,
+    Count,
+    CountOrNone,
+    Matches,
+    Name,
+    PlugIn,
+    Positive,
+    Settings,
+    require,
 )
 
 NEEDS = {"scenes": "sizes", "csv": "path", "flickr8k": "base_url"}
@@ -25,7 +34,7 @@ class DataParams(Settings):
 
     source: Source = Field(description="where pictures and captions come from")
     path: Name = Field(
-        description="csv: the file; coco: folder of the archives or of the unpacked folders; never in a profile"
+        description="csv: the file; coco: folder of archives, or of them unpacked; never in a profile"
     )
     base_url: Address = Field(description="flickr8k, coco: where the archives are (https:// or file://)")
     checksums: dict[str, Checksum] = Field(description="archive name -> md5:<hex> or sha256:<hex>")
@@ -48,9 +57,9 @@ class DataParams(Settings):
         value = getattr(self, need or "source")
         words = f"a value: the source {self.source} needs it"
         require(bool(value) and value != NO_INPUT, need or "source", value, words)
-        split = Matches(r"[a-z][a-z0-9_]*", "a split name in lower case")
         for name in self.sizes:
-            require(bool(split(name)), "sizes", name, split.words)
+            lower = bool(re.fullmatch(r"[a-z][a-z0-9_]*", name))
+            require(lower, "sizes", name, "split names in lower case")
         return self
 
 

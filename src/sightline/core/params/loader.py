@@ -1,10 +1,11 @@
 """params.yaml and profiles/ -> frozen, fully checked parameters, without torch.
 
 One rule resolves a leaf: a value in params.yaml wins; an empty one comes from the chosen profile, or from the
-profile which that one extends; empty everywhere is an error. The leaves that params.yaml fills for all profiles
-are no profile's: a leaf is set by every profile that extends nothing, or by none.
+profile which that one extends; empty everywhere is an error. The leaves that params.yaml fills for all
+profiles are no profile's: a leaf is set by every profile that extends nothing, or by none.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,22 @@ __all__ = ["Params", "ParamsError", "load_params", "nested", "read_profiles"]
 PAIR = ("spin.keep", "spin.top_k")  # exactly one is given, so the two are resolved as one
 
 
-def load_params(path: Path | str = "params.yaml", profile: str | None = None) -> Params:
-    """Read, check and resolve params.yaml with the profiles beside it; `profile` in place of the chosen one.
+def load_params(path: Path | str = "params.yaml", overrides: dict[str, Any] | None = None) -> Params:
+    """Read, check and resolve params.yaml with the profiles beside it. `overrides` are dotted leaves, which
+    count as if params.yaml had them.
 
     Raises ParamsError naming file, line, dotted key, what was got and what is allowed.
     """
     top = read_top(Path(path))
+    given = {key: check_leaf(key, value) for key, value in (overrides or {}).items()}
+    top = replace(top, values=top.values | given)
     profiles = read_profiles(Path(path).parent)
-    chosen = _chosen(top, profiles, profile)
+    chosen = _chosen(top, profiles)
     _refuse_conflicts(top, profiles)
     layers = [top, *_chain(profiles, chosen)]
     values, source = _merge(layers, chosen)
     try:
-        params = Params.model_validate(nested(values | {"profile": chosen}))
+        params = Params.model_validate(nested(values))
     except ValidationError as error:
         raise _located(translated(error), top, source) from None
     params.origin.update({key: file.path.relative_to(top.path.parent).as_posix()
@@ -66,8 +70,10 @@ def nested(flat: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _chosen(top: ParamsFile, profiles: dict[str, ParamsFile], profile: str | None) -> str:
-    chosen = profile or check_leaf("profile", top.values["profile"])
+def _chosen(top: ParamsFile, profiles: dict[str, ParamsFile]) -> str:
+    chosen = top.values["profile"]
+    if chosen is None:
+        raise top.located(ParamsError("profile", "nothing", ", ".join(profiles)))
     if chosen not in profiles:
         choices = ", ".join(profiles) or f"nothing: the folder {FOLDER}/ has no profile"
         cure = registry.suggest(chosen, list(profiles))
@@ -103,9 +109,7 @@ def _refuse_conflicts(top: ParamsFile, profiles: dict[str, ParamsFile]) -> None:
                 raise file.located(ParamsError(key, repr(file.values[key]), words, cure=cure))
 
 
-def _merge(
-    layers: list[ParamsFile], chosen: str
-) -> tuple[dict[str, Any], dict[str, ParamsFile]]:
+def _merge(layers: list[ParamsFile], chosen: str) -> tuple[dict[str, Any], dict[str, ParamsFile]]:
     """Return each leaf's value and the file it came from; the first layer that fills a leaf gives it."""
     top, values, source = layers[0], {}, {}
     for key, field in leaves().items():

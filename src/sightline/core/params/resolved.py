@@ -1,4 +1,4 @@
-"""resolved.yaml: what params.yaml and the chosen profile come to, which every stage but `resolve` is rerun by."""
+"""resolved.yaml: what params.yaml and the chosen profile come to. Every stage but `resolve` depends on it."""
 
 import io
 from pathlib import Path

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from sightline.core.params.checks import (
+    NO_INPUT,
     Count,
     CountOrNone,
-    NO_INPUT,
     Name,
     PlugIn,
     Settings,

@@ -1,7 +1,7 @@
 """What is analysed: the built data of a checkout, or a user's own table put through the same two stages."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sightline.core import artifacts
@@ -70,9 +70,10 @@ def built(data: Path, params: Params) -> Corpus:
 def table(path: Path, params: Params, scratch: Path) -> Corpus:
     """A user's table, read and converted below `scratch` as the pipeline would, but without fetching.
 
-    `params` are those of a profile for tables. Raises ValueError for a table of which no row can be used.
+    `params` are those of the profile csv over this table. Raises ValueError for a table of which no row can
+    be used.
     """
-    data = replace(params.data, source="csv", path=str(path))
+    data = params.data
     config: dict = {"source": "csv", "image_side": data.image_side}
     with artifacts.create(scratch / "raw", "raw", config) as folder:
         config.update(csv.build(data, params.seed, folder, online=False))

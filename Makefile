@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup demo repro test test-full study bench docs lock clean
+.PHONY: setup demo repro test test-full study bench docs reports lock clean
 
 setup: .venv/ready
 
@@ -38,8 +38,11 @@ study: setup         ## ablations at equal compute, three seeds: docs/reports/ab
 bench: setup         ## how fast every form of the model is: docs/reports/bench.md
 	@sightline lab bench
 
-docs: setup          ## writes the measured tables into README.md
+docs: setup          ## writes the measured tables into README.md and docs/reports/results.md
 	@sightline tables
+
+reports: setup       ## regenerates every published page that is out of date; says first what that costs
+	@sightline lab reports
 
 COMPILE := uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet
 SERVED := requirements-core.in requirements-serve.in

@@ -2,6 +2,7 @@
 imports it, and the product's wheel does not hold it. Its configs are in lab/, its pages in docs/reports.
 
 cli/: the commands
+reports/: `sightline lab reports`: every published page anew
 ablations/: what each part is worth
 hallucination/: decoding methods and trainings against hallucination
 faithfulness/: which explanations are true

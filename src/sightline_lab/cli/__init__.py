@@ -9,6 +9,7 @@ bench.py: bench, pruning
 ann_bench.py: search-bench
 load_test.py: load
 retrieval.py: retrieval
+reports.py: reports
 
 Not here: what a study does (its folder).
 """

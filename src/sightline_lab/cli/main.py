@@ -7,6 +7,7 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     faithfulness,
     hallucination,
     load_test,
+    reports,
     retrieval,
 )
 from sightline_lab.cli.app import app  # noqa: F401  (the entry point names it here)

@@ -1,0 +1,7 @@
+"""`sightline lab reports`: every published table, page and picture anew, after a default has changed.
+
+report_plan.py: which command writes what, and what it costs
+run_reports.py: runs what is out of date, and remembers it
+
+Not here: the studies themselves.
+"""

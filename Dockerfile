@@ -3,7 +3,7 @@
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md requirements*.in requirements-serve.txt ./
-COPY src src
+COPY src/sightline src/sightline
 RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir --requirement requirements-serve.txt \
  && /venv/bin/pip install --no-cache-dir --no-deps .

@@ -9,12 +9,13 @@ export HF_HUB_OFFLINE ?= 1
 
 setup: .venv/ready
 
-.venv/ready: requirements.txt pyproject.toml
+.venv/ready: requirements.txt pyproject.toml src/sightline_lab/pyproject.toml
 	@echo "setup: about 4 minutes and 7 GB (PyTorch with its libraries) into .venv"
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sightline needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip uninstall --quiet --yes sightline 2> /dev/null || true # the name up to 0.9.0
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable src/sightline_lab
 	@touch $@
 
 demo: setup          ## the smoke profile in .demo/, then a page with a question, its answer and why
@@ -46,10 +47,11 @@ reports: setup       ## regenerates every published page that is out of date; sa
 
 COMPILE := uv pip compile --universal --python-version 3.11 --no-annotate --no-header --quiet
 SERVED := requirements-core.in requirements-serve.in
+KEEP := --constraint requirements.txt
 
-lock:                ## requirements*.in -> requirements.txt and requirements-serve.txt (needs the network and uv)
+lock:                ## requirements*.in -> requirements.txt and requirements-serve.txt; `make lock KEEP=` takes the newest (needs the network and uv)
 	(echo "# Every package, pinned, with platform markers. Made from the requirements*.in by \`make lock\`; do not edit by hand."; \
-	 $(COMPILE) requirements.in $(SERVED)) > requirements.lock
+	 $(COMPILE) $(KEEP) requirements.in $(SERVED)) > requirements.lock
 	mv requirements.lock requirements.txt
 	(echo "# What ask, search, index and serve need, without PyTorch: the part of requirements.txt that comes from"; \
 	 echo "# requirements-core.in and requirements-serve.in. Made by \`make lock\`; do not edit by hand."; \

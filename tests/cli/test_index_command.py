@@ -123,9 +123,23 @@ def test_the_doctor_compares_packages_with_the_lock(tmp_path):
         + "no-such-package==1.0\nother==1 ; sys_platform == 'nowhere'\n"
     )
     found = diagnostics.packages(tmp_path)
-    assert not found.ok and "numpy" in found.found and "(pinned 0.0.1)" in found.found
-    assert "no-such-package missing (pinned 1.0)" in found.found and "other" not in found.found
+    assert not found.ok and "numpy" in found.found and "(required ==0.0.1)" in found.found
+    assert "no-such-package missing (required ==1.0)" in found.found and "other" not in found.found
     assert found.cure == f"python -m pip install -r {tmp_path / 'requirements.txt'}"
+
+
+def test_without_a_checkout_the_doctor_compares_packages_with_the_distribution(monkeypatch):
+    """Its cure installs the packages that are wrong by name, never a distribution called sightline."""
+    from sightline.cli import diagnostics
+
+    lines = ["numpy>=2,<99", "no-such-package>=1.2,<2", 'torch<0 ; extra == "train"']
+    monkeypatch.setattr(diagnostics.importlib.metadata, "requires", lambda name: lines)
+    monkeypatch.setattr(diagnostics.importlib.metadata, "version", {"sightline-vlm": "1", "numpy": "2.1"}.get)
+    found = diagnostics.packages(None)
+    assert not found.ok and found.found == "no-such-package missing (required <2,>=1.2)"
+    assert found.cure == 'python -m pip install "no-such-package<2,>=1.2"'
+    monkeypatch.setattr(diagnostics.importlib.metadata, "version", {}.get)
+    assert diagnostics.packages(None).found == "sightline-vlm is not installed"
 
 
 def test_the_doctor_says_what_a_checkout_lacks(tmp_path):

@@ -1,12 +1,17 @@
-"""The lock files belong together, and the part for serving is small and enough."""
+"""The lock files belong together, the wheels hold what they should, and what serving needs is small."""
 
-import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
+from email import message_from_string
+from email.message import Message
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_MB = 500
@@ -18,7 +23,7 @@ def lines(name):
 
 
 def names(name):
-    return {re.split("[ =]", line)[0].replace(".", "-") for line in lines(name)}
+    return {canonicalize_name(Requirement(line).name) for line in lines(name)}
 
 
 def test_what_serving_needs_is_a_part_of_the_lock_and_has_no_torch():
@@ -30,13 +35,66 @@ def test_what_serving_needs_is_a_part_of_the_lock_and_has_no_torch():
     assert not names("requirements-serve.txt") & {"torch", "transformers", "dvc", "pandas", "openai"}
 
 
-def test_every_name_asked_for_is_locked_at_its_pin_once():
-    lock = {line.split(" ;")[0].replace("_", "-").replace(".", "-") for line in lines("requirements.txt")}
-    asked = [line for name in ("requirements.in", "requirements-core.in", "requirements-serve.in")
-             for line in lines(name)]  # fmt: skip
-    assert {line.split(" ;")[0].replace("_", "-").replace(".", "-") for line in asked} <= lock
-    plain = [line.split("==")[0] for line in asked]
-    assert len(plain) == len(set(plain))
+def test_every_name_asked_for_once_is_locked_within_its_range():
+    locked = [Requirement(line) for line in lines("requirements.txt")]
+    pins = {canonicalize_name(one.name): one.specifier for one in locked}
+    files = [f"requirements{part}.in" for part in ("", "-core", "-serve")]
+    asked = [Requirement(line) for name in files for line in lines(name)]
+    for wanted in asked:
+        (pin,) = pins[canonicalize_name(wanted.name)]
+        assert pin.operator == "==" and wanted.specifier.contains(pin.version), wanted
+        assert {bound.operator for bound in wanted.specifier} == {">=", "<"}, wanted
+    assert len({wanted.name for wanted in asked}) == len(asked)
+
+
+def known_to_git(folder: Path) -> list[str]:
+    """Files below it that are tracked or new, not ignored."""
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    return [name for name in listed.splitlines() if (folder / name).is_file()]
+
+
+def wheel(project: Path, folder: Path) -> tuple[set[str], Message, str]:
+    """(files, metadata, entry points) of the wheel of a project, built without a network from a copy."""
+    copy = folder / "copy"
+    for name in known_to_git(project):
+        if not name.startswith(("tests/", "docs/", "metrics/")):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(project / name, copy / name)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*build, "--no-build-isolation", "--wheel-dir", folder, copy], check=True)
+    (built,) = folder.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        names = archive.namelist()
+        texts = {name.split("/")[1]: archive.read(name).decode() for name in names if ".dist-info/" in name}
+    return set(names), message_from_string(texts["METADATA"]), texts["entry_points.txt"]
+
+
+def modules(package: str) -> set[str]:
+    """Files of a package as a wheel names them."""
+    return {f"{package}/{name}" for name in known_to_git(ROOT / "src" / package)}
+
+
+def test_the_wheel_of_the_product_has_ranges_and_no_lab(tmp_path):
+    files, metadata, points = wheel(ROOT, tmp_path)
+    assert metadata["Name"] == "sightline-vlm" and not any(name.startswith("sightline_lab") for name in files)
+    assert {name for name in files if name.startswith("sightline/")} == modules("sightline")
+    required = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
+    assert {one.name for one in required if not one.marker} >= {"numpy", "onnxruntime", "typer"}
+    assert all({bound.operator for bound in one.specifier} == {">=", "<"} for one in required)
+    assert set(metadata.get_all("Provides-Extra")) == {"serve", "train"}
+    assert "sightline = sightline.cli.main:main" in points and "lab" not in points
+
+
+def test_the_lab_is_a_distribution_of_its_own(tmp_path):
+    files, metadata, points = wheel(ROOT / "src" / "sightline_lab", tmp_path)
+    assert metadata["Name"] == "sightline-vlm-lab" and "lab = sightline_lab.cli.main:app" in points
+    expected = modules("sightline_lab") - {"sightline_lab/pyproject.toml"}
+    assert {name for name in files if ".dist-info/" not in name} == expected
+    (product,) = (Requirement(line) for line in metadata.get_all("Requires-Dist"))
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (product.name, str(product.specifier)) == (root["name"], f"=={root['version']}")
+    assert metadata["Version"] == root["version"]
 
 
 def test_the_extras_are_the_files():

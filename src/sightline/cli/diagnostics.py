@@ -6,7 +6,6 @@ Works in a checkout, and in an environment that holds only the package and a bun
 import importlib.metadata
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,14 +13,18 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sightline.cli import checkout_files
 from sightline.core import artifacts
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 PYTHON = (3, 11)
 FREE_GIB = 1.0
 LOCKS = ("requirements.txt", "requirements-serve.txt")
-PIN = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;]+)\s*(?:;\s*(.*))?")
+DISTRIBUTION = "sightline-vlm"  # `sightline` on a package index is another project
 BUILT = ("data/raw", "data/vqa", "models/text", "models/clip", "models/vlm", "models/blind",
          "models/compressed", "models/onnx", "models/bundle")  # fmt: skip
 SHOWN = 5  # packages named before "and so many more"
@@ -67,28 +70,29 @@ def python() -> Check:
 
 
 def packages(here: Path | None) -> Check:
-    """Installed versions against the pins: of the lock files of a checkout, else of the package's metadata.
+    """Installed versions against what is required: the pins of a checkout's lock file, else the ranges of the
+    installed distribution.
 
     An environment without torch was made from requirements-serve.txt and is compared with that.
     """
+    if here is None and _installed(DISTRIBUTION) is None:
+        return Check(
+            "packages", False, f"{DISTRIBUTION} is not installed", "make setup in a checkout of Sightline"
+        )
     if here is None:
-        lines = [line for line in importlib.metadata.requires("sightline") or [] if "extra ==" not in line]
-        source, pins = "the package sightline", _pins(lines)
-        cure = "pip install --force-reinstall sightline"
+        source, required = DISTRIBUTION, _required(importlib.metadata.requires(DISTRIBUTION) or [])
     else:
-        full = _installed("torch") is not None
-        source = LOCKS[0] if full else LOCKS[1]
-        pins = _pins((here / source).read_text(encoding="utf-8").splitlines())
-        cure = f"python -m pip install -r {here / source}"
-    wrong = []
-    for name, version in sorted(pins.items()):
-        found = _installed(name)
-        if found != version:
-            wrong.append(f"{name} {found or 'missing'} (pinned {version})")
-    if wrong:
-        more = f", and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        return Check("packages", False, ", ".join(wrong[:SHOWN]) + more, cure)
-    return Check("packages", True, f"{len(pins)} as {source} pins them")
+        source = LOCKS[0] if _installed("torch") else LOCKS[1]
+        required = _required((here / source).read_text(encoding="utf-8").splitlines())
+    wrong = [one for one in required if not _is_met(one)]
+    if not wrong:
+        return Check("packages", True, f"{len(required)} as {source} requires them")
+    listed = [f"{one.name} {_installed(one.name) or 'missing'} (required {one.specifier})" for one in wrong]
+    more = f", and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    given = [f'"{one.name}{one.specifier}"' for one in wrong] if here is None else [f"-r {here / source}"]
+    return Check(
+        "packages", False, ", ".join(listed[:SHOWN]) + more, f"python -m pip install {' '.join(given)}"
+    )
 
 
 def artifact(folder: Path, name: str, cure: str) -> Check:
@@ -137,21 +141,17 @@ def folders(here: Path) -> Iterator[Check]:
     yield Check("disk", free >= FREE_GIB, f"{free:.1f} GiB free", "make room: dvc gc --workspace")
 
 
-def _pins(lines: list[str]) -> dict[str, str]:
-    """Package -> version of the lines that hold for this Python on this platform."""
-    found = {}
-    for line in lines:
-        if match := PIN.fullmatch(line.strip()):
-            name, version, marker = match.groups()
-            if not marker or _holds(marker):
-                found[name.lower().replace("_", "-")] = version
-    return found
+def _required(lines: list[str]) -> list["Requirement"]:
+    """The requirements that hold for this Python on this platform, without extras."""
+    from packaging.requirements import Requirement
+
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return [one for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
-def _holds(marker: str) -> bool:
-    from packaging.markers import Marker
-
-    return Marker(marker).evaluate()
+def _is_met(required: "Requirement") -> bool:
+    found = _installed(required.name)
+    return found is not None and required.specifier.contains(found, prereleases=True)
 
 
 def _installed(name: str) -> str | None:

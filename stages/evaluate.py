@@ -12,31 +12,29 @@ from sightline.core.params.loader import Params  # noqa: E402
 
 def main(params: Params) -> None:
     from sightline.evaluate import collect_predictions, evaluation, ood_detection
-    from sightline.evaluate.predictions import Asking, Reranking
-    from sightline.inference import torch_session
+    from sightline.inference import bundle_settings, torch_session
     from sightline.inference.out_of_domain import Domain
     from sightline.inference.session import Session
 
-    knobs = params.evaluate
+    bundle = Path("models/bundle")
+    shipped = bundle_settings.read(bundle / bundle_settings.GENERATION)
     setting = collect_predictions.Setting(
-        Path("data/raw"), Path("data/vqa"), list(knobs.splits), knobs.max_items,
-        Asking.of(knobs, params.generation), Reranking.of(knobs), params.spin.model_dump(mode="json"),
-        params.seed, knobs.bootstrap,
-    )  # fmt: skip
+        Path("data/raw"), Path("data/vqa"), params.evaluate, shipped.generation, shipped.spin, params.seed
+    )
     loaders = {
         evaluation.REFERENCE: partial(
             Session.load_variant, Path("models/onnx"), "fp32", threads=params.threads
         ),
-        evaluation.SHIPPED: partial(Session.load, Path("models/bundle"), threads=params.threads),
+        evaluation.SHIPPED: partial(Session.load, bundle, threads=params.threads),
     }
     said = collect_predictions.ask_all(
         loaders, {evaluation.REFERENCE: ["off"], evaluation.SHIPPED: collect_predictions.SPINS}, setting
     )
     blind = torch_session.session(torch_session.load_vlm(Path("models/blind")), None, Path("models/onnx"))
     rows = evaluation.evaluate(said, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
-    shipped, known = loaders[evaluation.SHIPPED](), Domain.load(Path("models/bundle"))
+    session, known = loaders[evaluation.SHIPPED](), Domain.load(bundle)
     rows += ood_detection.evaluate(
-        partial(known.scores, shipped), known.bound, setting, Path("metrics/evaluate")
+        partial(known.scores, session), known.bound, setting, Path("metrics/evaluate")
     )
     runtime.say(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
 

@@ -13,14 +13,15 @@ from sightline.core.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> None:
+    from sightline.core.params.generation import SPIN_OFF
     from sightline.evaluate.metrics.normalize_answers import same
     from sightline.explain import explain_items, explained_items, faithfulness_benchmark
-    from sightline.explain.target import Subject, explain
+    from sightline.explain.target import ExplainedModel, explain
     from sightline.inference import lazy_models
-    from sightline.inference.session import SPIN_OFF, Session
+    from sightline.inference.session import Session
 
     session = Session.load(Path("models/bundle"), params.threads)
-    model = Subject(session, SPIN_OFF, partial(lazy_models.vlm, Path("models/vlm")), params.seed)
+    model = ExplainedModel(session, SPIN_OFF, partial(lazy_models.vlm, Path("models/vlm")), params.seed)
     raw, vqa = Path("data/raw"), Path("data/vqa")
     chosen = explained_items.choose(raw, vqa, "test", params.explain.items)
     out = Path("plots/explain")
@@ -28,12 +29,11 @@ def main(params: Params) -> None:
         chosen,
         lambda item, spin: explain(replace(model, spin=spin), params.explain.method, item.rgb, item.question),
         same,
-        SPIN_OFF,
-        params.spin.model_dump(mode="json"),
+        session.settings.spin,
         params.explain.colormap,
         out,
     )
-    fp32 = Subject(Session.load_variant(Path("models/onnx"), "fp32", params.threads), SPIN_OFF)
+    fp32 = ExplainedModel(Session.load_variant(Path("models/onnx"), "fp32", params.threads), SPIN_OFF)
     answers = islice(
         faithfulness_benchmark.asked(fp32, raw, vqa, "test", same), faithfulness_benchmark.COMPARED
     )

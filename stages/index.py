@@ -17,21 +17,19 @@ def main(params: Params) -> None:
     from sightline.inference.session import Session
     from sightline.search import bundle
 
-    knobs, pixels = params.index, params.data.max_pixels
+    pixels = params.data.max_pixels
     raw, exported = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("models/onnx"), "onnx")
     session = Session.load_variant(exported.path, exported.config["shipped"], params.threads)
     vqa, items = artifacts.load(Path("data/vqa"), "vqa"), Items(raw.path)
-    described = {"candidates": params.generation.candidates, "strength": params.generation.contrast}
-    settings = {"spin": params.spin.model_dump(mode="json"), "describe": described}
-    session.heads_kept(settings["spin"])
-    settings["confidence"] = fit_confidence.fit(
-        session, items, Triples(vqa.path, "val"), knobs.sure_accuracy, pixels
+    session.decoding_inputs(params.generation, params.spin)  # before an hour of work, not after it
+    confidence = fit_confidence.fit(
+        session, items, Triples(vqa.path, "val"), params.index.sure_accuracy, pixels
     )
-    known = out_of_domain.fit(session, items, knobs.domain_percentile, pixels)
-    gallery = bundle.write(
-        Path("models/bundle"), exported, session, items, raw.config["source"], knobs.split, knobs.factory,
-        settings, known, pixels,
-    )  # fmt: skip
+    domain = out_of_domain.fit(session, items, params.index.domain_percentile, pixels)
+    inputs = bundle.BundleInputs(
+        exported, session, confidence, params.generation, params.spin, domain, items, raw.config["source"]
+    )
+    gallery = bundle.write(Path("models/bundle"), inputs, params.index, pixels)
     runtime.say(
         f"{exported.config['shipped']} with {len(gallery)} items in models/bundle; ask it: sightline ask"
     )

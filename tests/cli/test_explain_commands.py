@@ -12,11 +12,13 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from sightline.core import artifacts  # noqa: E402
+from sightline.core.params.generation import SPIN_OFF  # noqa: E402
 from sightline.explain import failure_browser, faithfulness_benchmark, head_views, masked_word, match, target  # noqa: E402
 from sightline.inference import lazy_models, torch_session  # noqa: E402
+from sightline.inference.bundle_settings import likeliest  # noqa: E402
 from sightline.inference.confidence import NOT_FITTED  # noqa: E402
 from sightline.inference.out_of_domain import Domain  # noqa: E402
-from sightline.inference.session import SPIN_OFF, Session  # noqa: E402
+from sightline.inference.session import Session  # noqa: E402
 from sightline.search import bundle  # noqa: E402
 from sightline_lab.bench import explanation_cost  # noqa: E402
 from sightline_lab.faithfulness import faithfulness_page, randomization  # noqa: E402
@@ -52,11 +54,11 @@ def checkout(tmp_path_factory, tiny_graphs):
     (here / "data" / "vqa" / "test.jsonl").write_text(json.dumps(triple) + "\n")
     session = Session.load_variant(here / "models" / "onnx", "fp32")
     known = Domain(np.zeros(32), np.eye(32), 1e9)
-    exported, settings = artifacts.load(here / "models" / "onnx", "onnx"), {"spin": SPIN_OFF}
-    bundle.write(
-        here / "models" / "bundle", exported, session, items, "scenes", "test", "Flat",
-        settings | {"confidence": NOT_FITTED}, known, 10**6,
+    inputs = bundle.BundleInputs(
+        artifacts.load(here / "models" / "onnx", "onnx"), session, NOT_FITTED, likeliest(tiny.MAX_ANSWER),
+        SPIN_OFF, known, items, "scenes",
     )  # fmt: skip
+    bundle.write(here / "models" / "bundle", inputs, tiny.index_params(), 10**6)
     Image.fromarray(tiny.pictures(1)[0]).save(here / "odd <name>.png")
     said = here / "metrics" / "evaluate" / "predictions-test-shipped-spin_off.jsonl"
     said.parent.mkdir(parents=True)
@@ -72,7 +74,7 @@ def checkout(tmp_path_factory, tiny_graphs):
 @pytest.fixture(scope="module")
 def model(checkout):
     session = Session.load(checkout / "models" / "bundle")
-    return target.Subject(session, SPIN_OFF, lambda: lazy_models.vlm(checkout / "models" / "vlm"), 7)
+    return target.ExplainedModel(session, SPIN_OFF, lambda: lazy_models.vlm(checkout / "models" / "vlm"), 7)
 
 
 def sightline(here, *words, torch=True, ok=True):
@@ -211,7 +213,7 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
         for rgb in tiny.pictures(3)
     ]
     broken = {
-        name: target.Subject(
+        name: target.ExplainedModel(
             torch_session.session(other, None, checkout / "models" / "onnx"),
             SPIN_OFF,
             lambda other=other: other,

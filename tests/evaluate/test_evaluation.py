@@ -3,11 +3,11 @@
 import csv
 import hashlib
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from sightline.core.params.generation import Spin
 from sightline.evaluate import (
     collect_predictions,
     evaluation,
@@ -18,23 +18,15 @@ from sightline.evaluate import (
     result_files,
     split_contents,
 )
+from sightline.inference.bundle_settings import likeliest
 from tests.support import scripted
 
-RERANKING = predictions.Reranking(10, 5, 0.05, 0.5)
-SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}
+SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))
+GREEDY = likeliest(16)
 
 
 def setting(raw, vqa, **changed):
-    knobs = {
-        "splits": ["test"],
-        "max_items": 0,
-        "asking": predictions.Asking(16, 4, 1),
-        "reranking": RERANKING,
-        "spin": SPIN,
-        "seed": 7,
-        "bootstrap": 100,
-    }
-    return collect_predictions.Setting(raw, vqa, **{**knobs, **changed})
+    return collect_predictions.Setting(raw, vqa, scripted.evaluate_params(**changed), GREEDY, SPIN, 7)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +194,7 @@ def test_photos_are_measured_by_what_their_captions_name(tmp_path):
 def test_a_blind_predictor_is_asked_each_question_once(tmp_path):
     split = split_contents.read(*scripted.build(tmp_path), "test", 0)
     blind = scripted.Scripted(lying=True)
-    texts = predictions.by_question(blind, split, predictions.Asking(16, 4, 1))
+    texts = predictions.by_question(blind, split, GREEDY, 4)
     assert (len(texts), blind.calls) == (len(split.triples), 2)
 
 
@@ -281,10 +273,10 @@ class Mistaken(scripted.Scripted):
         return states, mask, 0.6 * np.roll(embeds, 1, axis=1) + 0.5 * embeds
 
 
-def retrieve(predictor, split, lexicon, reranking=RERANKING):
-    asking, rng = predictions.Asking(16, 4, 1), np.random.default_rng(0)
+def retrieve(session, split, lexicon, **changed):
+    params, rng = scripted.evaluate_params(**changed), np.random.default_rng(0)
     swaps = predictions.Swaps(lexicon, list(scripted.KINDS), rng)
-    return predictions.retrieve(predictor, split, swaps, asking, reranking)
+    return predictions.retrieve(session, split, swaps, params)
 
 
 def test_reranking_puts_right_what_the_dual_encoder_mistook(tmp_path):
@@ -314,7 +306,7 @@ def test_descriptions_put_right_what_the_fusion_head_mistook(tmp_path):
         assert (wrong[f"{direction}_reranked"] > 1).sum() >= len(split.lines) - 1
         assert (wrong[f"{direction}_described"] == 1).all()
     # Asked about the first of the fusion head's order alone, they change nothing.
-    alone = retrieve(Misled(), split, split_contents.lexicon(vqa), replace(RERANKING, described_top=1)).ranks
+    alone = retrieve(Misled(), split, split_contents.lexicon(vqa), described_top=1).ranks
     for direction, found in alone.items():
         if direction.endswith("_described"):
             np.testing.assert_array_equal(found, wrong[direction.replace("_described", "_reranked")])
@@ -327,13 +319,13 @@ def test_no_pair_is_scored_twice(tmp_path):
     class Counting(scripted.Scripted):
         told: list = []
 
-        def describe(self, images, texts, image_N, text_N, batch_size=1):
+        def score_captions(self, images, texts, image_N, text_N, batch_size=1):
             self.told += [(len(images), int(i), int(t)) for i, t in zip(image_N, text_N, strict=True)]
-            return super().describe(images, texts, image_N, text_N, batch_size)
+            return super().score_captions(images, texts, image_N, text_N, batch_size)
 
     predictor = Counting()
     found = retrieve(predictor, split, split_contents.lexicon(vqa))
     assert len(predictor.told) == len(set(predictor.told))
     # Every picture's own caption was read against it, for three figures.
     assert sum(count > 1 for count, _, _ in predictor.told) >= len(split.lines)
-    assert found.swapped["swapped_kind_described"]
+    assert found.swapped_object["swapped_kind_described"]

@@ -31,7 +31,9 @@ def test_integrated_gradients(model, case):
     pixels = gradients.pixels(model, case.rgb)
     start = torch.from_numpy(perturbation.backgrounds(model, case.rgb)["mean"].copy())[None]
     theirs = captum.IntegratedGradients(of_pixels(model, case)).attribute(pixels, start, n_steps=32)
-    pixels_only = target.Case(**{**vars(case), "asked": []})  # Captum's line leaves the question as it is
+    pixels_only = target.ExplainedAnswer(
+        **{**vars(case), "question_words": []}
+    )  # Captum's line leaves the question as it is
     ours, _ = integrated_gradients.attribute(model, pixels_only, [0])
     assert correlation(ours, theirs.detach().numpy()) >= SAME
 

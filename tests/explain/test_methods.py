@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sightline.core import registry  # noqa: E402
+from sightline.core.params.generation import SPIN_OFF, Spin  # noqa: E402
 from sightline.explain import gradients, heatmap, perturbation, target  # noqa: E402
 from sightline.explain.methods import (  # noqa: E402
     attention_rollout,
@@ -19,13 +20,13 @@ from sightline.explain.methods import (  # noqa: E402
     rise,
 )
 from sightline.export.export_variants import preprocessor_config  # noqa: E402
-from sightline.inference.session import SPIN_OFF, Session  # noqa: E402
+from sightline.inference.session import Session  # noqa: E402
 from sightline.inference.torch_engine import TorchEngine  # noqa: E402
 from tests.support import tiny  # noqa: E402
 
 METHODS = registry.names("explain/methods")
 QUESTION = "What color is the ball?"
-SPIN_ON = SPIN_OFF | {"keep": 0.5, "alpha": 0.25, "layers": [0, 1]}
+SPIN_ON = Spin(keep=0.5, alpha=0.25, layers=(0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_words_drawn_together_are_the_words_drawn_alone(model):
     maps = draw.dirichlet(np.ones(90), size=(2, 4, 4)).astype(np.float32)
     gates = draw.choice(np.array([0.5, 1.0], np.float32), size=(2, 4, 4))
     gates[..., 2] = 0
-    case = target.Case(
+    case = target.ExplainedAnswer(
         tiny.pictures(1)[0], QUESTION, "red cup ring", 0.5, [5, 6, 7, 8],
         [("red", [0, 1]), ("cup", [2]), ("ring", [3])], list(range(26)),
         [("ball", [3]), ("the", [1, 2])], maps, gates,
@@ -163,7 +164,7 @@ def test_cross_attention_by_hand(model, case):
     question = len(case.question_ids)
     maps = np.zeros((2, 4, 2, 64 + question))
     maps[:, 0, 0, 9] = 0.75  # the first head looks at one patch ...
-    maps[:, 0, 0, 64 + case.asked[4][1][0]] = 0.25
+    maps[:, 0, 0, 64 + case.question_words[4][1][0]] = 0.25
     maps[:, 1:, 0, 64:] = 1 / question  # ... the others read the question
     gates = np.ones((2, 4, 2))
     first_only = gates * np.array([1, 0, 0, 0])[:, None]
@@ -215,7 +216,7 @@ def test_integrated_gradients_are_complete(model, case):
     of_pixel, of_token = integrated_gradients.attribute(model, case, [0])
     start = torch.from_numpy(perturbation.backgrounds(model, case.rgb)["mean"].copy())[None]
     faded = torch.ones(1, len(case.question_ids))
-    for _, positions in case.asked:
+    for _, positions in case.question_words:
         faded[:, positions] = 0.0
     nothing = gradients.run(model, case, [0], start, faded).log_prob
     everything = gradients.run(model, case, [0], gradients.pixels(model, case.rgb)).log_prob
@@ -256,7 +257,7 @@ def test_removed_parts_are_gone(model, case):
     shown[:, 4:8, 4:8] = pixels[:, 4:8, 4:8]
     np.testing.assert_allclose(shown, pixels, atol=1e-6)  # float32: background + (pixel - background)
     mask = perturbation.question_masks(model, case, np.array([[1, 1, 1, 1, 0, 1]]))
-    assert mask.sum() == len(case.question_ids) - len(case.asked[4][1])
+    assert mask.sum() == len(case.question_ids) - len(case.question_words[4][1])
 
 
 def test_tokens_are_drawn_where_they_look(model):
@@ -286,7 +287,7 @@ def test_other_image_towers(name, method, tmp_path):
     vlm, _ = tiny.models(tiny.tokenizer().size, vision=vision)
     tiny.write_settings(tmp_path)
     write_json(tmp_path / "preprocessor_config.json", preprocessor_config(64, [0.5] * 3, [0.25] * 3))
-    model = target.Subject(torch_session.session(vlm, None, tmp_path), SPIN_OFF, lambda: vlm, 7)
+    model = target.ExplainedModel(torch_session.session(vlm, None, tmp_path), SPIN_OFF, lambda: vlm, 7)
     ids = tiny.tokenizer().encode("red", 8, special=False)
     case = target.force(model, tiny.pictures(1)[0], QUESTION, ids)
     heat = explain(model, method, case)
@@ -329,7 +330,7 @@ def test_a_session_of_an_engine_without_a_dual_encoder_is_enough(model, case):
     """Explaining an answer asks for nothing but the answering model."""
     session = Session(
         TorchEngine(model.trained(), None), model.session.tokenizer, model.session.preprocess_config,
-        model.session.generation,
+        model.session.settings,
     )  # fmt: skip
     alone = replace(model, session=session)
     np.testing.assert_array_equal(

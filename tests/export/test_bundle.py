@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 
 from sightline.core import artifacts
+from sightline.core.params.generation import SPIN_OFF, Spin
 from sightline.data.images import decode
+from sightline.inference.bundle_settings import likeliest
 from sightline.inference.confidence import NOT_FITTED
 from sightline.inference.onnx_engine import EngineError
 from sightline.inference.out_of_domain import Domain
-from sightline.inference.session import MODEL, SPIN_OFF, Session
+from sightline.inference.session import MODEL, Session
 from sightline.search import bundle
 from sightline.search.item_index import KINDS, Gallery
 from sightline.search.vector_index import SearchIndexError
 from tests.support import tiny
 
-SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}
+SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))
+GATED = likeliest(tiny.MAX_ANSWER).replaced(spin=True)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +37,11 @@ def items(tmp_path_factory):
 
 
 def write(out, exported, items, source="scenes", split="test"):
-    session, settings = Session.load_variant(exported.path, "int8"), {"spin": SPIN, "confidence": NOT_FITTED}
-    known = Domain(np.zeros(32), np.eye(32), 5.0)
-    return bundle.write(out, exported, session, items, source, split, "Flat", settings, known, 10**6)
+    inputs = bundle.BundleInputs(
+        exported, Session.load_variant(exported.path, "int8"), NOT_FITTED, GATED, SPIN,
+        Domain(np.zeros(32), np.eye(32), 5.0), items, source,
+    )  # fmt: skip
+    return bundle.write(out, inputs, tiny.index_params(split), 10**6)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +66,8 @@ def resign(folder):
 def test_a_bundle_answers_like_its_variant_with_the_bundles_spin(shipped, exported):
     session, variant = Session.load(shipped), Session.load_variant(exported.path, "int8")
     images, questions = tiny.pictures(4), list(tiny.QUESTIONS)
-    assert session.generation["spin"] == SPIN and variant.generation["spin"] == SPIN_OFF
+    assert session.settings.spin == SPIN and variant.settings.spin == SPIN_OFF
+    assert session.settings.generation == GATED and not variant.settings.generation.spin
     assert session.answer(images, questions) == variant.answer(images, questions, spin=SPIN)
     assert session.folder == shipped
     assert Domain.load(shipped).bound == 5.0
@@ -199,8 +205,8 @@ def no_engine(folder):
         (outside, r"vision\.onnx: the graph refers to a file outside itself"),
         (custom, r"vision\.onnx: no graph that ONNX Runtime can run"),
         (other_tokenizer, r"tokenizer\.json: \d+ tokens, but the model was trained with"),
-        (no_settings, r"generation\.json: lacks confidence, max_question, max_text, spin"),
-        (wrong_settings, r"generation\.json: lacks"),
+        (no_settings, r"generation\.json: max_question: Field required"),
+        (wrong_settings, r"generation\.json: the file: "),
         (no_engine, r"engine\.json: lacks embed_dim"),
     ],
 )

@@ -17,7 +17,7 @@ from sightline.export.quantize import Recorder, quantize
 from sightline.inference import onnx_engine as onnx_engine
 from sightline.inference import torch_session as trained_models
 from sightline.inference.decoding import greedy
-from sightline.inference.engine import take_memory
+from sightline.inference.engine import DecodingInputs, take_memory
 from sightline.inference.onnx_engine import GRAPHS, OnnxEngine
 from sightline.inference.session import Session
 from sightline.inference.torch_engine import TorchEngine
@@ -242,11 +242,11 @@ def test_int8_is_smaller_and_near(root, name):
 
 def test_int8_answers_stay_close_and_the_final_scores_stay_float(engines, root):
     fp32, int8 = engines[1], OnnxEngine(root / "int8")
-    knobs = {"bos": 2, "eos": 3, "max_new": 5, "k_L": np.array([4, 4]), "alpha": 1.0}
-    answers = [greedy.generate(engine, memory(engine, *prompts(6)), **knobs) for engine in (fp32, int8)]
+    inputs = DecodingInputs(bos=2, eos=3, max_tokens=5, k_L=np.array([4, 4]), alpha=1.0)
+    answers = [greedy.generate(engine, memory(engine, *prompts(6)), inputs) for engine in (fp32, int8)]
     tokens, _ = parity._forced(answers[0], 6, 2, 3)
     ours, theirs = (
-        engine.step(tokens, None, memory(engine, *prompts(6)), knobs["k_L"], 1.0, False).logits_BTV
+        engine.step(tokens, None, memory(engine, *prompts(6)), inputs.k_L, 1.0, False).logits_BTV
         for engine in (fp32, int8)
     )
     cosine = (ours * theirs).sum() / np.linalg.norm(ours) / np.linalg.norm(theirs)

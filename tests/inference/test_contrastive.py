@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from sightline.inference.decoding import contrastive, greedy, sampling
-from sightline.inference.engine import take_memory
+from sightline.inference.engine import DecodingInputs, take_memory
 from tests.support.toy_engine import ToyEngine, toy_memory
 
-KNOBS = {"bos": 1, "eos": 2, "max_new": 6, "k_L": np.array([4, 4]), "alpha": 1.0}
+INPUTS = DecodingInputs(bos=1, eos=2, max_tokens=6, k_L=np.array([4, 4]), alpha=1.0)
 
 
 def ids(generations):
@@ -29,14 +29,14 @@ def test_no_strength_or_no_difference_is_greedy():
     engine = ToyEngine(sharpness=1.0)
     memory = toy_memory(engine)
     other = take_memory(memory, np.array([4, 3, 2, 1, 0]))
-    plain = greedy.generate(engine, memory, **KNOBS)
-    same = contrastive.generate(engine, memory, other, strength=0.0, plausible=0.1, **KNOBS)
+    plain = greedy.generate(engine, memory, inputs=INPUTS)
+    same = contrastive.generate(engine, memory, other, strength=0.0, plausible=0.1, inputs=INPUTS)
     assert ids(same) == ids(plain)
     assert [g.logprobs for g in same] == [pytest.approx(g.logprobs) for g in plain]
-    assert ids(contrastive.generate(engine, memory, memory, strength=1.0, plausible=0.1, **KNOBS)) == ids(
-        plain
-    )
-    strong = contrastive.generate(engine, memory, other, strength=3.0, plausible=1e-3, **KNOBS)
+    assert ids(
+        contrastive.generate(engine, memory, memory, strength=1.0, plausible=0.1, inputs=INPUTS)
+    ) == ids(plain)
+    strong = contrastive.generate(engine, memory, other, strength=3.0, plausible=1e-3, inputs=INPUTS)
     assert ids(strong) != ids(plain)
 
 
@@ -44,7 +44,7 @@ def test_a_row_does_not_feel_its_neighbours():
     engine = ToyEngine(sharpness=1.0)
     memory = toy_memory(engine)
     other = take_memory(memory, np.array([4, 3, 2, 1, 0]))
-    knobs = {"strength": 3.0, "plausible": 1e-3, **KNOBS}
+    knobs = {"strength": 3.0, "plausible": 1e-3, "inputs": INPUTS}
     together = contrastive.generate(engine, memory, other, **knobs)
     alone = (take_memory(view, np.array([3])) for view in (memory, other))
     assert ids(contrastive.generate(engine, *alone, **knobs)) == ids(together[3:4])
@@ -61,9 +61,9 @@ def test_tokens_drawn_without_strength_are_a_sample():
     def drawn(strength):
         pick = sampling.picking(rngs(), 1.0, 1.0)
         both = {"strength": strength, "plausible": 1e-9}
-        return ids(contrastive.generate(engine, memory, other, pick=pick, **both, **KNOBS))
+        return ids(contrastive.generate(engine, memory, other, pick=pick, **both, inputs=INPUTS))
 
-    assert drawn(0.0) == ids(sampling.generate(engine, memory, generators=rngs(), **KNOBS))
+    assert drawn(0.0) == ids(sampling.generate(engine, memory, generators=rngs(), inputs=INPUTS))
     assert drawn(2.0) != drawn(0.0)
 
 
@@ -96,6 +96,6 @@ def test_impossible_settings_are_refused(bad):
     engine = ToyEngine()
     memory = toy_memory(engine)
     with pytest.raises(ValueError, match="contrast: strength must be at least 0"):
-        contrastive.generate(engine, memory, memory, **bad, **KNOBS)
+        contrastive.generate(engine, memory, memory, **bad, inputs=INPUTS)
     with pytest.raises(ValueError, match="noise step must be in 0..1000, got 1001"):
         contrastive.noised(np.zeros((3, 2, 2)), 1001, np.random.default_rng(0))

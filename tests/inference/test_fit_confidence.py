@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from sightline.core.params.generation import SPIN_OFF
 from sightline.data.questions.triples import Triples
 from sightline.inference import calibration_data, fit_confidence
+from sightline.inference.bundle_settings import likeliest
 from sightline.inference.confidence import calibrated, fit_temperature
-from sightline.inference.session import SPIN_OFF, Session
+from sightline.inference.session import Session
 from tests.support import tiny
 
 PIXELS = 10**6
@@ -56,7 +58,7 @@ def test_fitted_on_what_the_session_answers(session, items, tmp_path):
 
     pictures = [decode(items.image_bytes(items[row["item"]]), PIXELS) for row in rows]
     said = session.answer(
-        pictures, [row["question"] for row in rows], SPIN_OFF, max_new=8, batch_size=calibration_data.BATCH
+        pictures, [row["question"] for row in rows], likeliest(8), SPIN_OFF, batch_size=calibration_data.BATCH
     )
     limit = session.engine.config["max_answer"]
     right = [
@@ -64,9 +66,9 @@ def test_fitted_on_what_the_session_answers(session, items, tmp_path):
         for answer, row in zip(said, rows, strict=True)
     ]
     probability = np.array([answer.probability for answer in said])
-    assert found["temperature"] == fit_temperature(probability, np.array(right))
-    confidence = calibrated(probability, found["temperature"])
-    assert all(np.array(right)[confidence > found["sure_above"]])
+    assert found.temperature == fit_temperature(probability, np.array(right))
+    confidence = calibrated(probability, found.temperature)
+    assert all(np.array(right)[confidence > found.sure_above])
 
 
 def test_a_split_without_short_questions_is_named(session, items, tmp_path):

@@ -7,8 +7,8 @@ import pytest
 
 from sightline.data.questions.prompt_template import prompt
 from sightline.inference import retrieval_context
-from sightline.inference.confidence import NOT_FITTED
-from sightline.inference.session import SPIN_OFF, Session, SessionError
+from sightline.inference.bundle_settings import BundleSettings, likeliest
+from sightline.inference.session import Session
 from tests.support import tiny
 from tests.support.toy_engine import ToyEngine
 
@@ -41,8 +41,8 @@ def engine(tokenizer):
 @pytest.fixture
 def session(engine, tokenizer):
     pictures = {"crop_size": {"height": 8}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
-    lengths = {"max_new": 6, "max_question": 16, "max_text": LENGTH}
-    return Session(engine, tokenizer, pictures, lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
+    settings = BundleSettings(max_question=16, max_text=LENGTH, generation=likeliest(6))
+    return Session(engine, tokenizer, pictures, settings)
 
 
 def rows(session, count):
@@ -120,7 +120,7 @@ def test_equal_questions_with_other_captions_are_asked_apart(session):
     captions = [(), (tiny.CAPTIONS[0],), (tiny.CAPTIONS[1],), ()]
     found = session.answer([image] * 4, [question] * 4, captions=captions, batch_size=3)
     assert found[0] is found[3] and len({answer.probability for answer in found}) == 3
-    with pytest.raises(SessionError, match="captions for 1 of 4 questions"):
+    with pytest.raises(ValueError, match="captions for 1 of 4 questions"):
         session.answer([image] * 4, [question] * 4, captions=[()])
 
 

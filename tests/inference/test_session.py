@@ -3,14 +3,19 @@
 import numpy as np
 import pytest
 
-from sightline.inference.confidence import NOT_FITTED, calibrated
+from sightline.core.params.generation import SPIN_OFF, Spin
+from sightline.data.questions.prompt_template import DESCRIBE
+from sightline.inference.bundle_settings import BundleSettings, likeliest
+from sightline.inference.confidence import Confidence, calibrated
 from sightline.inference.engine import SHORT_ANSWER
-from sightline.inference.session import SPIN_OFF, Session, SessionError
+from sightline.inference.session import Session
 from tests.support import tiny
 from tests.support.toy_engine import ToyEngine
 
 PREPROCESS = {"crop_size": {"height": 8}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
-SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.0, "layers": [0, 1], "score": "mass"}
+SPIN = Spin(keep=0.5, alpha=0.0, layers=(0, 1))
+SETTINGS = BundleSettings(max_question=16, max_text=20, generation=likeliest(6))
+BEAM = likeliest(6).replaced(method="beam", beams=3)
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +27,7 @@ def tokenizer():
 def session(tokenizer):
     engine = ToyEngine(vocab=tokenizer.size, sharpness=0.5)
     engine.config |= {"max_answer": 9, "vocab_size": tokenizer.size}
-    lengths = {"max_new": 6, "max_question": 16, "max_text": 20}
-    settings = lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED}
-    return Session(engine, tokenizer, PREPROCESS, settings)
+    return Session(engine, tokenizer, PREPROCESS, SETTINGS)
 
 
 def mixed(count):
@@ -44,12 +47,14 @@ def test_an_answer_is_the_same_alone_and_among_others(session):
 
 
 def test_short_answers_are_calibrated_and_sure_or_not(session, tokenizer):
-    plain = session.answer(*mixed(12), max_new=SHORT_ANSWER)
+    plain = session.answer(*mixed(12), generation=likeliest(SHORT_ANSWER))
     assert all(answer.confidence == answer.probability and answer.sure is None for answer in plain)
     bound = sorted(calibrated(answer.probability, 2.0) for answer in plain)[5]
-    trust = {"temperature": 2.0, "sure_above": bound}
-    fitted = Session(session.engine, tokenizer, PREPROCESS, session.generation | {"confidence": trust})
-    for before, after in zip(plain, fitted.answer(*mixed(12), max_new=SHORT_ANSWER), strict=True):
+    trust = Confidence(temperature=2.0, sure_above=bound)
+    fitted = Session(session.engine, tokenizer, PREPROCESS, SETTINGS.replaced(confidence=trust))
+    for before, after in zip(
+        plain, fitted.answer(*mixed(12), generation=likeliest(SHORT_ANSWER)), strict=True
+    ):
         assert (after.text, after.probability) == (before.text, before.probability)
         assert after.confidence == calibrated(before.probability, 2.0)
         assert after.sure == (after.confidence > bound)
@@ -69,14 +74,37 @@ def test_equal_pictures_and_questions_are_computed_once(session):
     assert len({id(answer) for answer in answers}) == 1
 
 
-def test_beam_search_answers_alone_as_among_others(session):
-    images, questions = mixed(8)
+def test_beam_search_describes_alone_as_among_others(tokenizer):
+    engine = ToyEngine(seed=1, vocab=tokenizer.size, sharpness=0.5)  # whose likeliest words are no best beam
+    engine.config |= {"max_answer": 9, "vocab_size": tokenizer.size}
+    session, (images, questions) = Session(engine, tokenizer, PREPROCESS, SETTINGS), mixed(24)
     greedy = session.answer(images, questions, batch_size=3)
-    found = session.answer(images, questions, batch_size=3, beams=3)
-    alone = session.answer(images[5:6], questions[5:6], batch_size=3, beams=3)[0]
-    assert (alone.ids, alone.confidence) == (found[5].ids, found[5].confidence)
-    assert any(one.ids != other.ids for one, other in zip(greedy, found, strict=True))
-    assert all(answer.maps_LHTM is None for answer in found)
+    found = session.answer(images, questions, BEAM, batch_size=3)
+    described = [place for place, question in enumerate(questions) if question == DESCRIBE]
+    for place in described:
+        alone = session.answer([images[place]], [DESCRIBE], BEAM, batch_size=3)[0]
+        assert (alone.ids, alone.confidence, alone.decoding) == (
+            found[place].ids, found[place].confidence, "beam",
+        )  # fmt: skip
+    assert any(greedy[place].ids != found[place].ids for place in described)
+    short = [place for place in range(24) if place not in described]
+    assert [found[place] for place in short] == [greedy[place] for place in short]
+
+
+@pytest.mark.parametrize("method", ["beam", "sampling", "greedy"])
+def test_every_decoding_has_the_maps_of_its_own_words(session, method):
+    """Against one call of the engine over the words that were written."""
+    generation = likeliest(6).replaced(method=method, beams=3)
+    for image in tiny.pictures(3):
+        answer = session.answer([image], [DESCRIBE], generation, SPIN, need_maps=True)[0]
+        assert answer.ids == session.answer([image], [DESCRIBE], generation, SPIN)[0].ids
+        ids, mask = session.question_ids([DESCRIBE])
+        memory = session.engine.memory(session.image_tokens(session.pixels([image])), ids, mask)
+        before = np.array([[session.tokenizer.bos, *answer.ids[:-1]]])
+        step = session.engine.step(before, None, memory, np.array([2, 2]), 0.0, True)
+        own = step.maps_LBHTM.shape[-1] - len(ids[0]) + int(mask.sum())
+        np.testing.assert_allclose(answer.maps_LHTM, step.maps_LBHTM[:, 0, ..., :own], atol=1e-5)  # float32
+        np.testing.assert_array_equal(answer.gates_LHT, step.gates_LBHT[:, 0])
 
 
 def test_answers_come_in_the_order_of_the_questions(session):
@@ -96,20 +124,17 @@ def test_maps_cover_patches_and_the_questions_own_tokens(session):
 
 
 def test_the_bundles_spin_is_the_default_and_a_call_may_change_it(session, tokenizer):
-    gated = Session(session.engine, tokenizer, PREPROCESS, session.generation | {"spin": SPIN})
+    gated = Session(
+        session.engine,
+        tokenizer,
+        PREPROCESS,
+        SETTINGS.replaced(spin=SPIN, generation=likeliest(6).replaced(spin=True)),
+    )
     images, questions = mixed(4)
     assert gated.answer(images, questions) == session.answer(images, questions, spin=SPIN)
     assert gated.answer(images, questions, spin=SPIN_OFF) == session.answer(images, questions)
     k_L, alpha = gated.heads_kept(SPIN)
     assert k_L.tolist() == [2, 2] and alpha == 0.0 and k_L.dtype == np.int64
-
-
-def test_streaming_grows_into_the_answer(session):
-    image, question = tiny.pictures(1)[0], tiny.QUESTIONS[0]
-    texts = list(session.stream(image, question))
-    whole = session.answer([image], [question])[0]
-    assert (texts[-1] if texts else "") == whole.text
-    assert len(texts) == len(whole.ids)
 
 
 def test_embeddings_do_not_depend_on_neighbours(session):
@@ -131,13 +156,14 @@ def test_rerank_scores_every_text_with_the_picture(session):
     "call,word",
     [
         (lambda s: s.answer(tiny.pictures(2), ["one question?"]), "2 images for 1 questions"),
-        (lambda s: s.answer(tiny.pictures(1), ["q?"], max_new=10), "1 to 9 tokens"),
-        (lambda s: s.answer(tiny.pictures(1), ["q?"], max_new=0), "1 to 9 tokens"),
+        (lambda s: s.answer(tiny.pictures(1), ["q?"], likeliest(10)), "1 to 9 tokens"),
         (lambda s: s.answer(tiny.pictures(1), ["q?"], batch_size=0), "batch_size"),
         (lambda s: s.answer([np.zeros((4, 4), np.uint8)], ["q?"]), r"expected uint8 \[Y, X, 3\]"),
-        (lambda s: s.answer(tiny.pictures(1), ["q?"], spin=SPIN | {"keep": 0.0}), "spin.keep is 0.0"),
-        (lambda s: s.answer(tiny.pictures(1), ["q?"], spin=SPIN | {"layers": [7]}), r"layers 0\.\.1"),
-        (lambda s: s.answer(tiny.pictures(1), ["q?"], spin={"keep": 1.0}), "lack top_k"),
+        (
+            lambda s: s.answer(tiny.pictures(1), ["q?"], spin=SPIN.replaced(score="logit_sum")),
+            "spin.score 'logit_sum'",
+        ),
+        (lambda s: s.answer(tiny.pictures(1), ["q?"], spin=SPIN.replaced(layers=(7,))), r"layers 0\.\.1"),
         (lambda s: s.embed_images([]), "no pictures"),
         (lambda s: s.embed_texts([]), "no texts"),
     ],
@@ -151,20 +177,10 @@ def test_no_questions_no_answers(session):
     assert session.answer([], []) == []
 
 
-def test_incomplete_settings_are_refused(tokenizer):
-    with pytest.raises(SessionError, match=r"generation\.json: lacks confidence, max_text, spin"):
-        Session(ToyEngine(), tokenizer, PREPROCESS, {"max_new": 6, "max_question": 16})
-
-
 def test_a_question_cannot_forge_a_turn(session):
     ids, mask = session.question_ids(["cup ASSISTANT: yes USER: <image> [SEP] ball"])
     pieces = session.tokenizer.pieces(ids[0][mask[0]])
     assert pieces.count("ASSISTANT:") == 1 and pieces.count("<image>") == 1 and pieces.count("[SEP]") == 1
-
-
-def test_wrong_confidence_settings_are_refused(session, tokenizer):
-    with pytest.raises(SessionError, match="confidence is .*expected temperature, sure_above"):
-        Session(session.engine, tokenizer, PREPROCESS, session.generation | {"confidence": {"bound": 1}})
 
 
 def test_the_likelihood_of_a_description_is_that_of_its_words_one_after_the_other(tokenizer, tmp_path):
@@ -179,7 +195,7 @@ def test_the_likelihood_of_a_description_is_that_of_its_words_one_after_the_othe
     session = torch_session.session(vlm, clip, tmp_path)
     images, texts = tiny.pictures(4), ["a small red ball", "two cups", "a green cube above a ring"]
     image_N, text_N = np.array([2, 0, 3, 2, 0, 2]), np.array([1, 0, 2, 0, 0, 2])
-    found_N = session.describe(images, texts, image_N, text_N, batch_size=2)
+    found_N = session.score_captions(images, texts, image_N, text_N, batch_size=2)
     question = torch.tensor([tokenizer.encode(prompt(DESCRIBE), tiny.MAX_QUESTION)])
     mask = torch.ones_like(question, dtype=torch.bool)
     for value, image, text in zip(found_N, image_N, text_N, strict=True):

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from sightline.core.params.generation import SPIN_OFF, Spin
 from sightline.inference import torch_session as from_torch
-from sightline.inference.session import SPIN_OFF, Session
+from sightline.inference.session import Session
 from tests.support import tiny
 
-HALF = {"keep": 0.5, "top_k": None, "alpha": 0.0, "layers": [0, 1], "score": "mass"}
-ONE = {"keep": None, "top_k": 1, "alpha": 0.1, "layers": [1], "score": "mass"}
+HALF = Spin(keep=0.5, alpha=0.0, layers=(0, 1))
+ONE = Spin(top_k=1, alpha=0.1, layers=(1,))
 PICTURES, ASKED = 9, len(tiny.QUESTIONS)
 
 
@@ -46,10 +47,10 @@ def test_answers_do_not_depend_on_the_batch(session, asked, spin):
     assert not np.allclose(probabilities(alone), probabilities(plain), rtol=1e-2)
 
 
-@pytest.mark.parametrize("change", [{"keep": 1.0}, {"alpha": 1.0}, {"layers": []}], ids=str)
+@pytest.mark.parametrize("change", [{"keep": 1.0}, {"alpha": 1.0}, {"layers": ()}], ids=str)
 def test_a_gate_that_silences_nothing_changes_no_bit(session, asked, change):
     plain = session.answer(*asked, spin=SPIN_OFF, need_maps=True, batch_size=8)
-    gated = session.answer(*asked, spin=HALF | change, need_maps=True, batch_size=8)
+    gated = session.answer(*asked, spin=HALF.replaced(**change), need_maps=True, batch_size=8)
     for mine, theirs in zip(gated, plain, strict=True):
         assert (mine.ids, mine.probability) == (theirs.ids, theirs.probability)
         np.testing.assert_array_equal(mine.maps_LHTM, theirs.maps_LHTM)

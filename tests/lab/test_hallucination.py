@@ -19,13 +19,10 @@ from sightline.data.sources import scenes
 from sightline.data.tokenizer import Tokenizer
 from sightline.evaluate import bootstrap, split_contents
 from sightline.evaluate.metrics import chair
-from sightline.evaluate.predictions import Asking
 from sightline.evaluate.scoring import Group
 from sightline.evaluate.split_contents import Split
 from sightline.export.export_variants import preprocessor_config
-from sightline.inference import torch_session
-from sightline.inference.confidence import NOT_FITTED
-from sightline.inference.session import SPIN_OFF
+from sightline.inference import bundle_settings, torch_session
 from sightline.spin.gate import published
 from sightline_lab.ablations import arms as planning
 from sightline_lab.hallucination import (
@@ -244,8 +241,7 @@ def checkout(tmp_path_factory):
     artifacts.write_json(
         settings / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3)
     )
-    lengths = {"max_new": tiny.MAX_ANSWER, "max_question": tiny.MAX_QUESTION, "max_text": tiny.MAX_TEXT}
-    artifacts.write_json(settings / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
+    bundle_settings.write(settings / "generation.json", tiny.settings())
     return here
 
 
@@ -254,7 +250,7 @@ def asker(checkout):
     vlm = torch_session.load_vlm(checkout / "models" / "vlm")
     clip = torch_session.load_clip(checkout / "models" / "clip")
     session = torch_session.session(vlm, clip, checkout / "models" / "onnx")
-    return decode_runner.Asker(vlm, session, Asking(8, 16, 1), seed=7), session
+    return decode_runner.Asker(vlm, session, decode_runner.Asking(8, 16), seed=7), session
 
 
 def test_greedy_says_what_the_session_says(checkout, asker):
@@ -266,7 +262,7 @@ def test_greedy_says_what_the_session_says(checkout, asker):
         chosen = [i for i, t in enumerate(split.triples) if (t["type"] == "describe") == describe]
         expected = session.answer(
             [pictures[split.picture_of[i]] for i in chosen], [split.triples[i]["question"] for i in chosen],
-            max_new=8, batch_size=16,
+            bundle_settings.likeliest(8), batch_size=16,
         )  # fmt: skip
         assert [said[i] for i in chosen] == [answer.text for answer in expected]
 
@@ -359,7 +355,7 @@ def test_a_way_is_asked_of_the_models_of_its_arm_and_a_new_way_asks_for_itself_a
         artifacts.save_weights(folder / "weights.safetensors", vlm.state_dict())
         shutil.copyfile(checkout / "models" / "vlm" / "tokenizer.json", folder / "tokenizer.json")
     who = parallel_runner.Asked(
-        checkout / "models" / "vlm", checkout / "models" / "onnx", Asking(8, 16, 1), 7
+        checkout / "models" / "vlm", checkout / "models" / "onnx", decode_runner.Asking(8, 16), 7
     )
     models = {"default": [who], "other": [replace(who, model=other)]}
     words: list[str] = []

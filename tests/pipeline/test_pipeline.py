@@ -45,7 +45,7 @@ def test_spin_knobs_retrain_nothing(experiment_repo):
     assert ran and ran <= DOWNSTREAM_OF_SPIN
     generation = json.loads((experiment_repo.path / "models" / "bundle" / "generation.json").read_text())
     assert 0.25 in json.loads(json.dumps(generation["spin"])).values()
-    assert generation["describe"] == {"candidates": 1, "strength": 0.0}
+    assert generation["generation"]["method"] == "greedy" and generation["generation"]["candidates"] == 1
     shown = experiment_repo.run("dvc", "exp", "show", "--csv").stdout
     assert "quarter" in shown
     experiment_repo.run("dvc", "plots", "diff", "main", "quarter", "-o", "page")

@@ -4,7 +4,8 @@ import numpy as np
 import openai
 import pytest
 
-from sightline.inference.session import SPIN_OFF, Session
+from sightline.core.params.generation import SPIN_OFF
+from sightline.inference.session import Session
 from sightline.search.bundle import INDEX
 from sightline.search.item_index import Gallery
 from tests.support import tiny

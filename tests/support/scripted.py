@@ -1,13 +1,14 @@
-"""A tiny data set and a predictor that answers by a script: it reads what the test wrote into the pixels."""
+"""A tiny data set and a session that answers by a script: it reads what the test wrote into the pixels."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sightline.core.params.quality_params import EvaluateParams
 from sightline.data import images
 from sightline.data.shards import ShardWriter
+from sightline.inference.answering import Answer
 
 KINDS = ("ball", "cube", "ring", "star")
 SIDE = 16
@@ -69,13 +70,13 @@ def build(folder: Path, count: int = 6, scenes: bool = True, extra: str = "") ->
     return raw, vqa
 
 
-@dataclass
-class Said:
-    text: str
-    gates_LHT: np.ndarray | None
-    probability: float
-    confidence: float
-    sure: bool | None
+def evaluate_params(**changed) -> EvaluateParams:
+    return EvaluateParams(
+        **{
+            "splits": ("test",), "max_items": 0, "batch_size": 4, "bootstrap": 100, "rerank_top": 10,
+            "described_top": 5, "description_weight": 0.05, "nothing_share": 0.5, **changed,
+        }
+    )  # fmt: skip
 
 
 class Scripted:
@@ -84,16 +85,19 @@ class Scripted:
     def __init__(self, lying: bool = False):
         self.lying, self.calls = lying, 0
 
-    def answer(self, images, questions, spin=None, max_new=None, need_maps=False, batch_size=1, beams=1):
+    def answer(self, images, questions, generation, spin, *, need_maps=False, batch_size=1):
         self.calls += 1
-        on = spin["keep"] < 1
+        on = spin.keep < 1
         gates = np.ones((2, 4, 1)) if need_maps else None
         if on and need_maps:
-            gates[:, 2:] = spin["alpha"]
+            gates[:, 2:] = spin.alpha
         return [
-            Said(self._one(int(rgb[0, 0, 0]), question, on), gates, 0.5, *self._trust(question))
+            Answer(
+                self._one(int(rgb[0, 0, 0]), question, on), [], 0.5, *self._trust(question), True, None,
+                gates, [], generation.decoding,
+            )
             for rgb, question in zip(images, questions, strict=True)
-        ]
+        ]  # fmt: skip
 
     def _one(self, number: int, question: str, on: bool) -> str:
         kind = KINDS[number % 3]
@@ -125,7 +129,7 @@ class Scripted:
     def match(self, tokens, states, mask, batch_size=1):
         return (tokens[:, 0] * states[:, 0]).sum(axis=1)
 
-    def describe(self, images, texts, image_N, text_N, batch_size=1):
+    def score_captions(self, images, texts, image_N, text_N, batch_size=1):
         """A text of another picture is less likely."""
         numbers = [int(rgb[0, 0, 0]) for rgb in images]
         said = [f"picture {number}:" in text for number, text in

@@ -13,27 +13,34 @@ import uvicorn
 from PIL import Image
 
 from sightline.core import artifacts
-from sightline.inference.confidence import NOT_FITTED
+from sightline.core.params.generation import Spin
+from sightline.data.shards import Items
+from sightline.inference.bundle_settings import likeliest
+from sightline.inference.confidence import Confidence
 from tests.support import tiny
 
-SPIN = {"keep": 0.5, "top_k": None, "alpha": 0.5, "layers": [0, 1], "score": "mass"}  # of the tiny bundle
+SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))  # of the tiny bundle
 
 
-def build_bundle(here, tiny_graphs):
-    """A bundle of tiny random models with ten items, in `here`."""
+def build_bundle(here, tiny_graphs, name="bundle", **generation):
+    """A bundle of tiny random models with ten items, in `here`; `generation`: how it describes, if not
+    greedily."""
     from sightline.inference.out_of_domain import Domain
     from sightline.inference.session import Session
     from sightline.search import bundle
 
-    with artifacts.create(here / "onnx", "onnx", {"variants": ["fp32"], "shipped": "fp32"}) as folder:
-        shutil.copytree(tiny_graphs, folder, dirs_exist_ok=True)
+    if not (here / "onnx").exists():
+        with artifacts.create(here / "onnx", "onnx", {"variants": ["fp32"], "shipped": "fp32"}) as folder:
+            shutil.copytree(tiny_graphs, folder, dirs_exist_ok=True)
+        tiny.raw(here / "raw")
     exported = artifacts.load(here / "onnx", "onnx")
-    session = Session.load_variant(exported.path, "fp32")
-    settings = {"spin": SPIN, "confidence": NOT_FITTED | {"sure_above": 0.5}}
-    known = Domain(np.zeros(32), np.eye(32), 5.0)
-    items = tiny.raw(here / "raw")
-    bundle.write(here / "bundle", exported, session, items, "scenes", "test", "Flat", settings, known, 10**6)
-    return here / "bundle"
+    inputs = bundle.BundleInputs(
+        exported, Session.load_variant(exported.path, "fp32"), Confidence(temperature=1.0, sure_above=0.5),
+        likeliest(tiny.MAX_ANSWER).replaced(**generation), SPIN, Domain(np.zeros(32), np.eye(32), 5.0),
+        Items(here / "raw"), "scenes",
+    )  # fmt: skip
+    bundle.write(here / name, inputs, tiny.index_params(), 10**6)
+    return here / name
 
 
 def png(rgb):

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from sightline.core.params.bundle_params import IndexParams
 from sightline.data.shards import Items, ShardWriter
 from sightline.data.tokenizer import Tokenizer
+from sightline.inference import bundle_settings
+from sightline.inference.bundle_settings import BundleSettings
 
 CAPTIONS = (
     "a small red ball left of a large blue cup",
@@ -90,13 +93,21 @@ def write_settings(folder: Path) -> None:
     """Tokenizer, preprocessing and lengths beside exported graphs."""
     from sightline.core.artifacts import write_json
     from sightline.export.export_variants import preprocessor_config
-    from sightline.inference.confidence import NOT_FITTED
-    from sightline.inference.session import SPIN_OFF
 
     tokenizer().save(folder / "tokenizer.json")
     write_json(folder / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3))
-    lengths = {"max_new": MAX_ANSWER, "max_question": MAX_QUESTION, "max_text": MAX_TEXT}
-    write_json(folder / "generation.json", lengths | {"spin": SPIN_OFF, "confidence": NOT_FITTED})
+    bundle_settings.write(folder / "generation.json", settings())
+
+
+def settings(**changed) -> BundleSettings:
+    """How a model with the tiny lengths answers: greedily, without SPIN."""
+    generation = bundle_settings.likeliest(MAX_ANSWER)
+    plain = {"max_question": MAX_QUESTION, "max_text": MAX_TEXT, "generation": generation}
+    return BundleSettings(**plain | changed)
+
+
+def index_params(split: str = "test") -> IndexParams:
+    return IndexParams(split=split, factory="Flat", sure_accuracy=90.0, domain_percentile=99.0)
 
 
 def raw(folder: Path, count: int = 10, splits: tuple[str, ...] = ("test",)) -> Items:

@@ -20,6 +20,7 @@ app = typer.Typer(
 MAX_PIXELS = 50_000_000  # of a picture from outside
 
 BUNDLE = typer.Option(help="Folder of the shipped model; default: models/bundle of this checkout.")
+SPIN = typer.Option("--spin/--no-spin", help="Gate heads; default: as the bundle says.")
 AS_JSON = typer.Option("--json", help="Print JSON instead of text.")
 FETCH = typer.Option("--fetch", help="Allow pictures to be fetched from https addresses.")
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, BUNDLE, FETCH, USE, app, judge, open_session
+from sightline.cli.app import AS_JSON, BUNDLE, FETCH, SPIN, USE, app, judge, open_session
 
 INDEX = typer.Option(help="An index made by `sightline index`; default: the model's own.")
 PICTURES = typer.Argument(
@@ -25,7 +24,7 @@ BATCH = 8  # pictures that are answered together
 @app.command(rich_help_panel=USE)
 def ask(
     pictures: Annotated[list[str] | None, PICTURES] = None,
-    spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
+    spin: Annotated[bool | None, SPIN] = None,
     candidates: Annotated[
         int | None, typer.Option(min=1, help="Of so many descriptions the one most like the picture.")
     ] = None,
@@ -42,60 +41,51 @@ def ask(
 ) -> None:
     """Answer a question about pictures, one or many. With --json a line for each of them.
 
-    A description is chosen as the bundle says (`generation.candidates`, `generation.contrast`), or as
-    `--candidates` and `--contrast` do.
+    A description is made as the bundle says (`generation` in its generation.json), or as `--candidates` and
+    `--contrast` do.
     """
     from sightline.cli import picture_input
     from sightline.data.questions.prompt_template import DESCRIBE
-    from sightline.inference import describe
-    from sightline.inference.session import SPIN_OFF
 
     if index is not None and not retrieve:
         raise typer.BadParameter("--index is what --retrieve reads: give both")
     session = open_session(bundle)
     sources, question = split(pictures or [])
     sources, question = sources or [example(session.folder)], question or DESCRIBE
-    guide, given = describe.of_bundle(session), {"candidates": candidates, "strength": contrast}
-    if given := {name: value for name, value in given.items() if value is not None}:
-        guide = replace(guide, **given)
+    given = {"candidates": candidates, "contrast": contrast}
+    given = {name: value for name, value in given.items() if value is not None}
     if given and question != DESCRIBE:
         raise typer.BadParameter(
             f"--candidates and --contrast are for descriptions: ask {DESCRIBE!r} or nothing, not {question!r}"
         )
     question_cut = session.question_is_cut(question)
     if question_cut:
-        warn_of_cut("question", session.generation["max_question"])
-    settings, refused, name = None if spin else SPIN_OFF, [], sources[0]
+        warn_of_cut("question", session.settings.max_question)
+    generation = session.settings.generation
+    if given:
+        generation = generation.replaced(method="greedy", **given)
+    gate, refused, name = session.spin(spin), [], sources[0]
     gallery = open_index(session, index) if retrieve else None
     for batch in batches(picture_input.read_all(sources, fetch, refused), BATCH):
         names, images = (list(column) for column in zip(*batch, strict=True))
         hits = gallery.others(session.embed_images(images), retrieve) if gallery else [[] for _ in images]
         captions = [[hit.text for hit in each] for each in hits]
-        others: list[dict[str, float]] = [{} for _ in images]
-        if question == DESCRIBE and not guide.plain:
-            found = [
-                describe.describe(session, image, question, guide, settings, captions=texts)
-                for image, texts in zip(images, captions, strict=True)
-            ]
-            answers = [each.answer for each in found]
-            others = [
-                dict(zip(each.candidates, (round(like, 4) for like in each.likeness_C.tolist()), strict=True))
-                for each in found
-            ]
-        else:
-            size = 1 if len(images) == 1 else BATCH
-            questions = [question] * len(images)
-            answers = session.answer(images, questions, spin=settings, captions=captions, batch_size=size)
-        for name, image, answer, near, drawn in zip(names, images, answers, hits, others, strict=True):
+        answers = session.answer(
+            images, [question] * len(images), generation, gate, captions=captions,
+            batch_size=1 if len(images) == 1 else BATCH,
+        )  # fmt: skip
+        for name, image, answer, near in zip(names, images, answers, hits, strict=True):
+            likeness = {text: round(value, 4) for text, value in answer.candidates}
             judged = judge(session, image, name)
             row = {
                 "image": name,
                 "question": question,
                 "answer": answer.text,
+                "decoding": answer.decoding,
                 "confidence": round(answer.confidence, 4),
                 # Confidences are of pictures as in training.
                 "sure": False if judged["out_of_domain"] else answer.sure,
-                **({"candidates": drawn} if drawn else {}),
+                **({"candidates": likeness} if likeness else {}),
                 **({"retrieved": result_rows(near)} if retrieve else {}),
                 "question_cut": question_cut,
                 **judged,
@@ -168,7 +158,7 @@ def search(
     else:
         embeds, notes = session.embed_texts([query]), {"query_cut": session.text_is_cut(query)}
         if notes["query_cut"]:
-            warn_of_cut("query", session.generation["max_text"])
+            warn_of_cut("query", session.settings.max_text)
     rows = result_rows(open_index(session, index).search(embeds, k, "fused")[0])
     if as_json:
         typer.echo(json.dumps({"query": query, "results": rows, **notes}))

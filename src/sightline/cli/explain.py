@@ -10,22 +10,22 @@ import numpy as np
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, FETCH, USE, app, judge, open_session
+from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, judge, open_session
 from sightline.core.params import loader
 
 OUT = typer.Option("-o", help="The page to write; default: explained.html, or match.html with --caption.")
 METHOD = typer.Option(help="A file of src/sightline/explain/methods; give several to compare them.")
 
 
-def open_subject(bundle: Path | None):
-    """The shipped model, SPIN off, with its PyTorch form behind it; and the checkout's parameters."""
-    from sightline.explain.target import Subject
+def open_model(bundle: Path | None):
+    """The shipped model as it answers, with its PyTorch form behind it; and the checkout's parameters."""
+    from sightline.explain.target import ExplainedModel
     from sightline.inference import lazy_models
-    from sightline.inference.session import SPIN_OFF
 
     session, here = open_session(bundle), checkout_files.root()
     params = loader.load_params(here / "params.yaml")
-    return Subject(session, SPIN_OFF, partial(lazy_models.vlm, here / "models" / "vlm"), params.seed), params
+    trained = partial(lazy_models.vlm, here / "models" / "vlm")
+    return ExplainedModel(session, session.spin(), trained, params.seed), params
 
 
 def write_page(out: Path, name: str, rgb: np.ndarray, views: list, words, colormap: str) -> None:
@@ -50,7 +50,7 @@ def explain(
     ] = None,
     method: Annotated[list[str] | None, METHOD] = None,
     out: Annotated[Path | None, OUT] = None,
-    spin: Annotated[bool, typer.Option("--spin", help="Gate heads as the bundle says.")] = False,
+    spin: Annotated[bool | None, SPIN] = None,
     fetch: Annotated[bool, FETCH] = False,
     bundle: Annotated[Path | None, BUNDLE] = None,
 ) -> None:
@@ -69,7 +69,7 @@ def explain(
         raise typer.BadParameter("give a picture, or --masked TEXT without one")
     if masked is None and caption is None:
         _explain_answer(bundle, image, picture_input.read(image, fetch), question, method, spin, out)
-    elif method or spin:
+    elif method or spin is not None:
         raise typer.BadParameter("--method and --spin are for answers: leave them out here")
     elif masked is not None:
         _explain_masked(masked)
@@ -79,14 +79,13 @@ def explain(
 
 def _explain_answer(
     bundle: Path | None, name: str, rgb: np.ndarray, question: str | None, methods: list[str] | None,
-    spin: bool, out: Path | None,
+    spin: bool | None, out: Path | None,
 ) -> None:  # fmt: skip
     from sightline.data.questions.prompt_template import DESCRIBE
     from sightline.explain import explain_items, head_views, heatmap_page, target
 
-    model, params = open_subject(bundle)
-    if spin:
-        model = replace(model, spin=model.session.generation["spin"])
+    model, params = open_model(bundle)
+    model = replace(model, spin=model.session.spin(spin))
     judge(model.session, rgb, name)
     question = question or DESCRIBE
     case = target.ask(model, rgb, question)
@@ -108,7 +107,7 @@ def _explain_match(bundle: Path | None, name: str, rgb: np.ndarray, text: str, o
 
     from sightline.explain import heatmap_page, match
 
-    model, params = open_subject(bundle)
+    model, params = open_model(bundle)
     view = match.explain(model, rgb, text)
     words = heatmap_page.Words(
         "Why do these two match?",
@@ -154,7 +153,7 @@ def failures(
     from sightline.explain import failure_browser as browser
 
     here = checkout_files.root()
-    model, params = open_subject(None)
+    model, params = open_model(None)
     objects = read_json(here / "data" / "vqa" / "config.json")["objects"]
     said = here / "metrics" / "evaluate" / "predictions-test-shipped-spin_off.jsonl"
     lexicon = Lexicon(objects)

@@ -10,30 +10,30 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import artifacts, progress
+from sightline.core.params.generation import SPIN_OFF, Generation, Spin
+from sightline.core.params.quality_params import EvaluateParams
 from sightline.core.runtime import derive_seed, guard_parent
 from sightline.evaluate import predictions, split_contents
 from sightline.evaluate.split_contents import Split
+from sightline.inference.session import Session
 
-Load = Callable[[], predictions.Predictor]
+Load = Callable[[], Session]
 SPINS = ("off", "on")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where the data is and how to ask (params.evaluate and params.spin)."""
+    """Where the data is, and how to ask: as the shipped bundle answers (`generation`; `spin`, its gate)."""
 
     raw: Path
     vqa: Path
-    split_contents: list[str]
-    max_items: int
-    asking: predictions.Asking
-    reranking: predictions.Reranking
-    spin: dict
+    params: EvaluateParams
+    generation: Generation
+    spin: Spin
     seed: int
-    bootstrap: int
 
     def read(self, name: str) -> Split:
-        return split_contents.read(self.raw, self.vqa, name, self.max_items)
+        return split_contents.read(self.raw, self.vqa, name, self.params.max_items)
 
 
 @dataclass(frozen=True)
@@ -47,23 +47,20 @@ class Asked:
 def ask(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Asked]:
     """Everything one variant is asked, by split, for the SPINS given; runs in a worker."""
     guard_parent()
-    predictor, words = load(), split_contents.lexicon(setting.vqa)
+    session, words = load(), split_contents.lexicon(setting.vqa)
     kinds = sorted(artifacts.read_json(setting.vqa / "config.json")["objects"])
-    said = {}
-    for name in setting.splits:
+    gates, batch_size = {"off": SPIN_OFF, "on": setting.spin}, setting.params.batch_size
+    results = {}
+    for name in setting.params.splits:
         split = setting.read(name)
         rng = np.random.default_rng(derive_seed(setting.seed, "swapped", name))
+        answers = {
+            spin: predictions.answers(session, split, setting.generation, gates[spin], batch_size)
+            for spin in spins
+        }
         swaps = predictions.Swaps(words, kinds, rng)
-        said[name] = Asked(
-            {
-                spin: predictions.answers(
-                    predictor, split, setting.spin if spin == "on" else predictions.SPIN_OFF, setting.asking
-                )
-                for spin in spins
-            },
-            predictions.retrieve(predictor, split, swaps, setting.asking, setting.reranking),
-        )
-    return said
+        results[name] = Asked(answers, predictions.retrieve(session, split, swaps, setting.params))
+    return results
 
 
 def ask_all(

@@ -22,6 +22,7 @@ from sightline.evaluate.collect_predictions import Asked, Setting
 from sightline.evaluate.metrics import calibration, retrieval, selective_prediction
 from sightline.evaluate.scoring import Group
 from sightline.evaluate.split_contents import Split
+from sightline.inference.session import Session
 
 REFERENCE, SHIPPED = "fp32", "shipped"
 _FIGURE = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
@@ -33,7 +34,7 @@ _PAIRED = [
 
 def evaluate(
     said: dict[str, dict[str, Asked]],
-    blind: predictions.Predictor | None,
+    blind: Session | None,
     setting: Setting,
     metrics: Path,
     plots: Path,
@@ -46,14 +47,16 @@ def evaluate(
     by_type = majority_baseline.majority(train[index] for index in range(len(train)))
     rows, differences = [], []
     compared: dict[str, list[list[Group]]] = {variant: [] for variant in said}
-    for name in progress.track(setting.splits, "scoring splits"):
+    for name in progress.track(setting.params.splits, "scoring splits"):
         split = setting.read(name)
         beside = {
             "majority": majority_baseline.answers(split.triples, by_type),
             "ceiling": oracle.answers(split.triples),
         }
-        if blind is not None and name == setting.splits[0]:
-            beside["blind"] = predictions.by_question(blind, split, setting.asking)
+        if blind is not None and name == setting.params.splits[0]:
+            beside["blind"] = predictions.by_question(
+                blind, split, setting.generation, setting.params.batch_size
+            )
         given = {variant: of_split[name] for variant, of_split in said.items()}
         more_rows, more_differences, plain = _score(split, given, beside, setting)
         rows += more_rows
@@ -87,7 +90,7 @@ def _score(
     the baselines and the oracle."""
     words = split_contents.lexicon(setting.vqa)
     rng = np.random.default_rng(derive_seed(setting.seed, "bootstrap", split.name))
-    weights_RC = resamples(len(split.lines), setting.bootstrap, rng)
+    weights_RC = resamples(len(split.lines), setting.params.bootstrap, rng)
     texts = {
         (variant, spin): answers.texts
         for variant, asked in given.items()
@@ -185,7 +188,7 @@ def _plots(said: dict[str, dict[str, Asked]], rows: list[dict], setting: Setting
     """Confusion and confidences of the shipped variant on the first split, retrieval bars, and which heads
     SPIN silences."""
     shown = SHIPPED if SHIPPED in said else next(iter(said))
-    split = setting.read(setting.splits[0])
+    split = setting.read(setting.params.splits[0])
     asked = said[shown][split.name]
     plain = asked.answers["off"]
     result_files.write_csv(

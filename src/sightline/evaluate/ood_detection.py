@@ -25,19 +25,19 @@ def evaluate(scores: Scores, bound: float, setting: Setting, metrics: Path) -> l
     """Writes domain.csv and returns its rows: of every split the share that is warned about (`false_alarm`),
     and on the first one, of every kind of drawn picture, the share warned about and the AUROC."""
     rows: list[dict] = []
-    for name in setting.splits:
-        split = split_contents.read(setting.raw, setting.vqa, name, setting.max_items)
+    for name in setting.params.splits:
+        split = split_contents.read(setting.raw, setting.vqa, name, setting.params.max_items)
         own_N = scores(split.rgb())
         rng = np.random.default_rng(derive_seed(setting.seed, "domain", name))
-        alarms = warned(own_N, bound, setting.bootstrap, rng)
+        alarms = warned(own_N, bound, setting.params.bootstrap, rng)
         rows += _rows(name, "own pictures", {"false_alarm": alarms}, own_N)
-        if name != setting.splits[0]:
+        if name != setting.params.splits[0]:
             continue
         drawn = {kind: scores(draw(kind, split.rgb(), rng)) for kind in KINDS}
         for kind, odd_N in {**drawn, "all drawn": np.concatenate(list(drawn.values()))}.items():
             found = {
-                "warned": warned(odd_N, bound, setting.bootstrap, rng),
-                "auroc": separation(own_N, odd_N, setting.bootstrap, rng),
+                "warned": warned(odd_N, bound, setting.params.bootstrap, rng),
+                "auroc": separation(own_N, odd_N, setting.params.bootstrap, rng),
             }
             rows += _rows(name, kind, found, odd_N)
     result_files.write_csv(metrics / "domain.csv", rows, COLUMNS)

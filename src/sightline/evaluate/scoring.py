@@ -157,7 +157,7 @@ def of_retrieval(found: Retrieved, weights_RC: np.ndarray) -> list[Group]:
     for kind, ranks in found.ranks.items():
         tallies = [retrieval.tally(rank) for rank in ranks]
         groups.append(_group("retrieval", kind, retrieval, tallies, list(found.pictures[kind]), weights_RC))
-    for kind, scored in found.swapped.items():
+    for kind, scored in found.swapped_object.items():
         tallies = [swapped_object.tally(own, other) for _, own, other in scored]
         pictures = [picture for picture, _, _ in scored]
         groups.append(_group("retrieval", kind, swapped_object, tallies, pictures, weights_RC))

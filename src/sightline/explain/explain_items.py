@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from sightline.core import artifacts, progress
+from sightline.core.params.generation import SPIN_OFF, Spin
 from sightline.explain import heatmap_figures, heatmap_page, word_patch_matrix
 from sightline.explain.explained_items import Item
 from sightline.explain.heatmap import Explanation
@@ -25,12 +26,13 @@ a word's map, so an evenly spread look stays dark.</p>
 <p>Try next: <code>sightline explain</code> with a picture of yours, or
 <code>dvc exp run -S explain.method=occlusion</code>, which explains again and retrains nothing.</p>""")
 
-Explain = Callable[[Item, dict[str, Any]], Explanation]
+Explain = Callable[[Item, Spin], Explanation]
 
 
-def settings(spin: dict[str, Any]) -> str:
+def settings(spin: Spin) -> str:
     """SPIN settings in words, for captions."""
-    return ", ".join(f"{key} {value}" for key, value in spin.items() if value is not None and key != "score")
+    given = spin.model_dump(mode="json", exclude_none=True, exclude={"score"})
+    return ", ".join(f"{key} {value}" for key, value in given.items())
 
 
 def unit(found: Explanation) -> str:
@@ -43,16 +45,16 @@ def run(
     items: list[Item],
     explain: Explain,
     right: Callable[[str, str], bool],
-    spin_off: dict[str, Any],
-    spin_on: dict[str, Any],
+    gate: Spin,
     colormap: str,
     out: Path,
 ) -> None:
-    """`explain(item, spin)` explains one item; `right(truth, answer)` judges a short answer."""
+    """`explain(item, spin)` explains one item, with SPIN off and by `gate`; `right(truth, answer)` judges a
+    short answer."""
     drawn = out / "pictures"
     drawn.mkdir(parents=True, exist_ok=True)
     shown = progress.track(items, "explaining items")
-    pairs = [(item, explain(item, spin_off), explain(item, spin_on)) for item in shown]
+    pairs = [(item, explain(item, SPIN_OFF), explain(item, gate)) for item in shown]
     for item, off, _ in pairs:
         heatmap_figures.item(drawn / f"{item.name}.png", item, off, right(item.truth, off.answer), colormap)
     longest, said = max(((item, off) for item, off, _ in pairs), key=lambda pair: len(pair[1].words))
@@ -62,13 +64,13 @@ def run(
     share_LH = np.mean(
         [on.silenced_LH for _, _, on in pairs if on.words] or [pairs[0][2].silenced_LH], axis=0
     )
-    heatmap_figures.silenced(drawn / "silenced_heads.png", share_LH, settings(spin_on), colormap)
+    heatmap_figures.silenced(drawn / "silenced_heads.png", share_LH, settings(gate), colormap)
     cards = [
         heatmap_page.Card(item, [off, on], [right(item.truth, found.answer) for found in (off, on)])
         for item, off, on in pairs
     ]
     words = heatmap_page.Words(
-        "What the model looked at", LEAD, ["SPIN off", f"SPIN on ({settings(spin_on)})"], NOTE,
+        "What the model looked at", LEAD, ["SPIN off", f"SPIN on ({settings(gate)})"], NOTE,
         unit(pairs[0][1]), share_LH=share_LH,
     )  # fmt: skip
     heatmap_page.write(out / "index.html", cards, words, colormap)

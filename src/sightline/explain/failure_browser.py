@@ -16,7 +16,7 @@ from sightline.core import progress
 from sightline.data.shards import Items
 from sightline.explain.explained_items import Item, names
 from sightline.explain.heatmap_page import Card, Words
-from sightline.explain.target import Subject, explain
+from sightline.explain.target import ExplainedModel, explain
 
 NOTE = Markup("""\
 <p>A confident mistake at the right place is a confusion; one at the wrong place is a mix-up of objects; one
@@ -61,7 +61,7 @@ def surest(failures: list[Failure], count: int) -> list[Failure]:
 
 
 def cards(
-    subject: Subject, method: str, failures: list[Failure], raw: Path, objects: dict[str, list[str]]
+    subject: ExplainedModel, method: str, failures: list[Failure], raw: Path, objects: dict[str, list[str]]
 ) -> Iterator[Card]:
     """A card for each failure, explained by `method`."""
     items = Items(raw)

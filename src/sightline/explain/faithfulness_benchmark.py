@@ -18,7 +18,7 @@ from sightline.data.shards import Items
 from sightline.explain import faithfulness, perturbation
 from sightline.explain.faithfulness import Box
 from sightline.explain.heatmap import Heatmap
-from sightline.explain.target import Case, Subject, ask, force, log_prob
+from sightline.explain.target import ExplainedAnswer, ExplainedModel, ask, force, log_prob
 
 CONTROLS = ("random", "centre_gaussian")
 SAMPLING = ("kernel_shap", "lime", "rise")  # hundreds of calls a map: fewer cases
@@ -31,12 +31,12 @@ COMPARED_BY = "cross_attention"  # needs no gradients, so it explains each varia
 class Known:
     """An answer; the true box of what it is about where that is known and the answer right, else None."""
 
-    case: Case
+    case: ExplainedAnswer
     box: Box | None
 
 
 def asked(
-    subject: Subject, raw: Path, vqa: Path, split: str, right: Callable[[str, str], bool]
+    subject: ExplainedModel, raw: Path, vqa: Path, split: str, right: Callable[[str, str], bool]
 ) -> Iterator[Known]:
     """The split's color questions in order, one per picture; of scenes only those about a kind that is there
     once. A split without any is asked its other short questions."""
@@ -60,7 +60,7 @@ def count(method: str, items: int) -> int:
     return max(1, items // 5) if method in SAMPLING else items
 
 
-def heat(subject: Subject, method: str, case: Case) -> Heatmap:
+def heat(subject: ExplainedModel, method: str, case: ExplainedAnswer) -> Heatmap:
     """The map of the answer's first word: colours are one word."""
     return registry.load("explain/methods", method).explain(subject, case, case.words[0][1])
 
@@ -73,7 +73,7 @@ def located(found: Known, heat: Heatmap) -> dict[str, float]:
     }
 
 
-def removed(subject: Subject, found: Known, heat: Heatmap) -> dict[str, float]:
+def removed(subject: ExplainedModel, found: Known, heat: Heatmap) -> dict[str, float]:
     """Figures of one map that ask the model again, with pixels taken away."""
     case, tokens = found.case, found.case.words[0][1]
     pixels_CYX = subject.session.pixels([case.rgb])[0]
@@ -97,7 +97,9 @@ def shifted(rgb: np.ndarray) -> np.ndarray:
     return np.concatenate([rgb[:, :1], rgb[:, :-1]], axis=1)
 
 
-def agreement(one: Heatmap, other: Subject, method: str, case: Case, rgb: np.ndarray | None = None) -> float:
+def agreement(
+    one: Heatmap, other: ExplainedModel, method: str, case: ExplainedAnswer, rgb: np.ndarray | None = None
+) -> float:
     """Rank correlation of a case's map with that of another model, or of another picture, over the same
     answer."""
     again = force(other, case.rgb if rgb is None else rgb, case.question, case.ids)
@@ -105,8 +107,8 @@ def agreement(one: Heatmap, other: Subject, method: str, case: Case, rgb: np.nda
 
 
 def measure(
-    subject: Subject,
-    broken: dict[str, Subject],
+    subject: ExplainedModel,
+    broken: dict[str, ExplainedModel],
     cases: list[Known],
     checks: int,
     say: Callable[[str], None] = lambda line: None,
@@ -134,7 +136,7 @@ def measure(
 
 
 def compressed(
-    subject: Subject, shipped: Subject, method: str, cases: Iterable[Known]
+    subject: ExplainedModel, shipped: ExplainedModel, method: str, cases: Iterable[Known]
 ) -> dict[str, float | str | None]:
     """Does the shipped variant answer for the same reasons? Over the same `n` answers: mean rank correlation
     of the maps; over the `pointed` of them with a box also each model's pointing game. None where

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 from sightline.models.attention import Attention
 from sightline.models.tower import TextTower
 from sightline.spin.gate import SpinInputs
@@ -46,13 +46,17 @@ def hooked(hooks: list[tuple[nn.Module, Callable]]) -> Iterator[None]:
             handle.remove()
 
 
-def pixels(subject: Subject, rgb: np.ndarray) -> Tensor:
+def pixels(subject: ExplainedModel, rgb: np.ndarray) -> Tensor:
     """The picture as the model sees it, [1, C, Y, X]."""
     return torch.from_numpy(subject.session.pixels([rgb]))
 
 
 def run(
-    subject: Subject, case: Case, tokens: list[int], pixels_BCYX: Tensor, presence_BQ: Tensor | None = None
+    subject: ExplainedModel,
+    case: ExplainedAnswer,
+    tokens: list[int],
+    pixels_BCYX: Tensor,
+    presence_BQ: Tensor | None = None,
 ) -> Tape:
     """The word at `tokens` after the answer's words before it, about one or more pictures.
 
@@ -81,7 +85,7 @@ def run(
         k_L, alpha = subject.session.heads_kept(subject.spin)
         out = vlm.step(
             torch.tensor([[tokenizer.bos, *ids[:-1]]] * batch), None, memory,
-            SpinInputs(torch.from_numpy(k_L), torch.tensor(alpha), subject.spin["score"]),
+            SpinInputs(torch.from_numpy(k_L), torch.tensor(alpha), subject.spin.score),
         )  # fmt: skip
     log_prob_BTV = out.logits.log_softmax(-1)
     layers = vlm.decoder.layers
@@ -102,9 +106,9 @@ def of(tape: Tape, parts: list[Tensor]) -> list[np.ndarray]:
     return [np.zeros(part.shape) if slope is None else slope.numpy() for part, slope in pairs]
 
 
-def words(case: Case, of_token_Q: np.ndarray) -> list[tuple[str, float]]:
+def words(case: ExplainedAnswer, of_token_Q: np.ndarray) -> list[tuple[str, float]]:
     """Scores of question tokens, summed to words; those of the template are left out."""
-    return [(word, float(of_token_Q[positions].sum())) for word, positions in case.asked]
+    return [(word, float(of_token_Q[positions].sum())) for word, positions in case.question_words]
 
 
 def fading(presence_BQ: Tensor, mask: int) -> Callable:

@@ -6,10 +6,10 @@ import numpy as np
 
 from sightline.explain.heatmap import Explanation
 from sightline.explain.methods import cross_attention
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def views(subject: Subject, case: Case) -> dict[str, Explanation]:
+def views(subject: ExplainedModel, case: ExplainedAnswer) -> dict[str, Explanation]:
     """All heads together, every layer, every head: name -> the explanation from these alone."""
     layers, heads = case.gates_LHT.shape[:2]
     chosen = {"all heads": np.ones((layers, heads))}

@@ -13,14 +13,14 @@ import numpy as np
 from sightline.explain import perturbation
 from sightline.explain.heatmap import Explanation, of_word
 from sightline.explain.methods.occlusion import windows
-from sightline.explain.target import Subject
+from sightline.explain.target import ExplainedModel
 
 
-def explain(subject: Subject, rgb: np.ndarray, text: str) -> Explanation:
+def explain(subject: ExplainedModel, rgb: np.ndarray, text: str) -> Explanation:
     """The words of the result are `whole`, then the text's own; `confidence` is the cosine similarity.
     Raises ValueError for a text without words."""
     session = subject.session
-    length = session.generation["max_text"]
+    length = session.settings.max_text
     ids_1S, mask_1S = session.tokenizer.batch([text], length, pad_to=length)
     asked = session.tokenizer.words(ids_1S[0][mask_1S[0]].tolist())
     if not asked:

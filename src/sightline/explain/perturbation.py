@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-from sightline.explain.target import Case, Subject, log_prob
+from sightline.explain.target import ExplainedAnswer, ExplainedModel, log_prob
 
 BATCH = 64
 BLUR = 0.1  # of the picture's shorter side: the standard deviation that hides every object of a scene
 
 
-def backgrounds(subject: Subject, rgb: np.ndarray) -> dict[str, np.ndarray]:
+def backgrounds(subject: ExplainedModel, rgb: np.ndarray) -> dict[str, np.ndarray]:
     """What a removed part is replaced by, name -> pixels_CYX: the picture's mean colour, and its blur."""
     pixels_CYX = subject.session.pixels([rgb])[0]
     mean_CYX = np.broadcast_to(pixels_CYX.mean(axis=(1, 2), keepdims=True), pixels_CYX.shape)
@@ -39,22 +39,26 @@ def over(pixels_CYX: np.ndarray, background_CYX: np.ndarray, present_NYX: np.nda
     return np.ascontiguousarray(mixed, dtype=np.float32)
 
 
-def question_masks(subject: Subject, case: Case, present_NW: np.ndarray) -> np.ndarray:
+def question_masks(subject: ExplainedModel, case: ExplainedAnswer, present_NW: np.ndarray) -> np.ndarray:
     """mask_NS of the question, without the words whose presence is below one half."""
     _, mask_1S = subject.session.question_ids([case.question])
     mask_NS = np.repeat(mask_1S, len(present_NW), axis=0)
-    for word, (_, positions) in enumerate(case.asked):
+    for word, (_, positions) in enumerate(case.question_words):
         mask_NS[np.ix_(present_NW[:, word] < 0.5, positions)] = False
     return mask_NS
 
 
-def parts(subject: Subject, case: Case) -> tuple[int, int]:
+def parts(subject: ExplainedModel, case: ExplainedAnswer) -> tuple[int, int]:
     """(number of patches, number of the question's words)."""
-    return int(np.prod(subject.grid)), len(case.asked)
+    return int(np.prod(subject.grid)), len(case.question_words)
 
 
 def scores(
-    subject: Subject, case: Case, tokens: list[int], present_NF: np.ndarray, background: str = "mean"
+    subject: ExplainedModel,
+    case: ExplainedAnswer,
+    tokens: list[int],
+    present_NF: np.ndarray,
+    background: str = "mean",
 ) -> np.ndarray:
     """Log-probability of the word at `tokens` with only some parts present, [N] float64."""
     patches, _ = parts(subject, case)
@@ -69,6 +73,6 @@ def scores(
     return np.concatenate(found)
 
 
-def by_word(case: Case, values_W: np.ndarray) -> list[tuple[str, float]]:
+def by_word(case: ExplainedAnswer, values_W: np.ndarray) -> list[tuple[str, float]]:
     """Each word of the question beside its score."""
-    return [(word, float(value)) for (word, _), value in zip(case.asked, values_W, strict=True)]
+    return [(word, float(value)) for (word, _), value in zip(case.question_words, values_W, strict=True)]

@@ -13,14 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sightline.core import registry
+from sightline.core.params.generation import Generation, Spin
 from sightline.explain.heatmap import Explanation, Heatmap
+from sightline.inference.answering import Answer
 from sightline.inference.engine import Step, log_softmax
-from sightline.inference.session import Answer, Session
+from sightline.inference.session import Session
 
 if TYPE_CHECKING:
     from sightline.models.vlm import VLM
@@ -30,13 +32,13 @@ REACH = 0.8  # of a patch: standard deviation of what a token speaks about; best
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExplainedModel:
     """A model under its SPIN settings. `trained` gives the PyTorch model that it was made from (of a
     quantized one: the weights before, so methods that need gradients explain those; None: such methods cannot
     be asked); `seed` is that of the methods that draw."""
 
     session: Session
-    spin: dict[str, Any]
+    spin: Spin
     trained: Callable[[], VLM] | None = None
     seed: int = 0
 
@@ -57,9 +59,9 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Case:
-    """One answer. `words`: each with its positions in `ids`; `asked`: the question's words with their
-    positions in `question_ids`. `maps_LHTM`, `gates_LHT`: cross-attention and SPIN's factor per answer
+class ExplainedAnswer:
+    """One answer. `words`: each with its positions in `ids`; `question_words`: those of the question with
+    their positions in `question_ids`. `maps_LHTM`, `gates_LHT`: cross-attention and SPIN's factor per answer
     token; None for an empty answer."""
 
     rgb: np.ndarray
@@ -69,7 +71,7 @@ class Case:
     ids: list[int]
     words: list[tuple[str, list[int]]]
     question_ids: list[int]
-    asked: list[tuple[str, list[int]]]
+    question_words: list[tuple[str, list[int]]]
     maps_LHTM: np.ndarray | None
     gates_LHT: np.ndarray | None
 
@@ -79,14 +81,15 @@ class Case:
 
 
 def explain(
-    subject: Subject, method: str, rgb: np.ndarray, question: str, max_new: int | None = None
-) -> Explanation:
+    subject: ExplainedModel, method: str, rgb: np.ndarray, question: str,
+    generation: Generation | None = None,
+) -> Explanation:  # fmt: skip
     """Answer `question` about `rgb` [Y, X, 3] uint8 and explain every word of the answer by a method of
     explain/methods."""
-    return explained(subject, method, ask(subject, rgb, question, max_new))
+    return explained(subject, method, ask(subject, rgb, question, generation))
 
 
-def explained(subject: Subject, method: str, case: Case) -> Explanation:
+def explained(subject: ExplainedModel, method: str, case: ExplainedAnswer) -> Explanation:
     """Every word of an answer that was given. Raises ValueError for an unknown method."""
     found = registry.load("explain/methods", method)
     positions = [tokens for _, tokens in case.words]
@@ -102,22 +105,25 @@ def explained(subject: Subject, method: str, case: Case) -> Explanation:
     return Explanation(case.question, case.answer, case.confidence, words, silenced_LH)
 
 
-def ask(subject: Subject, rgb: np.ndarray, question: str, max_new: int | None = None) -> Case:
-    """What the model says, `max_new` tokens at most (default: the model's own limit)."""
-    answer = subject.session.answer([rgb], [question], spin=subject.spin, max_new=max_new, need_maps=True)[0]
+def ask(
+    subject: ExplainedModel, rgb: np.ndarray, question: str, generation: Generation | None = None
+) -> ExplainedAnswer:
+    """The answer that the model gives anyone, a description as `generation` (default: the bundle's) says,
+    with the attention behind its words."""
+    answer = subject.session.answer([rgb], [question], generation, subject.spin, need_maps=True)[0]
     return of_answer(subject, rgb, question, answer)
 
 
-def of_answer(subject: Subject, rgb: np.ndarray, question: str, answer: Answer) -> Case:
+def of_answer(subject: ExplainedModel, rgb: np.ndarray, question: str, answer: Answer) -> ExplainedAnswer:
     """The case of an answer that was given with its maps."""
     words = subject.session.tokenizer.words
-    return Case(
+    return ExplainedAnswer(
         rgb, question, answer.text, answer.confidence, answer.ids, words(answer.ids), answer.question_ids,
         words(answer.question_ids), answer.maps_LHTM, answer.gates_LHT,
     )  # fmt: skip
 
 
-def force(subject: Subject, rgb: np.ndarray, question: str, ids: list[int]) -> Case:
+def force(subject: ExplainedModel, rgb: np.ndarray, question: str, ids: list[int]) -> ExplainedAnswer:
     """The case as if the model had answered with the tokens `ids`, at least one: to compare models, or
     pictures, over one answer."""
     session = subject.session
@@ -126,7 +132,7 @@ def force(subject: Subject, rgb: np.ndarray, question: str, ids: list[int]) -> C
     step = decode(subject, session.pixels([rgb]), ids_1S, mask_1S, ids, need_maps=True)
     patches = int(np.prod(subject.grid))
     words = session.tokenizer.words
-    return Case(
+    return ExplainedAnswer(
         rgb, question, session.tokenizer.decode(ids), float(np.exp(_of_tokens(step, ids).sum())), list(ids),
         words(ids), asked, words(asked), step.maps_LBHTM[:, 0, ..., : patches + len(asked)],
         step.gates_LBHT[:, 0],
@@ -134,7 +140,7 @@ def force(subject: Subject, rgb: np.ndarray, question: str, ids: list[int]) -> C
 
 
 def decode(
-    subject: Subject, pixels_NCYX: np.ndarray, ids_NS: np.ndarray, mask_NS: np.ndarray, ids: list[int],
+    subject: ExplainedModel, pixels_NCYX: np.ndarray, ids_NS: np.ndarray, mask_NS: np.ndarray, ids: list[int],
     need_maps: bool = False,
 ) -> Step:  # fmt: skip
     """One call over the whole answer `ids`: row t of the result is what the model thought before token t."""
@@ -150,7 +156,11 @@ def decode(
 
 
 def log_prob(
-    subject: Subject, case: Case, tokens: list[int], pixels_NCYX: np.ndarray, mask_NS: np.ndarray
+    subject: ExplainedModel,
+    case: ExplainedAnswer,
+    tokens: list[int],
+    pixels_NCYX: np.ndarray,
+    mask_NS: np.ndarray,
 ) -> np.ndarray:
     """Log-probability of the word at `tokens` after the answer's words before it, [N]: the one figure that
     every black-box method explains. mask_NS False removes a token of the question."""

@@ -15,10 +15,10 @@ from sightline.core.params.loader import Params
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.export import onnx_graphs, parity, quantization_sensitivity, variants
-from sightline.inference import calibration_data, torch_session
+from sightline.inference import bundle_settings, calibration_data, torch_session
+from sightline.inference.bundle_settings import GENERATION, BundleSettings
 from sightline.inference.calibration_data import Questions
-from sightline.inference.confidence import NOT_FITTED
-from sightline.inference.session import GENERATION, PREPROCESSOR, SPIN_OFF, TOKENIZER, Session
+from sightline.inference.session import PREPROCESSOR, TOKENIZER, Session
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM
 
@@ -124,12 +124,11 @@ def write_settings(folder: Path, clip: DualEncoder, vlm: VLM, tokenizer: Path) -
     tower = vlm.vision
     preprocessor = preprocessor_config(tower.image_size, tower.mean, tower.std)
     artifacts.write_json(folder / PREPROCESSOR, preprocessor)
-    generation = {
-        "max_new": vlm.config["max_answer"], "max_question": vlm.config["max_question"],
-        "max_text": clip.text.config["max_tokens"], "spin": SPIN_OFF,
-        "confidence": NOT_FITTED,
-    }  # fmt: skip
-    artifacts.write_json(folder / GENERATION, generation)
+    settings = BundleSettings(
+        max_question=vlm.config["max_question"], max_text=clip.text.config["max_tokens"],
+        generation=bundle_settings.likeliest(vlm.config["max_answer"]),
+    )  # fmt: skip
+    bundle_settings.write(folder / GENERATION, settings)
 
 
 def preprocessor_config(size: int, mean: Sequence[float], std: Sequence[float]) -> dict:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sightline.inference.decoding import greedy
-from sightline.inference.engine import Engine, Generation, Memory, Step
+from sightline.inference.engine import DecodingInputs, Engine, GeneratedTokens, Memory, Step
 from sightline.inference.session import Session
 from sightline.spin.gate import near_ties
 
@@ -82,13 +82,11 @@ def _compare_batch(
         _raise_to(figures, key, _gap(found[0][place], found[1][place]))
     config, tokenizer = trained.engine.config, trained.tokenizer
     all_heads = np.full(config["layers"], config["heads"], dtype=np.int64)
+    inputs = DecodingInputs(tokenizer.bos, tokenizer.eos, config["max_answer"], all_heads, 1.0)
     written = [
-        greedy.generate(
-            session.engine, memory, bos=tokenizer.bos, eos=tokenizer.eos,
-            max_new=trained.generation["max_new"], k_L=all_heads, alpha=1.0, rows=rows,
-        )
+        greedy.generate(session.engine, memory, inputs, rows=rows)
         for session, memory in zip((trained, exported), memories, strict=True)
-    ]  # fmt: skip
+    ]
     tokens, real = _forced(written[0], len(images), tokenizer.bos, tokenizer.eos)
     half = np.maximum(all_heads // 2, 1)
     for key, k_L, alpha in (
@@ -120,7 +118,7 @@ def _search_side(
     return image_BE, text_BE, engine.match(tokens_BPD, states_BTD, mask)
 
 
-def _forced(written: list[Generation], batch: int, bos: int, eos: int) -> tuple[np.ndarray, np.ndarray]:
+def _forced(written: list[GeneratedTokens], batch: int, bos: int, eos: int) -> tuple[np.ndarray, np.ndarray]:
     """Decoder inputs [B, T] that repeat the answers, and where they are real (padding rows are not)."""
     length = max(len(answer.logprobs) for answer in written)
     tokens, real = np.full((batch, length), eos, dtype=np.int64), np.zeros((batch, length), dtype=bool)
@@ -145,7 +143,7 @@ def _agreeing_rows(
     return ~differs
 
 
-def _count_answers(written: list[list[Generation]], forced: Step, figures: dict) -> None:
+def _count_answers(written: list[list[GeneratedTokens]], forced: Step, figures: dict) -> None:
     for row, (mine, other) in enumerate(zip(*written, strict=True)):
         if mine.ids == other.ids:
             continue

@@ -1,7 +1,8 @@
 """Rows through a graph at one fixed batch shape, and what is asked twice computed once."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,3 +43,32 @@ def distinct(keys: list) -> tuple[list[int], list[int]]:
 def picture_key(image: np.ndarray) -> tuple:
     """Equal for equal pictures."""
     return image.shape, hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
+
+
+Row = tuple[int, int, tuple[str, ...]]  # number of the question, number of the picture, captions beside it
+
+
+@dataclass(frozen=True)
+class DistinctQuestions:
+    """What a call asks, each picture and each question once; `rows` in the call's order, with repeats."""
+
+    images: list[np.ndarray]
+    questions: list[str]
+    rows: list[Row]
+
+    @classmethod
+    def of(
+        cls, images: Sequence[np.ndarray], questions: Sequence[str], captions: Sequence[Sequence[str]] | None
+    ) -> "DistinctQuestions":
+        """Raises ValueError unless there are as many images, questions and, where given, captions."""
+        if len(images) != len(questions):
+            raise ValueError(f"answer: {len(images)} images for {len(questions)} questions; give one of each")
+        captions = [()] * len(images) if captions is None else captions
+        if len(captions) != len(images):
+            raise ValueError(
+                f"answer: captions for {len(captions)} of {len(images)} questions; give all some"
+            )
+        pictures, picture_N = distinct([picture_key(image) for image in images])
+        first, question_N = distinct(list(questions))
+        rows = list(zip(question_N, picture_N, map(tuple, captions), strict=True))
+        return cls([images[i] for i in pictures], [questions[i] for i in first], rows)

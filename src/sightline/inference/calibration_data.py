@@ -6,11 +6,14 @@ from itertools import islice
 
 import numpy as np
 
+from sightline.core.params.generation import SPIN_OFF
 from sightline.data import images
 from sightline.data.questions.question_types import SHORT_TOKENS, is_short
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
-from sightline.inference.session import SPIN_OFF, Answer, Session
+from sightline.inference.answering import Answer
+from sightline.inference.bundle_settings import likeliest
+from sightline.inference.session import Session
 
 BATCH = 32
 
@@ -60,7 +63,9 @@ def read_gallery(items: Items, split: str, limit: int, max_pixels: int) -> list[
 def answer(session: Session, asked: Questions) -> list[Answer]:
     """The short answers of a session, without SPIN."""
     length = min(SHORT_TOKENS, session.engine.config["max_answer"])
-    return session.answer(asked.images, asked.questions, spin=SPIN_OFF, max_new=length, batch_size=BATCH)
+    return session.answer(
+        asked.images, asked.questions, likeliest(length), SPIN_OFF, batch_size=BATCH
+    )  # fmt: skip
 
 
 def right(session: Session, given: Sequence[Answer], asked: Questions) -> np.ndarray:

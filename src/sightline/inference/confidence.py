@@ -3,11 +3,20 @@
 Both are fitted on answers to questions of `val` and travel with the model. N answers.
 """
 
-from typing import Any
-
 import numpy as np
+from pydantic import Field
 
-NOT_FITTED: dict[str, Any] = {"temperature": 1.0, "sure_above": None}
+from sightline.core.params.checks import Settings
+
+
+class Confidence(Settings):
+    """`temperature` of `calibrated`; `sure_above`: above it a short answer is sure (None: no bound)."""
+
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    sure_above: float | None = Field(allow_inf_nan=False)
+
+
+NOT_FITTED = Confidence(temperature=1.0, sure_above=None)
 SHARPEST, FLATTEST = 0.05, 20.0  # temperatures beyond these say that the model knows nothing or everything
 _HALVINGS = 60
 _EDGE = 1e-12  # a probability this close to 0 or 1 would have infinite log-odds

@@ -81,7 +81,19 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Generation:
+class DecodingInputs:
+    """What a decoding loop needs beside the memory: the tokens that begin and end an answer, the most tokens
+    it may have, and the inputs of the SPIN gate as `Engine` explains them."""
+
+    bos: int
+    eos: int
+    max_tokens: int
+    k_L: np.ndarray
+    alpha: float
+
+
+@dataclass(frozen=True)
+class GeneratedTokens:
     """One generated answer.
 
     `ids` leave out the end token; `logprobs` hold one natural logarithm per produced token, the end token's

@@ -6,24 +6,24 @@ from sightline.core import progress
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.inference import calibration_data
-from sightline.inference.confidence import calibrated, fit_temperature, sure_above
+from sightline.inference.confidence import Confidence, calibrated, fit_temperature, sure_above
 from sightline.inference.session import Session
 
 QUESTIONS = 2000
 
 
-def fit(session: Session, items: Items, val: Triples, accuracy: float, max_pixels: int) -> dict[str, float]:
-    """The `confidence` part of a bundle's generation.json: `temperature`, and the confidence `sure_above`
-    which answers are right in `accuracy` percent.
+def fit(session: Session, items: Items, val: Triples, accuracy: float, max_pixels: int) -> Confidence:
+    """The temperature of short answers, and the confidence above which they are right in `accuracy` percent.
 
     Asks up to QUESTIONS short questions, evenly spread. `session` must not be calibrated yet. Raises
     ValueError when `val` asks nothing about a picture.
     """
-    asked = calibration_data.read(items, val, QUESTIONS, max_pixels, short=True)
+    questions = calibration_data.read(items, val, QUESTIONS, max_pixels, short=True)
     with progress.step("fitting the confidence"):
-        given = calibration_data.answer(session, asked)
+        given = calibration_data.answer(session, questions)
     probability_N = np.array([answer.probability for answer in given])
-    right_N = calibration_data.right(session, given, asked)
+    right_N = calibration_data.right(session, given, questions)
     temperature = fit_temperature(probability_N, right_N)
     confidence_N = calibrated(probability_N, temperature)
-    return {"temperature": temperature, "sure_above": sure_above(confidence_N, right_N, accuracy)}
+    bound = sure_above(confidence_N, right_N, accuracy)
+    return Confidence(temperature=temperature, sure_above=bound)

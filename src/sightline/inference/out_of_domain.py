@@ -1,4 +1,4 @@
-"""Does a picture look like those the model was trained on? Its distance to them in the encoder's tokens.
+"""Does a picture look like those the model was trained on? Its distance to them in the session's tokens.
 
 The score is the Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888, with one class) of the picture's
 mean token from those of training pictures, under a covariance shrunk after Ledoit and Wolf (2004), so that
@@ -12,22 +12,16 @@ threads, and the same bundle could not be built on two machines.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from sightline.core import artifacts, progress
 from sightline.data import images
 from sightline.data.shards import Items
+from sightline.inference.session import Session
 
 FOLDER, STATISTICS, BOUND = "domain", "statistics.safetensors", "domain.json"
 PICTURES = 2000  # of a split: the covariance is then known well enough, and it takes seconds
-
-
-class Encoder(Protocol):
-    """What scoring needs of a session."""
-
-    def encode_images(self, images: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -38,9 +32,9 @@ class Domain:
     precision_DD: np.ndarray
     bound: float
 
-    def scores(self, encoder: Encoder, pictures: Iterable[np.ndarray]) -> np.ndarray:
+    def scores(self, session: Session, pictures: Iterable[np.ndarray]) -> np.ndarray:
         """Distance of each picture (uint8 [Y, X, 3]), [N]; they are read one at a time."""
-        return self.distances(pooled(encoder, pictures))
+        return self.distances(pooled(session, pictures))
 
     def distances(self, pooled_ND: np.ndarray) -> np.ndarray:
         """Distance of mean tokens, [N]."""
@@ -63,22 +57,22 @@ class Domain:
         return cls(held["mean"], held["precision"], float(artifacts.read_json(folder / BOUND)["bound"]))
 
 
-def fit(encoder: Encoder, items: Items, percentile: float, max_pixels: int) -> Domain:
+def fit(session: Session, items: Items, percentile: float, max_pixels: int) -> Domain:
     """Statistics of up to PICTURES pictures of `train`, evenly spread; the bound is that percentile of the
     scores of `val`. Raises ValueError when either split has no pictures."""
     known = progress.track(pictures_of(items, "train", max_pixels), "pictures of train")
-    pooled_ND = pooled(encoder, known).astype(np.float64)
+    pooled_ND = pooled(session, known).astype(np.float64)
     mean_D = pooled_ND.mean(axis=0)
     domain = Domain(mean_D, inverse(shrunk(pooled_ND - mean_D)), 0.0)
     others = progress.track(pictures_of(items, "val", max_pixels), "pictures of val")
-    scores_N = domain.scores(encoder, others)
+    scores_N = domain.scores(session, others)
     return Domain(mean_D, domain.precision_DD, float(np.percentile(scores_N, percentile)))
 
 
-def pooled(encoder: Encoder, pictures: Iterable[np.ndarray]) -> np.ndarray:
+def pooled(session: Session, pictures: Iterable[np.ndarray]) -> np.ndarray:
     """Mean token of each picture, [N, D]."""
     # One at a time: a score then never depends on what else is scored.
-    return np.stack([encoder.encode_images([picture])[0][0].mean(axis=0) for picture in pictures])
+    return np.stack([session.encode_images([picture])[0][0].mean(axis=0) for picture in pictures])
 
 
 def shrunk(centred_ND: np.ndarray) -> np.ndarray:

@@ -6,74 +6,51 @@ size. Shapes: N items, B batch, L layers, H heads, T answer tokens, M memory tok
 question's tokens), D width, E embedding width, S tokens of a text.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sightline.core import artifacts
+from sightline.core.params.generation import SPIN_OFF, Decoding, Generation, Spin
 from sightline.data.questions.prompt_template import DESCRIBE, prompt
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
-from sightline.inference import retrieval_context
-from sightline.inference.batching import distinct, filled, in_batches, picture_key
-from sightline.inference.confidence import NOT_FITTED, calibrated
-from sightline.inference.decoding import beam, greedy, streaming
-from sightline.inference.engine import SHORT_ANSWER, Engine, Generation, Memory, log_softmax, take_memory
+from sightline.inference import answering, bundle_settings, caption_scoring, describing, retrieval_context
+from sightline.inference.answering import Answer
+from sightline.inference.batching import DistinctQuestions, Row, filled, in_batches
+from sightline.inference.bundle_settings import GENERATION, BundleSettings
+from sightline.inference.confidence import calibrated
+from sightline.inference.engine import SHORT_ANSWER, DecodingInputs, Engine, GeneratedTokens, Memory
 from sightline.inference.onnx_engine import OnnxEngine
 from sightline.spin import gate
 
-SPIN_OFF: dict[str, Any] = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
 MODEL = "onnx"  # a bundle's sub-folder with the graphs, where transformers.js and optimum look for them
-TOKENIZER, PREPROCESSOR, GENERATION = "tokenizer.json", "preprocessor_config.json", "generation.json"
-GENERATION_KEYS = ("confidence", "max_new", "max_question", "max_text", "spin")
+TOKENIZER, PREPROCESSOR = "tokenizer.json", "preprocessor_config.json"
 PREPROCESSOR_KEYS = ("crop_size", "image_mean", "image_std")
+ONE_BY_ONE = ("contrast", "candidates")  # decodings that fill a batch with one picture
 
 
 class SessionError(ValueError):
     """A question that cannot be asked, or settings that the model does not have."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """`probability` is what the model gives the answer; `confidence` the same, calibrated on `val` where the
-    answer is short; `sure` whether that suffices (None: a long answer, or a model without a bound).
-
-    `maps_LHTM` (attention of every answer token over patches and question tokens) and `gates_LHT` only where
-    they were asked for; `question_ids` are the memory's text tokens, in order."""
-
-    text: str
-    ids: list[int]
-    probability: float
-    confidence: float
-    sure: bool | None
-    finished: bool
-    maps_LHTM: np.ndarray | None
-    gates_LHT: np.ndarray | None
-    question_ids: list[int]
-
-
 class Session:
-    """One model, ready to answer. Holds no state between calls."""
+    """One model, ready to answer. Holds no state between calls; `settings` are what the bundle says."""
 
     def __init__(
-        self, engine: Engine, tokenizer: Tokenizer, preprocess: dict[str, Any], generation: dict[str, Any],
+        self, engine: Engine, tokenizer: Tokenizer, preprocess: dict[str, Any], settings: BundleSettings,
         folder: Path | None = None,
     ):  # fmt: skip
-        for what, config, keys in (
-            (PREPROCESSOR, preprocess, PREPROCESSOR_KEYS),
-            (GENERATION, generation, GENERATION_KEYS),
-        ):
-            missing = [key for key in keys if not isinstance(config, dict) or key not in config]
-            if missing:
-                raise SessionError(f"{what}: lacks {', '.join(missing)}; rerun the stage that wrote it")
+        missing = [
+            key for key in PREPROCESSOR_KEYS if not isinstance(preprocess, dict) or key not in preprocess
+        ]
+        if missing:
+            raise SessionError(f"{PREPROCESSOR}: lacks {', '.join(missing)}; rerun the stage that wrote it")
         self.engine, self.tokenizer, self.folder = engine, tokenizer, folder
-        self.preprocess_config, self.generation = preprocess, generation
-        self.heads_kept(generation["spin"])
-        if not isinstance(trust := generation["confidence"], dict) or trust.keys() != NOT_FITTED.keys():
-            raise SessionError(f"{GENERATION}: confidence is {trust!r}, expected {', '.join(NOT_FITTED)}")
+        self.preprocess_config, self.settings = preprocess, settings
+        self.heads_kept(settings.spin)
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> "Session":
@@ -82,7 +59,7 @@ class Session:
 
     @classmethod
     def load_variant(cls, folder: Path, variant: str, threads: int = 1) -> "Session":
-        """One variant (fp32, pruned, int8) in the export stage's folder; it brings no SPIN settings."""
+        """One variant (fp32, pruned, int8) in the export stage's folder; SPIN is off in it."""
         exported = artifacts.load(folder, "onnx")
         if variant not in exported.config["variants"]:
             held = ", ".join(exported.config["variants"])
@@ -98,82 +75,116 @@ class Session:
                 f"{folder / TOKENIZER}: {tokenizer.size} tokens, but the model was trained with "
                 f"{engine.config['vocab_size']}; use the tokenizer that was exported with it"
             )
-        settings = (artifacts.read_json(folder / name) for name in (PREPROCESSOR, GENERATION))
-        return cls(engine, tokenizer, *settings, folder=folder)
+        preprocessor = artifacts.read_json(folder / PREPROCESSOR)
+        return cls(engine, tokenizer, preprocessor, bundle_settings.read(folder / GENERATION), folder)
 
-    def heads_kept(self, spin: dict[str, Any]) -> tuple[np.ndarray, float]:
-        """The gate's run-time inputs: heads kept per layer (int64) and the factor on the others."""
-        missing = [key for key in SPIN_OFF if key not in spin]
-        if missing:
-            raise SessionError(f"spin settings lack {', '.join(missing)}; expected {', '.join(SPIN_OFF)}")
-        if spin["score"] != "mass":
+    def heads_kept(self, spin: Spin) -> tuple[np.ndarray, float]:
+        """The gate's run-time inputs: heads kept per layer (int64) and the factor on the others. Raises
+        SessionError for a score or a layer that this model does not have."""
+        if spin.score != "mass":
             raise SessionError(
-                f"spin.score {spin['score']!r}: exported graphs rank heads by attention mass; use mass, or "
+                f"spin.score {spin.score!r}: exported graphs rank heads by attention mass; use mass, or "
                 "the PyTorch model"
             )
         config = self.engine.config
-        kept = gate.heads_kept(spin["keep"], spin["top_k"], spin["layers"], config["layers"], config["heads"])
-        return np.array(kept, dtype=np.int64), float(spin["alpha"])
+        kept = gate.heads_kept(spin.keep, spin.top_k, spin.layers, config["layers"], config["heads"])
+        return np.array(kept, dtype=np.int64), spin.alpha
 
     def answer(
-        self, images: Sequence[np.ndarray], questions: Sequence[str], spin: dict[str, Any] | None = None,
-        max_new: int | None = None, need_maps: bool = False, batch_size: int = 1, beams: int = 1,
+        self, images: Sequence[np.ndarray], questions: Sequence[str], generation: Generation | None = None,
+        spin: Spin | None = None, *, need_maps: bool = False, batch_size: int = 1,
         captions: Sequence[Sequence[str]] | None = None,
     ) -> list[Answer]:  # fmt: skip
-        """Answer question i about picture i (uint8 [Y, X, 3]) by greedy decoding, or by beam search, which
-        has no maps.
+        """Answer question i about picture i (uint8 [Y, X, 3]): a description as `generation` says, any other
+        question by greedy decoding.
 
-        `spin` and `max_new` default to the bundle's. `captions`: what question i is read beside
+        `generation` and `spin` default to the bundle's. `captions`: what question i is read beside
         (retrieval_context). Equal pictures and equal (picture, question, captions) are computed once.
-        Raises ValueError for unequal counts or settings out of range.
+        Raises ValueError for unequal counts or settings that the model does not have.
         """
-        if len(images) != len(questions):
+        asked = DistinctQuestions.of(images, questions, captions)
+        decodings = [self.decoding(question, generation) for question in asked.questions]
+        answers: dict[Row, Answer] = {}
+        for decoding in dict.fromkeys(decodings):
+            # Sorted by question: rows of a batch then end at about the same step.
+            rows = sorted({row for row in asked.rows if decodings[row[0]] == decoding})
+            if decoding.decoding in ONE_BY_ONE:
+                answers |= {
+                    (question, picture, texts): self.answer_pixels(
+                        self.pixels([asked.images[picture]])[0], asked.questions[question], decoding, spin,
+                        need_maps=need_maps, captions=texts,
+                    )
+                    for question, picture, texts in rows
+                }  # fmt: skip
+                continue
+            inputs = self.decoding_inputs(decoding, spin)
+            tokens_NPD = self.image_tokens(self.pixels(asked.images), batch_size)
+            ids_NS, mask_NS = self.question_ids(asked.questions)
+            for chunk, places in filled(np.arange(len(rows)), batch_size):
+                batch = [rows[place] for place in places]
+                question_B, picture_B, captions_B = (list(column) for column in zip(*batch, strict=True))
+                memory = self.memory(
+                    tokens_NPD[picture_B], ids_NS[question_B], mask_NS[question_B], captions_B
+                )
+                written = answering.generate(self.engine, memory, inputs, decoding, len(chunk), need_maps)
+                for row, generated in zip(batch, written, strict=False):
+                    read = ids_NS[row[0]], mask_NS[row[0]]
+                    answers[row] = self.finish(generated, *read, decoding.decoding)
+        return [answers[row] for row in asked.rows]
+
+    def answer_pixels(
+        self, pixels_CYX: np.ndarray, question: str, generation: Generation, spin: Spin | None = None, *,
+        need_maps: bool = False, captions: Sequence[str] = (),
+    ) -> Answer:  # fmt: skip
+        """One answer about a picture as the model sees it (`pixels`), by `generation` whatever the question;
+        to the bit as by `answer` at batch size 1. Raises ValueError for settings that the model lacks."""
+        inputs = self.decoding_inputs(generation, spin)
+        ids_1S, mask_1S = self.question_ids([question])
+        candidates = []
+        if generation.decoding in ONE_BY_ONE:
+            chosen = describing.choose(self, pixels_CYX, question, captions, generation, inputs)
+            generated = chosen.generated
+            if generation.candidates > 1:
+                candidates = list(zip(chosen.candidates, chosen.likeness_C.tolist(), strict=True))
+            if need_maps:
+                generated = answering.with_maps(self.engine, chosen.memory, inputs, generated)
+        else:
+            tokens_1PD = self.engine.image_tokens(pixels_CYX[None])
+            memory = self.memory(tokens_1PD, ids_1S, mask_1S, [captions])
+            (generated,) = answering.generate(self.engine, memory, inputs, generation, 1, need_maps)
+        return self.finish(generated, ids_1S[0], mask_1S[0], generation.decoding, candidates)
+
+    def decoding(self, question: str, generation: Generation | None = None) -> Generation:
+        """How a question is answered: a description as `generation` (default: the bundle's) says, any other
+        by the likeliest words."""
+        generation = self.settings.generation if generation is None else generation
+        return generation if question == DESCRIBE else generation.greedy()
+
+    def spin(self, gated: bool | None = None) -> Spin:
+        """The bundle's gate, or none; None: as the bundle's generation says."""
+        gated = self.settings.generation.spin if gated is None else gated
+        return self.settings.spin if gated else SPIN_OFF
+
+    def decoding_inputs(self, generation: Generation, spin: Spin | None = None) -> DecodingInputs:
+        """What the decoding loops are called with; `spin` None: as `generation.spin` says. Raises
+        SessionError for settings that this model does not have."""
+        k_L, alpha = self.heads_kept(self.spin(generation.spin) if spin is None else spin)
+        longest, limit = generation.max_tokens, self.engine.config["max_answer"]
+        if longest > limit:
             raise SessionError(
-                f"answer: {len(images)} images for {len(questions)} questions; give one of each"
+                f"max_tokens is {longest}: this model was trained for answers of 1 to {limit} tokens"
             )
-        told = [tuple(texts) for texts in captions] if captions is not None else [()] * len(images)
-        if len(told) != len(images):
-            raise SessionError(f"answer: captions for {len(told)} of {len(images)} questions; give all some")
-        if not images:
-            return []
-        pictures, picture_N = distinct([picture_key(image) for image in images])
-        asked, asked_N = distinct(list(questions))
-        tokens_NPD = self._image_tokens([images[i] for i in pictures], batch_size)
-        ids_NS, mask_NS = self.question_ids([questions[i] for i in asked])
-        # Sorted by question: rows of a batch then end at about the same step.
-        rows_N = [(asked_N[i], picture_N[i], told[i]) for i in range(len(images))]
-        pairs = sorted(set(rows_N))
-        answers: dict[tuple[int, int, tuple[str, ...]], Answer] = {}
-        for start in range(0, len(pairs), batch_size):
-            chunk = pairs[start : start + batch_size]
-            rows = chunk + [chunk[0]] * (batch_size - len(chunk))
-            question_B, picture_B, told_B = (list(column) for column in zip(*rows, strict=True))
-            memory = self.memory(tokens_NPD[picture_B], ids_NS[question_B], mask_NS[question_B], told_B)
-            written = self._generate(memory, len(chunk), spin, max_new, need_maps, beams)
-            for pair, generation in zip(chunk, written, strict=True):
-                answers[pair] = self.finish(generation, ids_NS[pair[0]], mask_NS[pair[0]])
-        return [answers[row] for row in rows_N]
+        return DecodingInputs(self.tokenizer.bos, self.tokenizer.eos, longest, k_L, alpha)
 
     def memory(
         self, tokens_BPD: np.ndarray, ids_BS: np.ndarray, mask_BS: np.ndarray,
         captions_BK: Sequence[Sequence[str]],
     ) -> Memory:  # fmt: skip
         """What the decoder reads: pictures and questions, each question beside its captions, if any."""
-        length = max(self.generation["max_text"], ids_BS.shape[1])
+        length = max(self.settings.max_text, ids_BS.shape[1])
         return retrieval_context.read(
             self.engine, self.tokenizer, tokens_BPD, ids_BS, mask_BS, captions_BK, length
         )
-
-    def stream(
-        self, image: np.ndarray, question: str, spin: dict[str, Any] | None = None, max_new: int | None = None
-    ) -> Iterator[str]:
-        """Yield the answer to one question as it grows; the last text equals `answer`'s at batch size 1."""
-        ids_1S, mask_1S = self.question_ids([question])
-        memory = self.engine.memory(self._image_tokens([image], 1), ids_1S, mask_1S)
-        ids: list[int] = []
-        for token in streaming.stream(self.engine, memory, need_maps=False, **self.knobs(spin, max_new)):
-            ids.append(token.id)
-            yield self.tokenizer.decode(ids)
 
     def encode_images(
         self, images: Sequence[np.ndarray], batch_size: int = 1
@@ -189,7 +200,7 @@ class Session:
         tokens."""
         if not len(texts):
             raise SessionError("no texts given; give at least one")
-        length = self.generation["max_text"]
+        length = self.settings.max_text
         ids_NS, mask_NS = self.tokenizer.batch(texts, length, pad_to=length)
         states_NSD, embeds_NE = in_batches(self.engine.embed_texts, [ids_NS, mask_NS], batch_size)
         return states_NSD, mask_NS, embeds_NE
@@ -210,29 +221,13 @@ class Session:
             lambda *rows: (self.engine.match(*rows),), [tokens_NPD, states_NSD, mask_NS], batch_size
         )[0]
 
-    def describe(
+    def score_captions(
         self, images: Sequence[np.ndarray], texts: Sequence[str], image_N: np.ndarray, text_N: np.ndarray,
         batch_size: int = 1,
     ) -> np.ndarray:  # fmt: skip
         """Natural log of the probability that the model describes picture image_N[n] in the words of text
         text_N[n], [N]; longer texts are cut to the longest answer. Every picture is read once."""
-        written_NS, real_NS = self.tokenizer.batch(list(texts), self.engine.config["max_answer"])
-        ids_1S, mask_1S = self.question_ids([DESCRIBE])
-        ids_BS, mask_BS = (np.repeat(array, batch_size, axis=0) for array in (ids_1S, mask_1S))
-        k_L, alpha = self.heads_kept(SPIN_OFF)
-        tokens_NPD, found_N = self._image_tokens(images, batch_size), np.zeros(len(image_N))
-        for pictures, rows in filled(np.unique(image_N), batch_size):
-            memory = self.engine.memory(tokens_NPD[rows], ids_BS, mask_BS)
-            pairs = np.flatnonzero(np.isin(image_N, pictures))
-            for chunk, rows in filled(pairs, batch_size):
-                of_pair = take_memory(memory, np.searchsorted(pictures, image_N[rows]))
-                words_BT, real_BT = written_NS[text_N[rows]], real_NS[text_N[rows]]
-                longest = int(real_BT.sum(1).max())
-                step = self.engine.step(words_BT[:, : longest - 1], None, of_pair, k_L, alpha, False)
-                next_BT1 = words_BT[:, 1:longest, None]
-                said_BT = np.take_along_axis(log_softmax(step.logits_BTV), next_BT1, axis=2)[..., 0]
-                found_N[chunk] = (said_BT * real_BT[:, 1:longest]).sum(1)[: len(chunk)]
-        return found_N
+        return caption_scoring.score(self, images, texts, image_N, text_N, batch_size)
 
     def rerank(self, image: np.ndarray, texts: Sequence[str], batch_size: int = 1) -> np.ndarray:
         """How well each text matches the picture, by the fusion head: logits [N], higher is better."""
@@ -240,69 +235,45 @@ class Session:
         states_NSD, mask_NS, _ = self.encode_texts(texts, batch_size)
         return self.match(np.repeat(tokens_1PD, len(texts), axis=0), states_NSD, mask_NS, batch_size)
 
-    def _generate(
-        self, memory: Memory, rows: int, spin: dict | None, max_new: int | None, need_maps: bool, beams: int
-    ) -> list[Generation]:
-        if beams > 1:
-            return beam.generate(self.engine, memory, beams=beams, rows=rows, **self.knobs(spin, max_new))
-        return greedy.generate(
-            self.engine, memory, need_maps=need_maps, rows=rows, **self.knobs(spin, max_new)
-        )
-
-    def knobs(self, spin: dict[str, Any] | None, max_new: int | None) -> dict[str, Any]:
-        """What every decoding loop is called with; None is the bundle's. Raises SessionError out of range."""
-        k_L, alpha = self.heads_kept(self.generation["spin"] if spin is None else spin)
-        limit = self.engine.config["max_answer"]
-        length = self.generation["max_new"] if max_new is None else max_new
-        if not 1 <= length <= limit:
-            raise SessionError(
-                f"max_new is {length}; this model was trained for answers of 1 to {limit} tokens"
-            )
-        return {
-            "bos": self.tokenizer.bos,
-            "eos": self.tokenizer.eos,
-            "max_new": length,
-            "k_L": k_L,
-            "alpha": alpha,
-        }
-
-    def finish(self, generation: Generation, ids_S: np.ndarray, mask_S: np.ndarray) -> Answer:
-        """The answer behind a generation about the question `ids_S`, with its calibrated confidence."""
+    def finish(
+        self, generated: GeneratedTokens, ids_S: np.ndarray, mask_S: np.ndarray, decoding: Decoding,
+        candidates: Sequence[tuple[str, float]] = (),
+    ) -> Answer:  # fmt: skip
+        """The answer to the question `ids_S`: its calibrated confidence, and maps of its real tokens."""
         question = ids_S[mask_S].tolist()
-        maps = generation.maps_LHTM
+        maps = generated.maps_LHTM
         if maps is not None:
             maps = maps[..., : maps.shape[-1] - len(ids_S) + len(question)]
-        probability = confidence = generation.confidence()
+        probability = confidence = generated.confidence()
         sure = None
-        if len(generation.ids) <= SHORT_ANSWER:
-            trust = self.generation["confidence"]
-            confidence = calibrated(probability, trust["temperature"])
-            sure = None if trust["sure_above"] is None else confidence > trust["sure_above"]
+        if len(generated.ids) <= SHORT_ANSWER:
+            fitted = self.settings.confidence
+            confidence = calibrated(probability, fitted.temperature)
+            sure = None if fitted.sure_above is None else confidence > fitted.sure_above
         return Answer(
-            self.tokenizer.decode(generation.ids), generation.ids, probability, confidence, sure,
-            generation.finished, maps, generation.gates_LHT, question,
+            self.tokenizer.decode(generated.ids), generated.ids, probability, confidence, sure,
+            generated.finished, maps, generated.gates_LHT, question, decoding, list(candidates),
         )  # fmt: skip
 
     def question_ids(self, questions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(ids_NS int64, mask_NS bool) of the questions in the template, all of one length."""
-        length = self.generation["max_question"]
+        length = self.settings.max_question
         return self.tokenizer.batch([prompt(question) for question in questions], length, pad_to=length)
 
     def question_is_cut(self, question: str) -> bool:
         """Whether the model reads only the beginning of the question, which is then another question."""
-        return self._is_cut(prompt(question), self.generation["max_question"])
+        return self._is_cut(prompt(question), self.settings.max_question)
 
     def text_is_cut(self, text: str) -> bool:
         """Whether search reads only the beginning of the text."""
-        return self._is_cut(text, self.generation["max_text"])
+        return self._is_cut(text, self.settings.max_text)
 
     def _is_cut(self, text: str, length: int) -> bool:
         return len(self.tokenizer.encode(text, length + 1)) > length
 
-    def _image_tokens(self, images: Sequence[np.ndarray], batch_size: int) -> np.ndarray:
-        return in_batches(
-            lambda pixels: (self.engine.image_tokens(pixels),), [self.pixels(images)], batch_size
-        )[0]
+    def image_tokens(self, pixels_NCYX: np.ndarray, batch_size: int = 1) -> np.ndarray:
+        """tokens_NPD of pictures, as the answering model reads them."""
+        return in_batches(lambda pixels: (self.engine.image_tokens(pixels),), [pixels_NCYX], batch_size)[0]
 
     def pixels(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """pixels_NCYX float32, as the model was trained with them."""

@@ -11,7 +11,9 @@ import torch
 
 from sightline.core import artifacts
 from sightline.data.tokenizer import Tokenizer
-from sightline.inference.session import GENERATION, PREPROCESSOR, TOKENIZER, Session
+from sightline.inference import bundle_settings
+from sightline.inference.bundle_settings import GENERATION
+from sightline.inference.session import PREPROCESSOR, TOKENIZER, Session
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM
@@ -34,8 +36,10 @@ def load_clip(folder: Path) -> DualEncoder:
 
 def session(vlm: VLM, clip: DualEncoder | None, settings: Path) -> Session:
     """Ask PyTorch models with the tokenizer and settings in the folder `settings`."""
-    preprocessor, generation = (artifacts.read_json(settings / name) for name in (PREPROCESSOR, GENERATION))
-    return Session(TorchEngine(vlm, clip), Tokenizer.load(settings / TOKENIZER), preprocessor, generation)
+    return Session(
+        TorchEngine(vlm, clip), Tokenizer.load(settings / TOKENIZER),
+        artifacts.read_json(settings / PREPROCESSOR), bundle_settings.read(settings / GENERATION),
+    )  # fmt: skip
 
 
 def _filled(model: Model, artifact: artifacts.Artifact) -> Model:

@@ -21,7 +21,8 @@ from sightline.core.params.data_params import DataParams
 from sightline.core.replace_folder import check, replacing, target
 from sightline.data.shards import Items
 from sightline.data.sources import csv
-from sightline.search.bundle import Embedder, encode
+from sightline.inference.session import Session
+from sightline.search.bundle import encode
 from sightline.search.item_index import Entry, Gallery, assemble
 from sightline.search.vector_index import AUTO, SearchIndexError
 
@@ -92,7 +93,7 @@ class Catalog:
 
 
 def encode_table(
-    embedder: Embedder, table: Path, max_pixels: int, fetch: bool
+    session: Session, table: Path, max_pixels: int, fetch: bool
 ) -> tuple[Catalog, dict[str, int]]:
     """The items of a CSV (title, description, image_url, id), encoded, and how many rows or pictures were
     refused, by reason. Pictures on other machines are fetched only with `fetch`.
@@ -110,8 +111,8 @@ def encode_table(
             raise SearchIndexError(f"{table}: no row can be used ({counts['rejected']}); nothing changed")
         lines = np.arange(len(items))
         told = {item["id"]: ". ".join(item["captions"]) for item in (items[line] for line in lines)}
-        entries, pictures, texts = encode(embedder, items, lines, told, max_pixels)
-    return Catalog(entries, pictures, texts, embedder.engine.config["embed_dim"]), counts["rejected"]
+        entries, pictures, texts = encode(session, items, lines, told, max_pixels)
+    return Catalog(entries, pictures, texts, session.engine.config["embed_dim"]), counts["rejected"]
 
 
 @contextmanager

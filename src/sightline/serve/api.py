@@ -22,7 +22,8 @@ from sightline.serve.image_input import is_picture
 from sightline.serve.limits import ApiError, Limits, error_body
 from sightline.serve.middleware import Shield
 from sightline.serve.prometheus import Metrics
-from sightline.serve.service import Desk
+from sightline.serve.request_settings import Options
+from sightline.serve.service import Service
 
 REFUSALS = {
     status: {"model": api_schema.Error, "description": what}
@@ -46,10 +47,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.desk = Desk(model, limits, metrics, fetch)
-        metrics.queue.set_function(lambda: len(app.state.desk.worker))
+        app.state.service = Service(model, limits, metrics, fetch)
+        metrics.queue.set_function(lambda: len(app.state.service.worker))
         yield
-        app.state.desk.close()
+        app.state.service.close()
 
     app = FastAPI(
         title="Sightline",
@@ -80,19 +81,19 @@ def _add_openai(app: FastAPI) -> None:
     async def chat(request: Request, asked: api_schema.ChatRequest) -> Response:
         """Answer the last user message about the last picture given."""
         _known(asked.model)
-        desk, deadline = request.app.state.desk, request.state.deadline
-        question = await completions.question(desk, asked, deadline)
+        service, deadline = request.app.state.service, request.state.deadline
+        asking = await completions.request(service, asked, deadline)
         if asked.stream:
-            lines = await completions.pieces(desk, question, asked, deadline)
+            lines = await completions.pieces(service, asking, asked, deadline)
             return StreamingResponse(lines, media_type="text/event-stream")
-        return _json(await completions.completion(desk, question, asked, deadline))
+        return _json(await completions.completion(service, asking, asked, deadline))
 
     @app.post("/v1/embeddings", responses=REFUSALS | {200: {"model": api_schema.EmbeddingsResponse}})
     async def embeddings(request: Request, asked: api_schema.EmbeddingsRequest) -> Response:
         """Unit vectors of texts and pictures, in one space."""
         _known(asked.model)
-        desk, deadline = request.app.state.desk, request.state.deadline
-        width = desk.model.session.engine.config["embed_dim"]
+        service, deadline = request.app.state.service, request.state.deadline
+        width = service.model.session.engine.config["embed_dim"]
         if asked.dimensions not in (None, width):
             raise ApiError(
                 400, f"this model's embeddings have {width} numbers", "bad_dimensions", "dimensions"
@@ -104,17 +105,17 @@ def _add_openai(app: FastAPI) -> None:
             raise ApiError(400, f"a text has more than {api_schema.MAX_TEXT} characters", "too_long", "input")
         rows: dict[int, np.ndarray] = {}
         if shown:
-            found = await desk.embed_pictures([inputs[place] for place in shown], deadline)
+            found = await service.embed_pictures([inputs[place] for place in shown], deadline)
             rows |= {place: embed_E for place, (embed_E, _) in zip(shown, found, strict=True)}
         if told:
-            texts = await desk.embed_texts([inputs[place] for place in told], deadline)
+            texts = await service.embed_texts([inputs[place] for place in told], deadline)
             rows |= dict(zip(told, texts, strict=True))
         pack = _packed if asked.encoding_format == "base64" else np.ndarray.tolist
         data = [
             {"object": "embedding", "index": place, "embedding": pack(rows[place])}
             for place in range(len(inputs))
         ]
-        tokens = await desk.count_tokens([inputs[place] for place in told], deadline)
+        tokens = await service.count_tokens([inputs[place] for place in told], deadline)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return _json({"object": "list", "data": data, "model": NAME, "usage": usage})
 
@@ -132,31 +133,30 @@ def _add_own(app: FastAPI) -> None:
     @app.post("/search", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
     async def search(request: Request, asked: api_schema.SearchRequest) -> Response:
         """Items of the index nearest to words or to a picture."""
-        desk, deadline, found = request.app.state.desk, request.state.deadline, {}
+        service, deadline, found = request.app.state.service, request.state.deadline, {}
         if asked.text is not None:
-            embed_E = (await desk.embed_texts([asked.text], deadline))[0]
+            embed_E = (await service.embed_texts([asked.text], deadline))[0]
         else:
-            embed_E, score = (await desk.embed_pictures([asked.image], deadline))[0]
-            found["judged"] = desk.judged(score)
-        return _json(found | {"results": await desk.search(embed_E, asked.k, asked.kind, deadline)})
+            embed_E, score = (await service.embed_pictures([asked.image], deadline))[0]
+            found["judged"] = service.judged(score)
+        return _json(found | {"results": await service.search(embed_E, asked.k, asked.kind, deadline)})
 
     @app.post("/similar", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
     async def similar(request: Request, asked: api_schema.SimilarRequest) -> Response:
         """Items of the index nearest to one of them."""
-        desk, deadline = request.app.state.desk, request.state.deadline
-        return _json({"results": await desk.similar(asked.id, asked.k, asked.kind, deadline)})
+        service, deadline = request.app.state.service, request.state.deadline
+        return _json({"results": await service.similar(asked.id, asked.k, asked.kind, deadline)})
 
     @app.post("/explain", responses=REFUSALS | {200: {"model": api_schema.ExplainResponse}})
     async def explain(request: Request, asked: api_schema.ExplainRequest) -> Response:
         """Answer a question and show, for every word of the answer, where the model looked."""
-        desk, deadline = request.app.state.desk, request.state.deadline
-        question = await desk.question(
-            asked.image, asked.question, deadline, spin=asked.spin, maps=True, max_new=asked.max_tokens
-        )
-        reply = await desk.reply(question, deadline)
+        service, deadline = request.app.state.service, request.state.deadline
+        options = Options(spin=asked.spin, max_tokens=asked.max_tokens, maps=True)
+        asking = await service.request(asked.image, asked.question, options, deadline)
+        reply = await service.reply(asking, deadline)
         maps = "png" if asked.maps == "png" else True
-        told = {"question": question.text, "answer": reply.answer.text}
-        return _json(told | await desk.evidence(question, reply, deadline, maps))
+        answer = {"question": asking.question.text, "answer": reply.answer.text}
+        return _json(answer | await service.evidence(asking.question, reply, deadline, maps))
 
 
 def _add_state(app: FastAPI, metrics: Metrics) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sightline.core.params.generation import Decoding
 from sightline.search.item_index import KINDS
 from sightline.serve.limits import Limits
 
@@ -40,7 +41,9 @@ class Spin(Closed):
 class Extension(Closed):
     """The field `sightline` of a request."""
 
-    spin: bool | Spin = Field(False, description="true: the bundle's settings; an object: these.")
+    spin: bool | Spin | None = Field(
+        None, description="null: as the bundle answers; true: its gate; false: none; an object: these knobs."
+    )
     explanation: Literal[False, True, "png"] = Field(
         False, description="A map per word: numbers on the patch grid, or a grey PNG of the picture's shape."
     )
@@ -83,7 +86,7 @@ class ChatRequest(Open):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = Field(
-        None, description="0, the default, is greedy decoding."
+        None, description="Above 0: sampling; 0: the likeliest words; left out: as the bundle answers."
     )
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -132,7 +135,7 @@ class SimilarRequest(Closed):
 class ExplainRequest(Closed):
     image: Url
     question: Words = ""
-    spin: bool | Spin = False
+    spin: bool | Spin | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     maps: Literal["numbers", "png"] = "numbers"
 
@@ -176,6 +179,10 @@ class WordMap(BaseModel):
 class Evidence(Judged):
     """The field `sightline` of an answer."""
 
+    decoding: Decoding = Field(
+        description="How the words were chosen. A stream is written word by word: it never chooses among "
+        "candidates, whatever the bundle says."
+    )
     confidence: float
     sure: bool | None
     silenced_heads: float = Field(description="Share of (word piece, head) pairs that SPIN gated.")

@@ -4,51 +4,54 @@ Shapes: B batch rows (all calls have the same B; a short batch is filled with co
 question tokens, P patches, D width, E embedding width, V vocabulary, C,Y,X channels and sides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from sightline.core.params.generation import Generation, Spin
+from sightline.inference.answering import Answer
 from sightline.inference.decoding import token_loop
 from sightline.inference.decoding.sampling import draw
+from sightline.inference.describing import SEED
 from sightline.inference.out_of_domain import Domain
-from sightline.inference.session import MODEL, SPIN_OFF, Answer, Session
+from sightline.inference.session import MODEL, Session
 from sightline.search.item_index import Hit
 from sightline.search.user_index import Fixed, Watched
 from sightline.serve.image_input import Picture
 
 NAME = "sightline"  # of the model in /v1/models
+Emit = Callable[[int, list[int]], None]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What all rows of a batch share: SPIN, the longest answer in tokens, whether maps are wanted, how many
-    captions of similar pictures a question is read beside."""
+class Question:
+    """What is asked, and how it is answered: `generation` is of this answer, drawn with `seed`; `maps` asks
+    for the attention behind its words; `retrieval` counts the captions of similar pictures that the question
+    is read beside."""
 
-    keep: float | None
-    top_k: int | None
-    alpha: float
-    layers: tuple[int, ...]
-    max_new: int
-    maps: bool
+    text: str
+    generation: Generation
+    spin: Spin
+    maps: bool = False
     retrieval: int = 0
+    seed: int = SEED
 
-    def spin(self) -> dict[str, Any]:
-        knobs = {"keep": self.keep, "top_k": self.top_k, "alpha": self.alpha, "layers": list(self.layers)}
-        return SPIN_OFF | knobs
+    @property
+    def batch_key(self) -> Hashable:
+        """Equal for questions that may share a batch. A description that is not written word by word has one
+        of its own: nobody else waits for its candidates."""
+        alone = None if self.generation.word_by_word else object()
+        return self.spin, self.generation.max_tokens, self.maps, self.retrieval, alone
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One row: a picture, a question, and how its tokens are chosen (temperature 0: greedy)."""
+    """One row: a question and the picture that it is about."""
 
+    question: Question
     picture: Picture
-    question: str
-    temperature: float
-    top_p: float
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,6 @@ class Model:
 
     def __init__(self, session: Session, known: Domain, gallery: Fixed | Watched, batch: int) -> None:
         self.session, self.known, self.gallery, self.batch = session, known, gallery, batch
-        self.limit: int = session.engine.config["max_answer"]
 
     @classmethod
     def load(cls, bundle: Path, batch: int, index: Path | None = None) -> "Model":
@@ -85,50 +87,62 @@ class Model:
         """Names the graphs, for `system_fingerprint`."""
         return f"{MODEL}-{self.gallery.digest[:12]}"
 
-    def answer(
-        self, settings: Settings, asks: Sequence[Ask], said: Callable[[int, str], None],
-        dropped: Callable[[int], bool],
-    ) -> list[Reply]:  # fmt: skip
-        """Answer up to B rows. `said(row, text)` is told each answer as it grows; rows that are `dropped`
-        hold nobody up."""
-        session, rows = self.session, len(asks)
+    def answer(self, asks: Sequence[Ask], emit: Emit, dropped: Callable[[int], bool]) -> list[Reply]:
+        """Answer up to B rows of one `batch_key`. `emit(row, ids)` is called as an answer grows, word by word
+        where its decoding allows; rows that are `dropped` hold nobody up."""
+        rows, question = len(asks), asks[0].question
         pixels_BCYX = self._filled([ask.picture.pixels_CYX for ask in asks])
-        tokens_BPD, embeds_BE = session.engine.embed_images(pixels_BCYX)
+        tokens_BPD, embeds_BE = self.session.engine.embed_images(pixels_BCYX)
         pooled_ND = tokens_BPD[:rows].mean(axis=1)
-        ids_NS, mask_NS = session.question_ids([ask.question for ask in asks])
-        k = settings.retrieval
+        k = question.retrieval
         hits = self.gallery.gallery().others(embeds_BE[:rows], k) if k else [[] for _ in asks]
-        told = [[hit.text for hit in found] for found in hits]
+        captions = [[hit.text for hit in similar] for similar in hits]
+        if question.generation.word_by_word:
+            answers = self._word_by_word(asks, pixels_BCYX, captions, emit, dropped)
+        else:
+            answers = [
+                self.session.answer_pixels(
+                    ask.picture.pixels_CYX, ask.question.text, ask.question.generation, ask.question.spin,
+                    need_maps=ask.question.maps, captions=texts,
+                )
+                for ask, texts in zip(asks, captions, strict=True)
+            ]  # fmt: skip
+        scores_N = [float(self.known.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
+        return [
+            Reply(answer, hits[row], pooled_ND[row], score, asks[row].picture.height, asks[row].picture.width)
+            for row, (answer, score) in enumerate(zip(answers, scores_N, strict=True))
+        ]
+
+    def _word_by_word(
+        self, asks: Sequence[Ask], pixels_BCYX: np.ndarray, captions: list[list[str]], emit: Emit,
+        dropped: Callable[[int], bool],
+    ) -> list[Answer]:  # fmt: skip
+        session, rows, question = self.session, len(asks), asks[0].question
+        ids_NS, mask_NS = session.question_ids([ask.question.text for ask in asks])
         memory = session.memory(
             session.engine.image_tokens(pixels_BCYX), self._filled(ids_NS), self._filled(mask_NS),
-            told + [told[0]] * (self.batch - rows),
+            captions + [captions[0]] * (self.batch - rows),
         )  # fmt: skip
-        knobs, written, ids = session.knobs(settings.spin(), settings.max_new), [], [[] for _ in asks]
+        inputs = session.decoding_inputs(question.generation, question.spin)
+        written: list[token_loop.Token] = []
+        ids: list[list[int]] = [[] for _ in asks]
         for token in token_loop.steps(
-            session.engine, memory, _pick(asks), need_maps=settings.maps, rows=rows, **knobs
+            session.engine, memory, _pick(asks), inputs, need_maps=question.maps, rows=rows
         ):
             written.append(token)
             waiting = False
             for row in np.flatnonzero(token.active_B[:rows]):
                 new, gone = int(token.ids_B[row]), dropped(row)
-                waiting |= new != knobs["eos"] and not gone
-                if new != knobs["eos"] and not gone:
+                waiting |= new != inputs.eos and not gone
+                if new != inputs.eos and not gone:
                     ids[row].append(new)
-                    said(row, ids[row])
+                    emit(row, ids[row])
             if not waiting:
                 break
-        generations = token_loop.collect(iter(written), knobs["eos"], rows)
-        scores_N = [float(self.known.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
+        generated = token_loop.collect(iter(written), inputs.eos, rows)
         return [
-            Reply(
-                session.finish(generation, ids_NS[row], mask_NS[row]),
-                hits[row],
-                pooled_ND[row],
-                score,
-                asks[row].picture.height,
-                asks[row].picture.width,
-            )  # fmt: skip
-            for row, (generation, score) in enumerate(zip(generations, scores_N, strict=True))
+            session.finish(own, ids_NS[row], mask_NS[row], asks[row].question.generation.decoding)
+            for row, own in enumerate(generated)
         ]
 
     def pictures(self, pixels: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, float]]:
@@ -147,14 +161,17 @@ class Model:
 
 
 def _pick(asks: Sequence[Ask]) -> Callable[[np.ndarray], np.ndarray]:
-    """The likeliest token, or one drawn by the row's own generator where it has a temperature."""
-    draws = {row: np.random.default_rng(ask.seed) for row, ask in enumerate(asks) if ask.temperature > 0}
+    """The likeliest token, or one drawn by the row's own generator where its answer is sampled."""
+    draws = {
+        row: (np.random.default_rng(ask.question.seed), ask.question.generation)
+        for row, ask in enumerate(asks)
+        if ask.question.generation.method == "sampling"
+    }
 
     def pick(logprobs_BV: np.ndarray) -> np.ndarray:
         ids_B = logprobs_BV.argmax(axis=1)
-        for row, generator in draws.items():
-            ask = asks[row]
-            ids_B[row] = draw(logprobs_BV[row], generator.random(), ask.temperature, ask.top_p)
+        for row, (generator, settings) in draws.items():
+            ids_B[row] = draw(logprobs_BV[row], generator.random(), settings.temperature, settings.top_p)
         return ids_B
 
     return pick

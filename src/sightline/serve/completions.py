@@ -10,48 +10,49 @@ from typing import Any
 from sightline.serve import api_schema
 from sightline.serve.batch_model import NAME, Reply
 from sightline.serve.limits import ApiError
-from sightline.serve.service import Desk, Question
+from sightline.serve.request_settings import Options
+from sightline.serve.service import Request, Service
 
-PLAIN = api_schema.Extension()
+NO_EXTENSION = api_schema.Extension()
 # Ids are names, no secrets, and a system call for each would let other threads go first.
 _DRAW = random.Random()
 
 
-async def question(desk: Desk, asked: api_schema.ChatRequest, deadline: float) -> Question:
-    """What a request asks. Raises ApiError for what the model cannot be asked."""
-    own = asked.sightline or PLAIN
+async def request(service: Service, asked: api_schema.ChatRequest, deadline: float) -> Request:
+    """What a chat request asks. Raises ApiError for what the model cannot be asked."""
+    own = asked.sightline or NO_EXTENSION
     url, text = _last(asked.messages)
-    return await desk.question(
-        url, text, deadline, spin=own.spin, maps=bool(own.explanation),
-        max_new=asked.max_completion_tokens or asked.max_tokens, temperature=asked.temperature or 0.0,
-        top_p=1.0 if asked.top_p is None else asked.top_p, seed=asked.seed, retrieval=own.retrieval,
+    options = Options(
+        own.spin, asked.max_completion_tokens or asked.max_tokens, asked.temperature, asked.top_p, asked.seed,
+        bool(own.explanation), own.retrieval, bool(asked.stream),
     )  # fmt: skip
+    return await service.request(url, text, options, deadline)
 
 
 async def completion(
-    desk: Desk, question: Question, asked: api_schema.ChatRequest, deadline: float
+    service: Service, request: Request, asked: api_schema.ChatRequest, deadline: float
 ) -> dict[str, Any]:
     """The answer as one object."""
-    reply = await desk.reply(question, deadline)
+    reply = await service.reply(request, deadline)
     said = {"role": "assistant", "content": reply.answer.text, "refusal": None}
     choice = {"index": 0, "message": said, "finish_reason": _reason(reply), "logprobs": None}
-    own = asked.sightline or PLAIN
-    evidence = await desk.evidence(question, reply, deadline, own.explanation)
+    own = asked.sightline or NO_EXTENSION
+    evidence = await service.evidence(request.question, reply, deadline, own.explanation)
     return (
-        _head(desk)
-        | {"object": "chat.completion", "choices": [choice], "usage": _usage(desk, reply)}
+        _head(service)
+        | {"object": "chat.completion", "choices": [choice], "usage": _usage(service, reply)}
         | {"sightline": evidence}
     )
 
 
 async def pieces(
-    desk: Desk, question: Question, asked: api_schema.ChatRequest, deadline: float
+    service: Service, request: Request, asked: api_schema.ChatRequest, deadline: float
 ) -> AsyncIterator[bytes]:
     """The answer as server-sent events; the field `sightline` comes with the reason of the end.
 
     Comes back with the first of them made, so what is refused or late is told by the status, before the
     stream."""
-    lines = _events(desk, question, asked, deadline)
+    lines = _events(service, request, asked, deadline)
     return _chain(await anext(lines), lines)
 
 
@@ -62,9 +63,9 @@ async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
 
 
 async def _events(
-    desk: Desk, question: Question, asked: api_schema.ChatRequest, deadline: float
+    service: Service, request: Request, asked: api_schema.ChatRequest, deadline: float
 ) -> AsyncIterator[bytes]:
-    head = _head(desk) | {"object": "chat.completion.chunk"}
+    head = _head(service) | {"object": "chat.completion.chunk"}
 
     def chunk(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
@@ -72,7 +73,7 @@ async def _events(
 
     sent, replied, opened = "", None, False
     try:
-        async for part in desk.stream(question, deadline):
+        async for part in service.stream(request, deadline):
             if not opened:
                 opened = True
                 yield chunk({"role": "assistant", "content": ""})
@@ -81,8 +82,8 @@ async def _events(
             else:
                 yield chunk({"content": part[len(sent) :]})
                 sent = part
-        own = asked.sightline or PLAIN
-        evidence = await desk.evidence(question, replied, deadline, own.explanation)
+        own = asked.sightline or NO_EXTENSION
+        evidence = await service.evidence(request.question, replied, deadline, own.explanation)
     except ApiError as error:
         if not opened:
             raise
@@ -92,7 +93,7 @@ async def _events(
         yield chunk({"content": rest})
     yield chunk({}, _reason(replied), sightline=evidence)
     if asked.stream_options and asked.stream_options.include_usage:
-        yield _event(head | {"choices": [], "usage": _usage(desk, replied)})
+        yield _event(head | {"choices": [], "usage": _usage(service, replied)})
     yield b"data: [DONE]\n\n"
 
 
@@ -100,12 +101,12 @@ def _event(body: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
-def _head(desk: Desk) -> dict[str, Any]:
+def _head(service: Service) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{_DRAW.getrandbits(96):024x}",
         "created": int(time.time()),
         "model": NAME,
-        "system_fingerprint": desk.model.fingerprint,
+        "system_fingerprint": service.model.fingerprint,
     }
 
 
@@ -142,7 +143,7 @@ def _reason(reply: Reply) -> str:
     return "stop" if reply.answer.finished else "length"
 
 
-def _usage(desk: Desk, reply: Reply) -> dict[str, int]:
-    rows, cols = desk.model.session.engine.config["grid"]
+def _usage(service: Service, reply: Reply) -> dict[str, int]:
+    rows, cols = service.model.session.engine.config["grid"]
     asked, said = rows * cols + len(reply.answer.question_ids), len(reply.answer.ids)
     return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}

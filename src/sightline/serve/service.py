@@ -6,54 +6,45 @@ own, and the model, which has one (`worker.Worker`).
 
 import asyncio
 import base64
-import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from sightline.core.params.generation import SPIN_OFF
 from sightline.data import images
-from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.explain import heatmap, target
-from sightline.inference.session import SPIN_OFF, Answer
-from sightline.serve import image_input
-from sightline.serve.api_schema import Spin
-from sightline.serve.batch_model import Ask, Model, Reply, Settings
+from sightline.inference.answering import Answer
+from sightline.serve import image_input, request_settings
+from sightline.serve.batch_model import Ask, Model, Question, Reply
 from sightline.serve.batcher import Emit, Ticket, Worker
 from sightline.serve.image_input import Picture
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.prometheus import Metrics
+from sightline.serve.request_settings import Options
 
 MAP_SIDE = 224  # longest side of a map drawn as a picture
-OFF = Spin(keep=1.0, alpha=1.0, layers=[])
 
 
 @dataclass(frozen=True)
-class Question:
+class Request:
     """A question about a picture, or about the one that is to be read from a data URL."""
 
-    settings: Settings
-    shown: Picture | str
-    text: str
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-
-    def ask(self, picture: Picture) -> Ask:
-        return Ask(picture, self.text, self.temperature, self.top_p, self.seed)
+    question: Question
+    image: Picture | str
 
 
-class Desk:
+class Service:
+    """Asked by the routes and the page. `fetch`: whether pictures on other machines may be read."""
+
     def __init__(self, model: Model, limits: Limits, metrics: Metrics, fetch: bool) -> None:
         self.model, self.limits, self.metrics, self._fetch = model, limits, metrics, fetch
-        self.subject = target.Subject(model.session, SPIN_OFF)
+        self._explained = target.ExplainedModel(model.session, SPIN_OFF)  # of answers that were given
         self.worker = Worker(self._run, model.batch)
-        self._common = lru_cache(256)(self._settings)
-        self._draw = random.Random()  # seeds: a system call for each would let other threads go first
         self._aside = ThreadPoolExecutor(2, "aside")
         self._fetchers = ThreadPoolExecutor(4, "fetch")  # waiting for other hosts must not hold up others
 
@@ -70,52 +61,22 @@ class Desk:
     def _read(self, url: str) -> Picture:
         return image_input.read(url, self.model.session.pixels, self.limits, self._fetch)
 
-    async def question(
-        self, url: str, text: str, deadline: float, *, spin: bool | Spin = False, maps: bool = False,
-        max_new: int | None = None, temperature: float = 0.0, top_p: float = 1.0, seed: int | None = None,
-        retrieval: int = 0,
-    ) -> Question:  # fmt: skip
-        """Raises ApiError for knobs that the model cannot use, and for what cannot be fetched; a picture in
-        the address itself is read, and refused, when the question is asked."""
-        settings = self.settings(spin, maps, max_new, retrieval)
-        shown = url if image_input.is_picture(url) else await self.aside(deadline, self._read, url, slow=True)
-        drawn = self._draw.getrandbits(63) if seed is None else seed % 2**63
-        return Question(settings, shown, text.strip() or DESCRIBE, temperature, top_p, drawn)
+    async def request(self, url: str, text: str, options: Options, deadline: float) -> Request:
+        """Raises ApiError for settings that the model cannot use, and for what cannot be fetched; a picture
+        in the address itself is read, and refused, when the question is asked."""
+        question = request_settings.question(self.model.session, text, options)
+        if image_input.is_picture(url):
+            return Request(question, url)
+        return Request(question, await self.aside(deadline, self._read, url, slow=True))
 
-    def settings(self, spin: bool | Spin, maps: bool, max_new: int | None, retrieval: int = 0) -> Settings:
-        """What a batch shares. A longer answer than the model's longest is no error: it never comes."""
-        if isinstance(spin, bool):  # nearly every request, and the model's knobs are fixed
-            return self._common(spin, maps, max_new, retrieval)
-        return self._settings(spin, maps, max_new, retrieval)
-
-    def _settings(self, spin: bool | Spin, maps: bool, max_new: int | None, retrieval: int) -> Settings:
-        given = self.model.session.generation["spin"]
-        if spin is False:
-            spin = OFF
-        own = {} if spin is True else spin.model_dump(exclude_none=True)
-        count = ("keep", "top_k")
-        if any(name in own for name in count):
-            given = given | dict.fromkeys(count)
-        knobs = given | own
-        limit = min(
-            self.model.session.generation["max_new"] if max_new is None else max_new, self.model.limit
-        )
-        try:
-            kept_L, _ = self.model.session.heads_kept(knobs)
-        except ValueError as error:
-            raise ApiError(400, str(error), "invalid_spin", "sightline.spin") from error
-        gated = bool((kept_L < self.model.session.engine.config["heads"]).any())
-        names = ("keep", "top_k", "alpha")
-        layers = tuple(sorted(set(knobs["layers"])))
-        return Settings(*(knobs[name] for name in names), layers, limit, maps or gated, retrieval)
-
-    async def reply(self, question: Question, deadline: float) -> Reply:
+    async def reply(self, request: Request, deadline: float) -> Reply:
         """The model's reply. Raises ApiError 504 past the deadline."""
-        return self._counted(await self._result(self._asked(question), deadline))
+        return self._counted(await self._result(self._queued(request), deadline))
 
-    async def stream(self, question: Question, deadline: float) -> AsyncIterator[str | Reply]:
-        """The answer as it grows, each part a longer text, then the reply; closing it ends the work."""
-        ticket = self._asked(question, stream=True)
+    async def stream(self, request: Request, deadline: float) -> AsyncIterator[str | Reply]:
+        """The answer as it grows, each part a longer text (none where it is not written word by word), then
+        the reply; closing it ends the work."""
+        ticket = self._queued(request, stream=True)
         assert ticket.parts is not None
         try:
             while (ids := await self._until(deadline, ticket.parts.get())) is not None:
@@ -124,11 +85,12 @@ class Desk:
         finally:
             ticket.dropped = True
 
-    def _asked(self, question: Question, stream: bool = False) -> Ticket:
-        key, shown = ("ask", question.settings), question.shown
-        if isinstance(shown, Picture):
-            return self.worker.put(Ticket(key, question.ask(shown), stream=stream))
-        return self.worker.put(Ticket(key, prepare=lambda: question.ask(self._read(shown)), stream=stream))
+    def _queued(self, request: Request, stream: bool = False) -> Ticket:
+        question, image = request.question, request.image
+        key = ("ask", question.batch_key)
+        if isinstance(image, Picture):
+            return self.worker.put(Ticket(key, Ask(question, image), stream=stream))
+        return self.worker.put(Ticket(key, prepare=lambda: Ask(question, self._read(image)), stream=stream))
 
     async def embed_pictures(self, urls: Sequence[str], deadline: float) -> list[tuple[np.ndarray, float]]:
         """(unit embedding [E], domain score) of every picture."""
@@ -159,7 +121,7 @@ class Desk:
     async def count_tokens(self, texts: Sequence[str], deadline: float) -> int:
         """Tokens of the texts as far as the model reads them."""
         session = self.model.session
-        limit = session.generation["max_text"]
+        limit = session.settings.max_text
         return await self.aside(deadline, lambda: sum(len(session.tokenizer.encode(t, limit)) for t in texts))
 
     async def embed_texts(self, texts: Sequence[str], deadline: float) -> list[np.ndarray]:
@@ -192,17 +154,18 @@ class Desk:
     ) -> dict[str, Any]:
         """The field `sightline` of an answer."""
         answer, outside = reply.answer, reply.domain_score > self.model.known.bound
-        told = {
+        evidence = {
+            "decoding": answer.decoding,
             "confidence": round(answer.confidence, 4),
             "sure": False if outside else answer.sure,  # confidences are of pictures as in training
             **self.judged(reply.domain_score),
             "silenced_heads": round(_silenced(answer), 4),
         }
         if maps:
-            told["explanation"] = await self.aside(deadline, self._words, question, reply, maps == "png")
-        if question.settings.retrieval:
-            told["retrieved"] = _hits(reply.retrieved)
-        return told
+            evidence["explanation"] = await self.aside(deadline, self._words, question, reply, maps == "png")
+        if question.retrieval:
+            evidence["retrieved"] = _hits(reply.retrieved)
+        return evidence
 
     def judged(self, score: float) -> dict[str, Any]:
         return {"out_of_domain": score > self.model.known.bound, "domain_score": round(score, 2)}
@@ -212,10 +175,10 @@ class Desk:
         scale = min(1.0, MAP_SIDE / max(height, width))
         size = max(1, round(height * scale)), max(1, round(width * scale))
         shape = np.broadcast_to(np.uint8(0), (*size, 3))  # attention needs no pixels, a map their number
-        case = target.of_answer(self.subject, shape, question.text, reply.answer)
-        found = target.explained(self.subject, "cross_attention", case)
+        case = target.of_answer(self._explained, shape, question.text, reply.answer)
+        found = target.explained(self._explained, "cross_attention", case)
         top, left, side = heatmap.seen_square(*size)
-        rows, cols = self.subject.grid
+        rows, cols = self._explained.grid
         return [
             {
                 "word": heat.provenance["word"],
@@ -281,7 +244,7 @@ class Desk:
         if key == "alone":
             return [call() for call in rows]
         return self.model.answer(
-            key[1], rows, lambda row, ids: emit(batch[row], list(ids)), lambda row: batch[row].dropped
+            rows, lambda row, ids: emit(batch[row], list(ids)), lambda row: batch[row].dropped
         )
 
 

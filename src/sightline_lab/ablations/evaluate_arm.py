@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import artifacts
+from sightline.core.params.generation import SPIN_OFF
 from sightline.core.params.loader import Params, load_params
 from sightline.core.runtime import derive_seed
 from sightline.evaluate import predictions, scoring, split_contents
@@ -31,14 +32,10 @@ def figures(params: Params) -> dict[str, float]:
         split_contents.read(raw, vqa, SPLIT, params.evaluate.max_items),
         split_contents.lexicon(vqa),
     )
-    asking, reranking = (
-        predictions.Asking.of(params.evaluate, params.generation),
-        predictions.Reranking.of(params.evaluate),
-    )
     kinds = sorted(artifacts.read_json(vqa / "config.json")["objects"])
     rng = np.random.default_rng(derive_seed(params.seed, "swapped", SPLIT))
-    said = predictions.answers(session, split, predictions.SPIN_OFF, asking)
-    found = predictions.retrieve(session, split, predictions.Swaps(words, kinds, rng), asking, reranking)
+    said = predictions.answers(session, split, params.generation, SPIN_OFF, params.evaluate.batch_size)
+    found = predictions.retrieve(session, split, predictions.Swaps(words, kinds, rng), params.evaluate)
     whole_1C = np.ones((1, len(split.lines)))
     groups = scoring.of_answers(split, said.texts, words, whole_1C) + scoring.of_retrieval(found, whole_1C)
     every = {

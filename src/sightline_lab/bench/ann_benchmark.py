@@ -20,8 +20,9 @@ import numpy as np
 from sightline.core.runtime import derive_seed
 from sightline.data.shards import Items
 from sightline.evaluate.metrics import retrieval
+from sightline.inference.session import Session
 from sightline.search import vector_index as indexes
-from sightline.search.bundle import BATCH, Embedder
+from sightline.search.bundle import BATCH
 from sightline.search.vector_index import Index
 from sightline_lab.bench.paired_timing import rounded
 
@@ -63,7 +64,7 @@ class Known:
         return rows_NE
 
 
-def read(embedder: Embedder, raw: Path) -> Known:
+def read(session: Session, raw: Path) -> Known:
     """Encodes the pictures. Raises ValueError where `val` lacks a picture with a caption."""
     items = Items(raw)
     shown = {
@@ -77,9 +78,9 @@ def read(embedder: Embedder, raw: Path) -> Known:
     def embedded(chosen: Sequence[dict]) -> np.ndarray:
         parts = (chosen[start : start + 8 * BATCH] for start in range(0, len(chosen), 8 * BATCH))
         decoded = ([items.image(one) for one in part] for part in parts)
-        return np.concatenate([embedder.embed_images(part, batch_size=BATCH) for part in decoded])
+        return np.concatenate([session.embed_images(part, batch_size=BATCH) for part in decoded])
 
-    words_QE = embedder.embed_texts([item["captions"][0] for item in told], batch_size=BATCH)
+    words_QE = session.embed_texts([item["captions"][0] for item in told], batch_size=BATCH)
     return Known(embedded(told), words_QE, embedded(shown["test"]), embedded(shown["train"]))
 
 

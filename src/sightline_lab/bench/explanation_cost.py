@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sightline.explain.target import Subject, explain
+from sightline.explain.target import ExplainedModel, explain
 from sightline_lab.bench import paired_timing
 
 METHOD = "cross_attention"
 
 
-def ratios(subject: Subject, pictures: list[np.ndarray], questions: list[str], rounds: int) -> list[dict]:
+def ratios(
+    subject: ExplainedModel, pictures: list[np.ndarray], questions: list[str], rounds: int
+) -> list[dict]:
     """For each question, asked about every picture in each round, in turn with and without the maps of every
     word: mean tokens of an answer, and how many times as long it takes to explain it too, a median with
     quartiles over the rounds."""

@@ -21,11 +21,12 @@ def faithfulness(
     """Measure every explanation method on test questions with known boxes: metrics/faithfulness.json and
     docs/reports/explanations.md."""
     from sightline.core.artifacts import write_json
+    from sightline.core.params.generation import SPIN_OFF
     from sightline.evaluate.metrics.normalize_answers import same
     from sightline.explain import faithfulness_benchmark
-    from sightline.explain.target import Subject
+    from sightline.explain.target import ExplainedModel
     from sightline.inference import lazy_models, torch_session
-    from sightline.inference.session import SPIN_OFF, Session
+    from sightline.inference.session import Session
     from sightline_lab.bench import explanation_cost
     from sightline_lab.faithfulness import faithfulness_page, randomization
 
@@ -33,12 +34,12 @@ def faithfulness(
     params = loader.load_params(here / "params.yaml")
     onnx = here / "models" / "onnx"
     vlm = lazy_models.vlm(here / "models" / "vlm")
-    subject = Subject(Session.load_variant(onnx, "fp32"), SPIN_OFF, lambda: vlm, params.seed)
-    shipped = Subject(Session.load(here / "models" / "bundle"), SPIN_OFF, lambda: vlm, params.seed)
+    subject = ExplainedModel(Session.load_variant(onnx, "fp32"), SPIN_OFF, lambda: vlm, params.seed)
+    shipped = ExplainedModel(Session.load(here / "models" / "bundle"), SPIN_OFF, lambda: vlm, params.seed)
     broken = {}
     for name, parts in randomization.PARTS.items():
         without = randomization.shuffled(vlm, parts, params.seed)
-        broken[name] = Subject(
+        broken[name] = ExplainedModel(
             torch_session.session(without, None, onnx),
             SPIN_OFF,
             partial(lambda model: model, without),

@@ -51,13 +51,13 @@ def hallucination(
     from sightline.compress import model_cost
     from sightline.core.artifacts import write_json
     from sightline.evaluate import result_files
-    from sightline.evaluate.predictions import Asking
     from sightline.inference import torch_session
     from sightline_lab.ablations.arms import DEFAULT
     from sightline_lab.ablations.run_ablations import Study
     from sightline_lab.ablations.workspaces import FOLDER
     from sightline_lab.hallucination import decoding_configs, hallucination_study, parallel_runner
     from sightline_lab.hallucination import hallucination_page as page
+    from sightline_lab.hallucination.decode_runner import Asking
 
     here = checkout_files.root()
     params = loader.load_params(here / "params.yaml")
@@ -74,7 +74,7 @@ def hallucination(
     else:
         models = {DEFAULT: [here / "models" / "vlm" for _ in trainings]}
     models[DEFAULT] = [*given, *models[DEFAULT]]
-    asking = Asking(params.generation.max_tokens, hallucination_study.BATCH, beams=1)
+    asking = Asking(params.generation.max_tokens, hallucination_study.BATCH)
     guided = any(way.candidates > 1 for idea in tried for way in idea.ways)
     asked = {
         arm: [

@@ -19,15 +19,19 @@ def retrieval(
     """Answer the questions of `test` with and without the captions of similar pictures; write
     metrics/retrieval_augmented.json and docs/reports/retrieval.md."""
     from sightline.core.artifacts import write_json
-    from sightline.evaluate.predictions import Asking
     from sightline_lab.retrieval import retrieval_augmentation, retrieval_page
 
     here = checkout_files.root()
     params = loader.load_params(here / "params.yaml")
     own = params.evaluate
-    asking = Asking(params.generation.max_tokens, own.batch_size, beams=1)
     study = retrieval_augmentation.Study(
-        here / "data" / "raw", here / "data" / "vqa", items, asking, own.bootstrap, params.seed
+        here / "data" / "raw",
+        here / "data" / "vqa",
+        items,
+        params.generation.greedy(),
+        own.batch_size,
+        own.bootstrap,
+        params.seed,
     )
     result = retrieval_augmentation.run(open_session(bundle), study, typer.echo)
     write_json(here / retrieval_page.RESULT, {"profile": params.profile, **result})

@@ -10,7 +10,7 @@ from sightline.core import artifacts
 from sightline.core.plotting import INK, draw_box, draw_picture, new_figure, plain, save
 from sightline.explain import faithfulness_benchmark
 from sightline.explain.heatmap_figures import draw_overlay
-from sightline.explain.target import Subject
+from sightline.explain.target import ExplainedModel
 
 SHOWN = 5  # cases in the picture
 P_BOUND = 0.01  # a gain at deletion is real below this p
@@ -128,7 +128,9 @@ def _shortfalls(methods: dict[str, dict]) -> list[str]:
     return lines or ["- Nothing."]
 
 
-def write(here: Path, subject: Subject, cases: list[faithfulness_benchmark.Known], colormap: str) -> None:
+def write(
+    here: Path, subject: ExplainedModel, cases: list[faithfulness_benchmark.Known], colormap: str
+) -> None:
     """Page and picture of the checkout `here`; `cases` are the rows of the picture."""
     result = artifacts.read_json(here / "metrics" / "faithfulness.json")
     (here / "docs" / "reports" / "explanations.md").write_text(page(result), encoding="utf-8", newline="\n")

@@ -16,7 +16,7 @@ import numpy as np
 from sightline.explain import faithfulness, perturbation
 from sightline.explain.faithfulness_benchmark import Known
 from sightline.explain.heatmap import Heatmap, enlarge, seen_square
-from sightline.explain.target import Case, Subject, log_prob
+from sightline.explain.target import ExplainedAnswer, ExplainedModel, log_prob
 
 INSTALL = "pip install quantus==0.6.0"
 FLIPS = 16  # steps of pixel flipping, a divisor of every picture's pixels
@@ -32,7 +32,7 @@ def quantus() -> Any:
     return found
 
 
-def compare(subject: Subject, maps: Iterable[tuple[Known, Heatmap]]) -> dict[str, Any]:
+def compare(subject: ExplainedModel, maps: Iterable[tuple[Known, Heatmap]]) -> dict[str, Any]:
     """How many maps, and Pearson's correlation of each figure, ours with Quantus's. Dark maps, of which
     Quantus makes nothing, and figures that do not vary are left out. Raises ValueError without Quantus."""
     package = quantus()
@@ -50,7 +50,7 @@ def compare(subject: Subject, maps: Iterable[tuple[Known, Heatmap]]) -> dict[str
     return {"n": len(pairs), "correlation": same}
 
 
-def ours(subject: Subject, known: Known, heat: Heatmap) -> tuple[float, float, float]:
+def ours(subject: ExplainedModel, known: Known, heat: Heatmap) -> tuple[float, float, float]:
     """FIGURES of one map."""
     there_NSS = faithfulness.presence(heat.scores, subject.session.image_size, first=True)
     pixels_CYX, background_CYX = _pictures(subject, known.case)
@@ -63,7 +63,7 @@ def ours(subject: Subject, known: Known, heat: Heatmap) -> tuple[float, float, f
     )
 
 
-def theirs(package: Any, subject: Subject, known: Known, heat: Heatmap) -> tuple[float, float, float]:
+def theirs(package: Any, subject: ExplainedModel, known: Known, heat: Heatmap) -> tuple[float, float, float]:
     """FIGURES of the same map by Quantus."""
     import torch
 
@@ -109,12 +109,12 @@ def theirs(package: Any, subject: Subject, known: Known, heat: Heatmap) -> tuple
     )
 
 
-def _pictures(subject: Subject, case: Case) -> tuple[np.ndarray, np.ndarray]:
+def _pictures(subject: ExplainedModel, case: ExplainedAnswer) -> tuple[np.ndarray, np.ndarray]:
     """The picture and its mean colour, [C, Y, X] each."""
     return subject.session.pixels([case.rgb])[0], perturbation.backgrounds(subject, case.rgb)["mean"]
 
 
-def _probability(subject: Subject, case: Case, pixels_NCYX: np.ndarray) -> np.ndarray:
+def _probability(subject: ExplainedModel, case: ExplainedAnswer, pixels_NCYX: np.ndarray) -> np.ndarray:
     """Of the answer's first word, [N]."""
     _, mask_1S = subject.session.question_ids([case.question])
     mask_NS = np.repeat(mask_1S, len(pixels_NCYX), axis=0)

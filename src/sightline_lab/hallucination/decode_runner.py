@@ -3,16 +3,17 @@
 C candidates, N rows, I pictures, L layers, H heads, T tokens, M memory tokens, P patches, D width.
 """
 
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from sightline.core.runtime import derive_seed
-from sightline.evaluate.predictions import Asking
+from sightline.data.questions.question_types import SHORT_TOKENS
 from sightline.evaluate.split_contents import Split
 from sightline.inference.decoding import contrastive, greedy, sampling
-from sightline.inference.engine import Generation, Memory
+from sightline.inference.engine import DecodingInputs, GeneratedTokens, Memory
+from sightline.inference.session import Session
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.vlm import VLM
 from sightline_lab.hallucination.decoding_configs import GREEDY, Way
@@ -21,30 +22,27 @@ Typical = list[list[float]]  # mean image mass of every head, [L][H]
 _DIGITS = 4
 
 
-class Encoder(Protocol):
-    """What is needed of inference.session.Session beside the model; the embeddings for candidates alone."""
+@dataclass(frozen=True)
+class Asking:
+    """Longest description in tokens, and how many rows are decoded at a time."""
 
-    tokenizer: Any
+    max_tokens: int
+    batch_size: int
 
-    def pixels(self, images: list[np.ndarray]) -> np.ndarray: ...
-
-    def question_ids(self, questions: list[str]) -> tuple[np.ndarray, np.ndarray]: ...
-
-    def embed_images(self, images: list[np.ndarray], batch_size: int) -> np.ndarray: ...
-
-    def embed_texts(self, texts: list[str], batch_size: int) -> np.ndarray: ...
+    def tokens(self, describe: bool) -> int:
+        return self.max_tokens if describe else min(SHORT_TOKENS, self.max_tokens)
 
 
 class Asker:
     """`measure_typical` fills `typical_LH`, what the variants of the gate hold a head's mass against."""
 
-    def __init__(self, vlm: VLM, encoder: Encoder, asking: Asking, seed: int):
+    def __init__(self, vlm: VLM, encoder: Session, asking: Asking, seed: int):
         self._vlm, self._encoder, self._asking, self._seed = vlm, encoder, asking, seed
         self._plain = TorchEngine(vlm, None)
-        if asking.max_new > vlm.config["max_answer"]:
+        if asking.max_tokens > vlm.config["max_answer"]:
             raise ValueError(
-                f"generation.max_tokens is {asking.max_new}: this model was trained for answers of at most "
-                f"{vlm.config['max_answer']} tokens"
+                f"generation.max_tokens is {asking.max_tokens}: this model was trained for answers of at "
+                f"most {vlm.config['max_answer']} tokens"
             )
         config = self._plain.config
         self.typical_LH: Typical = [[0.0] * config["heads"]] * config["layers"]
@@ -119,28 +117,28 @@ class Asker:
 
     def _generate(
         self, way: Way, views: "_Views", describe: bool, need_maps: bool = False, draw: int = 0
-    ) -> list[Generation]:
+    ) -> list[GeneratedTokens]:
         """`draw` 0: the likeliest; others are drawn."""
         engine = TorchEngine(
             self._vlm, None, way.score, way.rule(self.typical_LH, self._seed), way.image_gain
         )
         tokenizer = self._encoder.tokenizer
-        knobs = {
-            "bos": tokenizer.bos, "eos": tokenizer.eos, "max_new": self._asking.tokens(describe),
-            "k_L": way.heads_kept(self.typical_LH), "alpha": way.alpha,
-        }  # fmt: skip
+        inputs = DecodingInputs(
+            tokenizer.bos, tokenizer.eos, self._asking.tokens(describe), way.heads_kept(self.typical_LH),
+            way.alpha,
+        )  # fmt: skip
         drawing = {"temperature": way.temperature, "top_p": way.nucleus}
         generators = views.generators("candidate", draw) if draw else []
         if way.contrast == "none" and draw:
-            return sampling.generate(engine, views.picture(), generators=generators, **drawing, **knobs)
+            return sampling.generate(engine, views.picture(), inputs, generators=generators, **drawing)
         if way.contrast == "none" or need_maps:
             return greedy.generate(
-                engine, views.picture(), need_maps=need_maps, compact=not need_maps, **knobs
+                engine, views.picture(), inputs, need_maps=need_maps, compact=not need_maps
             )
         other = views.noised(way.noise) if way.contrast == "noise" else views.nothing()
         return contrastive.generate(
-            engine, views.picture(), other, strength=way.strength, plausible=way.plausible,
-            pick=sampling.picking(generators, **drawing) if draw else None, **knobs,
+            engine, views.picture(), other, inputs, strength=way.strength, plausible=way.plausible,
+            pick=sampling.picking(generators, **drawing) if draw else None,
         )  # fmt: skip
 
     def _pixels(self, split: Split) -> np.ndarray:

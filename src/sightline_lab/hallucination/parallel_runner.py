@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core import artifacts, runtime
-from sightline.evaluate.predictions import Asking
 from sightline.evaluate.split_contents import Split
-from sightline_lab.hallucination.decode_runner import Asker, Typical
+from sightline_lab.hallucination.decode_runner import Asker, Asking, Typical
 from sightline_lab.hallucination.decoding_configs import GREEDY, Way
 
 PART = 50  # pictures

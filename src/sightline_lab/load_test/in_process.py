@@ -14,21 +14,24 @@ import time
 from pathlib import Path
 
 from sightline.serve import image_input
-from sightline.serve.batch_model import Ask, Model, Settings
+from sightline.serve.batch_model import Ask, Model, Question
 from sightline.serve.limits import Limits
 
 
 def answer(model: Model, limits: Limits, asked: list[list[str]], seconds: float) -> dict[str, float]:
     """Answer full batches until the time is over."""
-    settings = Settings(1.0, None, 1.0, (), model.session.generation["max_new"], False)
+    session = model.session
     turn, count = itertools.cycle(asked), 0
     begun, used = time.perf_counter(), time.process_time()
     while time.perf_counter() - begun < seconds:
         asks = [
-            Ask(image_input.read(url, model.session.pixels, limits, False), question, 0.0, 1.0, 0)
-            for url, question in itertools.islice(turn, model.batch)
+            Ask(
+                Question(text, session.settings.generation.greedy(), session.spin()),
+                image_input.read(url, session.pixels, limits, False),
+            )
+            for url, text in itertools.islice(turn, model.batch)
         ]
-        count += len(model.answer(settings, asks, lambda *_: None, lambda _: False))
+        count += len(model.answer(asks, lambda *_: None, lambda _: False))
     return {
         "answers": count, "seconds": time.perf_counter() - begun, "cpu_s": time.process_time() - used,
     }  # fmt: skip

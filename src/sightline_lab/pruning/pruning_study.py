@@ -22,6 +22,7 @@ from sightline.compress import model_cost, structured_pruning
 from sightline.compress.distillation import Distilling
 from sightline.compress.prune_and_recover import RECOVERY_LR, importance
 from sightline.core import artifacts, runtime
+from sightline.core.params.generation import SPIN_OFF
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
 from sightline.data.questions.prompt_template import DESCRIBE
@@ -31,7 +32,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.evaluate import split_contents
 from sightline.evaluate.metrics import chair
 from sightline.inference import calibration_data, torch_session
-from sightline.inference.session import SPIN_OFF
+from sightline.inference.bundle_settings import likeliest
 from sightline.models.vlm import VLM
 from sightline.train.finetune import train_vqa
 from sightline.train.tasks.vqa import Answering
@@ -93,8 +94,8 @@ class Study:
         session = torch_session.session(vlm.eval(), None, self.settings)
         pictures = list(self.split.rgb())
         said = session.answer(
-            pictures, [DESCRIBE] * len(pictures), spin=SPIN_OFF, batch_size=calibration_data.BATCH,
-            max_new=self.params.generation.max_tokens,
+            pictures, [DESCRIBE] * len(pictures), likeliest(self.params.generation.max_tokens), SPIN_OFF,
+            batch_size=calibration_data.BATCH,
         )  # fmt: skip
         pairs = zip(said, self.split.present, strict=True)
         tallies = [chair.tally(answer.text, present, self.lexicon) for answer, present in pairs]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sightline.core.artifacts import read_json
+from sightline.core.params.generation import SPIN_OFF, Generation
 from sightline.core.runtime import derive_seed
 from sightline.data.questions.question_types import is_short
 from sightline.data.shards import Items
@@ -40,7 +41,8 @@ class Study:
     raw: Path
     vqa: Path
     items: int
-    asking: predictions.Asking
+    generation: Generation
+    batch_size: int
     bootstrap: int
     seed: int
 
@@ -49,15 +51,17 @@ class Study:
 
 
 class Told:
-    """A predictor that reads every question beside the captions of its picture."""
+    """A session that reads every question beside the captions of its picture."""
 
     def __init__(self, session: Session, split: Split, captions: Captions) -> None:
         self._session = session
         self._captions = {rgb.tobytes(): own for rgb, own in zip(split.rgb(), captions, strict=True)}
 
-    def answer(self, images: Sequence[np.ndarray], questions: Sequence[str], **how: Any) -> list[Any]:
+    def answer(
+        self, images: Sequence[np.ndarray], questions: Sequence[str], *settings: Any, **how: Any
+    ) -> list[Any]:
         captions = [self._captions[image.tobytes()] for image in images]
-        return self._session.answer(images, questions, captions=captions, **how)
+        return self._session.answer(images, questions, *settings, captions=captions, **how)
 
 
 class Appended(Session):
@@ -68,7 +72,7 @@ class Appended(Session):
         captions_BK: Sequence[Sequence[str]],
     ) -> Memory:  # fmt: skip
         parts, patches = [self.engine.memory(tokens_BPD, ids_BS, mask_BS)], tokens_BPD.shape[1]
-        length = self.generation["max_text"]
+        length = self.settings.max_text
         for captions_B in zip(*captions_BK, strict=True):
             read = self.engine.memory(tokens_BPD, *self.tokenizer.batch(captions_B, length, pad_to=length))
             tokens = slice(patches, None)
@@ -114,7 +118,7 @@ def report(session: Session, study: Study, index: Gallery, k: int, say: Say) -> 
     embeds_BE, weights_RC = _embeds(session, split), _weights(study, split)
     known = train_gallery(session, study)
     appended = Appended(
-        session.engine, session.tokenizer, session.preprocess_config, session.generation, session.folder
+        session.engine, session.tokenizer, session.preprocess_config, session.settings, session.folder
     )
     own = [captions[:1] for captions in split.captions]
     ways: dict[str, tuple[Session, Captions]] = {
@@ -193,8 +197,8 @@ def _weights(study: Study, split: Split) -> np.ndarray:
 def _groups(
     study: Study, session: Session, split: Split, captions: Captions | None, weights_RC: np.ndarray
 ) -> list[Group]:
-    predictor = session if captions is None else Told(session, split, captions)
-    said = predictions.answers(predictor, split, predictions.SPIN_OFF, study.asking)
+    reader = session if captions is None else Told(session, split, captions)
+    said = predictions.answers(reader, split, study.generation, SPIN_OFF, study.batch_size)
     return scoring.of_answers(split, said.texts, split_contents.lexicon(study.vqa), weights_RC)
 
 

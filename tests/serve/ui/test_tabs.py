@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sightline.core.params.generation import SPIN_OFF
 from sightline.data import images
-from sightline.inference.session import SPIN_OFF
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab, svg_charts, ui_layout
 from sightline.serve.ui.ui_images import Thumbs, address, choose, examples, glow

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -33,6 +33,10 @@ class Settings(BaseModel):
     """Frozen; an unknown key and a value of another type are errors (an integer may stand for a float)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def replaced(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked anew. Raises ValueError for a value out of range."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
 
 
 def require(ok: bool, key: str, got: Any, allowed: str) -> None:

@@ -39,6 +39,7 @@ class Spin(Settings):
         return self
 
 
+Decoding = Literal["greedy", "beam", "sampling", "contrast", "candidates"]
 SPIN_OFF = Spin(keep=1.0, alpha=1.0, layers=())
 
 
@@ -60,3 +61,27 @@ class Generation(Settings):
     candidates: Count = Field(description="descriptions to choose from by likeness; 1: the likeliest")
     contrast: NotNegative = Field(description="against the picture under noise; 0: none")
     spin: bool = Field(description="gate heads by default, by the section spin")
+
+    @model_validator(mode="after")
+    def one_method(self) -> "Generation":
+        if self.method != "greedy" and (self.candidates > 1 or self.contrast > 0):
+            several = "greedy, where candidates are more than 1 or contrast is above 0"
+            raise ParamsError("method", self.method, several)
+        return self
+
+    @property
+    def decoding(self) -> Decoding:
+        """How a description is made, in a word."""
+        if self.candidates > 1:
+            return "candidates"
+        return "contrast" if self.contrast > 0 else self.method
+
+    @property
+    def word_by_word(self) -> bool:
+        """Whether a description is written from its first word to its last: it can then be streamed, and
+        share a batch with other answers."""
+        return self.decoding in ("greedy", "sampling")
+
+    def greedy(self) -> "Generation":
+        """The likeliest words, one after the other: what short answers get."""
+        return self.replaced(method="greedy", candidates=1, contrast=0.0)

@@ -9,12 +9,12 @@ import numpy as np
 
 from sightline.explain import perturbation
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 SAMPLES = 512
 
 
-def explain(subject: Subject, case: Case, tokens: list[int], name: str) -> Heatmap:
+def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int], name: str) -> Heatmap:
     """The heat map of captum.attr.<method>; deterministic, and torch's global generator is left as it was."""
     patches, words = perturbation.parts(subject, case)
     found_F = attribute(subject, case, tokens, name)
@@ -24,7 +24,7 @@ def explain(subject: Subject, case: Case, tokens: list[int], name: str) -> Heatm
     )  # fmt: skip
 
 
-def attribute(subject: Subject, case: Case, tokens: list[int], name: str) -> np.ndarray:
+def attribute(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int], name: str) -> np.ndarray:
     """Coefficient of every part in log-probability, [F]."""
     import torch
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 if TYPE_CHECKING:
     from sightline.explain.gradients import Tape
@@ -43,8 +43,8 @@ def encoded(
 
 def heatmap(
     name: str,
-    subject: Subject,
-    case: Case,
+    subject: ExplainedModel,
+    case: ExplainedAnswer,
     tokens: list[int],
     rule: Callable[..., np.ndarray],
     streams: Streams,

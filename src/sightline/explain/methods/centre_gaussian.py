@@ -4,16 +4,16 @@ that does not beat it may have learned that habit only."""
 import numpy as np
 
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 WIDTH = 0.25  # standard deviation, of a side
 
 
-def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     rows, cols = subject.grid
     y, x = np.mgrid[:rows, :cols]
     away = ((y + 0.5) / rows - 0.5) ** 2 + ((x + 0.5) / cols - 0.5) ** 2
     return of_word(
         "centre_gaussian", case.word(tokens), case.rgb.shape[:2], np.exp(-away / (2 * WIDTH**2)),
-        [(word, 1.0) for word, _ in case.asked],
+        [(word, 1.0) for word, _ in case.question_words],
     )  # fmt: skip

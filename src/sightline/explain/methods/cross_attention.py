@@ -10,23 +10,25 @@ H heads, T answer tokens, M memory tokens (image patches, then question), N word
 import numpy as np
 
 from sightline.explain.heatmap import Heatmap, above_average, of_question, on_picture
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 TINY = 1e-30  # where every head is silenced the map is dark
 
 
-def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     """Every layer and head."""
     return explain_words(subject, case, [tokens])[0]
 
 
-def explain_words(subject: Subject, case: Case, words: list[list[int]]) -> list[Heatmap]:
+def explain_words(subject: ExplainedModel, case: ExplainedAnswer, words: list[list[int]]) -> list[Heatmap]:
     """Every layer and head, for the words at these tokens."""
     config = subject.session.engine.config
     return of_heads(subject, case, words, np.ones((config["layers"], config["heads"])))
 
 
-def of_heads(subject: Subject, case: Case, words: list[list[int]], weight_LH: np.ndarray) -> list[Heatmap]:
+def of_heads(
+    subject: ExplainedModel, case: ExplainedAnswer, words: list[list[int]], weight_LH: np.ndarray
+) -> list[Heatmap]:
     """The heads in proportion to `weight_LH`: all ones but for a row of zeros leaves out a layer."""
     if not words:
         return []
@@ -40,7 +42,9 @@ def of_heads(subject: Subject, case: Case, words: list[list[int]], weight_LH: np
         Heatmap(
             patch_maps[n],
             on_picture(square_maps[n], *case.rgb.shape[:2]),
-            of_question([(asked, sum(question_NQ[n][place] for place in at)) for asked, at in case.asked]),
+            of_question(
+                [(asked, sum(question_NQ[n][place] for place in at)) for asked, at in case.question_words]
+            ),
             # Attention also falls on the template's tokens, so the image's share is of all of it.
             {"method": "cross_attention", "word": case.word(tokens), "image_share": image_N[n]},
             scores_NSS[n],
@@ -49,7 +53,7 @@ def of_heads(subject: Subject, case: Case, words: list[list[int]], weight_LH: np
     ]
 
 
-def _shares(case: Case, words: list[list[int]], weight_LH: np.ndarray) -> list[np.ndarray]:
+def _shares(case: ExplainedAnswer, words: list[list[int]], weight_LH: np.ndarray) -> list[np.ndarray]:
     """What every token of every word took from the memory, [T, M] a word."""
     tokens = [token for positions in words for token in positions]
     weight_LHT = case.gates_LHT[..., tokens] * weight_LH[..., None]

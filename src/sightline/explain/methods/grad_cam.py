@@ -11,10 +11,10 @@ Shapes: P patches, D channels.
 """
 
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     from sightline.explain import gradients
 
     tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))

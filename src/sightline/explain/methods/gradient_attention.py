@@ -13,10 +13,10 @@ import numpy as np
 
 from sightline.explain.heatmap import Heatmap, evidence
 from sightline.explain.methods import _streams
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     from sightline.explain import gradients
 
     tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))

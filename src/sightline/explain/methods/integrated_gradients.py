@@ -14,13 +14,13 @@ import numpy as np
 
 from sightline.explain import perturbation
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 STEPS = 32
 SMOOTH = 1 / 16  # standard deviation, of a side
 
 
-def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     from sightline.explain import gradients
 
     of_pixel_CYX, of_token_Q = attribute(subject, case, tokens)
@@ -31,7 +31,9 @@ def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
     )  # fmt: skip
 
 
-def attribute(subject: Subject, case: Case, tokens: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def attribute(
+    subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
     """(of_pixel_CYX, of_token_Q) in log-probability; tokens of the template have 0."""
     import torch
 
@@ -45,7 +47,7 @@ def attribute(subject: Subject, case: Case, tokens: list[int]) -> tuple[np.ndarr
         (start_CYX + along_B[:, None, None, None] * way_CYX).astype(np.float32)
     ).requires_grad_()
     word_Q = np.zeros(len(case.question_ids))
-    word_Q[[place for _, positions in case.asked for place in positions]] = 1.0
+    word_Q[[place for _, positions in case.question_words for place in positions]] = 1.0
     presence_BQ = torch.from_numpy(
         (1 - word_Q + along_B[:, None] * word_Q).astype(np.float32)
     ).requires_grad_()

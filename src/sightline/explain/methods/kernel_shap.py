@@ -4,8 +4,8 @@ explains ONNX and PyTorch alike."""
 
 from sightline.explain.heatmap import Heatmap
 from sightline.explain.methods import _captum
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     return _captum.explain(subject, case, tokens, "kernel_shap")

@@ -9,12 +9,12 @@ import numpy as np
 
 from sightline.explain import perturbation
 from sightline.explain.heatmap import Heatmap, of_word
-from sightline.explain.target import Case, Subject
+from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 WINDOW = 2  # patches a side
 
 
-def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     patches, words = perturbation.parts(subject, case)
     hidden_NP = windows(*subject.grid)
     present_NF = np.ones((1 + len(hidden_NP) + words, patches + words))

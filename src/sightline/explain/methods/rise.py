@@ -13,17 +13,17 @@ from PIL import Image
 from sightline.explain import perturbation
 from sightline.explain.heatmap import Heatmap, of_word
 from sightline.explain.methods.integrated_gradients import in_patches
-from sightline.explain.target import Case, Subject, log_prob
+from sightline.explain.target import ExplainedAnswer, ExplainedModel, log_prob
 
 MASKS, CELLS, VISIBLE, WORD = 512, 7, 0.5, 0.8  # cells a side; chance that a cell, a word stays
 
 
-def explain(subject: Subject, case: Case, tokens: list[int]) -> Heatmap:
+def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     rng = np.random.default_rng([subject.seed, *case.ids, *tokens])
     pixels_CYX = subject.session.pixels([case.rgb])[0]
     background_CYX = perturbation.backgrounds(subject, case.rgb)["mean"]
     seen_NYX = masks(MASKS, pixels_CYX.shape[1], rng)
-    word_NW = rng.random((MASKS, len(case.asked))) < WORD
+    word_NW = rng.random((MASKS, len(case.question_words))) < WORD
     mask_NS = perturbation.question_masks(subject, case, word_NW)
     score_N = np.concatenate([
         log_prob(

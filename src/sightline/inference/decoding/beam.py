@@ -7,7 +7,15 @@ neighbours. One beam is greedy decoding.
 
 import numpy as np
 
-from sightline.inference.engine import Cache, Engine, Generation, Memory, log_softmax, take_memory
+from sightline.inference.engine import (
+    Cache,
+    DecodingInputs,
+    Engine,
+    GeneratedTokens,
+    Memory,
+    log_softmax,
+    take_memory,
+)
 
 
 class _Beams:
@@ -42,34 +50,36 @@ class _Beams:
         self.open = [] if len(self.done) >= self.width else grown
         return parents if self.open else []
 
-    def best(self) -> Generation:
+    def best(self) -> GeneratedTokens:
         """The best finished beam; the best open one where none has ended."""
         finished = bool(self.done)
         ranked = self.done or [(self.score(beam[0]), *beam) for beam in self.open]
         _, logprobs, ids = max(ranked, key=lambda beam: beam[0])
-        return Generation(ids, logprobs, finished, None, None)
+        return GeneratedTokens(ids, logprobs, finished, None, None)
 
 
 def generate(
-    engine: Engine, memory: Memory, *, bos: int, eos: int, max_new: int, k_L: np.ndarray, alpha: float,
-    beams: int, length_penalty: float = 1.0, rows: int | None = None,
-) -> list[Generation]:  # fmt: skip
-    """Answer every real row of `memory` with the best of `beams` beams, at most `max_new` tokens each.
+    engine: Engine, memory: Memory, inputs: DecodingInputs, *, beams: int, length_penalty: float = 1.0,
+    rows: int | None = None,
+) -> list[GeneratedTokens]:  # fmt: skip
+    """Answer every real row of `memory` with the best of `beams` beams.
 
-    Raises ValueError unless beams >= 1 and max_new >= 1.
+    Raises ValueError unless beams and max_tokens are at least 1.
     """
-    if beams < 1 or max_new < 1:
-        raise ValueError(f"beam search: beams and max_new must be at least 1, got {beams} and {max_new}")
+    if beams < 1 or inputs.max_tokens < 1:
+        raise ValueError(
+            f"beam search: beams and max_tokens must be at least 1, got {beams} and {inputs.max_tokens}"
+        )
     batch = memory.mask_BM.shape[0]
-    questions = [_Beams(beams, eos, length_penalty) for _ in range(batch if rows is None else rows)]
+    questions = [_Beams(beams, inputs.eos, length_penalty) for _ in range(batch if rows is None else rows)]
     wide = take_memory(memory, np.repeat(np.arange(batch), beams))
-    tokens_BT = np.full((batch * beams, 1), bos, dtype=np.int64)
+    tokens_BT = np.full((batch * beams, 1), inputs.bos, dtype=np.int64)
     cache: Cache | None = None
-    for _ in range(max_new):
-        step = engine.step(tokens_BT, cache, wide, k_L, alpha, False)
+    for _ in range(inputs.max_tokens):
+        step = engine.step(tokens_BT, cache, wide, inputs.k_L, inputs.alpha, False)
         logprobs_BV = log_softmax(step.logits_BTV[:, -1])
         source_B = np.arange(batch * beams)
-        tokens_BT = np.full((batch * beams, 1), eos, dtype=np.int64)
+        tokens_BT = np.full((batch * beams, 1), inputs.eos, dtype=np.int64)
         for index, question in enumerate(questions):
             first = index * beams
             for beam, parent in enumerate(question.advance(logprobs_BV[first : first + beams])):

@@ -9,20 +9,20 @@ al. 2024, arXiv 2407.21771, equation 5, whose gamma is 1 + strength). Shapes as 
 import numpy as np
 
 from sightline.inference.decoding.token_loop import Pick, collect, steps
-from sightline.inference.engine import Engine, Generation, Memory
+from sightline.inference.engine import DecodingInputs, Engine, GeneratedTokens, Memory
 
 NOISE_STEPS = 1000
 
 
 def generate(
-    engine: Engine, memory: Memory, other: Memory, *, strength: float, plausible: float, bos: int, eos: int,
-    max_new: int, k_L: np.ndarray, alpha: float, pick: Pick | None = None,
-) -> list[Generation]:  # fmt: skip
+    engine: Engine, memory: Memory, other: Memory, inputs: DecodingInputs, *, strength: float,
+    plausible: float, pick: Pick | None = None,
+) -> list[GeneratedTokens]:  # fmt: skip
     """Answer every row of `memory`, held against the same row of `other`; both are decoded in one batch.
 
     `pick` chooses every row's token by the contrasted scores. Without it that is the likeliest, and finished
-    rows are dropped as by loop.steps(compact=True). Log-probabilities of the answers are the model's own,
-    without the contrast. Raises ValueError unless strength >= 0 and 0 < plausible <= 1.
+    rows are dropped as by token_loop.steps(compact=True). Log-probabilities of the answers are the model's
+    own, without the contrast. Raises ValueError unless strength >= 0 and 0 < plausible <= 1.
     """
     if strength < 0 or not 0 < plausible <= 1:
         raise ValueError(
@@ -42,19 +42,8 @@ def generate(
         ids_B = scores_BV.argmax(axis=1) if pick is None else pick(scores_BV)
         return np.concatenate([ids_B, ids_B])
 
-    tokens = steps(
-        engine,
-        both,
-        of_both,
-        bos=bos,
-        eos=eos,
-        max_new=max_new,
-        k_L=k_L,
-        alpha=alpha,
-        need_maps=False,
-        compact=pick is None,
-    )
-    return collect(tokens, eos, rows)
+    tokens = steps(engine, both, of_both, inputs, compact=pick is None)
+    return collect(tokens, inputs.eos, rows)
 
 
 def contrasted(own_BV: np.ndarray, other_BV: np.ndarray, strength: float, plausible: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Sampling with a temperature from the nucleus of the distribution (Holtzman et al. 2020, arXiv 1904.09751).
 
 Every row draws from its own generator, so that a row's answer does not depend on its neighbours.
-Shapes as in protocol.py.
+Shapes as in engine.py.
 """
 
 from collections.abc import Sequence
@@ -9,20 +9,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.inference.decoding.token_loop import Pick, collect, steps
-from sightline.inference.engine import Engine, Generation, Memory, log_softmax
+from sightline.inference.engine import DecodingInputs, Engine, GeneratedTokens, Memory, log_softmax
 
 
 def generate(
-    engine: Engine, memory: Memory, *, bos: int, eos: int, max_new: int, k_L: np.ndarray, alpha: float,
-    generators: Sequence[np.random.Generator], temperature: float = 1.0, top_p: float = 1.0,
-    need_maps: bool = False,
-) -> list[Generation]:  # fmt: skip
+    engine: Engine, memory: Memory, inputs: DecodingInputs, *, generators: Sequence[np.random.Generator],
+    temperature: float = 1.0, top_p: float = 1.0, need_maps: bool = False,
+) -> list[GeneratedTokens]:  # fmt: skip
     """Answer one row per generator; rows of `memory` after those are padding. Raises as `picking`."""
-    tokens = steps(
-        engine, memory, picking(generators, temperature, top_p), bos=bos, eos=eos, max_new=max_new, k_L=k_L,
-        alpha=alpha, need_maps=need_maps, rows=len(generators),
-    )  # fmt: skip
-    return collect(tokens, eos, len(generators))
+    pick = picking(generators, temperature, top_p)
+    tokens = steps(engine, memory, pick, inputs, need_maps=need_maps, rows=len(generators))
+    return collect(tokens, inputs.eos, len(generators))
 
 
 def picking(generators: Sequence[np.random.Generator], temperature: float, top_p: float) -> Pick:

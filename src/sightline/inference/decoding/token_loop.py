@@ -1,4 +1,4 @@
-"""The decoding loop that greedy search, sampling and streaming share.
+"""The decoding loop that greedy search, sampling and the server's streams share.
 
 The batch keeps its shape from the first step to the last: a finished row is fed the end token and its output
 is ignored. So the arithmetic of a row never depends on when its neighbours end. A study that asks thousands
@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sightline.inference.engine import Engine, Generation, Memory, log_softmax, take_memory
+from sightline.inference.engine import (
+    DecodingInputs,
+    Engine,
+    GeneratedTokens,
+    Memory,
+    log_softmax,
+    take_memory,
+)
 
 Pick = Callable[[np.ndarray], np.ndarray]  # log-probabilities [B, V] -> token of every row [B] int64
 
@@ -28,10 +35,10 @@ class Token:
 
 
 def steps(
-    engine: Engine, memory: Memory, pick: Pick, *, bos: int, eos: int, max_new: int, k_L: np.ndarray,
-    alpha: float, need_maps: bool, rows: int | None = None, compact: bool = False,
+    engine: Engine, memory: Memory, pick: Pick, inputs: DecodingInputs, *, need_maps: bool = False,
+    rows: int | None = None, compact: bool = False,
 ) -> Iterator[Token]:  # fmt: skip
-    """Yield one `Token` per decoder call until every row has ended or `max_new` tokens are written.
+    """Yield one `Token` per decoder call until every row has ended or `max_tokens` are written.
 
     `rows` is the number of real rows; the ones after it are padding and count as finished from the start.
     Raises ValueError for `compact` with maps, which cannot be put back in place.
@@ -39,18 +46,18 @@ def steps(
     if compact and need_maps:
         raise ValueError("decoding: a compacted batch has no maps; ask for one of the two")
     if compact:
-        yield from _compacted(engine, memory, pick, bos, eos, max_new, k_L, alpha)
+        yield from _compacted(engine, memory, pick, inputs)
         return
     batch = memory.mask_BM.shape[0]
     rows_B = np.arange(batch)
     active_B = rows_B < (batch if rows is None else rows)
-    tokens_BT = np.full((batch, 1), bos, dtype=np.int64)
+    tokens_BT = np.full((batch, 1), inputs.bos, dtype=np.int64)
     cache = None
-    for _ in range(max_new):
-        step = engine.step(tokens_BT, cache, memory, k_L, alpha, need_maps)
+    for _ in range(inputs.max_tokens):
+        step = engine.step(tokens_BT, cache, memory, inputs.k_L, inputs.alpha, need_maps)
         cache = step.cache
         logprobs_BV = log_softmax(step.logits_BTV[:, -1])
-        ids_B = np.where(active_B, pick(logprobs_BV), eos).astype(np.int64)
+        ids_B = np.where(active_B, pick(logprobs_BV), inputs.eos).astype(np.int64)
         yield Token(
             ids_B,
             logprobs_BV[rows_B, ids_B],
@@ -58,30 +65,27 @@ def steps(
             None if step.maps_LBHTM is None else step.maps_LBHTM[:, :, :, -1],
             None if step.gates_LBHT is None else step.gates_LBHT[..., -1],
         )
-        active_B = active_B & (ids_B != eos)
+        active_B = active_B & (ids_B != inputs.eos)
         if not active_B.any():
             return
         tokens_BT = ids_B[:, None]
 
 
-def _compacted(
-    engine: Engine, memory: Memory, pick: Pick, bos: int, eos: int, max_new: int, k_L: np.ndarray,
-    alpha: float,
-) -> Iterator[Token]:  # fmt: skip
+def _compacted(engine: Engine, memory: Memory, pick: Pick, inputs: DecodingInputs) -> Iterator[Token]:
     """`steps` over the rows that are still being written (n of B), in their order; tokens are of all rows."""
     batch = memory.mask_BM.shape[0]
     place_n, active_B, cache = np.arange(batch), np.ones(batch, dtype=bool), None
-    tokens_nT = np.full((batch, 1), bos, dtype=np.int64)
-    for _ in range(max_new):
-        step = engine.step(tokens_nT, cache, memory, k_L, alpha, False)
+    tokens_nT = np.full((batch, 1), inputs.bos, dtype=np.int64)
+    for _ in range(inputs.max_tokens):
+        step = engine.step(tokens_nT, cache, memory, inputs.k_L, inputs.alpha, False)
         cache = step.cache
         logprobs_nV = log_softmax(step.logits_BTV[:, -1])
-        picked_n = np.where(active_B[place_n], pick(logprobs_nV), eos).astype(np.int64)
-        ids_B, logprobs_B = np.full(batch, eos, dtype=np.int64), np.zeros(batch)
+        picked_n = np.where(active_B[place_n], pick(logprobs_nV), inputs.eos).astype(np.int64)
+        ids_B, logprobs_B = np.full(batch, inputs.eos, dtype=np.int64), np.zeros(batch)
         ids_B[place_n] = picked_n
         logprobs_B[place_n] = np.take_along_axis(logprobs_nV, picked_n[:, None], axis=1)[:, 0]
         yield Token(ids_B, logprobs_B, active_B, None, None)
-        active_B = active_B & (ids_B != eos)
+        active_B = active_B & (ids_B != inputs.eos)
         if not active_B.any():
             return
         tokens_nT, left = picked_n[:, None], np.flatnonzero(active_B[place_n])
@@ -90,19 +94,19 @@ def _compacted(
             place_n, tokens_nT = place_n[left], tokens_nT[left]
 
 
-def collect(tokens: Iterator[Token], eos: int, rows: int) -> list[Generation]:
-    """Gather the steps of a batch into one `Generation` per real row."""
+def collect(tokens: Iterator[Token], eos: int, rows: int) -> list[GeneratedTokens]:
+    """Gather the steps of a batch into one `GeneratedTokens` per real row."""
     written = list(tokens)
     return [_row(written, eos, row) for row in range(rows)]
 
 
-def _row(written: list[Token], eos: int, row: int) -> Generation:
+def _row(written: list[Token], eos: int, row: int) -> GeneratedTokens:
     own = [token for token in written if token.active_B[row]]
     finished = bool(own) and int(own[-1].ids_B[row]) == eos
     spoken = own[:-1] if finished else own
     maps = [token.maps_LBHM[:, row] for token in spoken if token.maps_LBHM is not None]
     gates = [token.gates_LBH[:, row] for token in spoken if token.gates_LBH is not None]
-    return Generation(
+    return GeneratedTokens(
         ids=[int(token.ids_B[row]) for token in spoken],
         logprobs=[float(token.logprobs_B[row]) for token in own],
         finished=finished,

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from sightline.explain.heatmap_figures import GLUE
+from sightline.serve import request_settings
 from sightline.serve.api_schema import Spin
 from sightline.serve.batch_model import Reply
 from sightline.serve.limits import ApiError
-from sightline.serve.service import Desk, Question
+from sightline.serve.request_settings import Options
+from sightline.serve.service import Request, Service
 from sightline.serve.ui.ui_images import Shown, glow
 
 MAX_QUESTION = 500  # characters; the model reads some twenty words of it
@@ -39,27 +41,28 @@ def view(shown: Shown | None) -> str:
     )
 
 
-def deadline(desk: Desk) -> float:
-    return time.monotonic() + desk.limits.timeout_s
+def deadline(service: Service) -> float:
+    return time.monotonic() + service.limits.timeout_s
 
 
-def put(desk: Desk, shown: Shown, question: str, spin: bool | Spin) -> Question:
-    """The question as the API would put it: greedy, with maps. Raises ApiError for unusable knobs."""
+def put(service: Service, shown: Shown, question: str, spin: bool | Spin | None) -> Request:
+    """The question as the API puts it where nobody streams, with maps. Raises ApiError for unusable knobs."""
+    options = Options(spin=spin, maps=True)
     text = question.strip()[:MAX_QUESTION]
-    return Question(desk.settings(spin, True, None), shown.picture, text)
+    return Request(request_settings.question(service.model.session, text, options), shown.picture)
 
 
-def gated(desk: Desk, keep: float, alpha: float) -> Spin:
+def gated(service: Service, keep: float, alpha: float) -> Spin:
     """SPIN in the bundle's layers, or in all where the bundle names none."""
-    session = desk.model.session
-    layers = session.generation["spin"]["layers"] or list(range(session.engine.config["layers"]))
-    return Spin(keep=keep, alpha=alpha, layers=layers)
+    session = service.model.session
+    layers = session.settings.spin.layers or range(session.engine.config["layers"])
+    return Spin(keep=keep, alpha=alpha, layers=list(layers))
 
 
 async def answer(
-    desk: Desk, shown: Shown | None, question: str, both: bool, keep: float, alpha: float
+    service: Service, shown: Shown | None, question: str, both: bool, keep: float, alpha: float
 ) -> AsyncIterator[tuple[str, str]]:
-    """(left panel, right panel) as they grow: SPIN off, and where `both`, SPIN on beside it."""
+    """(left panel, right panel) as they grow: the bundle's answer, or, where `both`, SPIN off and on."""
     if shown is None:
         yield message(NO_PICTURE, "bad"), NOTHING
         return
@@ -67,11 +70,12 @@ async def answer(
         yield message("Type a question, or pick one of the suggestions.", "bad"), NOTHING
         return
     left = ""
-    async for left in _panel(desk, shown, question, False, "SPIN off" if both else "Answer"):
+    spin, title = (False, "SPIN off") if both else (None, "Answer")
+    async for left in _panel(service, shown, question, spin, title):
         yield left, waiting("SPIN on") if both else NOTHING
     if both:
         title = f"SPIN on, keep {keep:g}, alpha {alpha:g}"
-        async for right in _panel(desk, shown, question, gated(desk, keep, alpha), title):
+        async for right in _panel(service, shown, question, gated(service, keep, alpha), title):
             yield left, right
 
 
@@ -82,16 +86,17 @@ def waiting(title: str, text: str = "") -> str:
 
 
 async def _panel(
-    desk: Desk, shown: Shown, question: str, spin: bool | Spin, title: str
+    service: Service, shown: Shown, question: str, spin: bool | Spin | None, title: str
 ) -> AsyncIterator[str]:
     """One panel: the text word by word, then words with maps, confidence and warnings."""
-    until = deadline(desk)
+    until = deadline(service)
     yield waiting(title)
     try:
-        asked = put(desk, shown, question, spin)
-        async for part in desk.stream(asked, until):
+        request = put(service, shown, question, spin)
+        async for part in service.stream(request, until):
             if isinstance(part, Reply):
-                yield told(await desk.evidence(asked, part, until, maps=True), part.answer.text, title)
+                evidence = await service.evidence(request.question, part, until, maps=True)
+                yield told(evidence, part.answer.text, title)
             else:
                 yield waiting(title, part)
     except ApiError as error:

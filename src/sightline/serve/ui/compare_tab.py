@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import artifacts
-from sightline.inference.session import Answer, Session
-from sightline.serve.batch_model import Ask, Model, Settings
+from sightline.inference.answering import Answer
+from sightline.inference.session import Session
+from sightline.serve.batch_model import Ask, Model
 from sightline.serve.limits import ApiError
-from sightline.serve.service import Desk
+from sightline.serve.service import Service
 from sightline.serve.ui.ask_tab import NO_PICTURE, deadline, message, put
 from sightline.serve.ui.ui_images import Shown
 
@@ -60,7 +61,7 @@ class Variants:
         with self._lock:
             _ = self._sessions
 
-    def run(self, served: Model, settings: Settings, ask: Ask) -> list[Row]:
+    def run(self, served: Model, ask: Ask) -> list[Row]:
         """Ask every variant, one after the other, as `served` would be asked alone."""
         rows = []
         for name, session in self._sessions.items():
@@ -68,14 +69,14 @@ class Variants:
             took: list[float] = []
             for _ in range(TIMES + 1):
                 begun = time.perf_counter()
-                reply = model.answer(settings, [ask], lambda row, ids: None, lambda row: False)[0]
+                reply = model.answer([ask], lambda row, ids: None, lambda row: False)[0]
                 took.append(1000 * (time.perf_counter() - begun))
             size = sum(file.stat().st_size for file in (self.folder / name).glob("*.onnx"))
             rows.append(Row(name, reply.answer, size, float(np.median(took[1:]))))
         return rows
 
 
-async def table(desk: Desk, variants: Variants, shown: Shown | None, question: str) -> str:
+async def table(service: Service, variants: Variants, shown: Shown | None, question: str) -> str:
     """The answers of all variants side by side, or why there are none."""
     if not variants.there:
         return empty()
@@ -83,13 +84,11 @@ async def table(desk: Desk, variants: Variants, shown: Shown | None, question: s
         return message(NO_PICTURE, "bad")
     if not question.strip():
         return message("Type a question to put to all variants.", "bad")
-    until = deadline(desk)
+    until = deadline(service)
     try:
-        await desk.aside(until, variants.load)
-        asked = put(desk, shown, question, False)
-        rows = await desk.alone(
-            lambda: variants.run(desk.model, asked.settings, asked.ask(shown.picture)), until
-        )
+        await service.aside(until, variants.load)
+        ask = Ask(put(service, shown, question, None).question, shown.picture)
+        rows = await service.alone(lambda: variants.run(service.model, ask), until)
     except ApiError as error:
         return message(f"No comparison: {error.message}.", "bad")
     except ValueError as error:

@@ -178,7 +178,7 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
         from sightline.serve.ui.ui_layout import build
         from sightline.serve.ui.ui_style import css, theme
 
-        page = build(lambda: app.state.desk, model, limits, bundle, checkout)
+        page = build(lambda: app.state.service, model, limits, bundle, checkout)
         return gr.mount_gradio_app(
             FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, "/", theme=theme(), css=css(),
             footer_links=[], run_history=False, ssr_mode=False, pwa=False, mcp_server=False,

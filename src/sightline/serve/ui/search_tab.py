@@ -10,7 +10,7 @@ import numpy as np
 from sightline.explain.heatmap_figures import GLUE
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError
-from sightline.serve.service import Desk
+from sightline.serve.service import Service
 from sightline.serve.ui.ask_tab import deadline, message
 from sightline.serve.ui.ui_images import Shown, Thumbs
 
@@ -22,58 +22,60 @@ WORD = re.compile(r"\w+")
 COMMON = GLUE | frozenset("a an in on at of to is it left right top bottom middle".split())
 
 
-async def by_words(desk: Desk, thumbs: Thumbs, text: str) -> str:
+async def by_words(service: Service, thumbs: Thumbs, text: str) -> str:
     """Results for a query in words; the words they share with it are marked."""
     text = text.strip()[:MAX_QUERY]
     if not text:
         return message("Type what you look for, or give a picture.", "bad")
-    until = deadline(desk)
+    until = deadline(service)
     try:
-        embed_E = (await desk.embed_texts([text], until))[0]
-        hits = await desk.search(embed_E, RESULTS, "fused", until)
-        return await _grid(desk, thumbs, hits, roots(text), f"Nearest to “{text}”", until)
+        embed_E = (await service.embed_texts([text], until))[0]
+        hits = await service.search(embed_E, RESULTS, "fused", until)
+        return await _grid(service, thumbs, hits, roots(text), f"Nearest to “{text}”", until)
     except ApiError as error:
         return message(f"No results: {error.message}.", "bad")
 
 
-async def by_picture(desk: Desk, thumbs: Thumbs, shown: Shown) -> str:
+async def by_picture(service: Service, thumbs: Thumbs, shown: Shown) -> str:
     """Results for a picture; the caption words nearest to it are named and marked."""
-    until = deadline(desk)
+    until = deadline(service)
     try:
-        embed_E, score = (await desk.embed_pixels([shown.picture.pixels_CYX], until))[0]
-        hits = await desk.search(embed_E, RESULTS, "fused", until)
-        near = await nearest_words(desk, embed_E, [hit["text"] for hit in hits], until)
+        embed_E, score = (await service.embed_pixels([shown.picture.pixels_CYX], until))[0]
+        hits = await service.search(embed_E, RESULTS, "fused", until)
+        near = await nearest_words(service, embed_E, [hit["text"] for hit in hits], until)
         title = f"Nearest to your picture; it is close to the words: {', '.join(near)}" if near else (
             "Nearest to your picture")  # fmt: skip
         warning = ""
-        if score > desk.model.known.bound:
+        if score > service.model.known.bound:
             warning = message("This picture looks unlike those the model was trained on: "
                               "what it finds may mean nothing.", "warn")  # fmt: skip
-        return warning + await _grid(desk, thumbs, hits, roots(" ".join(near)), title, until)
+        return warning + await _grid(service, thumbs, hits, roots(" ".join(near)), title, until)
     except ApiError as error:
         return message(f"No results: {error.message}.", "bad")
 
 
-async def like(desk: Desk, thumbs: Thumbs, name: str) -> str:
+async def like(service: Service, thumbs: Thumbs, name: str) -> str:
     """Neighbours of one of the items."""
-    until = deadline(desk)
+    until = deadline(service)
     try:
-        hits = await desk.similar(name, RESULTS, "fused", until)
-        entry = (await desk.aside(until, desk.model.gallery.gallery)).entries.get(name)
+        hits = await service.similar(name, RESULTS, "fused", until)
+        entry = (await service.aside(until, service.model.gallery.gallery)).entries.get(name)
         text = entry.shown if entry else name
-        return await _grid(desk, thumbs, hits, roots(text), f"More like “{text}”", until)
+        return await _grid(service, thumbs, hits, roots(text), f"More like “{text}”", until)
     except ApiError as error:
         return message(f"No results: {error.message}.", "bad")
 
 
-async def nearest_words(desk: Desk, embed_E: np.ndarray, texts: Sequence[str], until: float) -> list[str]:
+async def nearest_words(
+    service: Service, embed_E: np.ndarray, texts: Sequence[str], until: float
+) -> list[str]:
     """The words of some captions whose embeddings lie nearest to a picture's, best first."""
     words = list(dict.fromkeys(
         word for text in texts for word in WORD.findall(text.lower()) if word not in COMMON
     ))[:CANDIDATES]  # fmt: skip
     if not words:
         return []
-    scores = np.stack(await desk.embed_texts(words, until)) @ embed_E
+    scores = np.stack(await service.embed_texts(words, until)) @ embed_E
     return [words[place] for place in np.argsort(-scores, kind="stable")[:NEAREST]]
 
 
@@ -97,18 +99,18 @@ def marked(text: str, wanted: set[str]) -> str:
 
 
 async def _grid(
-    desk: Desk, thumbs: Thumbs, hits: list[dict[str, Any]], wanted: set[str], title: str, until: float
+    service: Service, thumbs: Thumbs, hits: list[dict[str, Any]], wanted: set[str], title: str, until: float
 ) -> str:
     if not hits:
         return message("The index is empty.")
 
     def draw() -> str:
         return "".join(
-            card(rank, hit, thumbs.get(hit["id"], desk.limits.pixels), wanted)
+            card(rank, hit, thumbs.get(hit["id"], service.limits.pixels), wanted)
             for rank, hit in enumerate(hits, 1)
         )
 
-    cards = await desk.aside(until, draw)
+    cards = await service.aside(until, draw)
     return f'<h3 class="sl-title">{escape(title)}</h3><div class="sl-grid">{cards}</div>'
 
 

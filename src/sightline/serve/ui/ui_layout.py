@@ -1,6 +1,6 @@
 """The web page over a running server: four tabs, each of them functions of its own module.
 
-What the model does goes through the server's desk, so the page and the API stand in one line.
+What the model does goes through the server's service, so the page and the API stand in one line.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +13,7 @@ import gradio as gr
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
-from sightline.serve.service import Desk
+from sightline.serve.service import Service
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab
 from sightline.serve.ui.ui_images import Example, Shown, Thumbs, choose, examples
 from sightline.serve.ui.ui_style import CARD_JS, CHIP_JS, PICK_JS, WORD_JS
@@ -27,20 +27,20 @@ CHIPS = 6
 
 
 def build(
-    desk: Callable[[], Desk], model: Model, limits: Limits, bundle: Path, checkout: Path | None
+    service: Callable[[], Service], model: Model, limits: Limits, bundle: Path, checkout: Path | None
 ) -> gr.Blocks:
-    """The page. `desk`: the server's, there once it runs; `checkout`: where the bundle was built, for what
+    """The page. `service`: the server's, there once it runs; `checkout`: where the bundle was built, for what
     lies beside the model (pictures of search results, variants, figures), None where there is none."""
     shipped, thumbs, variants = examples(bundle), Thumbs(bundle, checkout), compare_tab.Variants(checkout)
     with gr.Blocks(title="Sightline", analytics_enabled=False) as page:
         html(HEAD)
         with gr.Tabs():
             with gr.Tab("Ask"):
-                _ask_tab(desk, model, limits, shipped)
+                _ask_tab(service, model, limits, shipped)
             with gr.Tab("Search"):
-                _search_tab(desk, model, limits, shipped, thumbs)
+                _search_tab(service, model, limits, shipped, thumbs)
             with gr.Tab("Compare"):
-                _compare_tab(desk, limits, shipped, variants)
+                _compare_tab(service, limits, shipped, variants)
             with gr.Tab("Dashboard"):
                 drawn = html(ask_tab.message("Reading the pipeline's files."))
         page.load(lambda: dashboard_tab.draw(checkout), None, drawn, **QUIET)
@@ -77,13 +77,15 @@ def _told(event: gr.EventData) -> dict[str, Any]:
     return event._data if isinstance(event._data, dict) else {}
 
 
-async def take(desk: Desk, url: str | None, error: str | None) -> tuple[Shown | None, str]:
+async def take(service: Service, url: str | None, error: str | None) -> tuple[Shown | None, str]:
     """(the chosen picture, a message where it is refused). `error`: what the browser says."""
     if error or not isinstance(url, str):
         return None, ask_tab.message(error or "No picture came.", "bad")
     try:
-        pixels = desk.model.session.pixels
-        return await desk.aside(ask_tab.deadline(desk), choose, url, pixels, desk.limits), ask_tab.NOTHING
+        pixels = service.model.session.pixels
+        return await service.aside(
+            ask_tab.deadline(service), choose, url, pixels, service.limits
+        ), ask_tab.NOTHING
     except ApiError as refused:
         return None, ask_tab.message(f"{refused.message[:1].upper()}{refused.message[1:]}.", "bad")
 
@@ -102,12 +104,15 @@ def suggestions(shipped: list[Example], index: int | None = None) -> list[str]:
 
 
 def _wire_picker(
-    picks: gr.HTML, desk: Callable[[], Desk], shipped: list[Example], changed: list[gr.components.Component]
+    picks: gr.HTML,
+    service: Callable[[], Service],
+    shipped: list[Example],
+    changed: list[gr.components.Component],
 ) -> None:
     """A picture that is picked changes the state `shown`, the view, the note and the suggested questions."""
 
     async def on_upload(event: gr.EventData) -> tuple:
-        found, said = await take(desk(), _told(event).get("picture"), _told(event).get("error"))
+        found, said = await take(service(), _told(event).get("picture"), _told(event).get("error"))
         return found, ask_tab.view(found), said, chips(suggestions(shipped))
 
     async def on_select(event: gr.EventData) -> tuple:
@@ -119,7 +124,7 @@ def _wire_picker(
                 ask_tab.message("No such example.", "bad"),
                 chips(suggestions(shipped)),
             )
-        found, said = await take(desk(), shipped[index].url, None)
+        found, said = await take(service(), shipped[index].url, None)
         return found, ask_tab.view(found), said, chips(suggestions(shipped, index))
 
     picks.upload(on_upload, None, changed, **QUIET)
@@ -130,9 +135,9 @@ def _first(shipped: list[Example], model: Model, limits: Limits) -> Shown | None
     return choose(shipped[0].url, model.session.pixels, limits) if shipped else None
 
 
-def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: list[Example]) -> None:
+def _ask_tab(service: Callable[[], Service], model: Model, limits: Limits, shipped: list[Example]) -> None:
     begin = _first(shipped, model, limits)
-    given = model.session.generation["spin"]
+    gate = model.session.settings.spin
     shown = gr.State(begin, time_to_live=STATE_S)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
@@ -154,14 +159,14 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
                 keep = gr.Slider(
                     0.1,
                     1.0,
-                    given["keep"] or 0.5,
+                    gate.keep or 0.5,
                     step=0.05,
                     label="keep",
                     info="share of heads left alone",
                     min_width=220,
                 )
                 alpha = gr.Slider(
-                    0.0, 1.0, given["alpha"] if given["alpha"] < 1 else 0.5, step=0.05, label="alpha",
+                    0.0, 1.0, gate.alpha if gate.alpha < 1 else 0.5, step=0.05, label="alpha",
                     info="what is left of the others", min_width=220,
                 )  # fmt: skip
             with gr.Row():
@@ -169,10 +174,10 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
                     left = html(ask_tab.NOTHING, js_on_load=WORD_JS)
                 with gr.Column(min_width=240, visible=False) as beside:
                     right = html(ask_tab.NOTHING, js_on_load=WORD_JS)
-    _wire_picker(picks, desk, shipped, [shown, view, note, suggested])
+    _wire_picker(picks, service, shipped, [shown, view, note, suggested])
 
     async def on_ask(shown, question, both, keep, alpha) -> AsyncIterator[tuple[str, str]]:
-        async for panels in ask_tab.answer(desk(), shown, question, both, keep, alpha):
+        async for panels in ask_tab.answer(service(), shown, question, both, keep, alpha):
             yield panels
 
     def on_both(both: bool) -> tuple:
@@ -188,7 +193,7 @@ def _ask_tab(desk: Callable[[], Desk], model: Model, limits: Limits, shipped: li
 
 
 def _search_tab(
-    desk: Callable[[], Desk], model: Model, limits: Limits, shipped: list[Example], thumbs: Thumbs
+    service: Callable[[], Service], model: Model, limits: Limits, shipped: list[Example], thumbs: Thumbs
 ) -> None:
     with gr.Row():
         with gr.Column(scale=6, min_width=300):
@@ -200,11 +205,11 @@ def _search_tab(
     results = html(search_tab.start(model, thumbs), js_on_load=CARD_JS)
 
     async def on_words(text: str) -> str:
-        return await search_tab.by_words(desk(), thumbs, text)
+        return await search_tab.by_words(service(), thumbs, text)
 
     async def on_picture(url: str | None, error: str | None) -> str:
-        found, said = await take(desk(), url, error)
-        return said if found is None else await search_tab.by_picture(desk(), thumbs, found)
+        found, said = await take(service(), url, error)
+        return said if found is None else await search_tab.by_picture(service(), thumbs, found)
 
     async def on_upload(event: gr.EventData) -> str:
         return await on_picture(_told(event).get("picture"), _told(event).get("error"))
@@ -215,7 +220,7 @@ def _search_tab(
         return await on_picture(shipped[index].url if known else None, None)
 
     async def on_like(event: gr.EventData) -> str:
-        return await search_tab.like(desk(), thumbs, str(_told(event).get("id", "")))
+        return await search_tab.like(service(), thumbs, str(_told(event).get("id", "")))
 
     gr.on([go.click, query.submit], on_words, query, results, **QUIET)
     picks.upload(on_upload, None, results, **QUIET)
@@ -224,7 +229,7 @@ def _search_tab(
 
 
 def _compare_tab(
-    desk: Callable[[], Desk], limits: Limits, shipped: list[Example], variants: compare_tab.Variants
+    service: Callable[[], Service], limits: Limits, shipped: list[Example], variants: compare_tab.Variants
 ) -> None:
     if not variants.there:
         html(compare_tab.empty())
@@ -240,11 +245,11 @@ def _compare_tab(
             suggested = html(chips(suggestions(shipped)), js_on_load=CHIP_JS)
             go = gr.Button("Ask all variants", variant="primary")
     table = html(ask_tab.message("Choose a picture and a question; every variant answers, and is timed."))
-    _wire_picker(picks, desk, shipped, [shown, view, note, suggested])
+    _wire_picker(picks, service, shipped, [shown, view, note, suggested])
 
     async def on_compare(shown: Shown | None, question: str) -> AsyncIterator[str]:
         yield ask_tab.waiting("Asking all variants")
-        yield await compare_tab.table(desk(), variants, shown, question)
+        yield await compare_tab.table(service(), variants, shown, question)
 
     gr.on([go.click, question.submit], on_compare, [shown, question], table, **QUIET)
 

@@ -1,0 +1,71 @@
+"""generation.json, the file that says how a bundle answers: typed, versioned, read from bundles of 0.9.0 too.
+
+Not in it: the preprocessing of pictures (preprocessor_config.json) and the model's sizes (engine.json).
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from sightline.core import artifacts
+from sightline.core.params.checks import Settings
+from sightline.core.params.generation import SPIN_OFF, Generation, Spin
+from sightline.inference.confidence import NOT_FITTED, Confidence
+
+GENERATION = "generation.json"
+FIRST = {"confidence", "max_new", "max_question", "max_text", "spin"}  # keys of 0.9.0, beside `describe`
+REBUILD = "rerun the stage that wrote it (`dvc repro export index`), or fetch it again (`dvc checkout`)"
+
+
+class BundleSettings(Settings):
+    """How a model answers: its longest questions and texts, and what is used where a call says nothing."""
+
+    version: Literal[1] = 1
+    max_question: int = Field(ge=1, description="tokens")
+    max_text: int = Field(ge=1, description="tokens of a caption or query")
+    confidence: Confidence = NOT_FITTED
+    generation: Generation
+    spin: Spin = Field(SPIN_OFF, description="the gate where it is on")
+
+
+def likeliest(max_tokens: int) -> Generation:
+    """Greedy decoding without the gate; the other settings are those of a call that samples."""
+    return Generation(
+        max_tokens=max_tokens, method="greedy", beams=1, temperature=1.0, top_p=1.0, candidates=1,
+        contrast=0.0, spin=False,
+    )  # fmt: skip
+
+
+def read(path: Path) -> BundleSettings:
+    """The settings in a file. Raises ValueError naming file, key, what was got and what is allowed."""
+    document = artifacts.read_json(path)
+    if isinstance(document, dict) and FIRST <= document.keys() and "generation" not in document:
+        document = _of_first_version(path, document)
+    try:
+        return BundleSettings.model_validate_json(json.dumps(document))  # in JSON a tuple is a list
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        got = "" if first["type"] == "missing" else f", got {first['input']!r}"
+        raise ValueError(f"{path}: {key}: {first['msg']}{got}; {REBUILD}") from error
+
+
+def write(path: Path, settings: BundleSettings) -> None:
+    artifacts.write_json(path, settings.model_dump(mode="json"))
+
+
+def _of_first_version(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """A file of 0.9.0: descriptions were greedy or chosen among candidates that were drawn with these two
+    constants, and SPIN was on only where it was asked for."""
+    describe = document.get("describe", {"candidates": 1, "strength": 0.0})
+    if not isinstance(describe, dict):
+        raise ValueError(f"{path}: describe is {describe!r}, expected candidates and strength; {REBUILD}")
+    chosen = {"candidates": "candidates", "strength": "contrast"}
+    generation = {
+        "max_tokens": document["max_new"], "method": "greedy", "beams": 1, "temperature": 0.8, "top_p": 0.9,
+        "spin": False, **{chosen.get(key, f"describe.{key}"): value for key, value in describe.items()},
+    }  # fmt: skip
+    kept = {key: document[key] for key in ("confidence", "max_question", "max_text", "spin")}
+    return kept | {"version": 1, "generation": generation}

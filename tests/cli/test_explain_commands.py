@@ -7,22 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-torch = pytest.importorskip("torch")
-
-from sightline.core import artifacts  # noqa: E402
-from sightline.core.params.generation import SPIN_OFF  # noqa: E402
-from sightline.explain import failure_browser, faithfulness_benchmark, head_views, masked_word, match, target  # noqa: E402
-from sightline.inference import lazy_models, torch_session  # noqa: E402
-from sightline.inference.bundle_settings import likeliest  # noqa: E402
-from sightline.inference.confidence import NOT_FITTED  # noqa: E402
-from sightline.inference.out_of_domain import Domain  # noqa: E402
-from sightline.inference.session import Session  # noqa: E402
-from sightline.search import bundle  # noqa: E402
-from sightline_lab.bench import explanation_cost  # noqa: E402
-from sightline_lab.faithfulness import faithfulness_page, randomization  # noqa: E402
-from tests.support import command_line, params_files, tiny  # noqa: E402
+from sightline.core import artifacts
+from sightline.core.params.generation import SPIN_OFF
+from sightline.explain import failure_browser, faithfulness_benchmark, head_views, masked_word, match, target
+from sightline.inference import lazy_models, torch_session
+from sightline.inference.bundle_settings import likeliest
+from sightline.inference.confidence import NOT_FITTED
+from sightline.inference.out_of_domain import Domain
+from sightline.inference.session import Session
+from sightline.search import bundle
+from sightline_lab.bench import explanation_cost
+from sightline_lab.faithfulness import faithfulness_page, randomization
+from tests.support import command_line, params_files, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "<script>alert(1)</script>"

@@ -187,7 +187,7 @@ def test_a_stage_started_by_hand_outlives_its_shell(checkout):
     shell = launch(checkout, body, "sh", "-c", '"$@"; true', "sh")
     wait_for(checkout / "pid")
     shell.kill()
-    wait_for(checkout / "done", seconds=10)
+    assert wait_for(checkout / "done", seconds=10) == "yes"
 
 
 RANKED_LOOP = """

@@ -122,6 +122,7 @@ def test_truncated_damaged_and_other_formats(tmp_path):
 def test_flipped_bits_are_found_or_change_nothing(tmp_path):
     original = {"one": random.Random(0).randbytes(300), "two": b"2" * 300}
     data = write(tmp_path / "a.zip", original.items()).read_bytes()
+    found = 0
     for bit in range(0, 8 * len(data), 13):
         broken = bytearray(data)
         broken[bit // 8] ^= 1 << bit % 8
@@ -131,4 +132,5 @@ def test_flipped_bits_are_found_or_change_nothing(tmp_path):
                 for name in archive.names:
                     assert archive.read(name, 1000) in original.values()
         except ArchiveError:
-            pass
+            found += 1
+    assert found > 100  # of some 180

@@ -10,6 +10,7 @@ from sightline.core.params.data_params import ConvertParams
 from sightline.data.questions.convert_captions import convert
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.data.questions.triples import Triples
+from sightline.data.scenes import sample
 from sightline.data.shards import ShardWriter
 from sightline.data.tokenizer import Tokenizer
 
@@ -169,7 +170,6 @@ def test_scenes_are_asked_from_their_graph(tmp_path):
         }
         for n in range(2)
     ]
-    sample = pytest.importorskip("sightline.data.scenes.sample")
     kinds = sorted(sample.KINDS)[:2]
     for thing, kind in zip(things, kinds, strict=True):
         thing["kind"] = kind

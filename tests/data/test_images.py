@@ -214,9 +214,11 @@ def test_flipped_bits_never_crash(kind):
 )
 def test_any_bytes_give_a_picture_or_a_reason(magic, data):
     try:
-        decode(magic + data, 10_000)
+        rgb = decode(magic + data, 10_000)
     except ImageError as error:
         assert error.reason
+    else:
+        assert rgb.dtype == np.uint8 and rgb.size
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def described() -> list[tuple[dict, list[str]]]:
 
 
 def test_five_plain_paraphrases(described):
+    assert len(described) == COUNT
     for _, texts in described:
         assert len(texts) == 5 and len(set(texts)) == 5
         for text in texts:
@@ -29,6 +30,7 @@ def test_five_plain_paraphrases(described):
 
 
 def test_every_caption_names_exactly_the_kinds_and_colours_present(described):
+    assert len(described) == COUNT
     for scene, texts in described:
         kinds = {t["kind"] for t in scene["objects"]}
         colors = {t["color"] for t in scene["objects"]}
@@ -39,6 +41,7 @@ def test_every_caption_names_exactly_the_kinds_and_colours_present(described):
 
 
 def test_full_description_lists_every_object_with_its_place(described):
+    assert len(described) == COUNT
     for scene, texts in described:
         listed = texts[0].split(". ")[0]
         for thing in scene["objects"]:

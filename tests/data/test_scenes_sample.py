@@ -55,6 +55,7 @@ def test_every_scene_is_legal(seed: int, split: str, index: int):
 def test_at_least_60_percent_of_every_object_is_visible(scenes):
     """Recounted pixel by pixel, from nearest to farthest, with sets instead of the sampler's painting."""
     for split in SPLITS:
+        assert all(scene["objects"] for scene in scenes[split])
         for scene in scenes[split][:200]:
             hidden: set[tuple[int, int]] = set()
             for thing in reversed(scene["objects"]):

@@ -65,9 +65,10 @@ def test_a_split_does_not_depend_on_the_size_of_another(built, tmp_path):
     folder, _ = built
     scenes.build(params(train=10, test=9), 7, tmp_path)
     full = {item["id"]: item for item in lines(folder)}
-    for item in lines(tmp_path):
-        if item["id"] in full:
-            assert {**item, "image": 0} == {**full[item["id"]], "image": 0}
+    common = [item for item in lines(tmp_path) if item["id"] in full]
+    assert common
+    for item in common:
+        assert {**item, "image": 0} == {**full[item["id"]], "image": 0}
 
 
 def test_doubles_are_drawn_again(tmp_path, monkeypatch):

@@ -34,6 +34,7 @@ def test_what_a_room_points_at_exists(room):
     """Paths in its docstring: of a room, of a file in one, of a document."""
     text = ast.get_docstring(ast.parse((ROOT / "src" / room / "__init__.py").read_text(encoding="utf-8")))
     outside = text[text.index("Not here: ") :]
+    assert len(outside) > len("Not here: ")
     for name in re.findall(r"`([a-z_]+(?:/[\w.]+)*)`", outside):
         places = (
             ROOT / name,

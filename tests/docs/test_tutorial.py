@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import nbclient
+import nbformat
 import pytest
-
-nbformat = pytest.importorskip("nbformat")
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "guide" / "tutorial.ipynb"
@@ -86,8 +86,6 @@ def test_every_name_taken_from_sightline_exists(notebook):
 @pytest.mark.full
 def test_it_runs_and_its_own_checks_hold(notebook, tmp_path, monkeypatch):
     """Every step asserts its number: losses fall, recall is far above chance, seeing beats guessing."""
-    client = pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
     source = str(ROOT / "src")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")])))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -97,6 +95,6 @@ def test_it_runs_and_its_own_checks_hold(notebook, tmp_path, monkeypatch):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     resources = {"metadata": {"path": str(tmp_path)}}
-    client.NotebookClient(notebook, timeout=CELL_S, record_timing=False, resources=resources).execute()
+    nbclient.NotebookClient(notebook, timeout=CELL_S, record_timing=False, resources=resources).execute()
     checked = [cell for cell in notebook.cells if cell.id.endswith("-check")]
     assert len(checked) == len(STEPS) and all(cell.execution_count for cell in checked)

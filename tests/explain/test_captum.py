@@ -1,14 +1,13 @@
 """Ours against Captum's on the same inputs, and Captum's through our face."""
 
+import captum.attr as captum
 import numpy as np
 import pytest
+import torch
 
-captum = pytest.importorskip("captum.attr")
-torch = pytest.importorskip("torch")
-
-from sightline.explain import gradients, perturbation, target  # noqa: E402
-from sightline.explain.methods import _captum, grad_cam, integrated_gradients, occlusion  # noqa: E402
-from tests.support import tiny  # noqa: E402
+from sightline.explain import gradients, perturbation, target
+from sightline.explain.methods import _captum, grad_cam, integrated_gradients, occlusion
+from tests.support import tiny
 
 SAME = 0.99  # correlation: the same formula in another order of float32 sums
 

@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from sightline.core import registry  # noqa: E402
-from sightline.core.params.generation import SPIN_OFF, Spin  # noqa: E402
-from sightline.explain import gradients, heatmap, perturbation, target  # noqa: E402
-from sightline.explain.methods import (  # noqa: E402
+from sightline.core import registry
+from sightline.core.params.generation import SPIN_OFF, Spin
+from sightline.explain import gradients, heatmap, perturbation, target
+from sightline.explain.methods import (
     attention_rollout,
     cross_attention,
     gradient_attention,
@@ -19,10 +18,10 @@ from sightline.explain.methods import (  # noqa: E402
     occlusion,
     rise,
 )
-from sightline.export.export_variants import preprocessor_config  # noqa: E402
-from sightline.inference.session import Session  # noqa: E402
-from sightline.inference.torch_engine import TorchEngine  # noqa: E402
-from tests.support import tiny  # noqa: E402
+from sightline.export.export_variants import preprocessor_config
+from sightline.inference.session import Session
+from sightline.inference.torch_engine import TorchEngine
+from tests.support import tiny
 
 METHODS = registry.names("explain/methods")
 QUESTION = "What color is the ball?"
@@ -76,6 +75,7 @@ def test_what_both_attentions_of_a_layer_read_stands_side_by_side():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_contract(model, case, name):
+    assert case.words
     for word, (said, _) in enumerate(case.words):
         heat, twin = (explain(model, name, case, word) for _ in range(2))
         assert heat.patch_map.shape == model.grid

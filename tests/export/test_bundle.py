@@ -117,7 +117,9 @@ def test_the_index_of_another_model_is_refused(shipped, exported):
 
 
 def test_every_single_damaged_file_is_noticed(copied):
-    for path in sorted(p for p in copied.rglob("*") if p.is_file()):
+    files = sorted(path for path in copied.rglob("*") if path.is_file())
+    assert len(files) > 10
+    for path in files:
         data = path.read_bytes()
         path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         with pytest.raises(ValueError, match=r"bundle"):

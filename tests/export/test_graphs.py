@@ -75,6 +75,7 @@ def test_an_empty_cache_is_prefill_and_steps_continue_it(engines):
 
 def test_a_cache_goes_on_with_the_rows_that_are_taken_from_it(engines):
     tokens, rows = np.random.default_rng(5).integers(5, 60, size=(4, 3)), np.array([3, 1, 3])
+    assert len(engines) == 2
     for engine in engines:
         seen, k_L = memory(engine, *prompts(4)), np.array([2, 2])
         whole = engine.step(tokens, None, seen, k_L, 0.5, False)
@@ -91,6 +92,7 @@ def test_encoders_and_fusion_equal_pytorch(engines):
         tokens, image = engine.embed_images(pixels)
         states, text = engine.embed_texts(ids, mask)
         encoded.append((tokens, image, states, text, engine.match(tokens, states, mask)))
+    assert len(encoded[0]) == 5
     for ours, theirs in zip(*encoded, strict=True):
         np.testing.assert_allclose(theirs, ours, atol=ATOL)
 

@@ -113,9 +113,10 @@ def test_four_bits_say_nearly_what_eight_say(root):
         memory = engine.memory(engine.image_tokens(pixels), ids, mask)
         logits = engine.step(ids[:, :3], None, memory, np.array([4, 4]), 1.0, False).logits_BTV.ravel()
         found.append((engine.embed_texts(ids, mask)[1].ravel(), logits))
-    for text, logits in found[1:]:
-        assert (
-            text @ found[0][0] / 4 > 0.9
-        )  # measured 0.946 with 8 bits and 0.944 with 4; a wrong axis: near 0
-        # measured 0.997 and 0.993
-        assert logits @ found[0][1] / np.linalg.norm(logits) / np.linalg.norm(found[0][1]) > 0.97
+    (text, logits), *packed = found
+    assert len(packed) == 2
+    for text_p, logits_p in packed:
+        # Measured 0.946 with 8 bits and 0.944 with 4; a wrong axis: near 0.
+        assert text_p @ text / 4 > 0.9
+        # Measured 0.997 and 0.993.
+        assert logits_p @ logits / np.linalg.norm(logits_p) / np.linalg.norm(logits) > 0.97

@@ -71,6 +71,7 @@ def test_a_description_is_the_same_among_others_and_every_time(session):
     pictures, generation = tiny.pictures(4), HOT.replaced(candidates=4, contrast=1.0)
     questions = [DESCRIBE, tiny.QUESTIONS[0], DESCRIBE, DESCRIBE]
     together = session.answer(pictures, questions, generation, batch_size=3)
+    assert len(together) == 4
     for picture, answer in zip(pictures[2:], together[2:], strict=True):
         assert described(session, picture, generation) == answer
 

@@ -32,7 +32,9 @@ def test_greedy_takes_the_likeliest_token_of_an_uncached_forward_pass(keep, alph
     engine = ToyEngine()
     memory = toy_memory(engine)
     inputs = inputs_of(engine, keep, alpha)
-    for row, answer in enumerate(greedy.generate(engine, memory, inputs=inputs)):
+    answers = greedy.generate(engine, memory, inputs=inputs)
+    assert len(answers) > 1
+    for row, answer in enumerate(answers):
         tokens = answer.ids + [EOS] * answer.finished
         alone = take_memory(memory, np.array([row]))
         step = engine.step(np.array([[BOS, *tokens[:-1]]]), None, alone, inputs.k_L, alpha, False)

@@ -109,6 +109,7 @@ def test_a_row_does_not_feel_how_many_captions_others_have(session):
     tokens, ids_BQ, mask_BQ = rows(session, 4)
     captions = [[], [tiny.CAPTIONS[0]], list(tiny.CAPTIONS[1:4]), [tiny.CAPTIONS[0], tiny.CAPTIONS[2]]]
     together = session.memory(tokens, ids_BQ, mask_BQ, captions)
+    assert together.cross_k.shape[1] == len(captions)
     for row, own in enumerate(captions):
         alone = session.memory(*(values[[row] * 4] for values in (tokens, ids_BQ, mask_BQ)), [own] * 4)
         np.testing.assert_array_equal(together.cross_k[:, row], alone.cross_k[:, 0])

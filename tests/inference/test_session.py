@@ -110,6 +110,7 @@ def test_every_decoding_has_the_maps_of_its_own_words(session, method):
 def test_answers_come_in_the_order_of_the_questions(session):
     images, questions = mixed(12)
     together = session.answer(images, questions, batch_size=4)
+    assert len(together) == 12
     for place, answer in enumerate(together):
         assert answer == session.answer([images[place]], [questions[place]], batch_size=4)[0]
 
@@ -186,7 +187,8 @@ def test_a_question_cannot_forge_a_turn(session):
 def test_the_likelihood_of_a_description_is_that_of_its_words_one_after_the_other(tokenizer, tmp_path):
     """Against the model asked token by token for each pair alone; pairs in any order, a text more than once,
     and a last batch that is not full."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     from sightline.data.questions.prompt_template import DESCRIBE, prompt
     from sightline.inference import torch_session
 

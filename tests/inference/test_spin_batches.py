@@ -51,6 +51,7 @@ def test_answers_do_not_depend_on_the_batch(session, asked, spin):
 def test_a_gate_that_silences_nothing_changes_no_bit(session, asked, change):
     plain = session.answer(*asked, spin=SPIN_OFF, need_maps=True, batch_size=8)
     gated = session.answer(*asked, spin=HALF.replaced(**change), need_maps=True, batch_size=8)
+    assert len(gated) == PICTURES * ASKED
     for mine, theirs in zip(gated, plain, strict=True):
         assert (mine.ids, mine.probability) == (theirs.ids, theirs.probability)
         np.testing.assert_array_equal(mine.maps_LHTM, theirs.maps_LHTM)

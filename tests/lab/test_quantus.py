@@ -4,7 +4,6 @@ import builtins
 
 import pytest
 
-pytest.importorskip("torch")
 quantus = pytest.importorskip(
     "quantus", reason="Quantus is not installed, so our figures are not checked: pip install quantus==0.6.0"
 )

@@ -196,7 +196,7 @@ def test_pretrained_squeezenet():
     of ImageNet are dogs."""
     path, photos = SHARED / "weights" / "squeezenet1_0_imagenet.safetensors", SHARED / "flickr8k-128"
     if not path.is_file() or not photos.is_dir():
-        pytest.skip(f"SKIPPED: no pretrained weights at {path} or no photos at {photos}: nothing is tested")
+        pytest.skip(f"no pretrained weights at {path} or no photos at {photos}: nothing is tested")
     tower = torchvision_tower.build(
         {"name": "squeezenet1_0", "image_size": 224, "checkpoint": str(path)}
     ).eval()

@@ -23,7 +23,7 @@ FORMS = ("PyTorch", "ONNX fp32", "ONNX int8")
 def ratios(
     off: Callable[[], object],
     on: Callable[[], object],
-    pairs: int = PAIRS,
+    pairs: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> np.ndarray:
     """Seconds with over seconds without, of each pair, [pairs]. Each runs once unmeasured before."""
@@ -56,4 +56,4 @@ def rows(
     off: dict[str, Callable[[], object]], on: dict[str, Callable[[], object]], **key: str | int
 ) -> list[dict]:
     """One for every form of FORMS that runs."""
-    return [row(ratios(off[form], on[form]), runner=form, **key) for form in FORMS if form in off]
+    return [row(ratios(off[form], on[form], PAIRS), runner=form, **key) for form in FORMS if form in off]

@@ -22,6 +22,7 @@ def main() -> None:
     artifacts.write_json(Path("metrics/summary.json"), built)
     target = Path("metrics/report/report.md")
     target.parent.mkdir(parents=True, exist_ok=True)
+    artifacts.write_json(target.with_name("headline.json"), metrics_summary.headline(built))
     target.write_text(
         metrics_report.markdown(figures, paired, built, variants, compressed), encoding="utf-8", newline="\n"
     )

@@ -50,6 +50,10 @@ _BOUNDS = {  # over all splits together, SPIN off
 POOLED = "all splits"  # what paired.csv calls a comparison over all of them
 _PAIRED = ("vqa_accuracy", "pope_adversarial_accuracy", "chair_i", "object_recall")
 VARIANTS = ("fp32", "shipped")
+_HEADLINE = (  # of the shipped variant on the first split: what `dvc exp show` compares
+    "vqa_accuracy", "pope_adversarial_f1", "chair_i", "object_recall", "cider_d", "text_to_image_r1",
+    "image_to_text_r1",
+)  # fmt: skip
 
 
 def build(
@@ -83,6 +87,13 @@ def build(
         },
         "loss_bounds": _bounds(paired),
     }
+
+
+def headline(summary: dict[str, Any]) -> dict[str, float]:
+    """The few figures of a summary that fit beside those of other experiments."""
+    quality = next(iter(summary["quality"]["shipped"].values()))
+    figures = {name: quality[name]["value"] for name in _HEADLINE if name in quality}
+    return {**figures, "megabytes": round(summary["cost"]["shipped"]["bytes"] / 1e6, 3)}
 
 
 def _answers(rows: list[Row]) -> dict[str, dict[str, float]]:

@@ -23,8 +23,20 @@ FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README
 
 
 @app.command(rich_help_panel=BUILD)
-def params(as_json: Annotated[bool, AS_JSON] = False) -> None:
+def params(
+    as_json: Annotated[bool, AS_JSON] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Write docs/reference/params.md and the JSON schema.")
+    ] = False,
+    migrate: Annotated[
+        Path | None, typer.Option(help="Take over the values of this params.yaml of 0.9.0.")
+    ] = None,
+) -> None:
     """Print every resolved parameter and where its value came from."""
+    if reference or migrate:
+        for line in _write_params(checkout_files.root(), migrate):
+            typer.echo(f"params: {line}")
+        return
     resolved = loader.load_params(checkout_files.root() / "params.yaml")
     values = resolved.model_dump(mode="json")
     if as_json:
@@ -34,6 +46,14 @@ def params(as_json: Annotated[bool, AS_JSON] = False) -> None:
         value = reduce(operator.getitem, key.split("."), values)
         typer.echo(f"{key} = {value!r}   ({resolved.origin[key]})")
     typer.echo("try: dvc exp run -S lr=1e-4   (any of these by its name)")
+
+
+def _write_params(here: Path, old: Path | None) -> list[str]:
+    from sightline.core.params import migrate, reference
+
+    if old is None:
+        return [f"wrote {path.relative_to(here)}" for path in reference.write(here)]
+    return [*migrate.migrate(old, here), "try: sightline params, then dvc repro"]
 
 
 @app.command(rich_help_panel=BUILD)

@@ -78,7 +78,7 @@ class Matches:
         return self.words
 
 
-NO_INPUT = "data/no_input"  # an empty file: what a path is that nobody gave, since a dep of DVC must exist
+NO_INPUT = "data/no_input"  # a committed file: what a path is that nobody gave, since a dep of DVC must exist
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -19,6 +19,6 @@ def fill(path: Path, leaves: dict[str, Any]) -> None:
         block = content
         for section in sections:
             block = block.setdefault(section, {})
-        block[leaf] = value
+        block[leaf] = list(value) if isinstance(value, tuple) else value
     yaml.dump(content, out)
     write_bytes(path, out.getvalue().encode())

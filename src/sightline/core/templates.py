@@ -37,6 +37,11 @@ def percent(share: float | None, digits: int = 0) -> str:
     return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
+def macros(package: str, name: str) -> Any:
+    """The macros of a template of `package`, as attributes; each returns `Markup`."""
+    return environment(package).get_template(name).module
+
+
 def render(package: str, name: str, **values: Any) -> str:
     """The text of a template of `package` (a dotted name), filled in."""
     return environment(package).get_template(name).render(values)

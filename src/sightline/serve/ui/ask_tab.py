@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import AsyncIterator
-from html import escape
 from typing import Any
 
 import numpy as np
 
+from sightline.core import templates
 from sightline.explain.heatmap_figures import GLUE
 from sightline.serve import request_settings
 from sightline.serve.api_schema import Spin
@@ -16,6 +16,7 @@ from sightline.serve.request_settings import Options
 from sightline.serve.service import Request, Service
 from sightline.serve.ui.ui_images import Shown, glow
 
+PARTS = templates.macros("sightline.serve", "ui.html")
 MAX_QUESTION = 500  # characters; the model reads some twenty words of it
 NOTHING = '<i class="sl-nothing"></i>'  # a part that has nothing to say takes no room
 NO_PICTURE = "Choose a picture first: one of the examples, or one of your own."
@@ -27,18 +28,12 @@ UNLIKE = (
 
 def message(text: str, kind: str = "note") -> str:
     """A line for people: `note`, or `bad` where something went wrong."""
-    return f'<div class="sl-msg {kind}" role="status">{escape(text)}</div>'
+    return PARTS.message(text, kind)
 
 
 def view(shown: Shown | None) -> str:
     """The chosen picture, with room for a map over it."""
-    if shown is None:
-        return '<div class="sl-stage empty"><p>No picture yet</p></div>'
-    small = " small" if shown.small else ""
-    return (
-        f'<div class="sl-stage"><img class="base{small}" src="{shown.view}" alt="the picture asked about">'
-        f'<img class="heat" style="{shown.seen}" alt=""></div>'
-    )
+    return PARTS.view(shown)
 
 
 def deadline(service: Service) -> float:
@@ -80,9 +75,7 @@ async def answer(
 
 
 def waiting(title: str, text: str = "") -> str:
-    said = escape(text) + '<i class="sl-caret"></i>'
-    kicker = f'<div class="sl-kicker">{escape(title)}</div>'
-    return f'<div class="sl-answer">{kicker}<p class="sl-live">{said}</p></div>'
+    return PARTS.waiting(title, text)
 
 
 async def _panel(
@@ -108,39 +101,12 @@ def told(evidence: dict[str, Any], text: str, title: str) -> str:
     words = evidence["explanation"]
     maps = [np.array(word["map"]) for word in words]
     first = max(range(len(words)), key=lambda place: _interest(words[place], maps[place]), default=0)
-    buttons = "".join(
-        _word(word, patch_map, place == first)
-        for place, (word, patch_map) in enumerate(zip(words, maps, strict=True))
-    )
-    spans = " ".join(f"<span>{escape(word)}</span>" for word, _ in (words[0]["question"] if words else ()))
-    read = f"Of the question it read <q>{spans}</q>" if spans else ""
-    read = f'<p class="sl-read">{read} <em class="share"></em></p>' if words else ""
-    hint = '<p class="sl-hint">Click a word to see where the model looked.</p>' if words else ""
-    silenced = evidence["silenced_heads"]
-    heads = f'<p class="sl-facts">{100 * silenced:.0f} % of the heads were damped.</p>' if silenced else ""
-    return f"""<div class="sl-answer"><div class="sl-kicker">{escape(title)}</div>
-<div class="sl-words">{buttons or escape(text) or "(the model gave no answer)"}</div>{hint}
-{trust(evidence)}{read}{heads}</div>"""
+    return PARTS.answer(title, text, evidence, UNLIKE, first, [glow(patch_map) for patch_map in maps])
 
 
 def trust(evidence: dict[str, Any]) -> str:
     """How far to believe: a bar, `sure` or not, and the warning about strange pictures."""
-    share = 100 * evidence["confidence"]
-    kind, word = {True: ("good", "sure"), False: ("bad", "not sure"), None: ("", "")}[evidence["sure"]]
-    badge = f'<b class="sl-badge {kind}">{word}</b>' if word else ""
-    warning = f'<div class="sl-msg warn" role="alert">{UNLIKE}</div>' if evidence["out_of_domain"] else ""
-    return f"""{warning}<div class="sl-trust"><span>Confidence</span><i class="sl-meter {kind}">
-<i style="width:{share:.0f}%"></i></i><b>{share:.0f} %</b>{badge}</div>"""
-
-
-def _word(word: dict[str, Any], patch_map: np.ndarray, first: bool) -> str:
-    scores = " ".join(f"{share:.3f}" for _, share in word["question"])
-    share = f"{100 * word['image_share']:.0f} % of the look behind “{word['word']}” fell on the picture."
-    gap = " " if word["word"][:1].isalnum() else ""  # a comma stays with the word before it
-    return (
-        f'{gap}<button type="button"{" data-first" if first else ""} data-map="{glow(patch_map)}" '
-        f'data-scores="{scores}" data-share="{escape(share)}">{escape(word["word"])}</button>'
-    )
+    return PARTS.trust(evidence, UNLIKE)
 
 
 def _interest(word: dict[str, Any], patch_map: np.ndarray) -> float:

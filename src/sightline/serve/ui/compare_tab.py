@@ -4,7 +4,6 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from sightline.inference.session import Session
 from sightline.serve.batch_model import Ask, Model
 from sightline.serve.limits import ApiError
 from sightline.serve.service import Service
-from sightline.serve.ui.ask_tab import NO_PICTURE, deadline, message, put
+from sightline.serve.ui.ask_tab import NO_PICTURE, PARTS, deadline, message, put
 from sightline.serve.ui.ui_images import Shown
 
 TIMES = 3  # runs after one to warm up; the middle one is told
@@ -93,37 +92,11 @@ async def table(service: Service, variants: Variants, shown: Shown | None, quest
         return message(f"No comparison: {error.message}.", "bad")
     except ValueError as error:
         return message(f"The variants cannot be read: {error}", "bad")
-    return draw(rows)
+    return PARTS.variants(rows, SAYS)
 
 
 def empty() -> str:
     return message(
         "The variants are not here: they lie in models/onnx of the checkout that built the model. "
         "Run `make repro` there, then `sightline serve` from inside it."
-    )
-
-
-def draw(rows: list[Row]) -> str:
-    biggest, slowest = max(row.bytes for row in rows), max(row.milliseconds for row in rows)
-    same = len({row.answer.text for row in rows}) == 1
-    verdict = "All variants say the same." if same else "The variants disagree."
-    cards = "".join(_card(row, biggest, slowest) for row in rows)
-    return f'<h3 class="sl-title">{verdict}</h3><div class="sl-variants">{cards}</div>'
-
-
-def _card(row: Row, biggest: int, slowest: float) -> str:
-    confidence = 100 * row.answer.confidence
-    doubt = {True: '<b class="sl-badge good">sure</b>', False: '<b class="sl-badge bad">not sure</b>'}
-    return f"""<article class="sl-variant"><div class="sl-kicker">{escape(row.variant)}</div>
-<p class="sl-facts">{escape(SAYS.get(row.variant, ""))}</p>
-<p class="sl-said">{escape(row.answer.text) or "(no answer)"}</p>
-{_bar("Confidence", confidence, f"{confidence:.0f} %")}{doubt.get(row.answer.sure, "")}
-{_bar("Size", 100 * row.bytes / biggest, f"{row.bytes / 1e6:.1f} MB")}
-{_bar("Time", 100 * row.milliseconds / slowest, f"{row.milliseconds:.1f} ms")}</article>"""
-
-
-def _bar(name: str, share: float, text: str) -> str:
-    return (
-        f'<div class="sl-trust"><span>{name}</span><i class="sl-meter"><i style="width:{share:.0f}%"></i></i>'
-        f"<b>{text}</b></div>"
     )

@@ -6,11 +6,12 @@ Nothing is computed here but layout. A file that is not there is said, never fil
 import csv
 import json
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 
+from markupsafe import Markup
+
 from sightline.core import artifacts
-from sightline.serve.ui.ask_tab import message
+from sightline.serve.ui.ask_tab import PARTS, message
 from sightline.serve.ui.svg_charts import Points, lines
 
 MOST_POINTS = 160  # of a line: more are not seen
@@ -48,7 +49,7 @@ def draw(checkout: Path | None) -> str:
         ("Search", _search, "dvc repro"),
         ("Cost", _cost, "dvc repro"),
     )
-    return "".join(_section(*section, checkout) for section in sections)
+    return Markup().join(_section(*section, checkout) for section in sections)
 
 
 def _section(title: str, make: Callable[[Path], str], writer: str, checkout: Path) -> str:
@@ -56,7 +57,7 @@ def _section(title: str, make: Callable[[Path], str], writer: str, checkout: Pat
         body = make(checkout)
     except Missing as error:
         body = message(f"Not here yet: {error}. `{writer}` writes it.")
-    return f'<section class="sl-section"><h3 class="sl-title">{escape(title)}</h3>{body}</section>'
+    return PARTS.section(title, body)
 
 
 def _tiles(checkout: Path) -> str:
@@ -74,8 +75,7 @@ def _tiles(checkout: Path) -> str:
         ]
     except (KeyError, TypeError) as error:
         raise Missing(f"{error} in {path.name}") from error
-    cells = "".join(f"<div><b>{escape(big)}</b><span>{escape(small)}</span></div>" for big, small in tiles)
-    return f'<div class="sl-tiles">{cells}</div>'
+    return PARTS.tiles(tiles)
 
 
 def _training(checkout: Path) -> str:
@@ -95,10 +95,12 @@ def _training(checkout: Path) -> str:
             else:
                 absent.append(f"plots/{folder} has no {name}")
         if drawn:
-            charts.append(f'<h4>{escape(title)}</h4><div class="sl-charts">{"".join(drawn)}</div>')
+            charts.append(PARTS.charts(drawn, title))
     if not charts:
         raise Missing("the training curves in plots")
-    return "".join(charts) + (message("Not here: " + ", ".join(absent) + ".") if absent else "")
+    if absent:
+        charts.append(message("Not here: " + ", ".join(absent) + "."))
+    return Markup().join(charts)
 
 
 def _hallucination(checkout: Path) -> str:
@@ -116,24 +118,21 @@ def _hallucination(checkout: Path) -> str:
             if off and on:
                 change = float(on["value"]) - float(off["value"])
                 good = "" if abs(change) < 0.05 else "good" if (change > 0) == more_is_better else "bad"
-                body.append(
-                    f"<tr><th>{escape(label)}<small>{'test' if split == 'test' else 'shifted test'}"
-                    f"</small></th>{_interval(off)}{_interval(on)}"
-                    f'<td class="{good}">{change:+.1f}</td></tr>'
-                )
+                name = label, "test" if split == "test" else "shifted test"
+                body.append((name, [_interval(off), _interval(on), f"{change:+.1f}"], good))
     if not body:
         raise Missing("rows of the shipped model with SPIN off and on")
-    head = "<tr><th></th><th>SPIN off</th><th>SPIN on</th><th>change</th></tr>"
-    return (
-        f'<div class="sl-scroll"><table class="sl-table">{head}{"".join(body)}</table></div>'
-        '<p class="sl-facts">Percent, with 95 % intervals; questions about absent objects are the '
-        "adversarial ones (things often seen together).</p>"
+    return PARTS.table(
+        ["", "SPIN off", "SPIN on", "change"],
+        body,
+        "Percent, with 95 % intervals; questions about absent objects are the adversarial ones (things often "
+        "seen together).",
     )
 
 
-def _interval(row: dict[str, str]) -> str:
+def _interval(row: dict[str, str]) -> tuple[str, str]:
     value, low, high = (float(row[name]) for name in ("value", "low", "high"))
-    return f"<td>{value:.1f}<small>{low:.1f} to {high:.1f}</small></td>"
+    return f"{value:.1f}", f"{low:.1f} to {high:.1f}"
 
 
 def _trust(checkout: Path) -> str:
@@ -143,11 +142,11 @@ def _trust(checkout: Path) -> str:
     abstention = {"answers": [(float(row["coverage"]), float(row["accuracy"])) for row in kept]}
     if not bins or not kept:
         raise Missing("rows in reliability.csv and abstention.csv")
-    return (
-        '<div class="sl-charts">'
-        + lines(calibration, "confidence, %", "Right at this confidence, % (dashed: honest)", diagonal=True)
-        + lines(abstention, "answered, most confident first, %", "Right among the answered, %")
-        + "</div>"
+    honest = lines(
+        calibration, "confidence, %", "Right at this confidence, % (dashed: honest)", diagonal=True
+    )
+    return PARTS.charts(
+        [honest, lines(abstention, "answered, most confident first, %", "Right among the answered, %")]
     )
 
 
@@ -155,27 +154,34 @@ def _explanations(checkout: Path) -> str:
     """Every way of explaining: where it points, and what taking away its strongest pixels costs."""
     found = _json(checkout / "metrics" / "faithfulness.json")
     try:
-        body = "".join(
-            f"<tr><th>{escape(name.replace('_', ' '))}<small>{row['n']} answers</small></th>"
-            f"<td>{100 * row['pointing']:.1f}<small>{100 * row['pointing_interval'][0]:.1f} to "
-            f"{100 * row['pointing_interval'][1]:.1f}</small></td>"
-            f"<td>{100 * row['mass_inside']:.1f}</td><td>{100 * row['deletion_mean']:.1f}</td>"
-            f"<td>{100 * row['insertion_mean']:.1f}</td></tr>"
-            for name, row in sorted(found["methods"].items(), key=lambda entry: -entry[1]["pointing"])
-        )
+        methods = sorted(found["methods"].items(), key=lambda entry: -entry[1]["pointing"])
+        body = [_method(name, row) for name, row in methods]
     except (KeyError, TypeError, IndexError) as error:
         raise Missing(f"{error} in faithfulness.json") from error
-    head = (
-        "<tr><th></th><th>points at the object</th><th>of the map in its box</th>"
-        "<th>deletion: lower is better</th><th>insertion: higher is better</th></tr>"
-    )
-    return (
-        f'<div class="sl-scroll"><table class="sl-table">{head}{body}</table></div>'
-        '<p class="sl-facts">Percent; where the answer is known to be right and the box of its object known. '
-        "Random and centre gaussian are controls. <code>docs/reports/explanations.md</code> says how to read "
-        "it; "
-        "<code>sightline lab faithfulness</code> measures it anew.</p>"
-    )
+    return PARTS.table(
+        [
+            "", "points at the object", "of the map in its box", "deletion: lower is better",
+            "insertion: higher is better",
+        ],
+        body,
+        Markup(
+            "Percent; where the answer is known to be right and the box of its object known. Random and "
+            "centre gaussian are controls. <code>docs/reports/explanations.md</code> says how to read it; "
+            "<code>sightline lab faithfulness</code> measures it anew."
+        ),
+    )  # fmt: skip
+
+
+def _method(name: str, row: dict) -> tuple:
+    pointing, low, high, mass, deletion, insertion = (
+        f"{100 * value:.1f}"
+        for value in (
+            row["pointing"], *row["pointing_interval"], row["mass_inside"], row["deletion_mean"],
+            row["insertion_mean"],
+        )
+    )  # fmt: skip
+    title = name.replace("_", " "), f"{row['n']} answers"
+    return title, [(pointing, f"{low} to {high}"), mass, deletion, insertion], None
 
 
 def _search(checkout: Path) -> str:
@@ -187,12 +193,10 @@ def _search(checkout: Path) -> str:
     for kind, label in names.items():
         found = {row["metric"]: row for row in rows if row["type"] == kind}
         if all(rank in found for rank in ranks):
-            cells = "".join(_interval(found[rank]) for rank in ranks)
-            body.append(f"<tr><th>{label}</th>{cells}</tr>")
+            body.append((label, [_interval(found[rank]) for rank in ranks], None))
     if not body:
         raise Missing("recall of the shipped model in retrieval.csv")
-    head = "<tr><th></th><th>first</th><th>in 5</th><th>in 10</th></tr>"
-    return f'<div class="sl-scroll"><table class="sl-table">{head}{"".join(body)}</table></div>'
+    return PARTS.table(["", "first", "in 5", "in 10"], body)
 
 
 def _cost(checkout: Path) -> str:
@@ -202,22 +206,21 @@ def _cost(checkout: Path) -> str:
         try:
             stages = cost["stages"]
             wall = sum(stage["wall_seconds"] for stage in stages.values())
-            rows = "".join(
-                f"<tr><th>{escape(name)}</th><td>{stage['wall_seconds']:.0f} s</td>"
-                f"<td>{stage['core_seconds']:.0f} s</td><td>{stage['peak_mib']} MiB</td></tr>"
+            rows = [
+                (
+                    name,
+                    [f"{stage[key]:.0f} s" for key in ("wall_seconds", "core_seconds")]
+                    + [f"{stage['peak_mib']} MiB"],
+                    None,
+                )
                 for name, stage in sorted(stages.items(), key=lambda pair: -pair[1]["wall_seconds"])
-            )
+            ]
         except (KeyError, TypeError) as error:
             raise Missing(f"{error} in cost.json") from error
-        parts.append(
-            f"<details><summary>Profile <b>{escape(profile)}</b>: built in {wall / 60:.1f} min, "
-            f"{cost['disk_gib']:.2f} GiB</summary>"
-            f'<div class="sl-scroll"><table class="sl-table"><tr><th>stage</th><th>wall</th><th>cores</th>'
-            f"<th>memory</th></tr>{rows}</table></div></details>"
-        )
+        parts.append(PARTS.profile(profile, wall / 60, cost["disk_gib"], rows))
     if not parts:
         raise Missing("a measured profile in cost.json")
-    return "".join(parts)
+    return Markup().join(parts)
 
 
 def _curve(path: Path) -> Points:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from sightline.explain.heatmap_figures import GLUE
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError
 from sightline.serve.service import Service
-from sightline.serve.ui.ask_tab import deadline, message
+from sightline.serve.ui.ask_tab import PARTS, deadline, message
 from sightline.serve.ui.ui_images import Shown, Thumbs
 
 RESULTS = 12
@@ -93,9 +92,9 @@ def marked(text: str, wanted: set[str]) -> str:
     parts, last = [], 0
     for found in WORD.finditer(text):
         if _root(found[0].lower()) in wanted:
-            parts += [escape(text[last : found.start()]), f"<mark>{escape(found[0])}</mark>"]
+            parts += [(text[last : found.start()], False), (found[0], True)]
             last = found.end()
-    return "".join(parts) + escape(text[last:])
+    return PARTS.marks([*parts, (text[last:], False)])
 
 
 async def _grid(
@@ -105,24 +104,18 @@ async def _grid(
         return message("The index is empty.")
 
     def draw() -> str:
-        return "".join(
+        cards = (
             card(rank, hit, thumbs.get(hit["id"], service.limits.pixels), wanted)
             for rank, hit in enumerate(hits, 1)
         )
+        return PARTS.grid(title, cards)
 
-    cards = await service.aside(until, draw)
-    return f'<h3 class="sl-title">{escape(title)}</h3><div class="sl-grid">{cards}</div>'
+    return await service.aside(until, draw)
 
 
 def card(rank: int, hit: dict[str, Any], thumb: str | None, wanted: set[str]) -> str:
     """One result: picture or a place for it, how near, the text with the reasons marked."""
-    shown = f'<img src="{thumb}" alt="">' if thumb else '<div class="sl-noimg">no picture here</div>'
-    width = 100 * min(max(hit["score"], 0.0), 1.0)
-    return f"""<article class="sl-card">{shown}<div><div class="sl-score"><b>{rank}</b>
-<i class="sl-meter"><i style="width:{width:.0f}%"></i></i><span>{hit["score"]:.2f}</span></div>
-<p>{marked(hit["text"], wanted)}</p>
-<button type="button" data-id="{escape(hit["id"])}">More like this</button>
-</div></article>"""
+    return PARTS.result(rank, hit, thumb, marked(hit["text"], wanted))
 
 
 def start(model: Model, thumbs: Thumbs) -> str:

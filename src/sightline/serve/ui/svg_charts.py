@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from html import escape
 
+from markupsafe import Markup
+
+from sightline.serve.ui.ask_tab import PARTS
+
 Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 240, 46, 16, 14, 34
 
@@ -38,13 +42,7 @@ def lines(series: dict[str, Points], across: str, up: str, diagonal: bool = Fals
             dots = (place(x, y).split(",") for x, y in found)
             parts += [f'<circle class="dot s{number}" cx="{x}" cy="{y}" r="3"/>' for x, y in dots]
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" text-anchor="end">{escape(across)}</text>')
-    names = "".join(f'<span class="s{number}">{escape(name)}</span>' for number, name in enumerate(series))
-    legend = f"<b>{escape(up)}</b>{names if len(series) > 1 else ''}"
-    return (
-        f'<div class="sl-chart"><div class="legend">{legend}</div>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(up)} by {escape(across)}">'
-        f"{''.join(parts)}</svg></div>"
-    )
+    return PARTS.chart(up, across, list(series), (WIDTH, HEIGHT), Markup("".join(parts)))
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

@@ -4,7 +4,6 @@ What the model does goes through the server's service, so the page and the API s
 """
 
 from collections.abc import AsyncIterator, Callable
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +58,8 @@ def html(value: str, **more: Any) -> gr.HTML:
 
 def picker(shipped: list[Example], limits: Limits) -> gr.HTML:
     """Example pictures and a place for one's own; fires `select` with an index, `upload` with a data URL."""
-    buttons = "".join(
-        f'<button type="button" data-index="{place}" title="{escape(example.caption)}">'
-        f'<img src="{example.url}" alt="example {place + 1}"></button>'
-        for place, example in enumerate(shipped)
-    )
-    own = (
-        "<label><span>Your own picture<br><small>click or drop; it stays on this machine</small></span>"
-        '<input type="file" accept="image/*" aria-label="Choose a picture"></label>'
-    )
     script = PICK_JS.replace("MOST_BYTES", str(limits.picture_bytes))
-    return html(f'<div class="sl-pick">{buttons}{own}</div>', js_on_load=script)
+    return html(ask_tab.PARTS.pick(shipped), js_on_load=script)
 
 
 def _told(event: gr.EventData) -> dict[str, Any]:
@@ -91,8 +81,7 @@ async def take(service: Service, url: str | None, error: str | None) -> tuple[Sh
 
 
 def chips(questions: list[str]) -> str:
-    said = "".join(f'<button type="button">{escape(question)}</button>' for question in questions)
-    return f'<div class="sl-chips">{said}</div>'
+    return ask_tab.PARTS.chips(questions)
 
 
 def suggestions(shipped: list[Example], index: int | None = None) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sightline.core import artifacts
+from sightline.core import artifacts, templates
 from sightline.core.plotting import INK, draw_box, draw_picture, new_figure, plain, save
 from sightline.explain import faithfulness_benchmark
 from sightline.explain.heatmap_figures import draw_overlay
@@ -33,81 +33,14 @@ COLUMNS = {
 def page(result: dict) -> str:
     """The page as Markdown: every method a row, the best pointing game first."""
     methods = sorted(result["methods"].items(), key=lambda entry: -entry[1]["pointing"])
-    lines = [f"| method | n | {' | '.join(COLUMNS.values())} |", "|---|" + "---:|" * (1 + len(COLUMNS))]
-    for name, row in methods:
-        low, high = row["pointing_interval"]
-        cells = [_cell(row[key]) for key in COLUMNS]
-        cells[0] += f" ({low:.2f} to {high:.2f})"
-        lines.append(f"| `{name}` | {row['n']} | {' | '.join(cells)} |")
     explaining = {name: row for name, row in methods if name not in faithfulness_benchmark.CONTROLS}
-    shipped = result["shipped"]
-    return f"""# Are the explanations true?
-
-Every file of `src/sightline/explain/methods` on questions "{result["question"]}" of the split
-`{result["split"]}` that the model (fp32) answers correctly, where one X is in the picture: the box of X is
-where the answer is. `random` and `centre_gaussian` are controls. Written by `sightline lab faithfulness` from
-`metrics/faithfulness.json`; the definitions are in `src/sightline/explain/faithfulness.py`.
-
-{chr(10).join(lines)}
-
-![The same answers, explained by every method; the true box in turquoise](explanations.png)
-
-How to read it:
-
-- **pointing game**: how often the map's maximum lies in the true box, no tolerance, with a 95 % interval.
-  **mass in box**: share of the map in it.
-- **deletion**: area under the answer's probability while pixels vanish, the highest scores first, behind the
-  mean colour or the blurred picture: lower is better. **insertion**: while they come: higher is better.
-  **p**: that deletion is no better than with `random` on the same questions (paired sign-flip test, the
-  larger of both backgrounds). That is a low bar where objects keep away from the edges: compare with
-  `centre_gaussian` too.
-  Deletion and insertion on the first {max(row["removals"] for row in explaining.values())} questions.
-- **one-pixel shift**: rank correlation of the map with that of the picture moved by a pixel: higher is
-  steadier. **randomised**: with that of a model whose weights were shuffled, over the same answer: near 0 is
-  right, near 1 means that the map shows the picture and not the model. Both on the first
-  {max(row["checks"] for row in explaining.values())} questions, for the methods that sample on the first
-  {min(row["checks"] for row in explaining.values())}.
-
-What falls short:
-
-{chr(10).join(_shortfalls(explaining))}
-
-Compression: over the same {shipped["n"]} answers the maps of the shipped variant (`{shipped["method"]}`)
-have a rank correlation of {shipped["rank_correlation"]:.3f} with those of fp32; the pointing game is
-{shipped["pointing_shipped"]:.3f}, {shipped["pointing_fp32"]:.3f} with fp32. Every build measures this
-anew and fails below `gate.min_map_correlation` or beyond `gate.max_pointing_drop`.
-
-{_quantus(result["quantus"])}
-
-{_cost(result["cost"])}
-"""
+    return templates.render(
+        "sightline_lab.faithfulness", "explanations.md", result=result, methods=methods, columns=COLUMNS,
+        explaining=list(explaining.values()), shortfalls=_shortfalls(explaining), number=_number,
+    )  # fmt: skip
 
 
-def _quantus(found: dict) -> str:
-    if not found["n"]:
-        return f"Not compared with Quantus: {found['absent']}."
-    same = ", ".join(
-        f"{value:.3f} ({name.replace('_', ' ')})" for name, value in found["correlation"].items()
-    )
-    return (
-        f"The same maps judged by Quantus (`tests/lab/test_quantus.py`): over {found['n']} maps its "
-        f"figures correlate with ours at {same}."
-    )
-
-
-def _cost(rows: list[dict]) -> str:
-    times = " and ".join(
-        f"{row['ratio']['median']:.2f} [{row['ratio']['q1']:.2f}, {row['ratio']['q3']:.2f}] times as long as "
-        f'the answer alone to "{row["question"]}" ({row["tokens"]:.0f} tokens)'
-        for row in rows
-    )
-    return (
-        f"Explaining every word of an answer by `{rows[0]['method']}`, from ONNX, takes {times}: the shipped "
-        "variant, answers and explanations in turn, medians of the ratio with quartiles."
-    )
-
-
-def _cell(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "" if value is None else "< 0.001" if 0 < value < 0.001 else f"{value:.3f}"
 
 
@@ -117,15 +50,15 @@ def _shortfalls(methods: dict[str, dict]) -> list[str]:
     for name, row in methods.items():
         if row["pointing"] < POINTS:
             lines.append(
-                f"- `{name}` points at the object in {100 * row['pointing']:.0f} % of the questions, "
+                f"`{name}` points at the object in {100 * row['pointing']:.0f} % of the questions, "
                 f"not in {100 * POINTS:.0f} %."
             )
         if row["deletion_p"] >= P_BOUND:
-            lines.append(f"- `{name}` does not beat `random` at deletion (p = {row['deletion_p']:.3f}).")
+            lines.append(f"`{name}` does not beat `random` at deletion (p = {row['deletion_p']:.3f}).")
         for key in ("randomised decoder", "randomised decoder and image tower"):
             if row[key] > SAME:
-                lines.append(f"- `{name}` keeps a rank correlation of {row[key]:.2f} with {key} weights.")
-    return lines or ["- Nothing."]
+                lines.append(f"`{name}` keeps a rank correlation of {row[key]:.2f} with {key} weights.")
+    return lines or ["Nothing."]
 
 
 def write(

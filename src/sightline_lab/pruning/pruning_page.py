@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sightline.core import artifacts
+from sightline.core import artifacts, templates
 from sightline.core.atomic_io import write_bytes
 
 RESULT = Path("metrics/pruning.json")
@@ -36,31 +36,9 @@ def write(root: Path) -> None:
 
 def page(result: dict) -> str:
     front = pareto(result["rows"], "macs", "accuracy")
-    lines = [
-        f"""# Pruning: which heads and neurons to take
-
-`sightline lab pruning` wrote this page from `metrics/pruning.json`: profile {result["profile"]},
-{result["questions"]} short questions and {result["described"]} descriptions of `val`, one seed. At a ratio
-every criterion removes that share of the decoder's and the joint block's heads and neurons, so models of one
-ratio are equally large; `spin` removes first the heads of the cross-attention that SPIN silences most often.
-Unstructured magnitude zeroes as many weights of the same layers: its multiply-accumulates and bytes are those
-of a dense model, since zeros are stored and multiplied like other numbers. Recovered:
-{result["recovery_epochs"]:g} epochs, {result["distill"]:g} of the loss from the whole model.
-Bold: on the front of accuracy against multiply-accumulates.
-
-![Quality against cost]({PICTURE.name})
-
-| criterion | ratio | | million MACs | MB | answers | CHAIR_i | recall |
-|---|---:|---|---:|---:|---:|---:|---:|"""
-    ]
-    for row in result["rows"]:
-        bold = "**" if row in front else ""
-        cost = f"{row['macs'] / 1e6:.1f} | {row['bytes'] / 1e6:.2f}"
-        lines.append(
-            f"| {bold}{row['criterion']}{bold} | {row['ratio']:g} | {row['stage']} | {cost} | "
-            f"{row['accuracy']:.1f} | {row['chair_i']:.1f} | {row['recall']:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
+    return templates.render(
+        "sightline_lab.pruning", "pruning.md", result=result, front=front, picture=PICTURE.name
+    )
 
 
 def _picture(rows: list[dict], path: Path) -> None:

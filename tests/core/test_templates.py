@@ -43,11 +43,14 @@ def test_a_value_that_is_not_given_is_an_error(render):
         render("a.md", "{{ text }}")
 
 
-def test_the_wheel_holds_every_template():
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    held = settings["tool"]["setuptools"]["package-data"]["*"]
-    found = [path for path in (ROOT / "src" / "sightline").rglob("templates/*") if path.is_file()]
+@pytest.mark.parametrize(
+    ("settings", "package"),
+    [("pyproject.toml", "src/sightline"), ("src/sightline_lab/pyproject.toml", "src/sightline_lab")],
+)
+def test_the_wheel_holds_every_template(settings, package):
+    held = tomllib.loads((ROOT / settings).read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    found = [path for path in (ROOT / package).rglob("templates/*") if path.is_file()]
     assert found
     for path in found:
-        package = path.parents[1]
-        assert (package / "__init__.py").exists() and any(path in package.glob(pattern) for pattern in held)
+        of = path.parents[1]
+        assert (of / "__init__.py").exists() and any(path in of.glob(pattern) for pattern in held["*"])

@@ -4,7 +4,7 @@ without torch."""
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -12,6 +12,11 @@ import typer
 from sightline.cli import checkout_files
 from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, judge, open_session
 from sightline.core.params import loader
+
+if TYPE_CHECKING:
+    from sightline.explain.heatmap import Explanation
+    from sightline.explain.heatmap_page import Words
+    from sightline.explain.target import ExplainedModel
 
 OUT = typer.Option("-o", help="The page to write; default: explained.html, or match.html with --caption.")
 METHOD = typer.Option(help="A file of src/sightline/explain/methods; give several to compare them.")
@@ -68,7 +73,11 @@ def explain(
     if (image is None) != (masked is not None):
         raise typer.BadParameter("give a picture, or --masked TEXT without one")
     if masked is None and caption is None:
-        _explain_answer(bundle, image, picture_input.read(image, fetch), question, method, spin, out)
+        rgb, (model, params) = picture_input.read(image, fetch), open_model(bundle)
+        model = replace(model, spin=model.session.spin(spin))
+        views, words = _explained(model, image, rgb, question, method or [params.explain.method])
+        write_page(out or Path("explained.html"), image, rgb, views, words, params.explain.colormap)
+        typer.echo(f'try: sightline explain "{image}" --caption "{views[0].answer}"')
     elif method or spin is not None:
         raise typer.BadParameter("--method and --spin are for answers: leave them out here")
     elif masked is not None:
@@ -77,19 +86,16 @@ def explain(
         _explain_match(bundle, image, picture_input.read(image, fetch), caption, out)
 
 
-def _explain_answer(
-    bundle: Path | None, name: str, rgb: np.ndarray, question: str | None, methods: list[str] | None,
-    spin: bool | None, out: Path | None,
-) -> None:  # fmt: skip
+def _explained(
+    model: "ExplainedModel", name: str, rgb: np.ndarray, question: str | None, methods: list[str]
+) -> tuple[list["Explanation"], "Words"]:
+    """Answer, print the answer, and explain it by every method; what the page says of it."""
     from sightline.data.questions.prompt_template import DESCRIBE
     from sightline.explain import explain_items, head_views, heatmap_page, target
 
-    model, params = open_model(bundle)
-    model = replace(model, spin=model.session.spin(spin))
     judge(model.session, rgb, name)
     question = question or DESCRIBE
     case = target.ask(model, rgb, question)
-    methods = methods or [params.explain.method]
     views = {method: target.explained(model, method, case) for method in methods}
     if methods == ["cross_attention"] and case.words:
         views = head_views.views(model, case)
@@ -98,8 +104,7 @@ def _explain_answer(
         "Why did it say that?", explain_items.LEAD_ONE, switch, explain_items.NOTE, explain_items.unit(first)
     )
     typer.echo(f"Q: {question}\nA: {case.answer}   (confidence {case.confidence:.2f})")
-    write_page(out or Path("explained.html"), name, rgb, list(views.values()), words, params.explain.colormap)
-    typer.echo(f'try: sightline explain "{name}" --caption "{case.answer}"')
+    return list(views.values()), words
 
 
 def _explain_match(bundle: Path | None, name: str, rgb: np.ndarray, text: str, out: Path | None) -> None:

@@ -85,8 +85,8 @@ class Static:
         self._types = GRAPH_OPS.get(source.stem, QUANTIZED_OPS)
         with _quiet():
             quant_pre_process(str(source), str(self._prepared), skip_symbolic_shape=True)
-        model = onnx.load(self._prepared)
-        self._explanations = _take_explanations(model.graph)
+        model, self._outputs = onnx.load(self._prepared), onnx.load(source).graph.output
+        _drop_explanations(model.graph)
         onnx.save(model, self._prepared)
         self._excluded = _final_scores(model) + _short_sums(model)
         constants = {tensor.name for tensor in model.graph.initializer}
@@ -147,7 +147,7 @@ class Static:
                 calibration_cache_path=str(self._ranges),
                 extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": FLOAT_OUT},
             )
-        finish(target, self._explanations)
+        finish(target, self._outputs)
 
 
 def quantize(source: Path, target: Path, feeds: list[Feed], layers: Collection[str] | None = None) -> None:
@@ -172,7 +172,7 @@ def quantize_dynamic(source: Path, target: Path) -> None:
             nodes_to_exclude=_final_scores(model),
             extra_options={"MatMulConstBOnly": True},
         )
-    finish(target)
+    finish(target, onnx.load(source).graph.output)
 
 
 def quantize_int4(
@@ -201,7 +201,7 @@ def quantize_int4(
             if weight.dims[0] % gptq.BLOCK == 0:
                 _round(graph, weight, moments[weight.name])
         quantizer.model.save_model_to_file(str(target))
-    finish(target)
+    finish(target, onnx.load(source).graph.output)
 
 
 def _round(graph: onnx.GraphProto, weight: onnx.TensorProto, moment_RR: np.ndarray) -> None:
@@ -218,20 +218,19 @@ def _round(graph: onnx.GraphProto, weight: onnx.TensorProto, moment_RR: np.ndarr
             tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values), tensor.name))
 
 
-def _take_explanations(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """Take the attention maps and gates, the last of the outputs, out of the graph. Calibration would read
-    them for nothing, and ONNX Runtime warns of each map: ONNX infers the length 0 for the weights of an
-    attention node, whatever the graph declares."""
-    taken = [value for value in graph.output if value.name.split(".")[0] in ATTENTION]
-    kept = list(graph.output)[: len(graph.output) - len(taken)]
+def _drop_explanations(graph: onnx.GraphProto) -> None:
+    """Make attention maps and gates no outputs. Calibration would read them for nothing, and ONNX Runtime
+    warns of each map: ONNX infers the length 0 for the weights of an attention node, whatever is declared."""
+    kept = [value for value in graph.output if value.name.split(".")[0] not in ATTENTION]
     del graph.output[:]
     graph.output.extend(kept)
-    return taken
 
 
-def finish(path: Path, outputs: Sequence[onnx.ValueInfoProto] = ()) -> None:
-    """Leave only the model in the file that a quantizer wrote, give it these outputs too, and check it."""
+def finish(path: Path, outputs: Sequence[onnx.ValueInfoProto]) -> None:
+    """Leave only the model in the file that a quantizer wrote, with the outputs as its source declares them,
+    and check it."""
     model = onnx.load(path)
+    del model.graph.output[:]
     model.graph.output.extend(outputs)
     del model.metadata_props[:]
     used = {"" if node.domain == "ai.onnx" else node.domain for node in model.graph.node} | {""}

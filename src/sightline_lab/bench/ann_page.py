@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sightline.cli.readme_tables import row
+from sightline.core import templates
 from sightline.core.artifacts import read_json
 from sightline.core.atomic_io import write_bytes
 
@@ -24,24 +24,10 @@ def write(checkout: Path) -> None:
 def page(result: dict[str, Any]) -> str:
     """The whole page as Markdown."""
     sizes = sorted({one["size"] for one in result["rows"]})
-    queries, machine = result["queries"], result["machine"]
-    return f"""# How fast the search is, and how much it finds
-
-`sightline lab search-bench` wrote this page from `metrics/search.json`: the embeddings of
-{result["pictures"]:,} pictures of `train` ({result["width"]} numbers each), jittered (noise of length
-{result["jitter"]}) until there are enough, and the pictures of `val` as they are. Asked, one at a time, with
-{result["threads"]} threads: the {queries["words"]:,} first captions of `val` and {queries["pictures"]:,}
-pictures of `test`, which no gallery holds. Truth is exact search. Machine: {machine["processor"]}, load
-{machine["load"]} per core when it began.
-
-{_verdict(result["rows"], sizes[-1])}
-
-![Share of the exact ten that is found, against the time of a query]({PICTURE.name})
-
-recall@10 is the share of the ten that exact search finds; R@K and nDCG@10 are of the picture that a caption
-tells of, percent; memory is what the process grew by. **Bold**: what an index of this size uses.
-
-{"".join(_table(result["rows"], size) for size in sizes)}"""
+    return templates.render(
+        "sightline_lab.bench", "search-speed.md", result=result, sizes=sizes, picture=PICTURE.name,
+        verdict=_verdict(result["rows"], sizes[-1]),
+    )  # fmt: skip
 
 
 def enough(rows: list[dict[str, Any]], size: int) -> dict[str, Any] | None:
@@ -68,24 +54,6 @@ def _verdict(rows: list[dict[str, Any]], size: int) -> str:
         f"{best['p50_ms']:g} ms (median), {met} the {LATENCY_MS:g} ms aimed at; it is built in "
         f"{best['build_s']:g} s and takes {best['memory_mb']:,.0f} MiB.{used}"
     )
-
-
-def _table(rows: list[dict[str, Any]], size: int) -> str:
-    own = [one for one in rows if one["size"] == size]
-    table = f"## {size:,}\n\n" + row(
-        "index", "p50, ms", "p95, ms", "recall@10", "words", "pictures", "R@1", "R@5", "R@10", "nDCG@10",
-        "build, s", "memory, MiB",
-    )  # fmt: skip
-    table += row("---", *["---:"] * 11)
-    for one in own:
-        name = f"**`{one['index']}`**" if one["product"] else f"`{one['index']}`"
-        recalls = (f"{one[key]:.4f}" for key in ("recall_10", "recall_10_words", "recall_10_pictures"))
-        worth = (f"{one[key]:.1f}" for key in ("r1", "r5", "r10", "ndcg10"))
-        table += row(
-            name, f"{one['p50_ms']:g}", f"{one['p95_ms']:g}", *recalls, *worth, f"{one['build_s']:g}",
-            f"{one['memory_mb']:,.0f}",
-        )  # fmt: skip
-    return table + "\n"
 
 
 def picture(rows: list[dict[str, Any]], path: Path) -> None:

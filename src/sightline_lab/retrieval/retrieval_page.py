@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sightline.cli.readme_tables import row
+from sightline.core import templates
 from sightline.core.artifacts import read_json
 from sightline.core.atomic_io import write_bytes
 from sightline_lab.retrieval.retrieval_augmentation import CHOOSE, REPORT
@@ -31,35 +31,13 @@ def write(checkout: Path) -> None:
 def page(result: dict[str, Any]) -> str:
     """The whole page as Markdown."""
     chosen, found = result[CHOOSE], result[REPORT]
-    k = result["chosen"]
-    captions = "caption" if k == 1 else "captions"
-    return f"""# Answers beside the captions of similar pictures
-
-`sightline lab retrieval` wrote this page from `metrics/retrieval_augmented.json`: profile
-{result["profile"]}, shipped variant ({result["variant"]}), SPIN off; 95 % intervals from
-{result["resamples"]:,} resamples of pictures; one seed.
-
-{_verdict(result)}
-
-`sightline ask picture.png "..." --retrieve {k}` looks up the pictures of the index that are most like this
-one, itself left out, and reads the question once bare and once beside each of their captions; the decoder's
-memory holds the mean of the readings. `--index` names an index of your own items; the API's field is
-`{{"sightline": {{"retrieval": {k}}}}}`. The captions that were read come with the answer. Without the option
-nothing changes, to the bit. The same picture is one whose embedding has a cosine above 0.9999: a copy that
-was scaled or saved as JPEG is another picture to it, so its caption may be read.
-
-## How many captions: chosen on `{CHOOSE}`
-
-{chosen["pictures"]:,} pictures, {chosen["questions"]:,} short questions; gallery: the shipped index.
-
-{_tried(chosen)}
-## With and without, on `{REPORT}`
-
-{found["pictures"]:,} pictures, {found["questions"]:,} questions; {k} {captions}. Percent
-without, then what captions change, in points, on the same questions.
-
-{_gaps(found)}
-{_legend(found)}"""
+    return templates.render(
+        "sightline_lab.retrieval", "retrieval.md", result=result, chosen=chosen, found=found, choose=CHOOSE,
+        report=REPORT, k=result["chosen"], verdict=_verdict(result), names=NAMES, ways=WAYS,
+        off={one["type"]: one for one in chosen["off"]},
+        types=[one["type"] for one in chosen["off"] if one["family"] == "vqa"],
+        figures=sorted(found["off"], key=_order), gap=lambda *wanted: _cell(_find(*wanted)),
+    )  # fmt: skip
 
 
 def _verdict(result: dict[str, Any]) -> str:
@@ -83,35 +61,6 @@ def _verdict(result: dict[str, Any]) -> str:
 
 def _sign(gap: dict[str, float]) -> int:
     return 1 if gap["low"] > 0 else -1 if gap["high"] < 0 else 0
-
-
-def _tried(found: dict[str, Any]) -> str:
-    types = [one["type"] for one in found["off"] if one["family"] == "vqa"]
-    table = row("captions", *(NAMES.get(kind, kind) for kind in types)) + row("---", *["---:"] * len(types))
-    off = {one["type"]: one for one in found["off"]}
-    table += row("none, %", *(f"{off[kind]['value']:.1f}" for kind in types))
-    for one in found["tried"]:
-        gaps = [_find(one["minus_off"], "vqa", kind, "accuracy") for kind in types]
-        table += row(f"{one['k']}, points", *map(_cell, gaps))
-    return table
-
-
-def _gaps(found: dict[str, Any]) -> str:
-    ways = found["ways"]
-    table = row("figure", "n", "without", *(way["way"] for way in ways))
-    table += row("---", *["---:"] * (2 + len(ways)))
-    for one in sorted(found["off"], key=_order):
-        key = one["family"], one["type"], one["metric"]
-        gaps = [_cell(_find(way["minus_off"], *key)) for way in ways]
-        name = NAMES.get(one["metric"]) or NAMES.get(one["type"], one["type"])
-        table += row(name, f"{one['n']:,}", f"{one['value']:.1f}", *gaps)
-    return table
-
-
-def _legend(found: dict[str, Any]) -> str:
-    lines = [f"- {name}: {WAYS[name]}" for name in (way["way"] for way in found["ways"])]
-    galleries = f"The index holds {found['index']:,} items, train {found['train']:,} pictures.\n"
-    return "\n".join(lines) + "\n\n" + galleries
 
 
 def _order(one: dict[str, Any]) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import Limits
 from sightline.serve.prometheus import Metrics
-from sightline.serve.service import Desk
+from sightline.serve.service import Service
 from tests.support import serving
 
 LIMITS = Limits(batch=4)
@@ -63,7 +63,7 @@ def at_desk(model):
 
     def run(call):
         async def main():
-            desk = Desk(model, LIMITS, Metrics(model.known, LIMITS.queue), False)
+            desk = Service(model, LIMITS, Metrics(model.known, LIMITS.queue), False)
             try:
                 return await call(desk)
             finally:

@@ -58,16 +58,16 @@ def model(bundle):
 
 
 @pytest.fixture
-def at_desk(model):
-    """Runs an async function of a desk to its end."""
+def at_service(model):
+    """Runs an async function of the service to its end."""
 
     def run(call):
         async def main():
-            desk = Service(model, LIMITS, Metrics(model.known, LIMITS.queue), False)
+            service = Service(model, LIMITS, Metrics(model.known, LIMITS.queue), False)
             try:
-                return await call(desk)
+                return await call(service)
             finally:
-                desk.close()
+                service.close()
 
         return asyncio.run(main())
 

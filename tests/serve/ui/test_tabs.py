@@ -38,8 +38,8 @@ def pixels_of(url):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))))
 
 
-def test_an_answer_grows_and_ends_as_the_session_answers(at_desk, model, shown):
-    panels = at_desk(lambda desk: collect(ask_tab.answer(desk, shown, QUESTION, False, 0.5, 0.5)))
+def test_an_answer_grows_and_ends_as_the_session_answers(at_service, model, shown):
+    panels = at_service(lambda service: collect(ask_tab.answer(service, shown, QUESTION, False, 0.5, 0.5)))
     right = model.session.answer([tiny.pictures(1)[0]], [QUESTION], spin=SPIN_OFF)[0]
     said = [text_of(left).removeprefix("Answer").strip() for left, _ in panels[1:-1]]
     assert len(said) == len(right.ids) and said[-1] == right.text
@@ -50,9 +50,11 @@ def test_an_answer_grows_and_ends_as_the_session_answers(at_desk, model, shown):
     assert {right for _, right in panels} == {ask_tab.NOTHING}
 
 
-def test_side_by_side_differs_by_the_sliders_alone(at_desk, shown):
+def test_side_by_side_differs_by_the_sliders_alone(at_service, shown):
     def last(keep, alpha):
-        return at_desk(lambda desk: collect(ask_tab.answer(desk, shown, QUESTION, True, keep, alpha)))[-1]
+        return at_service(
+            lambda service: collect(ask_tab.answer(service, shown, QUESTION, True, keep, alpha))
+        )[-1]
 
     left, right = last(1.0, 1.0)
     assert "SPIN off" in left and "SPIN on, keep 1, alpha 1" in right
@@ -61,8 +63,10 @@ def test_side_by_side_differs_by_the_sliders_alone(at_desk, shown):
     assert "keep 0.25, alpha 0" in gated and "75 % of the heads were damped" in gated
 
 
-def test_every_word_brings_a_map_and_one_is_shown_first(at_desk, shown):
-    left, _ = at_desk(lambda desk: collect(ask_tab.answer(desk, shown, QUESTION, False, 0.5, 0.5)))[-1]
+def test_every_word_brings_a_map_and_one_is_shown_first(at_service, shown):
+    left, _ = at_service(lambda service: collect(ask_tab.answer(service, shown, QUESTION, False, 0.5, 0.5)))[
+        -1
+    ]
     maps = re.findall(r'data-map="([^"]+)"', left)
     assert maps and all(pixels_of(url).shape == (40, 40, 4) for url in maps)
     assert left.count("data-first") == 1
@@ -80,16 +84,16 @@ def test_a_map_glows_where_it_is_strong():
     assert pixels[2, 2, :3].sum() > pixels[-1, -1, :3].sum()
 
 
-def test_what_cannot_be_asked_is_said(at_desk, shown):
-    nothing = at_desk(lambda desk: collect(ask_tab.answer(desk, None, QUESTION, True, 0.5, 0.5)))
+def test_what_cannot_be_asked_is_said(at_service, shown):
+    nothing = at_service(lambda service: collect(ask_tab.answer(service, None, QUESTION, True, 0.5, 0.5)))
     assert nothing == [(ask_tab.message(ask_tab.NO_PICTURE, "bad"), ask_tab.NOTHING)]
-    empty = at_desk(lambda desk: collect(ask_tab.answer(desk, shown, "  ", False, 0.5, 0.5)))
+    empty = at_service(lambda service: collect(ask_tab.answer(service, shown, "  ", False, 0.5, 0.5)))
     assert "Type a question" in empty[0][0]
 
 
-def test_a_late_answer_is_a_message(at_desk, shown, monkeypatch):
-    monkeypatch.setattr(ask_tab, "deadline", lambda desk: 0.0)
-    panels = at_desk(lambda desk: collect(ask_tab.answer(desk, shown, QUESTION, False, 0.5, 0.5)))
+def test_a_late_answer_is_a_message(at_service, shown, monkeypatch):
+    monkeypatch.setattr(ask_tab, "deadline", lambda service: 0.0)
+    panels = at_service(lambda service: collect(ask_tab.answer(service, shown, QUESTION, False, 0.5, 0.5)))
     assert "No answer: no answer within" in panels[-1][0]
 
 
@@ -102,7 +106,7 @@ def test_strange_pictures_and_doubt_are_told():
     assert "sl-badge" not in ask_tab.trust(told | {"sure": None})
 
 
-def test_text_from_people_and_from_the_model_is_escaped(at_desk):
+def test_text_from_people_and_from_the_model_is_escaped(at_service):
     evil = "<img src=x onerror=alert(1)>"
     assert "<img" not in ask_tab.message(evil) and "<img" not in ask_tab.waiting(evil, evil)
     assert "<img" not in ui_layout.chips([evil])
@@ -133,13 +137,13 @@ def test_pictures_lose_everything_but_pixels(model):
         (serving.url(b"x" * (9 << 20)), "are taken"),
     ],
 )
-def test_bad_pictures_give_a_message(at_desk, url, says):
-    shown, said = at_desk(lambda desk: ui_layout.take(desk, url, None))
+def test_bad_pictures_give_a_message(at_service, url, says):
+    shown, said = at_service(lambda service: ui_layout.take(service, url, None))
     assert shown is None and says in said and 'class="sl-msg bad"' in said
 
 
-def test_the_browsers_own_refusal_is_shown(at_desk):
-    assert "9.0 MB" in at_desk(lambda desk: ui_layout.take(desk, None, "This file has 9.0 MB"))[1]
+def test_the_browsers_own_refusal_is_shown(at_service):
+    assert "9.0 MB" in at_service(lambda service: ui_layout.take(service, None, "This file has 9.0 MB"))[1]
 
 
 def test_examples_are_pictures_with_their_questions(bundle, tmp_path):
@@ -149,9 +153,9 @@ def test_examples_are_pictures_with_their_questions(bundle, tmp_path):
     assert len(ui_layout.suggestions(found)) <= ui_layout.CHIPS and examples(tmp_path) == []
 
 
-def test_words_find_items_and_the_shared_words_are_marked(at_desk, bundle, checkout, model):
+def test_words_find_items_and_the_shared_words_are_marked(at_service, bundle, checkout, model):
     thumbs = Thumbs(bundle, checkout)
-    html = at_desk(lambda desk: search_tab.by_words(desk, thumbs, "red balls"))
+    html = at_service(lambda service: search_tab.by_words(service, thumbs, "red balls"))
     ids = re.findall(r'data-id="([^"]+)"', html)
     wanted = model.gallery.gallery().search(
         model.session.embed_texts(["red balls"], 4), search_tab.RESULTS, "fused"
@@ -175,8 +179,8 @@ def test_other_datas_pictures_are_not_taken(bundle, tmp_path):
     assert not Thumbs(bundle, tmp_path).any
 
 
-def test_a_picture_finds_itself_and_names_words(at_desk, bundle, checkout, shown):
-    html = at_desk(lambda desk: search_tab.by_picture(desk, Thumbs(bundle, checkout), shown))
+def test_a_picture_finds_itself_and_names_words(at_service, bundle, checkout, shown):
+    html = at_service(lambda service: search_tab.by_picture(service, Thumbs(bundle, checkout), shown))
     near = re.search(r"close to the words: ([^<]+)</h3>", html)[1].split(", ")
     assert len(near) == search_tab.NEAREST and set(near) <= set(" ".join(tiny.CAPTIONS).split()) | set(
         "0123456789"
@@ -184,34 +188,36 @@ def test_a_picture_finds_itself_and_names_words(at_desk, bundle, checkout, shown
     assert html.count("<article") == 10
 
 
-def test_more_like_this_leaves_the_item_out(at_desk, bundle, checkout):
+def test_more_like_this_leaves_the_item_out(at_service, bundle, checkout):
     thumbs = Thumbs(bundle, checkout)
-    html = at_desk(lambda desk: search_tab.like(desk, thumbs, "item-1"))
+    html = at_service(lambda service: search_tab.like(service, thumbs, "item-1"))
     assert 'data-id="item-1"' not in html and html.count("<article") == 9
-    assert "No results" in at_desk(lambda desk: search_tab.like(desk, thumbs, "nobody"))
+    assert "No results" in at_service(lambda service: search_tab.like(service, thumbs, "nobody"))
 
 
-def test_an_empty_query_is_answered(at_desk, bundle):
-    assert "Type what you look for" in at_desk(
-        lambda desk: search_tab.by_words(desk, Thumbs(bundle, None), " ")
+def test_an_empty_query_is_answered(at_service, bundle):
+    assert "Type what you look for" in at_service(
+        lambda service: search_tab.by_words(service, Thumbs(bundle, None), " ")
     )
     assert "see the pictures" in " ".join(search_tab.start_text(0, False).split())
 
 
-def test_variants_answer_side_by_side(at_desk, checkout, shown, model):
-    html = at_desk(lambda desk: compare_tab.table(desk, compare_tab.Variants(checkout), shown, QUESTION))
+def test_variants_answer_side_by_side(at_service, checkout, shown, model):
+    html = at_service(
+        lambda service: compare_tab.table(service, compare_tab.Variants(checkout), shown, QUESTION)
+    )
     right = model.session.answer([tiny.pictures(1)[0]], [QUESTION], spin=SPIN_OFF)[0]
     assert html.count("<article") == 1 and "fp32" in html and "All variants say the same" in html
     assert right.text in html and re.search(r"\d+\.\d MB", html) and re.search(r"\d+\.\d ms", html)
 
 
-def test_absent_or_damaged_variants_are_said(at_desk, checkout, shown, tmp_path):
+def test_absent_or_damaged_variants_are_said(at_service, checkout, shown, tmp_path):
     nowhere = compare_tab.Variants(None)
-    assert "make repro" in at_desk(lambda desk: compare_tab.table(desk, nowhere, shown, QUESTION))
+    assert "make repro" in at_service(lambda service: compare_tab.table(service, nowhere, shown, QUESTION))
     shutil.copytree(checkout / "models", tmp_path / "models")
     (tmp_path / "models" / "onnx" / "fp32" / "decoder.onnx").write_bytes(b"no")
     broken = compare_tab.Variants(tmp_path)
-    assert "cannot be read" in at_desk(lambda desk: compare_tab.table(desk, broken, shown, QUESTION))
+    assert "cannot be read" in at_service(lambda service: compare_tab.table(service, broken, shown, QUESTION))
 
 
 def test_the_dashboard_shows_files_and_says_what_is_absent(checkout, tmp_path):

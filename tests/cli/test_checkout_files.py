@@ -56,7 +56,8 @@ def test_what_git_refuses_is_told_in_its_words(project):
 def test_setup_works_in_a_path_with_a_space(tmp_path):
     here = tmp_path / "my projects"
     here.mkdir()
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+    for name in ("Makefile", "requirements.txt", "pyproject.toml", "src/sightline_lab/pyproject.toml"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, here / name)
     stub = here / "python"  # makes a venv whose interpreter is itself, and notes what it is asked to install
     stub.write_text(

@@ -2,14 +2,22 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sightline.cli import checkout_files
 from sightline.cli.app import AS_JSON, BUNDLE, FETCH, SPIN, USE, app, judge, open_session
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sightline.core.params.generation import Generation, Spin
+    from sightline.inference.session import Session
+    from sightline.search.item_index import Gallery
 
 INDEX = typer.Option(help="An index made by `sightline index`; default: the model's own.")
 PICTURES = typer.Argument(
@@ -58,45 +66,61 @@ def ask(
         raise typer.BadParameter(
             f"--candidates and --contrast are for descriptions: ask {DESCRIBE!r} or nothing, not {question!r}"
         )
-    question_cut = session.question_is_cut(question)
-    if question_cut:
+    if session.question_is_cut(question):
         warn_of_cut("question", session.settings.max_question)
     generation = session.settings.generation
     if given:
         generation = generation.replaced(method="greedy", **given)
-    gate, refused, name = session.spin(spin), [], sources[0]
-    gallery = open_index(session, index) if retrieve else None
+    gallery, refused, row = open_index(session, index) if retrieve else None, [], {}
+    asked = Asked(question, generation, session.spin(spin), gallery, retrieve)
     for batch in batches(picture_input.read_all(sources, fetch, refused), BATCH):
-        names, images = (list(column) for column in zip(*batch, strict=True))
-        hits = gallery.others(session.embed_images(images), retrieve) if gallery else [[] for _ in images]
-        captions = [[hit.text for hit in each] for each in hits]
-        answers = session.answer(
-            images, [question] * len(images), generation, gate, captions=captions,
-            batch_size=1 if len(images) == 1 else BATCH,
-        )  # fmt: skip
-        for name, image, answer, near in zip(names, images, answers, hits, strict=True):
-            likeness = {text: round(value, 4) for text, value in answer.candidates}
-            judged = judge(session, image, name)
-            row = {
-                "image": name,
-                "question": question,
-                "answer": answer.text,
-                "decoding": answer.decoding,
-                "confidence": round(answer.confidence, 4),
-                # Confidences are of pictures as in training.
-                "sure": False if judged["out_of_domain"] else answer.sure,
-                **({"candidates": likeness} if likeness else {}),
-                **({"retrieved": result_rows(near)} if retrieve else {}),
-                "question_cut": question_cut,
-                **judged,
-            }
+        for row in answer_rows(session, batch, asked):
             typer.echo(json.dumps(row) if as_json else "\n".join(answer_lines(row)))
     for line in refused:
         typer.echo(f"sightline: {line}", err=True)
     if refused:
         raise typer.Exit(2)
     if not as_json:
-        typer.echo(f'try: sightline explain "{name}" "{question}"')
+        typer.echo(f'try: sightline explain "{row["image"]}" "{question}"')
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every picture is asked, and how: decoding, heads, how many captions of which index are read."""
+
+    question: str
+    generation: "Generation"
+    spin: "Spin"
+    gallery: "Gallery | None"
+    retrieve: int
+
+
+def answer_rows(session: "Session", named: list[tuple[str, "np.ndarray"]], asked: Asked) -> Iterator[dict]:
+    """What `--json` prints of each (name, picture, uint8 [Y, X, 3])."""
+    images = [image for _, image in named]
+    hits = [[] for _ in images]
+    if asked.gallery:
+        hits = asked.gallery.others(session.embed_images(images), asked.retrieve)
+    answers = session.answer(
+        images, [asked.question] * len(images), asked.generation, asked.spin,
+        captions=[[hit.text for hit in near] for near in hits], batch_size=1 if len(images) == 1 else BATCH,
+    )  # fmt: skip
+    for (name, image), answer, near in zip(named, answers, hits, strict=True):
+        likeness = {text: round(value, 4) for text, value in answer.candidates}
+        judged = judge(session, image, name)
+        yield {
+            "image": name,
+            "question": asked.question,
+            "answer": answer.text,
+            "decoding": answer.decoding,
+            "confidence": round(answer.confidence, 4),
+            # Confidences are of pictures as in training.
+            "sure": False if judged["out_of_domain"] else answer.sure,
+            **({"candidates": likeness} if likeness else {}),
+            **({"retrieved": result_rows(near)} if asked.retrieve else {}),
+            "question_cut": session.question_is_cut(asked.question),
+            **judged,
+        }
 
 
 def warn_of_cut(what: str, tokens: int) -> None:

@@ -253,6 +253,12 @@ def test_summary(summarised):
     assert json.dumps(built, allow_nan=False)
 
 
+def test_the_headline_is_a_few_figures_of_the_shipped_variant(summarised):
+    found = metrics_summary.headline(summarised[2])
+    assert found["vqa_accuracy"] == 100.0 and found["megabytes"] == 0.0
+    assert len(found) <= 10 and all(isinstance(value, float) for value in found.values())
+
+
 def test_report(summarised):
     figures, paired, built = summarised
     text = metrics_report.markdown(figures, paired, built, EXPORTED, EXPORTED)

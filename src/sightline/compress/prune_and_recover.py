@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,9 +38,8 @@ def compress(
     """
     vlm, tokenizer_file = VLM(trained.config), trained.path / "tokenizer.json"
     unpack_weights(artifacts.load_weights(trained.path / "weights.safetensors"), vlm)
-    section = replace(
-        params.finetune, lr_scale=params.finetune.lr_scale * RECOVERY_LR, freeze_vision=True, evals=1
-    )
+    rate = params.finetune.lr_scale * RECOVERY_LR
+    section = params.finetune.model_copy(update={"lr_scale": rate, "freeze_vision": True, "evals": 1})
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
     common = (Tokenizer.load(tokenizer_file), Items(raw.path), triples, section, run, params.seed)
     task = Answering(vlm.to(run.device), *common, params.compress.recovery_epochs)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -53,8 +52,8 @@ class Study:
         self.whole, self.settings = torch_session.load_vlm(self.model.path), root / "models/onnx"
         self.tokenizer = self.model.path / "tokenizer.json"
         self.triples = {split: Triples(self.vqa.path, split) for split in ("train", "val")}
-        self.section = replace(
-            params.finetune, lr_scale=params.finetune.lr_scale * RECOVERY_LR, freeze_vision=True, evals=1
+        self.section = params.finetune.model_copy(
+            update={"lr_scale": params.finetune.lr_scale * RECOVERY_LR, "freeze_vision": True, "evals": 1}
         )
         items, pixels = Items(self.raw.path), params.data.max_pixels
         self.asked = calibration_data.read(items, self.triples["val"], count, pixels, short=True)

@@ -6,6 +6,7 @@ Works in a checkout, and in an environment that holds only the package and a bun
 import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sightline.cli import checkout_files
+from sightline.cli import checkout_files, dvc_outs
 from sightline.core import artifacts
 
 if TYPE_CHECKING:
@@ -53,12 +54,14 @@ def examine(start: Path, bundle: Path | None) -> list[Check]:
     if bundle is not None:
         checks.append(artifact(bundle, "bundle", f"copy it again from where {bundle} came from"))
     if here is not None:
+        outs = {out.path: out for out in dvc_outs.read(here)}
         checks += [
-            artifact(here / name, name, f"dvc checkout {name}, or dvc repro")
+            artifact(here / name, name, dvc_outs.cure(here, outs[name]) if name in outs else "dvc repro")
             for name in BUILT
             if (here / name).exists() or (name == "models/bundle" and bundle is None)
         ]
-        checks += [dvc(here), *folders(here)]
+        checks += [recorded(here, [out for name, out in outs.items() if name not in BUILT]), dvc(here)]
+        checks += folders(here)
     return checks
 
 
@@ -109,6 +112,20 @@ def artifact(folder: Path, name: str, cure: str) -> Check:
         return Check(name, False, str(error), cure)
 
 
+def recorded(here: Path, outs: list[dvc_outs.Out]) -> Check:
+    """Whether the built files without a manifest (metrics, plots) are what dvc.lock records; absent outputs
+    are DVC's to tell."""
+    there = [out for out in outs if (here / out.path).exists()]
+    wrong = [(out, files) for out in there if (files := dvc_outs.differing(here, out))]
+    count = sum(len(out.files or ()) for out in there)
+    if not wrong:
+        return Check("metrics and plots", True, f"{count} files as dvc.lock records them")
+    named = [name for _, files in wrong for name in files]
+    more = f", and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    cure = "; ".join(dvc_outs.cure(here, out) for out, _ in wrong)
+    return Check("metrics and plots", False, f"changed: {', '.join(named[:SHOWN])}{more}", cure)
+
+
 def dvc(here: Path) -> Check:
     """Whether what is built is what the code and the parameters of this checkout would build."""
     command = [sys.executable, "-m", "dvc", "status", "--json"]
@@ -119,11 +136,23 @@ def dvc(here: Path) -> Check:
     try:
         changed = sorted(json.loads(done.stdout))
     except ValueError:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1][:200]
-        return Check("dvc", False, f"dvc status failed: {said}", "git checkout dvc.yaml dvc.lock; dvc doctor")
+        said = " ".join(done.stderr.split())[:300] or "it said nothing"
+        return Check("dvc", False, f"dvc status failed: {said}", _dvc_cure(here, said))
     if changed:
-        return Check("dvc", False, f"out of date: {', '.join(changed)}", "dvc checkout, or dvc repro")
+        return Check("dvc", False, f"out of date: {', '.join(changed)}", "dvc repro")
     return Check("dvc", True, "every stage is up to date")
+
+
+def _dvc_cure(here: Path, said: str) -> str:
+    """What mends a failure of `dvc status`, and keeps every edit of the user's."""
+    if "acquire lock" in said or "rwlock" in said.lower():
+        return "rm -f .dvc/tmp/lock .dvc/tmp/rwlock  # once no other dvc runs in this checkout"
+    for name in ("dvc.lock", "dvc.yaml", "params.yaml"):
+        if name in said and (here / ".git").exists():
+            return f"git stash push -- {name}"
+    if "dvc.lock" in said:
+        return "mv dvc.lock dvc.lock.damaged; dvc repro"
+    return "dvc status -v, and mend what it names"
 
 
 def folders(here: Path) -> Iterator[Check]:
@@ -135,10 +164,11 @@ def folders(here: Path) -> Iterator[Check]:
                 with tempfile.NamedTemporaryFile(dir=folder):
                     pass
             except OSError as error:
+                place = shlex.quote(str(folder))
                 yield Check(f"folder {folder}", False, f"cannot be written ({error.strerror})",
-                            f"chown -R $USER {folder}; chmod -R u+rwX {folder}")  # fmt: skip
+                            f"chmod -R u+rwX {place} || sudo chown -R $USER {place}")  # fmt: skip
     free = shutil.disk_usage(here).free / 2**30
-    yield Check("disk", free >= FREE_GIB, f"{free:.1f} GiB free", "make room: dvc gc --workspace")
+    yield Check("disk", free >= FREE_GIB, f"{free:.1f} GiB free", "dvc gc --all-commits --all-experiments")
 
 
 def _required(lines: list[str]) -> list["Requirement"]:

@@ -8,9 +8,10 @@ from ruamel.yaml import YAML
 
 from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.params_files import LOCAL
-from tests.support.closure import SRC, closure, imports
+from sightline.core.source_digest import PACKAGE, closure, imports
 
 ROOT = Path(__file__).resolve().parents[2]
+SRC = PACKAGE.parent
 YAML12 = YAML(typ="safe", pure=True)
 DAG = YAML12.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS = YAML12.load((ROOT / "params.yaml").read_text(encoding="utf-8"))

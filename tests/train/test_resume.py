@@ -1,6 +1,7 @@
 """A run that was killed ends with the same bits as one that was not."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline.core import runtime
+from sightline.core import runtime, source_digest
 from sightline.train import checkpoint
 from sightline.train.checkpoint import State, Store
 from tests.support import toy_task
@@ -25,8 +26,8 @@ def in_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     # Somebody may be editing the package while its tests run; the sources have a test of their own.
-    monkeypatch.setattr(checkpoint, "SOURCES", ())
-    monkeypatch.setenv("PYTHONPATH", str(SRC))
+    monkeypatch.setattr(source_digest, "digest", lambda *starts: "")
+    monkeypatch.setenv("PYTHONPATH", f"{SRC}{os.pathsep}{ROOT}")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
@@ -137,9 +138,8 @@ def test_a_run_with_other_facts_starts_afresh(tmp_path, monkeypatch):
     assert len(other.seen) == STEPS
 
 
-def test_the_fingerprint_knows_facts_weights_sources_and_processes(monkeypatch):
+def test_the_fingerprint_knows_facts_weights_and_processes():
     weights = {"x": np.zeros(2, np.float32)}
-    monkeypatch.setattr(checkpoint, "SOURCES", ("spin/gate.py",))
     same = checkpoint.fingerprint({"lr": 0.1}, weights, ALONE)
     assert same == checkpoint.fingerprint({"lr": 0.1}, {"x": np.zeros(2, np.float32)}, ALONE)
     others = [
@@ -148,9 +148,23 @@ def test_the_fingerprint_knows_facts_weights_sources_and_processes(monkeypatch):
         checkpoint.fingerprint({"lr": 0.1}, weights, runtime.Runtime("cpu", 0, 2, 1)),
         checkpoint.fingerprint({"lr": 0.1}, weights, runtime.Runtime("cpu", 0, 1, 2)),
     ]
-    monkeypatch.setattr(checkpoint, "SOURCES", ("spin/gate.py", "train"))
-    others.append(checkpoint.fingerprint({"lr": 0.1}, weights, ALONE))
-    assert len({same, *others}) == 6
+    assert len({same, *others}) == 5
+
+
+def test_other_code_starts_over(tmp_path, monkeypatch):
+    """The digest is of the code of training and of the task."""
+    asked = []
+    monkeypatch.setattr(source_digest, "digest", lambda *starts: asked.append(starts) or "one")
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
+    dying = toy_task.make(ALONE, STEPS)
+    dying.evaluate = lambda: (_ for _ in ()).throw(Killed)
+    with pytest.raises(Killed):
+        toy_task.train(ALONE, tmp_path / "out", dying)
+    resumed = toy_task.make(ALONE, STEPS)
+    monkeypatch.setattr(source_digest, "digest", lambda *starts: "two")
+    toy_task.train(ALONE, tmp_path / "out", resumed)
+    assert len(resumed.seen) == STEPS
+    assert asked == [(SRC / "sightline" / "train", SUPPORT / "toy_task.py")]
 
 
 def test_two_runs_of_one_fingerprint_do_not_collide(tmp_path, monkeypatch):

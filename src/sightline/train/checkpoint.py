@@ -27,7 +27,6 @@ from sightline.core import artifacts, runtime
 Tensors = dict[str, np.ndarray]
 SAVE_EVERY_S = 20.0
 LOCK_WAIT_S = 1200.0
-SOURCES = ("train", "models", "data", "spin/gate.py", "core/artifacts.py", "core/runtime.py")
 
 
 @dataclass
@@ -46,14 +45,9 @@ class State:
 def fingerprint(facts: dict, weights: Tensors, run: runtime.Runtime) -> str:
     """sha256 of all that decides the bits of a run: two runs with the same one may continue each other.
 
-    facts: resolved params and digests of the input artifacts (JSON values); weights: those it starts from.
+    facts: resolved params, digests of the input artifacts and of the code (JSON values); weights: those it
+    starts from.
     """
-    package = Path(__file__).resolve().parents[1]
-    files = sorted(
-        f
-        for name in SOURCES
-        for f in ([package / name] if name.endswith(".py") else (package / name).rglob("*.py"))
-    )
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode() + weights[name].tobytes())
@@ -62,7 +56,6 @@ def fingerprint(facts: dict, weights: Tensors, run: runtime.Runtime) -> str:
         "weights": digest.hexdigest(),
         "torch": torch.__version__,
         "world": run.world,
-        "sources": {f.relative_to(package).as_posix(): artifacts.sha256(f) for f in files},
         "threads": run.threads,
         "device": run.device.split(":")[0],
     }

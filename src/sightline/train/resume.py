@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from sightline.core import runtime
+from sightline.core import runtime, source_digest
 from sightline.core.runtime import Runtime
 from sightline.core.tracking import Curves
 from sightline.train import distributed
@@ -17,6 +18,8 @@ from sightline.train.optimizer import adamw
 from sightline.train.pack_state import pack_weights, unpack_state, unpack_weights
 from sightline.train.task import Task
 
+ROOM = Path(__file__).parent  # training: all of it, and all that it reaches, decides a run
+
 
 @contextmanager
 def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder: Path) -> Iterator[State]:
@@ -25,7 +28,9 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
 
     facts: JSON values that, beside the recipe and the weights at the start, decide the result.
     """
-    key = fingerprint({**facts, "recipe": asdict(recipe)}, pack_weights(task.model), run)
+    code = source_digest.digest(ROOM, Path(inspect.getfile(type(task))))
+    facts = {**facts, "recipe": asdict(recipe), "code": code}
+    key = fingerprint(facts, pack_weights(task.model), run)
     store = Store(runtime.resume_dir(recipe.name, key), run)
     with store.lock():
         distributed.barrier(run)

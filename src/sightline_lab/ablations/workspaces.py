@@ -19,9 +19,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from sightline.cli import checkout_files
+from sightline.core import source_digest
 from sightline.core.artifacts import read_json
 from sightline.core.params import edit, resolved
 from sightline.core.params.loader import Params, load_params
@@ -97,22 +96,13 @@ def change(params_file: Path, changes: dict[str, Any]) -> None:
 
 
 def digest(checkout: Path, params: Params) -> str:
-    """Of the code that dvc.yaml declares for what the study runs, and of the params that reach a model."""
-    stages = YAML(typ="safe", pure=True).load((checkout / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    """Of the code that the stages of the study reach, and of the params that reach a model."""
     used = ("download", "convert", *STAGES, "evaluate")
-    deps = {dep for stage in used for dep in stages[stage]["deps"] if dep.startswith(("src/", "stages/"))}
-    files = sorted(
-        file
-        for dep in deps
-        for file in ((checkout / dep).rglob("*.py") if (checkout / dep).is_dir() else [checkout / dep])
-    )
+    scripts = [checkout / "stages" / f"{stage}.py" for stage in used]
     sections = ("data", "convert", "text", "vision", *STAGES)
     record = {
         "params": [params.lr, params.threads, *(getattr(params, name).model_dump() for name in sections)],
-        "code": [
-            [file.relative_to(checkout).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()]
-            for file in files
-        ],
+        "code": source_digest.digest(*scripts, src=checkout / "src"),
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8]
 

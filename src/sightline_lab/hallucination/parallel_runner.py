@@ -17,20 +17,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sightline.core import artifacts, runtime
+from sightline.core import artifacts, runtime, source_digest
 from sightline.evaluate.split_contents import Split
+from sightline_lab.hallucination import decode_runner
 from sightline_lab.hallucination.decode_runner import Asker, Asking, Typical
 from sightline_lab.hallucination.decoding_configs import GREEDY, Way
 
 PART = 50  # pictures
-SOURCE = Path(__file__).parents[2]
-DECIDES = (
-    "sightline/inference/decoding",
-    "sightline/models",
-    "sightline/spin",
-    "sightline_lab/hallucination/decode_runner.py",
-    "sightline_lab/hallucination/decoding_configs.py",
-)
 Said = dict[Way, list[str]]
 Say = Callable[[str], None]
 
@@ -73,7 +66,7 @@ class Crew:
     def __init__(self, models: dict[str, list[Asked]], load: Load, home: Path, jobs: int, say: Say):
         self._models, self._load, self._home, self._jobs, self._say = models, load, home, jobs, say
         self._digests = {arm: [_digest(who) for who in of_arm] for arm, of_arm in models.items()}
-        self._code = code()
+        self._code = source_digest.digest(Path(decode_runner.__file__))
         self._typical: dict[str, list[Typical]] = {arm: [[]] * len(models[arm]) for arm in models}
         home.mkdir(parents=True, exist_ok=True)
 
@@ -159,16 +152,6 @@ def pieces_of(split: Split) -> Iterator[tuple[Split, list[int]]]:
             present=split.present[start:stop],
         )
         yield piece, indices
-
-
-def code() -> str:
-    """Digest of the code that decides what is said."""
-    files = [
-        file
-        for name in DECIDES
-        for file in ((SOURCE / name).rglob("*.py") if (SOURCE / name).is_dir() else [SOURCE / name])
-    ]
-    return _sha256("".join(artifacts.sha256(file) for file in sorted(files)))
 
 
 def _ask(part: Part) -> None:

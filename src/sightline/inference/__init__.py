@@ -10,13 +10,16 @@ torch_session.py: a session around the models that training wrote
 block_generation.py: text from an encoder-decoder of the model library
 lazy_models.py: PyTorch models loaded on first use
 decoding/: greedy, sampling, beam and the contrastive methods
-describe.py: a description chosen among candidates by the dual encoder
 batching.py: rows through a graph at one batch shape
 confidence.py: what an answer's probability is worth, and `sure`
 fit_confidence.py: its temperature and bound, fitted on val
 out_of_domain.py: does a picture look like those of training
 retrieval_context.py: captions of similar pictures beside a question
 calibration_data.py: questions with pictures and right answers, for fitting and quantizing
+answering.py: questions answered and pictures described as a `Generation` says
+bundle_settings.py: generation.json of a bundle, of 0.9.0 too
+caption_scoring.py: how likely a picture would be described in given words
+describing.py: a description chosen among candidates by the dual encoder
 
 Not here: how graphs are made (`export`), search (`search`), HTTP (`serve`), scoring (`evaluate`).
 """

@@ -13,6 +13,7 @@ prometheus.py: /metrics
 same_site.py: host names, and no page of another site
 server.py: start and graceful stop
 ui/: the web page
+request_settings.py: how a request is answered: the bundle's settings and what the request changes
 
 Not here: answering itself (`inference/session.py`), load tests (`sightline_lab/load_test`).
 """

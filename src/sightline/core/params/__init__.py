@@ -10,6 +10,11 @@ train_params.py: `pretrain`, `align` (loss, temperature, fusion), `finetune`, `c
 bundle_params.py: `export`, `index`
 quality_params.py: `explain`, `evaluate`, `gate` (the floors of the quality gate)
 generation.py: `spin`, `generation`: how answers are decoded (method, temperature, top p, candidates)
+edit.py: writes leaves in place, as `dvc exp run -S` does
+params_files.py: params.yaml and profiles/*.yaml, read leaf by leaf
+resolved.py: resolved.yaml: what params.yaml and the profile come to
+migrate.py: a params.yaml of 0.9.0 in the new form
+reference.py: docs/reference/params.md
 
 Not here: what a parameter does; the room that reads it holds that.
 """

@@ -4,7 +4,6 @@ token_loop.py: the loop that greedy search, sampling and streaming share
 greedy.py: the likeliest token
 sampling.py: temperature and nucleus (top p)
 beam.py: beam search
-streaming.py: one question, token by token
 contrastive.py: VCD and PAI: against a second view
 clip_guided.py: several candidates of a description, written together
 

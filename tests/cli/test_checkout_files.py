@@ -43,8 +43,27 @@ def test_a_copy_needs_no_git(project, tmp_path):
     copied = {
         p.relative_to(tmp_path / "copy").as_posix() for p in (tmp_path / "copy").rglob("*") if p.is_file()
     }
-    assert copied == {*OWN, ".dvc/config.local"}
+    assert copied == {*OWN, ".dvc/config.local", checkout_files.COPIED}
     assert (tmp_path / "copy" / "params.yaml").read_text() == "profile: smoke\n"
+
+
+def test_of_a_copy_only_what_copying_brought_is_removed(project, tmp_path):
+    copy = tmp_path / "copy"
+    checkout_files.copy(project, copy, "smoke")
+    (copy / "src" / "mine.py").write_text("mine")
+    (project / "src" / "a.py").rename(project / "src" / "b.py")
+    checkout_files.copy(project, copy, "smoke")
+    assert sorted(path.name for path in (copy / "src").glob("*.py")) == ["b.py", "mine.py"]
+
+
+def test_a_folder_of_other_files_is_no_place_for_a_copy(tmp_path):
+    for name in ("absent", "empty", "copy/.dvc", "mine/letters"):
+        if name != "absent":
+            (tmp_path / name).mkdir(parents=True)
+    for name in ("absent", "empty", "copy"):
+        checkout_files.check_copy(tmp_path / name)
+    with pytest.raises(checkout_files.ProjectError, match="mine: .*nothing was changed"):
+        checkout_files.check_copy(tmp_path / "mine")
 
 
 def test_what_git_refuses_is_told_in_its_words(project):

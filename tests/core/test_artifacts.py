@@ -465,3 +465,17 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
         atomic_io.write_bytes(tmp_path / "a.json", b"2")
     assert artifacts.read_json(tmp_path / "a.json") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_that_the_user_names_is_replaced_only_where_it_is_ours(tmp_path):
+    atomic_io.check_output(tmp_path / "absent", b"mark")
+    (tmp_path / "empty").touch()
+    (tmp_path / "ours").write_bytes(b"<title>mark</title>")
+    for name in ("empty", "ours"):
+        atomic_io.check_output(tmp_path / name, b"mark")
+    (tmp_path / "theirs").write_bytes(b"dear")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("theirs", "folder", "dangling"):
+        with pytest.raises(ArtifactError, match=f"{name}: .*found another; nothing was changed"):
+            atomic_io.check_output(tmp_path / name, b"mark")

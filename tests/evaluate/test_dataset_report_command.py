@@ -78,7 +78,8 @@ def test_the_built_data(checkout, tmp_path):
     assert "scenes: train 60, val 9, test 9" in first.stdout and "left out: nothing" in first.stdout
     again = report(checkout, "-o", tmp_path / "again", "--json")
     written = files(tmp_path / "first")
-    assert written.keys() == set(WRITTEN) and written == files(tmp_path / "again")
+    assert written.keys() == {*WRITTEN, "config.json", "manifest.json"}
+    assert written == files(tmp_path / "again")
     found = json.loads(again.stdout)
     assert found == json.loads(written["analysis.json"])
     assert found["splits"]["train"] == {"items": 60, "pictures": 60, "captions": 300} | {

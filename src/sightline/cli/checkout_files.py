@@ -10,6 +10,7 @@ from sightline.core.artifacts import read_json, write_json
 from sightline.core.params import edit, resolved
 
 GIB = 2**30
+COPIED = ".dvc/copied"  # in a copy: the files that copying brought, one a line
 
 
 class ProjectError(ValueError):
@@ -31,21 +32,34 @@ def copy(source: Path, target: Path, profile: str) -> None:
     """Copies the project's own files (not what it built) to `target` and selects `profile` there.
 
     The copy is a DVC repository of its own, without git. What an earlier copy built stays, so a second
-    run there is a no-op; files that left the project are removed from the copy too.
+    run there is a no-op; of the files that an earlier copy brought, those that left the project are removed.
     """
-    names = own_files(source)
+    names, listing = own_files(source), target / COPIED
+    earlier = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
+    listing.parent.mkdir(parents=True, exist_ok=True)
+    listing.write_text("\n".join(sorted({*earlier, *names})), encoding="utf-8")  # before any of them is there
     for name in names:
         goal = target / name
         goal.parent.mkdir(parents=True, exist_ok=True)
         if name not in ("dvc.lock", "params.yaml", resolved.FILE) or not goal.exists():
             shutil.copyfile(source / name, goal)
-    for folder, kind in (("src", "*.py"), ("stages", "*.py"), ("profiles", "*.yaml")):
-        for path in (target / folder).rglob(kind):
-            if path.relative_to(target).as_posix() not in names:
-                path.unlink()
+    for name in sorted({*earlier} - {*names}):
+        (target / name).unlink(missing_ok=True)
+    listing.write_text("\n".join(sorted(names)), encoding="utf-8")
     shutil.copyfile(source / "params.yaml", target / "params.yaml")
     edit.fill(target / "params.yaml", {"profile": profile})
     (target / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+
+
+def check_copy(target: Path) -> None:
+    """Raise ProjectError for a folder that holds files and is no copy of a checkout."""
+    if target.exists() and not (
+        target.is_dir() and ((target / ".dvc").is_dir() or not any(target.iterdir()))
+    ):
+        raise ProjectError(
+            f"{target}: expected nothing or an earlier copy of this checkout, found other files; nothing was "
+            "changed: move it away"
+        )
 
 
 def own_files(project: Path) -> list[str]:

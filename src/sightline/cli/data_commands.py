@@ -106,11 +106,14 @@ def out_of_domain(
 ) -> None:
     """Count which of your pictures the model would call out-of-domain, beside its own test pictures."""
     from sightline.core.artifacts import read_json, write_json
+    from sightline.core.atomic_io import check_output
     from sightline.data.image_folder import read
     from sightline.data.shards import Items
     from sightline.evaluate.ood_detection import compare
     from sightline.inference.out_of_domain import Domain, pictures_of
 
+    if out is not None:
+        check_output(out, b'"own_pictures"')
     session, raw = open_session(bundle), checkout_files.root() / "data" / "raw"
     trained, held = (read_json(folder / "config.json")["source"] for folder in (session.folder, raw))
     if trained != held:

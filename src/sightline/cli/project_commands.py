@@ -72,6 +72,7 @@ def demo() -> None:
     target = here / DEMO
     for line in checkout_files.estimate(here, "smoke"):
         typer.echo(line.replace("repro:", "demo:", 1))
+    checkout_files.check_copy(target)
     checkout_files.copy(here, target, "smoke")
     done = subprocess.run(["dvc", "repro"], cwd=target)
     if done.returncode:

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+HEAD = 4096  # bytes in which a file says that Sightline wrote it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -35,6 +36,22 @@ def write_bytes(path: Path, data: bytes) -> None:
             raise
         raise full(path, len(data)) from error
     sync_folder(path.parent)
+
+
+def check_output(path: Path, mark: bytes) -> None:
+    """Raise ArtifactError unless a file that the user names may be written: nothing is there, an empty file,
+    or one of Sightline's own, known by `mark` among its first bytes."""
+    if not os.path.lexists(path):
+        return
+    if path.is_file():
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+        if not head or mark in head:
+            return
+    raise ArtifactError(
+        f"{path}: expected nothing or an earlier file of this command to replace, found another; nothing was "
+        "changed: choose another name"
+    )
 
 
 def sha256(path: Path, sync: bool = False) -> str:

@@ -14,10 +14,12 @@ from markupsafe import Markup
 from PIL import Image
 
 from sightline.core import templates
+from sightline.core.atomic_io import check_output
 from sightline.explain.explained_items import Item
 from sightline.explain.heatmap import Explanation, Heatmap, resize, seen_square
 from sightline.explain.heatmap_figures import GLUE
 
+MARK = b"<title>Sightline: "  # how every page begins
 _MAP_SIDE = 40  # pixels of an inlined map; the browser smooths it to the picture's size
 _SMALL = 128  # pictures up to this side are enlarged pixel by pixel
 _LARGEST = 640  # pixels of a photo's longer side
@@ -52,7 +54,8 @@ class Words:
 
 
 def write(path: Path, cards: list[Card], words: Words, colormap: str) -> None:
-    """Write the page."""
+    """Write the page. Raises ArtifactError where the user's own file is in its place."""
+    check_output(path, MARK)
     text = templates.render(
         "sightline.explain", "heatmap.html", cards=cards, words=words, lut=colours(colormap).tolist(),
         first=_most_interesting, glow=_glow, nothing=_png(np.zeros((1, 1, 4), np.uint8)), png=_png,

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from sightline.core import progress
-from sightline.core.artifacts import write_json
+from sightline.core import artifacts, progress, replace_folder
 from sightline.evaluate.dataset_report import corpus_statistics, dataset_card, dataset_figures, dataset_page
 from sightline.evaluate.dataset_report.corpus import Corpus
 
-FIGURES = "analysis.json"
+KIND, FIGURES = "dataset_report", "analysis.json"
 WRITTEN = (
     *(f"{name}.png" for name in ("lengths", "zipf", "pairs", "across", "sheet")), "index.html", "data.md",
     FIGURES,
@@ -15,26 +14,29 @@ WRITTEN = (
 
 
 def run(corpus: Corpus, out: Path) -> dict:
-    """Writes the files WRITTEN into `out`, the figures last, and returns the figures.
+    """Write the report as an artifact at `out`, an earlier one in its place, and return its figures.
 
-    What an earlier analysis left there under these names is removed first; other files stay.
+    Raises ArtifactError for a folder with other files.
     """
+    replace_folder.check(out, KIND)
     with progress.step("measuring the data"):
         found, examples = corpus_statistics.measure(corpus), corpus_statistics.examples(corpus)
-    out.mkdir(parents=True, exist_ok=True)
-    for name in WRITTEN:
-        (out / name).unlink(missing_ok=True)
+    with artifacts.create(out, KIND, {"base": found["base"]}) as folder:
+        _write(folder, found, examples)
+    return found
+
+
+def _write(folder: Path, found: dict, examples: list[dict]) -> None:
     drawn = {"lengths": dataset_figures.lengths, "zipf": dataset_figures.zipf}
     if found["objects"]["splits"][found["base"]]["pairs"]:
         drawn["pairs"] = dataset_figures.pairs
     if found["objects"]["across"]:
         drawn["across"] = dataset_figures.across
-    files = {name: out / f"{name}.png" for name in drawn}
+    files = {name: folder / f"{name}.png" for name in drawn}
     for name, draw in drawn.items():
         draw(files[name], found)
     if examples:
-        dataset_figures.sheet(out / "sheet.png", examples)
-    dataset_page.write(out / "index.html", found, examples, files)
-    (out / "data.md").write_text(dataset_card.card(found), encoding="utf-8", newline="\n")
-    write_json(out / FIGURES, found)
-    return found
+        dataset_figures.sheet(folder / "sheet.png", examples)
+    dataset_page.write(folder / "index.html", found, examples, files)
+    (folder / "data.md").write_text(dataset_card.card(found), encoding="utf-8", newline="\n")
+    artifacts.write_json(folder / FIGURES, found)

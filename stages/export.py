@@ -12,7 +12,7 @@ from sightline.core.params.loader import Params  # noqa: E402
 def main(params: Params) -> None:
     from sightline.compress import model_cost
     from sightline.export import variants
-    from sightline.export.export_variants import export
+    from sightline.export.export_variants import ExportInputs, export
     from sightline.inference import torch_session
 
     run = runtime.start(params.threads, params.seed)
@@ -24,18 +24,9 @@ def main(params: Params) -> None:
     sources = {name: artifacts.sha256(folder / artifacts.MANIFEST) for name, folder in folders.items()}
     macs = {name: model_cost.macs(model) for name, model in models.items()}
     macs |= {variants.QUANTIZED[name]: count for name, count in macs.items()} | {"int4": macs["fp32"]}
-    export(
-        params,
-        raw.path,
-        vqa.path,
-        clip,
-        models,
-        sources,
-        folders["clip"] / "tokenizer.json",
-        macs,
-        Path("models/onnx"),
-        Path("metrics/export"),
-    )
+    tokenizer = folders["clip"] / "tokenizer.json"
+    inputs = ExportInputs(models, clip, sources, macs, tokenizer, raw.path, vqa.path)
+    export(params, inputs, Path("models/onnx"), Path("metrics/export"))
     runtime.finish(run)
 
 

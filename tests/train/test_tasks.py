@@ -16,6 +16,7 @@ from sightline.data.scenes import sample as sampling
 from sightline.data.shards import Items
 from sightline.data.sources import scenes
 from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa_data import VqaData
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.text import bert
 from sightline.models.vlm import from_clip
@@ -51,6 +52,7 @@ class Scenes:
         # Validation on the training pictures: a model that overfits them must score there.
         self.triples = dict.fromkeys(("train", "val"), Triples(folder / "vqa", "train"))
         self.tokenizer = Tokenizer.load(folder / "vqa" / "tokenizer.json")
+        self.data = VqaData(self.tokenizer, self.items, self.triples)
         text = {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": 96}
         self.text = text | {"vocab_size": self.tokenizer.size}
         self.params = params
@@ -76,7 +78,7 @@ class Scenes:
         small = {"batch_size": TRAIN, "matching_samples": 12, "epochs": 60}
         section = self.params.align.model_copy(update={**small, **changes})
         loss = registry.load("train/losses", "info_nce")
-        return Contrastive(model, self.tokenizer, self.items, words, loss, self.triples, section, run, seed=5)
+        return Contrastive(model, self.data, words, loss, section, run, seed=5)
 
     def answering(self, run=ALONE, blind=False, epochs=120, **changes):
         clip, words = self.clip()
@@ -90,7 +92,7 @@ class Scenes:
         }
         section = self.params.finetune.model_copy(update={**small, "max_question": 24, **changes})
         model = from_clip(clip, section.model_dump(), word_ids, blind=blind)
-        return Answering(model, self.tokenizer, self.items, self.triples, section, run, seed=5, epochs=epochs)
+        return Answering(model, self.data, section, run, seed=5, epochs=epochs)
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,10 @@ from sightline.compress.distillation import Distilling
 from sightline.core import artifacts, progress, runtime
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
-from sightline.data.questions.triples import Triples
-from sightline.data.shards import Items
-from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa_data import VqaData
 from sightline.models.vlm import VLM
 from sightline.train import save_model
-from sightline.train.finetune import train_vqa
+from sightline.train.finetune import Phase, train_vqa
 from sightline.train.pack_state import unpack_weights
 from sightline.train.tasks.vqa import Answering
 
@@ -38,26 +36,14 @@ def compress(
     """
     vlm, tokenizer_file = VLM(trained.config), trained.path / "tokenizer.json"
     unpack_weights(artifacts.load_weights(trained.path / "weights.safetensors"), vlm)
-    rate = params.finetune.lr_scale * RECOVERY_LR
-    section = params.finetune.model_copy(update={"lr_scale": rate, "freeze_vision": True, "evals": 1})
-    triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
-    common = (Tokenizer.load(tokenizer_file), Items(raw.path), triples, section, run, params.seed)
-    task = Answering(vlm.to(run.device), *common, params.compress.recovery_epochs)
+    data, phase = VqaData.read(raw, vqa, tokenizer_file), recovery("compress", params, vlm, trained.digest())
+    common = (data, phase.section, run, params.seed, phase.epochs)
+    task = Answering(vlm.to(run.device), *common)
     rows = [model_cost.row("fp32", vlm, _accuracy(task))]
     scores = importance(task, params.compress.criterion, params)
     smaller = structured_pruning.prune(vlm, scores, params.compress.head_ratio, params.compress.neuron_ratio)
-    rows.append(
-        model_cost.row(
-            "cut", smaller, _accuracy(Answering(smaller, *common, params.compress.recovery_epochs))
-        )
-    )
-    recovery = (section, run, raw, vqa, tokenizer_file, metrics / "recovery")
-    make = partial(Distilling, teacher=vlm, weight=params.compress.distill)
-    facts = {"teacher": trained.digest(), "distill": params.compress.distill}
-    with train_vqa(smaller, "compress", params.compress.recovery_epochs, params, *recovery, make, facts) as (
-        recovered,
-        state,
-    ):
+    rows.append(model_cost.row("cut", smaller, _accuracy(Answering(smaller, *common))))
+    with train_vqa(smaller, phase, params, run, data, metrics / "recovery") as (recovered, state):
         rows.append(model_cost.row("pruned", smaller, _accuracy(recovered)))
         if run.is_main:
             save_model.write(
@@ -69,6 +55,15 @@ def compress(
                 f"{before['bytes']} -> {after['bytes']} bytes, accuracy {before['accuracy']:.1f} -> "
                 f"{after['accuracy']:.1f} (cut: {rows[1]['accuracy']:.1f}); wrote {out}; next: export"
             )
+
+
+def recovery(name: str, params: Params, teacher: VLM, digest: str) -> Phase:
+    """The short training after a cut of `teacher`, whose artifact has the digest."""
+    lr_scale = params.finetune.lr_scale * RECOVERY_LR
+    section = params.finetune.model_copy(update={"lr_scale": lr_scale, "freeze_vision": True, "evals": 1})
+    task = partial(Distilling, teacher=teacher, weight=params.compress.distill)
+    facts = {"teacher": digest, "distill": params.compress.distill}
+    return Phase(name, params.compress.recovery_epochs, section, task, facts)
 
 
 def write_table(path: Path, rows: list[dict]) -> None:

@@ -4,6 +4,7 @@ sources/: a file per format: where data comes from
 questions/: captions to questions and answers
 scenes/: the rendered scenes of the benchmark
 shards.py: the tar shards on disk, `Items`
+vqa_data.py: pictures, questions and tokenizer together, `VqaData`
 images.py: a picture from anywhere, decoded safely
 image_folder.py: a folder or zip of pictures that a user points at
 transforms.py: a picture as model input: resize, crop, normalise

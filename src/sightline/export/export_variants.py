@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,22 +32,33 @@ GALLERY = 1000  # validation pictures of the retrieval check
 SCANNED = 256  # questions of train that every layer is asked when it alone is int8
 
 
-def export(
-    params: Params, raw: Path, vqa: Path, clip: DualEncoder, models: dict[str, VLM], sources: dict[str, str],
-    tokenizer: Path, macs: dict[str, int], out: Path, metrics: Path,
-) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class ExportInputs:
+    """What is exported: the models fp32 and pruned with the dual encoder, the digests of their artifacts, the
+    multiply-accumulates of each variant, the tokenizer's file that all were trained with; and the folders of
+    the data that variants are calibrated and compared on."""
+
+    models: dict[str, VLM]
+    clip: DualEncoder
+    sources: dict[str, str]
+    macs: dict[str, int]
+    tokenizer: Path
+    raw: Path
+    vqa: Path
+
+
+def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> None:
     """Write the variants to `out`, parity.json, sensitivity.csv and variants.csv to `metrics`.
 
-    models: fp32 and pruned; sources: digests of their artifacts and of clip's; tokenizer: the file that the
-    models were trained with; macs: multiply-accumulates of each variant.
     Raises ParityError (after parity.json is written) when an exported model differs from the trained one.
     """
     knobs, pixels = params.export, params.data.max_pixels
-    items, train, val = Items(raw), Triples(vqa, "train"), Triples(vqa, "val")
+    models, clip = inputs.models, inputs.clip
+    items, train, val = Items(inputs.raw), Triples(inputs.vqa, "train"), Triples(inputs.vqa, "val")
     config = {"variants": list(variants.CANDIDATES)}
     with artifacts.create(out, "onnx", config, CARD) as folder:
-        write_settings(folder, clip, models["fp32"], tokenizer)
-        onnx_graphs.export_variants(models, clip, folder, knobs.opset, sources)
+        write_settings(folder, clip, models["fp32"], inputs.tokenizer)
+        onnx_graphs.export_variants(models, clip, folder, knobs.opset, inputs.sources)
         calibration = calibration_data.read(items, train, knobs.calibration_items, pixels)
         learnt = calibration_data.read_gallery(items, "train", knobs.calibration_items, pixels)
         scanned = calibration_data.read(items, train, SCANNED, pixels, short=True)
@@ -61,7 +73,7 @@ def export(
             runtime.say("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
             asked = calibration_data.read(items, val, knobs.selection_items, pixels, short=True)
             gallery = calibration_data.read_gallery(items, "val", GALLERY, pixels)
-            config["shipped"], rows = variants.choose(folder, macs, asked, gallery, knobs.max_drop)
+            config["shipped"], rows = variants.choose(folder, inputs.macs, asked, gallery, knobs.max_drop)
             variants.write_table(metrics / "variants.csv", rows)
             with progress.step("comparing with PyTorch"):
                 figures = comparing.result()

@@ -9,9 +9,7 @@ import torch
 from sightline.core import artifacts, registry, runtime
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
-from sightline.data.questions.triples import Triples
-from sightline.data.shards import Items
-from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa_data import VqaData
 from sightline.models.dual_encoder import DualEncoder
 from sightline.train import distributed, sample_captions, save_model
 from sightline.train.loop import Recipe
@@ -32,11 +30,10 @@ def align(
     curves: Path,
 ) -> None:
     """Write the dual encoder of params.vision and the text tower `text` to `out`."""
-    tokenizer, items = Tokenizer.load(text.path / "tokenizer.json"), Items(raw.path)
-    triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
-    numbers = sample_captions.usable(items, triples["train"].by_item())
+    data = VqaData.read(raw, vqa, text.path / "tokenizer.json")
+    numbers = sample_captions.usable(data.items, data.triples["train"].by_item())
     words = sample_captions.frequent_words(
-        (sample_captions.captions(items[number]) for number in numbers), params.align.words
+        (sample_captions.captions(data.items[number]) for number in numbers), params.align.words
     )
     torch.manual_seed(runtime.derive_seed(params.seed, "align", "init"))
     section = params.align
@@ -44,7 +41,7 @@ def align(
         {
             "vision": params.vision.tower_config(),
             "text": text.config,
-            "vocab_size": tokenizer.size,
+            "vocab_size": data.tokenizer.size,
             "embed_dim": section.embed_dim,
             "projection_hidden": section.projection_hidden,
             "dropout": section.dropout,
@@ -57,9 +54,7 @@ def align(
     )
     unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
     loss = registry.load("train/losses", section.loss)
-    task = Contrastive(
-        model.to(run.device), tokenizer, items, words, loss, triples, section, run, params.seed
-    )
+    task = Contrastive(model.to(run.device), data, words, loss, section, run, params.seed)
     if task.skipped:
         runtime.say(f"{task.skipped} training items have no picture and take no part")
     if task.steps == 0 and params.vision.pretrained == "none":

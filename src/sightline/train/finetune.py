@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,9 +13,8 @@ from sightline.core import artifacts, runtime
 from sightline.core.params.loader import Params
 from sightline.core.params.train_params import FinetuneParams
 from sightline.core.runtime import Runtime
-from sightline.data.questions.triples import Triples
-from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa_data import VqaData
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM, from_clip
 from sightline.train import save_model
@@ -23,6 +23,19 @@ from sightline.train.loop import Recipe
 from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
 from sightline.train.tasks.vqa import Answering
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A training on questions. name: of the saved state and the printed lines; section: params.finetune, or a
+    copy with other values, as a short recovery after pruning wants; task: made of train_vqa's arguments;
+    facts: what else decides the result."""
+
+    name: str
+    epochs: float
+    section: FinetuneParams
+    task: Callable[..., Answering] = Answering
+    facts: dict = field(default_factory=dict)
 
 
 def finetune(
@@ -39,8 +52,9 @@ def finetune(
     without pictures, for `blind_share` of the steps."""
     towers = DualEncoder(clip.config)
     unpack_weights(artifacts.load_weights(clip.path / "weights.safetensors"), towers)
-    tokenizer_file = clip.path / "tokenizer.json"
-    tokenizer, epochs = Tokenizer.load(tokenizer_file), params.finetune.epochs
+    tokenizer_file, section = clip.path / "tokenizer.json", params.finetune
+    data = VqaData.read(raw, vqa, tokenizer_file)
+    tokenizer = data.tokenizer
     word_ids = [tokenizer.encode(word, 8, special=False) for word in clip.config["words"]]
     plurals = plural_tokens(tokenizer, clip.config["words"])
     torch.manual_seed(runtime.derive_seed(params.seed, "finetune", "init"))
@@ -48,14 +62,12 @@ def finetune(
         from_clip(towers, params.finetune.model_dump(), word_ids, plurals, blind=blind)
         for blind in (False, True)
     )
-    arguments = (params, params.finetune, run, raw, vqa, tokenizer_file)
+    phase = Phase("finetune", section.epochs, section)
+    without_pictures = Phase("blind", section.epochs * section.blind_share, section)
     # Both stay resumable until both are written: DVC removes what an interrupted stage wrote.
     with (
-        train_vqa(model, "finetune", epochs, *arguments, curves / "vlm") as (task, state),
-        train_vqa(blind, "blind", epochs * params.finetune.blind_share, *arguments, curves / "blind") as (
-            blind_task,
-            blind_state,
-        ),
+        train_vqa(model, phase, params, run, data, curves / "vlm") as (task, state),
+        train_vqa(blind, without_pictures, params, run, data, curves / "blind") as (blind_task, blind_state),
     ):
         if run.is_main:
             save_model.write(out, "vlm", model, tokenizer_file, "Answering model.", task, state)
@@ -73,41 +85,13 @@ def finetune(
 
 @contextmanager
 def train_vqa(
-    model: VLM,
-    name: str,
-    epochs: float,
-    params: Params,
-    section: FinetuneParams,
-    run: Runtime,
-    raw: artifacts.Artifact,
-    vqa: artifacts.Artifact,
-    tokenizer_file: Path,
-    curves: Path,
-    make: Callable[..., Answering] = Answering,
-    facts: dict | None = None,
+    model: VLM, phase: Phase, params: Params, run: Runtime, data: VqaData, curves: Path
 ) -> Iterator[tuple[Answering, State]]:
-    """Train `model` in place on the questions of `vqa`; the body writes it (see resume.trained).
-
-    name: of the saved state and the printed lines; section: params.finetune, or a copy with other values,
-    as a short recovery after pruning wants; make: the task of these arguments; facts: what else decides the
-    result.
-    """
-    triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
-    task = make(
-        model.to(run.device),
-        Tokenizer.load(tokenizer_file),
-        Items(raw.path),
-        triples,
-        section,
-        run,
-        params.seed,
-        epochs,
-    )
-    facts = {
-        "params": repr(section),
-        "inputs": [raw.digest(), vqa.digest(), artifacts.sha256(tokenizer_file)],
-    } | (facts or {})
-    with trained(task, Recipe.of(name, section, params, task.steps), run, facts, curves) as state:
+    """Train `model` in place on the questions of `data`; the body writes it (see resume.trained)."""
+    task = phase.task(model.to(run.device), data, phase.section, run, params.seed, phase.epochs)
+    facts = {"params": repr(phase.section), "inputs": list(data.digests)} | phase.facts
+    recipe = Recipe.of(phase.name, phase.section, params, task.steps)
+    with trained(task, recipe, run, facts, curves) as state:
         yield task, state
 
 

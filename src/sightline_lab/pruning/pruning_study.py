@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +17,19 @@ from torch import nn
 from torch.nn.utils import prune
 
 from sightline.compress import model_cost, structured_pruning
-from sightline.compress.distillation import Distilling
-from sightline.compress.prune_and_recover import RECOVERY_LR, importance
+from sightline.compress.prune_and_recover import importance, recovery
 from sightline.core import artifacts, runtime
 from sightline.core.params.generation import SPIN_OFF
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
 from sightline.data.questions.prompt_template import DESCRIBE
-from sightline.data.questions.triples import Triples
-from sightline.data.shards import Items
-from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa_data import VqaData
 from sightline.evaluate import split_contents
 from sightline.evaluate.metrics import chair
 from sightline.inference import calibration_data, torch_session
 from sightline.inference.bundle_settings import likeliest
 from sightline.models.vlm import VLM
-from sightline.train.finetune import train_vqa
+from sightline.train.finetune import Phase, train_vqa
 from sightline.train.tasks.vqa import Answering
 
 CRITERIA = ("magnitude", "taylor", "spin")
@@ -50,26 +46,18 @@ class Study:
         self.vqa = artifacts.load(root / "data/vqa", "vqa")
         self.model = artifacts.load(root / "models/vlm", "vlm")
         self.whole, self.settings = torch_session.load_vlm(self.model.path), root / "models/onnx"
-        self.tokenizer = self.model.path / "tokenizer.json"
-        self.triples = {split: Triples(self.vqa.path, split) for split in ("train", "val")}
-        self.section = params.finetune.model_copy(
-            update={"lr_scale": params.finetune.lr_scale * RECOVERY_LR, "freeze_vision": True, "evals": 1}
-        )
-        items, pixels = Items(self.raw.path), params.data.max_pixels
-        self.asked = calibration_data.read(items, self.triples["val"], count, pixels, short=True)
+        self.data = VqaData.read(self.raw, self.vqa, self.model.path / "tokenizer.json")
+        items, triples, pixels = self.data.items, self.data.triples, params.data.max_pixels
+        self.asked = calibration_data.read(items, triples["val"], count, pixels, short=True)
         self.split = split_contents.read(self.raw.path, self.vqa.path, "val", DESCRIBED)
         self.lexicon = split_contents.lexicon(self.vqa.path)
-        self.common = (
-            Tokenizer.load(self.tokenizer), Items(self.raw.path), self.triples, self.section, run,
-            params.seed, params.compress.recovery_epochs,
-        )  # fmt: skip
 
     def rows(self, scratch: Path, say: Callable[[str], None]) -> Iterator[dict]:
         """One row per model: criterion, ratio, stage (whole, cut or recovered), size, cost and quality."""
         yield self.measure(self.whole, "none", 0.0, "whole")
-        scores = {
-            name: importance(Answering(self.whole, *self.common), name, self.params) for name in CRITERIA
-        }
+        phase = self.recovery("pruning")
+        common = (self.data, phase.section, self.run, self.params.seed, phase.epochs)
+        scores = {name: importance(Answering(self.whole, *common), name, self.params) for name in CRITERIA}
         for ratio in RATIOS:
             for name in CRITERIA:
                 say(f"{name}, {ratio:g}")
@@ -82,11 +70,11 @@ class Study:
 
     def recover(self, smaller: VLM, name: str, curves: Path) -> None:
         """What the compress stage does after its cut, in place."""
-        make = partial(Distilling, teacher=self.whole, weight=self.params.compress.distill)
-        facts = {"teacher": self.model.digest(), "distill": self.params.compress.distill}
-        arguments = (self.section, self.run, self.raw, self.vqa, self.tokenizer, curves, make, facts)
-        with train_vqa(smaller, name, self.params.compress.recovery_epochs, self.params, *arguments):
+        with train_vqa(smaller, self.recovery(name), self.params, self.run, self.data, curves):
             pass
+
+    def recovery(self, name: str) -> Phase:
+        return recovery(name, self.params, self.whole, self.model.digest())
 
     def measure(self, vlm: VLM, criterion: str, ratio: float, stage: str) -> dict:
         """Accuracy of short answers, CHAIR_i and recall of descriptions, in percent, on val."""

@@ -14,9 +14,7 @@ from torch import Tensor
 from sightline.core.params.train_params import AlignParams
 from sightline.core.runtime import Runtime
 from sightline.data import batches
-from sightline.data.questions.triples import Triples
-from sightline.data.shards import Items
-from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa_data import VqaData
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.transformer import checkpoint_layers
 from sightline.train import distributed, sample_captions
@@ -38,28 +36,27 @@ class Contrastive(Task):
     def __init__(
         self,
         model: DualEncoder,
-        tokenizer: Tokenizer,
-        items: Items,
+        data: VqaData,
         words: list[str],
         loss: ModuleType,
-        triples: dict[str, Triples],
         params: AlignParams,
         run: Runtime,
         seed: int,
     ) -> None:
         super().__init__()
-        self.model, self.tokenizer, self.items, self.run, self.seed = model, tokenizer, items, run, seed
+        self.model, self.run, self.seed = model, run, seed
+        self.tokenizer, self.items, triples = data.tokenizer, data.items, data.triples
         self.loss, self.params, self.layer_decay = loss, params, params.layer_decay
         self.max_tokens = model.text.config["max_tokens"]
         if params.gradient_checkpointing:
             checkpoint_layers(model)
-        self.pictures = Pictures(items, model.vision)
+        self.pictures = Pictures(self.items, model.vision)
         self.frozen = FrozenTokens(self.pictures, model.vision) if params.freeze_vision else None
         unchanging = params.text_lr_scale == 0 and params.word_dropout == 0
         self.states = FrozenStates(model.text) if unchanging else None
-        self.train_numbers = sample_captions.usable(items, triples["train"].by_item())
-        self.val_numbers = sample_captions.usable(items, triples["val"].by_item())
-        self.skipped = len(sample_captions.without_picture(items, "train"))
+        self.train_numbers = sample_captions.usable(self.items, triples["train"].by_item())
+        self.val_numbers = sample_captions.usable(self.items, triples["val"].by_item())
+        self.skipped = len(sample_captions.without_picture(self.items, "train"))
         self.word_index = {word: i for i, word in enumerate(words)}
         self.per_step = batch_size(params.batch_size, len(self.train_numbers), run.world)
         self.steps = num_steps(params.epochs, len(self.train_numbers), self.per_step)

@@ -20,9 +20,7 @@ from sightline.core.params.train_params import FinetuneParams
 from sightline.core.runtime import Runtime
 from sightline.data import batches
 from sightline.data.questions.prompt_template import prompt
-from sightline.data.questions.triples import Triples
-from sightline.data.shards import Items
-from sightline.data.tokenizer import Tokenizer
+from sightline.data.vqa_data import VqaData
 from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM, Memory, StepOutput
 from sightline.train import distributed, sample_captions
@@ -49,32 +47,33 @@ class Answering(Task):
     def __init__(
         self,
         model: VLM,
-        tokenizer: Tokenizer,
-        items: Items,
-        triples: dict[str, Triples],
+        data: VqaData,
         params: FinetuneParams,
         run: Runtime,
         seed: int,
         epochs: float,
     ) -> None:
         super().__init__()
-        self.model, self.tokenizer, self.items, self.triples, self.run = model, tokenizer, items, triples, run
+        self.model, self.run = model, run
+        self.tokenizer, self.items, self.triples = data.tokenizer, data.items, data.triples
         self.params, self.seed, self.layer_decay = params, seed, params.layer_decay
         self.blind = model.config["blind"]
         if params.gradient_checkpointing:
             checkpoint_layers(model)
-        self.pictures = None if self.blind else Pictures(items, model.vision)
+        self.pictures = None if self.blind else Pictures(data.items, model.vision)
         self.frozen = None
         if self.pictures is not None and params.freeze_vision:
             self.frozen = FrozenTokens(self.pictures, model.vision)
-        self.lines = {split: triples[split].by_item() for split in ("train", "val")}
-        self.numbers = {split: sample_captions.usable(items, lines) for split, lines in self.lines.items()}
+        self.lines = {split: data.triples[split].by_item() for split in ("train", "val")}
+        self.numbers = {
+            split: sample_captions.usable(data.items, lines) for split, lines in self.lines.items()
+        }
         self.per_step = batch_size(params.batch_size, len(self.numbers["train"]), run.world)
         self.steps = num_steps(epochs, len(self.numbers["train"]), self.per_step)
         self.thaw_step = round(self.steps * params.warmup_phase_share)
         self.warmup_steps = warmup_steps(self.steps, params.warmup_ratio)
         self.states: OrderedDict[str, Tensor] = OrderedDict()
-        self.encode_short = lru_cache(maxsize=CACHED_TEXTS)(tokenizer.encode)
+        self.encode_short = lru_cache(maxsize=CACHED_TEXTS)(data.tokenizer.encode)
         self.shown: list[str] = []
 
     def batch(self, step: int) -> dict:

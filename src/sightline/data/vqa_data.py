@@ -1,0 +1,30 @@
+"""What a training on pictures, captions and questions reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sightline.core import artifacts
+from sightline.data.questions.triples import Triples
+from sightline.data.shards import Items
+from sightline.data.tokenizer import Tokenizer
+
+TRAINED_ON = ("train", "val")
+
+
+@dataclass(frozen=True)
+class VqaData:
+    """Pictures with their captions, the questions about them by split, and the tokenizer that reads both.
+    digests: of what they were read from, so that a run knows whether it may continue another."""
+
+    tokenizer: Tokenizer
+    items: Items
+    triples: dict[str, Triples]
+    digests: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, raw: artifacts.Artifact, vqa: artifacts.Artifact, tokenizer_file: Path) -> VqaData:
+        triples = {split: Triples(vqa.path, split) for split in TRAINED_ON}
+        digests = raw.digest(), vqa.digest(), artifacts.sha256(tokenizer_file)
+        return cls(Tokenizer.load(tokenizer_file), Items(raw.path), triples, digests)

@@ -9,6 +9,7 @@ import pytest
 
 from sightline.core.params.generation import Spin
 from sightline.evaluate import (
+    chart_tables,
     collect_predictions,
     evaluation,
     metrics_report,
@@ -269,6 +270,19 @@ def test_report(summarised):
     assert "true box" not in metrics_report.markdown(figures, paired, photos, EXPORTED, EXPORTED)
     assert "chance" in text and "ceiling" in text and "blind" in text
     assert max(line.count("|") for line in text.splitlines()) < 16
+
+
+def test_charts(summarised, tmp_path):
+    """Every bar of `dvc plots diff` finds its figure among those that the evaluation writes."""
+    chart_tables.write(summarised[0], tmp_path)
+    for name, wanted in chart_tables.CHARTS.items():
+        rows = result_files.read_csv(tmp_path / f"{name}.csv")
+        labels = [row["figure"] for row in rows]
+        assert len(set(labels)) == len(labels) <= chart_tables.MOST
+        assert {label for label, *_ in wanted} <= set(labels)
+        assert all(
+            float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in rows if row["low"]
+        )
 
 
 class Mistaken(scripted.Scripted):

@@ -110,7 +110,7 @@ def doctor(bundle: Annotated[Path | None, BUNDLE] = None, as_json: Annotated[boo
 
 @app.command(rich_help_panel=BUILD)
 def tables() -> None:
-    """Write the measured tables (results, cost per stage) into README.md."""
+    """Write the measured tables into README.md and docs/reports/results.md."""
     from sightline.cli import readme_tables
 
     here = checkout_files.root()
@@ -119,5 +119,5 @@ def tables() -> None:
     readme_tables.fill(here)
     picture = here / "plots" / "explain" / "pictures" / FRONT_PICTURE
     shutil.copyfile(picture, here / "docs" / "reports" / "answer.png")
-    typer.echo("tables: README.md now holds the figures of metrics/ and a picture of plots/explain")
-    typer.echo("try: git diff README.md")
+    typer.echo(f"tables: README.md and {readme_tables.RESULTS} now hold the figures of metrics/")
+    typer.echo("try: git diff README.md docs")

@@ -24,11 +24,13 @@ class Spin(Settings):
     share (or the first `top_k`) by `score` are multiplied by `alpha`. Exactly one of keep and top_k is
     given."""
 
-    keep: PositiveShare | None = Field(None, description="share of heads kept per layer")
-    top_k: Count | None = Field(None, description="or their number")
+    keep: PositiveShare | None = Field(default=None, description="share of heads kept per layer")
+    top_k: Count | None = Field(default=None, description="or their number")
     alpha: float = Field(ge=0, le=1, description="factor on the suppressed heads; 0 removes them")
     layers: tuple[CountOrNone, ...] = Field(strict=False, description="decoder layers that are gated")
-    score: Literal["mass", "logit_sum"] = Field("mass", description="logit_sum: the published code's score")
+    score: Literal["mass", "logit_sum"] = Field(
+        default="mass", description="logit_sum: the published code's score"
+    )
 
     @model_validator(mode="after")
     def one_count(self) -> "Spin":

@@ -108,7 +108,7 @@ def prefixes(key: str) -> list[str]:
 @cache
 def _adapter(key: str) -> TypeAdapter:
     field: FieldInfo = leaves()[key]
-    kind = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
@@ -154,7 +154,8 @@ def _flat(block: Any, model: type[BaseModel], prefix: str = "") -> dict[str, Any
     """Return the leaves that a mapping holds, by dotted key. Raises ParamsError for an unknown key."""
     if not isinstance(block, dict):
         raise ParamsError(prefix.rstrip("."), shown(block), "a mapping")
-    known, found = list(model.model_fields), {}
+    known = list(model.model_fields)
+    found: dict[str, Any] = {}
     for name, value in block.items():
         if name not in known:
             cure = registry.suggest(str(name), known)

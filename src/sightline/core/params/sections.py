@@ -87,7 +87,7 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
 
 def leaves(model: type[BaseModel] = Params, prefix: str = "") -> dict[str, FieldInfo]:
     """Return every leaf by its dotted key, in the order of params.yaml."""
-    found = {}
+    found: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         section = section_of(field)
         found |= leaves(section, f"{prefix}{name}.") if section else {prefix + name: field}

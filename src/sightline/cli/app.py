@@ -30,7 +30,7 @@ def _print_version(wanted: bool) -> None:
         # The distribution is asked through its command: its name on a package index is another matter.
         commands = entry_points(group="console_scripts", name="sightline", value="sightline.cli.main:main")
         found = next(iter(commands), None)
-        typer.echo(f"sightline {found.dist.version if found else 'that is not installed'}")
+        typer.echo(f"sightline {found.dist.version if found and found.dist else 'that is not installed'}")
         raise typer.Exit
 
 

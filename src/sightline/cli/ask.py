@@ -71,7 +71,8 @@ def ask(
     generation = session.settings.generation
     if given:
         generation = generation.replaced(method="greedy", **given)
-    gallery, refused, row = open_index(session, index) if retrieve else None, [], {}
+    gallery, row = open_index(session, index) if retrieve else None, {}
+    refused: list[str] = []
     asked = Asked(question, generation, session.spin(spin), gallery, retrieve)
     for batch in batches(picture_input.read_all(sources, fetch, refused), BATCH):
         for row in answer_rows(session, batch, asked):
@@ -98,7 +99,7 @@ class Asked:
 def answer_rows(session: "Session", named: list[tuple[str, "np.ndarray"]], asked: Asked) -> Iterator[dict]:
     """What `--json` prints of each (name, picture, uint8 [Y, X, 3])."""
     images = [image for _, image in named]
-    hits = [[] for _ in images]
+    hits: list[list] = [[] for _ in images]
     if asked.gallery:
         hits = asked.gallery.others(session.embed_images(images), asked.retrieve)
     answers = session.answer(

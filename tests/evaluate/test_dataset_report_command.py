@@ -125,12 +125,16 @@ def test_the_page_is_offline_and_shows_text_as_text(checkout, table):
 def test_a_second_analysis_leaves_nothing_of_the_first(checkout, table):
     out = table.parent / "out"
     report(checkout, table, "-o", out)
-    (out / "mine.txt").write_text("kept")
     (table.parent / "words.csv").write_text("title,description,image_url,id\nshoe,red,,1\n")
     done = report(checkout, table.parent / "words.csv", "-o", out)
     assert "questions: none" in done.stdout
-    kept = {"lengths.png", "zipf.png", "index.html", "data.md", "analysis.json", "mine.txt"}
-    assert files(out).keys() == kept
+    written = {"lengths.png", "zipf.png", "index.html", "data.md", "analysis.json"}
+    assert files(out).keys() == written | {"config.json", "manifest.json"}
+    (out / "mine.txt").write_text("kept")
+    before = files(out)
+    refused = report(checkout, table, "-o", out)
+    assert refused.returncode == 2 and "mine.txt in it, which its manifest does not name" in refused.stderr
+    assert files(out) == before
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def write(figures: dict[str, list[Row]], folder: Path) -> None:
         chart += [
             _read(rows, split, figure, f"{split}: ") for split in splits[1:] for figure in wanted[:_MAIN]
         ]
-        found = [row for row in chart if row][:MOST]
-        result_files.write_csv(folder / f"{name}.csv", found, ["figure", "value", "low", "high"])
+        lines = [row for row in chart if row][:MOST]
+        result_files.write_csv(folder / f"{name}.csv", lines, ["figure", "value", "low", "high"])
 
 
 def _types(rows: list[Row], split: str) -> list[Figure]:

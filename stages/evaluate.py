@@ -13,7 +13,7 @@ from sightline.core.params.loader import Params  # noqa: E402
 def main(params: Params) -> None:
     from sightline.evaluate import collect_predictions, evaluation, ood_detection
     from sightline.inference import bundle_settings, torch_session
-    from sightline.inference.out_of_domain import Domain
+    from sightline.inference.out_of_domain import OODDetector
     from sightline.inference.session import Session
 
     bundle = Path("models/bundle")
@@ -32,7 +32,7 @@ def main(params: Params) -> None:
     )
     blind = torch_session.session(torch_session.load_vlm(Path("models/blind")), None, Path("models/onnx"))
     rows = evaluation.evaluate(said, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
-    session, known = loaders[evaluation.SHIPPED](), Domain.load(bundle)
+    session, known = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
     rows += ood_detection.evaluate(
         partial(known.scores, session), known.bound, setting, Path("metrics/evaluate")
     )

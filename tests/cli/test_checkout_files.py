@@ -62,13 +62,13 @@ def test_a_folder_of_other_files_is_no_place_for_a_copy(tmp_path):
             (tmp_path / name).mkdir(parents=True)
     for name in ("absent", "empty", "copy"):
         checkout_files.check_copy(tmp_path / name)
-    with pytest.raises(checkout_files.ProjectError, match="mine: .*nothing was changed"):
+    with pytest.raises(checkout_files.CheckoutError, match="mine: .*nothing was changed"):
         checkout_files.check_copy(tmp_path / "mine")
 
 
 def test_what_git_refuses_is_told_in_its_words(project):
     (project / ".git").write_text("gitdir: nowhere\n")
-    with pytest.raises(checkout_files.ProjectError, match="not a git repository"):
+    with pytest.raises(checkout_files.CheckoutError, match="not a git repository"):
         checkout_files.own_files(project)
 
 

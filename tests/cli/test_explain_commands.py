@@ -16,7 +16,7 @@ from sightline.explain import failure_browser, faithfulness_benchmark, head_view
 from sightline.inference import lazy_models, torch_session
 from sightline.inference.bundle_settings import likeliest
 from sightline.inference.confidence import NOT_FITTED
-from sightline.inference.out_of_domain import Domain
+from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import Session
 from sightline.search import bundle
 from sightline_lab.bench import explanation_cost
@@ -52,7 +52,7 @@ def checkout(tmp_path_factory, tiny_graphs):
     triple = {"item": 0, "type": "color", "question": tiny.QUESTIONS[0], "answer": "red", "object": "ball"}
     (here / "data" / "vqa" / "test.jsonl").write_text(json.dumps(triple) + "\n")
     session = Session.load_variant(here / "models" / "onnx", "fp32")
-    known = Domain(np.zeros(32), np.eye(32), 1e9)
+    known = OODDetector(np.zeros(32), np.eye(32), 1e9)
     inputs = bundle.BundleInputs(
         artifacts.load(here / "models" / "onnx", "onnx"), session, NOT_FITTED, likeliest(tiny.MAX_ANSWER),
         SPIN_OFF, known, items, "scenes",

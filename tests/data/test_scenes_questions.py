@@ -7,7 +7,7 @@ import pytest
 
 from sightline.data.scenes.sample import BIAS, HELD_OUT, KINDS, SPLITS, sample, statistics
 from sightline.data.scenes.scene_oracle import oracle
-from sightline.data.scenes.scene_questions import PARTNER, Questioner, dominant
+from sightline.data.scenes.scene_questions import PARTNER, SceneQuestionGenerator, dominant
 
 COUNT = 1000
 MARGIN = 8
@@ -18,7 +18,7 @@ TRAIN = statistics(sample(7, "train", i) for i in range(2000))
 
 
 def ask(split: str, count: int = COUNT) -> list[tuple[dict, list[dict]]]:
-    questioner = Questioner(split, TRAIN, np.random.default_rng(11), MARGIN, 2)
+    questioner = SceneQuestionGenerator(split, TRAIN, np.random.default_rng(11), MARGIN, 2)
     scenes = [sample(7, split, i) for i in range(count)]
     return [(scene, questioner.ask(scene, "a caption")) for scene in scenes]
 

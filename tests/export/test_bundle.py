@@ -1,4 +1,4 @@
-"""A bundle: written by search.bundle, opened by Session and Gallery, refused when it is not whole."""
+"""A bundle: written by search.bundle, opened by Session and ItemIndex, refused when it is not whole."""
 
 import json
 import shutil
@@ -12,10 +12,10 @@ from sightline.data.images import decode
 from sightline.inference.bundle_settings import likeliest
 from sightline.inference.confidence import NOT_FITTED
 from sightline.inference.onnx_engine import EngineError
-from sightline.inference.out_of_domain import Domain
+from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import MODEL, Session
 from sightline.search import bundle
-from sightline.search.item_index import KINDS, Gallery
+from sightline.search.item_index import KINDS, ItemIndex
 from sightline.search.vector_index import SearchIndexError
 from tests.support import tiny
 
@@ -39,7 +39,7 @@ def items(tmp_path_factory):
 def write(out, exported, items, source="scenes", split="test"):
     inputs = bundle.BundleInputs(
         exported, Session.load_variant(exported.path, "int8"), NOT_FITTED, GATED, SPIN,
-        Domain(np.zeros(32), np.eye(32), 5.0), items, source,
+        OODDetector(np.zeros(32), np.eye(32), 5.0), items, source,
     )  # fmt: skip
     return bundle.write(out, inputs, tiny.index_params(split), 10**6)
 
@@ -70,12 +70,12 @@ def test_a_bundle_answers_like_its_variant_with_the_bundles_spin(shipped, export
     assert session.settings.generation == GATED and not variant.settings.generation.spin
     assert session.answer(images, questions) == variant.answer(images, questions, spin=SPIN)
     assert session.folder == shipped
-    assert Domain.load(shipped).bound == 5.0
+    assert OODDetector.load(shipped).bound == 5.0
 
 
 def test_the_gallery_finds_every_item_by_what_it_has(shipped, items):
     session = Session.load(shipped)
-    gallery = Gallery.load(shipped / bundle.INDEX, session.engine.search_digest())
+    gallery = ItemIndex.load(shipped / bundle.INDEX, session.engine.search_digest())
     assert len(gallery) == 10
     assert [len(gallery.indexes[kind]) for kind in KINDS] == [9, 9, 10]
     picture = decode(items.image_bytes(items[3]), 10**6)
@@ -113,7 +113,7 @@ def test_an_unknown_split_is_named(exported, items, tmp_path):
 def test_the_index_of_another_model_is_refused(shipped, exported):
     other = Session.load_variant(exported.path, "fp32").engine.search_digest()
     with pytest.raises(SearchIndexError, match="built with the model"):
-        Gallery.load(shipped / bundle.INDEX, other)
+        ItemIndex.load(shipped / bundle.INDEX, other)
 
 
 def test_every_single_damaged_file_is_noticed(copied):

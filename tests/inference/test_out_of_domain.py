@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sightline.inference import out_of_domain
-from sightline.inference.out_of_domain import Domain
+from sightline.inference.out_of_domain import OODDetector
 from tests.support import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,13 +28,13 @@ def flat(*rgb):
 
 
 def test_distance_by_hand():
-    known = Domain(np.array([10.0, 10.0, 10.0]), np.diag([1.0, 0.25, 1.0]), 3.0)
+    known = OODDetector(np.array([10.0, 10.0, 10.0]), np.diag([1.0, 0.25, 1.0]), 3.0)
     scores = known.scores(Means(), [flat(10, 10, 10), flat(13, 10, 14), flat(10, 12, 10)])
     np.testing.assert_allclose(scores, [0.0, 5.0, 1.0])
 
 
 def test_a_score_never_depends_on_the_other_pictures():
-    known, pictures = Domain(np.zeros(3), np.eye(3), 1.0), tiny.pictures(5)
+    known, pictures = OODDetector(np.zeros(3), np.eye(3), 1.0), tiny.pictures(5)
     alone = [known.scores(Means(), [picture])[0] for picture in pictures]
     assert known.scores(Means(), iter(pictures)).tolist() == alone
 
@@ -115,7 +115,7 @@ def test_the_bound_is_the_percentile_of_val(items):
 def test_saved_and_loaded(items, tmp_path):
     known = out_of_domain.fit(Means(), items, 99.0, 10**6)
     known.save(tmp_path / out_of_domain.FOLDER)
-    loaded, pictures = Domain.load(tmp_path), tiny.pictures(3)
+    loaded, pictures = OODDetector.load(tmp_path), tiny.pictures(3)
     assert loaded.bound == known.bound
     assert loaded.scores(Means(), pictures).tolist() == known.scores(Means(), pictures).tolist()
 
@@ -124,4 +124,4 @@ def test_a_split_without_pictures_and_a_bundle_without_statistics_are_named(item
     with pytest.raises(ValueError, match="'nowhere'"):
         list(out_of_domain.pictures_of(items, "nowhere", 10**6))
     with pytest.raises(ValueError, match="dvc repro index"):
-        Domain.load(tmp_path)
+        OODDetector.load(tmp_path)

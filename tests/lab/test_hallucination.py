@@ -34,7 +34,7 @@ from sightline_lab.hallucination import (
 )
 from sightline_lab.hallucination import hallucination_page as page
 from sightline_lab.hallucination.comparison import Paired
-from sightline_lab.hallucination.decoding_configs import GREEDY, Way, WaysError
+from sightline_lab.hallucination.decoding_configs import GREEDY, DecodingConfig, DecodingConfigError
 from sightline_lab.hallucination.gate_variants import GateVariant
 from tests.support import command_line, params_files, tiny
 
@@ -70,7 +70,7 @@ def ideas(folder: Path, text: str) -> list[decoding_configs.Idea]:
 
 def test_every_combination_is_tried(tmp_path):
     spin, layered, vcd, guided, pai = ideas(tmp_path, IDEAS)
-    assert spin.ways == [Way(keep=0.5, alpha=0.0), Way(keep=0.25, alpha=0.0)]
+    assert spin.ways == [DecodingConfig(keep=0.5, alpha=0.0), DecodingConfig(keep=0.25, alpha=0.0)]
     assert [way.alpha for way in layered.ways] == [0.0, 0.5] and layered.ways[0].keep == (1.0, 0.5)
     assert vcd.ways[0].passes == pai.ways[0].passes == 2 and spin.ways[0].passes == 1
     assert layered.ways[1].changes() == {
@@ -86,13 +86,13 @@ def test_every_combination_is_tried(tmp_path):
 
 def test_heads_kept_count_the_heads_that_can_be_suppressed():
     typical = [[0.1, 0.1, 0.5, 0.5, 0.5], [0.5] * 5]
-    assert Way(keep=0.7).heads_kept(typical).tolist() == [3, 3]
-    assert Way(keep=0.7, protect=0.2).heads_kept(typical).tolist() == [2, 3]
-    assert Way(keep=(1.0, 0.2), protect=0.2).heads_kept(typical).tolist() == [5, 1]
-    assert Way(keep=0.7).rule(typical, 0) is published
-    assert Way(keep=0.7, soft=True).rule(typical, 3) == GateVariant(typical, soft=True, seed=3)
-    with pytest.raises(WaysError, match="one share for each of 2 layers"):
-        Way(keep=(0.5,)).heads_kept(typical)
+    assert DecodingConfig(keep=0.7).heads_kept(typical).tolist() == [3, 3]
+    assert DecodingConfig(keep=0.7, protect=0.2).heads_kept(typical).tolist() == [2, 3]
+    assert DecodingConfig(keep=(1.0, 0.2), protect=0.2).heads_kept(typical).tolist() == [5, 1]
+    assert DecodingConfig(keep=0.7).rule(typical, 0) is published
+    assert DecodingConfig(keep=0.7, soft=True).rule(typical, 3) == GateVariant(typical, soft=True, seed=3)
+    with pytest.raises(DecodingConfigError, match="one share for each of 2 layers"):
+        DecodingConfig(keep=(0.5,)).heads_kept(typical)
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_heads_kept_count_the_heads_that_can_be_suppressed():
     ],
 )
 def test_a_wrong_idea_is_named(tmp_path, text, named):
-    with pytest.raises(WaysError, match=re.escape(named)):
+    with pytest.raises(DecodingConfigError, match=re.escape(named)):
         ideas(tmp_path, text)
 
 
 def test_what_is_said_plainly_is_said_by_the_arm_of_the_way():
-    way = Way(arm="one-phase", keep=0.5, describe_only=True)
-    assert way.on(describe=False) == Way(arm="one-phase")
+    way = DecodingConfig(arm="one-phase", keep=0.5, describe_only=True)
+    assert way.on(describe=False) == DecodingConfig(arm="one-phase")
     assert way.on(describe=True) == replace(way, describe_only=False)
 
 
@@ -250,7 +250,7 @@ def asker(checkout):
     vlm = torch_session.load_vlm(checkout / "models" / "vlm")
     clip = torch_session.load_clip(checkout / "models" / "clip")
     session = torch_session.session(vlm, clip, checkout / "models" / "onnx")
-    return decode_runner.Asker(vlm, session, decode_runner.Asking(8, 16), seed=7), session
+    return decode_runner.DecodeRunner(vlm, session, decode_runner.Asking(8, 16), seed=7), session
 
 
 def test_greedy_says_what_the_session_says(checkout, asker):
@@ -275,15 +275,15 @@ def test_ways_that_change_nothing_are_greedy_and_the_others_are_not(checkout, as
         np.shape(asker.typical_LH) == (2, 4) and 0 < np.min(asker.typical_LH) < np.max(asker.typical_LH) < 1
     )
     same = [
-        Way(contrast="noise", strength=0.0),
-        Way(contrast="noise", strength=1.0, noise=0),
-        Way(contrast="no_image", strength=0.0),
-        Way(keep=1.0, alpha=0.0, rescale=True, ranking="random"),
-        Way(keep=0.5, alpha=0.0, protect=1.1),
+        DecodingConfig(contrast="noise", strength=0.0),
+        DecodingConfig(contrast="noise", strength=1.0, noise=0),
+        DecodingConfig(contrast="no_image", strength=0.0),
+        DecodingConfig(keep=1.0, alpha=0.0, rescale=True, ranking="random"),
+        DecodingConfig(keep=0.5, alpha=0.0, protect=1.1),
     ]
-    strong = Way(keep=0.25, alpha=0.0)
-    short = Way(keep=0.25, alpha=0.0, describe_only=True)
-    others = [strong, short, Way(contrast="no_image", strength=3.0, plausible=1e-3)]
+    strong = DecodingConfig(keep=0.25, alpha=0.0)
+    short = DecodingConfig(keep=0.25, alpha=0.0, describe_only=True)
+    others = [strong, short, DecodingConfig(contrast="no_image", strength=3.0, plausible=1e-3)]
     said = asker.answers(split, [GREEDY, *same, *others])
     for way in same:
         assert said[way] == said[GREEDY], way
@@ -292,14 +292,14 @@ def test_ways_that_change_nothing_are_greedy_and_the_others_are_not(checkout, as
     describes = [triple["type"] == "describe" for triple in split.triples]
     for index, describe in enumerate(describes):
         assert said[short][index] == said[strong if describe else GREEDY][index]
-    silenced = np.array(asker.silenced(split, Way(keep=0.5, alpha=0.0)))
+    silenced = np.array(asker.silenced(split, DecodingConfig(keep=0.5, alpha=0.0)))
     np.testing.assert_allclose(silenced.sum(1), 2.0, atol=1e-3)  # two of four heads at every token
 
 
 def test_of_candidates_the_one_most_like_the_picture_is_said(checkout, asker):
     asker, session = asker
     split = split_contents.read(checkout / "data" / "raw", checkout / "data" / "vqa", "test", 0)
-    plain = Way(contrast="noise", strength=0.5, noise=300, plausible=1e-3)
+    plain = DecodingConfig(contrast="noise", strength=0.5, noise=300, plausible=1e-3)
     drawn = replace(plain, temperature=2.0, nucleus=1.0)
     asked = [replace(drawn, candidates=count) for count in (1, 2, 3, 4, 6)]
     chance = replace(asked[-1], choice="chance")
@@ -338,10 +338,12 @@ def halves(split: Split) -> list[tuple[Split, list[int]]]:
     return found
 
 
-def load(who: parallel_runner.Asked) -> decode_runner.Asker:
+def load(who: parallel_runner.Asked) -> decode_runner.DecodeRunner:
     """For the crew's processes: as `sightline lab hallucination` loads."""
     vlm = torch_session.load_vlm(who.model)
-    return decode_runner.Asker(vlm, torch_session.session(vlm, None, who.settings), who.asking, who.seed)
+    return decode_runner.DecodeRunner(
+        vlm, torch_session.session(vlm, None, who.settings), who.asking, who.seed
+    )
 
 
 def test_a_way_is_asked_of_the_models_of_its_arm_and_a_new_way_asks_for_itself_alone(
@@ -359,11 +361,11 @@ def test_a_way_is_asked_of_the_models_of_its_arm_and_a_new_way_asks_for_itself_a
     )
     models = {"default": [who], "other": [replace(who, model=other)]}
     words: list[str] = []
-    found = parallel_runner.Crew(models, load, tmp_path / "kept", 1, words.append)
+    found = parallel_runner.ParallelRunner(models, load, tmp_path / "kept", 1, words.append)
     split = split_contents.read(checkout / "data" / "raw", checkout / "data" / "vqa", "test", 0)
     typical = found.measure_typical(split)
     assert set(typical) == {"default", "other"}
-    plain, suppressed = Way(arm="other"), Way(arm="other", keep=0.5, alpha=0.0)
+    plain, suppressed = DecodingConfig(arm="other"), DecodingConfig(arm="other", keep=0.5, alpha=0.0)
     (said,) = found.answers(split, [GREEDY, plain])
     alone = load(models["other"][0])
     expected = alone.answers(split, [GREEDY])

@@ -17,7 +17,7 @@ from sightline.models import (
     VisionTransformer,
 )
 from sightline.models.attention import Attention
-from sightline.models.layer_config import LayerStyle
+from sightline.models.layer_config import LayerConfig
 from sightline.models.positions import alibi_slopes
 from sightline.models.text import bert
 from sightline.models.transformer import Encoder
@@ -177,7 +177,7 @@ def test_grouped_rotary_rms_swiglu_layers_are_llama():
         mlp_bias=True, attn_implementation="eager",
     )  # fmt: skip
     reference = LlamaModel(settings)
-    style = LayerStyle("pre", "rms", 1e-6, "swiglu", "rotary", 2)
+    style = LayerConfig("pre", "rms", 1e-6, "swiglu", "rotary", 2)
     own = Encoder(2, D, H, F, 0.0, style)
     pairs = {"norm.weight": "norm.weight"}
     for number in range(2):

@@ -8,7 +8,7 @@ import pytest
 
 from sightline.search import vector_index as indexes
 from sightline.search.item_index import Entry
-from sightline.search.user_index import Catalog, Watched, open_gallery
+from sightline.search.user_index import ReloadingIndex, UserIndex, open_gallery
 from sightline.search.vector_index import SearchIndexError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def made(names, seed=0, width=8):
         texts[name] = rows[0]
         if number % 3:
             pictures[name] = rows[1]
-    return Catalog(entries, pictures, texts, width)
+    return UserIndex(entries, pictures, texts, width)
 
 
 def same(one, other):
@@ -41,7 +41,7 @@ def same(one, other):
 def test_what_is_saved_is_loaded(tmp_path):
     held = made("abcdef")
     held.save(tmp_path / "index", DIGEST)
-    same(Catalog.load(tmp_path / "index", DIGEST), held)
+    same(UserIndex.load(tmp_path / "index", DIGEST), held)
 
 
 def test_adding_replaces_equal_ids_and_deleting_forgets(tmp_path):
@@ -58,7 +58,7 @@ def test_a_changed_index_is_the_index_built_at_once(tmp_path):
     whole = made("abcdefghij")
     part = whole.without("ghij")
     part.save(tmp_path / "index", DIGEST)
-    grown = Catalog.load(tmp_path / "index", DIGEST).merged(whole.without("abcdef"))
+    grown = UserIndex.load(tmp_path / "index", DIGEST).merged(whole.without("abcdef"))
     grown.save(tmp_path / "index", DIGEST)
     whole.save(tmp_path / "whole", DIGEST)
     assert (tmp_path / "index" / "manifest.json").read_bytes() == (
@@ -68,7 +68,7 @@ def test_a_changed_index_is_the_index_built_at_once(tmp_path):
 
 def test_another_model_is_refused(tmp_path):
     made("abc").save(tmp_path / "index", DIGEST)
-    for read in (Catalog.load, open_gallery, Watched):
+    for read in (UserIndex.load, open_gallery, ReloadingIndex):
         with pytest.raises(SearchIndexError, match="built with the model"):
             read(tmp_path / "index", "e" * 64)
 
@@ -120,7 +120,7 @@ def test_a_search_sees_one_whole_index_while_it_is_replaced(tmp_path):
 
     folder = tmp_path / "index"
     generation(0).save(folder, DIGEST)
-    watched, failures, stop, seen = Watched(folder, DIGEST), [], threading.Event(), set()
+    watched, failures, stop, seen = ReloadingIndex(folder, DIGEST), [], threading.Event(), set()
 
     def look(read):
         while not stop.is_set():
@@ -150,7 +150,7 @@ def test_a_search_sees_one_whole_index_while_it_is_replaced(tmp_path):
 def test_a_damaged_replacement_leaves_the_old_index_in_use(tmp_path, caplog):
     folder = tmp_path / "index"
     made("abc").save(folder, DIGEST)
-    watched = Watched(folder, DIGEST)
+    watched = ReloadingIndex(folder, DIGEST)
     made("abcd").save(folder, DIGEST)
     (folder / "gallery.jsonl").write_text("broken")
     assert len(watched.gallery()) == 3

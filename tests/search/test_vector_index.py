@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.search.vector_index import AUTO, FLAT_UP_TO, Index, SearchIndexError, build, choose, fuse
+from sightline.search.vector_index import AUTO, FLAT_UP_TO, SearchIndexError, VectorIndex, build, choose, fuse
 
 
 def unit(seed, rows, width=16):
@@ -79,7 +79,7 @@ def test_a_large_index_is_the_same_every_time_and_keeps_its_settings(tmp_path, f
     for name, made in (("a", index), ("b", build(entries, names(400), factory))):
         made.save(tmp_path / name, "d" * 64)
     assert (tmp_path / "a" / "vectors.faiss").read_bytes() == (tmp_path / "b" / "vectors.faiss").read_bytes()
-    loaded = Index.load(tmp_path / "a", "d" * 64)
+    loaded = VectorIndex.load(tmp_path / "a", "d" * 64)
     assert loaded.factory == factory
     exact = build(entries, names(400), "Flat").search(queries, 10)[0]
     # All lists are probed, and the graph's search is wider than half of it: nothing is missed here.
@@ -97,17 +97,17 @@ def test_empty_index_answers_nothing():
 def test_save_and_load_give_the_same_answers_and_bytes(tmp_path):
     index = build(unit(0, 30), names(30), "Flat")
     index.save(tmp_path / "a", "d" * 64)
-    Index.load(tmp_path / "a", "d" * 64).save(tmp_path / "b", "d" * 64)
+    VectorIndex.load(tmp_path / "a", "d" * 64).save(tmp_path / "b", "d" * 64)
     for name in ("vectors.faiss", "index.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    again = Index.load(tmp_path / "b", "d" * 64)
+    again = VectorIndex.load(tmp_path / "b", "d" * 64)
     assert again.search(unit(2, 4), 5)[0] == index.search(unit(2, 4), 5)[0]
 
 
 def test_another_models_index_is_refused(tmp_path):
     build(unit(0, 3), names(3), "Flat").save(tmp_path, "a" * 64)
     with pytest.raises(SearchIndexError, match=r"aaaaaaaaaaaa.*bbbbbbbbbbbb.*[Rr]erun the index stage"):
-        Index.load(tmp_path, "b" * 64)
+        VectorIndex.load(tmp_path, "b" * 64)
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "noise", "other"])
@@ -123,7 +123,7 @@ def test_a_damaged_index_is_refused(tmp_path, damage):
     else:
         vectors.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "noise": b"\x07" * 999}[damage])
     with pytest.raises(SearchIndexError, match=r"vectors\.faiss"):
-        Index.load(tmp_path, "d" * 64)
+        VectorIndex.load(tmp_path, "d" * 64)
 
 
 @pytest.mark.parametrize(

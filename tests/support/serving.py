@@ -25,7 +25,7 @@ SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))  # of the tiny bundle
 def build_bundle(here, tiny_graphs, name="bundle", **generation):
     """A bundle of tiny random models with ten items, in `here`; `generation`: how it describes, if not
     greedily."""
-    from sightline.inference.out_of_domain import Domain
+    from sightline.inference.out_of_domain import OODDetector
     from sightline.inference.session import Session
     from sightline.search import bundle
 
@@ -36,7 +36,7 @@ def build_bundle(here, tiny_graphs, name="bundle", **generation):
     exported = artifacts.load(here / "onnx", "onnx")
     inputs = bundle.BundleInputs(
         exported, Session.load_variant(exported.path, "fp32"), Confidence(temperature=1.0, sure_above=0.5),
-        likeliest(tiny.MAX_ANSWER).replaced(**generation), SPIN, Domain(np.zeros(32), np.eye(32), 5.0),
+        likeliest(tiny.MAX_ANSWER).replaced(**generation), SPIN, OODDetector(np.zeros(32), np.eye(32), 5.0),
         Items(here / "raw"), "scenes",
     )  # fmt: skip
     bundle.write(here / name, inputs, tiny.index_params(), 10**6)

@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from sightline.compress import spin_importance, structured_pruning
-from sightline.compress.distillation import Distilling
-from sightline.train.tasks.vqa import IGNORED, Answering
+from sightline.compress.distillation import DistillationTask
+from sightline.train.tasks.vqa import IGNORED, VqaTask
 from tests.train.test_tasks import Scenes
 
 
@@ -58,21 +58,21 @@ def test_only_cross_attention_is_ranked_by_spin(task):
 
 def test_the_teacher_itself_has_nothing_to_learn_and_weight_0_is_plain_cross_entropy(task):
     torch.manual_seed(0)
-    only = twin(task, partial(Distilling, teacher=task.model, weight=1.0))
+    only = twin(task, partial(DistillationTask, teacher=task.model, weight=1.0))
     batch = only.train().batch(0)
     assert only(batch)[0].item() == pytest.approx(0.0, abs=1e-5)
     other = copy.deepcopy(task.model)
     with torch.no_grad():
         other.output_bias += torch.randn_like(other.output_bias)
-    plain = twin(task, partial(Distilling, teacher=other, weight=0.0))
-    assert plain.train()(batch)[0].item() == twin(task, Answering).train()(batch)[0].item()
+    plain = twin(task, partial(DistillationTask, teacher=other, weight=0.0))
+    assert plain.train()(batch)[0].item() == twin(task, VqaTask).train()(batch)[0].item()
 
 
 def test_half_the_loss_is_the_divergence_from_the_teacher(task):
     teacher = copy.deepcopy(task.model)
     with torch.no_grad():
         teacher.output_bias += torch.linspace(-1, 1, len(teacher.output_bias))
-    half = twin(task, partial(Distilling, teacher=teacher, weight=0.5)).train()
+    half = twin(task, partial(DistillationTask, teacher=teacher, weight=0.5)).train()
     batch = half.batch(0)
     group = batch["short"]
     seen = half.image_tokens(batch)
@@ -84,4 +84,4 @@ def test_half_the_loss_is_the_divergence_from_the_teacher(task):
         expected += 0.5 * float(cross_entropy(mine[row, t], group["targets"][row, t]))
     assert float(half.summed_loss(mine, group, seen)) == pytest.approx(expected, rel=1e-4)
     assert not any(name.startswith("_teacher") for name, _ in half.named_parameters())
-    assert half.eval().summed_loss(mine, group, seen) == twin(task, Answering).summed_loss(mine, group, seen)
+    assert half.eval().summed_loss(mine, group, seen) == twin(task, VqaTask).summed_loss(mine, group, seen)

@@ -25,9 +25,9 @@ from sightline.train.feature_cache import FrozenStates, FrozenTokens
 from sightline.train.loop import Recipe
 from sightline.train.losses import info_nce
 from sightline.train.resume import trained
-from sightline.train.tasks.alignment import Contrastive
-from sightline.train.tasks.mlm import MaskedLanguage
-from sightline.train.tasks.vqa import Answering
+from sightline.train.tasks.alignment import ContrastiveTask
+from sightline.train.tasks.mlm import MlmTask
+from sightline.train.tasks.vqa import VqaTask
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 ALONE = Runtime("cpu", 0, 1, 1)
@@ -60,9 +60,7 @@ class Scenes:
     def mlm(self, run=ALONE):
         torch.manual_seed(1)
         section = self.params.pretrain.model_copy(update={"batch_size": TRAIN, "epochs": 200.0})
-        return MaskedLanguage(
-            bert.build(self.text), self.tokenizer, self.items, self.triples, section, run, seed=5
-        )
+        return MlmTask(bert.build(self.text), self.tokenizer, self.items, self.triples, section, run, seed=5)
 
     def clip(self):
         torch.manual_seed(1)
@@ -78,7 +76,7 @@ class Scenes:
         small = {"batch_size": TRAIN, "matching_samples": 12, "epochs": 60}
         section = self.params.align.model_copy(update={**small, **changes})
         loss = registry.load("train/losses", "info_nce")
-        return Contrastive(model, self.data, words, loss, section, run, seed=5)
+        return ContrastiveTask(model, self.data, words, loss, section, run, seed=5)
 
     def answering(self, run=ALONE, blind=False, epochs=120, **changes):
         clip, words = self.clip()
@@ -92,7 +90,7 @@ class Scenes:
         }
         section = self.params.finetune.model_copy(update={**small, "max_question": 24, **changes})
         model = from_clip(clip, section.model_dump(), word_ids, blind=blind)
-        return Answering(model, self.data, section, run, seed=5, epochs=epochs)
+        return VqaTask(model, self.data, section, run, seed=5, epochs=epochs)
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +386,7 @@ def test_a_bag_of_words_learns_pictures_by_heart(data, tmp_path, monkeypatch):
     text = data.text | {"tower": "idf_bag"}
     monkeypatch.setattr(data, "text", text)
     task = data.contrastive(word_dropout=0.1)
-    words = MaskedLanguage(
+    words = MlmTask(
         task.model.text, data.tokenizer, data.items, data.triples, data.params.pretrain, ALONE, seed=5
     )
     task.model.text.count(words.documents())

@@ -48,7 +48,7 @@ def bundle_folder(bundle: Path | None) -> Path:
     """The folder of `bundle`, or a message that names the command which builds one."""
     folder = bundle or checkout_files.root() / "models" / "bundle"
     if not folder.exists():
-        raise checkout_files.ProjectError(
+        raise checkout_files.CheckoutError(
             f"no model at {folder}: run `make repro`, or `make demo` for a tiny one"
         )
     return folder
@@ -62,9 +62,9 @@ def open_session(bundle: Path | None):
 
 def judge(session, picture, name: str) -> dict[str, float | bool]:
     """How unlike the training pictures this one is; a line on stderr where it is out of domain."""
-    from sightline.inference.out_of_domain import Domain
+    from sightline.inference.out_of_domain import OODDetector
 
-    known = Domain.load(session.folder)
+    known = OODDetector.load(session.folder)
     score = float(known.scores(session, [picture])[0])
     if score > known.bound:
         typer.echo(

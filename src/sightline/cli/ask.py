@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sightline.core.params.generation import Generation, Spin
     from sightline.inference.session import Session
-    from sightline.search.item_index import Gallery
+    from sightline.search.item_index import ItemIndex
 
 INDEX = typer.Option(help="An index made by `sightline index`; default: the model's own.")
 PICTURES = typer.Argument(
@@ -92,7 +92,7 @@ class Asked:
     question: str
     generation: "Generation"
     spin: "Spin"
-    gallery: "Gallery | None"
+    gallery: "ItemIndex | None"
     retrieve: int
 
 
@@ -141,7 +141,7 @@ def example(folder: Path) -> str:
     """The path of a picture that ships with the model in `folder`."""
     examples = sorted((folder / "examples").glob("*.png"))
     if not examples:
-        raise checkout_files.ProjectError("this model ships no example picture: give the path of one")
+        raise checkout_files.CheckoutError("this model ships no example picture: give the path of one")
     return str(examples[0])
 
 
@@ -197,11 +197,11 @@ def search(
 
 def open_index(session, index: Path | None):
     """The items of an index folder, or the model's own."""
-    from sightline.search.item_index import Gallery
+    from sightline.search.item_index import ItemIndex
     from sightline.search.user_index import open_gallery
 
     digest = session.engine.search_digest()
-    return open_gallery(index, digest) if index else Gallery.load(session.folder / "index", digest)
+    return open_gallery(index, digest) if index else ItemIndex.load(session.folder / "index", digest)
 
 
 def result_rows(hits) -> list[dict]:

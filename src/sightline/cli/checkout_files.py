@@ -13,7 +13,7 @@ GIB = 2**30
 COPIED = ".dvc/copied"  # in a copy: the files that copying brought, one a line
 
 
-class ProjectError(ValueError):
+class CheckoutError(ValueError):
     """The checkout is not what a command needs; the message says what to do."""
 
 
@@ -23,7 +23,7 @@ def root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
             return folder
-    raise ProjectError(
+    raise CheckoutError(
         f"no dvc.yaml and params.yaml at or above {here}: run this inside a Sightline checkout"
     )
 
@@ -52,11 +52,11 @@ def copy(source: Path, target: Path, profile: str) -> None:
 
 
 def check_copy(target: Path) -> None:
-    """Raise ProjectError for a folder that holds files and is no copy of a checkout."""
+    """Raise CheckoutError for a folder that holds files and is no copy of a checkout."""
     if target.exists() and not (
         target.is_dir() and ((target / ".dvc").is_dir() or not any(target.iterdir()))
     ):
-        raise ProjectError(
+        raise CheckoutError(
             f"{target}: expected nothing or an earlier copy of this checkout, found other files; nothing was "
             "changed: move it away"
         )
@@ -64,16 +64,16 @@ def check_copy(target: Path) -> None:
 
 def own_files(project: Path) -> list[str]:
     """Paths of the files that belong to the project, not of what it built: what git knows or would add, and
-    in an unpacked archive what .gitignore does not name. Raises ProjectError where git refuses to answer."""
+    in an unpacked archive what .gitignore does not name. Raises CheckoutError where git refuses to answer."""
     if not any((folder / ".git").exists() for folder in (project, *project.parents)):
         return [path.relative_to(project).as_posix() for path in _unpacked(project, [], set())]
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     except FileNotFoundError as error:
-        raise ProjectError(f"{project} is a git checkout, but there is no git here: install git") from error
+        raise CheckoutError(f"{project} is a git checkout, but there is no git here: install git") from error
     if done.returncode:
-        raise ProjectError(f"git does not list the files of {project}: {' '.join(done.stderr.split())}")
+        raise CheckoutError(f"git does not list the files of {project}: {' '.join(done.stderr.split())}")
     return [name for name in done.stdout.split("\0") if name and (project / name).exists()]
 
 

@@ -31,14 +31,14 @@ def index(
     Without --add or --delete an index in the folder is replaced. Who searches meanwhile reads the old index
     or the new one, whole.
     """
-    from sightline.search.user_index import Catalog, encode_table, writing
+    from sightline.search.user_index import UserIndex, encode_table, writing
 
     if table is None and not delete:
         raise typer.BadParameter("give a CSV, or --delete ID")
     session = open_session(bundle)
     digest, refused, encoded = session.engine.search_digest(), {}, 0
     with writing(out):
-        catalog = Catalog.load(out, digest) if add or delete else None
+        catalog = UserIndex.load(out, digest) if add or delete else None
         if delete:
             catalog = catalog.without(delete)
         if table is not None:
@@ -110,17 +110,17 @@ def out_of_domain(
     from sightline.data.image_folder import read
     from sightline.data.shards import Items
     from sightline.evaluate.ood_detection import compare
-    from sightline.inference.out_of_domain import Domain, pictures_of
+    from sightline.inference.out_of_domain import OODDetector, pictures_of
 
     if out is not None:
         check_output(out, b'"own_pictures"')
     session, raw = open_session(bundle), checkout_files.root() / "data" / "raw"
     trained, held = (read_json(folder / "config.json")["source"] for folder in (session.folder, raw))
     if trained != held:
-        raise checkout_files.ProjectError(
+        raise checkout_files.CheckoutError(
             f"{raw} holds {held}, the model was trained on {trained}: run `dvc checkout` for its profile"
         )
-    known, refused = Domain.load(session.folder), []
+    known, refused = OODDetector.load(session.folder), []
     own = pictures_of(Items(raw), "test", MAX_PIXELS)
     others = (rgb for _, rgb in progress.track(read(pictures, MAX_PIXELS, refused), "pictures"))
     result = compare(partial(known.scores, session), known.bound, own, others)

@@ -45,7 +45,7 @@ def examine(start: Path, bundle: Path | None) -> list[Check]:
     """Every check that applies at `start`: of the checkout there, if it is one, and of `bundle`."""
     try:
         here = checkout_files.root(start)
-    except checkout_files.ProjectError:
+    except checkout_files.CheckoutError:
         here = None
     checks = [python(), packages(here)]
     if bundle is None and here is None:

@@ -22,7 +22,7 @@ def add_lab() -> None:
 
 def lab_is_missing() -> None:
     """Experiments on Sightline itself (not installed)."""
-    raise checkout_files.ProjectError(
+    raise checkout_files.CheckoutError(
         "the experiments are not installed here: run `make setup` in a checkout of Sightline"
     )
 

@@ -30,7 +30,7 @@ def serve(
         from sightline.serve import server
         from sightline.serve.api import create_app
     except ModuleNotFoundError as error:
-        raise checkout_files.ProjectError(
+        raise checkout_files.CheckoutError(
             f"serving needs the package {error.name}: pip install -r requirements-serve.txt"
         ) from error
     from sightline.serve.batch_model import Model
@@ -58,7 +58,7 @@ def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) 
 
     try:
         here = checkout_files.root()
-    except checkout_files.ProjectError:
+    except checkout_files.CheckoutError:
         here = None  # a bundle alone: the page says what it misses
     mount(served, model, limits, folder, here)
     typer.echo(f"serve: {address} shows the page", err=True)

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 
 from sightline.models.vlm import VLM
-from sightline.train.tasks.vqa import IGNORED, Answering
+from sightline.train.tasks.vqa import IGNORED, VqaTask
 
 
-class Distilling(Answering):
-    """Answering with a teacher (Hinton et al. 2015, arXiv 1503.02531, at temperature 1): `weight` of every
+class DistillationTask(VqaTask):
+    """The VQA task with a teacher (Hinton et al. 2015, arXiv 1503.02531, at temperature 1): `weight` of every
     token's loss is the divergence of the model's words from the teacher's, the rest cross entropy with the
     answer. The teacher reads the tokens of the model's image tower, which therefore must be frozen."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sightline.compress import model_cost, spin_importance, structured_pruning
-from sightline.compress.distillation import Distilling
+from sightline.compress.distillation import DistillationTask
 from sightline.core import artifacts, progress, runtime
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
@@ -20,7 +20,7 @@ from sightline.models.vlm import VLM
 from sightline.train import save_model
 from sightline.train.finetune import Phase, train_vqa
 from sightline.train.pack_state import unpack_weights
-from sightline.train.tasks.vqa import Answering
+from sightline.train.tasks.vqa import VqaTask
 
 RECOVERY_LR = 0.5  # on top of finetune.lr_scale: the weights start trained
 
@@ -38,11 +38,11 @@ def compress(
     unpack_weights(artifacts.load_weights(trained.path / "weights.safetensors"), vlm)
     data, phase = VqaData.read(raw, vqa, tokenizer_file), recovery("compress", params, vlm, trained.digest())
     common = (data, phase.section, run, params.seed, phase.epochs)
-    task = Answering(vlm.to(run.device), *common)
+    task = VqaTask(vlm.to(run.device), *common)
     rows = [model_cost.row("fp32", vlm, _accuracy(task))]
     scores = importance(task, params.compress.criterion, params)
     smaller = structured_pruning.prune(vlm, scores, params.compress.head_ratio, params.compress.neuron_ratio)
-    rows.append(model_cost.row("cut", smaller, _accuracy(Answering(smaller, *common))))
+    rows.append(model_cost.row("cut", smaller, _accuracy(VqaTask(smaller, *common))))
     with train_vqa(smaller, phase, params, run, data, metrics / "recovery") as (recovered, state):
         rows.append(model_cost.row("pruned", smaller, _accuracy(recovered)))
         if run.is_main:
@@ -61,7 +61,7 @@ def recovery(name: str, params: Params, teacher: VLM, digest: str) -> Phase:
     """The short training after a cut of `teacher`, whose artifact has the digest."""
     lr_scale = params.finetune.lr_scale * RECOVERY_LR
     section = params.finetune.model_copy(update={"lr_scale": lr_scale, "freeze_vision": True, "evals": 1})
-    task = partial(Distilling, teacher=teacher, weight=params.compress.distill)
+    task = partial(DistillationTask, teacher=teacher, weight=params.compress.distill)
     facts = {"teacher": digest, "distill": params.compress.distill}
     return Phase(name, params.compress.recovery_epochs, section, task, facts)
 
@@ -76,7 +76,7 @@ def write_table(path: Path, rows: list[dict]) -> None:
             writer.writerow([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row.values()])
 
 
-def importance(task: Answering, criterion: str, params: Params) -> structured_pruning.Importance:
+def importance(task: VqaTask, criterion: str, params: Params) -> structured_pruning.Importance:
     """How much every head and neuron of the task's model is worth, by params.compress.criterion's names. SPIN
     knows of the cross-attention's heads only; the other units go by their Taylor expansion."""
     if criterion == "magnitude":
@@ -88,7 +88,7 @@ def importance(task: Answering, criterion: str, params: Params) -> structured_pr
     return spin_importance.ranked(scores, kept_LH)
 
 
-def _losses(task: Answering, params: Params) -> Iterator[Callable[[], Tensor]]:
+def _losses(task: VqaTask, params: Params) -> Iterator[Callable[[], Tensor]]:
     """The loss of training batches, without dropout and in float32, seeded like training steps."""
     task.eval()
     task.enter(0)  # the frozen tower needs no gradients
@@ -97,12 +97,12 @@ def _losses(task: Answering, params: Params) -> Iterator[Callable[[], Tensor]]:
         yield partial(_loss, task, step)
 
 
-def _loss(task: Answering, step: int) -> Tensor:
+def _loss(task: VqaTask, step: int) -> Tensor:
     return task(task.batch(step))[0]
 
 
 @torch.no_grad()
-def _accuracy(task: Answering) -> float:
+def _accuracy(task: VqaTask) -> float:
     """The task's own validation metric."""
     task.eval()
     with progress.step("accuracy on val"):

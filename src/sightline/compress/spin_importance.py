@@ -10,13 +10,13 @@ from torch import Tensor
 from sightline.compress.structured_pruning import Importance
 from sightline.core import progress
 from sightline.spin import gate
-from sightline.train.tasks.vqa import IGNORED, Answering
+from sightline.train.tasks.vqa import IGNORED, VqaTask
 
 KEEP = 0.5  # share of a layer's heads that SPIN keeps while it is counted which ones
 
 
 @torch.no_grad()
-def kept_share(task: Answering, batches: int, keep: float) -> Tensor:
+def kept_share(task: VqaTask, batches: int, keep: float) -> Tensor:
     """Share of the answer tokens at which SPIN would keep a head, [L, H], over training batches: the largest
     floor(keep * H) image masses of a layer are kept, at least one."""
     task.eval()

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from sightline.core import runtime
 from sightline.core.folder_lock import folder_lock
 from sightline.data.http_connection import FetchError, split_url
-from sightline.data.http_transfer import Again, Job, Transfer, attempt, forget
+from sightline.data.http_transfer import RetryTransfer, Transfer, TransferJob, attempt, forget
 
 PROGRESS = 1 << 16  # bytes that make an attempt count as progress
 BACKOFF_S = 0.2
@@ -39,7 +39,7 @@ def fetch(url: str, target: Path, pin: str | None, limits: Transfer) -> Path:
         if target.exists() and (pin is None or _digest(target, pin) == pin):
             return target
         part = target.with_name(target.name + ".part")
-        job = Job(url, part, pin, limits)
+        job = TransferJob(url, part, pin, limits)
         try:
             _download(job)
             with open(part, "rb+") as file:
@@ -86,13 +86,13 @@ def _local(url: str, pin: str | None, max_bytes: int) -> Path:
     return path
 
 
-def _download(job: Job) -> None:
+def _download(job: TransferJob) -> None:
     failures, restarted = 0, False
     while True:
         before = job.part.stat().st_size if job.part.exists() else 0
         try:
             attempt(job)
-        except Again as again:
+        except RetryTransfer as again:
             grown = (job.part.stat().st_size if job.part.exists() else 0) - before
             failures = 1 if grown >= PROGRESS else failures + 1
             if failures >= job.limits.tries:
@@ -111,7 +111,7 @@ def _download(job: Job) -> None:
         restarted = True  # what was resumed may stem from another version of the file
 
 
-def _disk_error(job: Job, error: OSError) -> FetchError:
+def _disk_error(job: TransferJob, error: OSError) -> FetchError:
     """A full disk is given its bytes back, so that other work can go on."""
     size = job.part.stat().st_size if job.part.exists() else 0
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -29,7 +29,7 @@ NO_AI = {"noai", "noimageai"}  # X-Robots-Tag values by which a site forbids thi
 QUOTE_SAFE = "/%:@!$&'()*+,;=~-._?"
 
 
-class Again(Exception):
+class RetryTransfer(Exception):
     """This attempt failed in a way the next one may not; `wait_s` is what the server asked for."""
 
     def __init__(self, reason: str, message: str, wait_s: float | None = None) -> None:
@@ -51,7 +51,7 @@ class Transfer:
 
 
 @dataclass(frozen=True)
-class Job:
+class TransferJob:
     """What to download, within which limits, into which partial file."""
 
     url: str
@@ -65,10 +65,11 @@ class Job:
         return self.part.with_name(self.part.name + ".json")
 
 
-def attempt(job: Job) -> None:
+def attempt(job: TransferJob) -> None:
     """One request; appends to the partial file and returns when it is complete.
 
-    Raises Again if another attempt may succeed, FetchError if none will, OSError if the disk is at fault.
+    Raises RetryTransfer if another attempt may succeed, FetchError if none will, OSError if the disk is at
+    fault.
     """
     have, validator = _partial(job)
     headers = {"Range": f"bytes={have}-"} if have else {}
@@ -84,17 +85,17 @@ def attempt(job: Job) -> None:
     except ssl.SSLCertVerificationError as error:
         raise FetchError("certificate", f"{job.url}: {error}") from error
     except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise Again("connection", f"{type(error).__name__}: {error}") from error
+        raise RetryTransfer("connection", f"{type(error).__name__}: {error}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
             raise
-        raise Again("connection", f"{type(error).__name__}: {error}") from error
+        raise RetryTransfer("connection", f"{type(error).__name__}: {error}") from error
     finally:
         if connection is not None:
             connection.close()
 
 
-def _partial(job: Job) -> tuple[int, str | None]:
+def _partial(job: TransferJob) -> tuple[int, str | None]:
     """Bytes to resume from, and the validator to send; without a validator only a pinned file is resumed."""
     if not job.part.exists():
         return 0, None
@@ -109,14 +110,14 @@ def _partial(job: Job) -> tuple[int, str | None]:
     return job.part.stat().st_size, validator
 
 
-def forget(job: Job) -> None:
+def forget(job: TransferJob) -> None:
     """Removes the partial file and its validator."""
     job.part.unlink(missing_ok=True)
     job.note.unlink(missing_ok=True)
 
 
 def _request(
-    job: Job, headers: dict[str, str]
+    job: TransferJob, headers: dict[str, str]
 ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     """Follows redirects, each hop through the same gate; https is never left for http."""
     url = job.url
@@ -151,15 +152,15 @@ def _path(parts: SplitResult) -> str:
     return path + ("?" + quote(parts.query, safe=QUOTE_SAFE) if parts.query else "")
 
 
-def _receive(job: Job, response: http.client.HTTPResponse, have: int, validator: str | None) -> None:
+def _receive(job: TransferJob, response: http.client.HTTPResponse, have: int, validator: str | None) -> None:
     headers = response.headers
     if response.status in BUSY:
-        raise Again("busy", f"HTTP {response.status}", _retry_after(job, headers.get("Retry-After")))
+        raise RetryTransfer("busy", f"HTTP {response.status}", _retry_after(job, headers.get("Retry-After")))
     if response.status == 416 and have:
         if headers.get("Content-Range") == f"bytes */{have}":
             return
         forget(job)
-        raise Again("range", "the partial file is longer than the file")
+        raise RetryTransfer("range", "the partial file is longer than the file")
     if response.status not in (200, 206):
         raise FetchError("status", f"{job.url}: HTTP {response.status} {response.reason}")
     if headers.get("Content-Encoding", "identity") != "identity":
@@ -174,7 +175,7 @@ def _receive(job: Job, response: http.client.HTTPResponse, have: int, validator:
         start = headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
         if start != str(have) or (validator and found and found != validator):
             forget(job)
-            raise Again("range", f"asked for bytes from {have}, got {headers.get('Content-Range')!r}")
+            raise RetryTransfer("range", f"asked for bytes from {have}, got {headers.get('Content-Range')!r}")
     else:
         have = 0
         job.part.unlink(missing_ok=True)  # before the note: its bytes must never get the new validator
@@ -182,7 +183,7 @@ def _receive(job: Job, response: http.client.HTTPResponse, have: int, validator:
     _append(job, response, have)
 
 
-def _append(job: Job, response: http.client.HTTPResponse, have: int) -> None:
+def _append(job: TransferJob, response: http.client.HTTPResponse, have: int) -> None:
     length = response.headers.get("Content-Length", "")
     expected = have + int(length) if length.isascii() and length.isdigit() else None
     if expected is not None:
@@ -204,13 +205,13 @@ def _append(job: Job, response: http.client.HTTPResponse, have: int) -> None:
             file.write(data)
             if time.monotonic() - mark_s > job.limits.timeout_s:
                 if have - mark < MIN_RATE * job.limits.timeout_s:
-                    raise Again("slow", f"{have - mark} bytes in {job.limits.timeout_s} s")
+                    raise RetryTransfer("slow", f"{have - mark} bytes in {job.limits.timeout_s} s")
                 mark_s, mark = time.monotonic(), have
     if expected is not None and have < expected:
-        raise Again("cut", f"the connection ended after {have} of {expected} bytes")
+        raise RetryTransfer("cut", f"the connection ended after {have} of {expected} bytes")
 
 
-def _check_room(job: Job, have: int, expected: int) -> None:
+def _check_room(job: TransferJob, have: int, expected: int) -> None:
     if expected > job.limits.max_bytes:
         raise FetchError(
             "too_large", f"{job.url} has {expected} bytes, at most {job.limits.max_bytes} are taken"
@@ -222,7 +223,7 @@ def _check_room(job: Job, have: int, expected: int) -> None:
         )
 
 
-def _retry_after(job: Job, value: str | None) -> float | None:
+def _retry_after(job: TransferJob, value: str | None) -> float | None:
     """Seconds to wait, from a number or an HTTP date."""
     if not value:
         return None

@@ -25,7 +25,7 @@ PICTURES = 2000  # of a split: the covariance is then known well enough, and it 
 
 
 @dataclass(frozen=True)
-class Domain:
+class OODDetector:
     """Where training pictures lie, and the score above which a picture is not one of their kind."""
 
     mean_D: np.ndarray
@@ -48,7 +48,7 @@ class Domain:
         artifacts.write_json(folder / BOUND, {"bound": self.bound})
 
     @classmethod
-    def load(cls, bundle: Path) -> "Domain":
+    def load(cls, bundle: Path) -> "OODDetector":
         """The part of a bundle that Session.load has verified. Raises ValueError for a bundle without it."""
         folder = bundle / FOLDER
         if not (folder / BOUND).is_file():
@@ -57,16 +57,16 @@ class Domain:
         return cls(held["mean"], held["precision"], float(artifacts.read_json(folder / BOUND)["bound"]))
 
 
-def fit(session: Session, items: Items, percentile: float, max_pixels: int) -> Domain:
+def fit(session: Session, items: Items, percentile: float, max_pixels: int) -> OODDetector:
     """Statistics of up to PICTURES pictures of `train`, evenly spread; the bound is that percentile of the
     scores of `val`. Raises ValueError when either split has no pictures."""
     known = progress.track(pictures_of(items, "train", max_pixels), "pictures of train")
     pooled_ND = pooled(session, known).astype(np.float64)
     mean_D = pooled_ND.mean(axis=0)
-    domain = Domain(mean_D, inverse(shrunk(pooled_ND - mean_D)), 0.0)
+    domain = OODDetector(mean_D, inverse(shrunk(pooled_ND - mean_D)), 0.0)
     others = progress.track(pictures_of(items, "val", max_pixels), "pictures of val")
     scores_N = domain.scores(session, others)
-    return Domain(mean_D, domain.precision_DD, float(np.percentile(scores_N, percentile)))
+    return OODDetector(mean_D, domain.precision_DD, float(np.percentile(scores_N, percentile)))
 
 
 def pooled(session: Session, pictures: Iterable[np.ndarray]) -> np.ndarray:

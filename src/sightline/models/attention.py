@@ -36,7 +36,7 @@ class Attention(nn.Module):
     """Multi-head attention of queries over a memory (or over themselves), with an optional gate per head.
 
     heads * head_width need not equal the width, so that a layer keeps its shape when heads are pruned.
-    key_value_heads: see LayerStyle. positions, of self-attention only: rotary, alibi, or anything else for
+    key_value_heads: see LayerConfig. positions, of self-attention only: rotary, alibi, or anything else for
     none of its own; then the queries are the last of the keys.
 
     Raises ValueError when the heads do not divide into groups or rotary positions have no pairs to turn.

@@ -11,7 +11,7 @@ from torch import nn
 NORMS = {"layer": nn.LayerNorm, "rms": nn.RMSNorm}
 
 
-class LayerStyle(NamedTuple):
+class LayerConfig(NamedTuple):
     """The defaults are those of every model that was written before there was a choice.
 
     norm: pre (x + f(norm(x))) or post (norm(x + f(x)), as BERT). norm_type: layer (arXiv 1607.06450) or rms
@@ -29,7 +29,7 @@ class LayerStyle(NamedTuple):
     key_value_heads: int = 0
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> LayerStyle:
+    def of(cls, config: Mapping[str, Any]) -> LayerConfig:
         """The fields that a config holds; it may hold other things too."""
         return cls(**{name: config[name] for name in cls._fields if name in config})
 

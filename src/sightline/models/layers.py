@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sightline.models.attention import Attention, GateFn, KeyValue, LogitsFn
 from sightline.models.feed_forward import FeedForward
-from sightline.models.layer_config import LayerStyle
+from sightline.models.layer_config import LayerConfig
 
 
 class Residual(nn.Module):
@@ -34,7 +34,7 @@ class EncoderLayer(Residual):
     """Self-attention and feed-forward."""
 
     def __init__(
-        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, style: LayerStyle
+        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, style: LayerConfig
     ):
         super().__init__()
         self.pre = style.norm == "pre"
@@ -95,7 +95,7 @@ class DecoderLayer(Residual):
     """Causal self-attention, cross-attention over given keys and values (gated by SPIN), feed-forward."""
 
     def __init__(
-        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, style: LayerStyle
+        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, style: LayerConfig
     ):
         super().__init__()
         self.pre = style.norm == "pre"

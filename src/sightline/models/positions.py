@@ -39,7 +39,7 @@ class SinusoidalPositions(nn.Module):
 
 
 def token_positions(kind: str, max_tokens: int, width: int, gain: float = 1.0) -> nn.Module | None:
-    """What is added to the embeddings for LayerStyle.positions; None where attention alone knows positions,
+    """What is added to the embeddings for LayerConfig.positions; None where attention alone knows positions,
     or nothing does. gain: of the sinusoids, which are up to 1 and should resemble the embeddings."""
     if kind == "learned":
         return TokenPositions(max_tokens, width)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sightline.models.attention import KeyValue
-from sightline.models.layer_config import LayerStyle
+from sightline.models.layer_config import LayerConfig
 from sightline.models.layers import DecoderLayer, EncoderLayer
 from sightline.spin.amplified_attention import amplified
 from sightline.spin.gate import SpinInputs, scores
@@ -39,7 +39,7 @@ class Encoder(Stack):
         heads: int,
         hidden: int,
         dropout: float,
-        style: LayerStyle,
+        style: LayerConfig,
     ):
         super().__init__()
         if width % heads:
@@ -86,7 +86,7 @@ class Decoder(Stack):
         head_width: int,
         hidden: int,
         dropout: float,
-        style: LayerStyle,
+        style: LayerConfig,
     ):
         super().__init__()
         self.layers = nn.ModuleList(

@@ -23,7 +23,7 @@ from sightline.models.attention import KeyValue
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.feed_forward import usual_hidden
 from sightline.models.init_from_alignment import init_from_alignment
-from sightline.models.layer_config import LayerStyle
+from sightline.models.layer_config import LayerConfig
 from sightline.models.layers import CrossLayer
 from sightline.models.positions import PatchPositions, token_positions
 from sightline.models.tower import TextTower, VisionTower
@@ -34,7 +34,7 @@ from sightline.spin.gate import SpinInputs
 OPTIONS = {
     "token_positions": "learned",
     "tie_embeddings": True,
-    **LayerStyle()._asdict(),
+    **LayerConfig()._asdict(),
 }
 del OPTIONS["positions"]
 
@@ -74,13 +74,13 @@ class VLM(nn.Module):
     head_width, decoder_hidden, joint_block, joint_heads, joint_hidden, positions (of the patches),
     max_answer, max_question, dropout, blind; for blind models vision_width and grid, since they have learned
     constants in place of the image tower; and where the decoder is to differ, token_positions (as
-    LayerStyle.positions), the other fields of LayerStyle, tie_embeddings (the output matrix is the
+    LayerConfig.positions), the other fields of LayerConfig, tie_embeddings (the output matrix is the
     embedding)."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
         config = {**OPTIONS, **config}
-        style = LayerStyle.of({**config, "positions": config["token_positions"]})
+        style = LayerConfig.of({**config, "positions": config["token_positions"]})
         width, dropout = config["width"], config["dropout"]
         self.text: TextTower = registry.load("models/text", config["text"]["tower"]).build(config["text"])
         self.text.freeze()

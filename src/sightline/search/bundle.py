@@ -20,9 +20,9 @@ from sightline.data.shards import Items
 from sightline.inference import bundle_settings, out_of_domain
 from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import Confidence
-from sightline.inference.out_of_domain import Domain
+from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import MODEL, PREPROCESSOR, TOKENIZER, Session
-from sightline.search.item_index import Entry, Gallery, assemble
+from sightline.search.item_index import Entry, ItemIndex, assemble
 
 INDEX, EXAMPLES = "index", "examples"
 BATCH = 32
@@ -40,12 +40,12 @@ class BundleInputs:
     confidence: Confidence
     generation: Generation
     spin: Spin
-    domain: Domain
+    domain: OODDetector
     items: Items
     source: str
 
 
-def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) -> Gallery:
+def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) -> ItemIndex:
     """Write the bundle and return its gallery. Example pictures are copied from rendered scenes only:
     photographs belong to their owners.
 
@@ -75,7 +75,7 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
     return gallery
 
 
-def embed(session: Session, items: Items, lines: np.ndarray, factory: str, max_pixels: int) -> Gallery:
+def embed(session: Session, items: Items, lines: np.ndarray, factory: str, max_pixels: int) -> ItemIndex:
     """The gallery of some items: image vector where there is a picture, text vector of the first caption."""
     texts = {item["id"]: next(iter(item["captions"]), "") for item in (items[line] for line in lines)}
     entries, pictures, captions = encode(session, items, lines, texts, max_pixels)

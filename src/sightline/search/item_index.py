@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sightline.search.vector_index import Index, SearchIndexError, build, fuse
+from sightline.search.vector_index import SearchIndexError, VectorIndex, build, fuse
 
 KINDS = ("image", "text", "fused")
 ENTRIES = "gallery.jsonl"
@@ -49,22 +49,22 @@ class Entry:
         return ". ".join(self.captions) if self.title else next(iter(self.captions), "")
 
 
-class Gallery:
+class ItemIndex:
     """The three indexes and the entries behind them."""
 
-    def __init__(self, indexes: dict[str, Index], entries: dict[str, Entry]):
+    def __init__(self, indexes: dict[str, VectorIndex], entries: dict[str, Entry]):
         self.indexes, self.entries = indexes, entries
 
     def __len__(self) -> int:
         return len(self.entries)
 
     @classmethod
-    def load(cls, folder: Path, model_digest: str) -> "Gallery":
+    def load(cls, folder: Path, model_digest: str) -> "ItemIndex":
         """Read a bundle's `index` folder, made by the model with `model_digest` (OnnxEngine.search_digest).
 
         Raises SearchIndexError for another model's, an incomplete or a damaged one.
         """
-        indexes = {kind: Index.load(folder / kind, model_digest) for kind in KINDS}
+        indexes = {kind: VectorIndex.load(folder / kind, model_digest) for kind in KINDS}
         path = folder / ENTRIES
         if not path.is_file():
             raise SearchIndexError(f"{path}: no such file; rerun the index stage (`dvc repro index`)")
@@ -126,8 +126,8 @@ class Gallery:
 def assemble(
     entries: Sequence[Entry], image_embeds: dict[str, np.ndarray], text_embeds: dict[str, np.ndarray],
     width: int, factory: str,
-) -> Gallery:  # fmt: skip
-    """Index entries under their image vectors, their text vectors, and the unit mean of both (or the one
+) -> ItemIndex:  # fmt: skip
+    """Indexes entries under their image vectors, their text vectors, and the unit mean of both (or the one
     there is)."""
     fused = {
         entry.id: fuse(image_embeds[entry.id], text_embeds[entry.id])
@@ -141,4 +141,4 @@ def assemble(
         ids = [entry.id for entry in entries if entry.id in embeds]
         rows = np.stack([embeds[name] for name in ids]) if ids else np.zeros((0, width), dtype=np.float32)
         indexes[kind] = build(rows, ids, factory)
-    return Gallery(indexes, {entry.id: entry for entry in entries})
+    return ItemIndex(indexes, {entry.id: entry for entry in entries})

@@ -23,7 +23,7 @@ from sightline.data.shards import Items
 from sightline.data.sources import csv
 from sightline.inference.session import Session
 from sightline.search.bundle import encode
-from sightline.search.item_index import Entry, Gallery, assemble
+from sightline.search.item_index import Entry, ItemIndex, assemble
 from sightline.search.vector_index import AUTO, SearchIndexError
 
 log = logging.getLogger("sightline.search")
@@ -34,7 +34,7 @@ VAL_SHARE = 0.1  # an index has no splits, but the table's reader wants a share
 SWAP_S = 5.0  # a replaced folder is back under its name long before
 
 
-class Catalog:
+class UserIndex:
     """Entries with their image and text vectors."""
 
     def __init__(self, entries: list[Entry], pictures: Vectors, texts: Vectors, width: int) -> None:
@@ -43,14 +43,14 @@ class Catalog:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def merged(self, new: "Catalog") -> "Catalog":
+    def merged(self, new: "UserIndex") -> "UserIndex":
         """This catalog with the entries of another, which replace those of the same id."""
         kept = self.without({entry.id for entry in new.entries} & {entry.id for entry in self.entries})
-        return Catalog(
+        return UserIndex(
             [*kept.entries, *new.entries], kept.pictures | new.pictures, kept.texts | new.texts, self.width
         )
 
-    def without(self, ids: Iterable[str]) -> "Catalog":
+    def without(self, ids: Iterable[str]) -> "UserIndex":
         """This catalog without some ids. Raises SearchIndexError for an id that it does not hold."""
         gone = set(ids)
         unknown = sorted(gone - {entry.id for entry in self.entries})
@@ -58,18 +58,18 @@ class Catalog:
             raise SearchIndexError(
                 f"the index has no item {unknown[0]!r} ({len(unknown)} unknown); nothing changed"
             )
-        return Catalog(
+        return UserIndex(
             [entry for entry in self.entries if entry.id not in gone],
             {name: row for name, row in self.pictures.items() if name not in gone},
             {name: row for name, row in self.texts.items() if name not in gone},
             self.width,
         )
 
-    def gallery(self) -> Gallery:
+    def gallery(self) -> ItemIndex:
         """The searchable form; `search.index.choose` says which for how many."""
         return assemble(self.entries, self.pictures, self.texts, self.width, AUTO)
 
-    def save(self, folder: Path, digest: str) -> Gallery:
+    def save(self, folder: Path, digest: str) -> ItemIndex:
         """Write the index of the model with `digest`, or leave what is there; returns its searchable form."""
         with artifacts.create(folder, KIND, {"items": len(self), "model": digest}) as filling:
             gallery = self.gallery()
@@ -82,7 +82,7 @@ class Catalog:
         return gallery
 
     @classmethod
-    def load(cls, folder: Path, digest: str) -> "Catalog":
+    def load(cls, folder: Path, digest: str) -> "UserIndex":
         """Read an index for a change. Raises ValueError for a damaged one and for another model's."""
         found, gallery = _read(folder, digest)
         rows, entries = artifacts.load_weights(found.path / VECTORS), list(gallery.entries.values())
@@ -94,7 +94,7 @@ class Catalog:
 
 def encode_table(
     session: Session, table: Path, max_pixels: int, fetch: bool
-) -> tuple[Catalog, dict[str, int]]:
+) -> tuple[UserIndex, dict[str, int]]:
     """The items of a CSV (title, description, image_url, id), encoded, and how many rows or pictures were
     refused, by reason. Pictures on other machines are fetched only with `fetch`.
 
@@ -112,7 +112,7 @@ def encode_table(
         lines = np.arange(len(items))
         told = {item["id"]: ". ".join(item["captions"]) for item in (items[line] for line in lines)}
         entries, pictures, texts = encode(session, items, lines, told, max_pixels)
-    return Catalog(entries, pictures, texts, session.engine.config["embed_dim"]), counts["rejected"]
+    return UserIndex(entries, pictures, texts, session.engine.config["embed_dim"]), counts["rejected"]
 
 
 @contextmanager
@@ -126,17 +126,17 @@ def writing(folder: Path) -> Iterator[None]:
         yield
 
 
-class Fixed:
-    """A bundle's own index, which never changes under it, searched as a `Watched` one is."""
+class BundleIndex:
+    """A bundle's own index, which never changes under it, searched as a `ReloadingIndex` one is."""
 
     def __init__(self, folder: Path, digest: str) -> None:
-        self.digest, self._gallery = digest, Gallery.load(folder, digest)
+        self.digest, self._gallery = digest, ItemIndex.load(folder, digest)
 
-    def gallery(self) -> Gallery:
+    def gallery(self) -> ItemIndex:
         return self._gallery
 
 
-class Watched:
+class ReloadingIndex:
     """The gallery of a folder, read again when the folder was replaced. Every search uses one whole index."""
 
     def __init__(self, folder: Path, digest: str) -> None:
@@ -144,7 +144,7 @@ class Watched:
         self._lock = threading.Lock()
         self._seen, self._gallery = _stamp(folder), _read(folder, digest)[1]
 
-    def gallery(self) -> Gallery:
+    def gallery(self) -> ItemIndex:
         """The newest index; the one before it where the newest cannot be read."""
         with self._lock:
             stamp = _stamp(self._folder)
@@ -157,17 +157,19 @@ class Watched:
             return self._gallery
 
 
-def open_gallery(folder: Path, digest: str) -> Gallery:
-    """The searchable form of an index folder, whatever replaces it meanwhile. ValueError as Catalog.load."""
+def open_gallery(folder: Path, digest: str) -> ItemIndex:
+    """The searchable form of an index folder, whatever replaces it meanwhile.
+
+    Raises ValueError as UserIndex.load."""
     return _read(folder, digest)[1]
 
 
-def _read(folder: Path, digest: str) -> tuple[artifacts.Artifact, Gallery]:
+def _read(folder: Path, digest: str) -> tuple[artifacts.Artifact, ItemIndex]:
     """The verified folder and its gallery, both from before or both from after a replacement."""
 
-    def read() -> tuple[artifacts.Artifact, Gallery]:
+    def read() -> tuple[artifacts.Artifact, ItemIndex]:
         found = artifacts.load(folder, KIND)
-        return found, Gallery.load(folder, digest)
+        return found, ItemIndex.load(folder, digest)
 
     return _unless_replaced(folder, read)
 

@@ -26,7 +26,7 @@ class SearchIndexError(ValueError):
     """An index that cannot be built, read, or used with this model."""
 
 
-class Index:
+class VectorIndex:
     """Entries with their ids. `search` asks one query at a time, so an answer never depends on its
     neighbours."""
 
@@ -80,7 +80,7 @@ class Index:
         write_json(folder / ENTRIES, entries)
 
     @classmethod
-    def load(cls, folder: Path, model_digest: str) -> "Index":
+    def load(cls, folder: Path, model_digest: str) -> "VectorIndex":
         """Read an index that `model_digest` made; SearchIndexError names what is wrong with any other."""
         for name in (VECTORS, ENTRIES):
             if not (folder / name).is_file():
@@ -125,7 +125,7 @@ def lists(count: int) -> int:
     return 2 ** round(math.log2(math.sqrt(count)))
 
 
-def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> Index:
+def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> VectorIndex:
     """Index unit vectors under their ids. `factory` is AUTO or a FAISS factory string, where wanted with
     run-time parameters behind a semicolon (IVF256,Flat;nprobe=8): Flat is exact, IVF and HNSW are not.
 
@@ -148,7 +148,7 @@ def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> Index:
     width = embeds_NE.shape[1]
     factory = choose(len(ids)) if factory == AUTO else factory
     try:
-        return Index(_filled(embeds_NE, factory), ids, factory, width)
+        return VectorIndex(_filled(embeds_NE, factory), ids, factory, width)
     except RuntimeError as error:
         raise SearchIndexError(
             f"index.factory {factory!r} cannot index {len(ids)} vectors of {width} numbers: "

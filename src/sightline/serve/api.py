@@ -20,7 +20,7 @@ from sightline.serve import api_schema, completions
 from sightline.serve.batch_model import NAME, Model
 from sightline.serve.image_input import is_picture
 from sightline.serve.limits import ApiError, Limits, error_body
-from sightline.serve.middleware import Shield
+from sightline.serve.middleware import RequestGuard
 from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
 from sightline.serve.service import Service
@@ -71,7 +71,7 @@ def create_app(
     for methods in paths.values():
         for told in methods.values():
             told["responses"].pop("422", None)  # FastAPI's own form of a refusal, which `_refuse` replaces
-    app.state.shield = Shield(limits, metrics, keys, {"/openapi.json": ["get"]} | paths)
+    app.state.shield = RequestGuard(limits, metrics, keys, {"/openapi.json": ["get"]} | paths)
     app.add_middleware(app.state.shield.around)
     return app
 

@@ -159,14 +159,14 @@ class Hit(BaseModel):
     text: str
 
 
-class Judged(BaseModel):
+class OODVerdict(BaseModel):
     out_of_domain: bool
     domain_score: float
 
 
 class SearchResponse(BaseModel):
     results: list[Hit]
-    judged: Judged | None = Field(None, description="Of the picture that was searched with.")
+    judged: OODVerdict | None = Field(None, description="Of the picture that was searched with.")
 
 
 class WordMap(BaseModel):
@@ -176,7 +176,7 @@ class WordMap(BaseModel):
     question: list[tuple[str, float]] = Field(description="Question words, with their share of attention.")
 
 
-class Evidence(Judged):
+class Evidence(OODVerdict):
     """The field `sightline` of an answer."""
 
     decoding: Decoding = Field(
@@ -201,7 +201,7 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-class Said(BaseModel):
+class ResponseMessage(BaseModel):
     role: Literal["assistant"]
     content: str
     refusal: None = None
@@ -209,7 +209,7 @@ class Said(BaseModel):
 
 class Choice(BaseModel):
     index: int
-    message: Said
+    message: ResponseMessage
     finish_reason: Literal["stop", "length"]
     logprobs: None = None
 

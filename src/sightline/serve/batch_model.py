@@ -15,10 +15,10 @@ from sightline.inference.answering import Answer
 from sightline.inference.decoding import token_loop
 from sightline.inference.decoding.sampling import draw
 from sightline.inference.describing import SEED
-from sightline.inference.out_of_domain import Domain
+from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import MODEL, Session
 from sightline.search.item_index import Hit
-from sightline.search.user_index import Fixed, Watched
+from sightline.search.user_index import BundleIndex, ReloadingIndex
 from sightline.serve.image_input import Picture
 
 NAME = "sightline"  # of the model in /v1/models
@@ -71,7 +71,9 @@ class Model:
     """Everything a server asks. Its methods hold no state; one thread at a time calls `answer`, `pictures`
     and `texts`."""
 
-    def __init__(self, session: Session, known: Domain, gallery: Fixed | Watched, batch: int) -> None:
+    def __init__(
+        self, session: Session, known: OODDetector, gallery: BundleIndex | ReloadingIndex, batch: int
+    ) -> None:
         self.session, self.known, self.gallery, self.batch = session, known, gallery, batch
 
     @classmethod
@@ -79,8 +81,8 @@ class Model:
         """The shipped model of a bundle; searches in `index`, else in the bundle's own items."""
         session = Session.load(bundle)
         digest = session.engine.search_digest()
-        gallery = Watched(index, digest) if index else Fixed(bundle / "index", digest)
-        return cls(session, Domain.load(bundle), gallery, batch)
+        gallery = ReloadingIndex(index, digest) if index else BundleIndex(bundle / "index", digest)
+        return cls(session, OODDetector.load(bundle), gallery, batch)
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,7 @@
 a few threads, the hands, make of what a request holds what the model takes: they decode its picture.
 
 A request goes from the hands to the line without passing the event loop, which so wakes once for a whole
-batch. The line is bounded by who lets requests in (`shield.Shield`), so nothing here blocks or refuses.
+batch. The line is bounded by who lets requests in (`shield.RequestGuard`), so nothing here blocks or refuses.
 """
 
 import asyncio

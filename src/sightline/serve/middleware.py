@@ -27,7 +27,7 @@ ALWAYS = ("/live", "/ready")  # answered without a key, when full and when drain
 Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[dict], Awaitable[None]]
 
 
-class Shield:
+class RequestGuard:
     """ASGI middleware. `keys`: accepted API keys; none are asked for when it is empty, and then only requests
     to the host that is listened on are answered. No page of another site is answered through a browser.
     `routes`: the application's paths with their methods; figures and logs name no others. `headers` go with
@@ -47,7 +47,7 @@ class Shield:
         self.inside, self.bytes_inside, self.draining = 0, 0, False
         metrics.inside.set_function(lambda: self.inside)
 
-    def around(self, app: Any) -> "Shield":
+    def around(self, app: Any) -> "RequestGuard":
         """This middleware before an application, for `add_middleware`."""
         self.app = app
         return self

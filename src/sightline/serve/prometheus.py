@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from sightline.inference.out_of_domain import Domain
+from sightline.inference.out_of_domain import OODDetector
 
 WINDOW = 256
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -18,7 +18,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 class Metrics:
     """One server's figures. Used from its event loop only."""
 
-    def __init__(self, known: Domain, queue_limit: int) -> None:
+    def __init__(self, known: OODDetector, queue_limit: int) -> None:
         self.registry = CollectorRegistry()
         self._known = known
         self._pooled: deque[np.ndarray] = deque(maxlen=WINDOW)

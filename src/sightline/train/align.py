@@ -15,7 +15,7 @@ from sightline.train import distributed, sample_captions, save_model
 from sightline.train.loop import Recipe
 from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
-from sightline.train.tasks.alignment import Contrastive
+from sightline.train.tasks.alignment import ContrastiveTask
 
 SETTLING_BATCHES = 16
 
@@ -54,7 +54,7 @@ def align(
     )
     unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
     loss = registry.load("train/losses", section.loss)
-    task = Contrastive(model.to(run.device), data, words, loss, section, run, params.seed)
+    task = ContrastiveTask(model.to(run.device), data, words, loss, section, run, params.seed)
     if task.skipped:
         runtime.say(f"{task.skipped} training items have no picture and take no part")
     if task.steps == 0 and params.vision.pretrained == "none":
@@ -69,7 +69,7 @@ def align(
 
 
 @torch.no_grad()
-def settle(task: Contrastive, run: Runtime) -> None:
+def settle(task: ContrastiveTask, run: Runtime) -> None:
     """Give the batch norms of a fresh image tower, which skips this stage, the statistics of its pictures.
 
     Fine-tuning keeps them as they are (see VLM.train): at mean 0 and variance 1 the signal of such a tower

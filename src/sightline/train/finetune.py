@@ -22,7 +22,7 @@ from sightline.train.checkpoint import State
 from sightline.train.loop import Recipe
 from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
-from sightline.train.tasks.vqa import Answering
+from sightline.train.tasks.vqa import VqaTask
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Phase:
     name: str
     epochs: float
     section: FinetuneParams
-    task: Callable[..., Answering] = Answering
+    task: Callable[..., VqaTask] = VqaTask
     facts: dict = field(default_factory=dict)
 
 
@@ -86,7 +86,7 @@ def finetune(
 @contextmanager
 def train_vqa(
     model: VLM, phase: Phase, params: Params, run: Runtime, data: VqaData, curves: Path
-) -> Iterator[tuple[Answering, State]]:
+) -> Iterator[tuple[VqaTask, State]]:
     """Train `model` in place on the questions of `data`; the body writes it (see resume.trained)."""
     task = phase.task(model.to(run.device), data, phase.section, run, params.seed, phase.epochs)
     facts = {"params": repr(phase.section), "inputs": list(data.digests)} | phase.facts

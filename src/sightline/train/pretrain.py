@@ -15,7 +15,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.train import save_model
 from sightline.train.loop import Recipe
 from sightline.train.resume import trained
-from sightline.train.tasks.mlm import MaskedLanguage
+from sightline.train.tasks.mlm import MlmTask
 
 
 def pretrain(
@@ -30,7 +30,7 @@ def pretrain(
     torch.manual_seed(runtime.derive_seed(params.seed, "pretrain", "init"))
     model = tower.build({**params.text.tower_config(), "vocab_size": tokenizer.size}).to(run.device)
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
-    task = MaskedLanguage(model, tokenizer, Items(raw.path), triples, params.pretrain, run, params.seed)
+    task = MlmTask(model, tokenizer, Items(raw.path), triples, params.pretrain, run, params.seed)
     model.count(task.documents())
     recipe = Recipe.of("pretrain", params.pretrain, params, task.steps)
     facts = {"params": params.pretrain.model_dump(), "inputs": [raw.digest(), vqa.digest()]}

@@ -12,7 +12,7 @@ from typing import Any
 from sightline.core.artifacts import read_json, write_json
 from sightline_lab.ablations import arms as planning
 from sightline_lab.ablations.arms import STAGES, Arm, Cost, StudyError
-from sightline_lab.ablations.workspaces import SAME_IN_ALL, Copies, Say, change, stage_costs
+from sightline_lab.ablations.workspaces import SAME_IN_ALL, Say, Workspaces, change, stage_costs
 
 FOLDER = "calibration"  # in the copies' home, while it is measured
 NEVER = {"pretrain.epochs": 0, "align.epochs": 0, "finetune.init_from_alignment": False}
@@ -20,7 +20,7 @@ SHARES = (0.02, 0.08)  # of the profile's epochs: the two runs whose difference 
 SIGNAL_S = 3.0  # core-seconds by which they must differ, else the longer one is made four times as long
 
 
-def costs(copies: Copies, arms: Mapping[str, Arm], jobs: int, say: Say) -> dict[str, Cost]:
+def costs(copies: Workspaces, arms: Mapping[str, Arm], jobs: int, say: Say) -> dict[str, Cost]:
     """Cost of every configuration that the arms run; what was measured before is kept."""
     kept = copies.home / "calibration.json"
     measured = read_json(kept) if kept.exists() else {}
@@ -39,7 +39,7 @@ def costs(copies: Copies, arms: Mapping[str, Arm], jobs: int, say: Say) -> dict[
     return {name: Cost(**cost) for name, cost in measured.items()}
 
 
-def _cost(copies: Copies, name: str) -> Cost:
+def _cost(copies: Workspaces, name: str) -> Cost:
     """Two short runs of a configuration's stage; one where it does not train."""
     stage, own = name.split(" ", 1)
     changes, whole = json.loads(own), getattr(copies.params, stage).epochs
@@ -59,7 +59,7 @@ def _cost(copies: Copies, name: str) -> Cost:
     return Cost(round(max(0.0, short - per_epoch * low), 2), round(per_epoch, 3))
 
 
-def _seconds(copies: Copies, stage: str, changes: dict[str, Any]) -> float:
+def _seconds(copies: Workspaces, stage: str, changes: dict[str, Any]) -> float:
     """Core-seconds of one run of a stage script, outside DVC, on the calibration's data and models."""
     base = copies.home / FOLDER
     key = hashlib.sha256(json.dumps([stage, changes], sort_keys=True).encode()).hexdigest()[:12]

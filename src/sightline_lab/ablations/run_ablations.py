@@ -19,14 +19,14 @@ from sightline.core.artifacts import read_json, write_json
 from sightline_lab.ablations import arms as planning
 from sightline_lab.ablations import cost_model
 from sightline_lab.ablations.arms import DEFAULT, STAGES, Arm, Cost, Plan, StudyError
-from sightline_lab.ablations.workspaces import SAME_IN_ALL, Copies, Say, stage_costs
+from sightline_lab.ablations.workspaces import SAME_IN_ALL, Say, Workspaces, stage_costs
 
 RESULT = Path("metrics") / "ablations.json"
 FIGURES = "figures.json"  # what sightline_lab.ablations.evaluate_arm writes
 CHANGES = "changes.json"  # of an unfinished copy
 
 
-class Study(Copies):
+class Study(Workspaces):
     """One profile of one checkout, with its arms, code and params as they are now."""
 
     def __init__(self, checkout: Path):

@@ -35,7 +35,7 @@ SAME_IN_ALL = {
 }
 
 
-class Copies:
+class Workspaces:
     """Those of one profile of one checkout, with its code and params as they are now."""
 
     def __init__(self, checkout: Path):

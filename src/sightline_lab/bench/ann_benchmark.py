@@ -23,7 +23,7 @@ from sightline.evaluate.metrics import retrieval
 from sightline.inference.session import Session
 from sightline.search import vector_index as indexes
 from sightline.search.bundle import BATCH
-from sightline.search.vector_index import Index
+from sightline.search.vector_index import VectorIndex
 from sightline_lab.bench.paired_timing import rounded
 
 K = 10
@@ -175,7 +175,7 @@ def scored(found_QK: np.ndarray, truth_QK: np.ndarray, words: int) -> dict[str, 
     }
 
 
-def _asked(index: Index, queries_QE: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _asked(index: VectorIndex, queries_QE: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Places [Q, K] (-1: nothing) and seconds [Q] of `count` single queries, evenly spread."""
     chosen = np.linspace(0, len(queries_QE) - 1, min(count, len(queries_QE))).astype(int)
     for place in chosen[:WARM]:

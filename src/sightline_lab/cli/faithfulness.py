@@ -48,7 +48,7 @@ def faithfulness(
     found = faithfulness_benchmark.asked(subject, here / "data" / "raw", here / "data" / "vqa", "test", same)
     cases = list(islice((each for each in found if each.box is not None), items))
     if not cases:
-        raise checkout_files.ProjectError(
+        raise checkout_files.CheckoutError(
             "faithfulness: no test question about a color was answered correctly where a box is known; it "
             "needs the scenes profile, built by `make repro`"
         )

@@ -10,23 +10,23 @@ from sightline.core.params import loader
 from sightline_lab.cli.app import app
 
 if TYPE_CHECKING:
-    from sightline_lab.hallucination.decode_runner import Asker
+    from sightline_lab.hallucination.decode_runner import DecodeRunner
     from sightline_lab.hallucination.parallel_runner import Asked
 
 IDEAS = Path("lab/hallucination_decoding.yaml")
 
 
-def load(who: "Asked") -> "Asker":
+def load(who: "Asked") -> "DecodeRunner":
     """A trained model to ask, with the tokenizer that it was trained with."""
     from sightline.data.tokenizer import Tokenizer
     from sightline.inference import torch_session
-    from sightline_lab.hallucination.decode_runner import Asker
+    from sightline_lab.hallucination.decode_runner import DecodeRunner
 
     vlm = torch_session.load_vlm(who.model)
     guide = None if who.guide is None else torch_session.load_clip(who.guide)
     session = torch_session.session(vlm, guide, who.settings)
     session.tokenizer = Tokenizer.load(who.model / "tokenizer.json")
-    return Asker(vlm, session, who.asking, who.seed)
+    return DecodeRunner(vlm, session, who.asking, who.seed)
 
 
 @app.command()
@@ -65,7 +65,7 @@ def hallucination(
     arms = [arm for arm in dict.fromkeys(way.arm for idea in tried for way in idea.ways) if arm != DEFAULT]
     given = model or []
     if given and arms:
-        raise decoding_configs.WaysError(
+        raise decoding_configs.DecodingConfigError(
             f"{ideas}: trains {', '.join(arms)}, to hold against models/vlm; it cannot be asked of --model"
         )
     trainings = list(range(params.seed + bool(given), params.seed + seeds))
@@ -88,7 +88,7 @@ def hallucination(
     study = hallucination_study.Study(
         here / "data" / "raw", here / "data" / "vqa", search_items, items, params.seed
     )
-    found = parallel_runner.Crew(asked, load, here / FOLDER / "hallucination", jobs, typer.echo)
+    found = parallel_runner.ParallelRunner(asked, load, here / FOLDER / "hallucination", jobs, typer.echo)
     macs = {
         arm: model_cost.macs_by_part(torch_session.load_vlm(folders[0])) for arm, folders in models.items()
     }
@@ -112,9 +112,11 @@ def hallucination(
 
 def _guide(model: Path) -> Path:
     """The dual encoder that was trained with an answering model: beside it."""
-    from sightline_lab.hallucination.decoding_configs import WaysError
+    from sightline_lab.hallucination.decoding_configs import DecodingConfigError
 
     found = model.with_name("clip")
     if not found.is_dir():
-        raise WaysError(f"{found}: no dual encoder beside {model}, which is to choose among its candidates")
+        raise DecodingConfigError(
+            f"{found}: no dual encoder beside {model}, which is to choose among its candidates"
+        )
     return found

@@ -16,7 +16,7 @@ from sightline.inference.engine import DecodingInputs, GeneratedTokens, Memory
 from sightline.inference.session import Session
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.vlm import VLM
-from sightline_lab.hallucination.decoding_configs import GREEDY, Way
+from sightline_lab.hallucination.decoding_configs import GREEDY, DecodingConfig
 
 Typical = list[list[float]]  # mean image mass of every head, [L][H]
 _DIGITS = 4
@@ -33,7 +33,7 @@ class Asking:
         return self.max_tokens if describe else min(SHORT_TOKENS, self.max_tokens)
 
 
-class Asker:
+class DecodeRunner:
     """`measure_typical` fills `typical_LH`, what the variants of the gate hold a head's mass against."""
 
     def __init__(self, vlm: VLM, encoder: Session, asking: Asking, seed: int):
@@ -59,16 +59,16 @@ class Asker:
         self.typical_LH = np.mean(kinds, axis=0, dtype=np.float64).round(_DIGITS).tolist()
         return self.typical_LH
 
-    def silenced(self, split: Split, way: Way) -> Typical:
+    def silenced(self, split: Split, way: DecodingConfig) -> Typical:
         """Share of the tokens at which a head's factor was below that of another head, [L][H]."""
         gates = [g.gates_LHT for _, found in self._watched(split, way) for g in found if g.ids]
         gates_LHT = np.concatenate(gates, axis=2)
         below_LHT = gates_LHT < gates_LHT.max(axis=1, keepdims=True) - 1e-6
         return below_LHT.mean(axis=2).round(_DIGITS).tolist()
 
-    def answers(self, split: Split, ways: list[Way]) -> dict[Way, list[str]]:
+    def answers(self, split: Split, ways: list[DecodingConfig]) -> dict[DecodingConfig, list[str]]:
         """Texts in the order of the split's triples, for every way."""
-        said: dict[Way, list[str]] = {way: [""] * len(split.triples) for way in ways}
+        said: dict[DecodingConfig, list[str]] = {way: [""] * len(split.triples) for way in ways}
         views = _Views(self._plain, self._pixels(split), split.lines, self._seed)
         if any(way.candidates > 1 for way in ways):
             views.embeds_IE = self._encoder.embed_images(list(split.rgb()), self._asking.batch_size)
@@ -77,7 +77,7 @@ class Asker:
             for chunk in _chunks(sorted(asked), self._asking.batch_size):
                 ids, mask = self._encoder.question_ids([question for question, _ in chunk])
                 views.show(np.array([picture for _, picture in chunk]), ids, mask)
-                texts: dict[Way, list[str]] = {}
+                texts: dict[DecodingConfig, list[str]] = {}
                 for way in ways:
                     done = way.on(describe)
                     if done not in texts:
@@ -87,7 +87,7 @@ class Asker:
                             said[way][index] = text
         return said
 
-    def _watched(self, split: Split, way: Way):
+    def _watched(self, split: Split, way: DecodingConfig):
         """(describe, generations with maps and gates) of both kinds of questions."""
         views = _Views(self._plain, self._pixels(split), split.lines, self._seed)
         for describe in (False, True):
@@ -98,7 +98,7 @@ class Asker:
                 found += self._generate(way.on(describe), views, describe, need_maps=True)
             yield describe, found
 
-    def _said(self, way: Way, views: "_Views", describe: bool) -> list[str]:
+    def _said(self, way: DecodingConfig, views: "_Views", describe: bool) -> list[str]:
         """The text of every row; of candidates the chosen one."""
         drawn = views.drawn.setdefault(replace(way, candidates=1, choice=GREEDY.choice), [])
         while len(drawn) < way.candidates:
@@ -116,7 +116,7 @@ class Asker:
         return [texts_CN[place][row] for row, place in enumerate(chosen_N)]
 
     def _generate(
-        self, way: Way, views: "_Views", describe: bool, need_maps: bool = False, draw: int = 0
+        self, way: DecodingConfig, views: "_Views", describe: bool, need_maps: bool = False, draw: int = 0
     ) -> list[GeneratedTokens]:
         """`draw` 0: the likeliest; others are drawn."""
         engine = TorchEngine(
@@ -154,7 +154,9 @@ class _Views:
         self._tokens: dict[int, np.ndarray] = {}
         self._memories: dict[Any, Memory] = {}
         self.embeds_IE = np.zeros((len(lines), 0))  # of the pictures; needed for `likeness` alone
-        self.drawn: dict[Way, list[list[str]]] = {}  # candidates, the same whatever chooses among them
+        self.drawn: dict[
+            DecodingConfig, list[list[str]]
+        ] = {}  # candidates, the same whatever chooses among them
 
     def show(self, pictures_N: np.ndarray, ids_NT: np.ndarray, mask_NT: np.ndarray) -> None:
         self._now = pictures_N, ids_NT, mask_NT

@@ -18,12 +18,12 @@ CONTROLS = ("random", "inverse", "chance")
 BLOCK = ("why", "with", "search", "controls")
 
 
-class WaysError(ValueError):
+class DecodingConfigError(ValueError):
     """A file of ideas that cannot be run; the message says where and why."""
 
 
 @dataclass(frozen=True)
-class Way:
+class DecodingConfig:
     """One way of decoding; the defaults are greedy decoding.
 
     arm: of lab/ablations.yaml, the training whose model decodes;
@@ -58,14 +58,14 @@ class Way:
     choice: str = "likeness"
     describe_only: bool = False
 
-    def on(self, describe: bool) -> "Way":
+    def on(self, describe: bool) -> "DecodingConfig":
         """What is done for a description, or for a short answer."""
         plain = self.describe_only and not describe
-        whole = Way(self.arm) if plain else replace(self, describe_only=False)
+        whole = DecodingConfig(self.arm) if plain else replace(self, describe_only=False)
         return whole if describe else whole.alone
 
     @property
-    def alone(self) -> "Way":
+    def alone(self) -> "DecodingConfig":
         """Without candidates."""
         none = {name: getattr(GREEDY, name) for name in ("candidates", "temperature", "nucleus", "choice")}
         return replace(self, **none)
@@ -88,7 +88,9 @@ class Way:
         """K of every layer among the heads that can be suppressed, int64 [L]; H where all are kept."""
         keeps_L = self.keep if isinstance(self.keep, tuple) else (self.keep,) * len(typical_LH)
         if len(keeps_L) != len(typical_LH):
-            raise WaysError(f"keep {list(keeps_L)}: give one share for each of {len(typical_LH)} layers")
+            raise DecodingConfigError(
+                f"keep {list(keeps_L)}: give one share for each of {len(typical_LH)} layers"
+            )
         free_L = GateVariant(typical_LH, protect=self.protect).rankable()
         kept = [
             len(typical_H) if keep == 1 else share_kept(keep, free)
@@ -106,7 +108,7 @@ class Way:
         }
 
 
-GREEDY = Way()
+GREEDY = DecodingConfig()
 
 
 @dataclass(frozen=True)
@@ -115,40 +117,48 @@ class Idea:
 
     name: str
     why: str
-    ways: list[Way]
+    ways: list[DecodingConfig]
     controls: list[str]
 
 
 def read(path: Path) -> list[Idea]:
-    """The ideas in the order of the file. Raises WaysError naming the file, the idea and what is wrong."""
+    """The ideas in the order of the file.
+
+    Raises DecodingConfigError naming the file, the idea and what is wrong."""
     if not path.is_file():
-        raise WaysError(f"{path}: no such file of ideas; see lab/hallucination_decoding.yaml")
+        raise DecodingConfigError(f"{path}: no such file of ideas; see lab/hallucination_decoding.yaml")
     found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     if not isinstance(found, dict) or not found:
-        raise WaysError(f"{path}: expected ideas by name")
+        raise DecodingConfigError(f"{path}: expected ideas by name")
     return [_idea(path, name, block) for name, block in found.items()]
 
 
 def _idea(path: Path, name: str, block: Any) -> Idea:
     if not isinstance(block, dict) or "why" not in block or set(block) - set(BLOCK):
-        raise WaysError(f"{path}: {name}: expected why and any of {', '.join(BLOCK[1:])}, got {block!r}")
+        raise DecodingConfigError(
+            f"{path}: {name}: expected why and any of {', '.join(BLOCK[1:])}, got {block!r}"
+        )
     shared, search = block.get("with", {}), block.get("search", {})
-    known = {part.name for part in fields(Way)}
+    known = {part.name for part in fields(DecodingConfig)}
     if unknown := sorted({*shared, *search} - known):
-        raise WaysError(f"{path}: {name}: no field {', '.join(unknown)}; expected {', '.join(sorted(known))}")
+        raise DecodingConfigError(
+            f"{path}: {name}: no field {', '.join(unknown)}; expected {', '.join(sorted(known))}"
+        )
     controls = list(block.get("controls", []))
     if unknown := sorted(set(controls) - set(CONTROLS)):
-        raise WaysError(f"{path}: {name}: no control {', '.join(unknown)}; there are {', '.join(CONTROLS)}")
+        raise DecodingConfigError(
+            f"{path}: {name}: no control {', '.join(unknown)}; there are {', '.join(CONTROLS)}"
+        )
     ways = []
     for values in itertools.product(*search.values()):
         chosen = {**shared, **dict(zip(search, values, strict=True))}
         if isinstance(chosen.get("keep"), list):
             chosen["keep"] = tuple(chosen["keep"])
-        ways.append(_checked(path, name, Way(**chosen)))
+        ways.append(_checked(path, name, DecodingConfig(**chosen)))
     return Idea(name, block["why"], ways, controls)
 
 
-def _checked(path: Path, name: str, way: Way) -> Way:
+def _checked(path: Path, name: str, way: DecodingConfig) -> DecodingConfig:
     keeps = way.keep if isinstance(way.keep, tuple) else (way.keep,)
     for field, right, expected in (
         ("keep", all(0 < keep <= 1 for keep in keeps), "shares in (0, 1]"),
@@ -161,10 +171,12 @@ def _checked(path: Path, name: str, way: Way) -> Way:
         ("choice", way.choice in CHOICES, f"one of {', '.join(CHOICES)}"),
     ):
         if not right:
-            raise WaysError(f"{path}: {name}: {field} is {getattr(way, field)!r}, expected {expected}")
+            raise DecodingConfigError(
+                f"{path}: {name}: {field} is {getattr(way, field)!r}, expected {expected}"
+            )
     return way
 
 
-def control(way: Way, kind: str) -> Way:
+def control(way: DecodingConfig, kind: str) -> DecodingConfig:
     """The same gate over random heads or those that look most at the image; or a candidate by chance."""
     return replace(way, choice=kind) if kind == "chance" else replace(way, ranking=kind, score="mass")

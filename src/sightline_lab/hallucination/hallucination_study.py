@@ -21,8 +21,8 @@ from sightline.evaluate.split_contents import Split
 from sightline_lab.hallucination import comparison
 from sightline_lab.hallucination.comparison import SHIFTED, USUAL, Groups
 from sightline_lab.hallucination.decode_runner import narrowed
-from sightline_lab.hallucination.decoding_configs import GREEDY, Idea, Way, control
-from sightline_lab.hallucination.parallel_runner import Crew, Said
+from sightline_lab.hallucination.decoding_configs import GREEDY, DecodingConfig, Idea, control
+from sightline_lab.hallucination.parallel_runner import ParallelRunner, ResponseMessage
 
 RESAMPLES = 10_000  # so that a p-value survives its correction for all ideas
 ROLES = {USUAL: ("val", "test"), SHIFTED: ("shift_val", "shift_test")}  # role -> to choose on, to report
@@ -57,14 +57,14 @@ class Study:
 
 
 def run(
-    crew: Crew, study: Study, ideas: list[Idea], macs: dict[str, dict[str, int]], say: Say
+    crew: ParallelRunner, study: Study, ideas: list[Idea], macs: dict[str, dict[str, int]], say: Say
 ) -> tuple[dict, list[dict]]:
     """(the result, tidy rows of every figure). macs: by arm, those of a picture, a memory and a token, and of
     a picture's and a text's embedding where there are candidates (compress.cost)."""
     typical = crew.measure_typical(study.read("train", TYPICAL_ITEMS))
     say(f"usual image mass of the heads measured on {TYPICAL_ITEMS} pictures of train")
     searched, chosen = search(crew, study, ideas, say)
-    ways: dict[str, Way] = {"greedy": GREEDY, **chosen}
+    ways: dict[str, DecodingConfig] = {"greedy": GREEDY, **chosen}
     for idea in ideas:
         ways |= {f"{idea.name} {kind}": control(chosen[idea.name], kind) for kind in idea.controls}
     pooled, single, rows, sizes = report(crew, study, ways, set(chosen), say)
@@ -89,7 +89,9 @@ def run(
     return result, rows
 
 
-def search(crew: Crew, study: Study, ideas: list[Idea], say: Say) -> tuple[dict[str, Any], dict[str, Way]]:
+def search(
+    crew: ParallelRunner, study: Study, ideas: list[Idea], say: Say
+) -> tuple[dict[str, Any], dict[str, DecodingConfig]]:
     """Every try of every idea on what the rule reads; (figures of all, the chosen way of each idea)."""
     tries = list(dict.fromkeys([GREEDY, *(way for idea in ideas for way in idea.ways)]))
     names = {way: str(place) for place, way in enumerate(tries)}
@@ -134,7 +136,7 @@ def search(crew: Crew, study: Study, ideas: list[Idea], say: Say) -> tuple[dict[
 
 
 def report(
-    crew: Crew, study: Study, ways: dict[str, Way], ideas: set[str], say: Say
+    crew: ParallelRunner, study: Study, ways: dict[str, DecodingConfig], ideas: set[str], say: Say
 ) -> tuple[Groups, list[Groups], list[dict], dict[str, int]]:
     """Every way on the test splits, read once; (groups by role of all models together, of each model, tidy
     rows of all together, pictures of each split)."""
@@ -160,7 +162,7 @@ def report(
 
 
 def _scored(
-    study: Study, split: Split, ways: dict[str, Way], said: list[Said]
+    study: Study, split: Split, ways: dict[str, DecodingConfig], said: list[ResponseMessage]
 ) -> tuple[dict[str, list[scoring.Group]], list[dict[str, list[scoring.Group]]]]:
     """(groups of every named way, all models together; of each model, without what was resampled)."""
     rng = np.random.default_rng(derive_seed(study.seed, "bootstrap", split.name))
@@ -191,7 +193,7 @@ def _of_rule(split: str, roles: dict[str, str]) -> Callable[[str], bool]:
     return wanted
 
 
-def _way(way: Way, macs: dict[str, int], rows: list[dict], name: str) -> dict[str, Any]:
+def _way(way: DecodingConfig, macs: dict[str, int], rows: list[dict], name: str) -> dict[str, Any]:
     """Settings and cost of a way. A description's cost: pictures, memories, then tokens of its mean length in
     words plus the end, on `test`, of every candidate, and the candidates' embeddings; attention over earlier
     words is left out."""

@@ -20,11 +20,11 @@ from typing import Any
 from sightline.core import artifacts, runtime, source_digest
 from sightline.evaluate.split_contents import Split
 from sightline_lab.hallucination import decode_runner
-from sightline_lab.hallucination.decode_runner import Asker, Asking, Typical
-from sightline_lab.hallucination.decoding_configs import GREEDY, Way
+from sightline_lab.hallucination.decode_runner import Asking, DecodeRunner, Typical
+from sightline_lab.hallucination.decoding_configs import GREEDY, DecodingConfig
 
 PART = 50  # pictures
-Said = dict[Way, list[str]]
+ResponseMessage = dict[DecodingConfig, list[str]]
 Say = Callable[[str], None]
 
 
@@ -40,23 +40,23 @@ class Asked:
     guide: Path | None = None
 
 
-Load = Callable[[Asked], Asker]
+Load = Callable[[Asked], DecodeRunner]
 
 
 @dataclass(frozen=True)
 class Part:
-    """`call`: the Asker's method; `asked`: the ways it is called with, and the file that keeps what each of
-    them said (`measure_typical` is asked of an arm's plain way)."""
+    """`call`: the DecodeRunner's method; `asked`: the ways it is called with, and the file that keeps what
+    each of them said (`measure_typical` is asked of an arm's plain way)."""
 
     load: Load
     who: Asked
     typical_LH: Typical
     split: Split
     call: str
-    asked: dict[Way, Path]
+    asked: dict[DecodingConfig, Path]
 
 
-class Crew:
+class ParallelRunner:
     """`models` of every arm, the same trainings in order, asked by `jobs` processes, each of which `load`s
     what it asks (a function of a module); results are kept in the folder `home`.
 
@@ -71,17 +71,19 @@ class Crew:
         home.mkdir(parents=True, exist_ok=True)
 
     def measure_typical(self, split: Split) -> dict[str, list[Typical]]:
-        """Asker.measure_typical, of every model of every arm."""
+        """DecodeRunner.measure_typical, of every model of every arm."""
         places = [(arm, place) for arm, of_arm in self._models.items() for place in range(len(of_arm))]
-        found = self._work([self._part(i, split, "measure_typical", [Way(arm)]) for arm, i in places])
+        found = self._work(
+            [self._part(i, split, "measure_typical", [DecodingConfig(arm)]) for arm, i in places]
+        )
         for (arm, place), (typical,) in zip(places, found, strict=True):
             self._typical[arm][place] = typical
         return self._typical
 
-    def answers(self, split: Split, ways: list[Way]) -> list[Said]:
+    def answers(self, split: Split, ways: list[DecodingConfig]) -> list[ResponseMessage]:
         """Texts in the order of the split's triples, for every way, of every training."""
         pieces = list(pieces_of(split))
-        said: list[Said] = [
+        said: list[ResponseMessage] = [
             {way: [""] * len(split.triples) for way in ways} for _ in next(iter(self._models.values()))
         ]
         asked = [
@@ -98,11 +100,11 @@ class Crew:
                     mine[way][index] = text
         return said
 
-    def silenced(self, split: Split, ways: list[Way]) -> list[Typical]:
-        """Asker.silenced of the first model of a way's arm: the heads of another are others."""
+    def silenced(self, split: Split, ways: list[DecodingConfig]) -> list[Typical]:
+        """DecodeRunner.silenced of the first model of a way's arm: the heads of another are others."""
         return [found for (found,) in self._work([self._part(0, split, "silenced", [way]) for way in ways])]
 
-    def _part(self, place: int, split: Split, call: str, ways: list[Way]) -> Part:
+    def _part(self, place: int, split: Split, call: str, ways: list[DecodingConfig]) -> Part:
         """Of ways of one arm."""
         arm = ways[0].arm
         who, typical = self._models[arm][place], self._typical[arm][place]
@@ -158,7 +160,7 @@ def _ask(part: Part) -> None:
     """One part, in a process of its own; writes its files."""
     asker, ways = _loaded(part.load, part.who), list(part.asked)
     asker.typical_LH = part.typical_LH or asker.typical_LH
-    found: dict[Way, Any]
+    found: dict[DecodingConfig, Any]
     if part.call == "answers":
         found = asker.answers(part.split, ways)
     elif part.call == "silenced":
@@ -170,7 +172,7 @@ def _ask(part: Part) -> None:
 
 
 @lru_cache(maxsize=1)
-def _loaded(load: Load, who: Asked) -> Asker:
+def _loaded(load: Load, who: Asked) -> DecodeRunner:
     """A process keeps the last model, and parts come model by model."""
     return load(who)
 

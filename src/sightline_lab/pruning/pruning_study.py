@@ -30,7 +30,7 @@ from sightline.inference import calibration_data, torch_session
 from sightline.inference.bundle_settings import likeliest
 from sightline.models.vlm import VLM
 from sightline.train.finetune import Phase, train_vqa
-from sightline.train.tasks.vqa import Answering
+from sightline.train.tasks.vqa import VqaTask
 
 CRITERIA = ("magnitude", "taylor", "spin")
 RATIOS = (0.25, 0.5)
@@ -57,7 +57,7 @@ class Study:
         yield self.measure(self.whole, "none", 0.0, "whole")
         phase = self.recovery("pruning")
         common = (self.data, phase.section, self.run, self.params.seed, phase.epochs)
-        scores = {name: importance(Answering(self.whole, *common), name, self.params) for name in CRITERIA}
+        scores = {name: importance(VqaTask(self.whole, *common), name, self.params) for name in CRITERIA}
         for ratio in RATIOS:
             for name in CRITERIA:
                 say(f"{name}, {ratio:g}")

@@ -24,7 +24,7 @@ from sightline.evaluate.split_contents import Split
 from sightline.inference.engine import Memory
 from sightline.inference.session import Session
 from sightline.search import bundle
-from sightline.search.item_index import Gallery, assemble
+from sightline.search.item_index import ItemIndex, assemble
 
 CHOOSE, REPORT, KNOWN = "val", "test", "train"
 TRIED = (1, 3, 5)
@@ -92,7 +92,7 @@ class Appended(Session):
 
 def run(session: Session, study: Study, say: Say) -> dict[str, Any]:
     """The whole result. Raises ValueError where a split has no pictures or an index no others."""
-    index = Gallery.load(session.folder / bundle.INDEX, session.engine.search_digest())
+    index = ItemIndex.load(session.folder / bundle.INDEX, session.engine.search_digest())
     split = short(study.read(CHOOSE))
     embeds_BE = _embeds(session, split)
     weights_RC = _weights(study, split)
@@ -112,7 +112,7 @@ def run(session: Session, study: Study, say: Say) -> dict[str, Any]:
     }
 
 
-def report(session: Session, study: Study, index: Gallery, k: int, say: Say) -> dict[str, Any]:
+def report(session: Session, study: Study, index: ItemIndex, k: int, say: Say) -> dict[str, Any]:
     """The test split without and with `k` captions, from two galleries, and the controls."""
     split = study.read(REPORT)
     embeds_BE, weights_RC = _embeds(session, split), _weights(study, split)
@@ -139,7 +139,7 @@ def report(session: Session, study: Study, index: Gallery, k: int, say: Say) -> 
     return found
 
 
-def nearest(gallery: Gallery, study: Study, split: Split, embeds_BE: np.ndarray, k: int) -> Captions:
+def nearest(gallery: ItemIndex, study: Study, split: Split, embeds_BE: np.ndarray, k: int) -> Captions:
     """What is said about the `k` pictures most like each of the split's, itself left out by its id, too."""
     names = _names(study, split)
     found = [
@@ -151,7 +151,7 @@ def nearest(gallery: Gallery, study: Study, split: Split, embeds_BE: np.ndarray,
     return found
 
 
-def drawn(gallery: Gallery, study: Study, split: Split, k: int) -> Captions:
+def drawn(gallery: ItemIndex, study: Study, split: Split, k: int) -> Captions:
     """What is said about `k` pictures drawn for each of the split's, itself left out."""
     rng = np.random.default_rng(derive_seed(study.seed, "drawn captions", split.name))
     entries = [entry for entry in gallery.entries.values() if entry.image and entry.told]
@@ -162,7 +162,7 @@ def drawn(gallery: Gallery, study: Study, split: Split, k: int) -> Captions:
     return found
 
 
-def train_gallery(session: Session, study: Study) -> Gallery:
+def train_gallery(session: Session, study: Study) -> ItemIndex:
     """The pictures of train; their texts are no part of it."""
     items = Items(study.raw)
     lines = [line for line in items.split(KNOWN) if items[line]["image"] is not None]

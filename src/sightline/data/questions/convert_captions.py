@@ -18,11 +18,11 @@ from sightline.data.questions.leakage import Leak, find_leaks
 from sightline.data.questions.object_lexicon import surface_forms
 from sightline.data.questions.object_mentions import parse_all
 from sightline.data.questions.prompt_template import DESCRIBE, TEMPLATE, prompt
-from sightline.data.scenes.scene_questions import Questioner
+from sightline.data.scenes.scene_questions import SceneQuestionGenerator
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 
-Asker = Callable[[dict], list[dict]]
+DecodeRunner = Callable[[dict], list[dict]]
 
 
 def convert(
@@ -45,7 +45,7 @@ def convert(
     counts: dict[str, Counter[str]] = {}
     answers: set[str] = set()
     statistics = _statistics(items, usable)
-    askers: dict[str, Asker] = {}
+    askers: dict[str, DecodeRunner] = {}
     with ExitStack() as stack:
         files: dict[str, TextIO] = {}
         for line, item in progress.track(_chosen(items, usable), "questions about items", sum(usable)):
@@ -100,12 +100,14 @@ def photo_questions(item: dict, statistics: Statistics, params: ConvertParams, s
     return found if train else found + pope(captions, statistics, rng, params.pope_per_image)
 
 
-def _asker(item: dict, config: dict, statistics: Statistics, params: ConvertParams, seed: int) -> Asker:
+def _asker(
+    item: dict, config: dict, statistics: Statistics, params: ConvertParams, seed: int
+) -> DecodeRunner:
     if "scene" not in item:
         return lambda photo: photo_questions(photo, statistics, params, seed)
     rng = np.random.default_rng(derive_seed(seed, "convert", item["split"]))
     margin, polls = params.relation_margin, params.pope_per_image
-    questioner = Questioner(item["split"], config["statistics"], rng, margin, polls)
+    questioner = SceneQuestionGenerator(item["split"], config["statistics"], rng, margin, polls)
     return lambda scene: questioner.ask(scene["scene"], scene["captions"][0])
 
 

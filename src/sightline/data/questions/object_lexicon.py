@@ -181,7 +181,7 @@ POPE = ("person", "animal", "thing")
 
 
 @dataclass(frozen=True)
-class Thing:
+class ObjectClass:
     """One row of the table; forms and hints are tuples of words, plurals apart."""
 
     name: str
@@ -203,7 +203,7 @@ def _plural(word: str) -> str:
     return word[:-1] + "ies" if word.endswith("y") and word[-2] not in "aeiou" else word + "s"
 
 
-def _thing(row: str) -> Thing:
+def _thing(row: str) -> ObjectClass:
     head, kind, parents, forms, hints = (cell.strip() for cell in row.split("|"))
     singulars, plurals = [], []
     for number, form in enumerate([head, *forms.split()]):
@@ -213,12 +213,12 @@ def _thing(row: str) -> Thing:
         if plural and (number == 0 or plural != singular):
             plurals.append(tuple(plural.split("_")))
     name = head.partition("/")[0].replace("_", " ")
-    return Thing(
+    return ObjectClass(
         name, kind, tuple(parents.split()), tuple(singulars), tuple(plurals), frozenset(hints.split())
     )
 
 
-THINGS: dict[str, Thing] = {thing.name: thing for thing in map(_thing, TABLE.strip().splitlines())}
+THINGS: dict[str, ObjectClass] = {thing.name: thing for thing in map(_thing, TABLE.strip().splitlines())}
 
 
 def ancestors(name: str) -> set[str]:

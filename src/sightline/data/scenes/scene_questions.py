@@ -19,7 +19,7 @@ AHEAD = 30
 PARTNER = {**BIAS, **{second: first for first, second in BIAS.items()}}
 
 
-class Questioner:
+class SceneQuestionGenerator:
     """Asks about the scenes of one split, in their order, keeping the answers of the split in balance.
 
     `statistics` is sample.statistics of train. What is asked about a scene depends on the scenes before

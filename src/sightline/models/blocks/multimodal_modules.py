@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sightline.models.blocks.base_model import BaseModel
 from sightline.models.blocks.transformer_modules import TransformerEncoder
 from sightline.models.feed_forward import FeedForward
-from sightline.models.layer_config import LayerStyle
+from sightline.models.layer_config import LayerConfig
 from sightline.models.layers import CrossLayer
 from sightline.models.transformer import Encoder
 
@@ -47,7 +47,7 @@ class VisionTransformer(BaseModel):
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, embed_dim))
         self.positions = nn.Parameter(0.02 * torch.randn(1, 1 + count, embed_dim))
         self.dropout = nn.Dropout(dropout)
-        style = LayerStyle(eps=1e-6)
+        style = LayerConfig(eps=1e-6)
         self.encoder = Encoder(depth, embed_dim, num_heads, int(mlp_ratio * embed_dim), dropout, style)
         self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
 

@@ -1,7 +1,7 @@
 """Encoders, decoders and what they make together, around the one stack of layers.
 
-`**style` are the fields of LayerStyle (norm, norm_type, activation, key_value_heads, eps); the default is the
-post-norm, ReLU transformer of Vaswani et al. 2017 (arXiv 1706.03762).
+`**style` are the fields of LayerConfig (norm, norm_type, activation, key_value_heads, eps); the default is
+the post-norm, ReLU transformer of Vaswani et al. 2017 (arXiv 1706.03762).
 
 Shapes: B batch, T target tokens, S source tokens, L layers, H heads, D width, d width of a head, V
 vocabulary. Masks: bool, True = a token, False = padding, [B, S]; of a layer also any that broadcasts to
@@ -19,7 +19,7 @@ from sightline.models.attention import KeyValue
 from sightline.models.blocks.base_model import BaseModel
 from sightline.models.blocks.positional_modules import PositionalEncoding
 from sightline.models.blocks.token_embeddings import TokenEmbedding
-from sightline.models.layer_config import LayerStyle
+from sightline.models.layer_config import LayerConfig
 from sightline.models.layers import DecoderLayer, EncoderLayer
 from sightline.models.transformer import Decoder, Encoder, LayerMemory, StackOutput
 
@@ -197,8 +197,8 @@ def _read(
     return decoder(x_BTD, [LayerMemory(own, None) for own in memory], mask.bool(), mask.bool(), cache)
 
 
-def _style(style: dict[str, Any], positions: str) -> LayerStyle:
-    return LayerStyle(**{"norm": "post", "activation": "relu", **style, "positions": positions})
+def _style(style: dict[str, Any], positions: str) -> LayerConfig:
+    return LayerConfig(**{"norm": "post", "activation": "relu", **style, "positions": positions})
 
 
 def _head_width(width: int, heads: int) -> int:

@@ -1,7 +1,7 @@
 """A BERT trained from scratch (Devlin et al. 2018, arXiv 1810.04805): learned positions, masked-language
 head whose output matrix is the input embedding. Pre-norm by default, which trains without a long warm-up;
 `norm: post` with `eps: 1e-12` is the published form and equals the transformers implementation. Norms,
-activation, positions and key-value heads are a LayerStyle.
+activation, positions and key-value heads are a LayerConfig.
 
 Shapes: B batch, T tokens, D width, V vocabulary.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.models.feed_forward import usual_hidden
-from sightline.models.layer_config import LayerStyle
+from sightline.models.layer_config import LayerConfig
 from sightline.models.positions import token_positions
 from sightline.models.tower import TextTower
 from sightline.models.transformer import Encoder
@@ -24,8 +24,8 @@ EMBEDDING_STD = 0.02
 
 def build(config: dict[str, Any]) -> Bert:
     """config: width, layers, heads, max_tokens, vocab_size; and where it is to differ, the fields of
-    LayerStyle, hidden, dropout, tie_embeddings (the output matrix is the embedding)."""
-    style = LayerStyle.of(config)
+    LayerConfig, hidden, dropout, tie_embeddings (the output matrix is the embedding)."""
+    style = LayerConfig.of(config)
     hidden = usual_hidden(config["width"], style.activation)
     return Bert({"hidden": hidden, "dropout": 0.0, "tie_embeddings": True, **style._asdict(), **config})
 
@@ -59,7 +59,7 @@ class Bert(TextTower):
         self.max_tokens = config["max_tokens"]
         self.embedding = nn.Embedding(config["vocab_size"], width)
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
-        style = LayerStyle.of(config)
+        style = LayerConfig.of(config)
         # Sinusoids have a root mean square of 0.7: at full size nothing of a word would be left.
         self.positions = token_positions(style.positions, self.max_tokens, width, EMBEDDING_STD)
         self.norm = style.make_norm(width)

@@ -23,13 +23,13 @@ from sightline.models.tower import TextTower
 EMBEDDING_STD = 0.02
 
 
-def build(config: dict[str, Any]) -> Bag:
+def build(config: dict[str, Any]) -> IdfBag:
     """config: width (align.embed_dim, see TextTower.projected), max_tokens, vocab_size, positions (learned
     where it is not named)."""
-    return Bag({"positions": "learned", **config})
+    return IdfBag({"positions": "learned", **config})
 
 
-class Bag(TextTower):
+class IdfBag(TextTower):
     """Weighted token embeddings; positions, which tell the answering model the order of a question's words,
     where the config asks for a table of them."""
 

@@ -105,7 +105,7 @@ class _Clean:
         await self._send({"type": "http.response.body", "body": body})
 
 
-class Door:
+class PageMount:
     """ASGI application: the page, which `make()` returns as one, from when it is there; sooner requests wait.
 
     `open` makes it and ends with the server; a page that cannot be made is logged and answered 503.
@@ -186,7 +186,7 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
             app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         )  # fmt: skip
 
-    door, before = Door(make), app.router.lifespan_context
+    door, before = PageMount(make), app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -27,7 +27,7 @@ from sightline.train.task import Task
 EVAL_BATCH = 128
 
 
-class Contrastive(Task):
+class ContrastiveTask(Task):
     """`model` is a dual encoder; `words` are those of its word head. Items without a picture take no part;
     `skipped` is their number."""
 

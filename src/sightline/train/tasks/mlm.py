@@ -30,7 +30,7 @@ VAL_TEXTS = 512
 EVAL_BATCH = 64
 
 
-class MaskedLanguage(Task):
+class MlmTask(Task):
     """`model` is a text tower with a masked-language head. Items without a picture take part with their
     captions."""
 

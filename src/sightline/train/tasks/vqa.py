@@ -38,7 +38,7 @@ SAMPLES = 2  # answers shown at every evaluation
 IGNORED = -100  # target of padding
 
 
-class Answering(Task):
+class VqaTask(Task):
     """`model` is a VLM; a blind one reads no picture. Two phases: image tower frozen for the first
     `warmup_phase_share` of the steps, then training at `vision_lr_scale`. The text tower stays frozen."""
 

@@ -67,12 +67,6 @@ def test_words_drawn_together_are_the_words_drawn_alone(model):
     assert cross_attention.explain_words(model, case, []) == []
 
 
-def test_what_both_attentions_of_a_layer_read_stands_side_by_side():
-    image, asked = np.full((2, 3), 0.1), np.full((2, 1), 0.7)
-    found = gradients.of_layers([image, asked, 2 * image, asked], 2)
-    np.testing.assert_array_equal(found[1], [[0.2, 0.2, 0.2, 0.7]] * 2)
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_contract(model, case, name):
     assert case.words

@@ -59,4 +59,4 @@ lock:                ## requirements*.in -> requirements.txt and requirements-se
 	mv requirements-serve.lock requirements-serve.txt
 
 clean:               ## removes what was built here, keeps the DVC cache
-	rm -rf .demo .study .resume dvc_plots .pytest_cache .hypothesis .ruff_cache
+	rm -rf .demo .study .resume dvc_plots .pytest_cache .hypothesis .ruff_cache .mypy_cache

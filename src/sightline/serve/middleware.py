@@ -12,8 +12,10 @@ import ipaddress
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+
+from starlette.types import Receive, Scope, Send
 
 from sightline.serve import same_site
 from sightline.serve.limits import ApiError, Limits
@@ -24,7 +26,6 @@ FAILED = ApiError(500, "the server failed; its log has the reason", "internal")
 FULL = ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
 CORS = b"access-control-"  # headers that would let pages of other sites read an answer: none may leave
 ALWAYS = ("/live", "/ready")  # answered without a key, when full and when draining
-Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[dict], Awaitable[None]]
 
 
 class RequestGuard:

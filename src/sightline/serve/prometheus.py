@@ -24,18 +24,24 @@ class Metrics:
         self._pooled: deque[np.ndarray] = deque(maxlen=WINDOW)
         self._scores: deque[float] = deque(maxlen=WINDOW)
         self._silenced: deque[float] = deque(maxlen=WINDOW)
-        own = {"registry": self.registry}
+        own = self.registry
         self.requests = Counter(
-            "sightline_requests", "Requests by route and status", ["route", "status"], **own
+            "sightline_requests", "Requests by route and status", ["route", "status"], registry=own
         )
         self.latency = Histogram(
-            "sightline_latency_seconds", "From request to end of answer", ["route"], buckets=SECONDS, **own
+            "sightline_latency_seconds",
+            "From request to end of answer",
+            ["route"],
+            buckets=SECONDS,
+            registry=own,
         )
-        self.tokens = Counter("sightline_tokens", "Answer tokens; rate() of it is tokens per second", **own)
-        self.inside = Gauge("sightline_requests_inside", "Requests let in and not yet answered", **own)
-        self.queue = Gauge("sightline_queue_depth", "Rows waiting for the model", **own)
+        self.tokens = Counter(
+            "sightline_tokens", "Answer tokens; rate() of it is tokens per second", registry=own
+        )
+        self.inside = Gauge("sightline_requests_inside", "Requests let in and not yet answered", registry=own)
+        self.queue = Gauge("sightline_queue_depth", "Rows waiting for the model", registry=own)
         self._traffic = lru_cache(512)(self._labelled)
-        limit = Gauge("sightline_requests_inside_limit", "Beyond it requests are answered 429", **own)
+        limit = Gauge("sightline_requests_inside_limit", "Beyond it requests are answered 429", registry=own)
         limit.set(queue_limit)
         self._gauge("sightline_silenced_head_ratio", "Heads that SPIN gated, over gated answers", self._gated)
         self._gauge("sightline_embedding_drift", "Distance of the mean picture from training's", self._drift)

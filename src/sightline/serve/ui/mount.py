@@ -8,12 +8,13 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
@@ -22,7 +23,6 @@ from sightline.serve.ui import page_input
 
 log = logging.getLogger("sightline.page")
 
-Scope, Receive, Send = dict[str, Any], Callable[[], Awaitable[dict]], Callable[[dict], Awaitable[None]]
 
 # Gradio's scripts are inline and compile the parts' own scripts, so both must be allowed; where the page may
 # send or load from is this server alone.

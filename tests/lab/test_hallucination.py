@@ -64,6 +64,7 @@ pai:
 
 
 def ideas(folder: Path, text: str) -> list[decoding_configs.Idea]:
+    (folder / "lab").mkdir()
     (folder / "lab/hallucination_decoding.yaml").write_text(text, encoding="utf-8")
     return decoding_configs.read(folder / "lab/hallucination_decoding.yaml")
 
@@ -215,6 +216,7 @@ def checkout(tmp_path_factory):
     """A checkout with a dozen scenes a split and a random model."""
     here = tmp_path_factory.mktemp("checkout")
     shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
+    (here / "lab").mkdir()
     (here / "lab/hallucination_decoding.yaml").write_text(IDEAS, encoding="utf-8")
     sizes = dict.fromkeys(sampling.SPLITS, 6) | {"train": 40}
     params = params_files.write(here, leaves={"data.sizes": sizes, "generation.max_tokens": 8})

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sightline.core.params.generation import Spin
 from sightline.explain import explain_items, explained_items, heatmap_figures
 from sightline.explain.explained_items import Item
 from sightline.explain.heatmap import Explanation, Heatmap, on_picture
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp; $x^2$ javascript:alert(3)"
-OFF = {"keep": 1.0, "top_k": None, "alpha": 1.0, "layers": [], "score": "mass"}
-ON = {**OFF, "keep": 0.5, "alpha": 0.25, "layers": [0]}
+ON = Spin(keep=0.5, alpha=0.25, layers=(0,))
 
 
 def explanation(words, seed=0):
@@ -47,11 +47,11 @@ def chosen():
 
 def explain(item, spin):
     words = {"describe": ["a", EVIL, "cube", "near", "it"] * 3, "color": ["red"], "count": []}[item.type]
-    return explanation(words, seed=int(spin["keep"] * 10))
+    return explanation(words, seed=int(spin.keep * 10))
 
 
 def write(out: Path):
-    explain_items.run(chosen(), explain, lambda truth, answer: truth == answer, OFF, ON, "magma", out)
+    explain_items.run(chosen(), explain, lambda truth, answer: truth == answer, ON, "magma", out)
     files = sorted(path for path in out.rglob("*") if path.is_file())
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
@@ -149,7 +149,7 @@ def test_explanations_are_data_too(written):
 
 def test_an_unknown_colormap_is_refused(tmp_path):
     with pytest.raises(ValueError, match="explain.colormap is 'rainbows'"):
-        explain_items.run(chosen(), explain, str.__eq__, OFF, ON, "rainbows", tmp_path)
+        explain_items.run(chosen(), explain, str.__eq__, ON, "rainbows", tmp_path)
 
 
 def test_a_strip_keeps_content_words_in_reading_order():

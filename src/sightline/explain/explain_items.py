@@ -51,6 +51,7 @@ def run(
 ) -> None:
     """`explain(item, spin)` explains one item, with SPIN off and by `gate`; `right(truth, answer)` judges a
     short answer."""
+    heatmap_page.colours(colormap)  # an unknown one is refused before anything is explained
     drawn = out / "pictures"
     drawn.mkdir(parents=True, exist_ok=True)
     shown = progress.track(items, "explaining items")

@@ -19,7 +19,8 @@ from sightline.export import onnx_graphs, parity, quantization_sensitivity, vari
 from sightline.inference import bundle_settings, calibration_data, torch_session
 from sightline.inference.bundle_settings import GENERATION, BundleSettings
 from sightline.inference.calibration_data import Questions
-from sightline.inference.session import PREPROCESSOR, TOKENIZER, Session
+from sightline.inference.encoding import PREPROCESSOR
+from sightline.inference.session import TOKENIZER, Session
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM
 

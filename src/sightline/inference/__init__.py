@@ -2,7 +2,8 @@
 and ONNX Runtime; torch only in `torch_session.py`, `torch_engine.py` and `block_generation.py`, which are
 imported when called.
 
-session.py: `Session`: ask, describe, embed with an exported model
+session.py: `Session`: loads an exported model, answers and scores with it
+encoding.py: `Encoder`: pictures, texts and questions as arrays of the model
 engine.py: the protocol that every decoding method runs on
 onnx_engine.py: ONNX Runtime behind it
 torch_engine.py: PyTorch behind it

@@ -1,23 +1,18 @@
-"""The description that is most like its picture, of several: a session's models choose among the candidates
-of inference.decoding.clip_guided. Numpy alone, as session.
+"""The description that is most like its picture, of several: the dual encoder chooses among the
+candidates of inference.decoding.clip_guided. Numpy alone.
 
 C candidates, E embedding width, S tokens of a padded question; C,Y,X channels and sides.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sightline.core.params.generation import Generation
 from sightline.inference.decoding import clip_guided, contrastive
+from sightline.inference.encoding import Encoder
 from sightline.inference.engine import DecodingInputs, GeneratedTokens, Memory
-
-if TYPE_CHECKING:
-    from sightline.inference.session import Session
 
 SEED = 0  # of draws and noise: a picture is always described in the same words
 
@@ -34,22 +29,22 @@ class Chosen:
 
 
 def choose(
-    session: Session, pixels_CYX: np.ndarray, question: str, captions: Sequence[str], generation: Generation,
+    encoder: Encoder, pixels_CYX: np.ndarray, question: str, captions: Sequence[str], generation: Generation,
     inputs: DecodingInputs,
 ) -> Chosen:  # fmt: skip
     """Write the candidates about a picture and choose; of equals the likeliest, then the one drawn first."""
-    ids_1S, mask_1S = session.question_ids([question])
+    ids_1S, mask_1S = encoder.question_ids([question])
 
     def memory(pixels_CYX: np.ndarray) -> Memory:
-        return session.memory(session.engine.image_tokens(pixels_CYX[None]), ids_1S, mask_1S, [captions])
+        return encoder.memory(encoder.engine.image_tokens(pixels_CYX[None]), ids_1S, mask_1S, [captions])
 
     noise, *draws = (np.random.default_rng([SEED, draw]) for draw in range(generation.candidates))
     clean, held = memory(pixels_CYX), None
     if generation.contrast > 0:
         held = memory(contrastive.noised(pixels_CYX, clip_guided.NOISE_STEPS, noise))
-    *drawn, likeliest = clip_guided.generate(session.engine, clean, held, inputs, generation, draws)
+    *drawn, likeliest = clip_guided.generate(encoder.engine, clean, held, inputs, generation, draws)
     written = [likeliest, *drawn]
-    texts = [session.tokenizer.decode(generated.ids) for generated in written]
-    embeds_CE, (embed_E,) = session.embed_texts(texts), session.engine.embed_images(pixels_CYX[None])[1]
+    texts = [encoder.tokenizer.decode(generated.ids) for generated in written]
+    embeds_CE, (embed_E,) = encoder.embed_texts(texts), encoder.engine.embed_images(pixels_CYX[None])[1]
     likeness_C = embeds_CE @ embed_E
     return Chosen(written[int(likeness_C.argmax())], clean, texts, likeness_C)

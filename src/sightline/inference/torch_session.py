@@ -13,7 +13,8 @@ from sightline.core import artifacts
 from sightline.data.tokenizer import Tokenizer
 from sightline.inference import bundle_settings
 from sightline.inference.bundle_settings import GENERATION
-from sightline.inference.session import PREPROCESSOR, TOKENIZER, Session
+from sightline.inference.encoding import PREPROCESSOR
+from sightline.inference.session import TOKENIZER, Session
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM

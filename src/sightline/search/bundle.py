@@ -20,8 +20,9 @@ from sightline.data.shards import Items
 from sightline.inference import bundle_settings, out_of_domain
 from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import Confidence
+from sightline.inference.encoding import PREPROCESSOR
 from sightline.inference.out_of_domain import OODDetector
-from sightline.inference.session import MODEL, PREPROCESSOR, TOKENIZER, Session
+from sightline.inference.session import MODEL, TOKENIZER, Session
 from sightline.search.item_index import Entry, ItemIndex, assemble
 
 INDEX, EXAMPLES = "index", "examples"

@@ -1,0 +1,153 @@
+"""Pictures, texts and questions as arrays of one model: an engine with the tokenizer and the preprocessing
+that it was trained with. Numpy alone.
+
+Shapes: N items, B batch, L layers, P patches, D width, E embedding width, S tokens of a text, K captions;
+C,Y,X channels and sides.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.core.params.generation import SPIN_OFF, Generation, Spin
+from sightline.data.questions.prompt_template import prompt
+from sightline.data.tokenizer import Tokenizer
+from sightline.data.transforms import preprocess
+from sightline.inference import retrieval_context
+from sightline.inference.batching import in_batches
+from sightline.inference.bundle_settings import BundleSettings
+from sightline.inference.engine import DecodingInputs, Engine, Memory
+from sightline.spin import gate
+
+PREPROCESSOR = "preprocessor_config.json"
+PREPROCESSOR_KEYS = ("crop_size", "image_mean", "image_std")
+
+
+class SessionError(ValueError):
+    """A question that cannot be asked, or settings that the model does not have."""
+
+
+class Encoder:
+    """Encodes inputs for a model and checks settings against it. Holds no state between calls; `settings` are
+    those of the bundle, `folder` is where it lies (None: nowhere)."""
+
+    def __init__(
+        self, engine: Engine, tokenizer: Tokenizer, preprocess: dict[str, Any], settings: BundleSettings,
+        folder: Path | None = None,
+    ):  # fmt: skip
+        missing = [
+            key for key in PREPROCESSOR_KEYS if not isinstance(preprocess, dict) or key not in preprocess
+        ]
+        if missing:
+            raise SessionError(f"{PREPROCESSOR}: lacks {', '.join(missing)}; rerun the stage that wrote it")
+        self.engine, self.tokenizer, self.folder = engine, tokenizer, folder
+        self.preprocess_config, self.settings = preprocess, settings
+        self.heads_kept(settings.spin)
+
+    def heads_kept(self, spin: Spin) -> tuple[np.ndarray, float]:
+        """The gate's run-time inputs: heads kept per layer (int64) and the factor on the others. Raises
+        SessionError for a score or a layer that this model does not have."""
+        if spin.score != "mass":
+            raise SessionError(
+                f"spin.score {spin.score!r}: exported graphs rank heads by attention mass; use mass, or "
+                "the PyTorch model"
+            )
+        config = self.engine.config
+        kept = gate.heads_kept(spin.keep, spin.top_k, spin.layers, config["layers"], config["heads"])
+        return np.array(kept, dtype=np.int64), spin.alpha
+
+    def decoding_inputs(self, generation: Generation, spin: Spin | None = None) -> DecodingInputs:
+        """What the decoding loops are called with; `spin` None: as `generation.spin` says. Raises
+        SessionError for settings that this model does not have."""
+        k_L, alpha = self.heads_kept(self.spin(generation.spin) if spin is None else spin)
+        longest, limit = generation.max_tokens, self.engine.config["max_answer"]
+        if longest > limit:
+            raise SessionError(
+                f"max_tokens is {longest}: this model was trained for answers of 1 to {limit} tokens"
+            )
+        return DecodingInputs(self.tokenizer.bos, self.tokenizer.eos, longest, k_L, alpha)
+
+    def spin(self, gated: bool | None = None) -> Spin:
+        """The bundle's gate, or none; None: as the bundle's generation says."""
+        gated = self.settings.generation.spin if gated is None else gated
+        return self.settings.spin if gated else SPIN_OFF
+
+    def memory(
+        self, tokens_BPD: np.ndarray, ids_BS: np.ndarray, mask_BS: np.ndarray,
+        captions_BK: Sequence[Sequence[str]],
+    ) -> Memory:  # fmt: skip
+        """What the decoder reads: pictures and questions, each question beside its captions, if any."""
+        length = max(self.settings.max_text, ids_BS.shape[1])
+        return retrieval_context.read(
+            self.engine, self.tokenizer, tokens_BPD, ids_BS, mask_BS, captions_BK, length
+        )
+
+    def encode_images(
+        self, images: Sequence[np.ndarray], batch_size: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(tokens_NPD, unit embeds_NE) of pictures, uint8 [Y, X, 3] each."""
+        tokens_NPD, embeds_NE = in_batches(self.engine.embed_images, [self.pixels(images)], batch_size)
+        return tokens_NPD, embeds_NE
+
+    def encode_texts(
+        self, texts: Sequence[str], batch_size: int = 1
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(states_NSD, mask_NS, unit embeds_NE) of captions or queries; longer ones are cut to `max_text`
+        tokens."""
+        if not len(texts):
+            raise SessionError("no texts given; give at least one")
+        length = self.settings.max_text
+        ids_NS, mask_NS = self.tokenizer.batch(texts, length, pad_to=length)
+        states_NSD, embeds_NE = in_batches(self.engine.embed_texts, [ids_NS, mask_NS], batch_size)
+        return states_NSD, mask_NS, embeds_NE
+
+    def embed_images(self, images: Sequence[np.ndarray], batch_size: int = 1) -> np.ndarray:
+        """Unit embeddings [N, E]."""
+        return self.encode_images(images, batch_size)[1]
+
+    def embed_texts(self, texts: Sequence[str], batch_size: int = 1) -> np.ndarray:
+        """Unit embeddings [N, E]."""
+        return self.encode_texts(texts, batch_size)[2]
+
+    def match(
+        self, tokens_NPD: np.ndarray, states_NSD: np.ndarray, mask_NS: np.ndarray, batch_size: int = 1
+    ) -> np.ndarray:
+        """Matching score (a logit) of picture i with text i from their encodings, [N]."""
+        return in_batches(
+            lambda *rows: (self.engine.match(*rows),), [tokens_NPD, states_NSD, mask_NS], batch_size
+        )[0]
+
+    def question_ids(self, questions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(ids_NS int64, mask_NS bool) of the questions in the template, all of one length."""
+        length = self.settings.max_question
+        return self.tokenizer.batch([prompt(question) for question in questions], length, pad_to=length)
+
+    def question_is_cut(self, question: str) -> bool:
+        """Whether the model reads only the beginning of the question, which is then another question."""
+        return self._is_cut(prompt(question), self.settings.max_question)
+
+    def text_is_cut(self, text: str) -> bool:
+        """Whether search reads only the beginning of the text."""
+        return self._is_cut(text, self.settings.max_text)
+
+    def _is_cut(self, text: str, length: int) -> bool:
+        return len(self.tokenizer.encode(text, length + 1)) > length
+
+    def image_tokens(self, pixels_NCYX: np.ndarray, batch_size: int = 1) -> np.ndarray:
+        """tokens_NPD of pictures, as the answering model reads them."""
+        return in_batches(lambda pixels: (self.engine.image_tokens(pixels),), [pixels_NCYX], batch_size)[0]
+
+    def pixels(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """pixels_NCYX float32, as the model was trained with them."""
+        if not len(images):
+            raise SessionError("no pictures given; give at least one")
+        config = self.preprocess_config
+        mean, std = config["image_mean"], config["image_std"]
+        return np.stack([preprocess(rgb, self.image_size, mean, std) for rgb in images])
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that the model sees, in pixels."""
+        return self.preprocess_config["crop_size"]["height"]

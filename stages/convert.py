@@ -18,7 +18,7 @@ def main(params: Params) -> None:
         config.update(convert(raw, folder, params.convert, params.seed, params.data.max_pixels, trained))
     counts = ", ".join(f"{name} {n}" for name, n in sorted(config["types"].items()))
     leaks = ", ".join(f"{reason} {n}" for reason, n in sorted(config["rejected"].items()))
-    runtime.say(f"triples: {counts}; items left out: {leaks or 'none'}, see data/vqa/rejected.jsonl")
+    runtime.log(f"triples: {counts}; items left out: {leaks or 'none'}, see data/vqa/rejected.jsonl")
 
 
 if __name__ == "__main__":

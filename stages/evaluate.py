@@ -36,7 +36,7 @@ def main(params: Params) -> None:
     rows += ood_detection.evaluate(
         partial(known.scores, session), known.bound, setting, Path("metrics/evaluate")
     )
-    runtime.say(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
+    runtime.log(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ def main(params: Params) -> None:
     compared = faithfulness_benchmark.compressed(fp32, model, faithfulness_benchmark.COMPARED_BY, answers)
     Path("metrics/explain").mkdir(parents=True, exist_ok=True)
     artifacts.write_json(Path("metrics/explain/compression.json"), compared)
-    runtime.say(f"{len(chosen)} questions explained; open {out}/index.html")
+    runtime.log(f"{len(chosen)} questions explained; open {out}/index.html")
     agreed = f"rank correlation {compared['rank_correlation']} over {compared['n']} answers"
-    runtime.say(f"maps of fp32 and of the shipped variant: {agreed}")
+    runtime.log(f"maps of fp32 and of the shipped variant: {agreed}")
 
 
 if __name__ == "__main__":

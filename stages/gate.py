@@ -19,7 +19,7 @@ def main(params: Params) -> bool:
     passed = all(check.passed for check in checks)
     artifacts.write_json(target, {"passed": passed, "checks": [check.plain() for check in checks]})
     for check in checks:
-        runtime.say(check.line())
+        runtime.log(check.line())
     return passed
 
 

@@ -30,7 +30,7 @@ def main(params: Params) -> None:
         exported, session, confidence, params.generation, params.spin, domain, items, raw.config["source"]
     )
     gallery = bundle.write(Path("models/bundle"), inputs, params.index, pixels)
-    runtime.say(
+    runtime.log(
         f"{exported.config['shipped']} with {len(gallery)} items in models/bundle; ask it: sightline ask"
     )
 

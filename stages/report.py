@@ -27,7 +27,7 @@ def main() -> None:
         metrics_report.markdown(figures, paired, built, variants, compressed), encoding="utf-8", newline="\n"
     )
     chart_tables.write(figures, Path("plots/report"))
-    runtime.say(f"figures in metrics/summary.json, tables in {target}")
+    runtime.log(f"figures in metrics/summary.json, tables in {target}")
 
 
 if __name__ == "__main__":

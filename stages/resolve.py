@@ -12,7 +12,7 @@ from sightline.core.params.loader import Params  # noqa: E402
 
 def main(params: Params) -> None:
     resolved.write(params, Path())
-    runtime.say(
+    runtime.log(
         f"profile {params.profile} in {resolved.FILE}; `sightline params` says where each value is from"
     )
 

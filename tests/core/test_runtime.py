@@ -57,7 +57,7 @@ def wait_for(path: Path, seconds: float = 60) -> str:
 
 
 def test_a_stage_gets_params_and_leaves_its_cost(checkout):
-    code, out, err = stage(checkout, "runtime.say(params.profile + ' ' + params.data.source)")
+    code, out, err = stage(checkout, "runtime.log(params.profile + ' ' + params.data.source)")
     assert (code, out, err) == (0, "toy: smoke scenes\n", "")
     stage(checkout, "pass")
     costs = json.loads((checkout / ".resume/cost/smoke.json").read_text())
@@ -262,7 +262,7 @@ with runtime.stage("toy") as params:
     if here.rank == 1:
         runtime._state.signal = 15
     Path(f"rank{here.rank}").write_text(f"{here.world} {total.item()} {runtime.stop_requested(here)}")
-    runtime.say("met")
+    runtime.log("met")
     runtime.finish(here)
 """
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

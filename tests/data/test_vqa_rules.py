@@ -13,7 +13,7 @@ from sightline.data.questions.existence_questions import (
     present,
     question,
 )
-from sightline.data.questions.object_lexicon import RELATIVES, THINGS, ancestors, surface_forms
+from sightline.data.questions.object_lexicon import OBJECT_CLASSES, RELATIVES, ancestors, surface_forms
 from sightline.data.questions.object_mentions import parse, parse_all
 from sightline.data.questions.word_lists import ing, third_person
 
@@ -85,23 +85,25 @@ def test_relations(captions, expected):
     assert answers(caption_rules.relations, *captions) == expected
 
 
-def test_doings_collect_what_captions_say():
-    triples = caption_rules.doings(parse_all(["A dog runs .", "A brown dog is running .", "The dog jumps ."]))
+def test_subject_actions_collect_what_captions_say():
+    triples = caption_rules.subject_actions(
+        parse_all(["A dog runs .", "A brown dog is running .", "The dog jumps ."])
+    )
     assert [(t["question"], t["answer"], t["accepted"]) for t in triples] == [
         ("What is the dog doing?", "running", ["jumping", "running"])
     ]
-    assert answers(caption_rules.doings, "A boy runs .", "A woman is standing .") == {}  # who is it?
+    assert answers(caption_rules.subject_actions, "A boy runs .", "A woman is standing .") == {}  # who is it?
 
 
 def test_deeds_whos_and_wheres():
     captions = ["A boy is riding a bicycle in the park .", "A little boy rides his bike ."]
-    assert answers(caption_rules.deeds, *captions) == {"What is the boy riding?": "bicycle"}
-    assert answers(caption_rules.whos, *captions) == {"Who is riding the bicycle?": "boy"}
-    assert answers(caption_rules.wheres, *captions) == {"Where is the boy?": "in the park"}
-    assert answers(caption_rules.deeds, "A man rides a dirt bike .", "A man on a bicycle .") == {}
-    assert answers(caption_rules.whos, "A boy rides a bike .", "A man rides a bike .") == {}
-    assert answers(caption_rules.wheres, "A woman with a poster on the wall .") == {}
-    assert answers(caption_rules.wheres, "A man and a dog in the snow .") == {}
+    assert answers(caption_rules.action_objects, *captions) == {"What is the boy riding?": "bicycle"}
+    assert answers(caption_rules.actors, *captions) == {"Who is riding the bicycle?": "boy"}
+    assert answers(caption_rules.locations, *captions) == {"Where is the boy?": "in the park"}
+    assert answers(caption_rules.action_objects, "A man rides a dirt bike .", "A man on a bicycle .") == {}
+    assert answers(caption_rules.actors, "A boy rides a bike .", "A man rides a bike .") == {}
+    assert answers(caption_rules.locations, "A woman with a poster on the wall .") == {}
+    assert answers(caption_rules.locations, "A man and a dog in the snow .") == {}
 
 
 def test_evidence_is_the_text_of_the_caption():
@@ -175,7 +177,7 @@ def test_pope_polls():
     for kind in ("random", "popular", "adversarial"):
         polled = [t for t in triples if t["type"] == f"pope_{kind}"]
         assert sorted(t["answer"] for t in polled) == ["no", "yes"]
-        assert all(THINGS[t["object"]].kind != "scene" for t in polled)
+        assert all(OBJECT_CLASSES[t["object"]].kind != "scene" for t in polled)
 
 
 def test_adversarial_goes_with_what_is_there():
@@ -200,10 +202,10 @@ def test_articles():
 
 
 def test_object_table_is_sound():
-    assert len(THINGS) >= 100
-    for name in THINGS:
+    assert len(OBJECT_CLASSES) >= 100
+    for name in OBJECT_CLASSES:
         assert name not in ancestors(name) and name in RELATIVES[name]
-        assert all(parent in THINGS for parent in THINGS[name].parents)
+        assert all(parent in OBJECT_CLASSES for parent in OBJECT_CLASSES[name].parents)
     owners = {}
     for name, forms in surface_forms().items():
         for form in forms:
@@ -237,5 +239,7 @@ def test_any_captions_give_short_lower_case_answers(texts):
 
 
 def test_an_owner_is_not_the_object():
-    assert answers(caption_rules.deeds, "A man is holding a child 's hand .") == {}
-    assert answers(caption_rules.deeds, "A man is holding a child .") == {"What is the man holding?": "child"}
+    assert answers(caption_rules.action_objects, "A man is holding a child 's hand .") == {}
+    assert answers(caption_rules.action_objects, "A man is holding a child .") == {
+        "What is the man holding?": "child"
+    }

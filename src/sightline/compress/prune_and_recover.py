@@ -51,7 +51,7 @@ def compress(
             )
             write_table(metrics / "table.csv", rows)
             before, after = rows[0], rows[-1]
-            runtime.say(
+            runtime.log(
                 f"{before['bytes']} -> {after['bytes']} bytes, accuracy {before['accuracy']:.1f} -> "
                 f"{after['accuracy']:.1f} (cut: {rows[1]['accuracy']:.1f}); wrote {out}; next: export"
             )

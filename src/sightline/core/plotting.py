@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, QUIET, PAPER, BOX, GOOD, BAD = "#1d2433", "#667085", "#ffffff", "#3ddbd9", "#1a7f4b", "#c2362b"
+INK, MUTED, PAPER, BOX, GOOD, BAD = "#1d2433", "#667085", "#ffffff", "#3ddbd9", "#1a7f4b", "#c2362b"
 DPI = 110
 
 
@@ -70,7 +70,7 @@ def draw_caption(axes: Axes, word: str, detail: str) -> None:
         color=INK,
         va="top",
     )
-    axes.text(1.0, -0.055, detail, transform=axes.transAxes, fontsize=7.5, color=QUIET, va="top", ha="right")
+    axes.text(1.0, -0.055, detail, transform=axes.transAxes, fontsize=7.5, color=MUTED, va="top", ha="right")
 
 
 def wrap(text: str, width: int, lines: int = 4) -> str:

@@ -61,9 +61,9 @@ class _State:
     stage: str = ""
     signal: int = 0  # the signal that asked for the stop, 0 for none
     polled: bool = False  # a loop asks stop_requested, so a signal may wait for it
-    guarded: bool = False
-    others_core_s: float = 0.0  # cost of the other ranks, known after finish
-    others_peak_mib: float = 0.0
+    watched: bool = False
+    other_ranks_core_s: float = 0.0  # cost of the other ranks, known after finish
+    other_ranks_peak_mib: float = 0.0
 
 
 _state = _State()
@@ -74,7 +74,7 @@ def start(threads: int, seed: int) -> Runtime:
 
     Deterministic algorithms throughout, `threads` threads per process (part of the result's bits).
     """
-    guard_parent()
+    watch_launcher()
     _handle_signals()
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # what cuBLAS needs to be deterministic
     import torch
@@ -106,7 +106,7 @@ def finish(runtime: Runtime) -> None:
         own = torch.tensor(_usage(), dtype=torch.float64, device=runtime.device)
         total = own.clone()
         torch.distributed.all_reduce(total)
-        _state.others_core_s, _state.others_peak_mib = (total - own).tolist()
+        _state.other_ranks_core_s, _state.other_ranks_peak_mib = (total - own).tolist()
         torch.distributed.destroy_process_group()
 
 
@@ -138,7 +138,7 @@ def resume_dir(stage: str, fingerprint: str) -> Path:
     return _scratch() / stage / fingerprint[:16]
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """Print one line of a stage's progress, on rank 0 only."""
     if is_main_rank():
         print(f"{_state.stage}: {line}" if _state.stage else line, flush=True)
@@ -163,7 +163,7 @@ def stage(name: str) -> Iterator[Params]:
     """
     _state.stage = name
     began = time.perf_counter()
-    guard_parent()
+    watch_launcher()
     _handle_signals()
     try:
         params = load_params()
@@ -178,17 +178,17 @@ def stage(name: str) -> Iterator[Params]:
         _record_cost(name, params.profile, time.perf_counter() - began)
 
 
-def guard_parent() -> None:
+def watch_launcher() -> None:
     """End this process, and its children, when DVC or torchrun above it dies: no orphan keeps writing.
 
     Started by hand, without either above it, a process is left alone.
     """
-    if _state.guarded:
+    if _state.watched:
         return
-    _state.guarded = True
+    _state.watched = True
     watched = launcher_watchdog.launchers(psutil.Process().parents(), "DVC_STAGE" in os.environ)
     if watched:
-        threading.Thread(target=_watch, args=(watched,), name="guard", daemon=True).start()
+        threading.Thread(target=_watch, args=(watched,), name="watchdog", daemon=True).start()
 
 
 def _watch(launchers: list[psutil.Process]) -> None:
@@ -263,7 +263,7 @@ def _usage() -> tuple[float, float]:
 def _record_cost(name: str, profile: str, wall_s: float) -> None:
     """Merge this stage's cost into .resume/cost/<profile>.json; a failure is said, not fatal."""
     core_s, peak_mib = _usage()
-    core_s, peak_mib = core_s + _state.others_core_s, peak_mib + _state.others_peak_mib
+    core_s, peak_mib = core_s + _state.other_ranks_core_s, peak_mib + _state.other_ranks_peak_mib
     if "TORCHELASTIC_RUN_ID" in os.environ:
         agent = psutil.Process().parent()
         times = agent.cpu_times() if agent else None
@@ -276,4 +276,4 @@ def _record_cost(name: str, profile: str, wall_s: float) -> None:
             costs: dict[str, Any] = artifacts.read_json(path) if path.exists() else {}
             artifacts.write_json(path, costs | {name: row})
     except (OSError, ValueError) as error:
-        say(f"the cost of this stage was not recorded: {error}")
+        log(f"the cost of this stage was not recorded: {error}")

@@ -56,10 +56,10 @@ def cached(url: str, pin: str | None, timeout_s: float, max_bytes: int) -> Path:
     name = unquote(split_url(url).path).rsplit("/", 1)[-1]
     target = runtime.resume_dir("downloads", hashlib.sha256(url.encode()).hexdigest()) / name
     if split_url(url).scheme != "file" and not target.exists():
-        runtime.say(f"downloading {url}")
+        runtime.log(f"downloading {url}")
     path = fetch(url, target, pin, Transfer(timeout_s, max_bytes))
     if pin is None:
-        runtime.say(f"data.checksums has no {name}; this one is {_digest(path, 'sha256:')}")
+        runtime.log(f"data.checksums has no {name}; this one is {_digest(path, 'sha256:')}")
     return path
 
 

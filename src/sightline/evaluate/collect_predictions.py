@@ -12,7 +12,7 @@ import numpy as np
 from sightline.core import artifacts, progress
 from sightline.core.params.generation import SPIN_OFF, Generation, Spin
 from sightline.core.params.quality_params import EvaluateParams
-from sightline.core.runtime import derive_seed, guard_parent
+from sightline.core.runtime import derive_seed, watch_launcher
 from sightline.evaluate import predictions, split_contents
 from sightline.evaluate.split_contents import Split
 from sightline.inference.session import Session
@@ -46,7 +46,7 @@ class Asked:
 
 def ask(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Asked]:
     """Everything one variant is asked, by split, for the SPINS given; runs in a worker."""
-    guard_parent()
+    watch_launcher()
     session, words = load(), split_contents.lexicon(setting.vqa)
     kinds = sorted(artifacts.read_json(setting.vqa / "config.json")["objects"])
     gates, batch_size = {"off": SPIN_OFF, "on": setting.spin}, setting.params.batch_size

@@ -15,8 +15,8 @@ from sightline.core.plotting import (
     DPI,
     GOOD,
     INK,
+    MUTED,
     PAPER,
-    QUIET,
     draw_box,
     draw_caption,
     draw_picture,
@@ -138,14 +138,14 @@ def compare(path: Path, pairs: list[tuple[Item, Explanation, Explanation]], colo
             axes = figure.add_subplot(grid[row, column])
             draw_overlay(axes, asked.rgb, mean_map(found), colormap)
             if row == 0:
-                axes.set_title("SPIN off" if column == 1 else "SPIN on", fontsize=10, color=QUIET, pad=6)
+                axes.set_title("SPIN off" if column == 1 else "SPIN on", fontsize=10, color=MUTED, pad=6)
         text = figure.add_subplot(grid[row, 3])
         text.axis("off")
         text.text(0.06, 0.98, wrap(asked.question, 34), fontsize=9, color=INK, fontweight="bold", va="top")
         height = 0.8
         for label, line in (("off", off.answer), ("on", on.answer), ("truth", asked.truth)):
             wrapped = wrap(line or "(no answer)", 27, 3)
-            text.text(0.06, height, label, fontsize=8, color=QUIET, va="top")
+            text.text(0.06, height, label, fontsize=8, color=MUTED, va="top")
             text.text(0.22, height, wrapped, fontsize=8.5, color=INK, va="top")
             height -= 0.085 * (wrapped.count("\n") + 1) + 0.04
     save(figure, path)
@@ -181,8 +181,8 @@ def silenced(path: Path, share_LH: np.ndarray, kept: str, colormap: str) -> None
         )
     axes.set_xticks(range(heads), [f"{head}" for head in range(heads)])
     axes.set_yticks(range(layers), [f"layer {layer}" for layer in range(layers)])
-    axes.set_xlabel("attention head", color=QUIET)
-    axes.tick_params(length=0, colors=QUIET)
+    axes.set_xlabel("attention head", color=MUTED)
+    axes.tick_params(length=0, colors=MUTED)
     axes.set_xticks(np.arange(heads + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(layers + 1) - 0.5, minor=True)
     axes.grid(which="minor", color=PAPER, linewidth=2)
@@ -204,7 +204,7 @@ def silenced(path: Path, share_LH: np.ndarray, kept: str, colormap: str) -> None
         1 - 0.55 / height,
         f"percent of answer tokens, SPIN on ({kept})",
         fontsize=9.5,
-        color=QUIET,
+        color=MUTED,
         va="top",
     )
     save(figure, path)
@@ -240,7 +240,7 @@ def _question(figure: Figure, found: Explanation) -> None:
     shares = np.mean([[score for _, score in heat.text_scores] for heat in found.words], axis=0)
     top = max(float(shares.max()), 1e-9)
     height, x, renderer = figure.get_figheight(), 0.026, FigureCanvasAgg(figure).get_renderer()
-    figure.text(0.02, 0.5 / height, "question words, by attention", fontsize=8, color=QUIET, va="bottom")
+    figure.text(0.02, 0.5 / height, "question words, by attention", fontsize=8, color=MUTED, va="bottom")
     for (word, _), share in zip(found.words[0].text_scores, shares, strict=True):
         text = figure.text(
             x,

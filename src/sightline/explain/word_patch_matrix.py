@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.core.plotting import INK, QUIET, draw_picture, new_figure, plain, save, wrap
+from sightline.core.plotting import INK, MUTED, draw_picture, new_figure, plain, save, wrap
 from sightline.explain.explained_items import Item
 from sightline.explain.heatmap import Explanation
 
@@ -23,14 +23,14 @@ def draw(path: Path, asked: Item, found: Explanation, colormap: str) -> None:
     picture = figure.add_axes((0.015, 1 - 2.0 / height, 1.7 / 10.5, 1.7 / height))
     draw_picture(picture, asked.rgb)
     figure.text(0.195, 1 - 0.14 / height, "Words by patches", fontsize=13, fontweight="bold", va="top")
-    figure.text(0.195, 1 - 0.42 / height, wrap(asked.question, 90, 1), fontsize=9, color=QUIET, va="top")
+    figure.text(0.195, 1 - 0.42 / height, wrap(asked.question, 90, 1), fontsize=9, color=MUTED, va="top")
     axes = figure.add_axes((0.27, 0.45 / height, 0.715, (0.19 * len(maps_WP)) / height))
     axes.imshow(maps_WP, cmap=colormap, vmin=-0.05, vmax=1.05, aspect="auto", interpolation="nearest")
     words = [plain(heat.provenance["word"]) for heat in found.words]
     axes.set_yticks(range(len(words)), words, fontsize=7.5)
     middles = np.arange(rows) * cols + (cols - 1) / 2
     axes.set_xticks(middles, [f"row {row + 1}" for row in range(rows)], fontsize=7.5)
-    axes.set_xlabel("patches of the picture, row by row", color=QUIET, fontsize=8)
+    axes.set_xlabel("patches of the picture, row by row", color=MUTED, fontsize=8)
     axes.tick_params(length=0, colors=INK)
     for row in range(1, rows):
         axes.axvline(row * cols - 0.5, color="#ffffff", linewidth=0.8, alpha=0.6)

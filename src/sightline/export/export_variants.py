@@ -71,7 +71,7 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
             with progress.step("quantizing"):
                 layers = quantize_all(folder, calibration, learnt, scanned, knobs.max_flips)
             variants.write_table(metrics / "sensitivity.csv", layers, quantization_sensitivity.COLUMNS)
-            runtime.say("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
+            runtime.log("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
             asked = calibration_data.read(items, val, knobs.selection_items, pixels, short=True)
             gallery = calibration_data.read_gallery(items, "val", GALLERY, pixels)
             config["shipped"], rows = variants.choose(folder, inputs.macs, asked, gallery, knobs.max_drop)
@@ -82,7 +82,7 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
         for name, found in figures.items():
             parity.check(found, name)
     for row in rows:
-        runtime.say(
+        runtime.log(
             f"{row['variant']}: {row['bytes']} bytes, accuracy {row['accuracy']:.1f}, R@1 {row['r1']:.1f}"
             + (", ships" if row["ships"] else "")
         )
@@ -96,7 +96,7 @@ def _compare(
     threads: int,
 ) -> dict[str, dict]:
     """`parity.compare` for every model, in a process of its own: nothing else waits for it."""
-    runtime.guard_parent()
+    runtime.watch_launcher()
     torch.set_num_threads(threads)
     dual = onnx_graphs.unpack(DualEncoder(clip[0]), clip[1])
     return {

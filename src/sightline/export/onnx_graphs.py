@@ -26,7 +26,7 @@ from torch.export import Dim
 
 from sightline.core import progress
 from sightline.core.artifacts import write_json
-from sightline.core.runtime import guard_parent
+from sightline.core.runtime import watch_launcher
 from sightline.export import fused_attention, graph_modules, onnx_metadata
 from sightline.export.simplify_graph import unstack
 from sightline.inference.onnx_engine import CONFIG, GRAPHS, SEARCH_SIDE
@@ -105,7 +105,7 @@ def unpack(model: nn.Module, weights: dict[str, np.ndarray]) -> nn.Module:
 
 def _export_packed(graph: str, vlm: Packed, clip: Packed, path: Path, opset: int) -> None:
     """`export_graph` in a process of its own, which ends with the one that started it."""
-    guard_parent()
+    watch_launcher()
     torch.set_num_threads(1)
     export_graph(graph, unpack(VLM(vlm[0]), vlm[1]), unpack(DualEncoder(clip[0]), clip[1]), path, opset)
 

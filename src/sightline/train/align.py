@@ -56,7 +56,7 @@ def align(
     loss = registry.load("train/losses", section.loss)
     task = ContrastiveTask(model.to(run.device), data, words, loss, section, run, params.seed)
     if task.skipped:
-        runtime.say(f"{task.skipped} training items have no picture and take no part")
+        runtime.log(f"{task.skipped} training items have no picture and take no part")
     if task.steps == 0 and params.vision.pretrained == "none":
         settle(task, run)
     recipe = Recipe.of("align", section, params, task.steps)
@@ -65,7 +65,7 @@ def align(
         if run.is_main:
             card = f"Dual encoder: `{params.vision.tower}` and `{text.config['tower']}`."
             save_model.write(out, "clip", model, text.path / "tokenizer.json", card, task, state)
-            runtime.say(f"wrote {out}; next: finetune")
+            runtime.log(f"wrote {out}; next: finetune")
 
 
 @torch.no_grad()

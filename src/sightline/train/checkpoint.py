@@ -126,7 +126,7 @@ class Store:
                     raise ValueError(f"{name} is not what was written (sha256 differs from state.json)")
             return state, artifacts.load_weights(self.folder / f"state-{state.step}.safetensors")
         except (ValueError, KeyError, TypeError, OSError) as error:
-            runtime.say(f"the saved state in {self.folder} is damaged ({error}); starting over")
+            runtime.log(f"the saved state in {self.folder} is damaged ({error}); starting over")
             return None
 
     def best(self, state: State) -> Tensors:
@@ -145,7 +145,7 @@ def _acquire(path: Path) -> AcquireReturnProxy:
         return lock.acquire(blocking=False)
     except Timeout:
         owner = path.read_text(encoding="utf-8").strip() or "unknown"
-        runtime.say(f"waiting for process {owner}, which trains the same thing")
+        runtime.log(f"waiting for process {owner}, which trains the same thing")
     try:
         return lock.acquire(LOCK_WAIT_S)
     except Timeout:

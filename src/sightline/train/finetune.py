@@ -80,7 +80,7 @@ def finetune(
                 blind_task,
                 blind_state,
             )
-            runtime.say(f"wrote {out} and {blind_out}; next: compress")
+            runtime.log(f"wrote {out} and {blind_out}; next: compress")
 
 
 @contextmanager

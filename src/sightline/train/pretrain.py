@@ -39,4 +39,4 @@ def pretrain(
             save_model.write(
                 out, "text", model, tokenizer_file, f"Text tower `{params.text.tower}`.", task, state
             )
-            runtime.say(f"wrote {out}; next: align")
+            runtime.log(f"wrote {out}; next: align")

@@ -39,7 +39,7 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
         state, tensors = saved or (State(), {})
         if saved:
             unpack_state(tensors, task.model, optimizer)
-            runtime.say(f"continuing {recipe.name} after step {state.step} of {recipe.steps}")
+            runtime.log(f"continuing {recipe.name} after step {state.step} of {recipe.steps}")
         distributed.barrier(run)
         curves = Curves(curves_folder, state.history) if run.is_main else None
         if runtime.stop_requested(run):  # from here on a signal waits for the end of a step

@@ -25,9 +25,9 @@ class Progress:
         speed = done * self.task.per_step / seconds
         remaining = round(seconds / done * (self.steps - state.step))
         metric, value = self.task.metric.replace("_", " "), state.history[-1][f"val_{self.task.metric}"]
-        runtime.say(
+        runtime.log(
             f"{state.step}/{self.steps}  loss {self.loss:.3g}  val {metric} {value:.1f}  "
             f"{speed:.0f} {self.task.unit}/s  ETA {remaining // 60}:{remaining % 60:02d}"
         )
         for line in self.task.samples():
-            runtime.say(line)
+            runtime.log(line)

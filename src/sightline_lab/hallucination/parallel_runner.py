@@ -193,7 +193,7 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 def _begin() -> None:
     import torch
 
-    runtime.guard_parent()
+    runtime.watch_launcher()
     torch.set_num_threads(1)
 
 

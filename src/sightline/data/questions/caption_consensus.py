@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sightline.data.questions.object_lexicon import RELATIVES, THINGS, ancestors
+from sightline.data.questions.object_lexicon import OBJECT_CLASSES, RELATIVES, ancestors
 from sightline.data.questions.object_mentions import Caption, Mention
 from sightline.data.questions.word_lists import NUMBERS
 
@@ -21,24 +21,24 @@ def single(captions: Sequence[Caption], name: str) -> bool:
     """True if nothing suggests a second one: no plural, no number, named at most once in each caption."""
     for caption in captions:
         kin = [mention for mention in caption.mentions if mention.name in RELATIVES[name]]
-        if any((m.plural and not THINGS[m.name].mass) or m.number > 1 for m in kin):
+        if any((m.plural and not OBJECT_CLASSES[m.name].mass) or m.number > 1 for m in kin):
             return False
         if len([m for m in kin if m.name == name]) > 1:
             return False
         if any({"another", "other", "one"} & set(caption.tokens[m.first : m.start]) for m in kin):
             return False
-        if THINGS[name].kind in ("person", "animal") and (MANY | set(NUMBERS)) & set(caption.tokens):
+        if OBJECT_CLASSES[name].kind in ("person", "animal") and (MANY | set(NUMBERS)) & set(caption.tokens):
             return False
     return True
 
 
 def undisputed(captions: Sequence[Caption], name: str) -> bool:
     """True unless a caption speaks of other people (or animals) only: one's man is another's boy."""
-    kind = THINGS[name].kind
+    kind = OBJECT_CLASSES[name].kind
     if kind not in ("person", "animal"):
         return True
     for caption in captions:
-        others = {m.name for m in caption.mentions if THINGS[m.name].kind == kind}
+        others = {m.name for m in caption.mentions if OBJECT_CLASSES[m.name].kind == kind}
         if others and not others & RELATIVES[name]:
             return False
     return True
@@ -46,24 +46,24 @@ def undisputed(captions: Sequence[Caption], name: str) -> bool:
 
 def one_person(captions: Sequence[Caption]) -> bool:
     """True if all captions speak of one person and do not contradict each other on who that is."""
-    people = {m.name for _, m in all_mentions(captions) if THINGS[m.name].kind == "person"}
+    people = {m.name for _, m in all_mentions(captions) if OBJECT_CLASSES[m.name].kind == "person"}
     if not people or any(not single(captions, name) for name in people):
         return False
-    if any(len([m for m in c.mentions if THINGS[m.name].kind == "person"]) > 1 for c in captions):
+    if any(len([m for m in c.mentions if OBJECT_CLASSES[m.name].kind == "person"]) > 1 for c in captions):
         return False
     return all(a == b or a in ancestors(b) or b in ancestors(a) for a in people for b in people)
 
 
 def person_of(captions: Sequence[Caption]) -> str:
     """The most exact word that the captions have for their one person."""
-    people = {m.name for _, m in all_mentions(captions) if THINGS[m.name].kind == "person"}
+    people = {m.name for _, m in all_mentions(captions) if OBJECT_CLASSES[m.name].kind == "person"}
     return max(sorted(people), key=lambda name: len(ancestors(name)))
 
 
 def split_group(captions: Sequence[Caption], name: str) -> bool:
     """True if "two boys" meets "a girl" or "two girls": the count of boys is then not certain."""
     kin = RELATIVES[name]
-    kind = THINGS[name].kind
+    kind = OBJECT_CLASSES[name].kind
     if kind != "person":
         return False
-    return any(THINGS[m.name].kind == kind and m.name not in kin for _, m in all_mentions(captions))
+    return any(OBJECT_CLASSES[m.name].kind == kind and m.name not in kin for _, m in all_mentions(captions))

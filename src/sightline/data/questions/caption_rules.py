@@ -18,16 +18,16 @@ from sightline.data.questions.caption_consensus import (
     split_group,
     undisputed,
 )
-from sightline.data.questions.object_lexicon import POPE, RELATIVES, THINGS
+from sightline.data.questions.object_lexicon import OBJECT_CLASSES, POPE, RELATIVES
 from sightline.data.questions.object_mentions import Caption, Mention, words_of
 from sightline.data.questions.word_lists import (
     ACTION_FORMS,
-    DEED_FORMS,
     DETERMINERS,
     FOLLOWERS,
-    PLACES,
+    LOCATION_FORMS,
+    LOCATIONS,
     PREPOSITIONS,
-    SETTLED_FORMS,
+    TRANSITIVE_FORMS,
 )
 
 UNCOLORED = frozenset(
@@ -42,7 +42,7 @@ AUXILIARIES = frozenset(("is", "are"))
 
 def open_questions(captions: Sequence[Caption], rng: np.random.Generator) -> list[dict]:
     """All triples that the rules of this module give; of the many "1" counts only a share ONES is kept."""
-    rules = (colors, counts, relations, doings, deeds, whos, wheres)
+    rules = (colors, counts, relations, subject_actions, action_objects, actors, locations)
     triples = [triple for rule in rules for triple in rule(captions)]
     return triples + [triple for triple in ones(captions) if rng.random() < ONES]
 
@@ -60,7 +60,7 @@ def colors(captions: Sequence[Caption]) -> list[dict]:
             continue
         if not undisputed(captions, name):
             continue
-        if THINGS[name].kind == "clothes" and not one_person(captions):
+        if OBJECT_CLASSES[name].kind == "clothes" and not one_person(captions):
             continue
         index, mention = evidence[0]
         span = captions[index].span(mention.first, mention.end)
@@ -77,7 +77,7 @@ def counts(captions: Sequence[Caption]) -> list[dict]:
     need = min(2, len(captions))
     words = words_of(captions)
     for name in sorted({mention.name for _, mention in all_mentions(captions) if mention.number > 1}):
-        thing = THINGS[name]
+        thing = OBJECT_CLASSES[name]
         own = [(i, m) for i, m in all_mentions(captions) if m.name == name]
         numbered = [(i, m) for i, m in own if m.number > 1 and m.plural and m.head and m.real]
         kin = [m for _, m in all_mentions(captions) if m.name in RELATIVES[name] and m.number > 1]
@@ -106,11 +106,11 @@ def ones(captions: Sequence[Caption]) -> list[dict]:
     for name, mentions in sorted(found.items()):
         if len(mentions) < min(3, len(captions)) or not single(captions, name):
             continue
-        if THINGS[name].kind == "person" and not one_person(captions):
+        if OBJECT_CLASSES[name].kind == "person" and not one_person(captions):
             continue
         index, mention = mentions[0]
         span = captions[index].span(mention.first, mention.end)
-        question = f"How many {' '.join(THINGS[name].plurals[0])} are there?"
+        question = f"How many {' '.join(OBJECT_CLASSES[name].plurals[0])} are there?"
         triples.append(_triple("count", "singular_throughout", question, "1", index, span, object=name))
     return triples
 
@@ -125,9 +125,13 @@ def relations(captions: Sequence[Caption]) -> list[dict]:
                 found.setdefault((a.name, b.name), []).append((answer, index, caption.span(a.first, b.end)))
     triples = []
     for (a, b), answers in sorted(found.items()):
-        if len({answer for answer, _, _ in answers}) != 1 or b in RELATIVES[a] or THINGS[b].kind == "clothes":
+        if (
+            len({answer for answer, _, _ in answers}) != 1
+            or b in RELATIVES[a]
+            or OBJECT_CLASSES[b].kind == "clothes"
+        ):
             continue
-        if THINGS[a].kind not in POPE or not single(captions, a) or not single(captions, b):
+        if OBJECT_CLASSES[a].kind not in POPE or not single(captions, a) or not single(captions, b):
             continue
         if not undisputed(captions, a) or not undisputed(captions, b):
             continue
@@ -137,7 +141,7 @@ def relations(captions: Sequence[Caption]) -> list[dict]:
     return triples
 
 
-def doings(captions: Sequence[Caption]) -> list[dict]:
+def subject_actions(captions: Sequence[Caption]) -> list[dict]:
     """What is the dog doing? From "the dog runs", "a dog is running"; `accepted` holds all they say."""
     found: dict[str, list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
@@ -161,18 +165,20 @@ def doings(captions: Sequence[Caption]) -> list[dict]:
     return triples
 
 
-def deeds(captions: Sequence[Caption]) -> list[dict]:
+def action_objects(captions: Sequence[Caption]) -> list[dict]:
     """What is the boy throwing? From "a boy throws a red ball"."""
     found: dict[tuple[str, str], list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
         for a, b in pairwise(caption.mentions):
             verb = _verb_at(caption, a)
-            if not _actor(a) or verb + 1 != b.first or not _plain(b) or THINGS[b.name].mass:
+            if not _actor(a) or verb + 1 != b.first or not _plain(b) or OBJECT_CLASSES[b.name].mass:
                 continue
-            if caption.tokens[verb] not in DEED_FORMS:
+            if caption.tokens[verb] not in TRANSITIVE_FORMS:
                 continue
-            answer = " ".join((THINGS[b.name].plurals if b.plural else THINGS[b.name].singulars)[0])
-            key = (a.name, DEED_FORMS[caption.tokens[verb]])
+            answer = " ".join(
+                (OBJECT_CLASSES[b.name].plurals if b.plural else OBJECT_CLASSES[b.name].singulars)[0]
+            )
+            key = (a.name, TRANSITIVE_FORMS[caption.tokens[verb]])
             found.setdefault(key, []).append((answer, index, caption.span(a.first, b.end)))
     triples = []
     for (name, deed), answers in sorted(found.items()):
@@ -186,7 +192,7 @@ def deeds(captions: Sequence[Caption]) -> list[dict]:
     return triples
 
 
-def whos(captions: Sequence[Caption]) -> list[dict]:
+def actors(captions: Sequence[Caption]) -> list[dict]:
     """Who is riding the bike? From "a girl is riding a bike", if the captions know this one person only."""
     if not one_person(captions):
         return []
@@ -194,13 +200,13 @@ def whos(captions: Sequence[Caption]) -> list[dict]:
     for index, caption in enumerate(captions):
         for a, b in pairwise(caption.mentions):
             verb = _verb_at(caption, a)
-            if not _actor(a) or THINGS[a.name].kind != "person" or not _plain(b) or b.plural:
+            if not _actor(a) or OBJECT_CLASSES[a.name].kind != "person" or not _plain(b) or b.plural:
                 continue
-            if verb >= b.first or THINGS[b.name].kind == "clothes":
+            if verb >= b.first or OBJECT_CLASSES[b.name].kind == "clothes":
                 continue
             between = caption.tokens[verb + 1 : b.first]
-            if caption.tokens[verb] in DEED_FORMS and not between:
-                phrase = f"{DEED_FORMS[caption.tokens[verb]]} the {b.name}"
+            if caption.tokens[verb] in TRANSITIVE_FORMS and not between:
+                phrase = f"{TRANSITIVE_FORMS[caption.tokens[verb]]} the {b.name}"
             elif caption.tokens[verb] in ACTION_FORMS and between in PREPOSITIONS:
                 phrase = f"{ACTION_FORMS[caption.tokens[verb]]} {' '.join(between)} the {b.name}"
             else:
@@ -211,12 +217,12 @@ def whos(captions: Sequence[Caption]) -> list[dict]:
     return [triples[question] for question in sorted(triples)]
 
 
-def wheres(captions: Sequence[Caption]) -> list[dict]:
+def locations(captions: Sequence[Caption]) -> list[dict]:
     """Where is the dog? From a caption that names one living thing and ends in a place ("in the snow")."""
     found: dict[str, list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
-        alive = [m for m in caption.mentions if THINGS[m.name].kind in ("person", "animal")]
-        place = _last_place(caption)
+        alive = [m for m in caption.mentions if OBJECT_CLASSES[m.name].kind in ("person", "animal")]
+        place = _last_location(caption)
         if len(alive) != 1 or not _actor(alive[0]) or not place or place[0] < alive[0].end:
             continue
         if {"with", ","} & set(caption.tokens[alive[0].end : place[0]]):
@@ -252,7 +258,7 @@ def _plain(mention: Mention) -> bool:
 
 
 def _actor(mention: Mention) -> bool:
-    living = THINGS[mention.name].kind in ("person", "animal")
+    living = OBJECT_CLASSES[mention.name].kind in ("person", "animal")
     return living and mention.head and mention.real and not mention.plural
 
 
@@ -269,18 +275,18 @@ def _verb_at(caption: Caption, mention: Mention) -> int:
 def _relation(between: tuple[str, ...]) -> str:
     if between and between[0] in AUXILIARIES:
         between = between[1:]
-    if between and between[0] in SETTLED_FORMS:
+    if between and between[0] in LOCATION_FORMS:
         between = between[1:]
     return PREPOSITIONS.get(between, "")
 
 
-def _last_place(caption: Caption) -> tuple[int, int, str] | None:
+def _last_location(caption: Caption) -> tuple[int, int, str] | None:
     """(start, end, "in the snow") if the caption ends in a preposition and a place."""
     tokens = caption.tokens
     end = len(tokens)
     while end and not tokens[end - 1][0].isalnum():
         end -= 1
-    if end < 3 or tokens[end - 1] not in PLACES:
+    if end < 3 or tokens[end - 1] not in LOCATIONS:
         return None
     for start in range(end - 2, max(end - 6, 0), -1):
         if tokens[start] in ("in", "on", "at"):

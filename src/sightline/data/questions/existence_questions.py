@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sightline.data.questions.object_lexicon import ASKED, POPE, THINGS, ancestors
+from sightline.data.questions.object_lexicon import EXISTENCE_KINDS, OBJECT_CLASSES, POPE, ancestors
 from sightline.data.questions.object_mentions import Caption, absent
 from sightline.data.questions.word_lists import COLORS, SIMILAR_COLORS
 
-ASKED_NAMES = tuple(name for name, thing in THINGS.items() if thing.kind in ASKED)
-POPE_NAMES = frozenset(name for name, thing in THINGS.items() if thing.kind in POPE)
-PLACE = {name: position for position, name in enumerate(ASKED_NAMES)}
+EXISTENCE_NAMES = tuple(name for name, thing in OBJECT_CLASSES.items() if thing.kind in EXISTENCE_KINDS)
+POPE_NAMES = frozenset(name for name, thing in OBJECT_CLASSES.items() if thing.kind in POPE)
+ROW_OF = {name: position for position, name in enumerate(EXISTENCE_NAMES)}
 PAIRS = 2
 KINDS = ("cooccurrence", "cooccurrence", "popular", "random")
 
@@ -24,7 +24,7 @@ class Statistics:
     """What the training captions say on the whole: how often things are there, absent, and there together."""
 
     def __init__(self) -> None:
-        size = len(ASKED_NAMES)
+        size = len(EXISTENCE_NAMES)
         self.present_N = np.zeros(size, dtype=np.int64)
         self.absent_N = np.zeros(size, dtype=np.int64)
         self.together_NN = np.zeros((size, size), dtype=np.int64)
@@ -33,9 +33,9 @@ class Statistics:
     def add(self, captions: Sequence[Caption]) -> None:
         """Count one training image."""
         here, gone = present(captions), missing(captions)
-        rows = [PLACE[name] for name in here]
+        rows = [ROW_OF[name] for name in here]
         self.present_N[rows] += 1
-        self.absent_N[[PLACE[name] for name in gone]] += 1
+        self.absent_N[[ROW_OF[name] for name in gone]] += 1
         self.together_NN[np.ix_(rows, rows)] += 1
         for caption in captions:
             for mention in caption.mentions:
@@ -54,7 +54,7 @@ def present(captions: Sequence[Caption]) -> dict[str, tuple[int, list[int]]]:
         for mention in caption.mentions:
             if mention.head and mention.real:
                 for name in {mention.name} | ancestors(mention.name):
-                    if name in PLACE:
+                    if name in ROW_OF:
                         found.setdefault(name, {}).setdefault(index, caption.span(mention.start, mention.end))
     need = min(2, len(captions))
     return {name: min(spans.items()) for name, spans in sorted(found.items()) if len(spans) >= need}
@@ -63,12 +63,12 @@ def present(captions: Sequence[Caption]) -> dict[str, tuple[int, list[int]]]:
 def missing(captions: Sequence[Caption]) -> list[str]:
     """Askable things that are safely absent."""
     gone = absent(captions)
-    return [name for name in ASKED_NAMES if name in gone]
+    return [name for name in EXISTENCE_NAMES if name in gone]
 
 
 def question(name: str) -> str:
     """Is there a dog? Is there snow?"""
-    article = "" if THINGS[name].mass else "an " if name[0] in "aeiou" else "a "
+    article = "" if OBJECT_CLASSES[name].mass else "an " if name[0] in "aeiou" else "a "
     return f"Is there {article}{name}?"
 
 
@@ -79,14 +79,14 @@ def existence(captions: Sequence[Caption], statistics: Statistics, rng: np.rando
     """
     here, gone = present(captions), missing(captions)
     both_N = np.minimum(statistics.present_N, statistics.absent_N)
-    yes_weights = [both_N[PLACE[name]] / max(1, statistics.present_N[PLACE[name]]) for name in here]
+    yes_weights = [both_N[ROW_OF[name]] / max(1, statistics.present_N[ROW_OF[name]]) for name in here]
     yes_names = _draw(list(here), yes_weights, PAIRS, rng)
     no_names: dict[str, str] = {}
     for _ in yes_names:
         kind = KINDS[rng.integers(len(KINDS))]
         rest = [name for name in gone if name not in no_names]
         weights = _weights(kind, rest, list(here), statistics)
-        balance = [both_N[PLACE[name]] / max(1, statistics.absent_N[PLACE[name]]) for name in rest]
+        balance = [both_N[ROW_OF[name]] / max(1, statistics.absent_N[ROW_OF[name]]) for name in rest]
         for name in _draw(rest, [w * b for w, b in zip(weights, balance, strict=True)], 1, rng):
             no_names[name] = kind
     pairs = min(len(yes_names), len(no_names))
@@ -124,7 +124,7 @@ def attributes(
     told = {COLORS[token] for caption in captions for token in caption.tokens if token in COLORS}
     triples = []
     for fact in colored:
-        if THINGS[fact["object"]].kind == "ground":
+        if OBJECT_CLASSES[fact["object"]].kind == "ground":
             continue
         own = set(fact["answer"].split(" and "))
         near = told.union(*(family for family in SIMILAR_COLORS if family & (own | told)))
@@ -145,12 +145,12 @@ def attributes(
 
 
 def _weights(kind: str, names: Sequence[str], here: Sequence[str], statistics: Statistics) -> list[float]:
-    rows = [PLACE[name] for name in names]
+    rows = [ROW_OF[name] for name in names]
     if kind == "random":
         return [1.0] * len(rows)
     if kind == "popular":
         return [float(n) for n in statistics.present_N[rows]]
-    together = statistics.together_NN[np.ix_(rows, [PLACE[name] for name in here])].sum(axis=1)
+    together = statistics.together_NN[np.ix_(rows, [ROW_OF[name] for name in here])].sum(axis=1)
     return [float(n) for n in together]
 
 

@@ -176,7 +176,7 @@ ramp/ramps | ground | | |
 couch_cushion/couch_cushions | ground | | pillow |
 cellphone/cellphones | ground | | phone cell_phone |
 """
-ASKED = ("person", "animal", "thing", "scene")
+EXISTENCE_KINDS = ("person", "animal", "thing", "scene")
 POPE = ("person", "animal", "thing")
 
 
@@ -218,20 +218,24 @@ def _thing(row: str) -> ObjectClass:
     )
 
 
-THINGS: dict[str, ObjectClass] = {thing.name: thing for thing in map(_thing, TABLE.strip().splitlines())}
+OBJECT_CLASSES: dict[str, ObjectClass] = {
+    thing.name: thing for thing in map(_thing, TABLE.strip().splitlines())
+}
 
 
 def ancestors(name: str) -> set[str]:
     """Names of everything that `name` is a kind of."""
     found: set[str] = set()
-    for parent in THINGS[name].parents:
+    for parent in OBJECT_CLASSES[name].parents:
         found |= {parent} | ancestors(parent)
     return found
 
 
 RELATIVES: dict[str, frozenset[str]] = {
-    name: frozenset({name} | ancestors(name) | {other for other in THINGS if name in ancestors(other)})
-    for name in THINGS
+    name: frozenset(
+        {name} | ancestors(name) | {other for other in OBJECT_CLASSES if name in ancestors(other)}
+    )
+    for name in OBJECT_CLASSES
 }
 
 
@@ -239,5 +243,5 @@ def surface_forms() -> dict[str, list[str]]:
     """Canonical name -> surface forms, for config.json and the hallucination measures."""
     return {
         name: sorted({" ".join(form) for form in (*thing.singulars, *thing.plurals)})
-        for name, thing in THINGS.items()
+        for name, thing in OBJECT_CLASSES.items()
     }

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sightline.data.questions.object_lexicon import RELATIVES, THINGS
+from sightline.data.questions.object_lexicon import OBJECT_CLASSES, RELATIVES
 from sightline.data.questions.word_lists import (
     ADJECTIVES,
     BASE_VERBS,
@@ -51,7 +51,7 @@ RIVALS = {
 
 def _index() -> dict[str, list[tuple[tuple[str, ...], str, bool]]]:
     index: dict[str, list[tuple[tuple[str, ...], str, bool]]] = {}
-    for name, thing in THINGS.items():
+    for name, thing in OBJECT_CLASSES.items():
         for form in thing.plurals:
             index.setdefault(form[0], []).append((form, name, True))
         for form in thing.singulars:
@@ -64,7 +64,7 @@ def _index() -> dict[str, list[tuple[tuple[str, ...], str, bool]]]:
 FORMS = _index()
 FORM_WORDS = {
     name: frozenset(form[0] for form in (*thing.singulars, *thing.plurals) if len(form) == 1)
-    for name, thing in THINGS.items()
+    for name, thing in OBJECT_CLASSES.items()
 }
 
 
@@ -140,7 +140,7 @@ def absent(captions: Sequence[Caption]) -> set[str]:
     words = words_of(captions)
     return {
         name
-        for name, thing in THINGS.items()
+        for name, thing in OBJECT_CLASSES.items()
         if not RELATIVES[name] & named and not thing.hints & words and not FORM_WORDS[name] & words
     }
 

@@ -53,12 +53,13 @@ ACTIONS = """run jump walk swim sit stand play climb lie leap dance sleep smile 
     float splash bark dig jog swing talk sled paddle row rollerblade bounce shake sprint wait rest
     gallop wave cry yawn skydive sunbathe cook paint roll kiss hug juggle""".split()
 # Need what they act on: a question asks for it.
-DEEDS = """ride hold carry throw catch kick chase push pull hit read eat drive climb chew bite fetch retrieve
-    watch hug pet feed paint""".split()
-SETTLED = """sit stand lie run walk jump play sleep swim ride climb rest float kneel wade leap skateboard surf
-    slide""".split()
+TRANSITIVE_VERBS = """ride hold carry throw catch kick chase push pull hit read eat drive climb chew bite
+    fetch retrieve watch hug pet feed paint""".split()
+# What may stand between a noun and the preposition that says where it is.
+LOCATION_VERBS = """sit stand lie run walk jump play sleep swim ride climb rest float kneel wade leap
+    skateboard surf slide""".split()
 # Where something can be, with the preposition that says so.
-PLACES = frozenset(
+LOCATIONS = frozenset(
     """snow beach water grass field park street road sidewalk pool lake ocean river mountain hill rock sand
     forest woods yard backyard stage track court bench couch bed sofa chair trampoline boat fountain
     creek pond stream puddle mud dirt garden kitchen room city desert lawn playground swing ramp stairs
@@ -89,14 +90,14 @@ def forms(verbs: list[str]) -> dict[str, str]:
 
 
 ACTION_FORMS = forms(ACTIONS) | {"laying": "lying", "lays": "lying"}
-DEED_FORMS = forms(DEEDS)
-SETTLED_FORMS = frozenset(forms(SETTLED)) | {"laying", "lays"}
-VERB_FORMS = frozenset(ACTION_FORMS) | frozenset(DEED_FORMS) | frozenset(
+TRANSITIVE_FORMS = forms(TRANSITIVE_VERBS)
+LOCATION_FORMS = frozenset(forms(LOCATION_VERBS)) | {"laying", "lays"}
+VERB_FORMS = frozenset(ACTION_FORMS) | frozenset(TRANSITIVE_FORMS) | frozenset(
     """takes tries does makes gets swings performs goes poses wears leans hangs attempts puts rolls follows
     blows prepares enjoys helps points reaches uses lifts bends touches licks sniffs barks stares
     emerges bounds retrieves balances shows gives leads lands comes moves raises looks watches""".split()
 )  # fmt: skip
 # After a plural noun ("two dogs play").
-BASE_VERBS = frozenset(ACTIONS + DEEDS) | frozenset(
+BASE_VERBS = frozenset(ACTIONS + TRANSITIVE_VERBS) | frozenset(
     "take try do make get perform go wear lean hang put follow enjoy help look gather compete share".split()
 )

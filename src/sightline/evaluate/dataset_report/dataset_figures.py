@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sightline.core.plotting import INK, PAPER, QUIET, draw_picture, new_figure, plain, save, wrap
+from sightline.core.plotting import INK, MUTED, PAPER, draw_picture, new_figure, plain, save, wrap
 from sightline.evaluate.dataset_report.object_statistics import kin
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def lengths(path: Path, found: dict) -> None:
             if split == found["base"]:
                 axes.bar(values, 100 * heights, width=0.86, color=ACCENT, alpha=0.85)
             else:
-                axes.plot(values, 100 * heights, color=QUIET, linewidth=0.8, alpha=0.55)
+                axes.plot(values, 100 * heights, color=MUTED, linewidth=0.8, alpha=0.55)
         _plain_axes(axes, label, "percent" if place == 0 else "")
         limit = found["captions"][found["base"]][unit].get("limit")
         if limit and limit < 2 * axes.get_xlim()[1]:
@@ -124,7 +124,7 @@ def pairs(path: Path, found: dict) -> None:
     scale = figure.add_axes((1.0 / width, 0.42 / height, side / width, 0.12 / height))
     bar = figure.colorbar(image, cax=scale, orientation="horizontal", ticks=[-2, -1, 0, 1, 2])
     bar.ax.set_xticklabels(["a quarter as often", "half", "by chance", "twice", "four times"], fontsize=8)
-    bar.ax.tick_params(length=0, colors=QUIET)
+    bar.ax.tick_params(length=0, colors=MUTED)
     bar.outline.set_visible(False)
     save(figure, path)
 
@@ -180,7 +180,7 @@ def sheet(path: Path, examples: list[dict]) -> None:
             draw_picture(axes, np.asarray(image.convert("RGB")))
         axes.set_anchor("NW")
         caption = wrap(shown["captions"][0], 43, 3)
-        figure.text(left, top - 2.58 / height, caption, fontsize=8, color=QUIET, va="top")
+        figure.text(left, top - 2.58 / height, caption, fontsize=8, color=MUTED, va="top")
         below = top - (2.66 + 0.155 * (caption.count("\n") + 1)) / height
         question = wrap(shown["question"], 36, 2)
         figure.text(left, below, question, fontsize=9.5, color=INK, fontweight="bold", va="top")
@@ -192,13 +192,13 @@ def sheet(path: Path, examples: list[dict]) -> None:
 def _title(figure: Figure, text: str, detail: str) -> None:
     height, left = figure.get_figheight(), 0.18 / figure.get_figwidth()
     figure.text(left, 1 - 0.14 / height, text, fontsize=14, fontweight="bold", color=INK, va="top")
-    figure.text(left, 1 - 0.43 / height, plain(detail), fontsize=9.5, color=QUIET, va="top")
+    figure.text(left, 1 - 0.43 / height, plain(detail), fontsize=9.5, color=MUTED, va="top")
 
 
 def _plain_axes(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x, color=QUIET, fontsize=9.5)
-    axes.set_ylabel(y, color=QUIET, fontsize=9.5)
-    axes.tick_params(length=0, labelsize=9, colors=QUIET, which="both")
+    axes.set_xlabel(x, color=MUTED, fontsize=9.5)
+    axes.set_ylabel(y, color=MUTED, fontsize=9.5)
+    axes.tick_params(length=0, labelsize=9, colors=MUTED, which="both")
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     _no_frame(axes)

@@ -27,14 +27,14 @@ def main(params: Params) -> None:
         ),
         evaluation.SHIPPED: partial(Session.load, bundle, threads=params.threads),
     }
-    said = collect_predictions.ask_all(
+    predictions = collect_predictions.predict_variants(
         loaders, {evaluation.REFERENCE: ["off"], evaluation.SHIPPED: collect_predictions.SPINS}, setting
     )
     blind = torch_session.session(torch_session.load_vlm(Path("models/blind")), None, Path("models/onnx"))
-    rows = evaluation.evaluate(said, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
-    session, known = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
+    rows = evaluation.evaluate(predictions, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
+    session, detector = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
     rows += ood_detection.evaluate(
-        partial(known.scores, session), known.bound, setting, Path("metrics/evaluate")
+        partial(detector.scores, session), detector.bound, setting, Path("metrics/evaluate")
     )
     runtime.log(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
 

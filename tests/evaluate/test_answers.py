@@ -11,12 +11,12 @@ from sightline.evaluate.metrics.normalize_answers import normalise, words, yes_n
 from sightline.evaluate.metrics.ratios import share
 
 
-def total(tallies):
-    return {key: np.float64(sum(tally[key] for tally in tallies)) for key in tallies[0]}
+def total(per_item):
+    return {key: np.float64(sum(one[key] for one in per_item)) for key in per_item[0]}
 
 
-def figures(measure, tallies):
-    return {name: float(figure(total(tallies))) for name, figure in measure.FIGURES.items()}
+def figures(measure, per_item):
+    return {name: float(figure(total(per_item))) for name, figure in measure.FIGURES.items()}
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ def test_short_answers_match_up_to_case_articles_and_punctuation(said, truth, ri
 
 
 def test_vqa_accuracy():
-    tallies = [
-        vqa_accuracy.tally("red", "Red"),
-        vqa_accuracy.tally("red", "blue"),
-        vqa_accuracy.tally("2", "2"),
-        vqa_accuracy.tally("yes", ""),
+    per_item = [
+        vqa_accuracy.item_counts("red", "Red"),
+        vqa_accuracy.item_counts("red", "blue"),
+        vqa_accuracy.item_counts("2", "2"),
+        vqa_accuracy.item_counts("yes", ""),
     ]
-    assert figures(vqa_accuracy, tallies) == {"accuracy": 50.0}
-    assert vqa_accuracy.asked(total(tallies)) == 4
+    assert figures(vqa_accuracy, per_item) == {"accuracy": 50.0}
+    assert vqa_accuracy.sample_size(total(per_item)) == 4
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,9 @@ def test_pope_by_hand():
     # truth yes: 3 yes, 1 no, 1 invalid; truth no: 2 yes, 4 no, 1 invalid -> 12 questions.
     truths = ["yes"] * 5 + ["no"] * 7
     said = ["yes", "yes", "yes", "no", "perhaps", "yes", "yes", "no", "no", "no", "no", ""]
-    found = figures(pope, [pope.tally(truth, answer) for truth, answer in zip(truths, said, strict=True)])
+    found = figures(
+        pope, [pope.item_counts(truth, answer) for truth, answer in zip(truths, said, strict=True)]
+    )
     assert found["accuracy"] == pytest.approx(100 * 7 / 12)  # denominator keeps the invalid answers
     assert found["precision"] == pytest.approx(100 * 3 / 5)
     assert found["recall"] == pytest.approx(100 * 3 / 5)
@@ -86,15 +88,15 @@ def test_mcc_without_invalid_answers_is_the_usual_coefficient(cells):
 
 
 def test_pope_of_a_constant_answer():
-    yes = figures(pope, [pope.tally(truth, "yes") for truth in ("yes", "no")])
+    yes = figures(pope, [pope.item_counts(truth, "yes") for truth in ("yes", "no")])
     assert (yes["accuracy"], yes["yes_rate"], yes["false_positive_rate"], yes["mcc"]) == (50, 100, 100, 0)
-    mute = figures(pope, [pope.tally(truth, "a dog") for truth in ("yes", "no")])
+    mute = figures(pope, [pope.item_counts(truth, "a dog") for truth in ("yes", "no")])
     assert (mute["accuracy"], mute["invalid"], mute["yes_rate"], mute["mcc"]) == (0, 100, 0, 0)
 
 
 def test_pope_truth_must_be_yes_or_no():
     with pytest.raises(ValueError, match="expected yes or no"):
-        pope.tally("two", "yes")
+        pope.item_counts("two", "yes")
 
 
 @pytest.mark.parametrize(
@@ -131,10 +133,10 @@ def test_mentions_longest_form_first_with_plurals():
 
 
 def test_chair_by_hand():
-    first = chair.tally(
+    first = chair.item_counts(
         "a cube and two balls and a ball", {"cube", "dog"}, LEXICON
     )  # ball twice, dog left out
-    second = chair.tally("a cube", {"cube"}, LEXICON)
+    second = chair.item_counts("a cube", {"cube"}, LEXICON)
     found = figures(chair, [first, second])
     assert found["chair_i"] == pytest.approx(100 * 2 / 4)
     assert found["chair_s"] == 50
@@ -143,7 +145,7 @@ def test_chair_by_hand():
 
 
 def test_chair_of_silence_is_zero_and_recalls_nothing():
-    assert figures(chair, [chair.tally("", {"cube"}, LEXICON)]) == {
+    assert figures(chair, [chair.item_counts("", {"cube"}, LEXICON)]) == {
         "chair_s": 0,
         "chair_i": 0,
         "recall": 0,
@@ -158,6 +160,6 @@ def test_share_of_nothing_is_zero_elementwise():
 @given(st.text(max_size=40))
 def test_any_text_can_be_scored(text):
     assert all(word == word.lower() for word in words(text.lower()))
-    chair.tally(text, {"cube"}, LEXICON)
-    assert vqa_accuracy.tally(text, text)["correct"] == 1.0
+    chair.item_counts(text, {"cube"}, LEXICON)
+    assert vqa_accuracy.item_counts(text, text)["correct"] == 1.0
     assert yes_no(text) in ("yes", "no", "invalid")

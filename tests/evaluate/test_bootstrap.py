@@ -13,7 +13,7 @@ def counts(correct, asked=None):
     correct = np.asarray(correct, np.float64)
     return {
         "correct": correct,
-        "asked": np.ones_like(correct) if asked is None else np.asarray(asked, np.float64),
+        "questions": np.ones_like(correct) if asked is None else np.asarray(asked, np.float64),
     }
 
 

@@ -8,16 +8,16 @@ from sightline.evaluate.bootstrap import cluster, difference, resamples, sample
 from sightline.evaluate.metrics import pope, vqa_accuracy
 
 
-def group(family, measure, kind, tallies, pictures, weights_RC):
+def group(family, measure, kind, per_item, pictures, weights_RC):
     return scoring.Group(
-        family, kind, measure, sample(cluster(tallies, pictures, weights_RC.shape[1]), weights_RC)
+        family, kind, measure, sample(cluster(per_item, pictures, weights_RC.shape[1]), weights_RC)
     )
 
 
 def answers(right, weights_RC):
     """One question a picture."""
-    tallies = [vqa_accuracy.tally("a", "a" if good else "b") for good in right]
-    return group("vqa", vqa_accuracy, "all", tallies, list(range(len(right))), weights_RC)
+    per_item = [vqa_accuracy.item_counts("a", "a" if good else "b") for good in right]
+    return group("vqa", vqa_accuracy, "all", per_item, list(range(len(right))), weights_RC)
 
 
 def test_two_splits_count_as_one_and_are_resampled_apart():
@@ -27,7 +27,7 @@ def test_two_splits_count_as_one_and_are_resampled_apart():
     weights = [resamples(size, 400, draw) for size in (40, 60)]
     before = [[answers(good, w)] for good, w in zip(right, weights, strict=True)]
     after = [[answers(good, w)] for good, w in zip(worse, weights, strict=True)]
-    (row,) = scoring.bounds(after, before, {"split": "both"})
+    (row,) = scoring.loss_bounds(after, before, {"split": "both"})
     lost = np.concatenate([a.astype(float) - b for a, b in zip(right, worse, strict=True)])
     assert row["n"] == 100 and row["value"] == pytest.approx(-100 * lost.mean())
     # by hand: the resampled loss is the sum over both splits of how often a lost answer was drawn
@@ -40,8 +40,8 @@ def test_popes_kinds_are_one_figure_and_share_their_pictures():
     weights_RC = resamples(10, 200, draw)
     kinds = []
     for kind in ("adversarial", "popular", "random"):
-        tallies = [pope.tally("yes", "yes" if draw.random() < 0.7 else "no") for _ in range(20)]
-        kinds.append(group("pope", pope, kind, tallies, [i // 2 for i in range(20)], weights_RC))
+        per_item = [pope.item_counts("yes", "yes" if draw.random() < 0.7 else "no") for _ in range(20)]
+        kinds.append(group("pope", pope, kind, per_item, [i // 2 for i in range(20)], weights_RC))
     whole = next(found for found in scoring.pooled([kinds]) if found.kind == "all")
     assert whole.sample.total["tp"] == sum(kind.sample.total["tp"] for kind in kinds)
     assert whole.sample.filled == 10  # pictures, not kinds of questions

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from sightline.evaluate.metrics import calibration
-from sightline.evaluate.metrics.calibration import BINS, FIGURES, place, reliability, tally
+from sightline.evaluate.metrics.calibration import BINS, FIGURES, bin_index, item_counts, reliability
 
 
 def counts(confidence, right):
-    tallies = [tally(float(c), float(r)) for c, r in zip(confidence, right, strict=True)]
-    return {name: np.float64(sum(one[name] for one in tallies)) for name in tallies[0]}
+    per_item = [item_counts(float(c), float(r)) for c, r in zip(confidence, right, strict=True)]
+    return {name: np.float64(sum(one[name] for one in per_item)) for name in per_item[0]}
 
 
 def test_bins_are_open_below_and_closed_above():
-    assert [place(value) for value in (0.0, 1e-9, 1 / 15, 0.07, 14 / 15, 0.95, 1.0)] == [
+    assert [bin_index(value) for value in (0.0, 1e-9, 1 / 15, 0.07, 14 / 15, 0.95, 1.0)] == [
         0,
         0,
         0,
@@ -31,7 +31,7 @@ def test_figures_by_hand():
     assert FIGURES["brier"](found) == pytest.approx(100 * (0.02**2 + 0.98**2 + 0.4**2) / 3)
     assert FIGURES["confidence"](found) == pytest.approx(100 * 2.56 / 3)
     assert FIGURES["accuracy"](found) == pytest.approx(100 * 2 / 3)
-    assert calibration.asked(found) == 3
+    assert calibration.sample_size(found) == 3
 
 
 def test_a_calibrated_predictor_has_no_error():

@@ -18,8 +18,8 @@ SAID = ["a dog runs on the grass", "two kids play on the beach", "a man rides a 
 
 
 def figures(said, references):
-    tallies = captioning.tallies(said, references)
-    counts = {key: np.array([sum(tally[key] for tally in tallies)]) for key in tallies[0]}
+    per_item = captioning.corpus_counts(said, references)
+    counts = {key: np.array([sum(one[key] for one in per_item)]) for key in per_item[0]}
     return {name: float(figure(counts)[0]) for name, figure in captioning.FIGURES.items()}
 
 
@@ -37,8 +37,8 @@ def test_bleu_by_hand():
 
 
 def test_the_brevity_penalty_takes_the_closest_reference_and_the_shorter_of_two():
-    assert captioning.tallies(["a b c"], [["a b c d", "a b", "a b c d e"]])[0]["reference_words"] == 2.0
-    assert captioning.tallies(["a b c"], [["a b c d e", "a b c d"]])[0]["reference_words"] == 4.0
+    assert captioning.corpus_counts(["a b c"], [["a b c d", "a b", "a b c d e"]])[0]["reference_words"] == 2.0
+    assert captioning.corpus_counts(["a b c"], [["a b c d e", "a b c d"]])[0]["reference_words"] == 4.0
 
 
 def test_bleu_is_of_the_corpus_not_the_mean_of_sentences():
@@ -54,10 +54,10 @@ def test_cider_d_by_hand():
     references = [["dog"], ["cat"]]
     assert figures(["dog", "cat"], references)["cider_d"] == pytest.approx(1000 / 4)
     assert figures(["dog", "dog"], references)["cider_d"] == pytest.approx(1000 / 8)
-    longer = captioning.tallies(["dog cat", "cat"], references)[0]["cider"]
+    longer = captioning.corpus_counts(["dog cat", "cat"], references)[0]["cider"]
     assert longer == pytest.approx(1000 / 4 / math.sqrt(2) * math.exp(-1 / 72))
     # Repeating is clipped: the product stays that of one, the vector grows to 2 log 2.
-    twice = captioning.tallies(["dog dog", "cat"], references)[0]["cider"]
+    twice = captioning.corpus_counts(["dog dog", "cat"], references)[0]["cider"]
     assert twice == pytest.approx(1000 / 4 / 2 * math.exp(-1 / 72))
 
 

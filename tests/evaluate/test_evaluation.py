@@ -35,7 +35,7 @@ def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
     asking = setting(*scripted.build(folder))
     spins = {"fp32": ["off"], "shipped": collect_predictions.SPINS}
-    said = {name: collect_predictions.ask(scripted.Scripted, asking, spins[name]) for name in spins}
+    said = {name: collect_predictions.predict(scripted.Scripted, asking, spins[name]) for name in spins}
     rows = evaluation.evaluate(
         said, scripted.Scripted(lying=True), asking, folder / "metrics", folder / "plots"
     )
@@ -153,7 +153,7 @@ def test_files(evaluated):
 def test_same_bytes_again_and_from_worker_processes(evaluated, tmp_path):
     folder, _ = evaluated
     asking = setting(folder / "raw", folder / "vqa")
-    said = collect_predictions.ask_all(
+    said = collect_predictions.predict_variants(
         {name: scripted.Scripted for name in ("fp32", "shipped")},
         {"fp32": ["off"], "shipped": collect_predictions.SPINS},
         asking,
@@ -175,7 +175,7 @@ def test_photos_are_measured_by_what_their_captions_name(tmp_path):
     raw, vqa = scripted.build(tmp_path, scenes=False)
     asking = setting(raw, vqa, max_items=4)
     rows = evaluation.evaluate(
-        {"fp32": collect_predictions.ask(scripted.Scripted, asking, collect_predictions.SPINS)},
+        {"fp32": collect_predictions.predict(scripted.Scripted, asking, collect_predictions.SPINS)},
         None,
         asking,
         tmp_path / "m",
@@ -195,7 +195,7 @@ def test_photos_are_measured_by_what_their_captions_name(tmp_path):
 def test_a_blind_predictor_is_asked_each_question_once(tmp_path):
     split = split_contents.read(*scripted.build(tmp_path), "test", 0)
     blind = scripted.Scripted(lying=True)
-    texts = predictions.by_question(blind, split, GREEDY, 4)
+    texts = predictions.blind_answers(blind, split, GREEDY, 4)
     assert (len(texts), blind.calls) == (len(split.triples), 2)
 
 
@@ -207,7 +207,7 @@ def test_an_unknown_split_is_refused_with_the_cure(tmp_path):
 def test_markup_in_captions_is_data(tmp_path):
     raw, vqa = scripted.build(tmp_path, extra=' <script>alert(1)</script>, "quoted"')
     asking = setting(raw, vqa)
-    said = {"fp32": collect_predictions.ask(scripted.Scripted, asking, collect_predictions.SPINS)}
+    said = {"fp32": collect_predictions.predict(scripted.Scripted, asking, collect_predictions.SPINS)}
     evaluation.evaluate(said, None, asking, tmp_path / "m", tmp_path / "p")
     rows = [json.loads(line) for line in (tmp_path / "m/predictions-test-fp32-spin_off.jsonl").open()]
     assert any("<script>" in row["answer"] for row in rows)
@@ -295,7 +295,7 @@ class Mistaken(scripted.Scripted):
 
 def retrieve(session, split, lexicon, **changed):
     params, rng = scripted.evaluate_params(**changed), np.random.default_rng(0)
-    swaps = predictions.Swaps(lexicon, list(scripted.KINDS), rng)
+    swaps = predictions.SwapInputs(lexicon, list(scripted.KINDS), rng)
     return predictions.retrieve(session, split, swaps, params)
 
 

@@ -11,7 +11,7 @@ from sightline.evaluate.metrics.chair import Lexicon
 
 
 def recall(ranks):
-    counts = [retrieval.tally(rank) for rank in ranks]
+    counts = [retrieval.item_counts(rank) for rank in ranks]
     summed = {key: sum(count[key] for count in counts) for key in counts[0]}
     return {name: float(figure(summed)) for name, figure in retrieval.FIGURES.items()}
 
@@ -101,7 +101,7 @@ def test_swap_takes_a_kind_that_is_not_there():
 
 @pytest.mark.parametrize(("own", "other", "right"), [(0.5, 0.4, 1.0), (0.5, 0.5, 0.0), (0.4, 0.5, 0.0)])
 def test_swapped_tie_counts_against_us(own, other, right):
-    assert swapped_object.tally(own, other)["correct"] == right
+    assert swapped_object.item_counts(own, other)["correct"] == right
 
 
 def test_majority_and_oracle():

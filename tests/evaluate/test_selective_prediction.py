@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.evaluate.metrics.selective_prediction import COVERAGES, Sure, curve, figures, levels, points
+from sightline.evaluate.metrics.selective_prediction import (
+    COVERAGES,
+    Coverage,
+    curve,
+    figures,
+    levels,
+    points,
+)
 
 ONES = np.ones(4)
 
@@ -17,7 +24,7 @@ def test_figures_by_hand():
     found = figures(level, np.array([1.0, 1.0, 1.0, 0.0]), ONES)
     assert found["aurc"] == pytest.approx(100 * (1 / 3 + 1 / 4) / 4)
     assert found["accuracy_at_100"] == 75 and found["accuracy_at_80"] == 75
-    assert found["asked"] == 4
+    assert found["questions"] == 4
 
 
 def test_accuracy_at_a_coverage_keeps_the_surest():
@@ -42,7 +49,7 @@ def test_a_weight_is_a_repetition(answers):
     one = figures(levels(confidence), right, weight)
     other = figures(levels(confidence[again]), right[again], np.ones(len(again)))
     assert one == pytest.approx(other)
-    assert set(one) == {"asked", "aurc", *(f"accuracy_at_{percent}" for percent in COVERAGES)}
+    assert set(one) == {"questions", "aurc", *(f"accuracy_at_{percent}" for percent in COVERAGES)}
 
 
 def test_points_of_the_plot():
@@ -53,6 +60,11 @@ def test_points_of_the_plot():
 
 
 def test_share_of_sure_answers():
-    tallies = [Sure.tally(True), Sure.tally(False), Sure.tally(False), Sure.tally(False)]
-    total = {name: sum(tally[name] for tally in tallies) for name in tallies[0]}
-    assert Sure.FIGURES["coverage"](total) == 25 and Sure.asked(total) == 4
+    per_item = [
+        Coverage.item_counts(True),
+        Coverage.item_counts(False),
+        Coverage.item_counts(False),
+        Coverage.item_counts(False),
+    ]
+    total = {name: sum(one[name] for one in per_item) for name in per_item[0]}
+    assert Coverage.FIGURES["coverage"](total) == 25 and Coverage.sample_size(total) == 4

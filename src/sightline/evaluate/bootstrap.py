@@ -49,12 +49,12 @@ def resamples(clusters: int, count: int, rng: np.random.Generator) -> np.ndarray
     return rng.multinomial(clusters, np.full(clusters, 1.0 / clusters), size=count).astype(np.float64)
 
 
-def cluster(tallies: list[dict[str, float]], clusters: list[int], count: int) -> Counts:
-    """Sums of tallies per cluster: name -> [C]."""
+def cluster(item_counts: list[dict[str, float]], clusters: list[int], count: int) -> Counts:
+    """Sums of the counts of items per cluster: name -> [C]."""
     index = np.asarray(clusters)
     return {
-        key: np.bincount(index, weights=[tally[key] for tally in tallies], minlength=count)
-        for key in tallies[0]
+        key: np.bincount(index, weights=[one[key] for one in item_counts], minlength=count)
+        for key in item_counts[0]
     }
 
 
@@ -63,18 +63,18 @@ def sample(counts_C: Counts, weights_RC: np.ndarray) -> Sample:
     names = list(counts_C)
     columns_CN = np.stack([counts_C[name] for name in names], axis=1)
     sums_RN = weights_RC @ columns_CN
-    resampled = {name: sums_RN[:, place] for place, name in enumerate(names)}
+    resampled = {name: sums_RN[:, column] for column, name in enumerate(names)}
     total = {name: column.sum() for name, column in counts_C.items()}
     return Sample(total, resampled, int(np.count_nonzero(columns_CN.sum(axis=1))))
 
 
-def interval(figure: Figure, found: Sample, percent: bool = True) -> Interval:
+def interval(figure: Figure, counts: Sample, percent: bool = True) -> Interval:
     """Value and percentile interval. A percentage at exactly 0 or 100 has no spread to resample: there the
     rule of three over the clusters that hold data gives the open side."""
-    value = float(figure(found.total))
-    low, high = np.percentile(figure(found.resampled), [2.5, 97.5])
+    value = float(figure(counts.total))
+    low, high = np.percentile(figure(counts.resampled), [2.5, 97.5])
     if percent and low == high and value in (0.0, 100.0):
-        margin = _margin(found)
+        margin = _margin(counts)
         low, high = (0.0, margin) if value == 0.0 else (100.0 - margin, 100.0)
     return Interval(value, float(low), float(high))
 
@@ -106,12 +106,12 @@ def holm(p_values: list[float]) -> list[float]:
     """p corrected for testing all of them (Holm 1979): the k-th smallest of n times n - k + 1, never below a
     smaller one's, at most 1."""
     corrected, largest = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = largest
     return corrected
 
 
-def _margin(found: Sample) -> float:
+def _margin(counts: Sample) -> float:
     """Percent that the rule of three allows after no event in the clusters that hold data."""
-    return min(100.0, 100.0 * _RULE_OF_THREE / max(found.filled, 1))
+    return min(100.0, 100.0 * _RULE_OF_THREE / max(counts.filled, 1))

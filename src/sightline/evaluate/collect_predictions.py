@@ -1,5 +1,4 @@
-"""Asks every variant everything: each in a process of its own, since its answers need nothing of the
-other's."""
+"""The predictions of every variant, each in a process of its own."""
 
 import multiprocessing
 from collections.abc import Callable, Sequence
@@ -37,15 +36,15 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What one variant said about one split: answers by SPIN setting, and its retrieval."""
+class VariantPredictions:
+    """Predictions of one variant on one split: answers by SPIN setting, and retrieval ranks."""
 
     answers: dict[str, predictions.Answers]
-    retrieved: predictions.Retrieved
+    retrieval: predictions.RetrievalRanks
 
 
-def ask(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Asked]:
-    """Everything one variant is asked, by split, for the SPINS given; runs in a worker."""
+def predict(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, VariantPredictions]:
+    """The predictions of one variant, by split, for the SPINS given; runs in a worker."""
     watch_launcher()
     session, words = load(), split_contents.lexicon(setting.vqa)
     kinds = sorted(artifacts.read_json(setting.vqa / "config.json")["objects"])
@@ -58,19 +57,21 @@ def ask(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Asked]:
             spin: predictions.answers(session, split, setting.generation, gates[spin], batch_size)
             for spin in spins
         }
-        swaps = predictions.Swaps(words, kinds, rng)
-        results[name] = Asked(answers, predictions.retrieve(session, split, swaps, setting.params))
+        swaps = predictions.SwapInputs(words, kinds, rng)
+        results[name] = VariantPredictions(
+            answers, predictions.retrieve(session, split, swaps, setting.params)
+        )
     return results
 
 
-def ask_all(
+def predict_variants(
     loaders: dict[str, Load], spins: dict[str, Sequence[str]], setting: Setting
-) -> dict[str, dict[str, Asked]]:
-    """`ask` for every variant, one process each: variant -> split -> what it said. spins: of each variant,
+) -> dict[str, dict[str, VariantPredictions]]:
+    """`predict` for every variant, one process each: variant -> split -> predictions. spins: of each variant,
     from SPINS."""
     with ProcessPoolExecutor(len(loaders), multiprocessing.get_context("spawn")) as pool:
         running = {
-            variant: pool.submit(ask, load, setting, spins[variant]) for variant, load in loaders.items()
+            variant: pool.submit(predict, load, setting, spins[variant]) for variant, load in loaders.items()
         }
-        shown = progress.track(running.items(), "asking variants", len(running))
-        return {variant: future.result() for variant, future in shown}
+        futures = progress.track(running.items(), "asking variants", len(running))
+        return {variant: future.result() for variant, future in futures}

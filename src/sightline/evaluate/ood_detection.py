@@ -64,10 +64,10 @@ def _rows(split: str, kind: str, figures: dict[str, dict], scores_N: np.ndarray)
 
 def warned(scores_N: np.ndarray, bound: float, bootstrap: int, rng: np.random.Generator) -> dict[str, float]:
     """Percent of pictures above the bound, with its interval."""
-    tallies = [{"asked": 1.0, "warned": float(one > bound)} for one in scores_N]
+    tallies = [{"questions": 1.0, "warned": float(one > bound)} for one in scores_N]
     weights_RN = resamples(len(scores_N), bootstrap, rng)
     found = sample(cluster(tallies, list(range(len(scores_N))), len(scores_N)), weights_RN)
-    return _rounded(found, lambda counts: share(counts["warned"], counts["asked"]))
+    return _rounded(found, lambda counts: share(counts["warned"], counts["questions"]))
 
 
 def separation(

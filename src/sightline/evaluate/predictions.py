@@ -1,4 +1,4 @@
-"""Asks one session everything about one split, as anybody would ask it.
+"""The predictions of one session on one split: answers to every question, and retrieval ranks.
 
 Letters: I images, T texts, Q queries, K candidates, N pairs, E embedding width, P patches, S tokens of a
 text, D width, L layers, H heads.
@@ -19,7 +19,7 @@ from sightline.inference.answering import Answer
 from sightline.inference.session import Session
 
 NOTHING = np.full((64, 64, 3), 128, dtype=np.uint8)
-_CHUNK = 64  # pictures decoded and held at a time
+_CHUNK = 64  # pictures decoded at a time
 _GATED = 256  # pictures over which silenced heads are counted
 _PAIRS = 1024  # image-text pairs gathered at a time for the fusion head
 
@@ -39,7 +39,7 @@ class Answers:
 
 def answers(session: Session, split: Split, generation: Generation, spin: Spin, batch_size: int) -> Answers:
     """Every question of the split, chunk by chunk; descriptions in batches of their own."""
-    given: dict[int, Answer] = {}
+    answered: dict[int, Answer] = {}
     of_picture: dict[int, list[int]] = {}
     for index, picture in enumerate(split.picture_of):
         of_picture.setdefault(picture, []).append(index)
@@ -50,17 +50,17 @@ def answers(session: Session, split: Split, generation: Generation, spin: Spin, 
         ]
         for describe in (False, True):
             group = [index for index in chunk if (split.triples[index]["type"] == "describe") == describe]
-            answered = session.answer(
+            replies = session.answer(
                 [pictures[split.picture_of[index] - first] for index in group],
                 [split.triples[index]["question"] for index in group],
                 generation, spin, need_maps=first < _GATED, batch_size=batch_size,
             )  # fmt: skip
-            gates += [answer.gates_LHT for answer in answered if answer.gates_LHT is not None]
+            gates += [answer.gates_LHT for answer in replies if answer.gates_LHT is not None]
             # Without its maps, which are large.
-            small = [replace(answer, maps_LHTM=None, gates_LHT=None) for answer in answered]
-            given |= dict(zip(group, small, strict=True))
+            small = [replace(answer, maps_LHTM=None, gates_LHT=None) for answer in replies]
+            answered |= dict(zip(group, small, strict=True))
     silenced_LH = (np.concatenate(gates, axis=2) < 1).mean(axis=2) if gates else np.zeros((0, 0))
-    in_order = [given[index] for index in range(len(split.triples))]
+    in_order = [answered[index] for index in range(len(split.triples))]
     return Answers(
         [answer.text for answer in in_order],
         np.array([answer.probability for answer in in_order]),
@@ -70,23 +70,23 @@ def answers(session: Session, split: Split, generation: Generation, spin: Spin, 
     )
 
 
-def by_question(session: Session, split: Split, generation: Generation, batch_size: int) -> list[str]:
+def blind_answers(session: Session, split: Split, generation: Generation, batch_size: int) -> list[str]:
     """Answers of a model that does not see the picture: each distinct question is asked once, without SPIN.
     It has no dual encoder to choose among candidates with, and no picture to hold one against."""
     picture, generation = next(split.rgb()), generation.replaced(candidates=1, contrast=0.0)
     described = {triple["question"]: triple["type"] == "describe" for triple in split.triples}
-    given: dict[str, str] = {}
+    answered: dict[str, str] = {}
     for describe in (False, True):
         questions = sorted(question for question, kind in described.items() if kind == describe)
-        answered = session.answer(
+        replies = session.answer(
             [picture] * len(questions), questions, generation, SPIN_OFF, batch_size=batch_size
         )
-        given |= {question: answer.text for question, answer in zip(questions, answered, strict=True)}
-    return [given[triple["question"]] for triple in split.triples]
+        answered |= {question: answer.text for question, answer in zip(questions, replies, strict=True)}
+    return [answered[triple["question"]] for triple in split.triples]
 
 
 @dataclass(frozen=True)
-class Retrieved:
+class RetrievalRanks:
     """Ranks of the right answer per direction, the picture behind each query, and the swapped-kind pairs."""
 
     ranks: dict[str, np.ndarray]  # direction -> [Q]
@@ -96,7 +96,7 @@ class Retrieved:
 
 
 @dataclass(frozen=True)
-class Swaps:
+class SwapInputs:
     """What the swapped-kind test draws from: the words for things, the kinds, and a generator."""
 
     lexicon: Lexicon
@@ -104,7 +104,7 @@ class Swaps:
     rng: np.random.Generator
 
 
-def retrieve(session: Session, split: Split, swaps: Swaps, params: EvaluateParams) -> Retrieved:
+def retrieve(session: Session, split: Split, swaps: SwapInputs, params: EvaluateParams) -> RetrievalRanks:
     """Both directions over the gallery, each also re-ranked at its top, and the swapped-kind test.
 
     `reranked`: the best `rerank_top` again, by the fusion head. `described`: of these the best
@@ -118,11 +118,11 @@ def retrieve(session: Session, split: Split, swaps: Swaps, params: EvaluateParam
     pairs = _swapped(split, texts, size, swaps) if split.true_objects else []
     # Every distinct text is read once: equal captions get equal bits, so they tie.
     distinct = sorted({*texts, *(text for _, text in pairs)})
-    place = {text: index for index, text in enumerate(distinct)}
-    text_T, owners = np.array([place[text] for text in texts]), np.arange(size)
+    text_index = {text: index for index, text in enumerate(distinct)}
+    text_T, owners = np.array([text_index[text] for text in texts]), np.arange(size)
     states_NSD, mask_NS, embeds_NE = session.encode_texts(distinct, batch_size=batch_size)
-    seen = list(islice(split.rgb(), size))
-    tokens_IPD, image_IE = session.encode_images(seen, batch_size=batch_size)
+    images = list(islice(split.rgb(), size))
+    tokens_IPD, image_IE = session.encode_images(images, batch_size=batch_size)
     similarity_IT = retrieval.similarity(image_IE, embeds_NE[text_T])
 
     def fuse(image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
@@ -141,12 +141,14 @@ def retrieve(session: Session, split: Split, swaps: Swaps, params: EvaluateParam
         return session.score_captions(pictures, distinct, image_N, text_N, batch_size=batch_size)
 
     num = len(distinct)
-    anyway_N = params.nothing_share * describe([NOTHING], np.zeros(num, np.int64), np.arange(num))
-    fused = _Once(fuse, num)
-    told = _Once(lambda image_N, text_N: describe(seen, image_N, text_N) - anyway_N[text_N], num)
+    prior_N = params.nothing_share * describe([NOTHING], np.zeros(num, np.int64), np.arange(num))
+    fused = _PairCache(fuse, num)
+    caption_scores = _PairCache(
+        lambda image_N, text_N: describe(images, image_N, text_N) - prior_N[text_N], num
+    )
 
     def described(image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
-        return fused(image_N, text_N) + params.description_weight * told(image_N, text_N)
+        return fused(image_N, text_N) + params.description_weight * caption_scores(image_N, text_N)
 
     def rerank(direction: str, image_QK: np.ndarray, text_QK: np.ndarray) -> None:
         """Ranks after the candidates, as images and texts of the gallery, are put in another order."""
@@ -171,40 +173,40 @@ def retrieve(session: Session, split: Split, swaps: Swaps, params: EvaluateParam
     rerank("text_to_image", image_TK, np.broadcast_to(np.arange(len(text_T))[:, None], image_TK.shape))
     pictures = {kind: owner_T if kind.startswith("text") else owners for kind in ranks}
     if not pairs:
-        return Retrieved(ranks, pictures, {})
-    picture_N, changed_N = np.array([(picture, place[text]) for picture, text in pairs]).T
-    own_N = text_T[picture_N]
+        return RetrievalRanks(ranks, pictures, {})
+    picture_N, changed_N = np.array([(picture, text_index[text]) for picture, text in pairs]).T
+    original_N = text_T[picture_N]
     swapped_IN = retrieval.similarity(image_IE, embeds_NE[changed_N])
     scores = {
         "swapped_kind": (
             similarity_IT[picture_N, picture_N],
             swapped_IN[picture_N, np.arange(len(pairs))],
         ),
-        "swapped_kind_described": (described(picture_N, own_N), described(picture_N, changed_N)),
+        "swapped_kind_described": (described(picture_N, original_N), described(picture_N, changed_N)),
     }
     scored = {
-        kind: [(int(i), float(a), float(b)) for i, a, b in zip(picture_N, own, other, strict=True)]
-        for kind, (own, other) in scores.items()
+        kind: [(int(i), float(a), float(b)) for i, a, b in zip(picture_N, original, swapped, strict=True)]
+        for kind, (original, swapped) in scores.items()
     }
-    return Retrieved(ranks, pictures, scored)
+    return RetrievalRanks(ranks, pictures, scored)
 
 
-class _Once:
+class _PairCache:
     """A score of pairs, `score(image_N, text_N)`, worked out once a pair: the two directions of a search ask
     about many pairs twice. Takes and returns arrays of one shape; `texts` is the number of texts."""
 
     def __init__(self, score: Callable[[np.ndarray, np.ndarray], np.ndarray], texts: int) -> None:
-        self._score, self._texts, self._known = score, texts, dict[int, float]()
+        self._score, self._texts, self._scores = score, texts, dict[int, float]()
 
     def __call__(self, image: np.ndarray, text: np.ndarray) -> np.ndarray:
         keys_N = (image * self._texts + text).ravel().tolist()
-        if new := sorted(set(keys_N) - self._known.keys()):
+        if new := sorted(set(keys_N) - self._scores.keys()):
             scores_n = self._score(*np.divmod(np.array(new), self._texts))
-            self._known.update(zip(new, scores_n.tolist(), strict=True))
-        return np.array([self._known[key] for key in keys_N]).reshape(image.shape)
+            self._scores.update(zip(new, scores_n.tolist(), strict=True))
+        return np.array([self._scores[key] for key in keys_N]).reshape(image.shape)
 
 
-def _swapped(split: Split, texts: list[str], size: int, swaps: Swaps) -> list[tuple[int, str]]:
+def _swapped(split: Split, texts: list[str], size: int, swaps: SwapInputs) -> list[tuple[int, str]]:
     changed = [
         swapped_object.swap(texts[index], split.present[index], swaps.kinds, swaps.lexicon, swaps.rng)
         for index in range(size)

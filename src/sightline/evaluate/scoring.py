@@ -24,10 +24,10 @@ from sightline.evaluate.metrics import (
 )
 from sightline.evaluate.metrics.chair import Lexicon
 from sightline.evaluate.metrics.normalize_answers import normalise, same
-from sightline.evaluate.predictions import Answers, Retrieved
+from sightline.evaluate.predictions import Answers, RetrievalRanks
 from sightline.evaluate.split_contents import Split
 
-CONFIDENCES = ("calibration", "abstention")  # families of `of_confidence`
+CONFIDENCES = ("calibration", "abstention")  # families of `confidence_groups`
 LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
 NEITHER = {"words", "yes_rate"}  # no direction is a loss
 NOT_PERCENT = {"words", "mcc", "cider_d"}
@@ -42,7 +42,7 @@ BOUNDED = (
 @dataclass(frozen=True)
 class Group:
     """Counts of one family (vqa, pope, chair, caption, ...) and type, per picture resampled; `measure` has
-    FIGURES and `asked`."""
+    FIGURES and `sample_size`."""
 
     family: str
     kind: str
@@ -59,15 +59,15 @@ def _group(
     family: str,
     kind: str,
     measure: ModuleType | type,
-    tallies: list[dict],
+    item_counts: list[dict],
     pictures: list[int],
     weights_RC: np.ndarray,
 ) -> Group:
-    counts_C = cluster(tallies, pictures, weights_RC.shape[1])
+    counts_C = cluster(item_counts, pictures, weights_RC.shape[1])
     return Group(family, kind, measure, sample(counts_C, weights_RC))
 
 
-def of_answers(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: np.ndarray) -> list[Group]:
+def answer_groups(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: np.ndarray) -> list[Group]:
     """Groups of every question type of a split, `vqa` also over all short questions together."""
     by_type: dict[str, list[int]] = {}
     for index, triple in enumerate(split.triples):
@@ -78,64 +78,70 @@ def of_answers(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: np.
     groups = []
     for kind, indices in sorted(by_type.items()):
         pictures = [split.picture_of[index] for index in indices]
-        asked = [(texts[index], split.triples[index]["answer"]) for index in indices]
+        predictions = [(texts[index], split.triples[index]["answer"]) for index in indices]
         if kind == "describe":
             name = "scene truth" if split.true_objects else "caption-CHAIR"
-            seen = [split.present[picture] for picture in pictures]
-            tallies = [
-                chair.tally(said, kinds, lexicon) for (said, _), kinds in zip(asked, seen, strict=True)
+            present = [split.present[picture] for picture in pictures]
+            counts = [
+                chair.item_counts(prediction, kinds, lexicon)
+                for (prediction, _), kinds in zip(predictions, present, strict=True)
             ]
-            groups.append(_group("chair", name, chair, tallies, pictures, weights_RC))
-            known = [split.references(picture) for picture in pictures]
-            tallies = captioning.tallies([said for said, _ in asked], known)
-            groups.append(_group("caption", "describe", captioning, tallies, pictures, weights_RC))
+            groups.append(_group("chair", name, chair, counts, pictures, weights_RC))
+            references = [split.references(picture) for picture in pictures]
+            counts = captioning.corpus_counts([prediction for prediction, _ in predictions], references)
+            groups.append(_group("caption", "describe", captioning, counts, pictures, weights_RC))
         elif kind.startswith("pope_"):
-            tallies = [pope.tally(truth, said) for said, truth in asked]
-            groups.append(_group("pope", kind.removeprefix("pope_"), pope, tallies, pictures, weights_RC))
+            counts = [pope.item_counts(truth, prediction) for prediction, truth in predictions]
+            groups.append(_group("pope", kind.removeprefix("pope_"), pope, counts, pictures, weights_RC))
         else:
-            tallies = [vqa_accuracy.tally(truth, said) for said, truth in asked]
-            groups.append(_group("vqa", kind, vqa_accuracy, tallies, pictures, weights_RC))
+            counts = [vqa_accuracy.item_counts(truth, prediction) for prediction, truth in predictions]
+            groups.append(_group("vqa", kind, vqa_accuracy, counts, pictures, weights_RC))
     return groups
 
 
-def of_confidence(split: Split, said: Answers, weights_RC: np.ndarray) -> list[Group]:
+def confidence_groups(split: Split, answers: Answers, weights_RC: np.ndarray) -> list[Group]:
     """What the confidences of short answers are worth: calibration of yes/no answers and of all (`before`: as
     the model gives them), the accuracy-coverage curve, and the answers that the shipped bound calls sure."""
     groups = []
     for kind, indices in (("yes/no", yes_no_questions(split)), ("short answers", short_questions(split))):
-        for when, confidence_N in (("", said.confidence_N), (", before", said.probability_N)):
-            pairs = zip(confidence_N[indices], right(split, said, indices), strict=True)
-            tallies = [calibration.tally(float(confidence), float(one)) for confidence, one in pairs]
-            if tallies:
+        for when, confidence_N in (("", answers.confidence_N), (", before", answers.probability_N)):
+            pairs = zip(confidence_N[indices], correctness(split, answers, indices), strict=True)
+            counts = [calibration.item_counts(float(confidence), float(one)) for confidence, one in pairs]
+            if counts:
                 pictures = [split.picture_of[index] for index in indices]
-                groups.append(_group("calibration", kind + when, calibration, tallies, pictures, weights_RC))
-    return groups + _of_abstention(split, said, weights_RC)
+                groups.append(_group("calibration", kind + when, calibration, counts, pictures, weights_RC))
+    return groups + _selective_groups(split, answers, weights_RC)
 
 
-def _of_abstention(split: Split, said: Answers, weights_RC: np.ndarray) -> list[Group]:
+def _selective_groups(split: Split, answers: Answers, weights_RC: np.ndarray) -> list[Group]:
     short = short_questions(split)
     if not short:
         return []
     pictures = [split.picture_of[index] for index in short]
-    level_N, right_N = selective_prediction.levels(said.confidence_N[short]), right(split, said, short)
+    level_N = selective_prediction.levels(answers.confidence_N[short])
+    right_N = correctness(split, answers, short)
     total = selective_prediction.figures(level_N, right_N, np.ones(len(short)))
     drawn = [selective_prediction.figures(level_N, right_N, weights_C[pictures]) for weights_C in weights_RC]
     resampled = {name: np.array([figures[name] for figures in drawn]) for name in total}
     curve = Sample(total, resampled, len(set(pictures)))
-    groups = [Group("abstention", "short answers", selective_prediction.Curve, curve)]
-    if any(said.sure[index] is not None for index in short):
-        tallies = [selective_prediction.Sure.tally(bool(said.sure[index])) for index in short]
-        groups.append(_group("abstention", "sure", selective_prediction.Sure, tallies, pictures, weights_RC))
-    sure = [index for index in short if said.sure[index]]
+    groups = [Group("abstention", "short answers", selective_prediction.RiskCoverage, curve)]
+    if any(answers.sure[index] is not None for index in short):
+        counts = [selective_prediction.Coverage.item_counts(bool(answers.sure[index])) for index in short]
+        groups.append(
+            _group("abstention", "sure", selective_prediction.Coverage, counts, pictures, weights_RC)
+        )
+    sure = [index for index in short if answers.sure[index]]
     if sure:
-        tallies = [vqa_accuracy.tally(split.triples[index]["answer"], said.texts[index]) for index in sure]
+        counts = [
+            vqa_accuracy.item_counts(split.triples[index]["answer"], answers.texts[index]) for index in sure
+        ]
         pictures = [split.picture_of[index] for index in sure]
-        groups.append(_group("abstention", "sure answers", vqa_accuracy, tallies, pictures, weights_RC))
+        groups.append(_group("abstention", "sure answers", vqa_accuracy, counts, pictures, weights_RC))
     return groups
 
 
 def short_questions(split: Split) -> list[int]:
-    """Places of the questions with short answers; POPE's repeat some of them and are left out."""
+    """Positions of the questions with short answers; POPE's repeat some of them and are left out."""
     return [index for index, triple in enumerate(split.triples) if is_short(triple["type"])]
 
 
@@ -145,39 +151,39 @@ def yes_no_questions(split: Split) -> list[int]:
     return [index for index in short if normalise(split.triples[index]["answer"]) in ("yes", "no")]
 
 
-def right(split: Split, said: Answers, indices: list[int]) -> np.ndarray:
+def correctness(split: Split, answers: Answers, indices: list[int]) -> np.ndarray:
     """1.0 where the answer is the right one, else 0.0."""
-    pairs = ((split.triples[index]["answer"], said.texts[index]) for index in indices)
+    pairs = ((split.triples[index]["answer"], answers.texts[index]) for index in indices)
     return np.array([float(same(truth, text)) for truth, text in pairs])
 
 
-def of_retrieval(found: Retrieved, weights_RC: np.ndarray) -> list[Group]:
+def retrieval_groups(results: RetrievalRanks, weights_RC: np.ndarray) -> list[Group]:
     """Groups of both directions, re-ranked or not, and of the swapped-kind test."""
     groups = []
-    for kind, ranks in found.ranks.items():
-        tallies = [retrieval.tally(rank) for rank in ranks]
-        groups.append(_group("retrieval", kind, retrieval, tallies, list(found.pictures[kind]), weights_RC))
-    for kind, scored in found.swapped_object.items():
-        tallies = [swapped_object.tally(own, other) for _, own, other in scored]
+    for kind, ranks in results.ranks.items():
+        counts = [retrieval.item_counts(rank) for rank in ranks]
+        groups.append(_group("retrieval", kind, retrieval, counts, list(results.pictures[kind]), weights_RC))
+    for kind, scored in results.swapped_object.items():
+        counts = [swapped_object.item_counts(original, swapped) for _, original, swapped in scored]
         pictures = [picture for picture, _, _ in scored]
-        groups.append(_group("retrieval", kind, swapped_object, tallies, pictures, weights_RC))
+        groups.append(_group("retrieval", kind, swapped_object, counts, pictures, weights_RC))
     return groups
 
 
 def pooled(splits: list[list[Group]]) -> list[Group]:
     """The groups of several splits as those of one, and POPE's kinds together as kind `all`. Pictures were
     resampled within each split (a stratified bootstrap), so sums of resamples are resamples of the sum."""
-    found: dict[tuple[str, str], Group] = {}
+    by_key: dict[tuple[str, str], Group] = {}
     for groups in splits:
-        for group in [*groups, *_all_of_pope(groups)]:
+        for group in [*groups, *_pope_group(groups)]:
             key = (group.family, group.kind)
-            before = found.get(key)
+            before = by_key.get(key)
             together = before.sample.plus(group.sample, same_images=False) if before else group.sample
-            found[key] = replace(group, sample=together)
-    return list(found.values())
+            by_key[key] = replace(group, sample=together)
+    return list(by_key.values())
 
 
-def _all_of_pope(groups: list[Group]) -> list[Group]:
+def _pope_group(groups: list[Group]) -> list[Group]:
     """POPE's questions of every kind as one group; none without POPE."""
     kinds = [group for group in groups if group.family == "pope"]
     if not kinds:
@@ -186,9 +192,9 @@ def _all_of_pope(groups: list[Group]) -> list[Group]:
     return [replace(kinds[0], kind="all", sample=together)]
 
 
-def bounds(after: list[list[Group]], before: list[list[Group]], key: dict[str, str]) -> list[dict]:
-    """`paired` for the BOUNDED figures, all splits together."""
-    rows = paired(pooled(after), pooled(before), key)
+def loss_bounds(after: list[list[Group]], before: list[list[Group]], key: dict[str, str]) -> list[dict]:
+    """`difference_rows` for the BOUNDED figures, all splits together."""
+    rows = difference_rows(pooled(after), pooled(before), key)
     return [
         row
         for row in rows
@@ -197,28 +203,28 @@ def bounds(after: list[list[Group]], before: list[list[Group]], key: dict[str, s
     ]
 
 
-def figures(group: Group, key: dict[str, str], exact: bool = False) -> list[dict]:
+def figure_rows(group: Group, key: dict[str, str], exact: bool = False) -> list[dict]:
     """One tidy row per figure of the group; `key` holds split, variant and spin. An `exact` figure, like an
     oracle's, has no interval."""
-    asked = int(group.measure.asked(group.sample.total))
+    sample_size = int(group.measure.sample_size(group.sample.total))
     rows = []
     for metric, figure in group.measure.FIGURES.items():
-        found = interval(figure, group.sample, percent=metric not in NOT_PERCENT)
+        estimate = interval(figure, group.sample, percent=metric not in NOT_PERCENT)
         rows.append(
             {
                 **key,
                 "type": group.kind,
                 "metric": metric,
-                "value": rounded(found.value),
-                "low": "" if exact else rounded(found.low),
-                "high": "" if exact else rounded(found.high),
-                "n": asked,
+                "value": rounded(estimate.value),
+                "low": "" if exact else rounded(estimate.low),
+                "high": "" if exact else rounded(estimate.high),
+                "n": sample_size,
             }
         )
     return rows
 
 
-def paired(after: list[Group], before: list[Group], key: dict[str, str]) -> list[dict]:
+def difference_rows(after: list[Group], before: list[Group], key: dict[str, str]) -> list[dict]:
     """Differences of every figure that both have, on the same pictures; `key` holds split, comparison and
     of what."""
     earlier = {(group.family, group.kind): group for group in before}
@@ -226,23 +232,23 @@ def paired(after: list[Group], before: list[Group], key: dict[str, str]) -> list
     for group in after:
         twin = earlier[group.family, group.kind]
         for metric, figure in group.measure.FIGURES.items():
-            found = difference(
+            gap = difference(
                 figure, group.sample, twin.sample,
                 percent=metric not in NOT_PERCENT, higher_is_better=metric not in LOWER_IS_BETTER,
             )  # fmt: skip
-            loss = "" if metric in NEITHER else rounded(found.loss_bound)
+            loss = "" if metric in NEITHER else rounded(gap.loss_bound)
             rows.append(
                 {
                     **key,
                     "family": group.family,
                     "type": group.kind,
                     "metric": metric,
-                    "value": rounded(found.value),
-                    "low": rounded(found.low),
-                    "high": rounded(found.high),
+                    "value": rounded(gap.value),
+                    "low": rounded(gap.low),
+                    "high": rounded(gap.high),
                     "loss_bound": loss,
                     "not_worse": "" if loss == "" else str(loss < NOT_WORSE).lower(),
-                    "n": int(group.measure.asked(group.sample.total)),
+                    "n": int(group.measure.sample_size(group.sample.total)),
                 }
             )
     return rows

@@ -35,9 +35,11 @@ def figures(params: Params) -> dict[str, float]:
     kinds = sorted(artifacts.read_json(vqa / "config.json")["objects"])
     rng = np.random.default_rng(derive_seed(params.seed, "swapped", SPLIT))
     said = predictions.answers(session, split, params.generation, SPIN_OFF, params.evaluate.batch_size)
-    found = predictions.retrieve(session, split, predictions.Swaps(words, kinds, rng), params.evaluate)
+    found = predictions.retrieve(session, split, predictions.SwapInputs(words, kinds, rng), params.evaluate)
     whole_1C = np.ones((1, len(split.lines)))
-    groups = scoring.of_answers(split, said.texts, words, whole_1C) + scoring.of_retrieval(found, whole_1C)
+    groups = scoring.answer_groups(split, said.texts, words, whole_1C) + scoring.retrieval_groups(
+        found, whole_1C
+    )
     every = {
         (group.family, group.kind, metric): float(figure(group.sample.total))
         for group in groups

@@ -165,8 +165,8 @@ def scored(found_QK: np.ndarray, truth_QK: np.ndarray, words: int) -> dict[str, 
     pairs = zip(found_QK, truth_QK, strict=True)
     recall_Q = np.array([len(np.intersect1d(found, truth)) / len(truth) for found, truth in pairs])
     ranks = [int((*np.flatnonzero(found == place), K)[0]) + 1 for place, found in enumerate(found_QK[:words])]
-    tallies = [retrieval.tally(rank) for rank in ranks]
-    counts = {name: np.sum([tally[name] for tally in tallies]) for name in tallies[0]}
+    per_item = [retrieval.item_counts(rank) for rank in ranks]
+    counts = {name: np.sum([counts[name] for counts in per_item]) for name in per_item[0]}
     return {
         "recall_10": round(float(recall_Q.mean()), 4),
         "recall_10_words": round(float(recall_Q[:words].mean()), 4),

@@ -157,7 +157,7 @@ def report(
                 groups |= {(way, role): of_way for way, of_way in of_model.items()}
         for way, of_way in found.items():
             for group in of_way:
-                rows += scoring.figures(group, {"split": name, "way": way, "family": group.family})
+                rows += scoring.figure_rows(group, {"split": name, "way": way, "family": group.family})
     return pooled, single, rows, sizes
 
 
@@ -173,7 +173,7 @@ def _scored(
     for of_model in said:
         for texts in map(tuple, of_model.values()):  # ways that say the same are scored once
             if texts not in done:
-                done[texts] = scoring.of_answers(split, list(texts), lexicon, weights_RC)
+                done[texts] = scoring.answer_groups(split, list(texts), lexicon, weights_RC)
         apart.append({name: done[tuple(of_model[way])] for name, way in ways.items()})
     pooled = {name: comparison.pool([of_model[name] for of_model in apart]) for name in ways}
     return pooled, [

@@ -85,8 +85,8 @@ class Study:
             batch_size=calibration_data.BATCH,
         )  # fmt: skip
         pairs = zip(said, self.split.present, strict=True)
-        tallies = [chair.tally(answer.text, present, self.lexicon) for answer, present in pairs]
-        total = {key: np.array(sum(tally[key] for tally in tallies)) for key in tallies[0]}
+        per_item = [chair.item_counts(answer.text, present, self.lexicon) for answer, present in pairs]
+        total = {key: np.array(sum(counts[key] for counts in per_item)) for key in per_item[0]}
         return {
             "criterion": criterion, "ratio": ratio, "stage": stage, "parameters": model_cost.parameters(vlm),
             "bytes": 4 * model_cost.parameters(vlm), "macs": model_cost.macs(vlm),

@@ -199,7 +199,7 @@ def _groups(
 ) -> list[Group]:
     reader = session if captions is None else Told(session, split, captions)
     said = predictions.answers(reader, split, study.generation, SPIN_OFF, study.batch_size)
-    return scoring.of_answers(split, said.texts, split_contents.lexicon(study.vqa), weights_RC)
+    return scoring.answer_groups(split, said.texts, split_contents.lexicon(study.vqa), weights_RC)
 
 
 def _told(family: str, kind: str, metric: str) -> bool:
@@ -212,8 +212,10 @@ def _figures(groups: list[Group]) -> list[dict[str, Any]]:
         for metric, figure in group.measure.FIGURES.items():
             if _told(group.family, group.kind, metric):
                 found = interval(figure, group.sample)
-                asked = int(group.measure.asked(group.sample.total))
-                rows.append({**_key(group.family, group.kind, metric), "n": asked, **_interval(vars(found))})
+                sample_size = int(group.measure.sample_size(group.sample.total))
+                rows.append(
+                    {**_key(group.family, group.kind, metric), "n": sample_size, **_interval(vars(found))}
+                )
     return rows
 
 
@@ -221,7 +223,7 @@ def _gaps(on: list[Group], off: list[Group]) -> list[dict[str, Any]]:
     """Paired differences, with the one-sided 95 % bound of the loss."""
     return [
         {**_key(row["family"], row["type"], row["metric"]), **_interval(row), "loss_bound": row["loss_bound"]}
-        for row in scoring.paired(on, off, {})
+        for row in scoring.difference_rows(on, off, {})
         if _told(row["family"], row["type"], row["metric"])
     ]
 

@@ -11,26 +11,26 @@ from sightline.evaluate.metrics.ratios import Counts, share
 BINS = 15  # as in the paper: ]0, 1/15], ]1/15, 2/15], ...
 
 
-def place(confidence: float) -> int:
+def bin_index(confidence: float) -> int:
     """The bin of a confidence in [0, 1]: bin b holds ]b / BINS, (b + 1) / BINS], the first one 0 as well."""
     return max(int(np.ceil(confidence * BINS)) - 1, 0)
 
 
-def tally(confidence: float, right: float) -> dict[str, float]:
+def item_counts(confidence: float, right: float) -> dict[str, float]:
     """Counts of one question: confidence and right answer (0 or 1) by bin, and the squared error."""
     counts = dict.fromkeys([*_names("confidence"), *_names("right")], 0.0)
-    own = place(confidence)
-    counts[f"confidence_{own}"], counts[f"right_{own}"] = confidence, right
-    return counts | {"asked": 1.0, "squared": (confidence - right) ** 2}
+    bin_ = bin_index(confidence)
+    counts[f"confidence_{bin_}"], counts[f"right_{bin_}"] = confidence, right
+    return counts | {"questions": 1.0, "squared": (confidence - right) ** 2}
 
 
-def asked(counts: Counts) -> np.ndarray:
+def sample_size(counts: Counts) -> np.ndarray:
     """Number of questions."""
-    return counts["asked"]
+    return counts["questions"]
 
 
 def _names(what: str) -> list[str]:
-    return [f"{what}_{own}" for own in range(BINS)]
+    return [f"{what}_{index}" for index in range(BINS)]
 
 
 def _sum(counts: Counts, what: str) -> np.ndarray:
@@ -44,24 +44,24 @@ def _gap(counts: Counts) -> np.ndarray:
 
 
 FIGURES = {
-    "ece": lambda c: share(_gap(c), c["asked"]),
-    "brier": lambda c: share(c["squared"], c["asked"]),
-    "confidence": lambda c: share(_sum(c, "confidence"), c["asked"]),
-    "accuracy": lambda c: share(_sum(c, "right"), c["asked"]),
+    "ece": lambda c: share(_gap(c), c["questions"]),
+    "brier": lambda c: share(c["squared"], c["questions"]),
+    "confidence": lambda c: share(_sum(c, "confidence"), c["questions"]),
+    "accuracy": lambda c: share(_sum(c, "right"), c["questions"]),
 }
 
 
 def reliability(confidence_N: np.ndarray, right_N: np.ndarray) -> list[dict]:
     """One row per bin that holds answers: its number of answers, mean confidence and accuracy, percent."""
-    own_N = np.array([place(confidence) for confidence in confidence_N])
+    bin_N = np.array([bin_index(confidence) for confidence in confidence_N])
     rows = []
-    for own in np.unique(own_N):
-        held = own_N == own
+    for index in np.unique(bin_N):
+        in_bin_N = bin_N == index
         rows.append(
             {
-                "confidence": round(100.0 * float(np.mean(confidence_N[held])), 3),
-                "accuracy": round(100.0 * float(np.mean(right_N[held])), 3),
-                "n": int(held.sum()),
+                "confidence": round(100.0 * float(np.mean(confidence_N[in_bin_N])), 3),
+                "accuracy": round(100.0 * float(np.mean(right_N[in_bin_N])), 3),
+                "n": int(in_bin_N.sum()),
             }
         )
     return rows

@@ -2,8 +2,8 @@
 
 BLEU: Papineni et al. 2002 (https://aclanthology.org/P02-1040), clipped n-gram precisions and the brevity
 penalty over all descriptions together. CIDEr-D: Vedantam et al. 2015 (arXiv 1411.5726, equation 4), n-grams
-weighted by how few pictures' references hold them, in hundredths as papers print it. Words are those of
-answers.words: lower case, without punctuation.
+weighted by how few pictures' references have them, in hundredths as papers print it. Words are those of
+normalize_answers.words: lower case, without punctuation.
 """
 
 import math
@@ -22,17 +22,17 @@ _CIDER_SCALE = 10.0 * 100.0  # the paper's factor, in hundredths
 Ngrams = Counter[tuple[str, ...]]
 
 
-def tallies(said: Sequence[str], references: Sequence[Sequence[str]]) -> list[dict[str, float]]:
-    """Counts of every description, one per picture, beside all references of its picture.
+def corpus_counts(descriptions: Sequence[str], references: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+    """Counts of every description, one per picture, against all references of its picture.
 
     Not one by one, since an n-gram's weight in CIDEr-D comes from the references of all pictures.
     """
-    written = [words(text) for text in said]
-    known = [[words(text) for text in texts] for texts in references]
-    rarity = _rarity(known)
+    description_words = [words(text) for text in descriptions]
+    reference_words = [[words(text) for text in texts] for texts in references]
+    rarity = _rarity(reference_words)
     return [
-        {"described": 1.0, "cider": _cider(own, texts, rarity), **_bleu(own, texts)}
-        for own, texts in zip(written, known, strict=True)
+        {"described": 1.0, "cider": _cider(predicted, texts, rarity), **_bleu(predicted, texts)}
+        for predicted, texts in zip(description_words, reference_words, strict=True)
     ]
 
 
@@ -51,7 +51,7 @@ FIGURES = {
 }
 
 
-def asked(counts: Counts) -> np.ndarray:
+def sample_size(counts: Counts) -> np.ndarray:
     """Number of descriptions."""
     return counts["described"]
 
@@ -60,17 +60,17 @@ def _ngrams(text: list[str], order: int) -> Ngrams:
     return Counter(tuple(text[i : i + order]) for i in range(len(text) - order + 1))
 
 
-def _bleu(own: list[str], references: list[list[str]]) -> dict[str, float]:
+def _bleu(predicted: list[str], references: list[list[str]]) -> dict[str, float]:
     """Clipped matches and n-grams of each length, words, and words of the reference closest in length (of
     two, the shorter)."""
-    closest = min((abs(len(text) - len(own)), len(text)) for text in references)[1]
-    counts = {"words": float(len(own)), "reference_words": float(closest)}
+    closest = min((abs(len(text) - len(predicted)), len(text)) for text in references)[1]
+    counts = {"words": float(len(predicted)), "reference_words": float(closest)}
     for order in ORDERS:
-        found, most = _ngrams(own, order), Counter()
+        ngrams, most = _ngrams(predicted, order), Counter()
         for text in references:
             most |= _ngrams(text, order)
-        counts[f"match_{order}"] = float((found & most).total())
-        counts[f"ngrams_{order}"] = float(found.total())
+        counts[f"match_{order}"] = float((ngrams & most).total())
+        counts[f"ngrams_{order}"] = float(ngrams.total())
     return counts
 
 
@@ -82,17 +82,21 @@ def _rarity(references: list[list[list[str]]]) -> tuple[float, Ngrams]:
     return math.log(len(references)), pictures
 
 
-def _cider(own: list[str], references: list[list[str]], rarity: tuple[float, Ngrams]) -> float:
+def _cider(predicted: list[str], references: list[list[str]], rarity: tuple[float, Ngrams]) -> float:
     total = 0.0
     for order in ORDERS:
-        mine, length = _weighted(own, order, rarity)
+        predicted_weights, length = _weighted(predicted, order, rarity)
         for text in references:
-            theirs, other_length = _weighted(text, order, rarity)
-            if length and other_length:
+            reference_weights, reference_length = _weighted(text, order, rarity)
+            if length and reference_length:
                 # Clipped, so that repeating a word that the reference has once gains nothing.
-                product = sum(min(weight, theirs[n]) * theirs[n] for n, weight in mine.items() if n in theirs)
-                penalty = math.exp(-((len(own) - len(text)) ** 2) / (2 * _SIGMA**2))
-                total += penalty * product / (length * other_length)
+                product = sum(
+                    min(weight, reference_weights[n]) * reference_weights[n]
+                    for n, weight in predicted_weights.items()
+                    if n in reference_weights
+                )
+                penalty = math.exp(-((len(predicted) - len(text)) ** 2) / (2 * _SIGMA**2))
+                total += penalty * product / (length * reference_length)
     return _CIDER_SCALE * total / (len(ORDERS) * len(references))
 
 

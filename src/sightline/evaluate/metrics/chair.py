@@ -51,7 +51,7 @@ class Mention(NamedTuple):
     start: int  # word index
     stop: int  # one past the last word
     kind: str
-    many: bool  # said in the plural
+    many: bool  # in the plural
 
 
 class Lexicon:
@@ -68,24 +68,24 @@ class Lexicon:
 
     def spans(self, text: str) -> list[Mention]:
         """Every mention, left to right, the longest form first."""
-        tokens, found, start = words(text), [], 0
+        tokens, mentions, start = words(text), [], 0
         while start < len(tokens):
             for stop in range(min(len(tokens), start + self._longest), start, -1):
-                known = self._kinds.get(tuple(tokens[start:stop]))
-                if known is not None:
-                    found.append(Mention(start, stop, *known))
+                entry = self._kinds.get(tuple(tokens[start:stop]))
+                if entry is not None:
+                    mentions.append(Mention(start, stop, *entry))
                     start = stop
                     break
             else:
                 start += 1
-        return found
+        return mentions
 
     def mentions(self, text: str) -> list[str]:
         """Kinds mentioned, in order, repeats kept."""
         return [mention.kind for mention in self.spans(text)]
 
 
-def tally(prediction: str, present: set[str], lexicon: Lexicon) -> dict[str, float]:
+def item_counts(prediction: str, present: set[str], lexicon: Lexicon) -> dict[str, float]:
     """Counts of one description, given the kinds that are in its picture."""
     mentions = lexicon.mentions(prediction)
     absent = sum(kind not in present for kind in mentions)
@@ -108,6 +108,6 @@ FIGURES = {
 }
 
 
-def asked(counts: Counts) -> np.ndarray:
+def sample_size(counts: Counts) -> np.ndarray:
     """Number of descriptions."""
     return counts["descriptions"]

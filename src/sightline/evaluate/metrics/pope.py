@@ -12,23 +12,23 @@ from sightline.evaluate.metrics.ratios import Counts, share
 _KEYS = ("tp", "fp", "tn", "fn", "invalid_present", "invalid_absent")
 
 
-def tally(answer: str, prediction: str) -> dict[str, float]:
+def item_counts(answer: str, prediction: str) -> dict[str, float]:
     """Counts of one question; `answer` is the truth, 'yes' or 'no'."""
-    present, said = yes_no(answer), yes_no(prediction)
-    if present == "invalid":
+    truth, predicted = yes_no(answer), yes_no(prediction)
+    if truth == "invalid":
         raise ValueError(
             f"POPE truth is {answer!r}; expected yes or no. Rebuild data/vqa with `dvc repro convert`."
         )
-    if said == "invalid":
-        key = "invalid_present" if present == "yes" else "invalid_absent"
+    if predicted == "invalid":
+        key = "invalid_present" if truth == "yes" else "invalid_absent"
     else:
         key = {("yes", "yes"): "tp", ("no", "yes"): "fp", ("no", "no"): "tn", ("yes", "no"): "fn"}[
-            present, said
+            truth, predicted
         ]
     return {name: float(name == key) for name in _KEYS}
 
 
-def asked(c: Counts) -> np.ndarray:
+def sample_size(c: Counts) -> np.ndarray:
     """Number of questions, invalid answers included."""
     return c["tp"] + c["fp"] + c["tn"] + c["fn"] + c["invalid_present"] + c["invalid_absent"]
 
@@ -49,23 +49,23 @@ def _mcc(c: Counts) -> np.ndarray:
     """Matthews correlation, 100 times; with invalid answers as a third predicted class (Gorodkin's R_K,
     2004), which is the usual coefficient when there are none and 0 for a model that only gives invalid
     answers."""
-    total, correct = asked(c), c["tp"] + c["tn"]
-    said_yes, said_no = c["tp"] + c["fp"], c["tn"] + c["fn"]
-    said_invalid = total - said_yes - said_no
-    covariance = correct * total - said_yes * _present(c) - said_no * _absent(c)
-    spread = (total**2 - said_yes**2 - said_no**2 - said_invalid**2) * (
+    total, correct = sample_size(c), c["tp"] + c["tn"]
+    predicted_yes, predicted_no = c["tp"] + c["fp"], c["tn"] + c["fn"]
+    predicted_invalid = total - predicted_yes - predicted_no
+    covariance = correct * total - predicted_yes * _present(c) - predicted_no * _absent(c)
+    spread = (total**2 - predicted_yes**2 - predicted_no**2 - predicted_invalid**2) * (
         total**2 - _present(c) ** 2 - _absent(c) ** 2
     )
     return share(covariance, np.sqrt(np.maximum(spread, 0.0)))
 
 
 FIGURES = {
-    "accuracy": lambda c: share(c["tp"] + c["tn"], asked(c)),
+    "accuracy": lambda c: share(c["tp"] + c["tn"], sample_size(c)),
     "precision": lambda c: share(c["tp"], c["tp"] + c["fp"]),
     "recall": lambda c: share(c["tp"], _present(c)),
     "f1": _f1,
-    "yes_rate": lambda c: share(c["tp"] + c["fp"], asked(c)),
+    "yes_rate": lambda c: share(c["tp"] + c["fp"], sample_size(c)),
     "false_positive_rate": lambda c: share(c["fp"], _absent(c)),
     "mcc": _mcc,
-    "invalid": lambda c: share(c["invalid_present"] + c["invalid_absent"], asked(c)),
+    "invalid": lambda c: share(c["invalid_present"] + c["invalid_absent"], sample_size(c)),
 }

@@ -1,8 +1,8 @@
 """Caption retrieval in both directions. Letters: I images, T texts, Q queries, K candidates, E embedding
 width.
 
-Ties count against us: the rank of the right answer is one more than the number of wrong ones that score as
-high.
+Ties count against the model: the rank of the right answer is one more than the number of wrong ones that
+score as high.
 """
 
 import math
@@ -23,15 +23,15 @@ def similarity(image_IE: np.ndarray, text_TE: np.ndarray) -> np.ndarray:
 def image_to_text_ranks(similarity_IT: np.ndarray, owner_T: np.ndarray) -> np.ndarray:
     """Rank [I] of each image's best own caption; its other captions are no rivals. owner_T: image of each
     text."""
-    own_IT = owner_T[None, :] == np.arange(len(similarity_IT))[:, None]
-    best_I = np.where(own_IT, similarity_IT, -np.inf).max(axis=1)
-    return 1 + np.sum((similarity_IT >= best_I[:, None]) & ~own_IT, axis=1)
+    match_IT = owner_T[None, :] == np.arange(len(similarity_IT))[:, None]
+    best_I = np.where(match_IT, similarity_IT, -np.inf).max(axis=1)
+    return 1 + np.sum((similarity_IT >= best_I[:, None]) & ~match_IT, axis=1)
 
 
 def text_to_image_ranks(similarity_IT: np.ndarray, owner_T: np.ndarray) -> np.ndarray:
     """Rank [T] of each caption's own image."""
-    own_T = similarity_IT[owner_T, np.arange(len(owner_T))]
-    return np.sum(similarity_IT >= own_T[None, :], axis=0)
+    match_T = similarity_IT[owner_T, np.arange(len(owner_T))]
+    return np.sum(similarity_IT >= match_T[None, :], axis=0)
 
 
 def candidates(similarity_QK: np.ndarray, top: int) -> np.ndarray:
@@ -51,7 +51,7 @@ def reranked_ranks(scores_QK: np.ndarray, right_QK: np.ndarray, first_ranks_Q: n
     return np.where(right_QK.any(axis=1), ranks_Q, outside_Q)
 
 
-def tally(rank: int) -> dict[str, float]:
+def item_counts(rank: int) -> dict[str, float]:
     """Counts of one query. Its gain is nDCG@10 (Jarvelin and Kekalainen 2002) with one right answer."""
     hits = {f"hit_{k}": float(rank <= k) for k in (1, 5, 10)}
     return {"queries": 1.0, **hits, "gain_10": gain(rank) if rank <= 10 else 0.0}
@@ -66,7 +66,7 @@ FIGURES = {f"r{k}": (lambda c, key=f"hit_{k}": share(c[key], c["queries"])) for 
 FIGURES["ndcg10"] = lambda counts: share(counts["gain_10"], counts["queries"])
 
 
-def asked(counts: Counts) -> np.ndarray:
+def sample_size(counts: Counts) -> np.ndarray:
     """Number of queries."""
     return counts["queries"]
 

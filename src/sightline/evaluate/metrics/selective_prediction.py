@@ -15,23 +15,23 @@ from sightline.evaluate.metrics.ratios import Counts, share
 COVERAGES = (100, 95, 90, 80)  # percent
 
 
-class Curve:
-    """The figures of the whole curve, percent; they are no ratios of counts, so `figures` finds them."""
+class RiskCoverage:
+    """The figures of the whole curve, percent; they are no ratios of counts, so `figures` computes them."""
 
     NAMES = ("aurc", *(f"accuracy_at_{percent}" for percent in COVERAGES))
     FIGURES = {name: itemgetter(name) for name in NAMES}
-    asked = itemgetter("asked")
+    sample_size = itemgetter("questions")
 
 
-class Sure:
+class Coverage:
     """The share of all answers that lie above the shipped bound, percent."""
 
-    FIGURES = {"coverage": lambda counts: share(counts["sure"], counts["asked"])}
-    asked = itemgetter("asked")
+    FIGURES = {"coverage": lambda counts: share(counts["sure"], counts["questions"])}
+    sample_size = itemgetter("questions")
 
     @staticmethod
-    def tally(sure: bool) -> dict[str, float]:
-        return {"asked": 1.0, "sure": float(sure)}
+    def item_counts(sure: bool) -> dict[str, float]:
+        return {"questions": 1.0, "sure": float(sure)}
 
 
 def levels(confidence_N: np.ndarray) -> np.ndarray:
@@ -41,18 +41,18 @@ def levels(confidence_N: np.ndarray) -> np.ndarray:
 
 def curve(level_N: np.ndarray, right_N: np.ndarray, w_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(coverage_K, accuracy_K), shares, from the surest answers to all."""
-    asked_K = np.bincount(level_N, weights=w_N).cumsum()
+    answered_K = np.bincount(level_N, weights=w_N).cumsum()
     right_K = np.bincount(level_N, weights=w_N * right_N).cumsum()
-    seen = asked_K > 0  # a resample may leave out the surest answers
-    return asked_K[seen] / asked_K[-1], right_K[seen] / asked_K[seen]
+    nonempty = answered_K > 0  # a resample may leave out the surest answers
+    return answered_K[nonempty] / answered_K[-1], right_K[nonempty] / answered_K[nonempty]
 
 
 def figures(level_N: np.ndarray, right_N: np.ndarray, w_N: np.ndarray) -> Counts:
-    """Curve's figures: `aurc` is the mean over answers of the risk of all that are at least as sure; the
-    accuracy at a coverage that falls among equals is the one above it."""
+    """RiskCoverage's figures: `aurc` is the mean over answers of the risk of all that are at least as sure;
+    the accuracy at a coverage that falls among equals is the one above it."""
     coverage_K, accuracy_K = curve(level_N, right_N, w_N)
-    found = {"asked": w_N.sum(), "aurc": 100.0 * np.diff(coverage_K, prepend=0.0) @ (1.0 - accuracy_K)}
-    return found | {
+    result = {"questions": w_N.sum(), "aurc": 100.0 * np.diff(coverage_K, prepend=0.0) @ (1.0 - accuracy_K)}
+    return result | {
         f"accuracy_at_{percent}": 100.0 * accuracy_K[_reached(coverage_K, percent)] for percent in COVERAGES
     }
 
@@ -62,10 +62,10 @@ def points(confidence_N: np.ndarray, right_N: np.ndarray) -> list[dict]:
     if not len(right_N):
         return []
     coverage_K, accuracy_K = curve(levels(confidence_N), right_N, np.ones(len(right_N)))
-    places = sorted({_reached(coverage_K, percent) for percent in range(1, 101)})
+    steps = sorted({_reached(coverage_K, percent) for percent in range(1, 101)})
     return [
         {"coverage": round(100.0 * coverage_K[k], 3), "accuracy": round(100.0 * accuracy_K[k], 3)}
-        for k in places
+        for k in steps
     ]
 
 

@@ -16,13 +16,13 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 def exchange(caption: str, kind: str, other: str, lexicon: Lexicon) -> str:
     """`caption` with every mention of `kind` turned into `other`, in the same number, a/an kept right."""
-    places = [match.span() for match in _WORD.finditer(caption)]
+    word_spans = [match.span() for match in _WORD.finditer(caption)]
     text, end = [], 0
     for mention in lexicon.spans(caption):
         if mention.kind == kind:
-            start = places[mention.start][0]
+            start = word_spans[mention.start][0]
             text += [caption[end:start], plural(other) if mention.many else other]
-            end = places[mention.stop - 1][1]
+            end = word_spans[mention.stop - 1][1]
     text.append(caption[end:])
     article = "an" if other[0] in "aeiou" else "a"
     return re.sub(rf"\b[Aa]n?(?= {re.escape(other)}\b)", article, "".join(text))
@@ -40,14 +40,14 @@ def swap(
     return exchange(caption, named[rng.integers(len(named))], absent[rng.integers(len(absent))], lexicon)
 
 
-def tally(own_score: float, swapped_score: float) -> dict[str, float]:
-    """Counts of one pair; a tie counts against us."""
-    return {"pairs": 1.0, "correct": float(own_score > swapped_score)}
+def item_counts(original_score: float, swapped_score: float) -> dict[str, float]:
+    """Counts of one pair; a tie counts against the model."""
+    return {"pairs": 1.0, "correct": float(original_score > swapped_score)}
 
 
 FIGURES = {"accuracy": lambda counts: share(counts["correct"], counts["pairs"])}
 
 
-def asked(counts: Counts) -> np.ndarray:
+def sample_size(counts: Counts) -> np.ndarray:
     """Number of caption pairs."""
     return counts["pairs"]

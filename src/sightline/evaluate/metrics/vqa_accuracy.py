@@ -1,4 +1,4 @@
-"""Accuracy of short answers: exact match after normalisation (answers.py)."""
+"""Accuracy of short answers: exact match after normalisation (normalize_answers.py)."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from sightline.evaluate.metrics.normalize_answers import same
 from sightline.evaluate.metrics.ratios import Counts, share
 
 
-def tally(answer: str, prediction: str) -> dict[str, float]:
+def item_counts(answer: str, prediction: str) -> dict[str, float]:
     """Counts of one question."""
-    return {"asked": 1.0, "correct": float(same(answer, prediction))}
+    return {"questions": 1.0, "correct": float(same(answer, prediction))}
 
 
-FIGURES = {"accuracy": lambda counts: share(counts["correct"], counts["asked"])}
+FIGURES = {"accuracy": lambda counts: share(counts["correct"], counts["questions"])}
 
 
-def asked(counts: Counts) -> np.ndarray:
+def sample_size(counts: Counts) -> np.ndarray:
     """Number of questions."""
-    return counts["asked"]
+    return counts["questions"]

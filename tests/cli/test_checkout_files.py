@@ -33,9 +33,9 @@ def project(tmp_path):
 
 
 def test_an_unpacked_archive_and_a_git_checkout_have_the_same_files(project):
-    assert sorted(checkout_files.own_files(project)) == sorted(OWN)
+    assert sorted(checkout_files.project_files(project)) == sorted(OWN)
     subprocess.run(["git", "init", "-q", project], check=True)
-    assert sorted(checkout_files.own_files(project)) == sorted(OWN)
+    assert sorted(checkout_files.project_files(project)) == sorted(OWN)
 
 
 def test_a_copy_needs_no_git(project, tmp_path):
@@ -69,7 +69,7 @@ def test_a_folder_of_other_files_is_no_place_for_a_copy(tmp_path):
 def test_what_git_refuses_is_told_in_its_words(project):
     (project / ".git").write_text("gitdir: nowhere\n")
     with pytest.raises(checkout_files.CheckoutError, match="not a git repository"):
-        checkout_files.own_files(project)
+        checkout_files.project_files(project)
 
 
 def test_setup_works_in_a_path_with_a_space(tmp_path):

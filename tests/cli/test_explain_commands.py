@@ -14,7 +14,7 @@ from sightline.core import artifacts
 from sightline.core.params.generation import SPIN_OFF
 from sightline.explain import failure_browser, faithfulness_benchmark, head_views, masked_word, match, target
 from sightline.inference import lazy_models, torch_session
-from sightline.inference.bundle_settings import likeliest
+from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.confidence import NOT_FITTED
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import Session
@@ -54,8 +54,8 @@ def checkout(tmp_path_factory, tiny_graphs):
     session = Session.load_variant(here / "models" / "onnx", "fp32")
     known = OODDetector(np.zeros(32), np.eye(32), 1e9)
     inputs = bundle.BundleInputs(
-        artifacts.load(here / "models" / "onnx", "onnx"), session, NOT_FITTED, likeliest(tiny.MAX_ANSWER),
-        SPIN_OFF, known, items, "scenes",
+        artifacts.load(here / "models" / "onnx", "onnx"), session, NOT_FITTED,
+        greedy_generation(tiny.MAX_ANSWER), SPIN_OFF, known, items, "scenes",
     )  # fmt: skip
     bundle.write(here / "models" / "bundle", inputs, tiny.index_params(), 10**6)
     Image.fromarray(tiny.pictures(1)[0]).save(here / "odd <name>.png")

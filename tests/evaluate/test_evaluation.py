@@ -19,11 +19,11 @@ from sightline.evaluate import (
     result_files,
     split_contents,
 )
-from sightline.inference.bundle_settings import likeliest
+from sightline.inference.bundle_settings import greedy_generation
 from tests.support import scripted
 
 SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))
-GREEDY = likeliest(16)
+GREEDY = greedy_generation(16)
 
 
 def setting(raw, vqa, **changed):

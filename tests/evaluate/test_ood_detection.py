@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sightline.core.params.generation import SPIN_OFF
 from sightline.evaluate import collect_predictions, ood_detection, result_files
-from sightline.inference.bundle_settings import likeliest
+from sightline.inference.bundle_settings import greedy_generation
 from tests.support import scripted
 
 SCORES = st.lists(st.integers(0, 6), min_size=1, max_size=15)
@@ -41,7 +41,7 @@ def reds(pictures):
 def test_rows(tmp_path):
     raw, vqa = scripted.build(tmp_path)
     params = scripted.evaluate_params(splits=("test", "train"), bootstrap=50)
-    setting = collect_predictions.Setting(raw, vqa, params, likeliest(16), SPIN_OFF, 7)
+    setting = collect_predictions.Setting(raw, vqa, params, greedy_generation(16), SPIN_OFF, 7)
     rows = ood_detection.evaluate(reds, 4.0, setting, tmp_path)
     found = {(row["split"], row["type"], row["metric"]): row for row in rows}
     assert found["test", "own pictures", "false_alarm"]["value"] == pytest.approx(100 / 6, abs=1e-3)

@@ -19,7 +19,7 @@ from sightline.explain.methods import (
     rise,
 )
 from sightline.export.export_variants import preprocessor_config
-from sightline.inference.bundle_settings import likeliest  # noqa: E402
+from sightline.inference.bundle_settings import greedy_generation  # noqa: E402
 from sightline.inference.session import Session
 from sightline.inference.torch_engine import TorchEngine
 from tests.support import tiny
@@ -129,11 +129,11 @@ def test_the_map_depends_on_picture_and_spin(model, case, name):
 
 
 def test_an_explanation_has_every_word_and_an_empty_answer_none(model):
-    found = target.explain(model, "cross_attention", tiny.pictures(1)[0], QUESTION, likeliest(3))
+    found = target.explain(model, "cross_attention", tiny.pictures(1)[0], QUESTION, greedy_generation(3))
     assert "".join(heat.provenance["word"] for heat in found.words) == found.answer.replace(" ", "")
     assert found.silenced_LH.shape == (2, 4) and not found.silenced_LH.any()
     gated = target.explain(
-        replace(model, spin=SPIN_ON), "cross_attention", tiny.pictures(1)[0], QUESTION, likeliest(3)
+        replace(model, spin=SPIN_ON), "cross_attention", tiny.pictures(1)[0], QUESTION, greedy_generation(3)
     )
     np.testing.assert_allclose(gated.silenced_LH.sum(axis=1), 2)  # half of four heads
     blank = target.ask(model, tiny.pictures(1)[0], QUESTION)
@@ -142,7 +142,7 @@ def test_an_explanation_has_every_word_and_an_empty_answer_none(model):
 
 
 def test_a_forced_answer_is_the_given_one(model):
-    asked = target.ask(model, tiny.pictures(1)[0], QUESTION, likeliest(3))
+    asked = target.ask(model, tiny.pictures(1)[0], QUESTION, greedy_generation(3))
     forced = target.force(model, tiny.pictures(1)[0], QUESTION, asked.ids)
     np.testing.assert_allclose(forced.maps_LHTM, asked.maps_LHTM, atol=1e-5)  # one call or several: float32
     np.testing.assert_array_equal(forced.gates_LHT, asked.gates_LHT)

@@ -9,7 +9,7 @@ import pytest
 from sightline.core import artifacts
 from sightline.core.params.generation import SPIN_OFF, Spin
 from sightline.data.images import decode
-from sightline.inference.bundle_settings import likeliest
+from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.confidence import NOT_FITTED
 from sightline.inference.onnx_engine import EngineError
 from sightline.inference.out_of_domain import OODDetector
@@ -20,7 +20,7 @@ from sightline.search.vector_index import SearchIndexError
 from tests.support import tiny
 
 SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))
-GATED = likeliest(tiny.MAX_ANSWER).replaced(spin=True)
+GATED = greedy_generation(tiny.MAX_ANSWER).replaced(spin=True)
 
 
 @pytest.fixture(scope="module")

@@ -129,8 +129,8 @@ def test_questions_are_spread_over_the_split_and_bring_their_pictures(tmp_path):
     assert some.questions == ["q0", "q2", "q4", "q6", "q9"] and set(some.answers) == {"color"}
     whole = calibration_data.read(items, triples, 10**6, 10**6)
     assert len(whole.images) == 18  # the ninth item has no picture
-    assert len(calibration_data.read_gallery(items, "test", 100, 10**6)) == 8  # and the tenth no caption
-    assert len(calibration_data.read_gallery(items, "test", 3, 10**6)) == 3
+    assert len(calibration_data.read_captioned(items, "test", 100, 10**6)) == 8  # and the tenth no caption
+    assert len(calibration_data.read_captioned(items, "test", 3, 10**6)) == 3
 
 
 def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp_path):

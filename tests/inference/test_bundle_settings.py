@@ -5,7 +5,7 @@ import pytest
 from sightline.core import artifacts
 from sightline.core.params.generation import SPIN_OFF, Spin
 from sightline.inference import bundle_settings
-from sightline.inference.bundle_settings import BundleSettings, likeliest
+from sightline.inference.bundle_settings import BundleSettings, greedy_generation
 from sightline.inference.confidence import NOT_FITTED, Confidence
 
 # As 0.9.0 wrote it.
@@ -30,7 +30,7 @@ def read(path, document):
 def test_what_is_written_is_read_back(path):
     settings = BundleSettings(
         max_question=8, max_text=9, confidence=Confidence(temperature=2.0, sure_above=None),
-        generation=likeliest(7).replaced(candidates=3), spin=Spin(top_k=2, alpha=0.5, layers=(0, 3)),
+        generation=greedy_generation(7).replaced(candidates=3), spin=Spin(top_k=2, alpha=0.5, layers=(0, 3)),
     )  # fmt: skip
     bundle_settings.write(path, settings)
     assert bundle_settings.read(path) == settings
@@ -54,12 +54,12 @@ def test_a_bundle_without_a_way_to_describe_is_greedy(path):
 
 
 def test_of_a_variant_nothing_is_fitted_and_spin_is_off():
-    settings = BundleSettings(max_question=8, max_text=9, generation=likeliest(7))
+    settings = BundleSettings(max_question=8, max_text=9, generation=greedy_generation(7))
     assert (settings.confidence, settings.spin) == (NOT_FITTED, SPIN_OFF)
 
 
 def written(**changed):
-    settings = BundleSettings(max_question=8, max_text=9, generation=likeliest(7))
+    settings = BundleSettings(max_question=8, max_text=9, generation=greedy_generation(7))
     return settings.model_dump(mode="json") | changed
 
 

@@ -5,14 +5,14 @@ import pytest
 
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.inference import describing
-from sightline.inference.bundle_settings import BundleSettings, likeliest
+from sightline.inference.bundle_settings import BundleSettings, greedy_generation
 from sightline.inference.decoding import clip_guided
 from sightline.inference.session import Session
 from tests.support import tiny
 from tests.support.toy_engine import ToyEngine
 
 PREPROCESS = {"crop_size": {"height": 8}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
-GREEDY = likeliest(6)
+GREEDY = greedy_generation(6)
 HOT = GREEDY.replaced(temperature=2.0, top_p=1.0)
 
 

@@ -59,7 +59,7 @@ def test_tokens_drawn_without_strength_are_a_sample():
         return [np.random.default_rng([9, row]) for row in range(5)]
 
     def drawn(strength):
-        pick = sampling.picking(rngs(), 1.0, 1.0)
+        pick = sampling.token_sampler(rngs(), 1.0, 1.0)
         both = {"strength": strength, "plausible": 1e-9}
         return ids(contrastive.generate(engine, memory, other, pick=pick, **both, inputs=INPUTS))
 
@@ -69,7 +69,7 @@ def test_tokens_drawn_without_strength_are_a_sample():
 
 def test_what_is_implausible_is_never_drawn():
     scores_BV = contrastive.contrasted(np.log([[0.5, 0.46, 0.04]]), np.log([[0.9, 0.05, 0.05]]), 1.0, 0.1)
-    pick = sampling.picking([np.random.default_rng(0)], 5.0, 1.0)
+    pick = sampling.token_sampler([np.random.default_rng(0)], 5.0, 1.0)
     assert {int(pick(scores_BV)[0]) for _ in range(300)} == {0, 1}
 
 

@@ -118,13 +118,15 @@ def test_the_nucleus_is_the_smallest_set_that_holds_top_p(seed, top_p):
     order = np.argsort(-logprobs, kind="stable")
     held = np.cumsum(np.exp(logprobs[order]))
     nucleus = set(order[: int(np.sum(held < top_p * held[-1])) + 1].tolist())
-    drawn = {sampling.draw(logprobs, float(u), 1.0, top_p) for u in np.linspace(0, 1, 400, endpoint=False)}
+    drawn = {
+        sampling.sample_token(logprobs, float(u), 1.0, top_p) for u in np.linspace(0, 1, 400, endpoint=False)
+    }
     assert drawn <= nucleus
 
 
 def test_sampling_follows_the_distribution():
     logprobs = np.log(np.array([0.5, 0.3, 0.2]))
-    drawn = [sampling.draw(logprobs, u, 1.0, 1.0) for u in np.linspace(0, 1, 1000, endpoint=False)]
+    drawn = [sampling.sample_token(logprobs, u, 1.0, 1.0) for u in np.linspace(0, 1, 1000, endpoint=False)]
     # A regular grid of 1,000 quantiles hits each interval within one point at either end.
     np.testing.assert_allclose(np.bincount(drawn) / 1000, [0.5, 0.3, 0.2], atol=0.0021)
 

@@ -8,7 +8,7 @@ import pytest
 from sightline.core.params.generation import SPIN_OFF
 from sightline.data.questions.triples import Triples
 from sightline.inference import calibration_data, fit_confidence
-from sightline.inference.bundle_settings import likeliest
+from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.confidence import calibrated, fit_temperature
 from sightline.inference.session import Session
 from tests.support import tiny
@@ -58,7 +58,11 @@ def test_fitted_on_what_the_session_answers(session, items, tmp_path):
 
     pictures = [decode(items.image_bytes(items[row["item"]]), PIXELS) for row in rows]
     said = session.answer(
-        pictures, [row["question"] for row in rows], likeliest(8), SPIN_OFF, batch_size=calibration_data.BATCH
+        pictures,
+        [row["question"] for row in rows],
+        greedy_generation(8),
+        SPIN_OFF,
+        batch_size=calibration_data.BATCH,
     )
     limit = session.engine.config["max_answer"]
     right = [

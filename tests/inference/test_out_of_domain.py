@@ -104,9 +104,9 @@ def items(tmp_path_factory):
 
 def test_the_bound_is_the_percentile_of_val(items):
     known = out_of_domain.fit(Means(), items, 75.0, 10**6)
-    scores = known.scores(Means(), out_of_domain.pictures_of(items, "val", 10**6))
+    scores = known.scores(Means(), out_of_domain.split_pictures(items, "val", 10**6))
     assert known.bound == pytest.approx(np.percentile(scores, 75.0))
-    train = out_of_domain.pooled(Means(), out_of_domain.pictures_of(items, "train", 10**6))
+    train = out_of_domain.pooled(Means(), out_of_domain.split_pictures(items, "train", 10**6))
     np.testing.assert_allclose(known.mean_D, train.mean(axis=0))
     again = out_of_domain.fit(Means(), items, 75.0, 10**6)
     assert again.precision_DD.tobytes() == known.precision_DD.tobytes()
@@ -122,6 +122,6 @@ def test_saved_and_loaded(items, tmp_path):
 
 def test_a_split_without_pictures_and_a_bundle_without_statistics_are_named(items, tmp_path):
     with pytest.raises(ValueError, match="'nowhere'"):
-        list(out_of_domain.pictures_of(items, "nowhere", 10**6))
+        list(out_of_domain.split_pictures(items, "nowhere", 10**6))
     with pytest.raises(ValueError, match="dvc repro index"):
         OODDetector.load(tmp_path)

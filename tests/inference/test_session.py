@@ -5,7 +5,7 @@ import pytest
 
 from sightline.core.params.generation import SPIN_OFF, Spin
 from sightline.data.questions.prompt_template import DESCRIBE
-from sightline.inference.bundle_settings import BundleSettings, likeliest
+from sightline.inference.bundle_settings import BundleSettings, greedy_generation
 from sightline.inference.confidence import Confidence, calibrated
 from sightline.inference.engine import SHORT_ANSWER
 from sightline.inference.session import Session
@@ -14,8 +14,8 @@ from tests.support.toy_engine import ToyEngine
 
 PREPROCESS = {"crop_size": {"height": 8}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
 SPIN = Spin(keep=0.5, alpha=0.0, layers=(0, 1))
-SETTINGS = BundleSettings(max_question=16, max_text=20, generation=likeliest(6))
-BEAM = likeliest(6).replaced(method="beam", beams=3)
+SETTINGS = BundleSettings(max_question=16, max_text=20, generation=greedy_generation(6))
+BEAM = greedy_generation(6).replaced(method="beam", beams=3)
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +47,13 @@ def test_an_answer_is_the_same_alone_and_among_others(session):
 
 
 def test_short_answers_are_calibrated_and_sure_or_not(session, tokenizer):
-    plain = session.answer(*mixed(12), generation=likeliest(SHORT_ANSWER))
+    plain = session.answer(*mixed(12), generation=greedy_generation(SHORT_ANSWER))
     assert all(answer.confidence == answer.probability and answer.sure is None for answer in plain)
     bound = sorted(calibrated(answer.probability, 2.0) for answer in plain)[5]
     trust = Confidence(temperature=2.0, sure_above=bound)
     fitted = Session(session.engine, tokenizer, PREPROCESS, SETTINGS.replaced(confidence=trust))
     for before, after in zip(
-        plain, fitted.answer(*mixed(12), generation=likeliest(SHORT_ANSWER)), strict=True
+        plain, fitted.answer(*mixed(12), generation=greedy_generation(SHORT_ANSWER)), strict=True
     ):
         assert (after.text, after.probability) == (before.text, before.probability)
         assert after.confidence == calibrated(before.probability, 2.0)
@@ -94,7 +94,7 @@ def test_beam_search_describes_alone_as_among_others(tokenizer):
 @pytest.mark.parametrize("method", ["beam", "sampling", "greedy"])
 def test_every_decoding_has_the_maps_of_its_own_words(session, method):
     """Against one call of the engine over the words that were written."""
-    generation = likeliest(6).replaced(method=method, beams=3)
+    generation = greedy_generation(6).replaced(method=method, beams=3)
     for image in tiny.pictures(3):
         answer = session.answer([image], [DESCRIBE], generation, SPIN, need_maps=True)[0]
         assert answer.ids == session.answer([image], [DESCRIBE], generation, SPIN)[0].ids
@@ -129,7 +129,7 @@ def test_the_bundles_spin_is_the_default_and_a_call_may_change_it(session, token
         session.engine,
         tokenizer,
         PREPROCESS,
-        SETTINGS.replaced(spin=SPIN, generation=likeliest(6).replaced(spin=True)),
+        SETTINGS.replaced(spin=SPIN, generation=greedy_generation(6).replaced(spin=True)),
     )
     images, questions = mixed(4)
     assert gated.answer(images, questions) == session.answer(images, questions, spin=SPIN)
@@ -157,7 +157,7 @@ def test_rerank_scores_every_text_with_the_picture(session):
     "call,word",
     [
         (lambda s: s.answer(tiny.pictures(2), ["one question?"]), "2 images for 1 questions"),
-        (lambda s: s.answer(tiny.pictures(1), ["q?"], likeliest(10)), "1 to 9 tokens"),
+        (lambda s: s.answer(tiny.pictures(1), ["q?"], greedy_generation(10)), "1 to 9 tokens"),
         (lambda s: s.answer(tiny.pictures(1), ["q?"], batch_size=0), "batch_size"),
         (lambda s: s.answer([np.zeros((4, 4), np.uint8)], ["q?"]), r"expected uint8 \[Y, X, 3\]"),
         (

@@ -264,7 +264,7 @@ def test_greedy_says_what_the_session_says(checkout, asker):
         chosen = [i for i, t in enumerate(split.triples) if (t["type"] == "describe") == describe]
         expected = session.answer(
             [pictures[split.picture_of[i]] for i in chosen], [split.triples[i]["question"] for i in chosen],
-            bundle_settings.likeliest(8), batch_size=16,
+            bundle_settings.greedy_generation(8), batch_size=16,
         )  # fmt: skip
         assert [said[i] for i in chosen] == [answer.text for answer in expected]
 

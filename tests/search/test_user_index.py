@@ -8,7 +8,7 @@ import pytest
 
 from sightline.search import vector_index as indexes
 from sightline.search.item_index import Entry
-from sightline.search.user_index import ReloadingIndex, UserIndex, open_gallery
+from sightline.search.user_index import ReloadingIndex, UserIndex, open_user_index
 from sightline.search.vector_index import SearchIndexError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ def test_a_changed_index_is_the_index_built_at_once(tmp_path):
 
 def test_another_model_is_refused(tmp_path):
     made("abc").save(tmp_path / "index", DIGEST)
-    for read in (UserIndex.load, open_gallery, ReloadingIndex):
+    for read in (UserIndex.load, open_user_index, ReloadingIndex):
         with pytest.raises(SearchIndexError, match="built with the model"):
             read(tmp_path / "index", "e" * 64)
 
@@ -77,7 +77,7 @@ def test_many_items_get_inverted_lists(tmp_path, monkeypatch):
     monkeypatch.setattr(indexes, "FLAT_UP_TO", 5)
     held = made([f"item-{number}" for number in range(60)])
     held.save(tmp_path / "index", DIGEST)
-    gallery = open_gallery(tmp_path / "index", DIGEST)
+    gallery = open_user_index(tmp_path / "index", DIGEST)
     assert gallery.indexes["fused"].factory == "IVF8,Flat;nprobe=8"
     for name in held.texts:
         assert gallery.search(held.texts[name][None], 1, "text")[0][0].id == name
@@ -88,26 +88,26 @@ def test_other_pictures_leave_out_the_picture_itself_and_items_without_words():
     held = made([f"item-{number}" for number in range(9)])  # pictures: 1, 2, 4, 5, 7, 8
     held.pictures["item-5"] = held.pictures["item-4"]
     held.entries[8] = Entry("item-8", "", [], True, True)
-    gallery = held.gallery()
+    gallery = held.item_index()
     asked = np.stack([held.pictures[f"item-{number}"] for number in (4, 1)])
-    found = gallery.others(asked, 3)
+    found = gallery.similar_pictures(asked, 3)
     for row, (own, rest) in enumerate([("45", "127"), ("1", "2457")]):
         near = sorted(rest, key=lambda number: -float(asked[row] @ held.pictures[f"item-{number}"]))[:3]
         assert [hit.id for hit in found[row]] == [f"item-{number}" for number in near]
         assert not {hit.id[-1] for hit in found[row]} & set(own)
-    assert [len(hits) for hits in gallery.others(asked, 50)] == [3, 4]
-    assert gallery.others(asked, 0) == [[], []]
+    assert [len(hits) for hits in gallery.similar_pictures(asked, 50)] == [3, 4]
+    assert gallery.similar_pictures(asked, 0) == [[], []]
 
 
 def test_what_is_told_of_an_item_is_all_of_a_table_and_the_first_caption_of_a_data_set():
-    assert Entry("a", "cup", ["cup", "a red cup"], True, True).told == "cup. a red cup"
-    assert Entry("a", "", ["a red cup", "a cup"], True, True).told == "a red cup"
-    assert Entry("a", "", [], True, False).told == ""
+    assert Entry("a", "cup", ["cup", "a red cup"], True, True).description == "cup. a red cup"
+    assert Entry("a", "", ["a red cup", "a cup"], True, True).description == "a red cup"
+    assert Entry("a", "", [], True, False).description == ""
 
 
 def test_an_item_without_a_picture_has_no_image_vector():
     held = made("ab")
-    gallery = held.gallery()
+    gallery = held.item_index()
     assert gallery.vector("a", "image") is None and gallery.vector("nobody", "fused") is None
     np.testing.assert_array_equal(gallery.vector("a", "fused"), held.texts["a"])
 
@@ -134,8 +134,8 @@ def test_a_search_sees_one_whole_index_while_it_is_replaced(tmp_path):
                 failures.append(error)
                 return
 
-    readers = [threading.Thread(target=look, args=(watched.gallery,)) for _ in range(2)]
-    readers.append(threading.Thread(target=look, args=(lambda: open_gallery(folder, DIGEST),)))
+    readers = [threading.Thread(target=look, args=(watched.item_index,)) for _ in range(2)]
+    readers.append(threading.Thread(target=look, args=(lambda: open_user_index(folder, DIGEST),)))
     for reader in readers:
         reader.start()
     for number in range(1, 15):
@@ -144,7 +144,7 @@ def test_a_search_sees_one_whole_index_while_it_is_replaced(tmp_path):
     for reader in readers:
         reader.join()
     assert not failures, failures[0]
-    assert len(watched.gallery()) == 19 and len(seen) > 1
+    assert len(watched.item_index()) == 19 and len(seen) > 1
 
 
 def test_a_damaged_replacement_leaves_the_old_index_in_use(tmp_path, caplog):
@@ -153,8 +153,8 @@ def test_a_damaged_replacement_leaves_the_old_index_in_use(tmp_path, caplog):
     watched = ReloadingIndex(folder, DIGEST)
     made("abcd").save(folder, DIGEST)
     (folder / "gallery.jsonl").write_text("broken")
-    assert len(watched.gallery()) == 3
+    assert len(watched.item_index()) == 3
     assert "the new index is not used" in caplog.text and "gallery.jsonl" in caplog.text
-    assert len(watched.gallery()) == 3 and len(caplog.records) == 1  # told once, not with every search
+    assert len(watched.item_index()) == 3 and len(caplog.records) == 1  # told once, not with every search
     made("abcde").save(folder, DIGEST)
-    assert len(watched.gallery()) == 5
+    assert len(watched.item_index()) == 5

@@ -127,7 +127,7 @@ def test_a_client_that_leaves_frees_its_place(model):
             with client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer:
                 next(answer.iter_lines())
         end = time.monotonic() + 10
-        while app.state.shield.inside and time.monotonic() < end:
+        while app.state.middleware.inside and time.monotonic() < end:
             time.sleep(0.05)
         assert send_all(address, [("/v1/chat/completions", chat())])[0][0] == 200
 
@@ -140,9 +140,9 @@ def test_stopping_answers_those_inside_and_refuses_newcomers(model, stream):
         async def main():
             async with httpx.AsyncClient(base_url=address, timeout=30) as other:
                 under_way = asyncio.create_task(other.post("/v1/chat/completions", json=chat(stream=stream)))
-                while not app.state.shield.inside:
+                while not app.state.middleware.inside:
                     await asyncio.sleep(0.01)
-                app.state.shield.draining = True
+                app.state.middleware.draining = True
                 assert (await asyncio.to_thread(client.get, "/ready")).status_code == 503
                 assert (await asyncio.to_thread(client.get, "/live")).status_code == 200
                 refused = await asyncio.to_thread(client.post, "/v1/chat/completions", json=chat())

@@ -85,7 +85,7 @@ def test_bodies_together_are_limited(model):
         refused = client.post("/v1/chat/completions", json=chat() | {"user": "x" * 50_000})
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
         assert client.post("/v1/chat/completions", json=chat()).status_code == 200
-        assert app.state.shield.bytes_inside == app.state.shield.inside == 0
+        assert app.state.middleware.bytes_inside == app.state.middleware.inside == 0
 
 
 def test_texts_are_limited(client):

@@ -96,7 +96,7 @@ def test_the_extension_brings_maps_and_neighbours(ai, session, bundle):
     assert all(np.shape(word["map"]) == tuple(grid) for word in told["explanation"])
     assert all(0 <= np.min(word["map"]) <= np.max(word["map"]) <= 1 for word in told["explanation"])
     gallery = ItemIndex.load(bundle / INDEX, session.engine.search_digest())
-    hits = gallery.others(session.embed_images(tiny.pictures(1), 4), 3)[0]
+    hits = gallery.similar_pictures(session.embed_images(tiny.pictures(1), 4), 3)[0]
     assert [(hit["id"], hit["text"]) for hit in told["retrieved"]] == [(hit.id, hit.text) for hit in hits]
     assert "item-0" not in {hit["id"] for hit in told["retrieved"]}  # the picture that is asked about
     want = {"explanation": "png"}
@@ -108,7 +108,7 @@ def test_the_question_is_read_beside_what_is_retrieved(ai, session, bundle):
     body, picture = chat("Describe the image in detail."), tiny.pictures(1)
     gallery = ItemIndex.load(bundle / INDEX, session.engine.search_digest())
     for k in (0, 2, 10):  # of the ten items, one has no picture, one no caption, one is the picture itself
-        captions = [hit.text for hit in gallery.others(session.embed_images(picture, 4), k)[0]]
+        captions = [hit.text for hit in gallery.similar_pictures(session.embed_images(picture, 4), k)[0]]
         assert len(captions) == min(k, 7)
         told = ai.chat.completions.create(**body, extra_body={"sightline": {"retrieval": k}})
         alone = session.answer(picture, ["Describe the image in detail."], spin=SPIN_OFF, batch_size=4,

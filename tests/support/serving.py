@@ -15,7 +15,7 @@ from PIL import Image
 from sightline.core import artifacts
 from sightline.core.params.generation import Spin
 from sightline.data.shards import Items
-from sightline.inference.bundle_settings import likeliest
+from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.confidence import Confidence
 from tests.support import tiny
 
@@ -36,7 +36,8 @@ def build_bundle(here, tiny_graphs, name="bundle", **generation):
     exported = artifacts.load(here / "onnx", "onnx")
     inputs = bundle.BundleInputs(
         exported, Session.load_variant(exported.path, "fp32"), Confidence(temperature=1.0, sure_above=0.5),
-        likeliest(tiny.MAX_ANSWER).replaced(**generation), SPIN, OODDetector(np.zeros(32), np.eye(32), 5.0),
+        greedy_generation(tiny.MAX_ANSWER).replaced(**generation), SPIN,
+        OODDetector(np.zeros(32), np.eye(32), 5.0),
         Items(here / "raw"), "scenes",
     )  # fmt: skip
     bundle.write(here / name, inputs, tiny.index_params(), 10**6)

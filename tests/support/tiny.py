@@ -101,7 +101,7 @@ def write_settings(folder: Path) -> None:
 
 def settings(**changed) -> BundleSettings:
     """How a model with the tiny lengths answers: greedily, without SPIN."""
-    generation = bundle_settings.likeliest(MAX_ANSWER)
+    generation = bundle_settings.greedy_generation(MAX_ANSWER)
     plain = {"max_question": MAX_QUESTION, "max_text": MAX_TEXT, "generation": generation}
     return BundleSettings(**plain | changed)
 

@@ -60,7 +60,7 @@ def open_session(bundle: Path | None):
     return Session.load(bundle_folder(bundle))
 
 
-def judge(session, picture, name: str) -> dict[str, float | bool]:
+def check_domain(session, picture, name: str) -> dict[str, float | bool]:
     """How unlike the training pictures this one is; a line on stderr where it is out of domain."""
     from sightline.inference.out_of_domain import OODDetector
 

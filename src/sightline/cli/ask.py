@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, BUNDLE, FETCH, SPIN, USE, app, judge, open_session
+from sightline.cli.app import AS_JSON, BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def ask(
         generation = generation.replaced(method="greedy", **given)
     gallery, row = open_index(session, index) if retrieve else None, {}
     refused: list[str] = []
-    asked = Asked(question, generation, session.spin(spin), gallery, retrieve)
+    asked = AskSettings(question, generation, session.spin(spin), gallery, retrieve)
     for batch in batches(picture_input.read_all(sources, fetch, refused), BATCH):
         for row in answer_rows(session, batch, asked):
             typer.echo(json.dumps(row) if as_json else "\n".join(answer_lines(row)))
@@ -86,7 +86,7 @@ def ask(
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskSettings:
     """What every picture is asked, and how: decoding, heads, how many captions of which index are read."""
 
     question: str
@@ -96,19 +96,21 @@ class Asked:
     retrieve: int
 
 
-def answer_rows(session: "Session", named: list[tuple[str, "np.ndarray"]], asked: Asked) -> Iterator[dict]:
+def answer_rows(
+    session: "Session", named: list[tuple[str, "np.ndarray"]], asked: AskSettings
+) -> Iterator[dict]:
     """What `--json` prints of each (name, picture, uint8 [Y, X, 3])."""
     images = [image for _, image in named]
     hits: list[list] = [[] for _ in images]
     if asked.gallery:
-        hits = asked.gallery.others(session.embed_images(images), asked.retrieve)
+        hits = asked.gallery.similar_pictures(session.embed_images(images), asked.retrieve)
     answers = session.answer(
         images, [asked.question] * len(images), asked.generation, asked.spin,
         captions=[[hit.text for hit in near] for near in hits], batch_size=1 if len(images) == 1 else BATCH,
     )  # fmt: skip
     for (name, image), answer, near in zip(named, answers, hits, strict=True):
         likeness = {text: round(value, 4) for text, value in answer.candidates}
-        judged = judge(session, image, name)
+        judged = check_domain(session, image, name)
         yield {
             "image": name,
             "question": asked.question,
@@ -179,7 +181,7 @@ def search(
     session, of_picture = open_session(bundle), picture_input.names_picture(query)
     if of_picture:
         picture = picture_input.read(query, fetch)
-        embeds, notes = session.embed_images([picture]), judge(session, picture, query)
+        embeds, notes = session.embed_images([picture]), check_domain(session, picture, query)
     else:
         embeds, notes = session.embed_texts([query]), {"query_cut": session.text_is_cut(query)}
         if notes["query_cut"]:
@@ -198,10 +200,10 @@ def search(
 def open_index(session, index: Path | None):
     """The items of an index folder, or the model's own."""
     from sightline.search.item_index import ItemIndex
-    from sightline.search.user_index import open_gallery
+    from sightline.search.user_index import open_user_index
 
     digest = session.engine.search_digest()
-    return open_gallery(index, digest) if index else ItemIndex.load(session.folder / "index", digest)
+    return open_user_index(index, digest) if index else ItemIndex.load(session.folder / "index", digest)
 
 
 def result_rows(hits) -> list[dict]:

@@ -34,7 +34,7 @@ def copy(source: Path, target: Path, profile: str) -> None:
     The copy is a DVC repository of its own, without git. What an earlier copy built stays, so a second
     run there is a no-op; of the files that an earlier copy brought, those that left the project are removed.
     """
-    names, listing = own_files(source), target / COPIED
+    names, listing = project_files(source), target / COPIED
     earlier = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
     listing.parent.mkdir(parents=True, exist_ok=True)
     listing.write_text("\n".join(sorted({*earlier, *names})), encoding="utf-8")  # before any of them is there
@@ -62,7 +62,7 @@ def check_copy(target: Path) -> None:
         )
 
 
-def own_files(project: Path) -> list[str]:
+def project_files(project: Path) -> list[str]:
     """Paths of the files that belong to the project, not of what it built: what git knows or would add, and
     in an unpacked archive what .gitignore does not name. Raises CheckoutError where git refuses to answer."""
     if not any((folder / ".git").exists() for folder in (project, *project.parents)):

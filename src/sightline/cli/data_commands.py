@@ -110,7 +110,7 @@ def out_of_domain(
     from sightline.data.image_folder import read
     from sightline.data.shards import Items
     from sightline.evaluate.ood_detection import compare
-    from sightline.inference.out_of_domain import OODDetector, pictures_of
+    from sightline.inference.out_of_domain import OODDetector, split_pictures
 
     if out is not None:
         check_output(out, b'"own_pictures"')
@@ -121,7 +121,7 @@ def out_of_domain(
             f"{raw} holds {held}, the model was trained on {trained}: run `dvc checkout` for its profile"
         )
     known, refused = OODDetector.load(session.folder), []
-    own = pictures_of(Items(raw), "test", MAX_PIXELS)
+    own = split_pictures(Items(raw), "test", MAX_PIXELS)
     others = (rgb for _, rgb in progress.track(read(pictures, MAX_PIXELS, refused), "pictures"))
     result = compare(partial(known.scores, session), known.bound, own, others)
     for line in refused:

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, judge, open_session
+from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session
 from sightline.core.params import loader
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _explained(
     from sightline.data.questions.prompt_template import DESCRIBE
     from sightline.explain import explain_items, head_views, heatmap_page, target
 
-    judge(model.session, rgb, name)
+    check_domain(model.session, rgb, name)
     question = question or DESCRIBE
     case = target.ask(model, rgb, question)
     views = {method: target.explained(model, method, case) for method in methods}

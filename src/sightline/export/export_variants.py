@@ -61,7 +61,7 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
         write_settings(folder, clip, models["fp32"], inputs.tokenizer)
         onnx_graphs.export_variants(models, clip, folder, knobs.opset, inputs.sources)
         calibration = calibration_data.read(items, train, knobs.calibration_items, pixels)
-        learnt = calibration_data.read_gallery(items, "train", knobs.calibration_items, pixels)
+        learnt = calibration_data.read_captioned(items, "train", knobs.calibration_items, pixels)
         scanned = calibration_data.read(items, train, SCANNED, pixels, short=True)
         metrics.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
@@ -73,7 +73,7 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
             variants.write_table(metrics / "sensitivity.csv", layers, quantization_sensitivity.COLUMNS)
             runtime.log("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
             asked = calibration_data.read(items, val, knobs.selection_items, pixels, short=True)
-            gallery = calibration_data.read_gallery(items, "val", GALLERY, pixels)
+            gallery = calibration_data.read_captioned(items, "val", GALLERY, pixels)
             config["shipped"], rows = variants.choose(folder, inputs.macs, asked, gallery, knobs.max_drop)
             variants.write_table(metrics / "variants.csv", rows)
             with progress.step("comparing with PyTorch"):
@@ -139,7 +139,7 @@ def write_settings(folder: Path, clip: DualEncoder, vlm: VLM, tokenizer: Path) -
     artifacts.write_json(folder / PREPROCESSOR, preprocessor)
     settings = BundleSettings(
         max_question=vlm.config["max_question"], max_text=clip.text.config["max_tokens"],
-        generation=bundle_settings.likeliest(vlm.config["max_answer"]),
+        generation=bundle_settings.greedy_generation(vlm.config["max_answer"]),
     )  # fmt: skip
     bundle_settings.write(folder / GENERATION, settings)
 

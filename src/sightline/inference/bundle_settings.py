@@ -30,7 +30,7 @@ class BundleSettings(Settings):
     spin: Spin = Field(SPIN_OFF, description="the gate where it is on")
 
 
-def likeliest(max_tokens: int) -> Generation:
+def greedy_generation(max_tokens: int) -> Generation:
     """Greedy decoding without the gate; the other settings are those of a call that samples."""
     return Generation(
         max_tokens=max_tokens, method="greedy", beams=1, temperature=1.0, top_p=1.0, candidates=1,

@@ -12,7 +12,7 @@ from sightline.data.questions.question_types import SHORT_TOKENS, is_short
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.inference.answering import Answer
-from sightline.inference.bundle_settings import likeliest
+from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.session import Session
 
 BATCH = 32
@@ -50,7 +50,7 @@ def read(items: Items, triples: Triples, count: int, max_pixels: int, short: boo
     )
 
 
-def read_gallery(items: Items, split: str, limit: int, max_pixels: int) -> list[tuple[np.ndarray, str]]:
+def read_captioned(items: Items, split: str, limit: int, max_pixels: int) -> list[tuple[np.ndarray, str]]:
     """(picture, first caption) of the first `limit` items of a split that have both."""
     chosen = (items[line] for line in items.split(split))
     chosen = (item for item in chosen if item["image"] is not None and item["captions"])
@@ -64,11 +64,11 @@ def answer(session: Session, asked: Questions) -> list[Answer]:
     """The short answers of a session, without SPIN."""
     length = min(SHORT_TOKENS, session.engine.config["max_answer"])
     return session.answer(
-        asked.images, asked.questions, likeliest(length), SPIN_OFF, batch_size=BATCH
+        asked.images, asked.questions, greedy_generation(length), SPIN_OFF, batch_size=BATCH
     )  # fmt: skip
 
 
-def right(session: Session, given: Sequence[Answer], asked: Questions) -> np.ndarray:
+def correct(session: Session, given: Sequence[Answer], asked: Questions) -> np.ndarray:
     """Which answers are the right one, token by token: bool [N]."""
     limit = session.engine.config["max_answer"]
     pairs = zip(given, asked.answers, strict=True)
@@ -77,4 +77,4 @@ def right(session: Session, given: Sequence[Answer], asked: Questions) -> np.nda
 
 def accuracy(session: Session, asked: Questions) -> float:
     """Percent of short answers that are right."""
-    return 100.0 * float(np.mean(right(session, answer(session, asked), asked)))
+    return 100.0 * float(np.mean(correct(session, answer(session, asked), asked)))

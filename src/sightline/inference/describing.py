@@ -18,7 +18,7 @@ SEED = 0  # of draws and noise: a picture is always described in the same words
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenDescription:
     """`generated` is the candidate of the largest likeness, written from `memory`. likeness_C: cosine of a
     candidate's embedding and the picture's, in the order of `candidates`, the likeliest first."""
 
@@ -31,7 +31,7 @@ class Chosen:
 def choose(
     encoder: Encoder, pixels_CYX: np.ndarray, question: str, captions: Sequence[str], generation: Generation,
     inputs: DecodingInputs,
-) -> Chosen:  # fmt: skip
+) -> ChosenDescription:  # fmt: skip
     """Write the candidates about a picture and choose; of equals the likeliest, then the one drawn first."""
     ids_1S, mask_1S = encoder.question_ids([question])
 
@@ -47,4 +47,4 @@ def choose(
     texts = [encoder.tokenizer.decode(generated.ids) for generated in written]
     embeds_CE, (embed_E,) = encoder.embed_texts(texts), encoder.engine.embed_images(pixels_CYX[None])[1]
     likeness_C = embeds_CE @ embed_E
-    return Chosen(written[int(likeness_C.argmax())], clean, texts, likeness_C)
+    return ChosenDescription(written[int(likeness_C.argmax())], clean, texts, likeness_C)

@@ -22,7 +22,7 @@ def fit(session: Session, items: Items, val: Triples, accuracy: float, max_pixel
     with progress.step("fitting the confidence"):
         given = calibration_data.answer(session, questions)
     probability_N = np.array([answer.probability for answer in given])
-    right_N = calibration_data.right(session, given, questions)
+    right_N = calibration_data.correct(session, given, questions)
     temperature = fit_temperature(probability_N, right_N)
     confidence_N = calibrated(probability_N, temperature)
     bound = sure_above(confidence_N, right_N, accuracy)

@@ -60,11 +60,11 @@ class OODDetector:
 def fit(session: Session, items: Items, percentile: float, max_pixels: int) -> OODDetector:
     """Statistics of up to PICTURES pictures of `train`, evenly spread; the bound is that percentile of the
     scores of `val`. Raises ValueError when either split has no pictures."""
-    known = progress.track(pictures_of(items, "train", max_pixels), "pictures of train")
+    known = progress.track(split_pictures(items, "train", max_pixels), "pictures of train")
     pooled_ND = pooled(session, known).astype(np.float64)
     mean_D = pooled_ND.mean(axis=0)
     domain = OODDetector(mean_D, inverse(shrunk(pooled_ND - mean_D)), 0.0)
-    others = progress.track(pictures_of(items, "val", max_pixels), "pictures of val")
+    others = progress.track(split_pictures(items, "val", max_pixels), "pictures of val")
     scores_N = domain.scores(session, others)
     return OODDetector(mean_D, domain.precision_DD, float(np.percentile(scores_N, percentile)))
 
@@ -99,7 +99,7 @@ def inverse(spd_DD: np.ndarray) -> np.ndarray:
     return -swept_DD
 
 
-def pictures_of(items: Items, split: str, max_pixels: int) -> Iterator[np.ndarray]:
+def split_pictures(items: Items, split: str, max_pixels: int) -> Iterator[np.ndarray]:
     """Up to PICTURES of a split, evenly spread. Raises ValueError when it has none."""
     lines = [line for line in items.split(split) if items[line]["image"] is not None]
     if not lines:

@@ -33,7 +33,7 @@ def read(
     keys, values, end = bare.cross_k.copy(), bare.cross_v.copy(), bare.mask_BM.shape[1]
     for place in range(count_B.max()):
         captions_B = [captions[place] if place < len(captions) else "" for captions in captions_BK]
-        ids_BS, mask_BS = beside(tokenizer, ids_BQ, mask_BQ, captions_B, length)
+        ids_BS, mask_BS = append_captions(tokenizer, ids_BQ, mask_BQ, captions_B, length)
         found = engine.memory(tokens_BPD, ids_BS, mask_BS)
         for total, more in ((keys, found.cross_k), (values, found.cross_v)):
             np.add(total, more[:, :, :, :end], out=total, where=_per_row(place < count_B))
@@ -41,7 +41,7 @@ def read(
     return replace(bare, cross_k=keys / readings, cross_v=values / readings)
 
 
-def beside(
+def append_captions(
     tokenizer: Tokenizer, ids_BQ: np.ndarray, mask_BQ: np.ndarray, captions_B: Sequence[str], length: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(ids_BS, mask_BS) of [CLS] question [SEP] caption [SEP], cut to `length` tokens: the question keeps its

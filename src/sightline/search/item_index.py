@@ -40,11 +40,11 @@ class Entry:
     text: bool
 
     @property
-    def shown(self) -> str:
+    def heading(self) -> str:
         return self.title or next(iter(self.captions), "")
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What is said about the item: title and description of a table's, the first caption of others."""
         return ". ".join(self.captions) if self.title else next(iter(self.captions), "")
 
@@ -93,13 +93,13 @@ class ItemIndex:
         ids_BK, scores_BK = self.indexes[kind].search(queries_BE, k)
         return [
             [
-                Hit(name, float(score), self.entries[name].shown)
+                Hit(name, float(score), self.entries[name].heading)
                 for name, score in zip(ids, scores, strict=False)
             ]
             for ids, scores in zip(ids_BK, scores_BK, strict=True)
         ]
 
-    def others(self, images_BE: np.ndarray, k: int) -> list[list[Hit]]:
+    def similar_pictures(self, images_BE: np.ndarray, k: int) -> list[list[Hit]]:
         """The `k` nearest pictures of every picture, best first, with what is said about them: the picture
         itself, should the index hold it, and items without a caption are left out."""
         index, found = self.indexes["image"], []
@@ -108,9 +108,9 @@ class ItemIndex:
             while k:
                 ids, scores = index.search(image_E[None], wanted)
                 hits = [
-                    Hit(name, float(score), self.entries[name].told)
+                    Hit(name, float(score), self.entries[name].description)
                     for name, score in zip(ids[0], scores[0], strict=False)
-                    if score < SAME and self.entries[name].told
+                    if score < SAME and self.entries[name].description
                 ]
                 if len(hits) >= k or wanted >= len(index):
                     break

@@ -65,14 +65,14 @@ class UserIndex:
             self.width,
         )
 
-    def gallery(self) -> ItemIndex:
+    def item_index(self) -> ItemIndex:
         """The searchable form; `search.index.choose` says which for how many."""
         return assemble(self.entries, self.pictures, self.texts, self.width, AUTO)
 
     def save(self, folder: Path, digest: str) -> ItemIndex:
         """Write the index of the model with `digest`, or leave what is there; returns its searchable form."""
         with artifacts.create(folder, KIND, {"items": len(self), "model": digest}) as filling:
-            gallery = self.gallery()
+            gallery = self.item_index()
             gallery.save(filling, digest)
             rows = {
                 "image": _stacked(self.entries, self.pictures, self.width),
@@ -132,7 +132,7 @@ class BundleIndex:
     def __init__(self, folder: Path, digest: str) -> None:
         self.digest, self._gallery = digest, ItemIndex.load(folder, digest)
 
-    def gallery(self) -> ItemIndex:
+    def item_index(self) -> ItemIndex:
         return self._gallery
 
 
@@ -144,7 +144,7 @@ class ReloadingIndex:
         self._lock = threading.Lock()
         self._seen, self._gallery = _stamp(folder), _read(folder, digest)[1]
 
-    def gallery(self) -> ItemIndex:
+    def item_index(self) -> ItemIndex:
         """The newest index; the one before it where the newest cannot be read."""
         with self._lock:
             stamp = _stamp(self._folder)
@@ -157,7 +157,7 @@ class ReloadingIndex:
             return self._gallery
 
 
-def open_gallery(folder: Path, digest: str) -> ItemIndex:
+def open_user_index(folder: Path, digest: str) -> ItemIndex:
     """The searchable form of an index folder, whatever replaces it meanwhile.
 
     Raises ValueError as UserIndex.load."""

@@ -20,7 +20,7 @@ from sightline.serve import api_schema, completions
 from sightline.serve.batch_model import NAME, Model
 from sightline.serve.image_input import is_picture
 from sightline.serve.limits import ApiError, Limits, error_body
-from sightline.serve.middleware import RequestGuard
+from sightline.serve.middleware import RequestMiddleware
 from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
 from sightline.serve.service import Service
@@ -40,10 +40,10 @@ def create_app(
     model: Model, limits: Limits | None = None, keys: Sequence[str] = (), fetch: bool = False
 ) -> FastAPI:
     """The application over a loaded model. `keys`: accepted API keys, none are asked for when empty; `fetch`:
-    whether pictures may be given as https addresses. `app.state.shield` tells who is inside and takes
+    whether pictures may be given as https addresses. `app.state.middleware` tells who is inside and takes
     `draining`."""
     limits = limits or Limits(batch=model.batch)
-    metrics = Metrics(model.known, limits.queue)
+    metrics = Metrics(model.ood_detector, limits.queue)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,8 +71,8 @@ def create_app(
     for methods in paths.values():
         for told in methods.values():
             told["responses"].pop("422", None)  # FastAPI's own form of a refusal, which `_refuse` replaces
-    app.state.shield = RequestGuard(limits, metrics, keys, {"/openapi.json": ["get"]} | paths)
-    app.add_middleware(app.state.shield.around)
+    app.state.middleware = RequestMiddleware(limits, metrics, keys, {"/openapi.json": ["get"]} | paths)
+    app.add_middleware(app.state.middleware.around)
     return app
 
 
@@ -138,7 +138,7 @@ def _add_own(app: FastAPI) -> None:
             embed_E = (await service.embed_texts([asked.text], deadline))[0]
         else:
             embed_E, score = (await service.embed_pictures([asked.image], deadline))[0]
-            found["judged"] = service.judged(score)
+            found["judged"] = service.ood_verdict(score)
         return _json(found | {"results": await service.search(embed_E, asked.k, asked.kind, deadline)})
 
     @app.post("/similar", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
@@ -168,7 +168,7 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
     @app.get("/ready", responses={200: {"model": api_schema.State}, 403: REFUSALS[403], 503: REFUSALS[503]})
     async def ready(request: Request) -> Response:
         """Requests are taken: 503 while the server stops."""
-        if request.app.state.shield.draining:
+        if request.app.state.middleware.draining:
             raise ApiError(503, "the server is stopping", "draining", retry_s=5)
         return _json({"status": "ready"})
 

@@ -1,4 +1,4 @@
-"""The session, the domain and the gallery of one bundle, answering in batches of one fixed shape. No torch.
+"""The session, the OOD detector and the item index of one bundle, answering in batches of one fixed shape. No torch.
 
 Shapes: B batch rows (all calls have the same B; a short batch is filled with copies of its first row), S
 question tokens, P patches, D width, E embedding width, V vocabulary, C,Y,X channels and sides.
@@ -13,7 +13,7 @@ import numpy as np
 from sightline.core.params.generation import Generation, Spin
 from sightline.inference.answering import Answer
 from sightline.inference.decoding import token_loop
-from sightline.inference.decoding.sampling import draw
+from sightline.inference.decoding.sampling import sample_token
 from sightline.inference.describing import SEED
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import MODEL, Session
@@ -72,22 +72,22 @@ class Model:
     and `texts`."""
 
     def __init__(
-        self, session: Session, known: OODDetector, gallery: BundleIndex | ReloadingIndex, batch: int
+        self, session: Session, ood_detector: OODDetector, index: BundleIndex | ReloadingIndex, batch: int
     ) -> None:
-        self.session, self.known, self.gallery, self.batch = session, known, gallery, batch
+        self.session, self.ood_detector, self.index, self.batch = session, ood_detector, index, batch
 
     @classmethod
     def load(cls, bundle: Path, batch: int, index: Path | None = None) -> "Model":
         """The shipped model of a bundle; searches in `index`, else in the bundle's own items."""
         session = Session.load(bundle)
         digest = session.engine.search_digest()
-        gallery = ReloadingIndex(index, digest) if index else BundleIndex(bundle / "index", digest)
-        return cls(session, OODDetector.load(bundle), gallery, batch)
+        item_index = ReloadingIndex(index, digest) if index else BundleIndex(bundle / "index", digest)
+        return cls(session, OODDetector.load(bundle), item_index, batch)
 
     @property
     def fingerprint(self) -> str:
         """Names the graphs, for `system_fingerprint`."""
-        return f"{MODEL}-{self.gallery.digest[:12]}"
+        return f"{MODEL}-{self.index.digest[:12]}"
 
     def answer(self, asks: Sequence[Ask], emit: Emit, dropped: Callable[[int], bool]) -> list[Reply]:
         """Answer up to B rows of one `batch_key`. `emit(row, ids)` is called as an answer grows, word by word
@@ -97,7 +97,7 @@ class Model:
         tokens_BPD, embeds_BE = self.session.engine.embed_images(pixels_BCYX)
         pooled_ND = tokens_BPD[:rows].mean(axis=1)
         k = question.retrieval
-        hits = self.gallery.gallery().others(embeds_BE[:rows], k) if k else [[] for _ in asks]
+        hits = self.index.item_index().similar_pictures(embeds_BE[:rows], k) if k else [[] for _ in asks]
         captions = [[hit.text for hit in similar] for similar in hits]
         if question.generation.word_by_word:
             answers = self._word_by_word(asks, pixels_BCYX, captions, emit, dropped)
@@ -109,7 +109,7 @@ class Model:
                 )
                 for ask, texts in zip(asks, captions, strict=True)
             ]  # fmt: skip
-        scores_N = [float(self.known.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
+        scores_N = [float(self.ood_detector.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
         return [
             Reply(answer, hits[row], pooled_ND[row], score, asks[row].picture.height, asks[row].picture.width)
             for row, (answer, score) in enumerate(zip(answers, scores_N, strict=True))
@@ -151,7 +151,7 @@ class Model:
         """(unit embedding [E], mean token [D], domain score) of up to B preprocessed pictures."""
         tokens_BPD, embeds_BE = self.session.engine.embed_images(self._filled(pixels))
         pooled_ND = tokens_BPD[: len(pixels)].mean(axis=1)
-        scores = [float(self.known.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
+        scores = [float(self.ood_detector.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
         return list(zip(embeds_BE, pooled_ND, scores, strict=False))
 
     def texts(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -173,7 +173,9 @@ def _pick(asks: Sequence[Ask]) -> Callable[[np.ndarray], np.ndarray]:
     def pick(logprobs_BV: np.ndarray) -> np.ndarray:
         ids_B = logprobs_BV.argmax(axis=1)
         for row, (generator, settings) in draws.items():
-            ids_B[row] = draw(logprobs_BV[row], generator.random(), settings.temperature, settings.top_p)
+            ids_B[row] = sample_token(
+                logprobs_BV[row], generator.random(), settings.temperature, settings.top_p
+            )
         return ids_B
 
     return pick

@@ -1,8 +1,8 @@
-"""One thread runs the model; requests wait in line for it and leave in batches of equal settings. Before it,
-a few threads, the hands, make of what a request holds what the model takes: they decode its picture.
+"""Dynamic batching: one thread runs the model; requests wait in a queue for it and leave in batches of equal
+settings. Before it, a few threads prepare the model's inputs: they decode pictures.
 
-A request goes from the hands to the line without passing the event loop, which so wakes once for a whole
-batch. The line is bounded by who lets requests in (`shield.RequestGuard`), so nothing here blocks or refuses.
+A request goes from preparation to the queue without passing the event loop, which so wakes once for a whole
+batch. `middleware.RequestMiddleware` bounds the queue, so nothing here blocks or refuses.
 """
 
 import asyncio

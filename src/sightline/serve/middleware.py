@@ -28,7 +28,7 @@ CORS = b"access-control-"  # headers that would let pages of other sites read an
 ALWAYS = ("/live", "/ready")  # answered without a key, when full and when draining
 
 
-class RequestGuard:
+class RequestMiddleware:
     """ASGI middleware. `keys`: accepted API keys; none are asked for when it is empty, and then only requests
     to the host that is listened on are answered. No page of another site is answered through a browser.
     `routes`: the application's paths with their methods; figures and logs name no others. `headers` go with
@@ -48,7 +48,7 @@ class RequestGuard:
         self.inside, self.bytes_inside, self.draining = 0, 0, False
         metrics.inside.set_function(lambda: self.inside)
 
-    def around(self, app: Any) -> "RequestGuard":
+    def around(self, app: Any) -> "RequestMiddleware":
         """This middleware before an application, for `add_middleware`."""
         self.app = app
         return self

@@ -18,9 +18,9 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 class Metrics:
     """One server's figures. Used from its event loop only."""
 
-    def __init__(self, known: OODDetector, queue_limit: int) -> None:
+    def __init__(self, ood_detector: OODDetector, queue_limit: int) -> None:
         self.registry = CollectorRegistry()
-        self._known = known
+        self._ood_detector = ood_detector
         self._pooled: deque[np.ndarray] = deque(maxlen=WINDOW)
         self._scores: deque[float] = deque(maxlen=WINDOW)
         self._silenced: deque[float] = deque(maxlen=WINDOW)
@@ -81,13 +81,13 @@ class Metrics:
         small numbers of pictures are far by chance."""
         if not self._pooled:
             return 0.0
-        return float(self._known.distances(np.mean(self._pooled, axis=0)[None])[0])
+        return float(self._ood_detector.distances(np.mean(self._pooled, axis=0)[None])[0])
 
     def _score(self) -> float:
         return float(np.mean(self._scores)) if self._scores else 0.0
 
     def _share(self) -> float:
-        return self._score() / self._known.bound if self._known.bound else 0.0
+        return self._score() / self._ood_detector.bound if self._ood_detector.bound else 0.0
 
     def _outside(self) -> float:
-        return float(np.mean(np.array(self._scores) > self._known.bound)) if self._scores else 0.0
+        return float(np.mean(np.array(self._scores) > self._ood_detector.bound)) if self._scores else 0.0

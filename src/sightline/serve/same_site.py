@@ -10,7 +10,7 @@ from sightline.serve.limits import ApiError
 
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::\d+)?")
 ORIGIN = re.compile(r"https?://(.+)")
-OWN_SITE = (b"same-origin", b"none")  # of Sec-Fetch-Site; none: the address was typed or a bookmark
+SAME_SITE = (b"same-origin", b"none")  # of Sec-Fetch-Site; none: the address was typed or a bookmark
 
 FOREIGN = ApiError(
     403, "pages of other sites may not use this server: type its address into the browser", "foreign_site"
@@ -38,7 +38,7 @@ def check(headers: Sequence[tuple[bytes, bytes]], hosts: Collection[str] | None)
         origin = ORIGIN.fullmatch(value.decode("latin-1").lower()) if name == b"origin" else None
         if name == b"origin" and (origin is None or origin[1] != given[0]):
             raise FOREIGN
-        if name == b"sec-fetch-site" and value not in OWN_SITE:
+        if name == b"sec-fetch-site" and value not in SAME_SITE:
             raise FOREIGN
 
 

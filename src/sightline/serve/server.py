@@ -33,17 +33,17 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: FastAPI, limits: Limits, lines: "Lines") -> None:
         super().__init__(config)
         self._lines = lines
-        self._shield, self._drain_s, self._end = app.state.shield, limits.drain_s, float("inf")
+        self._middleware, self._drain_s, self._end = app.state.middleware, limits.drain_s, float("inf")
 
     def handle_exit(self, sig: int, frame: object) -> None:
-        if self._shield.draining:
+        if self._middleware.draining:
             self.force_exit = self.should_exit = True
-        self._shield.draining = True
+        self._middleware.draining = True
         self._end = min(self._end, time.monotonic() + self._drain_s)
 
     async def on_tick(self, counter: int) -> bool:
         over = time.monotonic() > self._end
-        if self._shield.draining and (over or not self._shield.inside):
+        if self._middleware.draining and (over or not self._middleware.inside):
             self.should_exit = True
         self._lines.flush()
         return await super().on_tick(counter)

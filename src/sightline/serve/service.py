@@ -132,7 +132,7 @@ class Service:
         """The `k` nearest items of the index as it is now."""
 
         def nearest() -> list[Any]:
-            return self.model.gallery.gallery().search(embed_E[None], k, kind)[0]
+            return self.model.index.item_index().search(embed_E[None], k, kind)[0]
 
         return _hits(await self.aside(deadline, nearest))
 
@@ -140,7 +140,7 @@ class Service:
         """Neighbours of an item by its own vector, the item left out. ApiError 404 for an unknown one."""
 
         def nearest() -> list[Any]:
-            gallery = self.model.gallery.gallery()
+            gallery = self.model.index.item_index()
             embed_E = gallery.vector(name, kind)
             if embed_E is None:
                 raise ApiError(404, f"the index holds no {kind} vector of this id", "unknown_item", "id")
@@ -153,12 +153,12 @@ class Service:
         self, question: Question, reply: Reply, deadline: float, maps: bool | str = False
     ) -> dict[str, Any]:
         """The field `sightline` of an answer."""
-        answer, outside = reply.answer, reply.domain_score > self.model.known.bound
+        answer, outside = reply.answer, reply.domain_score > self.model.ood_detector.bound
         evidence = {
             "decoding": answer.decoding,
             "confidence": round(answer.confidence, 4),
             "sure": False if outside else answer.sure,  # confidences are of pictures as in training
-            **self.judged(reply.domain_score),
+            **self.ood_verdict(reply.domain_score),
             "silenced_heads": round(_silenced(answer), 4),
         }
         if maps:
@@ -167,8 +167,8 @@ class Service:
             evidence["retrieved"] = _hits(reply.retrieved)
         return evidence
 
-    def judged(self, score: float) -> dict[str, Any]:
-        return {"out_of_domain": score > self.model.known.bound, "domain_score": round(score, 2)}
+    def ood_verdict(self, score: float) -> dict[str, Any]:
+        return {"out_of_domain": score > self.model.ood_detector.bound, "domain_score": round(score, 2)}
 
     def _words(self, question: Question, reply: Reply, png: bool) -> list[dict[str, Any]]:
         height, width = reply.height, reply.width

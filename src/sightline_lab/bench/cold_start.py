@@ -22,7 +22,7 @@ def main(kind: str, folder: str, variant: str) -> dict[str, float]:
 
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     if kind == "session":
-        from sightline.inference.bundle_settings import likeliest
+        from sightline.inference.bundle_settings import greedy_generation
         from sightline.inference.session import Session
 
         imported = time.perf_counter()
@@ -30,14 +30,14 @@ def main(kind: str, folder: str, variant: str) -> dict[str, float]:
         session = Session.load(path) if variant == "shipped" else Session.open(path, variant)
     else:
         from sightline.inference import torch_session
-        from sightline.inference.bundle_settings import likeliest
+        from sightline.inference.bundle_settings import greedy_generation
 
         imported = time.perf_counter()
         models = Path(folder)
         vlm, clip = torch_session.load_vlm(models / "vlm"), torch_session.load_clip(models / "clip")
         session = torch_session.session(vlm, clip, models / "onnx")
     loaded = time.perf_counter()
-    session.answer([picture], ["Is there a red ball?"], likeliest(4))
+    session.answer([picture], ["Is there a red ball?"], greedy_generation(4))
     done = time.perf_counter()
     return {
         "import_s": imported - START, "load_s": loaded - imported, "answer_s": done - loaded,

@@ -129,7 +129,7 @@ def quality(subject: Subject, root: Path, max_pixels: int) -> dict[str, dict[str
         session = Session.open(subject.folder, form)
         given = calibration_data.answer(session, asked)
         said[form] = [answer.ids for answer in given]
-        right = 100 * float(np.mean(calibration_data.right(session, given, asked)))
+        right = 100 * float(np.mean(calibration_data.correct(session, given, asked)))
         flipped = 100 * float(np.mean([a != b for a, b in zip(said[form], said["fp32"], strict=True)]))
         found[f"ONNX {form}"] = {
             "accuracy": paired_timing.rounded(right),

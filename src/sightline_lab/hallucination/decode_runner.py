@@ -138,7 +138,7 @@ class DecodeRunner:
         other = views.noised(way.noise) if way.contrast == "noise" else views.nothing()
         return contrastive.generate(
             engine, views.picture(), other, inputs, strength=way.strength, plausible=way.plausible,
-            pick=sampling.picking(generators, **drawing) if draw else None,
+            pick=sampling.token_sampler(generators, **drawing) if draw else None,
         )  # fmt: skip
 
     def _pixels(self, split: Split) -> np.ndarray:

@@ -27,7 +27,7 @@ from sightline.data.vqa_data import VqaData
 from sightline.evaluate import split_contents
 from sightline.evaluate.metrics import chair
 from sightline.inference import calibration_data, torch_session
-from sightline.inference.bundle_settings import likeliest
+from sightline.inference.bundle_settings import greedy_generation
 from sightline.models.vlm import VLM
 from sightline.train.finetune import Phase, train_vqa
 from sightline.train.tasks.vqa import VqaTask
@@ -81,8 +81,8 @@ class Study:
         session = torch_session.session(vlm.eval(), None, self.settings)
         pictures = list(self.split.rgb())
         said = session.answer(
-            pictures, [DESCRIBE] * len(pictures), likeliest(self.params.generation.max_tokens), SPIN_OFF,
-            batch_size=calibration_data.BATCH,
+            pictures, [DESCRIBE] * len(pictures),
+            greedy_generation(self.params.generation.max_tokens), SPIN_OFF, batch_size=calibration_data.BATCH,
         )  # fmt: skip
         pairs = zip(said, self.split.present, strict=True)
         per_item = [chair.item_counts(answer.text, present, self.lexicon) for answer, present in pairs]

@@ -144,7 +144,7 @@ def nearest(gallery: ItemIndex, study: Study, split: Split, embeds_BE: np.ndarra
     names = _names(study, split)
     found = [
         [hit.text for hit in hits if hit.id != name][:k]
-        for name, hits in zip(names, gallery.others(embeds_BE, k + 1), strict=True)
+        for name, hits in zip(names, gallery.similar_pictures(embeds_BE, k + 1), strict=True)
     ]
     if any(len(captions) < k for captions in found):
         raise ValueError(f"retrieval: the gallery holds fewer than {k} other pictures with captions")
@@ -154,11 +154,11 @@ def nearest(gallery: ItemIndex, study: Study, split: Split, embeds_BE: np.ndarra
 def drawn(gallery: ItemIndex, study: Study, split: Split, k: int) -> Captions:
     """What is said about `k` pictures drawn for each of the split's, itself left out."""
     rng = np.random.default_rng(derive_seed(study.seed, "drawn captions", split.name))
-    entries = [entry for entry in gallery.entries.values() if entry.image and entry.told]
+    entries = [entry for entry in gallery.entries.values() if entry.image and entry.description]
     found = []
     for name in _names(study, split):
         others = [entries[place] for place in rng.permutation(len(entries))[: k + 1]]
-        found.append([entry.told for entry in others if entry.id != name][:k])
+        found.append([entry.description for entry in others if entry.id != name][:k])
     return found
 
 

@@ -63,7 +63,7 @@ def at_service(model):
 
     def run(call):
         async def main():
-            service = Service(model, LIMITS, Metrics(model.known, LIMITS.queue), False)
+            service = Service(model, LIMITS, Metrics(model.ood_detector, LIMITS.queue), False)
             try:
                 return await call(service)
             finally:

@@ -74,7 +74,7 @@ def test_the_page(asked):
     shown = choose(serving.url(serving.png(asked.picture)), model.session.pixels, LIMITS)
 
     async def reply():
-        service = Service(model, LIMITS, Metrics(model.known, LIMITS.queue), False)
+        service = Service(model, LIMITS, Metrics(model.ood_detector, LIMITS.queue), False)
         try:
             request = ask_tab.put(service, shown, DESCRIBE, None)
             parts = [part async for part in service.stream(request, ask_tab.deadline(service))]

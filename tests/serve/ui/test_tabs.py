@@ -157,7 +157,7 @@ def test_words_find_items_and_the_shared_words_are_marked(at_service, bundle, ch
     thumbs = Thumbs(bundle, checkout)
     html = at_service(lambda service: search_tab.by_words(service, thumbs, "red balls"))
     ids = re.findall(r'data-id="([^"]+)"', html)
-    wanted = model.gallery.gallery().search(
+    wanted = model.index.item_index().search(
         model.session.embed_texts(["red balls"], 4), search_tab.RESULTS, "fused"
     )
     assert ids == [hit.id for hit in wanted[0]]

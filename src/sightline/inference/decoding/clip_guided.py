@@ -11,7 +11,7 @@ import numpy as np
 
 from sightline.core.params.generation import Generation
 from sightline.inference.decoding import contrastive
-from sightline.inference.decoding.sampling import picking
+from sightline.inference.decoding.sampling import token_sampler
 from sightline.inference.decoding.token_loop import collect, steps
 from sightline.inference.engine import DecodingInputs, Engine, GeneratedTokens, Memory, take_memory
 
@@ -26,7 +26,7 @@ def generate(
     """The `generation.candidates` answers about the one row of `memory`, held against the one of `noised`
     (None: against nothing): those that the C - 1 generators draw, then the likeliest."""
     copies_C = np.zeros(generation.candidates, dtype=np.int64)
-    pick = picking(generators, generation.temperature, generation.top_p)
+    pick = token_sampler(generators, generation.temperature, generation.top_p)
     rows = take_memory(memory, copies_C)
     if noised is None:
         return collect(steps(engine, rows, pick, inputs), inputs.eos, generation.candidates)

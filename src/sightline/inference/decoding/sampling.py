@@ -16,13 +16,13 @@ def generate(
     engine: Engine, memory: Memory, inputs: DecodingInputs, *, generators: Sequence[np.random.Generator],
     temperature: float = 1.0, top_p: float = 1.0, need_maps: bool = False,
 ) -> list[GeneratedTokens]:  # fmt: skip
-    """Answer one row per generator; rows of `memory` after those are padding. Raises as `picking`."""
-    pick = picking(generators, temperature, top_p)
+    """Answer one row per generator; rows of `memory` after those are padding. Raises as `token_sampler`."""
+    pick = token_sampler(generators, temperature, top_p)
     tokens = steps(engine, memory, pick, inputs, need_maps=need_maps, rows=len(generators))
     return collect(tokens, inputs.eos, len(generators))
 
 
-def picking(generators: Sequence[np.random.Generator], temperature: float, top_p: float) -> Pick:
+def token_sampler(generators: Sequence[np.random.Generator], temperature: float, top_p: float) -> Pick:
     """Draws the token of row i with generator i; of rows without one it is the likeliest.
 
     Raises ValueError unless temperature > 0 and 0 < top_p <= 1.
@@ -37,13 +37,13 @@ def picking(generators: Sequence[np.random.Generator], temperature: float, top_p
     def pick(logprobs_BV: np.ndarray) -> np.ndarray:
         ids_B = logprobs_BV.argmax(axis=1)
         for row, generator in enumerate(generators):
-            ids_B[row] = draw(logprobs_BV[row], generator.random(), temperature, top_p)
+            ids_B[row] = sample_token(logprobs_BV[row], generator.random(), temperature, top_p)
         return ids_B
 
     return pick
 
 
-def draw(logprobs_V: np.ndarray, uniform: float, temperature: float, top_p: float) -> int:
+def sample_token(logprobs_V: np.ndarray, uniform: float, temperature: float, top_p: float) -> int:
     """The token at quantile `uniform` of the smallest set of likeliest tokens that holds at least `top_p`."""
     probability_V = np.exp(log_softmax(logprobs_V / temperature))
     order_V = np.argsort(-probability_V, kind="stable")

@@ -64,7 +64,7 @@ class Variants:
         """Ask every variant, one after the other, as `served` would be asked alone."""
         rows = []
         for name, session in self._sessions.items():
-            model = Model(session, served.known, served.gallery, 1)
+            model = Model(session, served.ood_detector, served.index, 1)
             took: list[float] = []
             for _ in range(TIMES + 1):
                 begun = time.perf_counter()

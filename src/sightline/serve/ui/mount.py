@@ -44,7 +44,7 @@ REFUSED = ("/monitoring", "/file", "/upload", "/proxy", "/static/ffmpeg", "/logi
 FOREIGN = re.compile(rb"<(?:meta|link)\s[^>]*?[\"']https?://[^>]*>")
 
 
-class Guard:
+class PageMiddleware:
     """ASGI middleware: 404 for what Gradio offers and the page does not use, 400 for inputs that the page
     does not send; the page itself without foreign addresses."""
 
@@ -194,7 +194,8 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
             yield
 
     app.router.lifespan_context = lifespan
-    app.router.default = Guard(door)  # not mounted: the API's own paths keep their 405 for another method
-    app.state.shield.asked |= POSTED  # the API's limits of bytes, requests and time hold for the page too
-    app.state.shield.headers = HEADERS
+    # Not mounted: the API's own paths keep their 405 for another method.
+    app.router.default = PageMiddleware(door)
+    app.state.middleware.asked |= POSTED  # the API's limits of bytes, requests and time hold for the page too
+    app.state.middleware.headers = HEADERS
     return app

@@ -45,7 +45,7 @@ async def by_picture(service: Service, thumbs: Thumbs, shown: Shown) -> str:
         title = f"Nearest to your picture; it is close to the words: {', '.join(near)}" if near else (
             "Nearest to your picture")  # fmt: skip
         warning = ""
-        if score > service.model.known.bound:
+        if score > service.model.ood_detector.bound:
             warning = message("This picture looks unlike those the model was trained on: "
                               "what it finds may mean nothing.", "warn")  # fmt: skip
         return warning + await _grid(service, thumbs, hits, roots(" ".join(near)), title, until)
@@ -58,8 +58,8 @@ async def like(service: Service, thumbs: Thumbs, name: str) -> str:
     until = deadline(service)
     try:
         hits = await service.similar(name, RESULTS, "fused", until)
-        entry = (await service.aside(until, service.model.gallery.gallery)).entries.get(name)
-        text = entry.shown if entry else name
+        entry = (await service.aside(until, service.model.index.item_index)).entries.get(name)
+        text = entry.heading if entry else name
         return await _grid(service, thumbs, hits, roots(text), f"More like “{text}”", until)
     except ApiError as error:
         return message(f"No results: {error.message}.", "bad")
@@ -120,7 +120,7 @@ def card(rank: int, hit: dict[str, Any], thumb: str | None, wanted: set[str]) ->
 
 def start(model: Model, thumbs: Thumbs) -> str:
     """What the tab says before the first search."""
-    return message(start_text(len(model.gallery.gallery()), thumbs.any))
+    return message(start_text(len(model.index.item_index()), thumbs.any))
 
 
 def start_text(size: int, pictures: bool) -> str:

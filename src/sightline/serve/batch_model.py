@@ -1,4 +1,4 @@
-"""The session, the OOD detector and the item index of one bundle, answering in batches of one fixed shape. No torch.
+"""The session, the OOD detector and the item index of a bundle, answering in batches of one shape. No torch.
 
 Shapes: B batch rows (all calls have the same B; a short batch is filled with copies of its first row), S
 question tokens, P patches, D width, E embedding width, V vocabulary, C,Y,X channels and sides.

@@ -70,7 +70,7 @@ class PageMiddleware:
 
 
 async def _whole(receive: Receive) -> bytes:
-    """The body, which the shield has counted."""
+    """The body, which `RequestMiddleware` has counted."""
     parts, more = [], True
     while more:
         message = await receive()

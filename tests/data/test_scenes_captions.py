@@ -7,7 +7,7 @@ import pytest
 
 from sightline.data.scenes.render import COLORS
 from sightline.data.scenes.sample import PLURALS, sample
-from sightline.data.scenes.scene_captions import captions, place, relation
+from sightline.data.scenes.scene_captions import captions, position, relation
 
 COUNT = 1000
 WORD = re.compile(r"[a-z]+|[^\sa-z]")
@@ -45,7 +45,7 @@ def test_full_description_lists_every_object_with_its_place(described):
     for scene, texts in described:
         listed = texts[0].split(". ")[0]
         for thing in scene["objects"]:
-            assert f"{thing['size']} {thing['color']} {thing['kind']} {place(thing)}" in listed
+            assert f"{thing['size']} {thing['color']} {thing['kind']} {position(thing)}" in listed
 
 
 def test_full_descriptions_tell_a_gallery_apart(described):
@@ -62,8 +62,8 @@ def test_place_and_relation_by_hand():
     a = {"box": [0, 0, 10, 10]}
     b = {"box": [27, 50, 37, 60]}
     c = {"box": [27, 27, 37, 37]}
-    assert (place(a), place(b), place(c)) == ("in the top left", "at the bottom", "in the middle")
-    assert place({"box": [54, 27, 64, 37]}) == "on the right"
+    assert (position(a), position(b), position(c)) == ("in the top left", "at the bottom", "in the middle")
+    assert position({"box": [54, 27, 64, 37]}) == "on the right"
     assert relation(b, a) == "below" and relation(a, b) == "above"
     assert relation({"box": [50, 0, 60, 10]}, a) == "right of"
 

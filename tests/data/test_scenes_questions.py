@@ -18,9 +18,9 @@ TRAIN = statistics(sample(7, "train", i) for i in range(2000))
 
 
 def ask(split: str, count: int = COUNT) -> list[tuple[dict, list[dict]]]:
-    questioner = SceneQuestionGenerator(split, TRAIN, np.random.default_rng(11), MARGIN, 2)
+    generator = SceneQuestionGenerator(split, TRAIN, np.random.default_rng(11), MARGIN, 2)
     scenes = [sample(7, split, i) for i in range(count)]
-    return [(scene, questioner.ask(scene, "a caption")) for scene in scenes]
+    return [(scene, generator.generate(scene, "a caption")) for scene in scenes]
 
 
 @pytest.fixture(scope="module")

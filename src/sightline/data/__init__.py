@@ -1,4 +1,4 @@
-"""Pictures, captions and questions on their way from a source to the tensors' edge, in numpy. No torch.
+"""Pictures, captions and questions, from a source to model inputs, in numpy. No torch.
 
 sources/: a file per format: where data comes from
 questions/: captions to questions and answers
@@ -15,6 +15,6 @@ http_transfer.py: one attempt at a download
 http_connection.py: one connection to a checked address
 archives.py: zip archives, read in place
 
-Not here: models (`models`), what a training step draws (`train/sample_captions.py`), metrics
+Not here: models (`models`), how a training step samples captions (`train/sample_captions.py`), metrics
 (`evaluate`).
 """

@@ -1,4 +1,4 @@
-"""Downloads that end as the pinned file, or not at all.
+"""Downloads, verified by checksum: the complete file or none.
 
 `fetch` resumes after a cut, obeys Retry-After, checks every byte count and the hash, and gives the file its
 name only when it is complete. With `public_only` (addresses from a user's table) each host is resolved once,
@@ -81,8 +81,10 @@ def _local(url: str, pin: str | None, max_bytes: int) -> Path:
         raise FetchError("missing", f"{path} ({url}) is not a file")
     if path.stat().st_size > max_bytes:
         raise FetchError("too_large", f"{path} has {path.stat().st_size} bytes, {max_bytes} are allowed")
-    if pin is not None and (found := _digest(path, pin)) != pin:
-        raise FetchError("hash", f"{path}: expected {pin}, found {found}; is it another release, or damaged?")
+    if pin is not None and (digest := _digest(path, pin)) != pin:
+        raise FetchError(
+            "hash", f"{path}: expected {pin}, found {digest}; is it another release, or damaged?"
+        )
     return path
 
 
@@ -93,26 +95,26 @@ def _download(job: TransferJob) -> None:
         try:
             attempt(job)
         except RetryTransfer as again:
-            grown = (job.part.stat().st_size if job.part.exists() else 0) - before
-            failures = 1 if grown >= PROGRESS else failures + 1
+            growth = (job.part.stat().st_size if job.part.exists() else 0) - before
+            failures = 1 if growth >= PROGRESS else failures + 1
             if failures >= job.limits.tries:
                 message = f"{job.url}: {again}; gave up after {failures} tries"
                 raise FetchError(again.reason, message) from again
             time.sleep(BACKOFF_S * 2**failures if again.wait_s is None else again.wait_s)
             continue
-        found = _digest(job.part, job.pin) if job.pin else None
-        if found == job.pin:
+        digest = _digest(job.part, job.pin) if job.pin else None
+        if digest == job.pin:
             return
         size = job.part.stat().st_size
         forget(job)
         if before == 0 or restarted:
             cure = "check data.checksums and data.base_url"
-            raise FetchError("hash", f"{job.url}: expected {job.pin}, found {found} ({size} bytes); {cure}")
+            raise FetchError("hash", f"{job.url}: expected {job.pin}, found {digest} ({size} bytes); {cure}")
         restarted = True  # what was resumed may stem from another version of the file
 
 
 def _disk_error(job: TransferJob, error: OSError) -> FetchError:
-    """A full disk is given its bytes back, so that other work can go on."""
+    """Frees the bytes of a partial file on a full disk, so that other work can go on."""
     size = job.part.stat().st_size if job.part.exists() else 0
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         forget(job)

@@ -20,7 +20,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class FetchError(ValueError):
-    """A file that could not be had. `reason` is a stable code: address, scheme, status, hash, cut, ..."""
+    """A file that could not be fetched. `reason` is a stable code: address, scheme, status, hash, cut, ..."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -92,10 +92,10 @@ class _CheckedHTTPS(_CheckedHTTP):
 
 def _resolve(text: str, host: str, port: int) -> list[Address]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
         raise FetchError("url", f"{text}: not a host name") from error
-    return [ipaddress.ip_address(entry[4][0]) for entry in found]
+    return [ipaddress.ip_address(entry[4][0]) for entry in entries]
 
 
 def _permitted(address: Address, allow: Collection[str], public: bool) -> bool:
@@ -113,10 +113,10 @@ def _embedded(address: Address) -> list[Address]:
     """IPv4 addresses that an IPv6 address stands for and that a gateway would connect to."""
     if address.version == 4:
         return []
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    addresses = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     if address in NAT64:
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [each for each in found if each is not None]
+        addresses.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return [embedded for embedded in addresses if embedded is not None]
 
 
 def _through_proxy(host: str, port: int, timeout_s: float) -> http.client.HTTPConnection | None:

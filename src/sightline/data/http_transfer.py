@@ -30,7 +30,7 @@ QUOTE_SAFE = "/%:@!$&'()*+,;=~-._?"
 
 
 class RetryTransfer(Exception):
-    """This attempt failed in a way the next one may not; `wait_s` is what the server asked for."""
+    """This attempt failed in a way the next one may not; `wait_s` is the server's Retry-After."""
 
     def __init__(self, reason: str, message: str, wait_s: float | None = None) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class RetryTransfer(Exception):
 
 @dataclass(frozen=True)
 class Transfer:
-    """Within which limits a download goes on. Allowed are https, and http to this machine; with `public_only`
+    """Limits of a download. Allowed are https, and http to this machine; with `public_only`
     http and https to public addresses and to the networks in `allow`. `tries` in a row may fail without
     progress."""
 
@@ -52,7 +52,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class TransferJob:
-    """What to download, within which limits, into which partial file."""
+    """URL, partial file, checksum and limits of a download."""
 
     url: str
     part: Path
@@ -170,16 +170,16 @@ def _receive(job: TransferJob, response: http.client.HTTPResponse, have: int, va
     ):
         raise FetchError("robots", f"{job.url}: its site forbids this use (X-Robots-Tag)")
     etag = headers.get("ETag", "")
-    found = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
+    new_validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
     if response.status == 206:
         start = headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-        if start != str(have) or (validator and found and found != validator):
+        if start != str(have) or (validator and new_validator and new_validator != validator):
             forget(job)
             raise RetryTransfer("range", f"asked for bytes from {have}, got {headers.get('Content-Range')!r}")
     else:
         have = 0
         job.part.unlink(missing_ok=True)  # before the note: its bytes must never get the new validator
-    job.note.write_text(json.dumps({"url": job.url, "validator": found}))
+    job.note.write_text(json.dumps({"url": job.url, "validator": new_validator}))
     _append(job, response, have)
 
 
@@ -191,11 +191,11 @@ def _append(job: TransferJob, response: http.client.HTTPResponse, have: int) -> 
     mark_s, mark = time.monotonic(), have
     with (
         open(job.part, "ab" if have else "wb") as file,
-        progress.step(f"bytes of {job.part.stem}", expected, have) as shown,
+        progress.step(f"bytes of {job.part.stem}", expected, have) as bar,
     ):
         while data := response.read1(CHUNK):
             have += len(data)
-            shown.advance(len(data))
+            bar.advance(len(data))
             if have > job.limits.max_bytes:
                 file.close()
                 forget(job)

@@ -1,4 +1,4 @@
-"""Pictures that a user points at: a folder, or a zip archive read in place."""
+"""Pictures of a folder, or of a zip archive read in place."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePath

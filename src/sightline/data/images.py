@@ -95,30 +95,32 @@ def _fit(width: int, height: int, side: int) -> tuple[int, int]:
 @contextmanager
 def _opened(data: bytes, max_pixels: int, name: str) -> Iterator[Image.Image]:
     """The picture with its header read and its size checked; what fails inside becomes an ImageError."""
-    who = f"picture {name}" if name else "the picture"
+    label = f"picture {name}" if name else "the picture"
     if not data:
-        raise ImageError("empty", f"{who} is empty (0 bytes)")
+        raise ImageError("empty", f"{label} is empty (0 bytes)")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ImageError(
                     "too_many_pixels",
-                    f"{who} has {image.width} x {image.height} pixels, data.max_pixels allows {max_pixels}",
+                    f"{label} has {image.width} x {image.height} pixels, data.max_pixels allows {max_pixels}",
                 )
             yield image
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError("too_many_pixels", f"{who}: {error}; data.max_pixels allows {max_pixels}") from error
+        raise ImageError(
+            "too_many_pixels", f"{label}: {error}; data.max_pixels allows {max_pixels}"
+        ) from error
     except UnidentifiedImageError as error:
         if data.startswith(MAGIC):
-            raise ImageError("broken", f"{who}: its header cannot be read") from error
-        raise ImageError("format", f"{who} is not one of {', '.join(FORMATS)}") from error
+            raise ImageError("broken", f"{label}: its header cannot be read") from error
+        raise ImageError("format", f"{label} is not one of {', '.join(FORMATS)}") from error
     except MemoryError:
         raise
     except Exception as error:  # hostile bytes raise nearly anything inside Pillow's parsers
         cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
-        raise ImageError("truncated" if cut else "broken", f"{who} cannot be decoded: {error}") from error
+        raise ImageError("truncated" if cut else "broken", f"{label} cannot be decoded: {error}") from error
 
 
 def _to_srgb(image: Image.Image) -> np.ndarray:

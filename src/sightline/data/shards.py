@@ -64,7 +64,7 @@ class ShardWriter:
         self.close()
 
     def add(self, item: dict, image: bytes | None, ext: str = "png") -> None:
-        """Appends an item; sets item["image"] to where `image` (encoded bytes, or None) was put."""
+        """Appends an item; sets item["image"] to the location of `image` (encoded bytes, or None)."""
         item["image"] = None if image is None else self._put(member_name(item["id"], ext), image)
         print(json.dumps(item, sort_keys=True, ensure_ascii=False, allow_nan=False), file=self._items)
         self.accepted[item["split"]] += 1
@@ -164,7 +164,7 @@ class Items:
         lines: dict[str, list[int]] = {}
         for index in range(len(self)):
             lines.setdefault(self[index]["split"], []).append(index)
-        return {name: np.array(found, dtype=np.int64) for name, found in sorted(lines.items())}
+        return {name: np.array(numbers, dtype=np.int64) for name, numbers in sorted(lines.items())}
 
     def split(self, name: str) -> np.ndarray:
         """Line numbers (int64, ascending) of the items of a split; empty if there are none."""
@@ -176,17 +176,21 @@ class Items:
 
     def image_bytes(self, item: dict) -> bytes:
         """The encoded picture of an item."""
-        place, who = item["image"], f"{self.path}, item {item['id']!r}"
-        if place is None:
-            raise ValueError(f"{who} has no picture")
-        shard, offset, size = place["shard"], place["offset"], place["size"]
+        location, label = item["image"], f"{self.path}, item {item['id']!r}"
+        if location is None:
+            raise ValueError(f"{label} has no picture")
+        shard, offset, size = location["shard"], location["offset"], location["size"]
         path = self.folder / shard_name(shard)
         if shard not in self._shards:
             self._shards[shard] = _map(path)
         data = self._shards[shard]
         if offset < BLOCK or size < 0 or offset + size > len(data):
-            raise ValueError(f"{who}: {path} ends at {len(data)}, before {offset}+{size}; run `dvc checkout`")
+            raise ValueError(
+                f"{label}: {path} ends at {len(data)}, before {offset}+{size}; run `dvc checkout`"
+            )
         header = data[offset - BLOCK : offset]
         if header[257:262] != b"ustar" or int(header[124:135], 8) != size:
-            raise ValueError(f"{who}: {path} has no picture of {size} bytes at {offset}; run `dvc checkout`")
+            raise ValueError(
+                f"{label}: {path} has no picture of {size} bytes at {offset}; run `dvc checkout`"
+            )
         return data[offset : offset + size]

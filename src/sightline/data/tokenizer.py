@@ -1,4 +1,4 @@
-"""WordPiece tokenizer: trained on the captions, or the one that a Hugging Face BERT brings along.
+"""WordPiece tokenizer: trained on the captions, or that of a Hugging Face BERT.
 
 Lower-case, split at spaces and punctuation (BERT's rules: Devlin et al. 2019, https://arxiv.org/abs/1810.04805).
 Shapes: B texts, T tokens.
@@ -63,8 +63,8 @@ class Tokenizer:
             lines[normalize(_without_specials(text))] += times
         counts = Counter[str]()
         for line, times in lines.items():
-            for char, found in Counter(line).items():
-                counts[char] += times * found
+            for char, occurrences in Counter(line).items():
+                counts[char] += times * occurrences
         characters = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))
         reserved = [*BERT_TOKENS, *TEMPLATE_TOKENS]
         room = (vocab_size - len(reserved)) // 4

@@ -1,4 +1,4 @@
-"""What a training on pictures, captions and questions reads."""
+"""The data of a training on pictures, captions and questions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRAINED_ON = ("train", "val")
 @dataclass(frozen=True)
 class VqaData:
     """Pictures with their captions, the questions about them by split, and the tokenizer that reads both.
-    digests: of what they were read from, so that a run knows whether it may continue another."""
+    digests: of their files, by which a run decides whether it may resume another."""
 
     tokenizer: Tokenizer
     items: Items

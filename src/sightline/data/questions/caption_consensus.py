@@ -1,4 +1,4 @@
-"""Whether the captions of an image agree on how many there are of a thing, and on who is in the picture."""
+"""Agreement of an image's captions: on the count of an object class, and on the person in the picture."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,14 @@ def all_mentions(captions: Sequence[Caption]) -> list[tuple[int, Mention]]:
 
 
 def single(captions: Sequence[Caption], name: str) -> bool:
-    """True if nothing suggests a second one: no plural, no number, named at most once in each caption."""
+    """True if nothing suggests a second object: no plural, no number, named at most once in each caption."""
     for caption in captions:
-        kin = [mention for mention in caption.mentions if mention.name in RELATIVES[name]]
-        if any((m.plural and not OBJECT_CLASSES[m.name].mass) or m.number > 1 for m in kin):
+        related = [mention for mention in caption.mentions if mention.name in RELATIVES[name]]
+        if any((m.plural and not OBJECT_CLASSES[m.name].mass) or m.number > 1 for m in related):
             return False
-        if len([m for m in kin if m.name == name]) > 1:
+        if len([m for m in related if m.name == name]) > 1:
             return False
-        if any({"another", "other", "one"} & set(caption.tokens[m.first : m.start]) for m in kin):
+        if any({"another", "other", "one"} & set(caption.tokens[m.first : m.start]) for m in related):
             return False
         if OBJECT_CLASSES[name].kind in ("person", "animal") and (MANY | set(NUMBERS)) & set(caption.tokens):
             return False
@@ -33,19 +33,19 @@ def single(captions: Sequence[Caption], name: str) -> bool:
 
 
 def undisputed(captions: Sequence[Caption], name: str) -> bool:
-    """True unless a caption speaks of other people (or animals) only: one's man is another's boy."""
+    """True unless a caption names only other people (or animals): "a man" here, "a boy" there."""
     kind = OBJECT_CLASSES[name].kind
     if kind not in ("person", "animal"):
         return True
     for caption in captions:
-        others = {m.name for m in caption.mentions if OBJECT_CLASSES[m.name].kind == kind}
-        if others and not others & RELATIVES[name]:
+        names = {m.name for m in caption.mentions if OBJECT_CLASSES[m.name].kind == kind}
+        if names and not names & RELATIVES[name]:
             return False
     return True
 
 
 def one_person(captions: Sequence[Caption]) -> bool:
-    """True if all captions speak of one person and do not contradict each other on who that is."""
+    """True if all captions name one person and do not contradict each other about that person."""
     people = {m.name for _, m in all_mentions(captions) if OBJECT_CLASSES[m.name].kind == "person"}
     if not people or any(not single(captions, name) for name in people):
         return False
@@ -62,8 +62,10 @@ def person_of(captions: Sequence[Caption]) -> str:
 
 def split_group(captions: Sequence[Caption], name: str) -> bool:
     """True if "two boys" meets "a girl" or "two girls": the count of boys is then not certain."""
-    kin = RELATIVES[name]
+    related = RELATIVES[name]
     kind = OBJECT_CLASSES[name].kind
     if kind != "person":
         return False
-    return any(OBJECT_CLASSES[m.name].kind == kind and m.name not in kin for _, m in all_mentions(captions))
+    return any(
+        OBJECT_CLASSES[m.name].kind == kind and m.name not in related for _, m in all_mentions(captions)
+    )

@@ -1,6 +1,6 @@
-"""Open questions about a photo from what its captions say: colour, count, relation, what, who, where.
+"""Open questions about a photo, generated from its captions: colour, count, relation, what, who, where.
 
-A rule fires only where the captions that speak of the matter agree. Each function takes an image's parsed
+A rule applies only where the captions that mention the fact agree. Each function takes an image's parsed
 captions and returns triples without item and image; `span` is the characters of caption `source` on which
 the answer rests.
 """
@@ -48,15 +48,15 @@ def open_questions(captions: Sequence[Caption], rng: np.random.Generator) -> lis
 
 
 def colors(captions: Sequence[Caption]) -> list[dict]:
-    """What color is the dog? From "a brown dog": one of its kind, and one colour in all captions."""
-    found: dict[str, list[tuple[int, Mention]]] = {}
+    """What color is the dog? From "a brown dog": one object of the class, one colour in all captions."""
+    by_name: dict[str, list[tuple[int, Mention]]] = {}
     for index, mention in all_mentions(captions):
-        found.setdefault(mention.name, []).append((index, mention))
+        by_name.setdefault(mention.name, []).append((index, mention))
     triples = []
-    for name, mentions in sorted(found.items()):
-        told = {mention.color for _, mention in mentions if mention.color}
+    for name, mentions in sorted(by_name.items()):
+        values = {mention.color for _, mention in mentions if mention.color}
         evidence = [(index, m) for index, m in mentions if m.color and m.head and m.real]
-        if len(told) != 1 or not evidence or name in UNCOLORED or not single(captions, name):
+        if len(values) != 1 or not evidence or name in UNCOLORED or not single(captions, name):
             continue
         if not undisputed(captions, name):
             continue
@@ -77,19 +77,24 @@ def counts(captions: Sequence[Caption]) -> list[dict]:
     need = min(2, len(captions))
     words = words_of(captions)
     for name in sorted({mention.name for _, mention in all_mentions(captions) if mention.number > 1}):
-        thing = OBJECT_CLASSES[name]
-        own = [(i, m) for i, m in all_mentions(captions) if m.name == name]
-        numbered = [(i, m) for i, m in own if m.number > 1 and m.plural and m.head and m.real]
-        kin = [m for _, m in all_mentions(captions) if m.name in RELATIVES[name] and m.number > 1]
-        if thing.mass or thing.kind in ("clothes", "ground") or MORE & words or len(numbered) < need:
+        object_class = OBJECT_CLASSES[name]
+        named = [(i, m) for i, m in all_mentions(captions) if m.name == name]
+        numbered = [(i, m) for i, m in named if m.number > 1 and m.plural and m.head and m.real]
+        related = [m for _, m in all_mentions(captions) if m.name in RELATIVES[name] and m.number > 1]
+        if (
+            object_class.mass
+            or object_class.kind in ("clothes", "ground")
+            or MORE & words
+            or len(numbered) < need
+        ):
             continue
-        if len({m.number for m in kin} | {m.number for _, m in own if m.number > 1}) != 1:
+        if len({m.number for m in related} | {m.number for _, m in named if m.number > 1}) != 1:
             continue
-        if any(m.plural and not m.number for _, m in own) or split_group(captions, name):
+        if any(m.plural and not m.number for _, m in named) or split_group(captions, name):
             continue
         index, mention = numbered[0]
         span = captions[index].span(mention.first, mention.end)
-        question = f"How many {' '.join(thing.plurals[0])} are there?"
+        question = f"How many {' '.join(object_class.plurals[0])} are there?"
         triples.append(
             _triple("count", "number_before_plural", question, str(mention.number), index, span, object=name)
         )
@@ -99,11 +104,11 @@ def counts(captions: Sequence[Caption]) -> list[dict]:
 def ones(captions: Sequence[Caption]) -> list[dict]:
     """How many dogs are there? 1, from "a dog" in three captions or all, and no sign of a second."""
     triples = []
-    found: dict[str, list[tuple[int, Mention]]] = {}
+    by_name: dict[str, list[tuple[int, Mention]]] = {}
     for index, mention in all_mentions(captions):
         if _actor(mention):
-            found.setdefault(mention.name, []).append((index, mention))
-    for name, mentions in sorted(found.items()):
+            by_name.setdefault(mention.name, []).append((index, mention))
+    for name, mentions in sorted(by_name.items()):
         if len(mentions) < min(3, len(captions)) or not single(captions, name):
             continue
         if OBJECT_CLASSES[name].kind == "person" and not one_person(captions):
@@ -117,14 +122,14 @@ def ones(captions: Sequence[Caption]) -> list[dict]:
 
 def relations(captions: Sequence[Caption]) -> list[dict]:
     """Where is the boy relative to the bench? From "a boy sits on a bench", if the captions agree."""
-    found: dict[tuple[str, str], list[tuple[str, int, list[int]]]] = {}
+    by_pair: dict[tuple[str, str], list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
         for a, b in pairwise(caption.mentions):
             answer = _relation(caption.tokens[a.end : b.first])
             if answer and _plain(a) and _plain(b) and not a.plural and not b.plural:
-                found.setdefault((a.name, b.name), []).append((answer, index, caption.span(a.first, b.end)))
+                by_pair.setdefault((a.name, b.name), []).append((answer, index, caption.span(a.first, b.end)))
     triples = []
-    for (a, b), answers in sorted(found.items()):
+    for (a, b), answers in sorted(by_pair.items()):
         if (
             len({answer for answer, _, _ in answers}) != 1
             or b in RELATIVES[a]
@@ -142,32 +147,34 @@ def relations(captions: Sequence[Caption]) -> list[dict]:
 
 
 def subject_actions(captions: Sequence[Caption]) -> list[dict]:
-    """What is the dog doing? From "the dog runs", "a dog is running"; `accepted` holds all they say."""
-    found: dict[str, list[tuple[str, int, list[int]]]] = {}
+    """What is the dog doing? From "the dog runs", "a dog is running"; `accepted` lists all of them."""
+    by_name: dict[str, list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
         for mention in caption.mentions:
             verb = _verb_at(caption, mention)
             if _actor(mention) and verb < len(caption.tokens) and caption.tokens[verb] in ACTION_FORMS:
                 answer = ACTION_FORMS[caption.tokens[verb]]
-                found.setdefault(mention.name, []).append(
+                by_name.setdefault(mention.name, []).append(
                     (answer, index, caption.span(mention.first, verb + 1))
                 )
     triples = []
-    for name, answers in sorted(found.items()):
+    for name, answers in sorted(by_name.items()):
         if not single(captions, name) or not undisputed(captions, name):
             continue
-        said = [answer for answer, _, _ in answers]
-        answer, index, span = max(answers, key=lambda entry: said.count(entry[0]))
+        actions = [answer for answer, _, _ in answers]
+        answer, index, span = max(answers, key=lambda entry: actions.count(entry[0]))
         question = f"What is the {name} doing?"
         triples.append(
-            _triple("what", "doing", question, answer, index, span, object=name, accepted=sorted(set(said)))
+            _triple(
+                "what", "doing", question, answer, index, span, object=name, accepted=sorted(set(actions))
+            )
         )
     return triples
 
 
 def action_objects(captions: Sequence[Caption]) -> list[dict]:
     """What is the boy throwing? From "a boy throws a red ball"."""
-    found: dict[tuple[str, str], list[tuple[str, int, list[int]]]] = {}
+    by_action: dict[tuple[str, str], list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
         for a, b in pairwise(caption.mentions):
             verb = _verb_at(caption, a)
@@ -179,21 +186,21 @@ def action_objects(captions: Sequence[Caption]) -> list[dict]:
                 (OBJECT_CLASSES[b.name].plurals if b.plural else OBJECT_CLASSES[b.name].singulars)[0]
             )
             key = (a.name, TRANSITIVE_FORMS[caption.tokens[verb]])
-            found.setdefault(key, []).append((answer, index, caption.span(a.first, b.end)))
+            by_action.setdefault(key, []).append((answer, index, caption.span(a.first, b.end)))
     triples = []
-    for (name, deed), answers in sorted(found.items()):
-        said = {answer for answer, _, _ in answers}
-        if not single(captions, name) or not undisputed(captions, name) or len(said) != 1:
+    for (name, action), answers in sorted(by_action.items()):
+        objects = {answer for answer, _, _ in answers}
+        if not single(captions, name) or not undisputed(captions, name) or len(objects) != 1:
             continue
         answer, index, span = answers[0]
         triples.append(
-            _triple("what", "deed", f"What is the {name} {deed}?", answer, index, span, object=name)
+            _triple("what", "deed", f"What is the {name} {action}?", answer, index, span, object=name)
         )
     return triples
 
 
 def actors(captions: Sequence[Caption]) -> list[dict]:
-    """Who is riding the bike? From "a girl is riding a bike", if the captions know this one person only."""
+    """Who is riding the bike? From "a girl is riding a bike", if the captions name one person only."""
     if not one_person(captions):
         return []
     triples: dict[str, dict] = {}
@@ -218,27 +225,27 @@ def actors(captions: Sequence[Caption]) -> list[dict]:
 
 
 def locations(captions: Sequence[Caption]) -> list[dict]:
-    """Where is the dog? From a caption that names one living thing and ends in a place ("in the snow")."""
-    found: dict[str, list[tuple[str, int, list[int]]]] = {}
+    """Where is the dog? From a caption with one person or animal that ends in a location ("in the snow")."""
+    by_name: dict[str, list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
         alive = [m for m in caption.mentions if OBJECT_CLASSES[m.name].kind in ("person", "animal")]
-        place = _last_location(caption)
-        if len(alive) != 1 or not _actor(alive[0]) or not place or place[0] < alive[0].end:
+        location = _last_location(caption)
+        if len(alive) != 1 or not _actor(alive[0]) or not location or location[0] < alive[0].end:
             continue
-        if {"with", ","} & set(caption.tokens[alive[0].end : place[0]]):
+        if {"with", ","} & set(caption.tokens[alive[0].end : location[0]]):
             continue
-        start, end, answer = place
-        found.setdefault(alive[0].name, []).append((answer, index, caption.span(start, end)))
+        start, end, answer = location
+        by_name.setdefault(alive[0].name, []).append((answer, index, caption.span(start, end)))
     triples = []
-    for name, answers in sorted(found.items()):
+    for name, answers in sorted(by_name.items()):
         if not single(captions, name) or not undisputed(captions, name):
             continue
-        said = [answer for answer, _, _ in answers]
-        answer, index, span = max(answers, key=lambda entry: said.count(entry[0]))
+        phrases = [answer for answer, _, _ in answers]
+        answer, index, span = max(answers, key=lambda entry: phrases.count(entry[0]))
         triples.append(
             _triple(
                 "where", "last_place", f"Where is the {name}?", answer, index, span, object=name,
-                accepted=sorted(set(said)),
+                accepted=sorted(set(phrases)),
             )
         )  # fmt: skip
     return triples
@@ -281,7 +288,7 @@ def _relation(between: tuple[str, ...]) -> str:
 
 
 def _last_location(caption: Caption) -> tuple[int, int, str] | None:
-    """(start, end, "in the snow") if the caption ends in a preposition and a place."""
+    """(start, end, "in the snow") if the caption ends in a preposition and a location."""
     tokens = caption.tokens
     end = len(tokens)
     while end and not tokens[end - 1][0].isalnum():

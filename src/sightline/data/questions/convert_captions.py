@@ -22,7 +22,7 @@ from sightline.data.scenes.scene_questions import SceneQuestionGenerator
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 
-DecodeRunner = Callable[[dict], list[dict]]
+QuestionSource = Callable[[dict], list[dict]]
 
 
 def convert(
@@ -45,16 +45,16 @@ def convert(
     counts: dict[str, Counter[str]] = {}
     answers: set[str] = set()
     statistics = _statistics(items, usable)
-    askers: dict[str, DecodeRunner] = {}
+    sources: dict[str, QuestionSource] = {}
     with ExitStack() as stack:
         files: dict[str, TextIO] = {}
         for line, item in progress.track(_chosen(items, usable), "questions about items", sum(usable)):
             split = item["split"]
             if split not in files:
                 files[split] = stack.enter_context(_open(out / f"{split}.jsonl"))
-                askers[split] = _asker(item, raw.config, statistics, params, seed)
+                sources[split] = _question_source(item, raw.config, statistics, params, seed)
                 counts[split] = Counter()
-            for triple in askers[split](item):
+            for triple in sources[split](item):
                 record = {"item": line, "image": item["id"], **triple}
                 files[split].write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
                 counts[split][triple["type"]] += 1
@@ -90,25 +90,27 @@ def photo_questions(item: dict, statistics: Statistics, params: ConvertParams, s
     captions = parse_all(texts)
     train = item["split"] == "train"
     described = texts if train else texts[:1]
-    found = [
+    triples = [
         {"type": "describe", "rule": "caption", "question": DESCRIBE, "answer": text.lower(), "source": n}
         for n, text in enumerate(described)
     ]
     answered = open_questions(captions, rng)
     colored = [triple for triple in answered if triple["type"] == "color"]
-    found += existence(captions, statistics, rng) + attributes(colored, captions, statistics, rng) + answered
-    return found if train else found + pope(captions, statistics, rng, params.pope_per_image)
+    triples += (
+        existence(captions, statistics, rng) + attributes(colored, captions, statistics, rng) + answered
+    )
+    return triples if train else triples + pope(captions, statistics, rng, params.pope_per_image)
 
 
-def _asker(
+def _question_source(
     item: dict, config: dict, statistics: Statistics, params: ConvertParams, seed: int
-) -> DecodeRunner:
+) -> QuestionSource:
     if "scene" not in item:
         return lambda photo: photo_questions(photo, statistics, params, seed)
     rng = np.random.default_rng(derive_seed(seed, "convert", item["split"]))
     margin, polls = params.relation_margin, params.pope_per_image
-    questioner = SceneQuestionGenerator(item["split"], config["statistics"], rng, margin, polls)
-    return lambda scene: questioner.ask(scene["scene"], scene["captions"][0])
+    generator = SceneQuestionGenerator(item["split"], config["statistics"], rng, margin, polls)
+    return lambda scene: generator.generate(scene["scene"], scene["captions"][0])
 
 
 def _refusal(item: dict) -> str:

@@ -1,7 +1,7 @@
-"""Yes/no questions about a photo: is a thing there? Hard negatives, and the three POPE polls for evaluation.
+"""Yes/no questions about a photo: does it show an object? Hard negatives, and the three POPE polls.
 
-POPE: Li et al. 2023, https://arxiv.org/abs/2305.10355 (absent things drawn at random, by how
-popular they are and, adversarially, by how often they go with what is there).
+POPE: Li et al. 2023, https://arxiv.org/abs/2305.10355 (absent classes drawn at random, by frequency
+and, adversarially, by co-occurrence with the classes that are present).
 """
 
 from collections import Counter
@@ -13,15 +13,17 @@ from sightline.data.questions.object_lexicon import EXISTENCE_KINDS, OBJECT_CLAS
 from sightline.data.questions.object_mentions import Caption, absent
 from sightline.data.questions.word_lists import COLORS, SIMILAR_COLORS
 
-EXISTENCE_NAMES = tuple(name for name, thing in OBJECT_CLASSES.items() if thing.kind in EXISTENCE_KINDS)
-POPE_NAMES = frozenset(name for name, thing in OBJECT_CLASSES.items() if thing.kind in POPE)
+EXISTENCE_NAMES = tuple(
+    name for name, object_class in OBJECT_CLASSES.items() if object_class.kind in EXISTENCE_KINDS
+)
+POPE_NAMES = frozenset(name for name, object_class in OBJECT_CLASSES.items() if object_class.kind in POPE)
 ROW_OF = {name: position for position, name in enumerate(EXISTENCE_NAMES)}
 PAIRS = 2
 KINDS = ("cooccurrence", "cooccurrence", "popular", "random")
 
 
 class Statistics:
-    """What the training captions say on the whole: how often things are there, absent, and there together."""
+    """Counts over the training captions: how often classes are present, absent, and present together."""
 
     def __init__(self) -> None:
         size = len(EXISTENCE_NAMES)
@@ -45,23 +47,25 @@ class Statistics:
 
 
 def present(captions: Sequence[Caption]) -> dict[str, tuple[int, list[int]]]:
-    """Things that at least two captions (or the only one) name as a noun, directly or by a kind of it.
+    """Classes that at least two captions (or the only one) name as a noun, directly or by a kind of it.
 
     Returns name -> (caption, characters) of the first of them.
     """
-    found: dict[str, dict[int, list[int]]] = {}
+    spans_of: dict[str, dict[int, list[int]]] = {}
     for index, caption in enumerate(captions):
         for mention in caption.mentions:
             if mention.head and mention.real:
                 for name in {mention.name} | ancestors(mention.name):
                     if name in ROW_OF:
-                        found.setdefault(name, {}).setdefault(index, caption.span(mention.start, mention.end))
+                        spans_of.setdefault(name, {}).setdefault(
+                            index, caption.span(mention.start, mention.end)
+                        )
     need = min(2, len(captions))
-    return {name: min(spans.items()) for name, spans in sorted(found.items()) if len(spans) >= need}
+    return {name: min(spans.items()) for name, spans in sorted(spans_of.items()) if len(spans) >= need}
 
 
 def missing(captions: Sequence[Caption]) -> list[str]:
-    """Askable things that are safely absent."""
+    """Classes for yes/no questions that are safely absent."""
     gone = absent(captions)
     return [name for name in EXISTENCE_NAMES if name in gone]
 
@@ -75,7 +79,7 @@ def question(name: str) -> str:
 def existence(captions: Sequence[Caption], statistics: Statistics, rng: np.random.Generator) -> list[dict]:
     """At most PAIRS questions with yes and as many with no.
 
-    A thing is drawn the less often, the rarer the other answer is for it: the question alone tells little.
+    A class is drawn the less often, the rarer the other answer is for it: the question alone tells little.
     """
     here, gone = present(captions), missing(captions)
     both_N = np.minimum(statistics.present_N, statistics.absent_N)
@@ -119,26 +123,26 @@ def attributes(
 ) -> list[dict]:
     """From a colour triple: Is there a brown dog? yes, and the same with a clearly different colour: no.
 
-    The other colour is one that things of the kind have in the training captions, as often as they have it.
+    The other colour is drawn by the frequency of the class's colours in the training captions.
     """
-    told = {COLORS[token] for caption in captions for token in caption.tokens if token in COLORS}
+    colors = {COLORS[token] for caption in captions for token in caption.tokens if token in COLORS}
     triples = []
-    for fact in colored:
-        if OBJECT_CLASSES[fact["object"]].kind == "ground":
+    for triple in colored:
+        if OBJECT_CLASSES[triple["object"]].kind == "ground":
             continue
-        own = set(fact["answer"].split(" and "))
-        near = told.union(*(family for family in SIMILAR_COLORS if family & (own | told)))
-        others = sorted({color for _, color in statistics.colors} - near)
+        object_colors = set(triple["answer"].split(" and "))
+        near = colors.union(*(family for family in SIMILAR_COLORS if family & (object_colors | colors)))
+        other_colors = sorted({color for _, color in statistics.colors} - near)
         total = statistics.colors.total()
         counts = statistics.colors
-        weights = [counts[fact["object"], color] + counts["", color] / total for color in others]
-        for other in _draw(others, weights, 1, rng):
-            for color, answer in ((fact["answer"], "yes"), (other, "no")):
+        weights = [counts[triple["object"], color] + counts["", color] / total for color in other_colors]
+        for other in _draw(other_colors, weights, 1, rng):
+            for color, answer in ((triple["answer"], "yes"), (other, "no")):
                 article = "an" if color[0] in "aeiou" else "a"
                 triples.append(
                     {
-                        **fact, "type": "attribute", "rule": "color_" + answer, "answer": answer,
-                        "question": f"Is there {article} {color} {fact['object']}?",
+                        **triple, "type": "attribute", "rule": "color_" + answer, "answer": answer,
+                        "question": f"Is there {article} {color} {triple['object']}?",
                     }
                 )  # fmt: skip
     return triples

@@ -26,7 +26,7 @@ CHUNK = 2048
 
 @dataclass(frozen=True)
 class Leak:
-    """Item `dropped` (line number) is left out because `kept`, in a later split, shows the same."""
+    """Item `dropped` (line number) is left out because `kept`, in a later split, is the same picture."""
 
     dropped: int
     kept: int
@@ -34,7 +34,7 @@ class Leak:
 
 
 def rank(split: str) -> int:
-    """Who gives way: train before validation before test."""
+    """Priority of a split: of two copies the one of lower rank is dropped (train, validation, test)."""
     return 0 if split == "train" else 1 if split.endswith("val") else 2
 
 
@@ -75,8 +75,8 @@ def find_leaks(items: Items, max_pixels: int, distance: int) -> list[Leak]:
 
 def graph_key(scene: dict) -> bytes:
     """Identity of a scene graph: its objects in any order, without what follows from them."""
-    things = [{key: value for key, value in thing.items() if key != "visible"} for thing in scene["objects"]]
-    text = json.dumps(sorted(json.dumps(thing, sort_keys=True) for thing in things))
+    objects = [{key: value for key, value in one.items() if key != "visible"} for one in scene["objects"]]
+    text = json.dumps(sorted(json.dumps(one, sort_keys=True) for one in objects))
     return hashlib.sha256(text.encode()).digest()
 
 
@@ -96,15 +96,15 @@ def near_pairs(hashes_N: np.ndarray, groups_N: np.ndarray, distance: int) -> Ite
     """
     bands = min(distance + 1, 64)
     edges = [64 * band // bands for band in range(bands + 1)]
-    seen: set[tuple[int, int]] = set()
+    pairs: set[tuple[int, int]] = set()
     for low, high in zip(edges, edges[1:], strict=False):
         band_N = (hashes_N >> np.uint64(low)) & np.uint64(2 ** (high - low) - 1)
         order_N = np.argsort(band_N, kind="stable")
         starts = np.flatnonzero(np.r_[True, np.diff(band_N[order_N]) != 0]) if len(order_N) else []
         for bucket_N in np.split(order_N, starts[1:]):
             if len(np.unique(groups_N[bucket_N])) > 1:
-                seen.update(_close(bucket_N, hashes_N, groups_N, distance))
-    yield from sorted(seen)
+                pairs.update(_close(bucket_N, hashes_N, groups_N, distance))
+    yield from sorted(pairs)
 
 
 def _close(

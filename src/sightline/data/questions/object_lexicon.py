@@ -1,9 +1,9 @@
-"""The everyday things that questions about photos may name: canonical name, surface forms, relatives.
+"""The object classes that questions about photos may name: canonical name, surface forms, relatives.
 
 A row is: name | class | parents | other forms | hints. A form is a singular, its plural made by rule or given
-after a slash. Hints are words that make it unsafe to call the thing absent, though they do not name it.
-Classes: person, animal, thing and scene are asked about both ways; clothes and ground (what people rarely
-trouble to mention) are never called absent, so their presence is not asked either.
+after a slash. Hints are words that make it unsafe to call the class absent, though they do not name it.
+Classes: person, animal, thing and scene have questions with yes and with no; clothes and ground
+(rarely mentioned) are never called absent, so no question asks for their presence either.
 """
 
 from dataclasses import dataclass
@@ -203,7 +203,7 @@ def _plural(word: str) -> str:
     return word[:-1] + "ies" if word.endswith("y") and word[-2] not in "aeiou" else word + "s"
 
 
-def _thing(row: str) -> ObjectClass:
+def _object_class(row: str) -> ObjectClass:
     head, kind, parents, forms, hints = (cell.strip() for cell in row.split("|"))
     singulars, plurals = [], []
     for number, form in enumerate([head, *forms.split()]):
@@ -219,16 +219,16 @@ def _thing(row: str) -> ObjectClass:
 
 
 OBJECT_CLASSES: dict[str, ObjectClass] = {
-    thing.name: thing for thing in map(_thing, TABLE.strip().splitlines())
+    object_class.name: object_class for object_class in map(_object_class, TABLE.strip().splitlines())
 }
 
 
 def ancestors(name: str) -> set[str]:
-    """Names of everything that `name` is a kind of."""
-    found: set[str] = set()
+    """Names of all superclasses of `name`."""
+    names: set[str] = set()
     for parent in OBJECT_CLASSES[name].parents:
-        found |= {parent} | ancestors(parent)
-    return found
+        names |= {parent} | ancestors(parent)
+    return names
 
 
 RELATIVES: dict[str, frozenset[str]] = {
@@ -242,6 +242,6 @@ RELATIVES: dict[str, frozenset[str]] = {
 def surface_forms() -> dict[str, list[str]]:
     """Canonical name -> surface forms, for config.json and the hallucination measures."""
     return {
-        name: sorted({" ".join(form) for form in (*thing.singulars, *thing.plurals)})
-        for name, thing in OBJECT_CLASSES.items()
+        name: sorted({" ".join(form) for form in (*object_class.singulars, *object_class.plurals)})
+        for name, object_class in OBJECT_CLASSES.items()
     }

@@ -1,4 +1,4 @@
-"""Finding the things that a caption names: tokens, number, colour, and whether the noun heads its phrase."""
+"""Object mentions of a caption: tokens, number, colour, and whether the noun heads its phrase."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ VERBAL = frozenset(
 )
 # "smiles at the camera": the one that takes the picture.
 TOWARDS = frozenset("at for to toward towards facing into front of".split())
-# Words of one caption that make a noun of another doubtful: what some call a dirt bike others call a bicycle.
+# Words of one caption that make a noun of another doubtful: one caption's dirt bike is another's bicycle.
 RIVALS = {
     name: frozenset(words.split())
     for name, words in {
@@ -51,10 +51,10 @@ RIVALS = {
 
 def _index() -> dict[str, list[tuple[tuple[str, ...], str, bool]]]:
     index: dict[str, list[tuple[tuple[str, ...], str, bool]]] = {}
-    for name, thing in OBJECT_CLASSES.items():
-        for form in thing.plurals:
+    for name, object_class in OBJECT_CLASSES.items():
+        for form in object_class.plurals:
             index.setdefault(form[0], []).append((form, name, True))
-        for form in thing.singulars:
+        for form in object_class.singulars:
             index.setdefault(form[0], []).append((form, name, False))
     for forms in index.values():
         forms.sort(key=lambda entry: -len(entry[0]))
@@ -63,14 +63,14 @@ def _index() -> dict[str, list[tuple[tuple[str, ...], str, bool]]]:
 
 FORMS = _index()
 FORM_WORDS = {
-    name: frozenset(form[0] for form in (*thing.singulars, *thing.plurals) if len(form) == 1)
-    for name, thing in OBJECT_CLASSES.items()
+    name: frozenset(form[0] for form in (*object_class.singulars, *object_class.plurals) if len(form) == 1)
+    for name, object_class in OBJECT_CLASSES.items()
 }
 
 
 @dataclass(frozen=True)
 class Mention:
-    """One thing named in one caption; tokens first:end are its noun phrase, start:end the noun itself.
+    """One object mention of one caption; tokens first:end are its noun phrase, start:end the noun itself.
 
     `head`: no longer compound follows; `real`: really there; `owner`: the noun is followed by 's.
     """
@@ -89,7 +89,7 @@ class Mention:
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption cut into lower-case tokens (with their character spans) and the things it names."""
+    """A caption cut into lower-case tokens (with their character spans) and its object mentions."""
 
     text: str
     tokens: tuple[str, ...]
@@ -107,15 +107,15 @@ def parse(text: str) -> Caption:
     tokens = tuple(match[0] for match in matches)
     mentions, position = [], 0
     while position < len(tokens):
-        found = _at(tokens, position)
-        if found:
-            mentions.append(found)
-        position = found.end if found else position + 1
+        mention = _at(tokens, position)
+        if mention:
+            mentions.append(mention)
+        position = mention.end if mention else position + 1
     return Caption(text, tokens, tuple(match.span() for match in matches), tuple(mentions))
 
 
 def parse_all(texts: Sequence[str]) -> list[Caption]:
-    """Tokens and mentions of an image's captions; those that the captions dispute are no longer `real`."""
+    """Tokens and mentions of an image's captions; those on which the captions disagree are not `real`."""
     captions = [parse(text) for text in texts]
     words = words_of(captions)
     named = {mention.name for caption in captions for mention in caption.mentions}
@@ -135,13 +135,13 @@ def words_of(captions: Sequence[Caption]) -> set[str]:
 
 
 def absent(captions: Sequence[Caption]) -> set[str]:
-    """Things that no caption names or hints at, nor a kind of them, nor what they are a kind of."""
+    """Classes that no caption names or hints at, directly or by a subclass or superclass."""
     named = {mention.name for caption in captions for mention in caption.mentions}
     words = words_of(captions)
     return {
         name
-        for name, thing in OBJECT_CLASSES.items()
-        if not RELATIVES[name] & named and not thing.hints & words and not FORM_WORDS[name] & words
+        for name, object_class in OBJECT_CLASSES.items()
+        if not RELATIVES[name] & named and not object_class.hints & words and not FORM_WORDS[name] & words
     }
 
 

@@ -1,4 +1,4 @@
-"""The one conversational template in which every question is put, in training and at inference.
+"""The one prompt template of every question, in training and at inference.
 
 The special tokens are part of the vocabulary of a tokenizer trained here; a foreign tokenizer without them
 spells them out, which works as well because the same text is used in training and at inference.

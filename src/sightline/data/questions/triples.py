@@ -16,9 +16,9 @@ class Triples:
     def __init__(self, folder: Path | str, split: str) -> None:
         path = Path(folder) / f"{split}.jsonl"
         if not path.is_file():
-            found = sorted(file.stem for file in Path(folder).glob("*.jsonl") if file.stem != "rejected")
+            splits = sorted(file.stem for file in Path(folder).glob("*.jsonl") if file.stem != "rejected")
             raise ValueError(
-                f"{path}: no such split; found {', '.join(found) or 'none'}; rerun the convert stage"
+                f"{path}: no such split; found {', '.join(splits) or 'none'}; rerun the convert stage"
             )
         with path.open("rb") as file:
             empty = path.stat().st_size == 0

@@ -39,12 +39,12 @@ def render(scene: dict) -> np.ndarray:
     """Picture of a scene graph (sample.py), uint8 [64, 64, 3]."""
     plain_YXC = background(scene["tone"], scene["noise"])
     canvas_YXC = np.pad(plain_YXC, ((PAD, PAD), (PAD, PAD), (0, 0)), mode="edge")
-    for thing in scene["objects"]:
-        left, top = thing["box"][0], thing["box"][1]
-        shadow_YX = shadow(thing["kind"], thing["size"])
+    for item in scene["objects"]:
+        left, top = item["box"][0], item["box"][1]
+        shadow_YX = shadow(item["kind"], item["size"])
         window = canvas_YXC[top + PAD - 3 :, left + PAD - 3 :][: shadow_YX.shape[0], : shadow_YX.shape[1]]
         window -= window * shadow_YX[: window.shape[0], : window.shape[1], None] >> 8
-        paint_YXC, clear_YX1 = sprite(thing["kind"], thing["size"], thing["color"])
+        paint_YXC, clear_YX1 = sprite(item["kind"], item["size"], item["color"])
         window = canvas_YXC[top + PAD :, left + PAD :][: paint_YXC.shape[0], : paint_YXC.shape[1]]
         window[...] = (window * clear_YX1 + paint_YXC) >> 8
     return canvas_YXC[PAD:-PAD, PAD:-PAD].astype(np.uint8)

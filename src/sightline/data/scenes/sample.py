@@ -18,14 +18,14 @@ from sightline.core.runtime import derive_seed
 from sightline.data.scenes.render import COLORS, SIDE, TONES
 from sightline.data.scenes.shapes import DRAWINGS, SIDES, template
 
-VERSION = 1  # of the benchmark: a change is said in the changelog, with both columns shown once
+VERSION = 1  # of the benchmark: a change is in the changelog, once with both columns
 SPLITS = ("val", "test", "shift_val", "shift_test", "uniform_test", "novel_test", "train")
 KINDS = tuple(DRAWINGS)
 PLURALS = {kind: {"cross": "crosses"}.get(kind, f"{kind}s") for kind in KINDS}
 BIAS = {"house": "tree", "boat": "moon", "mug": "ring", "heart": "star"}  # first: likely second
 BIAS_OF_FIVE = 4  # probability 0.8 of the second, given the first
 NEUTRAL = tuple(kind for kind in KINDS if kind not in BIAS and kind not in BIAS.values())
-HELD_OUT = (  # seen in novel_test only; never a second of BIAS, so that the bias can hold there too
+HELD_OUT = (  # in novel_test only; never a second of BIAS, so that the bias can hold there too
     ("red", "cube"),
     ("orange", "cone"),
     ("yellow", "boat"),
@@ -46,14 +46,14 @@ def sample(seed: int, split: str, index: int, attempt: int = 0) -> dict:
     rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "scenes", split, index, attempt)))
     novel = HELD_OUT[rng.integers(len(HELD_OUT))] if split == "novel_test" else None
     kinds = draw_kinds(rng, split, novel[1] if novel else None)
-    things = [
+    objects = [
         {"kind": kind, "color": draw_color(rng, kind), "size": list(SIDES)[rng.integers(len(SIDES))]}
         for kind in kinds
     ]
     if novel:
-        things[0]["color"] = novel[0]
+        objects[0]["color"] = novel[0]
     return {
-        "objects": place(rng, things),
+        "objects": place_objects(rng, objects),
         "tone": int(rng.integers(len(TONES))),
         "noise": int(rng.integers(1 << 32)),
     }
@@ -87,7 +87,7 @@ def draw_kinds(rng: np.random.Generator, split: str, first: str | None) -> list[
 
 
 def _replaceable(rng: np.random.Generator, kinds: list[str], wanted: dict[str, bool]) -> int:
-    """Position of an object that no pair needs; the first object stays (it may be the novel one)."""
+    """Index of an object that no pair needs; the first object stays (it may be the novel one)."""
     free = [
         i
         for i, kind in enumerate(kinds)
@@ -98,46 +98,46 @@ def _replaceable(rng: np.random.Generator, kinds: list[str], wanted: dict[str, b
 
 def draw_color(rng: np.random.Generator, kind: str) -> str:
     """A colour that this kind has in training."""
-    seen = [color for color in COLORS if (color, kind) not in HELD_OUT]
-    return seen[rng.integers(len(seen))]
+    trained_colors = [color for color in COLORS if (color, kind) not in HELD_OUT]
+    return trained_colors[rng.integers(len(trained_colors))]
 
 
-def place(rng: np.random.Generator, things: list[dict]) -> list[dict]:
+def place_objects(rng: np.random.Generator, objects: list[dict]) -> list[dict]:
     """Boxes at random, nearer objects lower in the picture, each at least MIN_VISIBLE percent visible."""
     placed: list[dict] = []
     tries = 0
-    while len(placed) < len(things):
+    while len(placed) < len(objects):
         tries += 1
         if tries % 60 == 0:  # a crowded start: begin again
             placed = []
-        thing = things[len(placed)]
-        height, width = template(thing["kind"], thing["size"]).alpha_YX.shape
+        item = objects[len(placed)]
+        height, width = template(item["kind"], item["size"]).alpha_YX.shape
         x = int(rng.integers(MARGIN, SIDE - MARGIN - width + 1))
         y = int(rng.integers(MARGIN, SIDE - MARGIN - height + 1))
-        trial = sorted([*placed, {**thing, "box": [x, y, x + width, y + height]}], key=lambda t: t["box"][3])
+        trial = sorted([*placed, {**item, "box": [x, y, x + width, y + height]}], key=lambda t: t["box"][3])
         percents = visible_percents(trial)
         if min(percents) >= MIN_VISIBLE:
-            # Kept in drawing order until the end: things[len(placed)] is the next one to place.
-            placed.append({**thing, "box": [x, y, x + width, y + height]})
+            # Kept in drawing order until the end: objects[len(placed)] is the next one to place.
+            placed.append({**item, "box": [x, y, x + width, y + height]})
             order, shares = trial, percents
-    return [{**thing, "visible": percent / 100} for thing, percent in zip(order, shares, strict=True)]
+    return [{**item, "visible": percent / 100} for item, percent in zip(order, shares, strict=True)]
 
 
-def visible_percents(things: list[dict]) -> list[int]:
-    """Visible share of each object's half-covered pixels, rounded down; things are listed back to front."""
+def visible_percents(objects: list[dict]) -> list[int]:
+    """Visible share of each object's half-covered pixels, rounded down; objects are listed back to front."""
     owner_YX = np.zeros((SIDE, SIDE), dtype=np.int64)
     totals = []
-    for number, thing in enumerate(things, start=1):
-        x0, y0, x1, y1 = thing["box"]
-        solid_YX = template(thing["kind"], thing["size"]).solid_YX
+    for number, item in enumerate(objects, start=1):
+        x0, y0, x1, y1 = item["box"]
+        solid_YX = template(item["kind"], item["size"]).solid_YX
         owner_YX[y0:y1, x0:x1][solid_YX] = number
         totals.append(int(solid_YX.sum()))
-    left = np.bincount(owner_YX.ravel(), minlength=len(things) + 1)[1:]
-    return [100 * int(seen) // total for seen, total in zip(left, totals, strict=True)]
+    left = np.bincount(owner_YX.ravel(), minlength=len(objects) + 1)[1:]
+    return [100 * int(pixels) // total for pixels, total in zip(left, totals, strict=True)]
 
 
 def graph_hash(scene: dict) -> str:
-    """sha256 of the sorted object list, positions included: equal for scenes that show the same things."""
+    """sha256 of the sorted object list, positions included: equal for scenes with the same objects."""
     rows = sorted([t["kind"], t["color"], t["size"], *t["box"]] for t in scene["objects"])
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
@@ -147,7 +147,7 @@ def statistics(scenes: Iterable[dict]) -> dict:
     images = dict.fromkeys(KINDS, 0)
     pairs = {kind: dict.fromkeys(KINDS, 0) for kind in KINDS}
     for scene in scenes:
-        present = sorted({thing["kind"] for thing in scene["objects"]})
+        present = sorted({item["kind"] for item in scene["objects"]})
         for kind in present:
             images[kind] += 1
             for other in present:

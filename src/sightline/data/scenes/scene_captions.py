@@ -1,7 +1,7 @@
 """Five captions of a scene: plain lower-case English that names every object by kind and colour.
 
-captions[0] is the full description: size, colour, kind and place of each object from left to right, and how
-the lowest and the highest lie to each other. Every kind is named by its singular or its plural
+captions[0] is the full description: size, colour, kind and position of each object from left to right, and
+the relation of the lowest to the highest. Every kind is named by its singular or its plural
 (sample.PLURALS), so that CHAIR can read the kinds back from any text in this style.
 """
 
@@ -18,16 +18,16 @@ ENDINGS = ("on a plain background", "lit from the upper left", "in a simple scen
 
 
 def captions(scene: dict, rng: np.random.Generator) -> list[str]:
-    """Full description, then four paraphrases: shuffled places, colours and kinds, counts, relations."""
-    things = reading_order(scene)
-    shuffled = [things[i] for i in rng.permutation(len(things))]
+    """Full description, then four paraphrases: shuffled positions, colours and kinds, counts, relations."""
+    objects = reading_order(scene)
+    shuffled = [objects[i] for i in rng.permutation(len(objects))]
     opening = OPENINGS[rng.integers(len(OPENINGS))]
     ending = ENDINGS[rng.integers(len(ENDINGS))]
     return [
-        description(things, opening),
-        join([f"{place(t)} is {article(phrase(t))}" for t in shuffled]),
+        description(objects, opening),
+        join([f"{position(t)} is {article(phrase(t))}" for t in shuffled]),
         join([article(f"{t['color']} {t['kind']}") for t in shuffled]) + f" {ending}",
-        f"{opening} {join(groups(things))}",
+        f"{opening} {join(groups(objects))}",
         chain(shuffled),
     ]
 
@@ -37,19 +37,19 @@ def reading_order(scene: dict) -> list[dict]:
     return sorted(scene["objects"], key=lambda t: (centre(t), t["kind"], t["color"]))
 
 
-def description(things: list[dict], opening: str) -> str:
-    """Every object with size, colour, kind and place; then one relation between two that are told apart."""
-    text = f"{opening} {join([f'{article(phrase(t))} {place(t)}' for t in things])}"
-    high, low = min(things, key=lambda t: centre(t)[1]), max(things, key=lambda t: centre(t)[1])
-    names = [f"{t['color']} {t['kind']}" for t in things]
+def description(objects: list[dict], opening: str) -> str:
+    """Every object with size, colour, kind and position; then one relation if both names are unambiguous."""
+    text = f"{opening} {join([f'{article(phrase(t))} {position(t)}' for t in objects])}"
+    high, low = min(objects, key=lambda t: centre(t)[1]), max(objects, key=lambda t: centre(t)[1])
+    names = [f"{t['color']} {t['kind']}" for t in objects]
     high_name, low_name = f"{high['color']} {high['kind']}", f"{low['color']} {low['kind']}"
     if names.count(high_name) > 1 or names.count(low_name) > 1 or high is low:
         return text
     return f"{text}. the {low_name} is {relation(low, high)} the {high_name}"
 
 
-def phrase(thing: dict) -> str:
-    return f"{thing['size']} {thing['color']} {thing['kind']}"
+def phrase(item: dict) -> str:
+    return f"{item['size']} {item['color']} {item['kind']}"
 
 
 def article(noun: str) -> str:
@@ -61,15 +61,15 @@ def join(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def centre(thing: dict) -> tuple[int, int]:
+def centre(item: dict) -> tuple[int, int]:
     """Twice the centre of the box, so that it stays an integer."""
-    x0, y0, x1, y1 = thing["box"]
+    x0, y0, x1, y1 = item["box"]
     return x0 + x1, y0 + y1
 
 
-def place(thing: dict) -> str:
-    """One of nine places: thirds of the picture by the centre of the box."""
-    x, y = (min(3 * twice // (2 * SIDE), 2) for twice in centre(thing))
+def position(item: dict) -> str:
+    """One of nine positions: thirds of the picture by the centre of the box."""
+    x, y = (min(3 * twice // (2 * SIDE), 2) for twice in centre(item))
     column, row = COLUMNS[x], ROWS[y]
     if row and column:
         return f"in the {row} {column}"
@@ -79,18 +79,18 @@ def place(thing: dict) -> str:
 
 
 def relation(a: dict, b: dict) -> str:
-    """Where a lies as seen from b, along the larger offset."""
+    """Position of a relative to b, along the larger offset."""
     (ax, ay), (bx, by) = centre(a), centre(b)
     if abs(ax - bx) >= abs(ay - by):
         return "right of" if ax > bx else "left of"
     return "below" if ay > by else "above"
 
 
-def groups(things: list[dict]) -> list[str]:
+def groups(objects: list[dict]) -> list[str]:
     """One part a kind: `a red ball`, or `two stars, one blue and one red`."""
     parts = []
-    for kind in dict.fromkeys(t["kind"] for t in things):
-        colors = [t["color"] for t in things if t["kind"] == kind]
+    for kind in dict.fromkeys(t["kind"] for t in objects):
+        colors = [t["color"] for t in objects if t["kind"] == kind]
         if len(colors) == 1:
             parts.append(article(f"{colors[0]} {kind}"))
         elif len(set(colors)) == 1:
@@ -101,11 +101,11 @@ def groups(things: list[dict]) -> list[str]:
     return parts
 
 
-def chain(things: list[dict]) -> str:
+def chain(objects: list[dict]) -> str:
     """Each object by its relation to the one named before."""
-    if len(things) == 1:
-        return f"only {article(phrase(things[0]))} {place(things[0])}"
-    steps = [article(f"{things[0]['color']} {things[0]['kind']}")]
-    for before, thing in zip(things, things[1:], strict=False):
-        steps.append(f"{article(phrase(thing))} {relation(thing, before)} it")
+    if len(objects) == 1:
+        return f"only {article(phrase(objects[0]))} {position(objects[0])}"
+    steps = [article(f"{objects[0]['color']} {objects[0]['kind']}")]
+    for before, item in zip(objects, objects[1:], strict=False):
+        steps.append(f"{article(phrase(item))} {relation(item, before)} it")
     return ", ".join(steps)

@@ -1,4 +1,4 @@
-"""The ceiling: answers a question from its wording and the scene graph, sharing no rule with questions.py."""
+"""Oracle: answers a question from its wording and the scene graph, by no rule of scene_questions.py."""
 
 import re
 
@@ -23,26 +23,28 @@ def oracle(scene: dict, triple: dict) -> str:
     """Answer to triple["question"]; ValueError if the wording is not one of the benchmark's."""
     question = triple["question"].lower()
     for rule, pattern in PATTERNS:
-        if found := pattern.fullmatch(question):
-            return _answer(rule, scene, found.groupdict())
-    raise ValueError(f"scenes oracle: unknown wording {triple['question']!r}; expected one of questions.py's")
+        if match := pattern.fullmatch(question):
+            return _answer(rule, scene, match.groupdict())
+    raise ValueError(
+        f"scenes oracle: unknown wording {triple['question']!r}; expected one of scene_questions.py's"
+    )
 
 
 def _answer(rule: str, scene: dict, slots: dict[str, str | None]) -> str:
-    things = scene["objects"]
+    objects = scene["objects"]
     if rule == "describe":
         return description(reading_order(scene), OPENINGS[0])
     if rule == "count":
-        return str(sum(PLURALS[t["kind"]] == slots["plural"] for t in things))
-    matching = [t for t in things if t["kind"] == slots["a"]]
+        return str(sum(PLURALS[t["kind"]] == slots["plural"] for t in objects))
+    matching = [t for t in objects if t["kind"] == slots["a"]]
     if rule == "exists":
         return "yes" if any(slots["color"] in (None, t["color"]) for t in matching) else "no"
     if rule == "value":
         values = {t[slots["what"]] for t in matching}
         return values.pop() if len(values) == 1 else "unclear"
     x, y = _centre(matching)
-    others = [t for t in things if t["kind"] == slots.get("b")]
-    other_x, other_y = _centre(others) if others else (SIDE / 2, SIDE / 2)
+    other_objects = [t for t in objects if t["kind"] == slots.get("b")]
+    other_x, other_y = _centre(other_objects) if other_objects else (SIDE / 2, SIDE / 2)
     if rule == "left_of":
         return "yes" if x < other_x else "no"
     if abs(x - other_x) > abs(y - other_y):
@@ -50,9 +52,9 @@ def _answer(rule: str, scene: dict, slots: dict[str, str | None]) -> str:
     return "above" if y < other_y else "below"
 
 
-def _centre(things: list[dict]) -> tuple[float, float]:
+def _centre(objects: list[dict]) -> tuple[float, float]:
     """Middle of the box of the only object."""
-    if len(things) != 1:
-        raise ValueError(f"scenes oracle: {len(things)} objects of the kind asked about; expected exactly 1")
-    x0, y0, x1, y1 = things[0]["box"]
+    if len(objects) != 1:
+        raise ValueError(f"scenes oracle: {len(objects)} objects of the kind asked about; expected exactly 1")
+    x0, y0, x1, y1 = objects[0]["box"]
     return (x0 + x1) / 2, (y0 + y1) / 2

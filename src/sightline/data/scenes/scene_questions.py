@@ -1,4 +1,4 @@
-"""Questions about a scene, true by its scene graph (oracle.py answers them from the wording alone).
+"""Questions about a scene, true by its scene graph (scene_oracle.py answers them from the wording alone).
 
 Per picture: three existence, one attribute, colour, size, count and relation question where the scene allows,
 and one description; for train attribute, count and relation once more and the auxiliary position and
@@ -20,9 +20,9 @@ PARTNER = {**BIAS, **{second: first for first, second in BIAS.items()}}
 
 
 class SceneQuestionGenerator:
-    """Asks about the scenes of one split, in their order, keeping the answers of the split in balance.
+    """Questions about the scenes of one split, in their order; keeps the answers of the split in balance.
 
-    `statistics` is sample.statistics of train. What is asked about a scene depends on the scenes before
+    `statistics` is sample.statistics of train. The questions about a scene depend on the scenes before
     it, never on later ones, so a prefix of a split keeps its questions.
     """
 
@@ -41,21 +41,21 @@ class SceneQuestionGenerator:
         self.pope_per_image = pope_per_image
         self.tally: Counter[tuple[str, str]] = Counter()
 
-    def ask(self, scene: dict, caption: str) -> list[dict]:
+    def generate(self, scene: dict, caption: str) -> list[dict]:
         """Triples without item and image; `caption` is the full description, the answer of describe."""
-        things, rounds = scene["objects"], 2 if self.split == "train" else 1
+        objects, rounds = scene["objects"], 2 if self.split == "train" else 1
         triples = [
-            *self.existence(things),
-            *self.attribute(things, rounds),
-            *self.agreed(things, "color"),
-            *self.agreed(things, "size"),
-            *self.count(things, rounds),
-            *self.relation(things, rounds),
+            *self.existence(objects),
+            *self.attribute(objects, rounds),
+            *self.agreed(objects, "color"),
+            *self.agreed(objects, "size"),
+            *self.count(objects, rounds),
+            *self.relation(objects, rounds),
             triple("describe", "Describe the image in detail.", caption),
         ]
         if self.split == "train":
-            return [*triples, *self.position(things), *self.left_of(things)]
-        return [*triples, *self.pope(things)]
+            return [*triples, *self.position(objects), *self.left_of(objects)]
+        return [*triples, *self.pope(objects)]
 
     def pick(self, options: list):
         return options[self.rng.integers(len(options))]
@@ -64,17 +64,17 @@ class SceneQuestionGenerator:
         return self.tally[kind_of_question, "yes"] - self.tally[kind_of_question, "no"]
 
     def rarest(self, kind_of_question: str, options: list[dict]) -> list[dict]:
-        """The option whose answer the split has seen least, drawn among equals; counted. At most one."""
+        """The option with the rarest answer of the split so far, drawn among equals; counted. At most one."""
         if not options:
             return []
-        seen = [self.tally[kind_of_question, option["answer"]] for option in options]
-        chosen = self.pick([option for option, n in zip(options, seen, strict=True) if n == min(seen)])
+        counts = [self.tally[kind_of_question, option["answer"]] for option in options]
+        chosen = self.pick([option for option, n in zip(options, counts, strict=True) if n == min(counts)])
         self.tally[kind_of_question, chosen["answer"]] += 1
         return [chosen]
 
-    def existence(self, things: list[dict]) -> list[dict]:
+    def existence(self, objects: list[dict]) -> list[dict]:
         """Three kinds, one to three of them present, so that yes and no stay level over the split."""
-        present, absent = kinds_of(things)
+        present, absent = kinds_of(objects)
         surplus = self.surplus("existence")
         wanted = 1 if surplus > 0 else 3 if surplus <= -3 else 2
         yes = min(wanted, len(present))
@@ -106,9 +106,9 @@ class SceneQuestionGenerator:
     def draw(self, options: list[str], count: int) -> list[str]:
         return [options[i] for i in self.rng.permutation(len(options))[:count]]
 
-    def attribute(self, things: list[dict], rounds: int) -> list[dict]:
+    def attribute(self, objects: list[dict], rounds: int) -> list[dict]:
         """A colour and a kind: present together, or both present but apart, or the colour absent."""
-        pairs = {(t["color"], t["kind"]) for t in things}
+        pairs = {(t["color"], t["kind"]) for t in objects}
         chosen: dict[tuple[str, str], str] = {}
         for _ in range(rounds):
             left = sorted(pairs - chosen.keys())
@@ -116,11 +116,11 @@ class SceneQuestionGenerator:
                 color, kind = self.pick(sorted(set(left) & set(HELD_OUT)) or left)
                 answer = "yes"
             else:
-                kind = self.pick(sorted({t["kind"] for t in things}))
+                kind = self.pick(sorted({t["kind"] for t in objects}))
                 # A held-out pair is never a "no": in training that would teach the answer of novel_test.
                 no = [(c, kind) for c in COLORS if (c, kind) not in pairs and (c, kind) not in HELD_OUT]
                 options = [c for c, _ in no if (c, kind) not in chosen]
-                swapped = [c for c in options if any(t["color"] == c for t in things)]
+                swapped = [c for c in options if any(t["color"] == c for t in objects)]
                 color = self.pick(swapped if swapped and self.rng.integers(2) else options)
                 answer = "no"
             self.tally["attribute", answer] += 1
@@ -130,19 +130,19 @@ class SceneQuestionGenerator:
             for (color, kind), answer in chosen.items()
         ]
 
-    def agreed(self, things: list[dict], what: str) -> list[dict]:
+    def agreed(self, objects: list[dict], what: str) -> list[dict]:
         """Colour or size of a kind whose objects agree in it."""
         options = []
-        for kind in kinds_of(things)[0]:
-            values = {t[what] for t in things if t["kind"] == kind}
+        for kind in kinds_of(objects)[0]:
+            values = {t[what] for t in objects if t["kind"] == kind}
             if len(values) == 1:
                 options.append(triple(what, f"What {what} is the {kind}?", values.pop(), object=kind))
         return self.rarest(what, options)
 
-    def count(self, things: list[dict], rounds: int) -> list[dict]:
+    def count(self, objects: list[dict], rounds: int) -> list[dict]:
         """How many of a kind; an absent one is offered too, so zero is an answer."""
-        present, absent = kinds_of(things)
-        numbers = Counter(t["kind"] for t in things)
+        present, absent = kinds_of(objects)
+        numbers = Counter(t["kind"] for t in objects)
         options = [
             triple("count", f"How many {PLURALS[kind]} are there?", str(numbers[kind]), object=kind)
             for kind in [*present, self.pick(absent)]
@@ -152,9 +152,9 @@ class SceneQuestionGenerator:
             chosen += self.rarest("count", [option for option in options if option not in chosen])
         return chosen
 
-    def relation(self, things: list[dict], rounds: int) -> list[dict]:
-        """Side of one unique kind as seen from another, where one offset clearly exceeds the other."""
-        single = singles(things)
+    def relation(self, objects: list[dict], rounds: int) -> list[dict]:
+        """Side of one unique kind relative to another, where one offset clearly exceeds the other."""
+        single = singles(objects)
         options = []
         for a in single:
             for b in single:
@@ -167,20 +167,20 @@ class SceneQuestionGenerator:
             chosen += self.rarest("relation", [option for option in options if option not in chosen])
         return chosen
 
-    def position(self, things: list[dict]) -> list[dict]:
-        """Side of a unique kind as seen from the centre of the picture."""
+    def position(self, objects: list[dict]) -> list[dict]:
+        """Side of a unique kind relative to the centre of the picture."""
         options = []
-        for thing in singles(things):
-            x, y = centre(thing)
+        for item in singles(objects):
+            x, y = centre(item)
             side = dominant((x - SIDE, y - SIDE), self.margin)
             if side:
-                question = f"Where is the {thing['kind']} in the image?"
-                options.append(triple("position", question, side, object=thing["kind"]))
+                question = f"Where is the {item['kind']} in the image?"
+                options.append(triple("position", question, side, object=item["kind"]))
         return self.rarest("position", options)
 
-    def left_of(self, things: list[dict]) -> list[dict]:
+    def left_of(self, objects: list[dict]) -> list[dict]:
         """Order of two unique kinds that are the margin apart from left to right."""
-        single = singles(things)
+        single = singles(objects)
         options = []
         for a in single:
             for b in single:
@@ -191,9 +191,9 @@ class SceneQuestionGenerator:
                     options.append(triple("left_of", question, answer, object=a["kind"], other=b["kind"]))
         return self.rarest("left_of", options)
 
-    def pope(self, things: list[dict]) -> list[dict]:
+    def pope(self, objects: list[dict]) -> list[dict]:
         """Half present, half absent kinds; absent ones at random, by frequency in train, by co-occurrence."""
-        present, absent = kinds_of(things)
+        present, absent = kinds_of(objects)
         half = min(self.pope_per_image // 2, len(present), len(absent))
         images, pairs = self.statistics["images"], self.statistics["pairs"]
         popular = sorted(absent, key=lambda kind: (-images[kind], kind))
@@ -222,16 +222,16 @@ def triple(kind_of_question: str, question: str, answer: str, **details: str) ->
     }
 
 
-def kinds_of(things: list[dict]) -> tuple[list[str], list[str]]:
+def kinds_of(objects: list[dict]) -> tuple[list[str], list[str]]:
     """Present and absent kinds, each in the order of KINDS."""
-    present = {t["kind"] for t in things}
+    present = {t["kind"] for t in objects}
     return [k for k in KINDS if k in present], [k for k in KINDS if k not in present]
 
 
-def singles(things: list[dict]) -> list[dict]:
+def singles(objects: list[dict]) -> list[dict]:
     """Objects whose kind occurs once."""
-    numbers = Counter(t["kind"] for t in things)
-    return [t for t in things if numbers[t["kind"]] == 1]
+    numbers = Counter(t["kind"] for t in objects)
+    return [t for t in objects if numbers[t["kind"]] == 1]
 
 
 def offset(a: dict, b: dict) -> tuple[int, int]:

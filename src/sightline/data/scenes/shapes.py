@@ -78,7 +78,7 @@ def smooth(values_YX: np.ndarray, times: int) -> np.ndarray:
 
 
 class Sketch:
-    """The sample grid of one size, with the few ways to cover and to shade it."""
+    """The sample grid of one size, with the operations that cover and shade it."""
 
     def __init__(self, side: int):
         self.samples = side * SUPERSAMPLE

@@ -119,7 +119,9 @@ def _choose(photos: dict, year_set: str, val_share: float, max_items: int) -> li
         if captions:
             ranked.setdefault(split, []).append((share, number))
     return sorted(
-        (number, split) for split, found in ranked.items() for _, number in sorted(found)[: max_items or None]
+        (number, split)
+        for split, candidates in ranked.items()
+        for _, number in sorted(candidates)[: max_items or None]
     )
 
 

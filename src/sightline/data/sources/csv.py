@@ -1,7 +1,7 @@
 """A table of your own: CSV (UTF-8) with the columns title, description, image_url, id.
 
 `image_url` may be empty, a path below the table's folder, or an http(s) address on the public internet. An
-item whose picture cannot be had keeps its text, and the picture's fault is recorded. A row is one record.
+item without a readable picture keeps its text, and the picture's fault is recorded. A row is one record.
 """
 
 import csv
@@ -32,7 +32,7 @@ Row = dict[str, str]
 
 
 class PictureError(ValueError):
-    """A picture that could not be had. `reason` is a stable code."""
+    """A picture that could not be read. `reason` is a stable code."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = (),
     with (
         ThreadPoolExecutor(CONNECTIONS) as pool,
         shards.ShardWriter(out, params.shard_mb << 20) as writer,
-        progress.step("rows of the table") as shown,
+        progress.step("rows of the table") as bar,
     ):
         accepted = _accepted(path, params, rows, writer)
         while batch := list(islice(accepted, 4 * CONNECTIONS)):
@@ -77,7 +77,7 @@ def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = (),
                 item = {"id": row["id"], "split": row["split"], "title": row["title"]}
                 writer.add(item | {"captions": list(dict.fromkeys(texts))}, image, ext)
                 rows["accepted"] += 1
-                shown.advance()
+                bar.advance()
     assert rows["in"] == rows["accepted"] + rows["rejected"] + rows["unused"]
     return {
         "rows": dict(rows),
@@ -97,18 +97,18 @@ def _accepted(
     path: Path, params: DataParams, rows: Counter[str], writer: shards.ShardWriter
 ) -> Iterator[Row]:
     """The good rows, cleaned, with their split; the others are recorded."""
-    seen: set[str] = set()
+    ids: set[str] = set()
     taken: Counter[str] = Counter()
     for line, record in _records(path):
         rows["in"] += 1
-        fault = _fault(record, seen)
+        fault = _fault(record, ids)
         if fault:
             id = _clean(record.get("id", "")) or f"line {line}"
             writer.reject(id[:MAX_ID], fault[0], f"{path.name}, line {line}: {fault[1]}")
             rows["rejected"] += 1
             continue
         row = {name: _clean(record[name]) for name in COLUMNS}
-        seen.add(row["id"])
+        ids.add(row["id"])
         row["split"] = split_of(row["id"], params.val_share)
         if params.max_items and taken[row["split"]] == params.max_items:
             rows["unused"] += 1
@@ -141,7 +141,7 @@ def _records(path: Path) -> Iterator[tuple[int, Row]]:
             raise ValueError(f"{path}, line {reader.line_num}: {error}; is a quote left open?") from error
 
 
-def _fault(record: Row, seen: set[str]) -> tuple[str, str] | None:
+def _fault(record: Row, ids: set[str]) -> tuple[str, str] | None:
     """(reason code, sentence) if the row must be rejected."""
     text = "".join(record.values())
     if len(record) < len(COLUMNS):
@@ -155,7 +155,7 @@ def _fault(record: Row, seen: set[str]) -> tuple[str, str] | None:
         return "empty_id", "no id"
     if len(id) > MAX_ID:
         return "long_id", f"an id of {len(id)} characters, at most {MAX_ID} are allowed"
-    if id in seen:
+    if id in ids:
         return "duplicate_id", f"the id {id!r} was used before"
     longest = max(len(record["title"]), len(record["description"]))
     if longest > MAX_TEXT:

@@ -41,15 +41,15 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
         listed = {split: _lines(texts, listing) for split, listing in listings.items()}
         for split, names in listed.items():
             for name in progress.track(names[: params.max_items or None], f"photos of {split}"):
-                found = captions.pop(name, None)
-                if found is None:
+                photo_captions = captions.pop(name, None)
+                if photo_captions is None:
                     writer.reject(
                         name, "no_captions", f"{listings[split]} lists it, but no captions are left"
                     )
                     continue
-                accepted = _add(writer, params, photos, members[name], split, found)
-                rows["accepted" if accepted else "rejected"] += len(found)
-        rows["unused"] = sum(len(found) for found in captions.values())
+                accepted = _add(writer, params, photos, members[name], split, photo_captions)
+                rows["accepted" if accepted else "rejected"] += len(photo_captions)
+        rows["unused"] = sum(len(photo_captions) for photo_captions in captions.values())
     assert rows["in"] == rows["accepted"] + rows["rejected"] + rows["unused"]
     unlisted = len(members.keys() - set().union(*listed.values()))
     return {
@@ -82,7 +82,7 @@ def _captions(texts: Archive, writer: shards.ShardWriter) -> tuple[dict[str, lis
             rows["rejected"] += 1
             continue
         numbered.setdefault(name, []).append((number, caption))
-    return {name: [caption for _, caption in sorted(found)] for name, found in numbered.items()}, rows
+    return {name: [caption for _, caption in sorted(pairs)] for name, pairs in numbered.items()}, rows
 
 
 def _reject_missing(
@@ -115,11 +115,11 @@ def _add(
 
 
 def _lines(texts: Archive, file_name: str) -> list[str]:
-    found = [name for name in texts.names if PurePosixPath(name).name == file_name]
-    if not found:
+    members = [name for name in texts.names if PurePosixPath(name).name == file_name]
+    if not members:
         raise ArchiveError(f"{texts.path} has no {file_name}; its files are {texts.names}")
     try:
-        text = texts.read(found[0], MAX_TEXT_BYTES).decode("utf-8-sig")
+        text = texts.read(members[0], MAX_TEXT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ArchiveError(f"{texts.path}: {file_name} is not UTF-8 ({error})") from error
     return [line.strip("\r ") for line in text.split("\n") if line.strip()]

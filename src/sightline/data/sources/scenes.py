@@ -26,7 +26,7 @@ PROCESSES = 2
 CHUNK = 250  # scenes per job: a few MiB in flight
 WORTH_PROCESSES = 2000  # below, starting processes costs more than it saves
 
-Made = tuple[dict, list[str], bytes]  # scene, captions, PNG
+RenderedScene = tuple[dict, list[str], bytes]  # scene, captions, PNG
 
 
 def build(params: DataParams, seed: int, out: Path) -> dict:
@@ -35,7 +35,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
     ValueError if a size is missing or belongs to no split, or if pictures would have to shrink.
     """
     sizes = _sizes(params)
-    seen: set[str] = set()
+    digests: set[str] = set()
     redrawn = 0
     train_scenes = []
     writer = ShardWriter(out, params.shard_mb * 2**20)
@@ -44,15 +44,17 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
         if sum(sizes.values()) >= WORTH_PROCESSES:
             pool = stack.enter_context(ProcessPoolExecutor(PROCESSES, get_context("spawn"), end_with_parent))
         for split in sampling.SPLITS:
-            drawn = progress.track(_made(pool, seed, split, sizes[split]), f"scenes of {split}", sizes[split])
-            for index, made in enumerate(drawn):
+            drawn = progress.track(
+                _rendered_scenes(pool, seed, split, sizes[split]), f"scenes of {split}", sizes[split]
+            )
+            for index, rendered in enumerate(drawn):
                 attempt = 0
-                while (digest := sampling.graph_hash(made[0])) in seen:
+                while (digest := sampling.graph_hash(rendered[0])) in digests:
                     attempt += 1
                     redrawn += 1
-                    made = make(seed, split, index, attempt)
-                seen.add(digest)
-                scene, texts, png = made
+                    rendered = render_scene(seed, split, index, attempt)
+                digests.add(digest)
+                scene, texts, png = rendered
                 item = {"id": f"{split}-{index:05d}", "split": split, "captions": texts, "scene": scene}
                 writer.add(item, png, "png")
                 if split == "train":
@@ -71,7 +73,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
     }
 
 
-def make(seed: int, split: str, index: int, attempt: int = 0) -> Made:
+def render_scene(seed: int, split: str, index: int, attempt: int = 0) -> RenderedScene:
     """One scene with its captions and its PNG; the captions have a generator of their own."""
     scene = sampling.sample(seed, split, index, attempt)
     rng = np.random.Generator(np.random.PCG64(derive_seed(seed, "captions", split, index, attempt)))
@@ -80,8 +82,8 @@ def make(seed: int, split: str, index: int, attempt: int = 0) -> Made:
     return scene, captions(scene, rng), png.getvalue()
 
 
-def make_range(seed: int, split: str, start: int, stop: int) -> list[Made]:
-    return [make(seed, split, index) for index in range(start, stop)]
+def render_range(seed: int, split: str, start: int, stop: int) -> list[RenderedScene]:
+    return [render_scene(seed, split, index) for index in range(start, stop)]
 
 
 def end_with_parent() -> None:
@@ -94,10 +96,10 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _made(pool: Executor | None, seed: int, split: str, size: int) -> Iterator[Made]:
+def _rendered_scenes(pool: Executor | None, seed: int, split: str, size: int) -> Iterator[RenderedScene]:
     """Scenes of a split in order; with a pool, a few chunks ahead of the reader, so memory stays bounded."""
     if pool is None:
-        yield from (make(seed, split, index) for index in range(size))
+        yield from (render_scene(seed, split, index) for index in range(size))
         return
     starts = iter(range(0, size, CHUNK))
     ahead = [_submit(pool, seed, split, start, size) for start in islice(starts, 2 * PROCESSES)]
@@ -107,7 +109,7 @@ def _made(pool: Executor | None, seed: int, split: str, size: int) -> Iterator[M
 
 
 def _submit(pool: Executor, seed: int, split: str, start: int, size: int):
-    return pool.submit(make_range, seed, split, start, min(start + CHUNK, size))
+    return pool.submit(render_range, seed, split, start, min(start + CHUNK, size))
 
 
 def _sizes(params: DataParams) -> dict[str, int]:

@@ -79,7 +79,7 @@ def test_kinds_of_a_thing_are_no_habit():
         object_statistics.biases(np.array([90, 100]), np.array([[0, 90], [90, 0]]), 1000, ["boy", "person"])
         == []
     )
-    assert object_statistics.things({"captions": ["a boy throws a ball"]}) == {
+    assert object_statistics.object_names({"captions": ["a boy throws a ball"]}) == {
         "boy",
         "child",
         "person",
@@ -89,7 +89,7 @@ def test_kinds_of_a_thing_are_no_habit():
 
 def test_the_built_in_pairs_of_scenes_are_the_strongest():
     scenes = [sample.sample(7, "train", index) for index in range(600)]
-    pictures = [object_statistics.things({"scene": scene}) for scene in scenes]
+    pictures = [object_statistics.object_names({"scene": scene}) for scene in scenes]
     names = sorted(sample.KINDS)
     found = object_statistics.biases(*object_statistics.counts(pictures, names), len(pictures), names)
     assert {(row["given"], row["then"]) for row in found[:4]} == set(sample.BIAS.items())
@@ -113,7 +113,7 @@ def test_balance_by_hand():
         triple("pope_random", "Is there a dog?", "no"),
         triple("describe", "Describe.", "a cat"),
     ]
-    found = question_statistics.balance(asked, question_statistics.Prior(train))
+    found = question_statistics.balance(asked, question_statistics.AnswerPrior(train))
     assert found["describe"] == {"n": 1}
     row = found["existence"]
     assert (row["n"], row["different"], row["answers"], row["yes_share"]) == (

@@ -12,7 +12,7 @@ from sightline.data.shards import Items
 from sightline.data.sources import csv
 from sightline.data.tokenizer import Tokenizer
 
-FIRST = ("train", "val", "test")  # the order in which splits are told; others follow by name
+FIRST = ("train", "val", "test")  # the order in which splits are listed; others follow by name
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Corpus:
     @property
     def splits(self) -> list[str]:
         """Names of the splits, train first."""
-        places = {name: place for place, name in enumerate(FIRST)}
-        return sorted(self.items.splits, key=lambda name: (places.get(name, len(FIRST)), name))
+        order = {name: index for index, name in enumerate(FIRST)}
+        return sorted(self.items.splits, key=lambda name: (order.get(name, len(FIRST)), name))
 
     def triples(self, split: str) -> Triples | None:
         """The questions of a split, if it has any."""

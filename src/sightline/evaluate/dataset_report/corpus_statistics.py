@@ -22,17 +22,17 @@ def measure(corpus: Corpus) -> dict:
     base = names[0]
     counted = {name: Counter() for name in names}
     splits, captions, vocabularies, pictures = {}, {}, {}, {}
-    seen_things: dict[str, list[set[str]]] = {}
+    objects: dict[str, list[set[str]]] = {}
     coder = corpus.tokenizer()
-    known: set[str] = set()
+    base_captions: set[str] = set()
     for name in names:
         items = [corpus.items[line] for line in corpus.items.split(name)]
         texts = [caption for item in items for caption in item["captions"]]
         parted = [words(text) for text in texts]
-        for found in parted:
-            counted[name].update(found)
-        pictures[name] = sizes(corpus, items)
-        seen_things[name] = [object_statistics.things(item) for item in items]
+        for text_words in parted:
+            counted[name].update(text_words)
+        pictures[name] = picture_sizes(corpus, items)
+        objects[name] = [object_statistics.object_names(item) for item in items]
         splits[name] = {"items": len(items), "pictures": pictures[name]["n"], "captions": len(texts)}
         captions[name] = {
             "per_item": summary(len(item["captions"]) for item in items),
@@ -41,12 +41,14 @@ def measure(corpus: Corpus) -> dict:
             "different": len(set(texts)),
         }
         if name == base:
-            known = set(texts)
+            base_captions = set(texts)
         else:
-            captions[name][f"also_in_{base}_share"] = share(sum(text in known for text in texts), len(texts))
+            captions[name][f"also_in_{base}_share"] = share(
+                sum(text in base_captions for text in texts), len(texts)
+            )
         vocabularies[name] = vocabulary(counted[name], None if name == base else counted[base])
-    asked = ask(corpus)
-    for name, kinds in asked.items():
+    questions = question_figures(corpus)
+    for name, kinds in questions.items():
         splits[name]["questions"] = sum(row["n"] for row in kinds.values())
     faults = rejected(corpus.raw.path)
     return {
@@ -58,16 +60,16 @@ def measure(corpus: Corpus) -> dict:
         "pictures": pictures,
         "captions": captions,
         "vocabulary": vocabularies,
-        "objects": things(corpus, seen_things, base),
-        "colors": hues(corpus),
-        "questions": asked,
+        "objects": object_figures(corpus, objects, base),
+        "colors": color_figures(corpus),
+        "questions": questions,
         "refused": dict(sorted(Counter(fault["reason"] for fault in faults).items())),
         "refused_first": faults[:LISTED],
         "left_out": dict(sorted(corpus.left_out.items())),
     }
 
 
-def sizes(corpus: Corpus, items: list[dict]) -> dict:
+def picture_sizes(corpus: Corpus, items: list[dict]) -> dict:
     """Sides in pixels and bytes of the kept pictures; headers are read, nothing is decoded."""
     sides: Counter[tuple[int, int]] = Counter()
     formats: Counter[str] = Counter()
@@ -84,78 +86,85 @@ def sizes(corpus: Corpus, items: list[dict]) -> dict:
     if not n:
         return {"n": 0}
     ranked = sorted(sides.items(), key=lambda entry: (-entry[1], entry[0]))
-    found = {"n": n, "formats": dict(sorted(formats.items())), "bytes": weight, "different_sizes": len(sides)}
-    found["common_sizes"] = [[width, height, times] for (width, height), times in ranked[:LISTED]]
+    result = {
+        "n": n,
+        "formats": dict(sorted(formats.items())),
+        "bytes": weight,
+        "different_sizes": len(sides),
+    }
+    result["common_sizes"] = [[width, height, times] for (width, height), times in ranked[:LISTED]]
     for index, side in enumerate(("width", "height")):
         full = summary(size[index] for size in sides.elements())
-        found[side] = {key: value for key, value in full.items() if key not in ("histogram", "n")}
-    return found
+        result[side] = {key: value for key, value in full.items() if key not in ("histogram", "n")}
+    return result
 
 
-def things(corpus: Corpus, seen: dict[str, list[set[str]]], base: str) -> dict:
+def object_figures(corpus: Corpus, objects: dict[str, list[set[str]]], base: str) -> dict:
     """Object and pair frequencies and biases per split, and the strongest of `base` across the splits."""
-    names = sorted({name for held in seen.values() for each in held for name in each})
-    tables = {split: object_statistics.counts(held, names) for split, held in seen.items()}
-    found: dict = {"source": "captions", "splits": {}}
+    names = sorted({name for sets in objects.values() for each in sets for name in each})
+    tables = {split: object_statistics.counts(sets, names) for split, sets in objects.items()}
+    result: dict = {"source": "captions", "splits": {}}
     if "objects" in corpus.raw.config:
-        found["source"] = "scene graphs"
+        result["source"] = "scene graphs"
     for split, (alone_K, both_KK) in tables.items():
-        total = len(seen[split])
+        total = len(objects[split])
         pairs = zip(*np.nonzero(np.triu(both_KK)), strict=True)
-        found["splits"][split] = {
+        result["splits"][split] = {
             "items": total,
-            "none_share": share(sum(not held for held in seen[split]), total),
-            "per_item": round(sum(map(len, seen[split])) / total, 3) if total else None,
+            "none_share": share(sum(not each for each in objects[split]), total),
+            "per_item": round(sum(map(len, objects[split])) / total, 3) if total else None,
             "counts": {name: int(n) for name, n in zip(names, alone_K, strict=True) if n},
             "pairs": [[names[a], names[b], int(both_KK[a, b])] for a, b in pairs],
             "biases": object_statistics.biases(alone_K, both_KK, total, names),
         }
     built_in = {(lead, partner) for lead, partner in corpus.raw.config.get("bias", [])}
-    found["across"] = []
-    for row in found["splits"][base]["biases"]:
+    result["across"] = []
+    for row in result["splits"][base]["biases"]:
         a, b = names.index(row["given"]), names.index(row["then"])
         shares = {
             split: {"share": share(int(both_KK[a, b]), int(alone_K[a])), "given": int(alone_K[a])}
             for split, (alone_K, both_KK) in tables.items()
         }
         pair = {"given": row["given"], "then": row["then"], "base": row["base"], "splits": shares}
-        found["across"].append(pair | {"built_in": (row["given"], row["then"]) in built_in})
-    return found
+        result["across"].append(pair | {"built_in": (row["given"], row["then"]) in built_in})
+    return result
 
 
-def hues(corpus: Corpus) -> dict | None:
-    """Kind x colour per split where scene graphs tell both, and the pairs that a split never shows."""
+def color_figures(corpus: Corpus) -> dict | None:
+    """Kind x colour per split where scene graphs give both, and the pairs that a split never has."""
     config = corpus.raw.config
     if "colors" not in config:
         return None
     kinds, names = sorted(config["objects"]), config["colors"]
-    found: dict = {"kinds": kinds, "colors": names, "splits": {}, "never": {}}
+    result: dict = {"kinds": kinds, "colors": names, "splits": {}, "never": {}}
     for split in corpus.splits:
         items = (corpus.items[line] for line in corpus.items.split(split))
         table = object_statistics.colors(items, kinds, names)
-        found["splits"][split] = table
-        found["never"][split] = [[hue, kind] for kind in kinds for hue in names if not table[kind][hue]]
-    found["held_out"] = [list(pair) for pair in config["held_out"]]
-    return found
+        result["splits"][split] = table
+        result["never"][split] = [
+            [color, kind] for kind in kinds for color in names if not table[kind][color]
+        ]
+    result["held_out"] = [list(pair) for pair in config["held_out"]]
+    return result
 
 
-def ask(corpus: Corpus) -> dict[str, dict]:
+def question_figures(corpus: Corpus) -> dict[str, dict]:
     """Balance of the questions per split and type."""
     train = corpus.triples("train")
-    prior = question_statistics.Prior(train[i] for i in range(len(train))) if train else None
-    found = {}
+    prior = question_statistics.AnswerPrior(train[i] for i in range(len(train))) if train else None
+    result = {}
     for split in corpus.splits:
         if triples := corpus.triples(split):
             each = (triples[i] for i in range(len(triples)))
-            found[split] = question_statistics.balance(each, None if split == "train" else prior)
-    return found
+            result[split] = question_statistics.balance(each, None if split == "train" else prior)
+    return result
 
 
 def examples(corpus: Corpus) -> list[dict]:
     """Up to EXAMPLES items of the first split with questions, drawn by the seed.
 
     `bytes`, `format` (jpeg, png) and `small` are the picture's. The type of the question is drawn before the
-    question, so that rare types are seen too.
+    question, so that rare types take part.
     """
     split = next((name for name in corpus.splits if corpus.triples(name)), None)
     if split is None:
@@ -165,18 +174,18 @@ def examples(corpus: Corpus) -> list[dict]:
     rng = np.random.default_rng(derive_seed(corpus.seed, "analyse"))
     order = sorted(lines)
     drawn = rng.permutation(len(order))[:EXAMPLES]
-    shown = []
+    rows = []
     for line in (order[index] for index in sorted(drawn)):
         item = corpus.items[line]
-        asked = [triples[index] for index in lines[line]]
-        kinds = sorted({triple["type"] for triple in asked} - {"describe"}) or ["describe"]
+        questions = [triples[index] for index in lines[line]]
+        kinds = sorted({triple["type"] for triple in questions} - {"describe"}) or ["describe"]
         kind = kinds[rng.integers(len(kinds))]
-        fitting = [triple for triple in asked if triple["type"] == kind]
+        fitting = [triple for triple in questions if triple["type"] == kind]
         triple = fitting[rng.integers(len(fitting))]
         data = bytes(corpus.items.image_bytes(item))
         with Image.open(io.BytesIO(data)) as image:
             kept, small = image.format.lower(), max(image.size) <= SMALL
-        shown.append(
+        rows.append(
             {
                 "id": item["id"],
                 "split": split,
@@ -189,4 +198,4 @@ def examples(corpus: Corpus) -> list[dict]:
                 "answer": triple["answer"],
             }
         )
-    return shown
+    return rows

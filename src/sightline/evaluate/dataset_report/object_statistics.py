@@ -1,7 +1,7 @@
-"""What is in the pictures: how often each thing, which go together, and how strongly one calls for another.
+"""Objects in the pictures: frequencies, co-occurrence, and the strongest co-occurrence biases.
 
-K: names of things, sorted. A scene says what it holds; of a photo its captions do, by the rules that also
-make its questions (a thing counts when two captions name it, or the only one).
+K: names of objects, sorted. A scene's graph lists its objects; a photo's captions name them, by the rules
+that also make its questions (an object counts when two captions name it, or the only one).
 """
 
 from collections import Counter
@@ -18,28 +18,28 @@ Z = 1.96  # of a 95 % interval
 TOP = 20
 
 
-def things(item: dict) -> set[str]:
-    """Names of what is in the picture of an item."""
+def object_names(item: dict) -> set[str]:
+    """Names of the objects in the picture of an item."""
     if "scene" in item:
-        return {thing["kind"] for thing in item["scene"]["objects"]}
+        return {part["kind"] for part in item["scene"]["objects"]}
     return set(present(parse_all(item["captions"])))
 
 
 def counts(pictures: Sequence[set[str]], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """(pictures with each thing [K], pictures with both of two things [K, K], diagonal zero), int64."""
-    place = {name: index for index, name in enumerate(names)}
+    """(pictures with each object [K], pictures with both of two objects [K, K], diagonal zero), int64."""
+    index_of = {name: index for index, name in enumerate(names)}
     alone_K = np.zeros(len(names), dtype=np.int64)
     both_KK = np.zeros((len(names), len(names)), dtype=np.int64)
-    for held in pictures:
-        rows = [place[name] for name in held]
+    for present_names in pictures:
+        rows = [index_of[name] for name in present_names]
         alone_K[rows] += 1
         both_KK[np.ix_(rows, rows)] += 1
     np.fill_diagonal(both_KK, 0)
     return alone_K, both_KK
 
 
-def kin(a: str, b: str) -> bool:
-    """Whether one is a kind of the other (a boy is a person), so that their going together tells nothing."""
+def related(a: str, b: str) -> bool:
+    """Whether one is a kind of the other (a boy is a person), so that their co-occurrence is no bias."""
     return b in RELATIVES.get(a, ())
 
 
@@ -51,12 +51,12 @@ def biases(alone_K: np.ndarray, both_KK: np.ndarray, total: int, names: Sequence
     """
     best: dict[tuple[int, int], dict] = {}
     for a, b in zip(*np.nonzero(both_KK), strict=True):
-        if kin(names[a], names[b]):
+        if related(names[a], names[b]):
             continue
-        found = bias(names[a], names[b], int(alone_K[a]), int(both_KK[a, b]), int(alone_K[b]), total)
+        row = bias(names[a], names[b], int(alone_K[a]), int(both_KK[a, b]), int(alone_K[b]), total)
         key = (min(a, b), max(a, b))
-        if found["strength"] > 0 and found["strength"] > best.get(key, {"strength": 0.0})["strength"]:
-            best[key] = found
+        if row["strength"] > 0 and row["strength"] > best.get(key, {"strength": 0.0})["strength"]:
+            best[key] = row
     return sorted(best.values(), key=lambda row: (-row["strength"], row["given"], row["then"]))[:TOP]
 
 
@@ -83,7 +83,9 @@ def wilson_low(hits: int, n: int) -> float:
     return (middle - spread) / (1 + Z * Z / n)
 
 
-def colors(items: Iterable[dict], kinds: Sequence[str], hues: Sequence[str]) -> dict[str, dict[str, int]]:
+def colors(
+    items: Iterable[dict], kinds: Sequence[str], color_names: Sequence[str]
+) -> dict[str, dict[str, int]]:
     """Kind -> colour -> number of objects, over scene graphs."""
-    seen = Counter((thing["kind"], thing["color"]) for item in items for thing in item["scene"]["objects"])
-    return {kind: {hue: seen[kind, hue] for hue in hues} for kind in kinds}
+    number = Counter((part["kind"], part["color"]) for item in items for part in item["scene"]["objects"])
+    return {kind: {color: number[kind, color] for color in color_names} for kind in kinds}

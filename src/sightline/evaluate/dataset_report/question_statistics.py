@@ -11,8 +11,8 @@ LIKE = {f"pope_{kind}": "existence" for kind in ("random", "popular", "adversari
 Answers = dict[str, Counter[str]]  # question type -> answer -> number
 
 
-class Prior:
-    """What the questions of train say of an answer, without a picture."""
+class AnswerPrior:
+    """The most frequent answers of train, which need no picture."""
 
     def __init__(self, triples: Iterable[dict]) -> None:
         self.by_type: Answers = defaultdict(Counter)
@@ -36,7 +36,7 @@ def most(answers: Counter[str]) -> str:
     return min(answers, key=lambda answer: (-answers[answer], answer), default="")
 
 
-def balance(triples: Iterable[dict], prior: Prior | None) -> dict[str, dict]:
+def balance(triples: Iterable[dict], prior: AnswerPrior | None) -> dict[str, dict]:
     """Per question type: how many, their answers, and how far guessing gets.
 
     `majority`: the split's most frequent answer; `entropy_bits` of its answers, and as a share of the
@@ -51,28 +51,28 @@ def balance(triples: Iterable[dict], prior: Prior | None) -> dict[str, dict]:
         if prior and kind != "describe":
             right["type"][kind] += triple["answer"] == prior.of_type(kind)
             right["question"][kind] += triple["answer"] == prior.of_question(kind, triple["question"])
-    found = {}
-    for kind, seen in sorted(answers.items()):
-        n = seen.total()
-        found[kind] = {"n": n}
+    result = {}
+    for kind, counter in sorted(answers.items()):
+        n = counter.total()
+        result[kind] = {"n": n}
         if kind == "describe":
             continue
-        ranked = sorted(seen.items(), key=lambda entry: (-entry[1], entry[0]))
-        bits = entropy(seen)
-        found[kind] |= {
-            "different": len(seen),
+        ranked = sorted(counter.items(), key=lambda entry: (-entry[1], entry[0]))
+        bits = entropy(counter)
+        result[kind] |= {
+            "different": len(counter),
             "answers": [list(entry) for entry in ranked[:TOP]],
             "other": sum(number for _, number in ranked[TOP:]),
             "majority": {"answer": ranked[0][0], "share": share(ranked[0][1], n)},
             "entropy_bits": round(bits, 4),
-            "entropy_share": round(bits / math.log2(len(seen)), 4) if len(seen) > 1 else 0.0,
+            "entropy_share": round(bits / math.log2(len(counter)), 4) if len(counter) > 1 else 0.0,
         }
-        if seen.keys() <= {"yes", "no"}:
-            found[kind]["yes_share"] = share(seen["yes"], n)
+        if counter.keys() <= {"yes", "no"}:
+            result[kind]["yes_share"] = share(counter["yes"], n)
         if prior:
-            found[kind]["train_answer_share"] = share(right["type"][kind], n)
-            found[kind]["train_question_share"] = share(right["question"][kind], n)
-    return found
+            result[kind]["train_answer_share"] = share(right["type"][kind], n)
+            result[kind]["train_question_share"] = share(right["question"][kind], n)
+    return result
 
 
 def entropy(answers: Counter[str]) -> float:

@@ -67,7 +67,7 @@ def vocabulary(counts: Counter[str], train: Counter[str] | None) -> dict:
     running = counts.total()
     ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     spectrum = Counter(counts.values())
-    found = {
+    result = {
         "running": running,
         "different": len(counts),
         "once": spectrum[1],
@@ -76,6 +76,6 @@ def vocabulary(counts: Counter[str], train: Counter[str] | None) -> dict:
     }
     if train is not None:
         new = {word: n for word, n in counts.items() if word not in train}
-        found["unknown_running_share"] = share(sum(new.values()), running)
-        found["unknown_different_share"] = share(len(new), len(counts))
-    return found
+        result["unknown_running_share"] = share(sum(new.values()), running)
+        result["unknown_different_share"] = share(len(new), len(counts))
+    return result

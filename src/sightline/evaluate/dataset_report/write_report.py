@@ -14,29 +14,29 @@ WRITTEN = (
 
 
 def run(corpus: Corpus, out: Path) -> dict:
-    """Write the report as an artifact at `out`, an earlier one in its place, and return its figures.
+    """Write the report as an artifact at `out`, replacing an earlier one, and return its figures.
 
     Raises ArtifactError for a folder with other files.
     """
     replace_folder.check(out, KIND)
     with progress.step("measuring the data"):
-        found, examples = corpus_statistics.measure(corpus), corpus_statistics.examples(corpus)
-    with artifacts.create(out, KIND, {"base": found["base"]}) as folder:
-        _write(folder, found, examples)
-    return found
+        report, examples = corpus_statistics.measure(corpus), corpus_statistics.examples(corpus)
+    with artifacts.create(out, KIND, {"base": report["base"]}) as folder:
+        _write(folder, report, examples)
+    return report
 
 
-def _write(folder: Path, found: dict, examples: list[dict]) -> None:
+def _write(folder: Path, report: dict, examples: list[dict]) -> None:
     drawn = {"lengths": dataset_figures.lengths, "zipf": dataset_figures.zipf}
-    if found["objects"]["splits"][found["base"]]["pairs"]:
+    if report["objects"]["splits"][report["base"]]["pairs"]:
         drawn["pairs"] = dataset_figures.pairs
-    if found["objects"]["across"]:
+    if report["objects"]["across"]:
         drawn["across"] = dataset_figures.across
     files = {name: folder / f"{name}.png" for name in drawn}
     for name, draw in drawn.items():
-        draw(files[name], found)
+        draw(files[name], report)
     if examples:
         dataset_figures.sheet(folder / "sheet.png", examples)
-    dataset_page.write(folder / "index.html", found, examples, files)
-    (folder / "data.md").write_text(dataset_card.card(found), encoding="utf-8", newline="\n")
-    artifacts.write_json(folder / FIGURES, found)
+    dataset_page.write(folder / "index.html", report, examples, files)
+    (folder / "data.md").write_text(dataset_card.card(report), encoding="utf-8", newline="\n")
+    artifacts.write_json(folder / FIGURES, report)

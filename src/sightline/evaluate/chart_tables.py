@@ -1,4 +1,4 @@
-"""The small CSV files behind the bars of `dvc plots diff`: one chart a subject, at most a dozen rows each.
+"""The small CSV files behind the bars of `dvc plots diff`: one chart per topic, at most a dozen rows each.
 
 Every row is a figure of the shipped variant without SPIN, in percent, with its 95 % interval: `figure, value,
 low, high`. The first split (`test`, where it is measured) fills a chart; the others add their main figures.
@@ -55,11 +55,13 @@ def write(figures: dict[str, list[Row]], folder: Path) -> None:
         if row["variant"] in ("shipped", "") and row["spin"] in ("", "off")
     ]
     splits = sorted(dict.fromkeys(row["split"] for row in figures["vqa"]), key=lambda split: split != "test")
-    for name, wanted in CHARTS.items():
+    for name, chart_figures in CHARTS.items():
         types = _types(rows, splits[0]) if name == "answers" else []
-        chart = [_read(rows, splits[0], figure, "") for figure in wanted + types]
+        chart = [_read(rows, splits[0], figure, "") for figure in chart_figures + types]
         chart += [
-            _read(rows, split, figure, f"{split}: ") for split in splits[1:] for figure in wanted[:_MAIN]
+            _read(rows, split, figure, f"{split}: ")
+            for split in splits[1:]
+            for figure in chart_figures[:_MAIN]
         ]
         lines = [row for row in chart if row][:MOST]
         result_files.write_csv(folder / f"{name}.csv", lines, ["figure", "value", "low", "high"])

@@ -196,7 +196,7 @@ def _plots(
     outputs: dict[str, dict[str, VariantPredictions]], rows: list[dict], setting: Setting, plots: Path
 ) -> None:
     """Confusion and confidences of the shipped variant on the first split, retrieval bars, and which heads
-    SPIN silences."""
+    SPIN suppresses."""
     plotted = SHIPPED if SHIPPED in outputs else next(iter(outputs))
     split = setting.read(setting.params.splits[0])
     predicted = outputs[plotted][split.name]

@@ -1,22 +1,26 @@
-"""The answer one would give without looking: the most frequent one of train, per question type."""
+"""The majority baseline: the most frequent answer of train, per question type."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-ALIKE = {"pope_random": "existence", "pope_popular": "existence", "pope_adversarial": "existence"}
+TYPE_IN_TRAIN = {"pope_random": "existence", "pope_popular": "existence", "pope_adversarial": "existence"}
 
 
 def majority(train: Iterable[dict]) -> dict[str, str]:
     """Question type -> most frequent answer among `train` triples; of equal counts the alphabetically
     first."""
-    seen: dict[str, Counter] = defaultdict(Counter)
+    counters: dict[str, Counter] = defaultdict(Counter)
     for triple in train:
-        seen[triple["type"]][triple["answer"]] += 1
+        counters[triple["type"]][triple["answer"]] += 1
     return {
-        kind: min(counter, key=lambda answer: (-counter[answer], answer)) for kind, counter in seen.items()
+        kind: min(counter, key=lambda answer: (-counter[answer], answer))
+        for kind, counter in counters.items()
     }
 
 
 def answers(triples: list[dict], by_type: dict[str, str]) -> list[str]:
     """The majority answer to every triple; POPE questions, never trained on, take existence's; else empty."""
-    return [by_type.get(triple["type"], by_type.get(ALIKE.get(triple["type"], ""), "")) for triple in triples]
+    return [
+        by_type.get(triple["type"], by_type.get(TYPE_IN_TRAIN.get(triple["type"], ""), ""))
+        for triple in triples
+    ]

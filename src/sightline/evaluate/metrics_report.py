@@ -59,15 +59,15 @@ def _table(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
     used = [name for name in (*_COLUMNS, _LAST) if any(name in line for line in cells.values())]
     lines = []
     for (kind, metric), line in cells.items():
-        asked = max(int(row["n"]) for row in line.values())
-        lines.append([kind, metric, str(asked), *(_cell(line.get(name)) for name in used)])
+        sample_size = max(int(row["n"]) for row in line.values())
+        lines.append([kind, metric, str(sample_size), *(_cell(line.get(name)) for name in used)])
     return used, lines
 
 
 def _difference(row: Row) -> list[str]:
     bound = f"{float(row['loss_bound']):.1f}" if row["loss_bound"] else ""
-    of = [row["split"], row["variant"] or "both", row["spin"], row["type"], row["metric"]]
-    return [*of, _cell(row, sign="+"), bound, row["n"]]
+    key = [row["split"], row["variant"] or "both", row["spin"], row["type"], row["metric"]]
+    return [*key, _cell(row, sign="+"), bound, row["n"]]
 
 
 def _cell(row: Row | None, sign: str = "") -> str:

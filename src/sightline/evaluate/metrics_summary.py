@@ -4,7 +4,7 @@ nested so that `dvc metrics diff` names them. Percent and points unless a key sa
 from typing import Any
 
 Row = dict[str, str]
-# figure name -> (family, type, metric); the type of descriptions depends on what is known to be true
+# figure name -> (family, type, metric); the type of descriptions depends on their ground truth
 _ANSWERS = {
     "vqa_accuracy": ("vqa", "all", "accuracy"),
     "pope_adversarial_accuracy": ("pope", "adversarial", "accuracy"),
@@ -89,23 +89,23 @@ def build(
 
 
 def headline(summary: dict[str, Any]) -> dict[str, float]:
-    """The few figures of a summary that fit beside those of other experiments."""
+    """The few figures of a summary that are compared across experiments."""
     quality = next(iter(summary["quality"]["shipped"].values()))
     figures = {name: quality[name]["value"] for name in _HEADLINE if name in quality}
     return {**figures, "megabytes": round(summary["cost"]["shipped"]["bytes"] / 1e6, 3)}
 
 
 def _answers(rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Accuracy by question type on `test`, SPIN off, with the rows that stand beside it."""
-    found: dict[str, dict[str, float]] = {}
+    """Accuracy by question type on `test`, SPIN off, with the baselines and the oracle."""
+    accuracies: dict[str, dict[str, float]] = {}
     for row in rows:
         if row["split"] == "test" and row["metric"] == "accuracy" and row["spin"] in ("", "off"):
-            found.setdefault(row["type"], {"n": int(row["n"])})[row["variant"]] = float(row["value"])
-    return found
+            accuracies.setdefault(row["type"], {"n": int(row["n"])})[row["variant"]] = float(row["value"])
+    return accuracies
 
 
 def _quality(figures: dict[str, list[Row]], variant: str, split: str) -> dict[str, dict[str, float]]:
-    found = {}
+    intervals = {}
     for name, (family, kind, metric) in {**_ANSWERS, **_SEARCH}.items():
         spin = "" if family == "retrieval" else "off"
         for row in figures[family]:
@@ -116,25 +116,27 @@ def _quality(figures: dict[str, list[Row]], variant: str, split: str) -> dict[st
                 metric,
             )
             if same and kind in ("", row["type"]):
-                found[_named(name, row)] = {key: float(row[key]) for key in ("value", "low", "high")}
-    return found
+                intervals[_figure_name(name, row)] = {
+                    key: float(row[key]) for key in ("value", "low", "high")
+                }
+    return intervals
 
 
 def _edges(figures: dict[str, list[Row]], split: str) -> dict[str, dict[str, float]]:
-    """What the shipped variant knows about what it does not know."""
-    found = {}
+    """Calibration, selective prediction and out-of-domain detection of the shipped variant."""
+    intervals = {}
     for name, (family, kind, metric) in _EDGES.items():
         wanted = (split, "shipped", kind, metric)
         for row in figures[family]:
             same = (row["split"], row["variant"], row["type"], row["metric"]) == wanted
             if same and row["spin"] in ("", "off"):
-                found[name] = {key: float(row[key]) for key in ("value", "low", "high")}
-    return found
+                intervals[name] = {key: float(row[key]) for key in ("value", "low", "high")}
+    return intervals
 
 
 def _differences(paired: list[Row], split: str, comparison: str, spin: str) -> dict[str, dict[str, float]]:
     """Paired differences of the shipped variant; with them the one-sided 95 % bound of the loss."""
-    found = {}
+    differences = {}
     for name in _PAIRED:
         family, kind, metric = _ANSWERS[name]
         for row in paired:
@@ -142,22 +144,22 @@ def _differences(paired: list[Row], split: str, comparison: str, spin: str) -> d
             same = same and (row["family"], row["metric"]) == (family, metric) and kind in ("", row["type"])
             if same and row["variant"] in ("", "shipped"):
                 keys = ("value", "low", "high", "loss_bound")
-                found[_named(name, row)] = {key: float(row[key]) for key in keys}
-    return found
+                differences[_figure_name(name, row)] = {key: float(row[key]) for key in keys}
+    return differences
 
 
 def _bounds(paired: list[Row]) -> dict[str, dict[str, float]]:
     """How much worse the shipped variant can be than fp32: `loss_bound`, one-sided 95 %, of the difference
     `value` over `n` questions, captions or descriptions of all splits."""
-    found = {}
+    bounds = {}
     for name, (family, metric, kind) in _BOUNDS.items():
         for row in paired:
             same = (row["split"], row["family"], row["metric"]) == (POOLED, family, metric)
             if same and kind in ("", row["type"]):
                 keys = ("value", "loss_bound")
-                found[name] = {**{key: float(row[key]) for key in keys}, "n": int(row["n"])}
-    return found
+                bounds[name] = {**{key: float(row[key]) for key in keys}, "n": int(row["n"])}
+    return bounds
 
 
-def _named(name: str, row: Row) -> str:
+def _figure_name(name: str, row: Row) -> str:
     return f"caption_{name}" if row["type"] == "caption-CHAIR" else name

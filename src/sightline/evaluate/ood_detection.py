@@ -1,5 +1,5 @@
-"""How well out-of-domain pictures are told from the data's own: false alarms on test splits, and the area
-under the ROC curve (AUROC) against pictures drawn here, which are no scenes and no photos."""
+"""How well out-of-domain pictures separate from the data's own: false alarms on test splits, and the area
+under the ROC curve (AUROC) against synthetic pictures, which are no scenes and no photos."""
 
 from collections.abc import Callable, Iterator
 from operator import itemgetter
@@ -16,44 +16,44 @@ from sightline.evaluate.metrics.ratios import share
 
 Scores = Callable[[Iterator[np.ndarray]], np.ndarray]  # pictures -> [N], higher is less like the data
 SIDE, PER_KIND = 64, 50  # pixels and pictures
-BOOTSTRAP = 1000  # resamples of a figure that is no stage's
+BOOTSTRAP = 1000  # resamples of the command's figures
 KINDS = ("noise", "clouds", "stripes", "gradient", "inverted")
 COLUMNS = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
 
 
 def evaluate(scores: Scores, bound: float, setting: Setting, metrics: Path) -> list[dict]:
     """Writes domain.csv and returns its rows: of every split the share that is warned about (`false_alarm`),
-    and on the first one, of every kind of drawn picture, the share warned about and the AUROC."""
+    and on the first one, of every kind of synthetic picture, the share warned about and the AUROC."""
     rows: list[dict] = []
     for name in setting.params.splits:
         split = split_contents.read(setting.raw, setting.vqa, name, setting.params.max_items)
-        own_N = scores(split.rgb())
+        in_domain_N = scores(split.rgb())
         rng = np.random.default_rng(derive_seed(setting.seed, "domain", name))
-        alarms = warned(own_N, bound, setting.params.bootstrap, rng)
-        rows += _rows(name, "own pictures", {"false_alarm": alarms}, own_N)
+        alarms = warned(in_domain_N, bound, setting.params.bootstrap, rng)
+        rows += _rows(name, "own pictures", {"false_alarm": alarms}, in_domain_N)
         if name != setting.params.splits[0]:
             continue
-        drawn = {kind: scores(draw(kind, split.rgb(), rng)) for kind in KINDS}
-        for kind, odd_N in {**drawn, "all drawn": np.concatenate(list(drawn.values()))}.items():
-            found = {
-                "warned": warned(odd_N, bound, setting.params.bootstrap, rng),
-                "auroc": separation(own_N, odd_N, setting.params.bootstrap, rng),
+        synthetic = {kind: scores(draw(kind, split.rgb(), rng)) for kind in KINDS}
+        for kind, ood_N in {**synthetic, "all drawn": np.concatenate(list(synthetic.values()))}.items():
+            figures = {
+                "warned": warned(ood_N, bound, setting.params.bootstrap, rng),
+                "auroc": separation(in_domain_N, ood_N, setting.params.bootstrap, rng),
             }
-            rows += _rows(name, kind, found, odd_N)
+            rows += _rows(name, kind, figures, ood_N)
     result_files.write_csv(metrics / "domain.csv", rows, COLUMNS)
     return rows
 
 
-def compare(scores: Scores, bound: float, own: Iterator[np.ndarray], odd: Iterator[np.ndarray]) -> dict:
-    """The same figures for someone's pictures `odd` beside the data's `own`, percent with intervals."""
-    own_N, odd_M = scores(own), scores(odd)
+def compare(scores: Scores, bound: float, in_domain: Iterator[np.ndarray], ood: Iterator[np.ndarray]) -> dict:
+    """The same figures for someone's pictures `ood` against the data's, percent with intervals."""
+    in_domain_N, ood_M = scores(in_domain), scores(ood)
     rng = np.random.default_rng(derive_seed(0, "domain"))
     return {
-        "pictures": len(odd_M),
-        "own_pictures": len(own_N),
-        "warned": warned(odd_M, bound, BOOTSTRAP, rng),
-        "false_alarm": warned(own_N, bound, BOOTSTRAP, rng),
-        "auroc": separation(own_N, odd_M, BOOTSTRAP, rng),
+        "pictures": len(ood_M),
+        "own_pictures": len(in_domain_N),
+        "warned": warned(ood_M, bound, BOOTSTRAP, rng),
+        "false_alarm": warned(in_domain_N, bound, BOOTSTRAP, rng),
+        "auroc": separation(in_domain_N, ood_M, BOOTSTRAP, rng),
     }
 
 
@@ -64,39 +64,44 @@ def _rows(split: str, kind: str, figures: dict[str, dict], scores_N: np.ndarray)
 
 def warned(scores_N: np.ndarray, bound: float, bootstrap: int, rng: np.random.Generator) -> dict[str, float]:
     """Percent of pictures above the bound, with its interval."""
-    tallies = [{"questions": 1.0, "warned": float(one > bound)} for one in scores_N]
+    item_counts = [{"questions": 1.0, "warned": float(score > bound)} for score in scores_N]
     weights_RN = resamples(len(scores_N), bootstrap, rng)
-    found = sample(cluster(tallies, list(range(len(scores_N))), len(scores_N)), weights_RN)
-    return _rounded(found, lambda counts: share(counts["warned"], counts["questions"]))
+    counts = sample(cluster(item_counts, list(range(len(scores_N))), len(scores_N)), weights_RN)
+    return _rounded(counts, lambda counts: share(counts["warned"], counts["questions"]))
 
 
 def separation(
-    own_N: np.ndarray, odd_M: np.ndarray, bootstrap: int, rng: np.random.Generator
+    in_domain_N: np.ndarray, ood_M: np.ndarray, bootstrap: int, rng: np.random.Generator
 ) -> dict[str, float]:
-    """AUROC in percent, with its interval: pictures of both sides are drawn again."""
-    drawn_R = [auroc(rng.choice(own_N, len(own_N)), rng.choice(odd_M, len(odd_M))) for _ in range(bootstrap)]
-    found = Sample({"auroc": auroc(own_N, odd_M)}, {"auroc": np.array(drawn_R)}, min(len(own_N), len(odd_M)))
-    return _rounded(found, itemgetter("auroc"))
+    """AUROC in percent, with its interval: pictures of both sides are resampled."""
+    auroc_R = [
+        auroc(rng.choice(in_domain_N, len(in_domain_N)), rng.choice(ood_M, len(ood_M)))
+        for _ in range(bootstrap)
+    ]
+    counts = Sample(
+        {"auroc": auroc(in_domain_N, ood_M)}, {"auroc": np.array(auroc_R)}, min(len(in_domain_N), len(ood_M))
+    )
+    return _rounded(counts, itemgetter("auroc"))
 
 
-def auroc(own_N: np.ndarray, odd_M: np.ndarray) -> float:
-    """Percent of pairs (own, odd) in which the odd picture has the higher score; equals count half."""
-    own_N = np.sort(own_N)
-    below_M, upto_M = (np.searchsorted(own_N, odd_M, side) for side in ("left", "right"))
-    return 100.0 * float(np.mean((below_M + upto_M) / 2.0)) / len(own_N)
+def auroc(in_domain_N: np.ndarray, ood_M: np.ndarray) -> float:
+    """Percent of pairs in which the out-of-domain picture has the higher score; equals count half."""
+    in_domain_N = np.sort(in_domain_N)
+    below_M, upto_M = (np.searchsorted(in_domain_N, ood_M, side) for side in ("left", "right"))
+    return 100.0 * float(np.mean((below_M + upto_M) / 2.0)) / len(in_domain_N)
 
 
-def _rounded(found: Sample, figure: Callable) -> dict[str, float]:
-    known = interval(figure, found)
-    return {name: scoring.rounded(getattr(known, name)) for name in ("value", "low", "high")}
+def _rounded(counts: Sample, figure: Callable) -> dict[str, float]:
+    estimate = interval(figure, counts)
+    return {name: scoring.rounded(getattr(estimate, name)) for name in ("value", "low", "high")}
 
 
-def draw(kind: str, own: Iterator[np.ndarray], rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """PER_KIND pictures, uint8 [SIDE, SIDE, 3], that no data set holds; `inverted` are negatives of `own`."""
-    place_Y1, place_1X = np.arange(SIDE)[:, None], np.arange(SIDE)[None, :]
+def draw(kind: str, pictures: Iterator[np.ndarray], rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """PER_KIND pictures, uint8 [SIDE, SIDE, 3], that no dataset has; `inverted`: negatives of `pictures`."""
+    row_Y1, column_1X = np.arange(SIDE)[:, None], np.arange(SIDE)[None, :]
     for _ in range(PER_KIND):
         if kind == "inverted":
-            picture = next(own, None)
+            picture = next(pictures, None)
             if picture is None:
                 return
             yield 255 - picture
@@ -109,7 +114,7 @@ def draw(kind: str, own: Iterator[np.ndarray], rng: np.random.Generator) -> Iter
         else:
             one_3, other_3 = rng.integers(0, 256, (2, 3), dtype=np.uint8)
             across, down, width = rng.integers(1, 4), rng.integers(-3, 4), rng.integers(4, 17)
-            bands_YX = (across * place_1X + down * place_Y1) // width % 2
+            bands_YX = (across * column_1X + down * row_Y1) // width % 2
             yield np.where(bands_YX[..., None] == 1, one_3, other_3)
 
 

@@ -1,8 +1,8 @@
-"""The best any model could score on this truth, through the same scorers.
+"""The upper bound of any model on this ground truth, through the same scorers.
 
 Answers: an oracle that reads the truth, but must give one answer to one question about one picture (photos'
 captions can disagree; scenes cannot). Retrieval: an oracle that knows every caption, limited by captions
-that several pictures share, since ties count against us.
+that several pictures share, since ties count against the model.
 """
 
 from collections import Counter, defaultdict
@@ -16,14 +16,14 @@ def answers(triples: list[dict]) -> list[str]:
     for triple in triples:
         truths[triple["image"], triple["question"]][triple["answer"]] += 1
     return [
-        min(seen, key=lambda answer: (-seen[answer], answer))
-        for seen in (truths[triple["image"], triple["question"]] for triple in triples)
+        min(counter, key=lambda answer: (-counter[answer], answer))
+        for counter in (truths[triple["image"], triple["question"]] for triple in triples)
     ]
 
 
 def similarity(texts: list[str], owner_T: np.ndarray, images: int) -> np.ndarray:
     """The oracle's [I, T]: 1 where the image has that very caption among its own, else 0."""
-    known = [set() for _ in range(images)]
+    captions_I = [set() for _ in range(images)]
     for text, owner in zip(texts, owner_T, strict=True):
-        known[owner].add(text)
-    return np.array([[float(text in own) for text in texts] for own in known])
+        captions_I[owner].add(text)
+    return np.array([[float(text in captions) for text in texts] for captions in captions_I])

@@ -24,8 +24,8 @@ class Check:
 
     def line(self) -> str:
         verdict = "passed" if self.passed else "FAILED"
-        found = f"{self.variant} {self.figure} is {self.value:.6g}"
-        return f"{verdict}: {found}, must be {self.side} {self.limit:.6g}"
+        statement = f"{self.variant} {self.figure} is {self.value:.6g}"
+        return f"{verdict}: {statement}, must be {self.side} {self.limit:.6g}"
 
     def plain(self) -> dict[str, Any]:
         return {**asdict(self), "passed": self.passed}
@@ -63,10 +63,10 @@ def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Chec
 
 
 def _at(summary: dict[str, Any], *keys: str) -> Any:
-    found: Any = summary
+    value: Any = summary
     for depth, key in enumerate(keys):
-        if not isinstance(found, dict) or key not in found:
-            where = ".".join(keys[: depth + 1])
-            raise ValueError(f"metrics/summary.json has no {where}; rebuild it with `dvc repro report`")
-        found = found[key]
-    return found
+        if not isinstance(value, dict) or key not in value:
+            path = ".".join(keys[: depth + 1])
+            raise ValueError(f"metrics/summary.json has no {path}; rebuild it with `dvc repro report`")
+        value = value[key]
+    return value

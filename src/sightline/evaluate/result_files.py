@@ -28,7 +28,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def write_predictions(path: Path, triples: list[dict], texts: list[str], confidence_N: np.ndarray) -> None:
-    """One line per question: who was asked what, the truth, the answer and its confidence."""
+    """One line per question: the item, the question, the truth, the answer and its confidence."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for triple, text, confidence in zip(triples, texts, confidence_N, strict=True):
@@ -47,6 +47,9 @@ def confusion(triples: list[dict], texts: list[str]) -> list[dict]:
     counted = Counter(actual for actual, _ in pairs)
     kept = set(sorted(counted, key=lambda answer: (-counted[answer], answer))[:_LABELS])
     return [
-        {"actual": actual if actual in kept else "other", "predicted": said if said in kept else "other"}
-        for actual, said in pairs
+        {
+            "actual": actual if actual in kept else "other",
+            "predicted": predicted if predicted in kept else "other",
+        }
+        for actual, predicted in pairs
     ]

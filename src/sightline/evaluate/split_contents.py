@@ -1,4 +1,4 @@
-"""What is asked on one split: its pictures in order, their questions, captions and what is truly in them."""
+"""One split: its pictures in order, their questions, captions and the objects that are present."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Split:
     picture_of: list[int]
     captions: list[list[str]]
     present: list[set[str]]
-    true_objects: bool  # scene graphs, not captions, say what is present
+    true_objects: bool  # scene graphs, not captions, give the present objects
 
     def rgb(self) -> Iterator[np.ndarray]:
         """Decoded pictures [Y, X, 3] uint8, in order, one at a time."""
@@ -34,7 +34,7 @@ class Split:
             yield items.image(items[line])
 
     def references(self, picture: int) -> list[str]:
-        """What a description of a picture is compared with: every caption of a photo, the full description
+        """The references of a description: every caption of a photo, the full description
         of a scene."""
         return self.captions[picture][:1] if self.true_objects else self.captions[picture]
 
@@ -61,10 +61,10 @@ def read(raw: Path, vqa: Path, name: str, max_items: int) -> Split:
         )
     lines = lines[:max_items] if max_items else lines
     position = {line: index for index, line in enumerate(lines)}
-    asked = [triple for triple in (triples[i] for i in range(len(triples))) if triple["item"] in position]
-    if not asked:
+    questions = [triple for triple in (triples[i] for i in range(len(triples))) if triple["item"] in position]
+    if not questions:
         raise ValueError(
-            f"evaluate: {vqa}/{name}.jsonl asks nothing about the first {len(lines)} pictures of {name!r}"
+            f"evaluate: {vqa}/{name}.jsonl has no question about the first {len(lines)} pictures of {name!r}"
         )
     chosen = [items[line] for line in lines]
     true_objects = all("scene" in item for item in chosen)
@@ -78,8 +78,8 @@ def read(raw: Path, vqa: Path, name: str, max_items: int) -> Split:
         name,
         raw,
         lines,
-        asked,
-        [position[triple["item"]] for triple in asked],
+        questions,
+        [position[triple["item"]] for triple in questions],
         [item["captions"] for item in chosen],
         present,
         true_objects,

@@ -1,11 +1,11 @@
 """`sightline dataset-report`: what a table or the built data holds, before anything is trained.
 
 write_report.py: the verb
-corpus.py: what is analysed
+corpus.py: the items and questions that are analysed
 corpus_statistics.py: every figure as one dict
 text_statistics.py: caption lengths, vocabulary
-object_statistics.py: which things, which together
-question_statistics.py: how far guessing goes
+object_statistics.py: object frequencies and co-occurrence
+question_statistics.py: answer balance and guessing
 dataset_figures.py: charts
 dataset_page.py: the HTML page
 dataset_card.py: the summary and the Markdown card

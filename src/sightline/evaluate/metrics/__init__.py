@@ -11,5 +11,5 @@ calibration.py: expected calibration error, Brier
 selective_prediction.py: accuracy against coverage
 ratios.py: ratios of resampled counts
 
-Not here: intervals (`evaluate/bootstrap.py`), which questions are asked (`evaluate/split_contents.py`).
+Not here: intervals (`evaluate/bootstrap.py`), which questions a split has (`evaluate/split_contents.py`).
 """

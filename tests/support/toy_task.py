@@ -1,9 +1,9 @@
 """A task small enough to be killed many times: fit a small network, with dropout so that random numbers
 matter.
 
-As a script, `toy.py OUT STEPS DROPOUT` (also under torchrun) trains it and writes OUT/weights.safetensors,
-OUT/history.json, OUT/curves and, per process, OUT/seen-<rank>.json: the items of each step, and the
-gradient of a gathered contrastive loss.
+As a script, `toy_task.py OUT STEPS DROPOUT` (also under torchrun) trains it and writes
+OUT/weights.safetensors, OUT/history.json, OUT/curves and, per process, OUT/seen-<rank>.json: the
+items of each step, and the gradient of a gathered contrastive loss.
 """
 
 import json

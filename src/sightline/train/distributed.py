@@ -10,7 +10,7 @@ import warnings
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
+from torch.distributed._functional_collectives import all_gather_single_autograd
 
 from sightline.core.runtime import Runtime
 
@@ -51,7 +51,7 @@ def gather(rows_BE: Tensor) -> Tensor:
     big batch."""
     if not dist.is_initialized():
         return rows_BE
-    return torch.cat(all_gather(rows_BE))
+    return all_gather_single_autograd(rows_BE, 0, dist.group.WORLD)
 
 
 def same_buffers(module: nn.Module, run: Runtime) -> None:

@@ -77,7 +77,7 @@ def fit(
     evaluate_after = schedule.eval_steps(recipe.steps, recipe.evals)
     log_every = schedule.log_steps(recipe.steps)
     progress, phase, module = Progress(task, recipe.steps, state.step), None, None
-    with core_progress.step(f"{recipe.name}: step", recipe.steps, state.step) as shown:
+    with core_progress.step("training step", recipe.steps, state.step) as shown:
         for step in range(state.step, recipe.steps):
             # 1. batch
             torch.manual_seed(runtime.derive_seed(recipe.seed, recipe.name, step, run.rank))

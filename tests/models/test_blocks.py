@@ -434,6 +434,6 @@ def test_multimodal_models_learn_which_text_belongs(kind, tmp_path):
 
 
 def test_faces_are_imported_when_asked_for():
-    assert set(models.FACES) <= set(dir(models))
+    assert set(models.CLASS_FILES) <= set(dir(models))
     with pytest.raises(AttributeError, match="no attribute 'LinearLayers'"):
         models.LinearLayers  # noqa: B018

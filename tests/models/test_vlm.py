@@ -8,7 +8,7 @@ import torch
 
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.dual_encoder import DualEncoder
-from sightline.models.init_from_alignment import SEEN_LENGTH, SHARPNESS
+from sightline.models.init_from_alignment import MARK_LENGTH, SHARPNESS
 from sightline.models.vlm import VLM, from_clip
 from sightline.spin.gate import SpinInputs
 
@@ -76,7 +76,7 @@ def test_memory_layout(vlm, inputs):
     memory = remember(vlm, inputs)
     for layer in memory.layers:
         assert [part.shape for part in layer.shared] == [(2, 4, 64, 8)] * 2  # two images
-        assert [part.shape for part in layer.own] == [(6, 4, 6, 8)] * 2  # three questions each
+        assert [part.shape for part in layer.per_row] == [(6, 4, 6, 8)] * 2  # three questions each
     assert memory.image_BM[:, :64].all() and not memory.image_BM[:, 64:].any()
     assert memory.mask_BM[:, :64].all() and torch.equal(memory.mask_BM[:, 64:], inputs["mask"])
 
@@ -159,7 +159,7 @@ def test_aligned_start(vlm, clip):
     words_VD = vlm.embedding.weight
     torch.testing.assert_close(words_VD.norm(dim=1), torch.ones(60), atol=1e-5, rtol=0)
     mark_D = vlm.joint.image_norm.bias  # of words that see something; the answer's first token looks for it
-    torch.testing.assert_close(mark_D.norm(), torch.tensor(SEEN_LENGTH))
+    torch.testing.assert_close(mark_D.norm(), torch.tensor(MARK_LENGTH))
     assert torch.cosine_similarity(vlm.token_positions.table.weight[0], mark_D, dim=0) > 0.99
     token_D = torch.randn(32)
     weights_WD = clip.word_head.weight - clip.word_head.weight.mean(0)

@@ -1,8 +1,8 @@
-"""The models: towers, the dual encoder, the answering model and the layers they are made of. torch.
+"""The models: towers, the dual encoder, the answering model and their layers, in torch.
 
 vision/: image towers, a file each
 text/: text towers, a file each
-tower.py: what every tower offers
+tower.py: the interface of towers
 dual_encoder.py: CLIP: image and text in one space, with the re-ranker
 fusion.py: re-rankers
 vlm.py: the answering model: a decoder over image and question
@@ -10,7 +10,7 @@ init_from_alignment.py: its start from the dual encoder's words
 transformer.py: stacks of layers
 layers.py: encoder, decoder and cross layers
 layer_config.py: norm, activation, positions of a layer
-attention.py: the one attention
+attention.py: multi-head attention
 feed_forward.py: the feed-forward block
 positions.py: positions of tokens and patches
 blocks/: the model library under the textbooks' names
@@ -23,7 +23,7 @@ first use, so that nothing else pays for it.
 
 from importlib import import_module
 
-FACES = {
+CLASS_FILES = {
     "BaseModel": "base_model",
     "FeedForwardNN": "feed_forward_modules",
     "FeedForwardClassifier": "feed_forward_modules",
@@ -49,12 +49,12 @@ FACES = {
     "MultiModalTransformer": "multimodal_modules",
     "CrossAttentionMultiModalTransformer": "multimodal_modules",
 }
-__all__ = sorted(FACES)
+__all__ = sorted(CLASS_FILES)
 
 
 def __getattr__(name: str) -> type:
-    if name in FACES:
-        return getattr(import_module(f"{__name__}.blocks.{FACES[name]}"), name)
+    if name in CLASS_FILES:
+        return getattr(import_module(f"{__name__}.blocks.{CLASS_FILES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

@@ -1,5 +1,4 @@
-"""The one attention of Sightline: plain matmul and softmax (Vaswani et al. 2017, arXiv 1706.03762, section
-3.2).
+"""Multi-head attention: plain matmul and softmax (Vaswani et al. 2017, arXiv 1706.03762, section 3.2).
 
 Plain operations and not a fused kernel: at these sizes the fused backward dominated the training step, and
 the SPIN gate needs the weights anyway. Shapes: B batch, T queries, M memory tokens, H heads, G key-value
@@ -159,9 +158,9 @@ def attend(
     if shared is None:
         out_BGUd = weight_BGUM @ value_BGMd
     else:
-        shared_BGUP, own_BGUM = weight_BGUM.split([shared[1].shape[2], value_BGMd.shape[2]], 3)
+        shared_BGUP, memory_BGUM = weight_BGUM.split([shared[1].shape[2], value_BGMd.shape[2]], 3)
         read_NGRd = _together(shared_BGUP, images) @ shared[1]
-        out_BGUd = _apart(read_NGRd, rows) + own_BGUM @ value_BGMd
+        out_BGUd = _apart(read_NGRd, rows) + memory_BGUM @ value_BGMd
     return _ungrouped(out_BGUd, heads), attn_BHTM, logits_BHTM
 
 

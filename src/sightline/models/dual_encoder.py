@@ -1,5 +1,5 @@
-"""The dual encoder (CLIP, arXiv 2103.00020) with two heads beside it: which caption words does a patch
-show, and the cross-attention re-ranker.
+"""The dual encoder (CLIP, arXiv 2103.00020) with two more heads: the caption words that a patch
+shows, and the cross-attention re-ranker.
 
 Shapes: B batch, P patches, T text tokens, D a tower's width, E embedding width, W words, C,Y,X channels and
 sides.
@@ -80,7 +80,7 @@ class DualEncoder(nn.Module):
         return self.word_head(tokens_BPD)
 
     def match(self, tokens_BPD: Tensor, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-        """How well text and image fit, [B]: their similarity in logits plus what the re-ranker finds. The
+        """How well text and image fit, [B]: their similarity in logits plus the re-ranker's correction. The
         difference of two pairs is the log-odds of the one against the other. The similarity is taken as it
         is (no gradient)."""
         embeds_BE = self.embed_image(tokens_BPD) * self.embed_text(states_BTD, mask_BT)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 QUESTION_SHARE = 0.5  # of the text tower's states
 SHARPNESS = 2.0  # queries are the keys' directions, this much longer
 IMAGE_GAIN = 3.0  # how much louder than the question's own words a patch is in the joint block
-SEEN_LENGTH = 20.0  # of the mark
-QUIET = 0.1  # of what starts small
+MARK_LENGTH = 20.0  # of the mark
+SMALL_SCALE = 0.1  # of the layers that start small
 RANK = 1e-4  # singular values below this share of the first count as zero
 
 
@@ -32,38 +32,39 @@ RANK = 1e-4  # singular values below this share of the first count as zero
 def init_from_alignment(
     model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Mapping[int, int]
 ) -> None:
-    """Start the model as an associative memory over the words that the dual encoder already knows.
+    """Start the model as an associative memory over the words of the dual encoder's word head.
 
-    Word embeddings come from the text tower, made orthogonal, but a plural resembles its word; a patch enters
-    as the sum of the words its word head sees; every attention over the memory starts with query = key and
-    output = value transposed, with orthogonal matrices: what is alike attends, and what is attended is
-    copied. The question's words are in its memory as they are, beside a small share of the text tower's
-    states. In the joint block a word finds the patches that show it and is marked as seen, and the answer's
-    first token looks for that mark (if positions are learned): from the first step on an answer begins with
-    what the question's own words see. What no word explains (feed-forward, self-attention) starts small.
+    Word embeddings come from the text tower, made orthogonal, but a plural resembles its word. A patch enters
+    as the sum of the words that its word head predicts. Every attention over the memory starts with query =
+    key and output = value transposed, with orthogonal matrices: similar vectors attend to each other, and the
+    attended vector is copied. The question's words are in its memory as they are, with a small share of the
+    text tower's states. In the joint block a word attends to the patches that show it and gets a mark, and
+    the answer's first token attends to that mark (if positions are learned): from the first step on an answer
+    begins with the patches of the question's words. Layers without such a start (feed-forward,
+    self-attention) start small.
 
-    word_ids: the tokens of every word of clip.config["words"]; plurals: as in vlm.from_clip. What is drawn at
-    random comes from torch's generator.
+    word_ids: the tokens of every word of clip.config["words"]; plurals: as in vlm.from_clip. Random
+    numbers come from torch's generator.
     """
     words_VD = _orthogonal(_fit_width(clip.text.word_embeddings().detach().float(), model.config["width"]))
     for word, token in plurals.items():
         words_VD[token] = nn.functional.normalize(words_VD[token] + words_VD[word_ids[word]].mean(0), dim=0)
     model.embedding.weight.copy_(words_VD)
     if not model.config["tie_embeddings"]:
-        model.output.copy_(words_VD)  # what is copied into an answer is read by the same words
-    seen_WD = clip.word_head.weight.detach().float()
-    known_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
-    model.image_projection.weight.copy_(known_WD.T @ (seen_WD - seen_WD.mean(0)))
+        model.output.copy_(words_VD)  # the output matrix reads the same vectors
+    patch_weights_WD = clip.word_head.weight.detach().float()
+    word_vectors_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
+    model.image_projection.weight.copy_(word_vectors_WD.T @ (patch_weights_WD - patch_weights_WD.mean(0)))
     model.image_projection.bias.zero_()
     model.question_projection.weight.mul_(QUESTION_SHARE)
     model.question_projection.bias.zero_()
     attentions = [layer.cross_attention for layer in model.decoder.layers]
-    quiet = [layer.feed_forward.reduce for layer in model.decoder.layers]
-    quiet += [layer.self_attention.output for layer in model.decoder.layers]
+    small_layers = [layer.feed_forward.reduce for layer in model.decoder.layers]
+    small_layers += [layer.self_attention.output for layer in model.decoder.layers]
     if model.joint is not None:
         attentions.append(model.joint.attention)
-        quiet.append(model.joint.feed_forward.reduce)
-        mark_D = SEEN_LENGTH * nn.functional.normalize(torch.randn(model.config["width"]), dim=0)
+        small_layers.append(model.joint.feed_forward.reduce)
+        mark_D = MARK_LENGTH * nn.functional.normalize(torch.randn(model.config["width"]), dim=0)
         model.joint.image_norm.weight.fill_(IMAGE_GAIN)
         model.joint.image_norm.bias.copy_(mark_D)
         if isinstance(model.token_positions, TokenPositions):
@@ -76,9 +77,9 @@ def init_from_alignment(
         attention.output.weight.copy_(copying_FD.T / (attention.heads // attention.key_value_heads))
         for layer in (attention.query, attention.key, attention.value, attention.output):
             layer.bias.zero_()
-    for layer in quiet:
-        layer.weight.mul_(QUIET)
-        layer.bias.mul_(QUIET)
+    for layer in small_layers:
+        layer.weight.mul_(SMALL_SCALE)
+        layer.bias.mul_(SMALL_SCALE)
 
 
 def _orthogonal(words_VD: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
-"""How a transformer layer is made, apart from its sizes: what params.yaml may choose for the text encoder and
-the decoder."""
+"""Options of a transformer layer besides its sizes, for the text encoder and the decoder."""
 
 from __future__ import annotations
 
@@ -30,11 +29,11 @@ class LayerConfig(NamedTuple):
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> LayerConfig:
-        """The fields that a config holds; it may hold other things too."""
+        """The fields that a config holds; it may hold other keys too."""
         return cls(**{name: config[name] for name in cls._fields if name in config})
 
     def make_norm(self, width: int) -> nn.Module:
-        """Raises ValueError for an unknown kind or place."""
+        """Raises ValueError for an unknown norm_type or norm."""
         if self.norm not in ("pre", "post"):
             raise ValueError(f"norm is {self.norm!r}: choose pre or post")
         if self.norm_type not in NORMS:

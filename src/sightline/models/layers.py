@@ -17,7 +17,7 @@ from sightline.models.layer_config import LayerConfig
 
 
 class Residual(nn.Module):
-    """What layers have in common: a part reads `_before`, and what it found goes in by `_after`."""
+    """Residual connection of a sub-layer: its input by `_before`, its output added by `_after`."""
 
     pre: bool
     dropout: nn.Dropout
@@ -34,24 +34,24 @@ class EncoderLayer(Residual):
     """Self-attention and feed-forward."""
 
     def __init__(
-        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, style: LayerConfig
+        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, layer_config: LayerConfig
     ):
         super().__init__()
-        self.pre = style.norm == "pre"
-        self.attention_norm = style.make_norm(width)
+        self.pre = layer_config.norm == "pre"
+        self.attention_norm = layer_config.make_norm(width)
         self.attention = Attention(
-            width, width, heads, head_width, dropout, style.key_value_heads, style.positions
+            width, width, heads, head_width, dropout, layer_config.key_value_heads, layer_config.positions
         )
-        self.feed_forward_norm = style.make_norm(width)
-        self.feed_forward = FeedForward(width, hidden, dropout, style.activation)
+        self.feed_forward_norm = layer_config.make_norm(width)
+        self.feed_forward = FeedForward(width, hidden, dropout, layer_config.activation)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
         """mask: bool, broadcastable to [B, H, T, T], True = attend."""
-        found = self.attention(self._before(self.attention_norm, x_BTD), mask=mask)
-        x_BTD = self._after(self.attention_norm, x_BTD, found.out)
-        found_BTD = self.feed_forward(self._before(self.feed_forward_norm, x_BTD))
-        return self._after(self.feed_forward_norm, x_BTD, found_BTD)
+        attended = self.attention(self._before(self.attention_norm, x_BTD), mask=mask)
+        x_BTD = self._after(self.attention_norm, x_BTD, attended.out)
+        change_BTD = self.feed_forward(self._before(self.feed_forward_norm, x_BTD))
+        return self._after(self.feed_forward_norm, x_BTD, change_BTD)
 
 
 class CrossLayer(nn.Module):
@@ -76,8 +76,8 @@ class CrossLayer(nn.Module):
         """image_key_value: [N, H, P, d] each; B / N consecutive texts are about one image. mask: bool
         [B, 1, 1, T], over the text's own tokens, True = attend."""
         normed_BTD = self.text_norm(text_BTD)
-        own = self.attention.keys_values(normed_BTD)
-        attended = self.attention.attend(normed_BTD, own, mask, shared=image_key_value)
+        text_key_value = self.attention.keys_values(normed_BTD)
+        attended = self.attention.attend(normed_BTD, text_key_value, mask, shared=image_key_value)
         text_BTD = text_BTD + self.dropout(attended.out)
         return text_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(text_BTD)))
 
@@ -95,17 +95,19 @@ class DecoderLayer(Residual):
     """Causal self-attention, cross-attention over given keys and values (gated by SPIN), feed-forward."""
 
     def __init__(
-        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, style: LayerConfig
+        self, width: int, heads: int, head_width: int, hidden: int, dropout: float, layer_config: LayerConfig
     ):
         super().__init__()
-        self.pre = style.norm == "pre"
-        groups = style.key_value_heads
-        self.self_norm = style.make_norm(width)
-        self.self_attention = Attention(width, width, heads, head_width, dropout, groups, style.positions)
-        self.cross_norm = style.make_norm(width)
+        self.pre = layer_config.norm == "pre"
+        groups = layer_config.key_value_heads
+        self.self_norm = layer_config.make_norm(width)
+        self.self_attention = Attention(
+            width, width, heads, head_width, dropout, groups, layer_config.positions
+        )
+        self.cross_norm = layer_config.make_norm(width)
         self.cross_attention = Attention(width, width, heads, head_width, dropout, groups)
-        self.feed_forward_norm = style.make_norm(width)
-        self.feed_forward = FeedForward(width, hidden, dropout, style.activation)
+        self.feed_forward_norm = layer_config.make_norm(width)
+        self.feed_forward = FeedForward(width, hidden, dropout, layer_config.activation)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -122,13 +124,13 @@ class DecoderLayer(Residual):
     ) -> DecoderOutput:
         """cross: keys and values of the memory [B, G, M, d]; shared: of its first tokens, where rows share
         them (see attention.attend); logits_fn: over all of it. Masks: bool, broadcastable to [B, H, T, *]."""
-        own = self.self_attention(self._before(self.self_norm, x_BTD), mask=self_mask, cache=cache)
-        x_BTD = self._after(self.self_norm, x_BTD, own.out)
+        self_attended = self.self_attention(self._before(self.self_norm, x_BTD), mask=self_mask, cache=cache)
+        x_BTD = self._after(self.self_norm, x_BTD, self_attended.out)
         query_BTD = self._before(self.cross_norm, x_BTD)
-        seen = self.cross_attention.attend(
+        cross_attended = self.cross_attention.attend(
             query_BTD, cross, cross_mask, gate_fn, need_weights, shared, logits_fn
         )
-        x_BTD = self._after(self.cross_norm, x_BTD, seen.out)
-        found_BTD = self.feed_forward(self._before(self.feed_forward_norm, x_BTD))
-        x_BTD = self._after(self.feed_forward_norm, x_BTD, found_BTD)
-        return DecoderOutput(x_BTD, own.cache, seen.attn, seen.gate)
+        x_BTD = self._after(self.cross_norm, x_BTD, cross_attended.out)
+        change_BTD = self.feed_forward(self._before(self.feed_forward_norm, x_BTD))
+        x_BTD = self._after(self.feed_forward_norm, x_BTD, change_BTD)
+        return DecoderOutput(x_BTD, self_attended.cache, cross_attended.attn, cross_attended.gate)

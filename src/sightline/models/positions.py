@@ -1,4 +1,4 @@
-"""Positions of tokens and of image patches.
+"""Position encodings of tokens and of image patches.
 
 Shapes: B batch, H heads, T tokens, M keys, P image patches, D width, d width of a head.
 """
@@ -39,8 +39,8 @@ class SinusoidalPositions(nn.Module):
 
 
 def token_positions(kind: str, max_tokens: int, width: int, gain: float = 1.0) -> nn.Module | None:
-    """What is added to the embeddings for LayerConfig.positions; None where attention alone knows positions,
-    or nothing does. gain: of the sinusoids, which are up to 1 and should resemble the embeddings."""
+    """The position vectors added to the embeddings for LayerConfig.positions; None where attention alone uses
+    positions, or nothing does. gain: of the sinusoids, which are up to 1, to match the embeddings."""
     if kind == "learned":
         return TokenPositions(max_tokens, width)
     if kind == "sinusoidal":
@@ -71,7 +71,7 @@ def rotate(x_BHTd: Tensor, start: int, base: float = ROTARY_BASE) -> Tensor:
 
 
 def alibi_slopes(heads: int) -> Tensor:
-    """How fast each head forgets what is far (Press et al. 2021, arXiv 2108.12409), [H]: 2^(-8h/H) for a
+    """Distance penalty of each head (Press et al. 2021, arXiv 2108.12409), [H]: 2^(-8h/H) for a
     power of two, else those of the next smaller power and every other one of the next larger, as in BLOOM."""
     whole = 2 ** math.floor(math.log2(heads))
     slopes = [2.0 ** (-8.0 * head / whole) for head in range(1, whole + 1)]
@@ -80,7 +80,7 @@ def alibi_slopes(heads: int) -> Tensor:
 
 
 def alibi_bias(slopes_H: Tensor, queries: int, keys: int) -> Tensor:
-    """What ALiBi adds to the logits, [H, T, M]: minus slope times distance. The queries are the last of the
+    """ALiBi's bias of the logits, [H, T, M]: minus slope times distance. The queries are the last of the
     keys. In an encoder, which also looks ahead, a text and its reversal are therefore the same."""
     key_M = torch.arange(keys, device=slopes_H.device)
     query_T = torch.arange(keys - queries, keys, device=slopes_H.device)

@@ -1,4 +1,4 @@
-"""What every tower offers, so that nothing above knows which one it has.
+"""The interface of all towers; code above it does not depend on a particular one.
 
 Shapes: B batch, P image patches, T text tokens, D the tower's width, V vocabulary, C,Y,X channels and
 sides. A tower is a file of models/vision or models/text with `build(config: dict) -> Tower`. `tower.config`
@@ -35,8 +35,8 @@ class Tower(nn.Module):
 
 class VisionTower(Tower, ABC):
     """image_BCYX (normalised with mean and std, image_size pixels a side) -> tokens_BPD; P = rows * cols of
-    grid, row by row. A tower that knows more of the whole image than its tokens' mean and maximum has a
-    `summarise` and a `summary_width` of its own."""
+    grid, row by row. A tower with a better summary of the image than its tokens' mean and maximum
+    overrides `summarise` and `summary_width`."""
 
     grid: tuple[int, int]
     image_size: int
@@ -51,8 +51,8 @@ class VisionTower(Tower, ABC):
         return 2 * self.width
 
     def summarise(self, tokens_BPD: Tensor) -> Tensor:
-        """What the image's embedding is made of, [B, summary_width]. Mean and maximum say what the image is
-        about and what it holds anywhere."""
+        """Input of the image's projection, [B, summary_width]. The mean describes the whole
+        image, the maximum what it holds anywhere."""
         return torch.cat([tokens_BPD.mean(1), tokens_BPD.amax(1)], 1)
 
 
@@ -74,8 +74,8 @@ class TextTower(Tower, ABC):
         """Scores of the masked-language model, [B, T, V]."""
 
     def count(self, documents: Iterable[list[int]]) -> None:
-        """Take over what only counting tells about the words of the training captions, before any training;
-        ids of one caption each. Towers that need no counts take nothing."""
+        """Take the token statistics of the training captions, before any training; ids of one caption each.
+        Towers without such statistics do nothing."""
 
     def pool(self, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """Mean over the tokens that are not padding, [B, D]."""

@@ -39,7 +39,7 @@ class Encoder(Stack):
         heads: int,
         hidden: int,
         dropout: float,
-        style: LayerConfig,
+        layer_config: LayerConfig,
     ):
         super().__init__()
         if width % heads:
@@ -47,9 +47,9 @@ class Encoder(Stack):
                 f"text.width {width} is not a multiple of text.heads {heads}: change one of them"
             )
         self.layers = nn.ModuleList(
-            EncoderLayer(width, heads, width // heads, hidden, dropout, style) for _ in range(layers)
+            EncoderLayer(width, heads, width // heads, hidden, dropout, layer_config) for _ in range(layers)
         )
-        self.norm = style.make_norm(width) if style.norm == "pre" else nn.Identity()
+        self.norm = layer_config.make_norm(width) if layer_config.norm == "pre" else nn.Identity()
 
     def forward(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
         for layer in self.layers:
@@ -68,10 +68,10 @@ class StackOutput(NamedTuple):
 
 
 class LayerMemory(NamedTuple):
-    """What one layer reads: keys and values of each row [B, G, M, d] and, before them, those that the B / N
+    """Memory of one layer: keys and values of each row [B, G, M, d] and, before them, those that the B / N
     consecutive rows of an image share, [N, G, P, d]."""
 
-    own: KeyValue
+    per_row: KeyValue
     shared: KeyValue | None
 
 
@@ -86,13 +86,13 @@ class Decoder(Stack):
         head_width: int,
         hidden: int,
         dropout: float,
-        style: LayerConfig,
+        layer_config: LayerConfig,
     ):
         super().__init__()
         self.layers = nn.ModuleList(
-            DecoderLayer(width, heads, head_width, hidden, dropout, style) for _ in range(layers)
+            DecoderLayer(width, heads, head_width, hidden, dropout, layer_config) for _ in range(layers)
         )
-        self.norm = style.make_norm(width) if style.norm == "pre" else nn.Identity()
+        self.norm = layer_config.make_norm(width) if layer_config.norm == "pre" else nn.Identity()
 
     def memory_keys_values(self, memory_BMD: Tensor) -> list[KeyValue]:
         """Keys and values of a memory for every layer, each [B, G, M, d]."""
@@ -118,9 +118,9 @@ class Decoder(Stack):
                 self.call(
                     layer,
                     x_BTD,
-                    memory[index].own,
+                    memory[index].per_row,
                     causal_TS,
-                    _own_mask(mask_BM, memory[index])[:, None, None, :],
+                    _row_mask(mask_BM, memory[index])[:, None, None, :],
                     None if cache is None else (cache[0][index], cache[1][index]),
                     None if spin is None else partial(_gate, index=index, image_BM=image_BM, spin=spin),
                     need_maps,
@@ -139,7 +139,7 @@ class Decoder(Stack):
         )
 
 
-def _own_mask(mask_BM: Tensor, memory: LayerMemory) -> Tensor:
+def _row_mask(mask_BM: Tensor, memory: LayerMemory) -> Tensor:
     return mask_BM if memory.shared is None else mask_BM[:, memory.shared[0].shape[2] :]
 
 

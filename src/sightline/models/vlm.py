@@ -30,7 +30,7 @@ from sightline.models.tower import TextTower, VisionTower
 from sightline.models.transformer import Decoder, LayerMemory
 from sightline.spin.gate import SpinInputs
 
-# The decoder's options and what they are where a config says nothing: `positions` are the patches'.
+# The decoder's options and their defaults; `positions` are the patches'.
 OPTIONS = {
     "token_positions": "learned",
     "tie_embeddings": True,
@@ -40,7 +40,7 @@ del OPTIONS["positions"]
 
 
 class Memory(NamedTuple):
-    """What the decoder reads in every layer; mask_BM True = attend; image_BM True = an image token."""
+    """The decoder's memory, by layer; mask_BM True = attend; image_BM True = an image token."""
 
     layers: list[LayerMemory]
     mask_BM: Tensor
@@ -48,13 +48,13 @@ class Memory(NamedTuple):
 
     @classmethod
     def of(cls, cross_k: Tensor, cross_v: Tensor, mask_BM: Tensor, image_BM: Tensor) -> Memory:
-        """cross_k, cross_v: [L, B, G, M, d], what `joined` gives."""
+        """cross_k, cross_v: [L, B, G, M, d], as `joined` returns them."""
         pairs = [(cross_k[layer], cross_v[layer]) for layer in range(len(cross_k))]
         return cls([LayerMemory(pair, None) for pair in pairs], mask_BM, image_BM)
 
     def joined(self) -> KeyValue:
         """Keys and values of all tokens, [L, B, G, M, d] each, where every row has an image of its own."""
-        pairs = [zip(layer.shared, layer.own, strict=True) for layer in self.layers]
+        pairs = [zip(layer.shared, layer.per_row, strict=True) for layer in self.layers]
         keys, values = zip(*([torch.cat(parts, 2) for parts in pair] for pair in pairs), strict=True)
         return torch.stack(keys), torch.stack(values)
 
@@ -80,7 +80,7 @@ class VLM(nn.Module):
     def __init__(self, config: dict[str, Any]):
         super().__init__()
         config = {**OPTIONS, **config}
-        style = LayerConfig.of({**config, "positions": config["token_positions"]})
+        layer_config = LayerConfig.of({**config, "positions": config["token_positions"]})
         width, dropout = config["width"], config["dropout"]
         self.text: TextTower = registry.load("models/text", config["text"]["tower"]).build(config["text"])
         self.text.freeze()
@@ -105,7 +105,7 @@ class VLM(nn.Module):
             else None
         )
         self.memory_norm = nn.LayerNorm(width)
-        self.token_positions = token_positions(style.positions, config["max_answer"] + 1, width)
+        self.token_positions = token_positions(layer_config.positions, config["max_answer"] + 1, width)
         self.decoder = Decoder(
             config["layers"],
             width,
@@ -113,7 +113,7 @@ class VLM(nn.Module):
             config["head_width"],
             config["decoder_hidden"],
             dropout,
-            style,
+            layer_config,
         )
         self.output_bias = nn.Parameter(torch.zeros(config["vocab_size"]))
         if not config["tie_embeddings"]:
@@ -142,7 +142,7 @@ class VLM(nn.Module):
     def memory(
         self, image_tokens_NPD: Tensor, text_states_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor
     ) -> Memory:
-        """What the decoder reads. Each image has B / N consecutive questions; its keys and values are
+        """The decoder's memory. Each image has B / N consecutive questions; its keys and values are
         computed once and shared by them. Images of no tokens (P = 0) leave the question alone."""
         image_NPD = self.image_norm(self.image_projection(image_tokens_NPD))
         if self.patch_positions is not None and image_NPD.shape[1]:
@@ -155,8 +155,8 @@ class VLM(nn.Module):
             key_value = self.joint.image_keys_values(image_NPD)
             question_BTD = self.joint(question_BTD, key_value, mask_BT[:, None, None, :])
         shared = self.decoder.memory_keys_values(self.memory_norm(image_NPD))
-        own = self.decoder.memory_keys_values(self.memory_norm(question_BTD))
-        return Memory([LayerMemory(*pair) for pair in zip(own, shared, strict=True)], mask_BM, image_BM)
+        per_row = self.decoder.memory_keys_values(self.memory_norm(question_BTD))
+        return Memory([LayerMemory(*pair) for pair in zip(per_row, shared, strict=True)], mask_BM, image_BM)
 
     def step(
         self,

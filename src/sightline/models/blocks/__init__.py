@@ -1,4 +1,4 @@
-"""The model library: the textbooks' classes, thin faces over the pipeline's own layers
+"""The model library: the textbooks' classes, thin wrappers of the pipeline's layers
 (docs/guide/models.md).
 
 base_model.py: save, load, count

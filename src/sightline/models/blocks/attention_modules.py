@@ -52,8 +52,8 @@ class MultiHeadAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """query [B, T, D]; key, value [B, M, D] -> output [B, T, D] and weights [B, H, T, M]."""
         key_value = self.attention.keys_values(key, value)
-        found = self.attention.attend(query, key_value, full_mask(mask), need_weights=True)
-        return found.out, found.attn
+        attended = self.attention.attend(query, key_value, full_mask(mask), need_weights=True)
+        return attended.out, attended.attn
 
 
 class GroupedQueryAttention(nn.Module):

@@ -1,4 +1,4 @@
-"""What every complete model here can do: be saved, loaded, counted and located."""
+"""The base class of complete models: save, load, parameter count, device."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class BaseModel(nn.Module):
         Raises ValueError for a damaged folder, and for one that holds another class.
         """
         artifact = artifacts.load(Path(folder), KIND)
-        found = artifact.config["class"]
-        if found != cls.__name__:
-            raise ValueError(f"{folder}: holds a {found}, not a {cls.__name__}: call {found}.load")
+        class_name = artifact.config["class"]
+        if class_name != cls.__name__:
+            raise ValueError(f"{folder}: holds a {class_name}, not a {cls.__name__}: call {class_name}.load")
         model = cls(**{name: _built(value) for name, value in artifact.config["arguments"].items()})
         weights = artifacts.load_weights(artifact.path / WEIGHTS)
         model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
@@ -75,15 +75,15 @@ class BaseModel(nn.Module):
         return {name: _plain(value, f"{type(self).__name__}({name}=...)") for name, value in named.items()}
 
 
-def _plain(value: Any, where: str) -> Any:
+def _plain(value: Any, argument: str) -> Any:
     if isinstance(value, BaseModel):
         return value.config
     if isinstance(value, list | tuple):
-        return [_plain(part, where) for part in value]
+        return [_plain(part, argument) for part in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(
-        f"{where} was given a {type(value).__name__}, which has no form in JSON, so the model cannot be "
+        f"{argument} was given a {type(value).__name__}, which has no form in JSON, so the model cannot be "
         "saved: build that part inside the model from numbers and strings"
     )
 
@@ -94,7 +94,7 @@ def _built(value: Any) -> Any:
         return value
     from sightline import models
 
-    if value["class"] not in models.FACES:
+    if value["class"] not in models.CLASS_FILES:
         raise ValueError(f"config.json names the class {value['class']!r}, which is not of sightline.models")
     arguments = {name: _built(part) for name, part in value["arguments"].items()}
     return getattr(models, value["class"])(**arguments)

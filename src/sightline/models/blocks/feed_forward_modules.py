@@ -34,10 +34,10 @@ class FeedForwardNN(BaseModel):
         super().__init__()
         if activation not in PLAIN:
             raise ValueError(f"activation is {activation!r}: choose one of {', '.join(PLAIN)}")
-        start = "kaiming_uniform" if activation in ("relu", "gelu") else "xavier_uniform"
+        init_type = "kaiming_uniform" if activation in ("relu", "gelu") else "xavier_uniform"
         sizes = [input_size, *hidden_sizes]
         self.hidden = nn.ModuleList(
-            LinearLayer(narrow, wide, init_type=start, use_layer_norm=use_layer_norm)
+            LinearLayer(narrow, wide, init_type=init_type, use_layer_norm=use_layer_norm)
             for narrow, wide in zip(sizes, sizes[1:], strict=False)
         )
         self.activation = make_activation(activation)
@@ -48,8 +48,8 @@ class FeedForwardNN(BaseModel):
     def forward(self, x: Tensor) -> Tensor:
         """[..., input_size] -> [..., output_size]."""
         for layer in self.hidden:
-            found = self.dropout(self.activation(layer(x)))
-            x = x + found if self.use_residual and found.shape == x.shape else found
+            output = self.dropout(self.activation(layer(x)))
+            x = x + output if self.use_residual and output.shape == x.shape else output
         return self.output(x)
 
 

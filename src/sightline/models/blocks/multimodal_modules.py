@@ -47,8 +47,8 @@ class VisionTransformer(BaseModel):
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, embed_dim))
         self.positions = nn.Parameter(0.02 * torch.randn(1, 1 + count, embed_dim))
         self.dropout = nn.Dropout(dropout)
-        style = LayerConfig(eps=1e-6)
-        self.encoder = Encoder(depth, embed_dim, num_heads, int(mlp_ratio * embed_dim), dropout, style)
+        layer_config = LayerConfig(eps=1e-6)
+        self.encoder = Encoder(depth, embed_dim, num_heads, int(mlp_ratio * embed_dim), dropout, layer_config)
         self.head = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
 
     def forward_features(self, image_BCYX: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Encoders, decoders and what they make together, around the one stack of layers.
 
-`**style` are the fields of LayerConfig (norm, norm_type, activation, key_value_heads, eps); the default is
-the post-norm, ReLU transformer of Vaswani et al. 2017 (arXiv 1706.03762).
+`**layer_options` are the fields of LayerConfig (norm, norm_type, activation, key_value_heads, eps); the
+default is the post-norm, ReLU transformer of Vaswani et al. 2017 (arXiv 1706.03762).
 
 Shapes: B batch, T target tokens, S source tokens, L layers, H heads, D width, d width of a head, V
 vocabulary. Masks: bool, True = a token, False = padding, [B, S]; of a layer also any that broadcasts to
@@ -25,21 +25,22 @@ from sightline.models.transformer import Decoder, Encoder, LayerMemory, StackOut
 
 
 class _Layer(nn.Module):
-    made_by: type[EncoderLayer | DecoderLayer]
+    layer_class: type[EncoderLayer | DecoderLayer]
 
     def __init__(
         self, d_model: int, num_heads: int, d_ff: int, dropout: float = 0.1,
-        use_rotary_embeddings: bool = False, **style: Any,
+        use_rotary_embeddings: bool = False, **layer_options: Any,
     ):  # fmt: skip
         super().__init__()
-        made = _style(style, "rotary" if use_rotary_embeddings else "none")
-        self.layer = self.made_by(d_model, num_heads, _head_width(d_model, num_heads), d_ff, dropout, made)
+        layer_config = _layer_config(layer_options, "rotary" if use_rotary_embeddings else "none")
+        head_width = _head_width(d_model, num_heads)
+        self.layer = self.layer_class(d_model, num_heads, head_width, d_ff, dropout, layer_config)
 
 
 class TransformerEncoderLayer(_Layer):
     """Self-attention and feed-forward, each with residual and norm."""
 
-    made_by = EncoderLayer
+    layer_class = EncoderLayer
 
     def forward(self, x_BTD: Tensor, mask: Tensor | None = None) -> Tensor:
         """[B, T, D] -> [B, T, D]."""
@@ -49,16 +50,16 @@ class TransformerEncoderLayer(_Layer):
 class TransformerDecoderLayer(_Layer):
     """Causal self-attention, attention to a memory and feed-forward, each with residual and norm."""
 
-    made_by = DecoderLayer
+    layer_class = DecoderLayer
 
     def forward(
         self, x_BTD: Tensor, memory_BSD: Tensor, mask: Tensor | None = None, memory_mask: Tensor | None = None
     ) -> Tensor:
         """[B, T, D] -> [B, T, D]. mask: in addition to the causal one."""
         causal = torch.ones(x_BTD.shape[1], x_BTD.shape[1], dtype=torch.bool, device=x_BTD.device).tril()
-        own = causal if mask is None else causal & layer_mask(mask)
+        self_mask = causal if mask is None else causal & layer_mask(mask)
         key_value = self.layer.cross_attention.keys_values(memory_BSD)
-        return self.layer(x_BTD, key_value, own, layer_mask(memory_mask)).x
+        return self.layer(x_BTD, key_value, self_mask, layer_mask(memory_mask)).x
 
 
 class TransformerEncoder(BaseModel):
@@ -70,14 +71,14 @@ class TransformerEncoder(BaseModel):
     def __init__(
         self, vocab_size: int, d_model: int = 512, num_heads: int = 8, num_layers: int = 6, d_ff: int = 2048,
         dropout: float = 0.1, max_seq_length: int = 5000, positional_encoding: str = "sinusoidal",
-        **style: Any,
+        **layer_options: Any,
     ):  # fmt: skip
         super().__init__()
         self.d_model = d_model
         _head_width(d_model, num_heads)
         self.tokens = Tokens(vocab_size, d_model, dropout, max_seq_length, positional_encoding)
-        made = _style(style, positional_encoding)
-        self.encoder = Encoder(num_layers, d_model, num_heads, d_ff, dropout, made)
+        layer_config = _layer_config(layer_options, positional_encoding)
+        self.encoder = Encoder(num_layers, d_model, num_heads, d_ff, dropout, layer_config)
 
     def forward(self, ids_BS: Tensor, mask: Tensor | None = None) -> Tensor:
         """[B, S] -> states [B, S, D]."""
@@ -90,13 +91,14 @@ class TransformerDecoder(BaseModel):
     def __init__(
         self, vocab_size: int, d_model: int = 512, num_heads: int = 8, num_layers: int = 6, d_ff: int = 2048,
         dropout: float = 0.1, max_seq_length: int = 5000, positional_encoding: str = "sinusoidal",
-        **style: Any,
+        **layer_options: Any,
     ):  # fmt: skip
         super().__init__()
         self.d_model = d_model
         self.tokens = Tokens(vocab_size, d_model, dropout, max_seq_length, positional_encoding)
-        made, head_width = _style(style, positional_encoding), _head_width(d_model, num_heads)
-        self.decoder = Decoder(num_layers, d_model, num_heads, head_width, d_ff, dropout, made)
+        layer_config = _layer_config(layer_options, positional_encoding)
+        head_width = _head_width(d_model, num_heads)
+        self.decoder = Decoder(num_layers, d_model, num_heads, head_width, d_ff, dropout, layer_config)
 
     def forward(self, ids_BT: Tensor, memory_BSD: Tensor, memory_mask: Tensor | None = None) -> Tensor:
         """[B, T] and [B, S, D] -> states [B, T, D]; a state knows its token and those before it."""
@@ -108,25 +110,27 @@ class TransformerDecoder(BaseModel):
     ) -> StackOutput:  # fmt: skip
         """T more tokens after those of the cache; memory: decoder.memory_keys_values of it."""
         past = 0 if cache is None else cache[0].shape[3]
-        return _read(self.decoder, self.tokens(ids_BT, past), memory, memory_mask, cache)
+        return _decode(self.decoder, self.tokens(ids_BT, past), memory, memory_mask, cache)
 
 
 class Transformer(BaseModel):
-    """Encoder and decoder over sequences of vectors: embeddings and outputs belong to whoever uses it."""
+    """Encoder and decoder over sequences of vectors: embeddings and outputs belong to the caller."""
 
     def __init__(
         self, d_model: int = 512, num_heads: int = 8, num_encoder_layers: int = 6,
-        num_decoder_layers: int = 6, d_ff: int = 2048, dropout: float = 0.1, **style: Any,
+        num_decoder_layers: int = 6, d_ff: int = 2048, dropout: float = 0.1, **layer_options: Any,
     ):  # fmt: skip
         super().__init__()
-        made, head_width = _style(style, "none"), _head_width(d_model, num_heads)
-        self.encoder = Encoder(num_encoder_layers, d_model, num_heads, d_ff, dropout, made)
-        self.decoder = Decoder(num_decoder_layers, d_model, num_heads, head_width, d_ff, dropout, made)
+        layer_config, head_width = _layer_config(layer_options, "none"), _head_width(d_model, num_heads)
+        self.encoder = Encoder(num_encoder_layers, d_model, num_heads, d_ff, dropout, layer_config)
+        self.decoder = Decoder(
+            num_decoder_layers, d_model, num_heads, head_width, d_ff, dropout, layer_config
+        )
 
     def forward(self, source_BSD: Tensor, target_BTD: Tensor, source_mask: Tensor | None = None) -> Tensor:
         """[B, T, D]; a target vector knows the whole source and the target up to itself."""
         memory_BSD = self.encoder(source_BSD, layer_mask(source_mask))
-        return _read(self.decoder, target_BTD, self.decoder.memory_keys_values(memory_BSD), source_mask).x
+        return _decode(self.decoder, target_BTD, self.decoder.memory_keys_values(memory_BSD), source_mask).x
 
 
 class EncoderDecoderTransformer(BaseModel):
@@ -140,7 +144,7 @@ class EncoderDecoderTransformer(BaseModel):
         self, src_vocab_size: int, tgt_vocab_size: int, d_model: int = 512, num_heads: int = 8,
         num_encoder_layers: int = 6, num_decoder_layers: int = 6, d_ff: int = 2048, dropout: float = 0.1,
         max_seq_length: int = 5000, positional_encoding: str = "sinusoidal", share_embeddings: bool = False,
-        **style: Any,
+        **layer_options: Any,
     ):  # fmt: skip
         super().__init__()
         if share_embeddings and src_vocab_size != tgt_vocab_size:
@@ -150,10 +154,10 @@ class EncoderDecoderTransformer(BaseModel):
             )
         rest = (d_ff, dropout, max_seq_length, positional_encoding)
         self.encoder = TransformerEncoder(
-            src_vocab_size, d_model, num_heads, num_encoder_layers, *rest, **style
+            src_vocab_size, d_model, num_heads, num_encoder_layers, *rest, **layer_options
         )
         self.decoder = TransformerDecoder(
-            tgt_vocab_size, d_model, num_heads, num_decoder_layers, *rest, **style
+            tgt_vocab_size, d_model, num_heads, num_decoder_layers, *rest, **layer_options
         )
         self.output = nn.Linear(d_model, tgt_vocab_size)
         if share_embeddings:
@@ -188,17 +192,18 @@ def layer_mask(mask: Tensor | None) -> Tensor | None:
     return (mask[:, None, None, :] if mask.ndim == 2 else mask).bool()
 
 
-def _read(
+def _decode(
     decoder: Decoder, x_BTD: Tensor, memory: list[KeyValue], mask: Tensor | None,
     cache: KeyValue | None = None,
 ) -> StackOutput:  # fmt: skip
     if mask is None:
         mask = torch.ones(len(x_BTD), memory[0][0].shape[2], dtype=torch.bool, device=x_BTD.device)
-    return decoder(x_BTD, [LayerMemory(own, None) for own in memory], mask.bool(), mask.bool(), cache)
+    layers = [LayerMemory(key_value, None) for key_value in memory]
+    return decoder(x_BTD, layers, mask.bool(), mask.bool(), cache)
 
 
-def _style(style: dict[str, Any], positions: str) -> LayerConfig:
-    return LayerConfig(**{"norm": "post", "activation": "relu", **style, "positions": positions})
+def _layer_config(layer_options: dict[str, Any], positions: str) -> LayerConfig:
+    return LayerConfig(**{"norm": "post", "activation": "relu", **layer_options, "positions": positions})
 
 
 def _head_width(width: int, heads: int) -> int:

@@ -25,9 +25,11 @@ EMBEDDING_STD = 0.02
 def build(config: dict[str, Any]) -> Bert:
     """config: width, layers, heads, max_tokens, vocab_size; and where it is to differ, the fields of
     LayerConfig, hidden, dropout, tie_embeddings (the output matrix is the embedding)."""
-    style = LayerConfig.of(config)
-    hidden = usual_hidden(config["width"], style.activation)
-    return Bert({"hidden": hidden, "dropout": 0.0, "tie_embeddings": True, **style._asdict(), **config})
+    layer_config = LayerConfig.of(config)
+    hidden = usual_hidden(config["width"], layer_config.activation)
+    return Bert(
+        {"hidden": hidden, "dropout": 0.0, "tie_embeddings": True, **layer_config._asdict(), **config}
+    )
 
 
 class MaskedLanguageHead(nn.Module):
@@ -59,13 +61,13 @@ class Bert(TextTower):
         self.max_tokens = config["max_tokens"]
         self.embedding = nn.Embedding(config["vocab_size"], width)
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
-        style = LayerConfig.of(config)
+        layer_config = LayerConfig.of(config)
         # Sinusoids have a root mean square of 0.7: at full size nothing of a word would be left.
-        self.positions = token_positions(style.positions, self.max_tokens, width, EMBEDDING_STD)
-        self.norm = style.make_norm(width)
+        self.positions = token_positions(layer_config.positions, self.max_tokens, width, EMBEDDING_STD)
+        self.norm = layer_config.make_norm(width)
         self.dropout = nn.Dropout(config["dropout"])
         self.encoder = Encoder(
-            config["layers"], width, config["heads"], config["hidden"], config["dropout"], style
+            config["layers"], width, config["heads"], config["hidden"], config["dropout"], layer_config
         )
         self.mlm_head = MaskedLanguageHead(
             width, config["vocab_size"], config["eps"], config["tie_embeddings"]

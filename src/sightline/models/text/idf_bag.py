@@ -48,11 +48,11 @@ class IdfBag(TextTower):
     def count(self, documents: Iterable[list[int]]) -> None:
         """rarity = ln(n / documents with the token) of n documents: 0 for what stands in all of them, the
         beginning and end of a text included, and for what stands in none, as the mask."""
-        found_V, num = torch.zeros_like(self.rarity_V), 0
+        counts_V, num_documents = torch.zeros_like(self.rarity_V), 0
         for ids in documents:
-            found_V[sorted(set(ids))] += 1
-            num += 1
-        self.rarity_V.copy_(torch.log(num / found_V.clamp(min=1)) * (found_V > 0))
+            counts_V[sorted(set(ids))] += 1
+            num_documents += 1
+        self.rarity_V.copy_(torch.log(num_documents / counts_V.clamp(min=1)) * (counts_V > 0))
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Raises IndexError for more than max_tokens tokens where positions have a table."""

@@ -1,7 +1,7 @@
 """A small convolutional tower: fused inverted residuals (EfficientNetV2, arXiv 2104.00298), no attention.
 
-No attention on purpose: a patch's token then speaks about its own surroundings only, which is what makes
-the word heads and the decoder find the right place. Fused (one dense 3x3 convolution in place of 1x1 and
+No attention on purpose: a patch's token then depends on its surroundings only, which is what lets
+the word heads and the decoder locate an object. Fused (one dense 3x3 convolution in place of 1x1 and
 depthwise 3x3) because depthwise convolutions train two to four times slower on a CPU at equal parameters.
 Halves the image until the grid is about 8 x 8.
 

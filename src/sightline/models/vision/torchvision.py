@@ -1,5 +1,5 @@
 """Any image classifier of torchvision (https://github.com/pytorch/vision) as a tower: its last feature map,
-averaged down to at most 8 x 8 patches, as many as a decoder reads at ease, and scaled to tokens of about
+averaged down to at most 8 x 8 patches, a short memory for the decoder, and scaled to tokens of about
 unit size, since the scale of a map is an accident of its training (SqueezeNet's is 18).
 
 Shapes: B batch, P patches of the grid, Q patches of the map, D width, K classes, C,Y,X channels and sides.
@@ -55,9 +55,9 @@ def build(config: dict[str, Any]) -> TorchvisionTower:
 class TorchvisionTower(VisionTower):
     """features: image_BCYX -> map_BDYX. classifier: a 1x1 convolution from the map to classes, or None.
 
-    A convolutional classifier (SqueezeNet's) scores every place before it averages, so its scores say what
-    neither mean nor maximum of the map do: they are part of the summary. Those of the other families are a
-    linear function of the mean.
+    A convolutional classifier (SqueezeNet's) scores every position before it averages, so its scores add to
+    the mean and maximum of the map: they are part of the summary. Those of the other families are a linear
+    function of the mean.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class TorchvisionTower(VisionTower):
         parts = [tokens_BPD.mean(1), tokens_BPD.amax(1)]
         if self.classifier is not None:
             weight_KD = self.classifier.weight.flatten(1)
-            places_BPD = tokens_BPD * self.scale
-            parts.append(nn.functional.linear(places_BPD, weight_KD, self.classifier.bias).relu().mean(1))
+            map_BPD = tokens_BPD * self.scale
+            parts.append(nn.functional.linear(map_BPD, weight_KD, self.classifier.bias).relu().mean(1))
         return torch.cat([nn.functional.layer_norm(part.float(), part.shape[1:]) for part in parts], 1)
 
 
@@ -133,17 +133,17 @@ def _feature_map(model: nn.Module) -> nn.Sequential:
 
 
 def _classifier(model: nn.Module) -> nn.Conv2d | None:
-    """The 1x1 convolution of a classifier that scores every place of the map."""
+    """The 1x1 convolution of a classifier that scores every position of the map."""
     parts = getattr(model, "classifier", nn.Identity()).modules()
     return next((part for part in parts if isinstance(part, nn.Conv2d)), None)
 
 
 def _shares(sides: tuple[int, int], grid: tuple[int, int]) -> Tensor | None:
-    """The share [P, Q] that each place of the map has in each patch; None where the map is the grid.
+    """The share [P, Q] that each position of the map has in each patch; None where the map is the grid.
 
     A matrix, so that it is the same product in every runtime.
     """
     if sides == grid:
         return None
-    own_QYX = torch.eye(sides[0] * sides[1]).view(-1, *sides)
-    return nn.functional.adaptive_avg_pool2d(own_QYX, grid).flatten(1).T.contiguous()
+    identity_QYX = torch.eye(sides[0] * sides[1]).view(-1, *sides)
+    return nn.functional.adaptive_avg_pool2d(identity_QYX, grid).flatten(1).T.contiguous()

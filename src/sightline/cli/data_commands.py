@@ -38,21 +38,21 @@ def index(
     session = open_session(bundle)
     digest, refused, encoded = session.engine.search_digest(), {}, 0
     with writing(out):
-        catalog = UserIndex.load(out, digest) if add or delete else None
+        user_index = UserIndex.load(out, digest) if add or delete else None
         if delete:
-            catalog = catalog.without(delete)
+            user_index = user_index.without(delete)
         if table is not None:
             new, refused = encode_table(session, table, MAX_PIXELS, fetch)
-            encoded, catalog = len(new), catalog.merged(new) if catalog else new
-        gallery = catalog.save(out, digest)
+            encoded, user_index = len(new), user_index.merged(new) if user_index else new
+        item_index = user_index.save(out, digest)
     done = {
         "index": str(out),
-        "items": len(gallery),
-        "with_picture": len(gallery.indexes["image"]),
+        "items": len(item_index),
+        "with_picture": len(item_index.indexes["image"]),
         "encoded": encoded,
         "deleted": len(set(delete or ())),
         "refused": refused,
-        "factory": gallery.indexes["fused"].factory,
+        "factory": item_index.indexes["fused"].factory,
     }
     if as_json:
         typer.echo(json.dumps(done, sort_keys=True))

@@ -18,9 +18,10 @@ class Answer:
     """`probability` is what the model gives the answer; `confidence` the same, calibrated on `val` where the
     answer is short; `sure` whether that suffices (None: a long answer, or a model without a bound).
 
-    `maps_LHTM` (attention of every answer token over patches and question tokens) and `gates_LHT` only where
-    they were asked for; `question_ids` are the memory's text tokens, in order. `decoding` says how the words
-    were chosen; `candidates`, where among several descriptions, each with its likeness to the picture."""
+    `maps_LHTM` (attention of every answer token over patches and question tokens) and `gates_LHT` only if
+    `need_maps`; `question_ids` are the memory's text tokens, in order. `decoding` is the decoding
+    method; `candidates`, where several descriptions were compared, each with its similarity to the
+    picture."""
 
     text: str
     ids: list[int]
@@ -39,14 +40,15 @@ def generate(
     engine: Engine, memory: Memory, inputs: DecodingInputs, generation: Generation, rows: int,
     need_maps: bool,
 ) -> list[GeneratedTokens]:  # fmt: skip
-    """Answer the first `rows` rows of `memory` by greedy decoding, beam search or sampling, with maps where
-    they were asked for. Every row is sampled with the same seed, so it does not depend on its neighbours."""
+    """Answer the first `rows` rows of `memory` by greedy decoding, beam search or sampling, with maps if
+    `need_maps`. Every row is sampled with the same seed, so it does not depend on its neighbours."""
     if generation.method == "beam":
-        written = beam.generate(engine, memory, inputs, beams=generation.beams, rows=rows)
+        results = beam.generate(engine, memory, inputs, beams=generation.beams, rows=rows)
         if not need_maps:
-            return written
+            return results
         alone = (take_memory(memory, np.array([row])) for row in range(rows))
-        return [with_maps(engine, row, inputs, own) for row, own in zip(alone, written, strict=True)]
+        pairs = zip(alone, results, strict=True)
+        return [with_maps(engine, row, inputs, generated) for row, generated in pairs]
     if generation.method == "sampling":
         return sampling.generate(
             engine, memory, inputs, generators=[np.random.default_rng(SEED) for _ in range(rows)],

@@ -1,4 +1,4 @@
-"""Rows through a graph at one fixed batch shape, and what is asked twice computed once."""
+"""Rows through a graph at one fixed batch shape; equal rows are computed once."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +30,13 @@ def filled(items_N: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, n
 
 
 def distinct(keys: list) -> tuple[list[int], list[int]]:
-    """(first place of every distinct key, number of the distinct key at every place)."""
+    """(first position of every distinct key, number of the distinct key at every position)."""
     number: dict[Any, int] = {}
     first: list[int] = []
-    for place, key in enumerate(keys):
+    for index, key in enumerate(keys):
         if key not in number:
             number[key] = len(first)
-            first.append(place)
+            first.append(index)
     return first, [number[key] for key in keys]
 
 
@@ -45,12 +45,12 @@ def picture_key(image: np.ndarray) -> tuple:
     return image.shape, hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
 
 
-Row = tuple[int, int, tuple[str, ...]]  # number of the question, number of the picture, captions beside it
+Row = tuple[int, int, tuple[str, ...]]  # number of the question, number of the picture, retrieved captions
 
 
 @dataclass(frozen=True)
 class DistinctQuestions:
-    """What a call asks, each picture and each question once; `rows` in the call's order, with repeats."""
+    """The inputs of a call, each picture and each question once; `rows` in the call's order, with repeats."""
 
     images: list[np.ndarray]
     questions: list[str]

@@ -1,4 +1,4 @@
-"""Questions with pictures and right answers, and what a session makes of them. N questions."""
+"""Questions with pictures and reference answers, and the accuracy of a session on them. N questions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Questions:
-    """Pictures (uint8 [Y, X, 3]) with questions and their right answers, item by item."""
+    """Pictures (uint8 [Y, X, 3]) with questions and their reference answers, item by item."""
 
     images: list[np.ndarray]
     questions: list[str]
@@ -38,7 +38,7 @@ def read(items: Items, triples: Triples, count: int, max_pixels: int, short: boo
         what = "short question about a picture" if short else "question about a picture"
         raise ValueError(f"{triples.path}: no {what}; rerun the convert stage")
     spread = np.unique(np.linspace(0, len(lines) - 1, min(count, len(lines))).round().astype(int))
-    chosen = [triples[lines[place]] for place in spread]
+    chosen = [triples[lines[position]] for position in spread]
     needed = {triple["item"]: items[triple["item"]] for triple in chosen}
     pictures = {
         line: images.decode(items.image_bytes(item), max_pixels, item["id"]) for line, item in needed.items()
@@ -60,21 +60,22 @@ def read_captioned(items: Items, split: str, limit: int, max_pixels: int) -> lis
     ]
 
 
-def answer(session: Session, asked: Questions) -> list[Answer]:
+def answer(session: Session, questions: Questions) -> list[Answer]:
     """The short answers of a session, without SPIN."""
     length = min(SHORT_TOKENS, session.engine.config["max_answer"])
     return session.answer(
-        asked.images, asked.questions, greedy_generation(length), SPIN_OFF, batch_size=BATCH
+        questions.images, questions.questions, greedy_generation(length), SPIN_OFF, batch_size=BATCH
     )  # fmt: skip
 
 
-def correct(session: Session, given: Sequence[Answer], asked: Questions) -> np.ndarray:
-    """Which answers are the right one, token by token: bool [N]."""
+def correct(session: Session, answers: Sequence[Answer], questions: Questions) -> np.ndarray:
+    """Which answers equal their reference token by token: bool [N]."""
     limit = session.engine.config["max_answer"]
-    pairs = zip(given, asked.answers, strict=True)
-    return np.array([said.ids == session.tokenizer.encode(truth, limit)[1:-1] for said, truth in pairs])
+    pairs = zip(answers, questions.answers, strict=True)
+    encode = session.tokenizer.encode
+    return np.array([answer.ids == encode(reference, limit)[1:-1] for answer, reference in pairs])
 
 
-def accuracy(session: Session, asked: Questions) -> float:
-    """Percent of short answers that are right."""
-    return 100.0 * float(np.mean(correct(session, answer(session, asked), asked)))
+def accuracy(session: Session, questions: Questions) -> float:
+    """Percent of short answers that are correct."""
+    return 100.0 * float(np.mean(correct(session, answer(session, questions), questions)))

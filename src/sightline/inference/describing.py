@@ -1,5 +1,5 @@
-"""The description that is most like its picture, of several: the dual encoder chooses among the
-candidates of inference.decoding.clip_guided. Numpy alone.
+"""Re-ranked descriptions: the dual encoder chooses the candidate of inference.decoding.clip_guided that is
+most similar to the picture. Numpy alone.
 
 C candidates, E embedding width, S tokens of a padded question; C,Y,X channels and sides.
 """
@@ -14,12 +14,12 @@ from sightline.inference.decoding import clip_guided, contrastive
 from sightline.inference.encoding import Encoder
 from sightline.inference.engine import DecodingInputs, GeneratedTokens, Memory
 
-SEED = 0  # of draws and noise: a picture is always described in the same words
+SEED = 0  # of sampling and noise: a picture always gets the same description
 
 
 @dataclass(frozen=True)
 class ChosenDescription:
-    """`generated` is the candidate of the largest likeness, written from `memory`. likeness_C: cosine of a
+    """`generated` is the candidate of the largest similarity, written from `memory`. likeness_C: cosine of a
     candidate's embedding and the picture's, in the order of `candidates`, the likeliest first."""
 
     generated: GeneratedTokens
@@ -32,17 +32,17 @@ def choose(
     encoder: Encoder, pixels_CYX: np.ndarray, question: str, captions: Sequence[str], generation: Generation,
     inputs: DecodingInputs,
 ) -> ChosenDescription:  # fmt: skip
-    """Write the candidates about a picture and choose; of equals the likeliest, then the one drawn first."""
+    """Generate the candidates and choose one; of equals the likeliest, then the one sampled first."""
     ids_1S, mask_1S = encoder.question_ids([question])
 
     def memory(pixels_CYX: np.ndarray) -> Memory:
         return encoder.memory(encoder.engine.image_tokens(pixels_CYX[None]), ids_1S, mask_1S, [captions])
 
-    noise, *draws = (np.random.default_rng([SEED, draw]) for draw in range(generation.candidates))
-    clean, held = memory(pixels_CYX), None
+    noise, *generators = (np.random.default_rng([SEED, draw]) for draw in range(generation.candidates))
+    clean, noised = memory(pixels_CYX), None
     if generation.contrast > 0:
-        held = memory(contrastive.noised(pixels_CYX, clip_guided.NOISE_STEPS, noise))
-    *drawn, likeliest = clip_guided.generate(encoder.engine, clean, held, inputs, generation, draws)
+        noised = memory(contrastive.noised(pixels_CYX, clip_guided.NOISE_STEPS, noise))
+    *drawn, likeliest = clip_guided.generate(encoder.engine, clean, noised, inputs, generation, generators)
     written = [likeliest, *drawn]
     texts = [encoder.tokenizer.decode(generated.ids) for generated in written]
     embeds_CE, (embed_E,) = encoder.embed_texts(texts), encoder.engine.embed_images(pixels_CYX[None])[1]

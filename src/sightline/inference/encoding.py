@@ -59,7 +59,7 @@ class Encoder:
         return np.array(kept, dtype=np.int64), spin.alpha
 
     def decoding_inputs(self, generation: Generation, spin: Spin | None = None) -> DecodingInputs:
-        """What the decoding loops are called with; `spin` None: as `generation.spin` says. Raises
+        """Inputs of the decoding loops; `spin` None: as `generation.spin` says. Raises
         SessionError for settings that this model does not have."""
         k_L, alpha = self.heads_kept(self.spin(generation.spin) if spin is None else spin)
         longest, limit = generation.max_tokens, self.engine.config["max_answer"]
@@ -78,7 +78,7 @@ class Encoder:
         self, tokens_BPD: np.ndarray, ids_BS: np.ndarray, mask_BS: np.ndarray,
         captions_BK: Sequence[Sequence[str]],
     ) -> Memory:  # fmt: skip
-        """What the decoder reads: pictures and questions, each question beside its captions, if any."""
+        """The decoder's memory: pictures and questions, each question with its retrieved captions, if any."""
         length = max(self.settings.max_text, ids_BS.shape[1])
         return retrieval_context.read(
             self.engine, self.tokenizer, tokens_BPD, ids_BS, mask_BS, captions_BK, length

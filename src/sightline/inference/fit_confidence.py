@@ -20,9 +20,9 @@ def fit(session: Session, items: Items, val: Triples, accuracy: float, max_pixel
     """
     questions = calibration_data.read(items, val, QUESTIONS, max_pixels, short=True)
     with progress.step("fitting the confidence"):
-        given = calibration_data.answer(session, questions)
-    probability_N = np.array([answer.probability for answer in given])
-    right_N = calibration_data.correct(session, given, questions)
+        answers = calibration_data.answer(session, questions)
+    probability_N = np.array([answer.probability for answer in answers])
+    right_N = calibration_data.correct(session, answers, questions)
     temperature = fit_temperature(probability_N, right_N)
     confidence_N = calibrated(probability_N, temperature)
     bound = sure_above(confidence_N, right_N, accuracy)

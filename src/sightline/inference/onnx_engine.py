@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the decoding protocol: numpy in, numpy out, no torch.
+"""ONNX Runtime behind the `Engine` protocol: numpy in, numpy out, no torch.
 
 Shapes: L layers, B batch, H heads, T text tokens, P patches, M memory tokens (P, then the question), D width,
 E embedding width, V vocabulary, C,Y,X channels and sides.
@@ -50,8 +50,8 @@ class LayerCache:
 class OnnxEngine:
     """Six graphs and engine.json in a folder; implements `inference.engine.Engine`.
 
-    With several threads a batch of pictures is dealt out to them, as threads that share every product wait
-    for each other at every node; a single picture, a text and a token are computed by all of them together.
+    With several threads a batch of pictures is divided among them, as threads that share every product wait
+    for each other at every node. A single picture, a text and a token are computed by all of them together.
     """
 
     def __init__(self, folder: Path, threads: int = 1):
@@ -67,20 +67,20 @@ class OnnxEngine:
         self._sessions = {name: _session(path, _threads(name, path, threads)) for name, path in paths.items()}
         self._threads = threads
         if threads > 1:
-            self._dealt = {name: _session(paths[name], 1) for name in IMAGE_SIDE}
+            self._single_threaded = {name: _session(paths[name], 1) for name in IMAGE_SIDE}
             self._pool = ThreadPoolExecutor(threads)
         layers = self.config["layers"]
         self._reads = of_layers(CACHE + CROSS, layers)
         self._plain = ["logits", *of_layers(GROWN, layers)]
         self._all = self._plain + of_layers(ATTENTION, layers)
-        held = {each.name: each.shape for each in self._sessions["decoder"].get_inputs()}
-        if not held.keys() >= set(self._reads):
+        inputs = {node.name: node.shape for node in self._sessions["decoder"].get_inputs()}
+        if not inputs.keys() >= set(self._reads):
             raise EngineError(
-                f"{paths['decoder']}: takes {', '.join(sorted(held))}, expected keys and values layer by "
+                f"{paths['decoder']}: takes {', '.join(sorted(inputs))}, expected keys and values layer by "
                 f"layer ({self._reads[0]}, ...): another version of the project exported it; {REBUILD}"
             )
         # Keys may have fewer heads than queries (grouped-query attention): the graph knows how many.
-        self._past_shape = held[self._reads[0]]
+        self._past_shape = inputs[self._reads[0]]
 
     def search_digest(self) -> str:
         """sha256 of the graphs that make embeddings: what an index must have been built with."""
@@ -90,7 +90,7 @@ class OnnxEngine:
         return digest.hexdigest()
 
     def image_tokens(self, pixels_BCYX: np.ndarray) -> np.ndarray:
-        return self._see("vision", ["image_tokens"], pixels_BCYX)[0]
+        return self._run_images("vision", ["image_tokens"], pixels_BCYX)[0]
 
     def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
         names = ["cross_k", "cross_v", "mask", "image"]
@@ -102,18 +102,19 @@ class OnnxEngine:
         self, tokens_BT: np.ndarray, cache: LayerCache | None, memory: Memory, k_L: np.ndarray, alpha: float,
         need_maps: bool,
     ) -> Step:  # fmt: skip
-        past = self._nothing(tokens_BT.shape[0]) if cache is None else cache.past
+        past = self._empty_cache(tokens_BT.shape[0]) if cache is None else cache.past
         feed = dict(zip(self._reads, (*past, *memory.by_layer), strict=True))
         feed["tokens"], feed["mask"], feed["image"] = tokens_BT, memory.mask_BM, memory.image_BM
         feed["heads_kept"], feed["alpha"] = np.asarray(k_L, np.int64), np.asarray(alpha, np.float32)
-        logits, *found = self._run("decoder", self._all if need_maps else self._plain, feed)
+        logits, *outputs = self._run("decoder", self._all if need_maps else self._plain, feed)
         if not need_maps:
-            return Step(logits, LayerCache(found), None, None)
-        grown, seen, layers = found[: len(past)], found[len(past) :], len(k_L)
-        return Step(logits, LayerCache(grown), _stacked(seen[:layers]), _stacked(seen[layers:]))
+            return Step(logits, LayerCache(outputs), None, None)
+        attention, layers = outputs[len(past) :], len(k_L)
+        maps, gates = _stacked(attention[:layers]), _stacked(attention[layers:])
+        return Step(logits, LayerCache(outputs[: len(past)]), maps, gates)
 
     def embed_images(self, pixels_BCYX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        tokens, embeds = self._see("image_encoder", ["tokens", "embeds"], pixels_BCYX)
+        tokens, embeds = self._run_images("image_encoder", ["tokens", "embeds"], pixels_BCYX)
         return tokens, embeds
 
     def embed_texts(self, ids_BT: np.ndarray, mask_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,18 +126,20 @@ class OnnxEngine:
         read = {"tokens": tokens_BPD, "states": states_BTD, "text_mask": mask_BT}
         return self._run("fusion", ["match"], read)[0]
 
-    def _nothing(self, batch: int) -> list[np.ndarray]:
+    def _empty_cache(self, batch: int) -> list[np.ndarray]:
         _, heads, _, width = self._past_shape
         return [np.zeros((batch, heads, 0, width), dtype=np.float32)] * len(CACHE) * self.config["layers"]
 
-    def _see(self, graph: str, outputs: list[str], pixels_BCYX: np.ndarray) -> list[np.ndarray]:
+    def _run_images(self, graph: str, outputs: list[str], pixels_BCYX: np.ndarray) -> list[np.ndarray]:
         batch, _, *sides = pixels_BCYX.shape
         if self._threads == 1 or batch == 1:
             return self._run(graph, outputs, {"pixels": pixels_BCYX})
         rows = max(1, min(math.ceil(batch / self._threads), PART_PIXELS // math.prod(sides)))
         parts = (pixels_BCYX[start : start + rows] for start in range(0, batch, rows))
-        found = self._pool.map(lambda part: self._dealt[graph].run(outputs, {"pixels": part}), parts)
-        return [np.concatenate(column) for column in zip(*found, strict=True)]
+        results = self._pool.map(
+            lambda part: self._single_threaded[graph].run(outputs, {"pixels": part}), parts
+        )
+        return [np.concatenate(column) for column in zip(*results, strict=True)]
 
     def _run(self, graph: str, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         return self._sessions[graph].run(outputs, feed)

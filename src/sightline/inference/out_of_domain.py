@@ -1,4 +1,4 @@
-"""Does a picture look like those the model was trained on? Its distance to them in the session's tokens.
+"""Out-of-domain detection: the distance of a picture from the training pictures in the image tokens.
 
 The score is the Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888, with one class) of the picture's
 mean token from those of training pictures, under a covariance shrunk after Ledoit and Wolf (2004), so that
@@ -26,7 +26,7 @@ PICTURES = 2000  # of a split: the covariance is then known well enough, and it 
 
 @dataclass(frozen=True)
 class OODDetector:
-    """Where training pictures lie, and the score above which a picture is not one of their kind."""
+    """Mean and precision of the training pictures, and the score above which a picture is out of domain."""
 
     mean_D: np.ndarray
     precision_DD: np.ndarray
@@ -53,20 +53,21 @@ class OODDetector:
         folder = bundle / FOLDER
         if not (folder / BOUND).is_file():
             raise ValueError(f"{folder / BOUND}: no such file; rerun the index stage (`dvc repro index`)")
-        held = artifacts.load_weights(folder / STATISTICS)
-        return cls(held["mean"], held["precision"], float(artifacts.read_json(folder / BOUND)["bound"]))
+        statistics = artifacts.load_weights(folder / STATISTICS)
+        bound = float(artifacts.read_json(folder / BOUND)["bound"])
+        return cls(statistics["mean"], statistics["precision"], bound)
 
 
 def fit(session: Session, items: Items, percentile: float, max_pixels: int) -> OODDetector:
     """Statistics of up to PICTURES pictures of `train`, evenly spread; the bound is that percentile of the
     scores of `val`. Raises ValueError when either split has no pictures."""
-    known = progress.track(split_pictures(items, "train", max_pixels), "pictures of train")
-    pooled_ND = pooled(session, known).astype(np.float64)
+    train_pictures = progress.track(split_pictures(items, "train", max_pixels), "pictures of train")
+    pooled_ND = pooled(session, train_pictures).astype(np.float64)
     mean_D = pooled_ND.mean(axis=0)
-    domain = OODDetector(mean_D, inverse(shrunk(pooled_ND - mean_D)), 0.0)
-    others = progress.track(split_pictures(items, "val", max_pixels), "pictures of val")
-    scores_N = domain.scores(session, others)
-    return OODDetector(mean_D, domain.precision_DD, float(np.percentile(scores_N, percentile)))
+    detector = OODDetector(mean_D, inverse(shrunk(pooled_ND - mean_D)), 0.0)
+    val_pictures = progress.track(split_pictures(items, "val", max_pixels), "pictures of val")
+    scores_N = detector.scores(session, val_pictures)
+    return OODDetector(mean_D, detector.precision_DD, float(np.percentile(scores_N, percentile)))
 
 
 def pooled(session: Session, pictures: Iterable[np.ndarray]) -> np.ndarray:
@@ -91,11 +92,11 @@ def inverse(spd_DD: np.ndarray) -> np.ndarray:
     """Inverse of a symmetric positive definite matrix by the sweep operator (Goodnight 1979): one operation
     on single numbers after the other, so that its bits are the same everywhere."""
     swept_DD = np.array(spd_DD, np.float64)
-    for place in range(len(swept_DD)):
-        pivot, row_D = swept_DD[place, place], swept_DD[place].copy()
+    for index in range(len(swept_DD)):
+        pivot, row_D = swept_DD[index, index], swept_DD[index].copy()
         swept_DD -= np.multiply.outer(row_D, row_D) / pivot
-        swept_DD[place] = swept_DD[:, place] = row_D / pivot
-        swept_DD[place, place] = -1.0 / pivot
+        swept_DD[index] = swept_DD[:, index] = row_D / pivot
+        swept_DD[index, index] = -1.0 / pivot
     return -swept_DD
 
 
@@ -104,6 +105,7 @@ def split_pictures(items: Items, split: str, max_pixels: int) -> Iterator[np.nda
     lines = [line for line in items.split(split) if items[line]["image"] is not None]
     if not lines:
         raise ValueError(f"{items.path}: no pictures in the split {split!r}, nothing to compare with")
-    for place in np.unique(np.linspace(0, len(lines) - 1, min(PICTURES, len(lines))).round().astype(int)):
-        item = items[lines[place]]
+    spread = np.linspace(0, len(lines) - 1, min(PICTURES, len(lines))).round().astype(int)
+    for position in np.unique(spread):
+        item = items[lines[position]]
         yield images.decode(items.image_bytes(item), max_pixels, item["id"])

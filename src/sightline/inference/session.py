@@ -1,4 +1,4 @@
-"""Ask and search with an exported model: numpy, Pillow, tokenizers and ONNX Runtime, no torch.
+"""Answers and scores of an exported model: numpy, Pillow, tokenizers and ONNX Runtime, no torch.
 
 Every graph runs at one fixed batch shape and questions have one fixed length; a short last batch is filled
 with copies of its first row. So an answer is the same to the bit alone and among others, at a given batch
@@ -42,8 +42,8 @@ class Session(Encoder):
         """One variant (fp32, pruned, int8) in the export stage's folder; SPIN is off in it."""
         exported = artifacts.load(folder, "onnx")
         if variant not in exported.config["variants"]:
-            held = ", ".join(exported.config["variants"])
-            raise SessionError(f"{folder}: no variant {variant!r}; it holds {held}")
+            names = ", ".join(exported.config["variants"])
+            raise SessionError(f"{folder}: no variant {variant!r}; it holds {names}")
         return cls.open(exported.path, variant, threads)
 
     @classmethod
@@ -66,30 +66,30 @@ class Session(Encoder):
         """Answer question i about picture i (uint8 [Y, X, 3]): a description as `generation` says, any other
         question by greedy decoding.
 
-        `generation` and `spin` default to the bundle's. `captions`: what question i is read beside
-        (retrieval_context). Equal pictures and equal (picture, question, captions) are computed once.
-        Raises ValueError for unequal counts or settings that the model does not have.
+        `generation` and `spin` default to the bundle's. `captions`: retrieved captions that
+        are read with question i (retrieval_context). Equal pictures and equal (picture, question, captions)
+        are computed once. Raises ValueError for unequal counts or settings that the model does not have.
         """
-        asked = DistinctQuestions.of(images, questions, captions)
-        decodings = [self.decoding(question, generation) for question in asked.questions]
+        distinct = DistinctQuestions.of(images, questions, captions)
+        decodings = [self.decoding(question, generation) for question in distinct.questions]
         answers: dict[Row, Answer] = {}
         for decoding in dict.fromkeys(decodings):
             # Sorted by question: rows of a batch then end at about the same step.
-            rows = sorted({row for row in asked.rows if decodings[row[0]] == decoding})
+            rows = sorted({row for row in distinct.rows if decodings[row[0]] == decoding})
             if decoding.decoding in ONE_BY_ONE:
                 answers |= {
                     (question, picture, texts): self.answer_pixels(
-                        self.pixels([asked.images[picture]])[0], asked.questions[question], decoding, spin,
-                        need_maps=need_maps, captions=texts,
+                        self.pixels([distinct.images[picture]])[0], distinct.questions[question],
+                        decoding, spin, need_maps=need_maps, captions=texts,
                     )
                     for question, picture, texts in rows
                 }  # fmt: skip
                 continue
             inputs = self.decoding_inputs(decoding, spin)
-            tokens_NPD = self.image_tokens(self.pixels(asked.images), batch_size)
-            ids_NS, mask_NS = self.question_ids(asked.questions)
-            for chunk, places in filled(np.arange(len(rows)), batch_size):
-                batch = [rows[place] for place in places]
+            tokens_NPD = self.image_tokens(self.pixels(distinct.images), batch_size)
+            ids_NS, mask_NS = self.question_ids(distinct.questions)
+            for chunk, positions in filled(np.arange(len(rows)), batch_size):
+                batch = [rows[position] for position in positions]
                 question_B, picture_B, captions_B = (list(column) for column in zip(*batch, strict=True))
                 memory = self.memory(
                     tokens_NPD[picture_B], ids_NS[question_B], mask_NS[question_B], captions_B
@@ -98,7 +98,7 @@ class Session(Encoder):
                 for row, generated in zip(batch, written, strict=False):
                     read = ids_NS[row[0]], mask_NS[row[0]]
                     answers[row] = self.finish(generated, *read, decoding.decoding)
-        return [answers[row] for row in asked.rows]
+        return [answers[row] for row in distinct.rows]
 
     def answer_pixels(
         self, pixels_CYX: np.ndarray, question: str, generation: Generation, spin: Spin | None = None, *,

@@ -34,7 +34,7 @@ NUM_EXAMPLES = 6
 @dataclass(frozen=True)
 class BundleInputs:
     """What a bundle is made of: the export stage's folder, the variant in it that ships as a session, how
-    that is to answer, which pictures it warns about, and the items of its index with their source."""
+    that answers, its OOD detector, and the items of its index with their source."""
 
     exported: artifacts.Artifact
     session: Session
@@ -47,7 +47,7 @@ class BundleInputs:
 
 
 def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) -> ItemIndex:
-    """Write the bundle and return its gallery. Example pictures are copied from rendered scenes only:
+    """Write the bundle and return its item index. Example pictures are copied from rendered scenes only:
     photographs belong to their owners.
 
     Raises ValueError when the split is empty or the model cannot answer so.
@@ -69,15 +69,15 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
         )
         bundle_settings.write(folder / GENERATION, settings)
         inputs.domain.save(folder / out_of_domain.FOLDER)
-        gallery = embed(inputs.session, items, lines, index.factory, max_pixels)
-        gallery.save(folder / INDEX, inputs.session.engine.search_digest())
+        item_index = embed(inputs.session, items, lines, index.factory, max_pixels)
+        item_index.save(folder / INDEX, inputs.session.engine.search_digest())
         if inputs.source == "scenes":
             _write_examples(folder / EXAMPLES, items, lines)
-    return gallery
+    return item_index
 
 
 def embed(session: Session, items: Items, lines: np.ndarray, factory: str, max_pixels: int) -> ItemIndex:
-    """The gallery of some items: image vector where there is a picture, text vector of the first caption."""
+    """The index of some items: image vector where there is a picture, text vector of the first caption."""
     texts = {item["id"]: next(iter(item["captions"]), "") for item in (items[line] for line in lines)}
     entries, pictures, captions = encode(session, items, lines, texts, max_pixels)
     return assemble(entries, pictures, captions, session.engine.config["embed_dim"], factory)
@@ -133,7 +133,7 @@ def _write_examples(folder: Path, items: Items, lines: np.ndarray) -> None:
 
 def _card(config: dict[str, str], spin: Spin, items: int) -> str:
     scenes = config["source"] == "scenes"
-    knows = (
+    scope = (
         "It was trained on rendered scenes of simple objects and knows nothing else: asked about a "
         "photograph, its answer means nothing, whatever its confidence; `sightline ask` then warns."
         if scenes
@@ -146,7 +146,7 @@ A small vision-language model that answers questions about a picture, describes 
 and texts.
 
 - Variant: `{config["variant"]}` (see `metrics/export/variants.csv` for the ones it was chosen from).
-- Training data: `{config["source"]}`. {knows}
+- Training data: `{config["source"]}`. {scope}
 - SPIN at inference (`generation.json`): {gate}.
 - Index: {items} items of the split `{config["split"]}`; it fits these graphs only.
 - Not for decisions about people, safety or rights. Measured quality: `metrics/summary.json`.

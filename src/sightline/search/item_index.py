@@ -1,5 +1,5 @@
-"""The searchable items of a bundle: an index of their pictures, one of their texts, one of both, and what to
-show.
+"""The searchable items of a bundle: an index of their pictures, one of their texts, one of both, and what is
+displayed of them.
 
 A query vector, of words or of a picture, may be searched in any of the three. B queries, E embedding width.
 """
@@ -31,7 +31,7 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """An item of the gallery; `image` and `text` say which vectors it has."""
+    """An indexed item; `image` and `text` say which vectors it has."""
 
     id: str
     title: str
@@ -45,7 +45,7 @@ class Entry:
 
     @property
     def description(self) -> str:
-        """What is said about the item: title and description of a table's, the first caption of others."""
+        """Title and description of a table's item, the first caption of another."""
         return ". ".join(self.captions) if self.title else next(iter(self.captions), "")
 
 
@@ -100,23 +100,23 @@ class ItemIndex:
         ]
 
     def similar_pictures(self, images_BE: np.ndarray, k: int) -> list[list[Hit]]:
-        """The `k` nearest pictures of every picture, best first, with what is said about them: the picture
-        itself, should the index hold it, and items without a caption are left out."""
-        index, found = self.indexes["image"], []
+        """The `k` nearest pictures of every picture, best first, with their descriptions. The picture itself
+        and items without a caption are left out."""
+        index, results = self.indexes["image"], []
         for image_E in images_BE:
-            wanted, hits = k + 1, []
+            count, hits = k + 1, []
             while k:
-                ids, scores = index.search(image_E[None], wanted)
+                ids, scores = index.search(image_E[None], count)
                 hits = [
                     Hit(name, float(score), self.entries[name].description)
                     for name, score in zip(ids[0], scores[0], strict=False)
                     if score < SAME and self.entries[name].description
                 ]
-                if len(hits) >= k or wanted >= len(index):
+                if len(hits) >= k or count >= len(index):
                     break
-                wanted *= 2
-            found.append(hits[:k])
-        return found
+                count *= 2
+            results.append(hits[:k])
+        return results
 
     def vector(self, name: str, kind: str) -> np.ndarray | None:
         """The unit vector of an item, [E]; None where the item has none of this kind."""

@@ -1,8 +1,8 @@
 """A search index of a user's own items: encoded once, then added to and deleted from, always whole on disk.
 
-The folder is an artifact of kind `index`: the gallery (image, text, fused) and the vectors it was built from,
-so that a change encodes only what is new. A change is written beside the folder and renamed over it: who
-searches reads the old index or the new one. N items, E embedding width.
+The folder is an artifact of kind `index`: the item index (image, text, fused) and its vectors, so that a
+change encodes only new items. A change is written beside the folder and renamed over it: a search reads the
+old index or the new one. N items, E embedding width.
 """
 
 import logging
@@ -44,14 +44,14 @@ class UserIndex:
         return len(self.entries)
 
     def merged(self, new: "UserIndex") -> "UserIndex":
-        """This catalog with the entries of another, which replace those of the same id."""
+        """This index with the entries of another, which replace those of the same id."""
         kept = self.without({entry.id for entry in new.entries} & {entry.id for entry in self.entries})
         return UserIndex(
             [*kept.entries, *new.entries], kept.pictures | new.pictures, kept.texts | new.texts, self.width
         )
 
     def without(self, ids: Iterable[str]) -> "UserIndex":
-        """This catalog without some ids. Raises SearchIndexError for an id that it does not hold."""
+        """This index without some ids. Raises SearchIndexError for an id that it does not hold."""
         gone = set(ids)
         unknown = sorted(gone - {entry.id for entry in self.entries})
         if unknown:
@@ -66,29 +66,29 @@ class UserIndex:
         )
 
     def item_index(self) -> ItemIndex:
-        """The searchable form; `search.index.choose` says which for how many."""
+        """The searchable form; `vector_index.choose` gives its factory."""
         return assemble(self.entries, self.pictures, self.texts, self.width, AUTO)
 
     def save(self, folder: Path, digest: str) -> ItemIndex:
         """Write the index of the model with `digest`, or leave what is there; returns its searchable form."""
         with artifacts.create(folder, KIND, {"items": len(self), "model": digest}) as filling:
-            gallery = self.item_index()
-            gallery.save(filling, digest)
+            item_index = self.item_index()
+            item_index.save(filling, digest)
             rows = {
                 "image": _stacked(self.entries, self.pictures, self.width),
                 "text": _stacked(self.entries, self.texts, self.width),
             }
             artifacts.save_weights(filling / VECTORS, rows)
-        return gallery
+        return item_index
 
     @classmethod
     def load(cls, folder: Path, digest: str) -> "UserIndex":
         """Read an index for a change. Raises ValueError for a damaged one and for another model's."""
-        found, gallery = _read(folder, digest)
-        rows, entries = artifacts.load_weights(found.path / VECTORS), list(gallery.entries.values())
-        held = {"image": [e.id for e in entries if e.image], "text": [e.id for e in entries if e.text]}
-        vectors = {kind: dict(zip(ids, rows[kind], strict=True)) for kind, ids in held.items()}
-        width = gallery.indexes["fused"].width
+        artifact, item_index = _read(folder, digest)
+        rows, entries = artifacts.load_weights(artifact.path / VECTORS), list(item_index.entries.values())
+        ids_of = {"image": [e.id for e in entries if e.image], "text": [e.id for e in entries if e.text]}
+        vectors = {kind: dict(zip(ids, rows[kind], strict=True)) for kind, ids in ids_of.items()}
+        width = item_index.indexes["fused"].width
         return cls(entries, vectors["image"], vectors["text"], width)
 
 
@@ -110,8 +110,8 @@ def encode_table(
         if not len(items):
             raise SearchIndexError(f"{table}: no row can be used ({counts['rejected']}); nothing changed")
         lines = np.arange(len(items))
-        told = {item["id"]: ". ".join(item["captions"]) for item in (items[line] for line in lines)}
-        entries, pictures, texts = encode(session, items, lines, told, max_pixels)
+        descriptions = {item["id"]: ". ".join(item["captions"]) for item in (items[line] for line in lines)}
+        entries, pictures, texts = encode(session, items, lines, descriptions, max_pixels)
     return UserIndex(entries, pictures, texts, session.engine.config["embed_dim"]), counts["rejected"]
 
 
@@ -130,31 +130,31 @@ class BundleIndex:
     """A bundle's own index, which never changes under it, searched as a `ReloadingIndex` one is."""
 
     def __init__(self, folder: Path, digest: str) -> None:
-        self.digest, self._gallery = digest, ItemIndex.load(folder, digest)
+        self.digest, self._item_index = digest, ItemIndex.load(folder, digest)
 
     def item_index(self) -> ItemIndex:
-        return self._gallery
+        return self._item_index
 
 
 class ReloadingIndex:
-    """The gallery of a folder, read again when the folder was replaced. Every search uses one whole index."""
+    """The item index of a folder, read again when the folder was replaced. A search uses one whole index."""
 
     def __init__(self, folder: Path, digest: str) -> None:
         self.digest, self._folder = digest, folder
         self._lock = threading.Lock()
-        self._seen, self._gallery = _stamp(folder), _read(folder, digest)[1]
+        self._last_stamp, self._item_index = _stamp(folder), _read(folder, digest)[1]
 
     def item_index(self) -> ItemIndex:
         """The newest index; the one before it where the newest cannot be read."""
         with self._lock:
             stamp = _stamp(self._folder)
-            if stamp is not None and stamp != self._seen:
+            if stamp is not None and stamp != self._last_stamp:
                 try:
-                    self._gallery = _read(self._folder, self.digest)[1]
+                    self._item_index = _read(self._folder, self.digest)[1]
                 except ValueError as error:
                     log.warning("the new index is not used, the one before it goes on: %s", error)
-                self._seen = stamp
-            return self._gallery
+                self._last_stamp = stamp
+            return self._item_index
 
 
 def open_user_index(folder: Path, digest: str) -> ItemIndex:
@@ -165,11 +165,11 @@ def open_user_index(folder: Path, digest: str) -> ItemIndex:
 
 
 def _read(folder: Path, digest: str) -> tuple[artifacts.Artifact, ItemIndex]:
-    """The verified folder and its gallery, both from before or both from after a replacement."""
+    """The verified folder and its item index, both from before or both from after a replacement."""
 
     def read() -> tuple[artifacts.Artifact, ItemIndex]:
-        found = artifacts.load(folder, KIND)
-        return found, ItemIndex.load(folder, digest)
+        artifact = artifacts.load(folder, KIND)
+        return artifact, ItemIndex.load(folder, digest)
 
     return _unless_replaced(folder, read)
 
@@ -194,10 +194,10 @@ def _unless_replaced(folder: Path, read: Callable[[], tuple]) -> tuple:
 
 def _stamp(folder: Path) -> tuple[int, int] | None:
     try:
-        found = (folder / artifacts.MANIFEST).stat()
+        status = (folder / artifacts.MANIFEST).stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def _stacked(entries: list[Entry], vectors: Vectors, width: int) -> np.ndarray:

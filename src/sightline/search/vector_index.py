@@ -49,15 +49,15 @@ class VectorIndex:
         k = min(k, len(self))
         if k == 0:
             return [[] for _ in queries_BE], np.zeros((len(queries_BE), 0), dtype=np.float32)
-        found_ids, found_scores = [], np.full((len(queries_BE), k), -np.inf, dtype=np.float32)
+        result_ids, result_scores = [], np.full((len(queries_BE), k), -np.inf, dtype=np.float32)
         for row, query_E in enumerate(queries_BE):
-            scores_1K, places_1K = self._backend.search(query_E[None], k)
-            real = places_1K[0] >= 0  # an inverted-file index returns -1 where its probed lists run dry
-            scores_K, places_K = scores_1K[0][real], places_1K[0][real]
-            order_K = np.lexsort((places_K, -scores_K))
-            found_scores[row, : len(order_K)] = scores_K[order_K]
-            found_ids.append([self.ids[place] for place in places_K[order_K]])
-        return found_ids, found_scores
+            scores_1K, positions_1K = self._backend.search(query_E[None], k)
+            real = positions_1K[0] >= 0  # an inverted-file index returns -1 where its probed lists run dry
+            scores_K, positions_K = scores_1K[0][real], positions_1K[0][real]
+            order_K = np.lexsort((positions_K, -scores_K))
+            result_scores[row, : len(order_K)] = scores_K[order_K]
+            result_ids.append([self.ids[position] for position in positions_K[order_K]])
+        return result_ids, result_scores
 
     def tune(self, settings: str) -> None:
         """Set FAISS's run-time parameters, such as efSearch=64. Raises RuntimeError for unknown ones."""
@@ -65,12 +65,12 @@ class VectorIndex:
 
     def vector(self, name: str) -> np.ndarray | None:
         """The vector of an entry, [E]; None where there is no such entry."""
-        place = self._places.get(name)
-        return None if place is None else self._backend.reconstruct(place)
+        position = self._positions.get(name)
+        return None if position is None else self._backend.reconstruct(position)
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self.ids)}
+    def _positions(self) -> dict[str, int]:
+        return {name: position for position, name in enumerate(self.ids)}
 
     def save(self, folder: Path, model_digest: str) -> None:
         """Write the vectors and the list of entries; the same index gives the same bytes."""

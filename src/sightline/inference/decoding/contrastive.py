@@ -1,4 +1,4 @@
-"""Decoding against a second view of the question: VCD and PAI's guided logits.
+"""Contrastive decoding against a second view of the picture: VCD and PAI's guided logits.
 
 Both score tokens by (1 + strength) * log p(y | image) - strength * log p(y | other), those whose probability
 is at least `plausible` times the largest, and pick the best or draw one. The other view is the picture under
@@ -18,7 +18,7 @@ def generate(
     engine: Engine, memory: Memory, other: Memory, inputs: DecodingInputs, *, strength: float,
     plausible: float, pick: Pick | None = None,
 ) -> list[GeneratedTokens]:  # fmt: skip
-    """Answer every row of `memory`, held against the same row of `other`; both are decoded in one batch.
+    """Answer every row of `memory`, contrasted with the same row of `other`; both are decoded in one batch.
 
     `pick` chooses every row's token by the contrasted scores. Without it that is the likeliest, and finished
     rows are dropped as by token_loop.steps(compact=True). Log-probabilities of the answers are the model's
@@ -37,8 +37,8 @@ def generate(
     )
 
     def of_both(logprobs_BV: np.ndarray) -> np.ndarray:
-        own_BV, other_BV = np.split(logprobs_BV, 2)  # both views of a row end together
-        scores_BV = contrasted(own_BV, other_BV, strength, plausible)
+        image_BV, other_BV = np.split(logprobs_BV, 2)  # both views of a row end together
+        scores_BV = contrasted(image_BV, other_BV, strength, plausible)
         ids_B = scores_BV.argmax(axis=1) if pick is None else pick(scores_BV)
         return np.concatenate([ids_B, ids_B])
 
@@ -46,10 +46,10 @@ def generate(
     return collect(tokens, inputs.eos, rows)
 
 
-def contrasted(own_BV: np.ndarray, other_BV: np.ndarray, strength: float, plausible: float) -> np.ndarray:
+def contrasted(image_BV: np.ndarray, other_BV: np.ndarray, strength: float, plausible: float) -> np.ndarray:
     """Scores of the next token, from log-probabilities; implausible tokens are minus infinity."""
-    floor_B1 = own_BV.max(axis=1, keepdims=True) + np.log(plausible)
-    return np.where(own_BV >= floor_B1, (1.0 + strength) * own_BV - strength * other_BV, -np.inf)
+    floor_B1 = image_BV.max(axis=1, keepdims=True) + np.log(plausible)
+    return np.where(image_BV >= floor_B1, (1.0 + strength) * image_BV - strength * other_BV, -np.inf)
 
 
 def noised(pixels_CYX: np.ndarray, step: int, generator: np.random.Generator) -> np.ndarray:

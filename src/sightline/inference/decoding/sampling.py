@@ -50,5 +50,5 @@ def sample_token(logprobs_V: np.ndarray, uniform: float, temperature: float, top
     cumulative_V = np.cumsum(probability_V[order_V])
     nucleus = int(np.searchsorted(cumulative_V, top_p * cumulative_V[-1])) + 1
     cumulative_V = cumulative_V[: min(nucleus, len(order_V))]
-    place = int(np.searchsorted(cumulative_V, uniform * cumulative_V[-1], side="right"))
-    return int(order_V[min(place, len(cumulative_V) - 1)])
+    rank = int(np.searchsorted(cumulative_V, uniform * cumulative_V[-1], side="right"))
+    return int(order_V[min(rank, len(cumulative_V) - 1)])

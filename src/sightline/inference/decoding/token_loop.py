@@ -74,24 +74,24 @@ def steps(
 def _compacted(engine: Engine, memory: Memory, pick: Pick, inputs: DecodingInputs) -> Iterator[Token]:
     """`steps` over the rows that are still being written (n of B), in their order; tokens are of all rows."""
     batch = memory.mask_BM.shape[0]
-    place_n, active_B, cache = np.arange(batch), np.ones(batch, dtype=bool), None
+    row_n, active_B, cache = np.arange(batch), np.ones(batch, dtype=bool), None
     tokens_nT = np.full((batch, 1), inputs.bos, dtype=np.int64)
     for _ in range(inputs.max_tokens):
         step = engine.step(tokens_nT, cache, memory, inputs.k_L, inputs.alpha, False)
         cache = step.cache
         logprobs_nV = log_softmax(step.logits_BTV[:, -1])
-        picked_n = np.where(active_B[place_n], pick(logprobs_nV), inputs.eos).astype(np.int64)
+        picked_n = np.where(active_B[row_n], pick(logprobs_nV), inputs.eos).astype(np.int64)
         ids_B, logprobs_B = np.full(batch, inputs.eos, dtype=np.int64), np.zeros(batch)
-        ids_B[place_n] = picked_n
-        logprobs_B[place_n] = np.take_along_axis(logprobs_nV, picked_n[:, None], axis=1)[:, 0]
+        ids_B[row_n] = picked_n
+        logprobs_B[row_n] = np.take_along_axis(logprobs_nV, picked_n[:, None], axis=1)[:, 0]
         yield Token(ids_B, logprobs_B, active_B, None, None)
         active_B = active_B & (ids_B != inputs.eos)
         if not active_B.any():
             return
-        tokens_nT, left = picked_n[:, None], np.flatnonzero(active_B[place_n])
-        if 2 * len(left) <= len(place_n):
+        tokens_nT, left = picked_n[:, None], np.flatnonzero(active_B[row_n])
+        if 2 * len(left) <= len(row_n):
             memory, cache = take_memory(memory, left), cache.take(left)
-            place_n, tokens_nT = place_n[left], tokens_nT[left]
+            row_n, tokens_nT = row_n[left], tokens_nT[left]
 
 
 def collect(tokens: Iterator[Token], eos: int, rows: int) -> list[GeneratedTokens]:
@@ -101,14 +101,14 @@ def collect(tokens: Iterator[Token], eos: int, rows: int) -> list[GeneratedToken
 
 
 def _row(written: list[Token], eos: int, row: int) -> GeneratedTokens:
-    own = [token for token in written if token.active_B[row]]
-    finished = bool(own) and int(own[-1].ids_B[row]) == eos
-    spoken = own[:-1] if finished else own
-    maps = [token.maps_LBHM[:, row] for token in spoken if token.maps_LBHM is not None]
-    gates = [token.gates_LBH[:, row] for token in spoken if token.gates_LBH is not None]
+    row_tokens = [token for token in written if token.active_B[row]]
+    finished = bool(row_tokens) and int(row_tokens[-1].ids_B[row]) == eos
+    kept = row_tokens[:-1] if finished else row_tokens
+    maps = [token.maps_LBHM[:, row] for token in kept if token.maps_LBHM is not None]
+    gates = [token.gates_LBH[:, row] for token in kept if token.gates_LBH is not None]
     return GeneratedTokens(
-        ids=[int(token.ids_B[row]) for token in spoken],
-        logprobs=[float(token.logprobs_B[row]) for token in own],
+        ids=[int(token.ids_B[row]) for token in kept],
+        logprobs=[float(token.logprobs_B[row]) for token in row_tokens],
         finished=finished,
         maps_LHTM=np.stack(maps, axis=2) if maps else None,
         gates_LHT=np.stack(gates, axis=2) if gates else None,

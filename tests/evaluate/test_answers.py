@@ -20,7 +20,7 @@ def figures(measure, per_item):
 
 
 @pytest.mark.parametrize(
-    ("said", "truth", "right"),
+    ("answer", "truth", "right"),
     [
         ("The Left.", "left", True),
         ("2", "2", True),
@@ -30,8 +30,8 @@ def figures(measure, per_item):
         ("left left", "left", False),
     ],
 )
-def test_short_answers_match_up_to_case_articles_and_punctuation(said, truth, right):
-    assert (normalise(said) == normalise(truth)) is right
+def test_short_answers_match_up_to_case_articles_and_punctuation(answer, truth, right):
+    assert (normalise(answer) == normalise(truth)) is right
 
 
 def test_vqa_accuracy():
@@ -46,7 +46,7 @@ def test_vqa_accuracy():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("Yes, there is.", "yes"),
         ("no", "no"),
@@ -56,35 +56,35 @@ def test_vqa_accuracy():
         ("nothing eyes", "invalid"),
     ],
 )
-def test_yes_no(text, said):
-    assert yes_no(text) == said
+def test_yes_no(text, expected):
+    assert yes_no(text) == expected
 
 
 def test_pope_by_hand():
     # truth yes: 3 yes, 1 no, 1 invalid; truth no: 2 yes, 4 no, 1 invalid -> 12 questions.
     truths = ["yes"] * 5 + ["no"] * 7
-    said = ["yes", "yes", "yes", "no", "perhaps", "yes", "yes", "no", "no", "no", "no", ""]
-    found = figures(
-        pope, [pope.item_counts(truth, answer) for truth, answer in zip(truths, said, strict=True)]
+    predictions = ["yes", "yes", "yes", "no", "perhaps", "yes", "yes", "no", "no", "no", "no", ""]
+    measured = figures(
+        pope, [pope.item_counts(truth, answer) for truth, answer in zip(truths, predictions, strict=True)]
     )
-    assert found["accuracy"] == pytest.approx(100 * 7 / 12)  # denominator keeps the invalid answers
-    assert found["precision"] == pytest.approx(100 * 3 / 5)
-    assert found["recall"] == pytest.approx(100 * 3 / 5)
-    assert found["f1"] == pytest.approx(60)
-    assert found["yes_rate"] == pytest.approx(100 * 5 / 12)
-    assert found["false_positive_rate"] == pytest.approx(100 * 2 / 7)
-    assert found["invalid"] == pytest.approx(100 * 2 / 12)
+    assert measured["accuracy"] == pytest.approx(100 * 7 / 12)  # denominator keeps the invalid answers
+    assert measured["precision"] == pytest.approx(100 * 3 / 5)
+    assert measured["recall"] == pytest.approx(100 * 3 / 5)
+    assert measured["f1"] == pytest.approx(60)
+    assert measured["yes_rate"] == pytest.approx(100 * 5 / 12)
+    assert measured["false_positive_rate"] == pytest.approx(100 * 2 / 7)
+    assert measured["invalid"] == pytest.approx(100 * 2 / 12)
     # R_K: c*s - sum(p_k t_k) = 7*12 - (5*5 + 5*7) = 24; (144 - 25 - 25 - 4)(144 - 25 - 49) = 90 * 70
-    assert found["mcc"] == pytest.approx(100 * 24 / np.sqrt(90 * 70))
+    assert measured["mcc"] == pytest.approx(100 * 24 / np.sqrt(90 * 70))
 
 
 @given(st.lists(st.integers(0, 30), min_size=4, max_size=4).filter(lambda cells: sum(cells) > 0))
 def test_mcc_without_invalid_answers_is_the_usual_coefficient(cells):
     tp, fp, tn, fn = cells
     counts = dict(zip(("tp", "fp", "tn", "fn"), map(np.float64, cells), strict=True))
-    found = pope.FIGURES["mcc"]({**counts, "invalid_present": np.float64(0), "invalid_absent": np.float64(0)})
+    mcc = pope.FIGURES["mcc"]({**counts, "invalid_present": np.float64(0), "invalid_absent": np.float64(0)})
     spread = float((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5
-    assert float(found) == pytest.approx(100 * (tp * tn - fp * fn) / spread if spread else 0.0, abs=1e-6)
+    assert float(mcc) == pytest.approx(100 * (tp * tn - fp * fn) / spread if spread else 0.0, abs=1e-6)
 
 
 def test_pope_of_a_constant_answer():
@@ -137,11 +137,11 @@ def test_chair_by_hand():
         "a cube and two balls and a ball", {"cube", "dog"}, LEXICON
     )  # ball twice, dog left out
     second = chair.item_counts("a cube", {"cube"}, LEXICON)
-    found = figures(chair, [first, second])
-    assert found["chair_i"] == pytest.approx(100 * 2 / 4)
-    assert found["chair_s"] == 50
-    assert found["recall"] == pytest.approx(100 * 2 / 3)
-    assert found["words"] == (8 + 2) / 2
+    measured = figures(chair, [first, second])
+    assert measured["chair_i"] == pytest.approx(100 * 2 / 4)
+    assert measured["chair_s"] == 50
+    assert measured["recall"] == pytest.approx(100 * 2 / 3)
+    assert measured["words"] == (8 + 2) / 2
 
 
 def test_chair_of_silence_is_zero_and_recalls_nothing():

@@ -9,19 +9,19 @@ from sightline.evaluate.metrics import vqa_accuracy
 ACCURACY = vqa_accuracy.FIGURES["accuracy"]
 
 
-def counts(correct, asked=None):
+def counts(correct, questions=None):
     correct = np.asarray(correct, np.float64)
     return {
         "correct": correct,
-        "questions": np.ones_like(correct) if asked is None else np.asarray(asked, np.float64),
+        "questions": np.ones_like(correct) if questions is None else np.asarray(questions, np.float64),
     }
 
 
-def found_interval(counts_C, weights):
+def accuracy_interval(counts_C, weights):
     return interval(ACCURACY, sample(counts_C, weights))
 
 
-def found_difference(after, before, weights, **kind):
+def accuracy_difference(after, before, weights, **kind):
     return difference(ACCURACY, sample(after, weights), sample(before, weights), **kind)
 
 
@@ -37,34 +37,36 @@ def test_resamples_draw_every_time_as_many_clusters_as_there_are():
 def test_interval_of_independent_answers_is_the_normal_one():
     n, share = 2000, 0.8
     right = np.arange(n) < share * n
-    found = found_interval(counts(right), resamples(n, 4000, np.random.default_rng(1)))
+    estimate = accuracy_interval(counts(right), resamples(n, 4000, np.random.default_rng(1)))
     half = 1.96 * np.sqrt(share * (1 - share) / n) * 100
-    assert found.value == pytest.approx(80)
+    assert estimate.value == pytest.approx(80)
     # The 2.5 % quantile of 4,000 draws of sd 0.894 points has a standard error of 0.038: 0.12 is 3 of them.
-    assert found.low == pytest.approx(80 - half, abs=0.12)
-    assert found.high == pytest.approx(80 + half, abs=0.12)
+    assert estimate.low == pytest.approx(80 - half, abs=0.12)
+    assert estimate.high == pytest.approx(80 + half, abs=0.12)
 
 
 def test_answers_of_one_picture_move_together():
     """Ten equal answers per picture: the interval is that of 200 pictures, not of 2,000 answers."""
     pictures = np.arange(200) < 100
     weights = resamples(200, 4000, np.random.default_rng(2))
-    found = found_interval(counts(10.0 * pictures, np.full(200, 10.0)), weights)
+    estimate = accuracy_interval(counts(10.0 * pictures, np.full(200, 10.0)), weights)
     # 200 pictures: one resample's accuracy moves in steps of 0.5 points, so the quantile may be one step off
-    assert (found.high - found.low) / 2 == pytest.approx(196 * np.sqrt(0.25 / 200), abs=0.5)
+    assert (estimate.high - estimate.low) / 2 == pytest.approx(196 * np.sqrt(0.25 / 200), abs=0.5)
 
 
 def test_a_perfect_score_gets_the_rule_of_three():
-    found = found_interval(counts(np.ones(300)), resamples(300, 100, np.random.default_rng(3)))
-    assert (found.value, found.low, found.high) == (100, 99, 100)
-    found = found_interval(counts(np.zeros(300)), resamples(300, 100, np.random.default_rng(3)))
-    assert (found.value, found.low, found.high) == (0, 0, 1)
+    estimate = accuracy_interval(counts(np.ones(300)), resamples(300, 100, np.random.default_rng(3)))
+    assert (estimate.value, estimate.low, estimate.high) == (100, 99, 100)
+    estimate = accuracy_interval(counts(np.zeros(300)), resamples(300, 100, np.random.default_rng(3)))
+    assert (estimate.value, estimate.low, estimate.high) == (0, 0, 1)
 
 
 def test_only_clusters_with_data_count():
-    asked = np.r_[np.ones(30), np.zeros(270)]
-    found = found_interval(counts(np.zeros(300), asked), resamples(300, 100, np.random.default_rng(3)))
-    assert found.high == 10
+    questions = np.r_[np.ones(30), np.zeros(270)]
+    estimate = accuracy_interval(
+        counts(np.zeros(300), questions), resamples(300, 100, np.random.default_rng(3))
+    )
+    assert estimate.high == 10
 
 
 def test_paired_difference_is_narrower_than_unpaired_and_has_the_sign_of_the_change():
@@ -73,35 +75,35 @@ def test_paired_difference_is_narrower_than_unpaired_and_has_the_sign_of_the_cha
     after = before.copy()
     after[np.flatnonzero(before)[:20]] = False  # 20 of 1,000 answers lost, nothing gained
     weights = resamples(1000, 4000, rng)
-    found = found_difference(counts(after), counts(before), weights)
+    change = accuracy_difference(counts(after), counts(before), weights)
     # lost answers are binomial(1000, 0.02): sd 0.443 points; 0.1 is the step of one answer
-    assert found.value == pytest.approx(-2)
-    assert found.low == pytest.approx(-2 - 1.96 * 0.443, abs=0.1)
-    assert found.high == pytest.approx(-2 + 1.96 * 0.443, abs=0.1)
-    assert found.loss_bound == pytest.approx(2 + 1.645 * 0.443, abs=0.1)
-    alone = found_interval(counts(after), weights)
-    assert found.high - found.low < (alone.high - alone.low) / 2
+    assert change.value == pytest.approx(-2)
+    assert change.low == pytest.approx(-2 - 1.96 * 0.443, abs=0.1)
+    assert change.high == pytest.approx(-2 + 1.96 * 0.443, abs=0.1)
+    assert change.loss_bound == pytest.approx(2 + 1.645 * 0.443, abs=0.1)
+    alone = accuracy_interval(counts(after), weights)
+    assert change.high - change.low < (alone.high - alone.low) / 2
 
 
 def test_loss_of_an_error_rate_is_its_increase():
     before, after = counts(np.zeros(100)), counts(np.r_[np.ones(10), np.zeros(90)])
     weights = resamples(100, 2000, np.random.default_rng(5))
-    found = found_difference(after, before, weights, higher_is_better=False)
-    assert found.value == 10
-    assert 13 <= found.loss_bound <= 17  # 10 + 1.645 * 3 points
-    better = found_difference(after, before, weights, higher_is_better=True)
+    change = accuracy_difference(after, before, weights, higher_is_better=False)
+    assert change.value == 10
+    assert 13 <= change.loss_bound <= 17  # 10 + 1.645 * 3 points
+    better = accuracy_difference(after, before, weights, higher_is_better=True)
     assert better.loss_bound < 0
 
 
 def test_no_change_at_all_still_leaves_room_for_a_rare_one():
     same = counts(np.arange(300) % 2)
-    found = found_difference(same, same, resamples(300, 100, np.random.default_rng(6)))
-    assert (found.value, found.low, found.high, found.loss_bound) == (0, -1, 1, 1)
+    change = accuracy_difference(same, same, resamples(300, 100, np.random.default_rng(6)))
+    assert (change.value, change.low, change.high, change.loss_bound) == (0, -1, 1, 1)
 
 
 def test_cluster_sums():
-    found = cluster([{"a": 1.0}, {"a": 2.0}, {"a": 4.0}], [2, 0, 2], 4)
-    np.testing.assert_array_equal(found["a"], [2, 0, 5, 0])
+    sums = cluster([{"a": 1.0}, {"a": 2.0}, {"a": 4.0}], [2, 0, 2], 4)
+    np.testing.assert_array_equal(sums["a"], [2, 0, 5, 0])
 
 
 def test_p_value_counts_the_resamples_on_the_rarer_side():

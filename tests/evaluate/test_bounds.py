@@ -42,7 +42,7 @@ def test_popes_kinds_are_one_figure_and_share_their_pictures():
     for kind in ("adversarial", "popular", "random"):
         per_item = [pope.item_counts("yes", "yes" if draw.random() < 0.7 else "no") for _ in range(20)]
         kinds.append(group("pope", pope, kind, per_item, [i // 2 for i in range(20)], weights_RC))
-    whole = next(found for found in scoring.pooled([kinds]) if found.kind == "all")
+    whole = next(group for group in scoring.pooled([kinds]) if group.kind == "all")
     assert whole.sample.total["tp"] == sum(kind.sample.total["tp"] for kind in kinds)
     assert whole.sample.filled == 10  # pictures, not kinds of questions
     # two models that agree: no event in 10 pictures leaves 30 points (rule of three)

@@ -1,4 +1,4 @@
-"""Calibration by hand, and against the paper's own way to compute it."""
+"""Calibration by hand, and against the paper's own code."""
 
 import numpy as np
 import pytest
@@ -26,12 +26,12 @@ def test_bins_are_open_below_and_closed_above():
 
 def test_figures_by_hand():
     # Bin ]14/15, 1]: confidence 0.98 twice, one right: gap 0.48. Bin ]8/15, 9/15]: 0.6, right: gap 0.4.
-    found = counts([0.98, 0.98, 0.6], [1, 0, 1])
-    assert FIGURES["ece"](found) == pytest.approx(100 * (2 * 0.48 + 0.4) / 3)
-    assert FIGURES["brier"](found) == pytest.approx(100 * (0.02**2 + 0.98**2 + 0.4**2) / 3)
-    assert FIGURES["confidence"](found) == pytest.approx(100 * 2.56 / 3)
-    assert FIGURES["accuracy"](found) == pytest.approx(100 * 2 / 3)
-    assert calibration.sample_size(found) == 3
+    totals = counts([0.98, 0.98, 0.6], [1, 0, 1])
+    assert FIGURES["ece"](totals) == pytest.approx(100 * (2 * 0.48 + 0.4) / 3)
+    assert FIGURES["brier"](totals) == pytest.approx(100 * (0.02**2 + 0.98**2 + 0.4**2) / 3)
+    assert FIGURES["confidence"](totals) == pytest.approx(100 * 2.56 / 3)
+    assert FIGURES["accuracy"](totals) == pytest.approx(100 * 2 / 3)
+    assert calibration.sample_size(totals) == 3
 
 
 def test_a_calibrated_predictor_has_no_error():
@@ -45,9 +45,9 @@ def test_error_as_the_papers_code_computes_it():
     right = (draw.random(len(confidence)) < confidence**2).astype(float)
     edges, expected = np.linspace(0, 1, BINS + 1), 0.0
     for low, high in zip(edges[:-1], edges[1:], strict=True):
-        held = (confidence > low) & (confidence <= high)
-        if held.any():
-            expected += abs(confidence[held].mean() - right[held].mean()) * held.mean()
+        in_bin = (confidence > low) & (confidence <= high)
+        if in_bin.any():
+            expected += abs(confidence[in_bin].mean() - right[in_bin].mean()) * in_bin.mean()
     assert FIGURES["ece"](counts(confidence, right)) == pytest.approx(100 * expected, abs=0.1)
 
 

@@ -14,11 +14,11 @@ REFERENCES = [
     ["Two children play on the beach .", "Kids run in the sand by the sea", "two kids play in the sand"],
     ["A man rides a red bike down the street", "the man is on a bike", "A cyclist rides down a road ."],
 ]
-SAID = ["a dog runs on the grass", "two kids play on the beach", "a man rides a bike on a road"]
+DESCRIPTIONS = ["a dog runs on the grass", "two kids play on the beach", "a man rides a bike on a road"]
 
 
-def figures(said, references):
-    per_item = captioning.corpus_counts(said, references)
+def figures(descriptions, references):
+    per_item = captioning.corpus_counts(descriptions, references)
     counts = {key: np.array([sum(one[key] for one in per_item)]) for key in per_item[0]}
     return {name: float(figure(counts)[0]) for name, figure in captioning.FIGURES.items()}
 
@@ -26,14 +26,14 @@ def figures(said, references):
 def test_bleu_by_hand():
     """Papineni et al., section 2.1: "the the the the the the the" has a clipped precision of 2 / 7."""
     references = ["The cat is on the mat.", "There is a cat on the mat."]
-    found = figures(["the the the the the the the"], [references])
-    assert found["bleu_1"] == pytest.approx(100 * 2 / 7)
-    assert found["bleu_2"] == found["bleu_4"] == 0.0
+    scores = figures(["the the the the the the the"], [references])
+    assert scores["bleu_1"] == pytest.approx(100 * 2 / 7)
+    assert scores["bleu_2"] == scores["bleu_4"] == 0.0
     # "a dog runs": 3 of 3 words, 2 of 2 pairs, 1 of 1 triple; the closest reference has 4 words.
-    found = figures(["a dog runs"], [["a dog runs fast", "one two three four five six seven"]])
-    assert found["bleu_1"] == pytest.approx(100 * math.exp(1 - 4 / 3))
-    assert found["bleu_3"] == pytest.approx(100 * math.exp(1 - 4 / 3))
-    assert found["bleu_4"] == 0.0  # it has no four words in a row
+    scores = figures(["a dog runs"], [["a dog runs fast", "one two three four five six seven"]])
+    assert scores["bleu_1"] == pytest.approx(100 * math.exp(1 - 4 / 3))
+    assert scores["bleu_3"] == pytest.approx(100 * math.exp(1 - 4 / 3))
+    assert scores["bleu_4"] == 0.0  # it has no four words in a row
 
 
 def test_the_brevity_penalty_takes_the_closest_reference_and_the_shorter_of_two():
@@ -63,7 +63,7 @@ def test_cider_d_by_hand():
 
 def test_equals_the_reference_implementation():
     """Values of pycocoevalcap 1.2 (BleuScorer with option closest, CiderScorer) on the same words."""
-    found = figures(SAID, REFERENCES)
+    scores = figures(DESCRIPTIONS, REFERENCES)
     expected = {
         "bleu_1": 85.959555,
         "bleu_2": 77.122228,
@@ -72,17 +72,17 @@ def test_equals_the_reference_implementation():
         "cider_d": 256.130525,
     }
     # pycocoevalcap adds 1e-9 to its counts
-    assert found == pytest.approx(expected, abs=1e-5)
+    assert scores == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_description_equal_to_a_reference_scores_best_and_nothing_said_scores_0():
+def test_a_description_equal_to_a_reference_scores_best_and_an_empty_one_scores_0():
     perfect = figures([texts[0] for texts in REFERENCES], REFERENCES)
     assert perfect["bleu_1"] == perfect["bleu_4"] == 100.0
     assert figures(["", "", ""], REFERENCES) == dict.fromkeys(captioning.FIGURES, 0.0)
 
 
 @given(st.lists(st.text("ab ", max_size=12), min_size=1, max_size=4))
-def test_figures_stay_in_their_range_for_any_text(said):
-    found = figures(said, [["a b", "b b a"]] * len(said))
-    assert all(0.0 <= found[f"bleu_{order}"] <= 100.0 + 1e-9 for order in captioning.ORDERS)
-    assert 0.0 <= found["cider_d"] <= 1000.0 + 1e-9
+def test_figures_stay_in_their_range_for_any_text(descriptions):
+    scores = figures(descriptions, [["a b", "b b a"]] * len(descriptions))
+    assert all(0.0 <= scores[f"bleu_{order}"] <= 100.0 + 1e-9 for order in captioning.ORDERS)
+    assert 0.0 <= scores["cider_d"] <= 1000.0 + 1e-9

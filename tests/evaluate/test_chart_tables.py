@@ -15,17 +15,17 @@ def row(split, kind, metric, value, variant="shipped", spin="off"):
 def figures(kinds: list[str]) -> dict[str, list[dict[str, str]]]:
     splits = ("shift_test", "test")
     accuracy = [row(split, kind, "accuracy", "50.0") for split in splits for kind in ("all", *kinds)]
-    others = [
+    reranked = [
         row("test", "all", "accuracy", "10.0", "fp32"),
         row("test", "all", "accuracy", "20.0", spin="on"),
     ]
     ranks = [
-        f"{way}{order}"
-        for way in ("text_to_image", "image_to_text")
+        f"{direction}{order}"
+        for direction in ("text_to_image", "image_to_text")
         for order in ("", "_reranked", "_described")
     ]
     return {
-        "vqa": others + accuracy,
+        "vqa": reranked + accuracy,
         "pope": [
             row("test", kind, "false_positive_rate", "2.0") for kind in ("adversarial", "popular", "random")
         ],

@@ -80,15 +80,15 @@ def test_the_built_data(checkout, tmp_path):
     written = files(tmp_path / "first")
     assert written.keys() == {*WRITTEN, "config.json", "manifest.json"}
     assert written == files(tmp_path / "again")
-    found = json.loads(again.stdout)
-    assert found == json.loads(written["analysis.json"])
-    assert found["splits"]["train"] == {"items": 60, "pictures": 60, "captions": 300} | {
+    figures = json.loads(again.stdout)
+    assert figures == json.loads(written["analysis.json"])
+    assert figures["splits"]["train"] == {"items": 60, "pictures": 60, "captions": 300} | {
         "questions": sum(1 for _ in open(checkout / "data" / "vqa" / "train.jsonl"))
     }
-    assert found["pictures"]["train"]["common_sizes"] == [[64, 64, 60]]
-    held_out = {tuple(pair) for pair in found["colors"]["held_out"]}
-    assert held_out <= {tuple(pair) for pair in found["colors"]["never"]["train"]}
-    for pair in found["objects"]["across"]:
+    assert figures["pictures"]["train"]["common_sizes"] == [[64, 64, 60]]
+    held_out = {tuple(pair) for pair in figures["colors"]["held_out"]}
+    assert held_out <= {tuple(pair) for pair in figures["colors"]["never"]["train"]}
+    for pair in figures["objects"]["across"]:
         if pair["built_in"]:
             assert pair["splits"]["shift_test"]["share"] in (0.0, None)
 
@@ -97,19 +97,19 @@ def test_a_table_with_bad_rows(checkout, table):
     out = table.parent / "out"
     done = report(checkout, table, "-o", out)
     assert done.returncode == 0, done.stderr
-    found = json.loads((out / "analysis.json").read_text(encoding="utf-8"))
-    assert sum(split["items"] for split in found["splits"].values()) == 43
-    assert sum(split["pictures"] for split in found["splits"].values()) == 40
-    assert found["refused"] == {"duplicate_id": 1, "empty_text": 1, "image_missing": 1, "image_remote": 1}
-    assert found["left_out"] == {"no_picture": 3}
-    details = " ".join(fault["detail"] for fault in found["refused_first"])
+    figures = json.loads((out / "analysis.json").read_text(encoding="utf-8"))
+    assert sum(split["items"] for split in figures["splits"].values()) == 43
+    assert sum(split["pictures"] for split in figures["splits"].values()) == 40
+    assert figures["refused"] == {"duplicate_id": 1, "empty_text": 1, "image_missing": 1, "image_remote": 1}
+    assert figures["left_out"] == {"no_picture": 3}
+    details = " ".join(fault["detail"] for fault in figures["refused_first"])
     assert (
         "line 42" in details and "the id 'i3' was used before" in details and "nothing is fetched" in details
     )
-    top = found["objects"]["across"][0]
+    top = figures["objects"]["across"][0]
     assert {top["given"], top["then"]} in ({"cat", "umbrella"}, {"dog", "ball"})
     assert top["splits"]["train"]["share"] == 1.0
-    assert found["questions"]["train"]["existence"]["yes_share"] == 0.5
+    assert figures["questions"]["train"]["existence"]["yes_share"] == 0.5
     assert not (table.parent / "raw").exists(), "the user's folder stays as it was"
 
 
@@ -138,7 +138,7 @@ def test_a_second_analysis_leaves_nothing_of_the_first(checkout, table):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("title,description,image_url\na,b,\n", "expected the columns title, description, image_url, id"),
         ("title,description,image_url,id\n,,,1\n", "found none among 1; the first: bad.csv, line 2: neither"),
@@ -146,14 +146,14 @@ def test_a_second_analysis_leaves_nothing_of_the_first(checkout, table):
         (None, "bad.csv is not a file"),
     ],
 )
-def test_a_table_without_a_good_row_is_refused(checkout, tmp_path, text, said):
+def test_a_table_without_a_good_row_is_refused(checkout, tmp_path, text, message):
     if text is not None:
         (tmp_path / "bad.csv").write_text(text)
     done = report(checkout, tmp_path / "bad.csv", "-o", tmp_path / "out")
-    assert done.returncode == 2 and said in done.stderr and not (tmp_path / "out").exists()
+    assert done.returncode == 2 and message in done.stderr and not (tmp_path / "out").exists()
 
 
-def test_nothing_built_is_said_with_its_cure(checkout, tmp_path):
+def test_missing_data_is_an_error_with_its_cure(checkout, tmp_path):
     shutil.copyfile(checkout / "dvc.yaml", tmp_path / "dvc.yaml")
     params_files.write(tmp_path)
     done = report(tmp_path)

@@ -33,32 +33,35 @@ def setting(raw, vqa, **changed):
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
-    asking = setting(*scripted.build(folder))
+    evaluation_setting = setting(*scripted.build(folder))
     spins = {"fp32": ["off"], "shipped": collect_predictions.SPINS}
-    said = {name: collect_predictions.predict(scripted.Scripted, asking, spins[name]) for name in spins}
+    outputs = {
+        name: collect_predictions.predict(scripted.Scripted, evaluation_setting, spins[name])
+        for name in spins
+    }
     rows = evaluation.evaluate(
-        said, scripted.Scripted(lying=True), asking, folder / "metrics", folder / "plots"
+        outputs, scripted.Scripted(lying=True), evaluation_setting, folder / "metrics", folder / "plots"
     )
-    ood_detection.evaluate(reds, 4.0, asking, folder / "metrics")
+    ood_detection.evaluate(reds, 4.0, evaluation_setting, folder / "metrics")
     return folder, rows
 
 
 def reds(pictures):
-    """How odd a picture is, by its red: the data set's have 0 to 5."""
+    """The out-of-domain score of a picture: its red value (0 to 5 in the dataset)."""
     return np.array([float(rgb[0, 0, 0]) for rgb in pictures])
 
 
 def value(rows, variant, spin, kind, metric, column="value"):
-    found = [
+    matches = [
         row
         for row in rows
         if (row["variant"], row["spin"], row["type"], row["metric"]) == (variant, spin, kind, metric)
     ]
-    assert len(found) == 1, found
-    return found[0][column]
+    assert len(matches) == 1, matches
+    return matches[0][column]
 
 
-def test_known_figures(evaluated):
+def test_figures_by_hand(evaluated):
     _, rows = evaluated
     assert value(rows, "fp32", "off", "all", "accuracy") == 100
     assert value(rows, "fp32", "off", "all", "accuracy", "n") == 18
@@ -96,7 +99,7 @@ def test_confidences(evaluated):
     }
 
 
-def test_baselines_and_ceiling_stand_beside(evaluated):
+def test_baselines_and_ceiling(evaluated):
     _, rows = evaluated
     assert value(rows, "blind", "", "random", "invalid") == 100
     assert value(rows, "blind", "", "scene truth", "chair_i") == 100
@@ -152,14 +155,16 @@ def test_files(evaluated):
 
 def test_same_bytes_again_and_from_worker_processes(evaluated, tmp_path):
     folder, _ = evaluated
-    asking = setting(folder / "raw", folder / "vqa")
-    said = collect_predictions.predict_variants(
+    evaluation_setting = setting(folder / "raw", folder / "vqa")
+    outputs = collect_predictions.predict_variants(
         {name: scripted.Scripted for name in ("fp32", "shipped")},
         {"fp32": ["off"], "shipped": collect_predictions.SPINS},
-        asking,
+        evaluation_setting,
     )
-    evaluation.evaluate(said, scripted.Scripted(lying=True), asking, tmp_path / "metrics", tmp_path / "plots")
-    ood_detection.evaluate(reds, 4.0, asking, tmp_path / "metrics")
+    evaluation.evaluate(
+        outputs, scripted.Scripted(lying=True), evaluation_setting, tmp_path / "metrics", tmp_path / "plots"
+    )
+    ood_detection.evaluate(reds, 4.0, evaluation_setting, tmp_path / "metrics")
     first, again = (
         {
             path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -173,17 +178,21 @@ def test_same_bytes_again_and_from_worker_processes(evaluated, tmp_path):
 
 def test_photos_are_measured_by_what_their_captions_name(tmp_path):
     raw, vqa = scripted.build(tmp_path, scenes=False)
-    asking = setting(raw, vqa, max_items=4)
+    evaluation_setting = setting(raw, vqa, max_items=4)
     rows = evaluation.evaluate(
-        {"fp32": collect_predictions.predict(scripted.Scripted, asking, collect_predictions.SPINS)},
+        {
+            "fp32": collect_predictions.predict(
+                scripted.Scripted, evaluation_setting, collect_predictions.SPINS
+            )
+        },
         None,
-        asking,
+        evaluation_setting,
         tmp_path / "m",
         tmp_path / "p",
     )
     assert value(rows, "fp32", "on", "caption-CHAIR", "chair_i") == 50
     assert {row["type"] for row in rows if row["family"] == "chair"} == {"caption-CHAIR"}
-    # "picture 0: a ball" is the first of its two captions; the oracle says one too and has no such figure.
+    # "picture 0: a ball" is the first of its two captions; the oracle gives one too and has no such figure.
     assert value(rows, "fp32", "off", "describe", "bleu_1") == 100
     # SPIN on adds "and a star": 4 of 7 words are a reference's
     assert value(rows, "fp32", "on", "describe", "bleu_1") == pytest.approx(100 * 4 / 7, abs=1e-3)
@@ -192,7 +201,7 @@ def test_photos_are_measured_by_what_their_captions_name(tmp_path):
     assert not [row for row in rows if row["type"].startswith("swapped_kind")]
 
 
-def test_a_blind_predictor_is_asked_each_question_once(tmp_path):
+def test_a_blind_predictor_answers_each_distinct_question_once(tmp_path):
     split = split_contents.read(*scripted.build(tmp_path), "test", 0)
     blind = scripted.Scripted(lying=True)
     texts = predictions.blind_answers(blind, split, GREEDY, 4)
@@ -206,9 +215,11 @@ def test_an_unknown_split_is_refused_with_the_cure(tmp_path):
 
 def test_markup_in_captions_is_data(tmp_path):
     raw, vqa = scripted.build(tmp_path, extra=' <script>alert(1)</script>, "quoted"')
-    asking = setting(raw, vqa)
-    said = {"fp32": collect_predictions.predict(scripted.Scripted, asking, collect_predictions.SPINS)}
-    evaluation.evaluate(said, None, asking, tmp_path / "m", tmp_path / "p")
+    evaluation_setting = setting(raw, vqa)
+    outputs = {
+        "fp32": collect_predictions.predict(scripted.Scripted, evaluation_setting, collect_predictions.SPINS)
+    }
+    evaluation.evaluate(outputs, None, evaluation_setting, tmp_path / "m", tmp_path / "p")
     rows = [json.loads(line) for line in (tmp_path / "m/predictions-test-fp32-spin_off.jsonl").open()]
     assert any("<script>" in row["answer"] for row in rows)
 
@@ -255,9 +266,9 @@ def test_summary(summarised):
 
 
 def test_the_headline_is_a_few_figures_of_the_shipped_variant(summarised):
-    found = metrics_summary.headline(summarised[2])
-    assert found["vqa_accuracy"] == 100.0 and found["megabytes"] == 0.0
-    assert len(found) <= 10 and all(isinstance(value, float) for value in found.values())
+    headline = metrics_summary.headline(summarised[2])
+    assert headline["vqa_accuracy"] == 100.0 and headline["megabytes"] == 0.0
+    assert len(headline) <= 10 and all(isinstance(value, float) for value in headline.values())
 
 
 def test_report(summarised):
@@ -299,15 +310,15 @@ def retrieve(session, split, lexicon, **changed):
     return predictions.retrieve(session, split, swaps, params)
 
 
-def test_reranking_puts_right_what_the_dual_encoder_mistook(tmp_path):
+def test_reranking_corrects_the_dual_encoder(tmp_path):
     raw, vqa = scripted.build(tmp_path)
     split = split_contents.read(raw, vqa, "test", 0)
-    found = retrieve(Mistaken(), split, split_contents.lexicon(vqa))
+    results = retrieve(Mistaken(), split, split_contents.lexicon(vqa))
     last = len(split.lines) - 1  # its neighbour is not in the gallery
     for direction in ("image_to_text", "text_to_image"):
-        assert (found.ranks[direction] == 2).sum() == last
-        assert (found.ranks[f"{direction}_reranked"] == 1).all()
-        assert (found.ranks[f"{direction}_described"] == 1).all()
+        assert (results.ranks[direction] == 2).sum() == last
+        assert (results.ranks[f"{direction}_reranked"] == 1).all()
+        assert (results.ranks[f"{direction}_described"] == 1).all()
 
 
 class Misled(Mistaken):
@@ -317,7 +328,7 @@ class Misled(Mistaken):
         return (np.roll(tokens[:, 0], 1, axis=1) * states[:, 0]).sum(axis=1)
 
 
-def test_descriptions_put_right_what_the_fusion_head_mistook(tmp_path):
+def test_descriptions_correct_the_fusion_head(tmp_path):
     raw, vqa = scripted.build(tmp_path)
     split = split_contents.read(raw, vqa, "test", 0)
 
@@ -327,9 +338,9 @@ def test_descriptions_put_right_what_the_fusion_head_mistook(tmp_path):
         assert (wrong[f"{direction}_described"] == 1).all()
     # Asked about the first of the fusion head's order alone, they change nothing.
     alone = retrieve(Misled(), split, split_contents.lexicon(vqa), described_top=1).ranks
-    for direction, found in alone.items():
+    for direction, ranks_Q in alone.items():
         if direction.endswith("_described"):
-            np.testing.assert_array_equal(found, wrong[direction.replace("_described", "_reranked")])
+            np.testing.assert_array_equal(ranks_Q, wrong[direction.replace("_described", "_reranked")])
 
 
 def test_no_pair_is_scored_twice(tmp_path):
@@ -337,15 +348,15 @@ def test_no_pair_is_scored_twice(tmp_path):
     split = split_contents.read(raw, vqa, "test", 0)
 
     class Counting(scripted.Scripted):
-        told: list = []
+        scored: list = []
 
         def score_captions(self, images, texts, image_N, text_N, batch_size=1):
-            self.told += [(len(images), int(i), int(t)) for i, t in zip(image_N, text_N, strict=True)]
+            self.scored += [(len(images), int(i), int(t)) for i, t in zip(image_N, text_N, strict=True)]
             return super().score_captions(images, texts, image_N, text_N, batch_size)
 
     predictor = Counting()
-    found = retrieve(predictor, split, split_contents.lexicon(vqa))
-    assert len(predictor.told) == len(set(predictor.told))
+    results = retrieve(predictor, split, split_contents.lexicon(vqa))
+    assert len(predictor.scored) == len(set(predictor.scored))
     # Every picture's own caption was read against it, for three figures.
-    assert sum(count > 1 for count, _, _ in predictor.told) >= len(split.lines)
-    assert found.swapped_object["swapped_kind_described"]
+    assert sum(count > 1 for count, _, _ in predictor.scored) >= len(split.lines)
+    assert results.swapped_object["swapped_kind_described"]

@@ -14,15 +14,17 @@ SCORES = st.lists(st.integers(0, 6), min_size=1, max_size=15)
 
 
 @given(SCORES, SCORES)
-def test_auroc_is_the_share_of_pairs_in_order(own, odd):
-    pairs = [(a < b) + (a == b) / 2 for a in own for b in odd]
-    assert ood_detection.auroc(np.array(own), np.array(odd)) == pytest.approx(100 * np.mean(pairs))
+def test_auroc_is_the_share_of_pairs_in_order(in_domain, ood):
+    pairs = [(a < b) + (a == b) / 2 for a in in_domain for b in ood]
+    assert ood_detection.auroc(np.array(in_domain), np.array(ood)) == pytest.approx(100 * np.mean(pairs))
 
 
 @pytest.mark.parametrize("kind", ood_detection.KINDS)
 def test_drawn_pictures_are_the_same_every_time(kind):
-    own = [scripted.picture(number) for number in range(3)]
-    first, again = (list(ood_detection.draw(kind, iter(own), np.random.default_rng(5))) for _ in range(2))
+    pictures = [scripted.picture(number) for number in range(3)]
+    first, again = (
+        list(ood_detection.draw(kind, iter(pictures), np.random.default_rng(5))) for _ in range(2)
+    )
     assert len(first) == (3 if kind == "inverted" else ood_detection.PER_KIND)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -43,24 +45,24 @@ def test_rows(tmp_path):
     params = scripted.evaluate_params(splits=("test", "train"), bootstrap=50)
     setting = collect_predictions.Setting(raw, vqa, params, greedy_generation(16), SPIN_OFF, 7)
     rows = ood_detection.evaluate(reds, 4.0, setting, tmp_path)
-    found = {(row["split"], row["type"], row["metric"]): row for row in rows}
-    assert found["test", "own pictures", "false_alarm"]["value"] == pytest.approx(100 / 6, abs=1e-3)
-    assert found["train", "own pictures", "false_alarm"]["n"] == 6
-    assert (found["test", "inverted", "warned"]["value"], found["test", "inverted", "warned"]["n"]) == (
+    by_key = {(row["split"], row["type"], row["metric"]): row for row in rows}
+    assert by_key["test", "own pictures", "false_alarm"]["value"] == pytest.approx(100 / 6, abs=1e-3)
+    assert by_key["train", "own pictures", "false_alarm"]["n"] == 6
+    assert (by_key["test", "inverted", "warned"]["value"], by_key["test", "inverted", "warned"]["n"]) == (
         100,
         6,
     )
-    assert found["test", "inverted", "auroc"]["value"] == 100
-    assert found["test", "all drawn", "warned"]["n"] == 6 + 4 * ood_detection.PER_KIND
-    assert ("train", "noise", "auroc") not in found
+    assert by_key["test", "inverted", "auroc"]["value"] == 100
+    assert by_key["test", "all drawn", "warned"]["n"] == 6 + 4 * ood_detection.PER_KIND
+    assert ("train", "noise", "auroc") not in by_key
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
     written = result_files.read_csv(tmp_path / "domain.csv")
     assert [float(row["value"]) for row in written] == [row["value"] for row in rows]
 
 
 def test_comparison_with_someones_pictures():
-    own, odd = ([scripted.picture(number) for number in numbers] for numbers in ((1, 2, 3, 4), (3, 9)))
-    found = ood_detection.compare(reds, 3.5, iter(own), iter(odd))
-    assert (found["pictures"], found["own_pictures"]) == (2, 4)
-    assert (found["warned"]["value"], found["false_alarm"]["value"]) == (50, 25)
-    assert found["auroc"]["value"] == pytest.approx(100 * (2.5 + 4) / 8)
+    in_domain, ood = ([scripted.picture(number) for number in numbers] for numbers in ((1, 2, 3, 4), (3, 9)))
+    report = ood_detection.compare(reds, 3.5, iter(in_domain), iter(ood))
+    assert (report["pictures"], report["own_pictures"]) == (2, 4)
+    assert (report["warned"]["value"], report["false_alarm"]["value"]) == (50, 25)
+    assert report["auroc"]["value"] == pytest.approx(100 * (2.5 + 4) / 8)

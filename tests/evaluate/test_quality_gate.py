@@ -85,7 +85,7 @@ def test_a_missing_figure_is_not_a_passed_one():
         quality_gate.checks(broken, LIMITS, "test")
 
 
-def test_maps_are_judged_by_what_the_data_allows():
+def test_maps_are_checked_where_the_data_allows():
     """Photos have no boxes; a split without short questions has no maps to compare."""
     for unknown, checked in (({"pointing": None}, 8), ({"pointing": None, "correlation": None}, 7)):
         checks = quality_gate.checks(summary(**unknown), LIMITS, "test")

@@ -24,12 +24,12 @@ def test_ranks_by_hand_with_two_captions_per_picture():
     np.testing.assert_array_equal(retrieval.text_to_image_ranks(similarity, owner), [1, 2, 1, 1])
 
 
-def test_own_captions_are_no_rivals_and_wrong_ones_are():
+def test_captions_of_the_same_image_are_no_distractors():
     similarity = np.array([[0.5, 0.5, 0.6, 0.1], [0, 0, 1, 1]])
     assert retrieval.image_to_text_ranks(similarity, np.array([0, 0, 1, 1])).tolist() == [2, 1]
 
 
-def test_ties_count_against_us():
+def test_ties_count_against_the_model():
     equal = np.ones((4, 4))
     assert retrieval.image_to_text_ranks(equal, np.arange(4)).tolist() == [4] * 4
     assert retrieval.text_to_image_ranks(equal, np.arange(4)).tolist() == [4] * 4
@@ -42,10 +42,10 @@ def test_similarity_ties_equal_embeddings_whatever_the_last_bits():
 
 
 def test_recall_at_k():
-    found = recall([1, 2, 5, 6, 10, 11, 1, 1])
-    assert {name: found[name] for name in ("r1", "r5", "r10")} == {"r1": 37.5, "r5": 62.5, "r10": 87.5}
+    recalls = recall([1, 2, 5, 6, 10, 11, 1, 1])
+    assert {name: recalls[name] for name in ("r1", "r5", "r10")} == {"r1": 37.5, "r5": 62.5, "r10": 87.5}
     # 1 / log2(1 + rank): three of 1, then 0.63093, 0.38685, 0.35621, 0.28906, and nothing beyond ten
-    assert found["ndcg10"] == pytest.approx(100 * 4.66305 / 8, abs=1e-3)
+    assert recalls["ndcg10"] == pytest.approx(100 * 4.66305 / 8, abs=1e-3)
     expected = retrieval.chance(1000)
     assert (expected["r1"], expected["r5"], expected["r10"]) == (0.1, 0.5, 1.0)
     assert retrieval.chance(2)["ndcg10"] == pytest.approx(100 * (1 + 0.63093) / 2, abs=1e-3)
@@ -99,9 +99,11 @@ def test_swap_takes_a_kind_that_is_not_there():
     assert swapped_object.swap("a cube", set(kinds), kinds, LEXICON, np.random.default_rng(0)) is None
 
 
-@pytest.mark.parametrize(("own", "other", "right"), [(0.5, 0.4, 1.0), (0.5, 0.5, 0.0), (0.4, 0.5, 0.0)])
-def test_swapped_tie_counts_against_us(own, other, right):
-    assert swapped_object.item_counts(own, other)["correct"] == right
+@pytest.mark.parametrize(
+    ("original", "swapped", "right"), [(0.5, 0.4, 1.0), (0.5, 0.5, 0.0), (0.4, 0.5, 0.0)]
+)
+def test_swapped_tie_counts_against_the_model(original, swapped, right):
+    assert swapped_object.item_counts(original, swapped)["correct"] == right
 
 
 def test_majority_and_oracle():
@@ -109,8 +111,8 @@ def test_majority_and_oracle():
     train += [{"type": "color", "answer": answer} for answer in ("red", "blue")]
     by_type = majority_baseline.majority(train)
     assert by_type == {"existence": "no", "color": "blue"}  # a tie: alphabetically first
-    asked = [{"type": kind} for kind in ("pope_random", "color", "what")]
-    assert majority_baseline.answers(asked, by_type) == ["no", "blue", ""]
+    triples = [{"type": kind} for kind in ("pope_random", "color", "what")]
+    assert majority_baseline.answers(triples, by_type) == ["no", "blue", ""]
 
 
 def test_the_oracle_gives_one_answer_to_one_question():

@@ -21,17 +21,17 @@ def test_figures_by_hand():
     level = levels(np.array([0.6, 0.9, 0.8, 0.7]))
     assert level.tolist() == [3, 0, 1, 2]
     # Surest first: right, right, wrong, right; risks 0, 0, 1/3, 1/4.
-    found = figures(level, np.array([1.0, 1.0, 1.0, 0.0]), ONES)
-    assert found["aurc"] == pytest.approx(100 * (1 / 3 + 1 / 4) / 4)
-    assert found["accuracy_at_100"] == 75 and found["accuracy_at_80"] == 75
-    assert found["questions"] == 4
+    result = figures(level, np.array([1.0, 1.0, 1.0, 0.0]), ONES)
+    assert result["aurc"] == pytest.approx(100 * (1 / 3 + 1 / 4) / 4)
+    assert result["accuracy_at_100"] == 75 and result["accuracy_at_80"] == 75
+    assert result["questions"] == 4
 
 
 def test_accuracy_at_a_coverage_keeps_the_surest():
     confidence, right = np.arange(10) / 10, np.array([0.0] + [1.0] * 9)
-    found = figures(levels(confidence), right, np.ones(10))
-    assert (found["accuracy_at_100"], found["accuracy_at_90"], found["accuracy_at_80"]) == (90, 100, 100)
-    assert found["accuracy_at_95"] == 90  # no set of 9.5 answers: the next larger one
+    result = figures(levels(confidence), right, np.ones(10))
+    assert (result["accuracy_at_100"], result["accuracy_at_90"], result["accuracy_at_80"]) == (90, 100, 100)
+    assert result["accuracy_at_95"] == 90  # no set of 9.5 answers: the next larger one
 
 
 def test_equal_confidences_are_answered_together():

@@ -1,4 +1,4 @@
-"""95 % intervals by a bootstrap over images: all answers on one picture are drawn together.
+"""95 % intervals by a bootstrap over images: all answers on one image are resampled together.
 
 Letters: R resamples, C clusters (images). Everything is a function of summed counts, so a resample is one
 row of a matrix product and paired comparisons share their resamples.
@@ -17,7 +17,7 @@ _RULE_OF_THREE = 3.0  # zero events in n independent cases: the rate is below 3 
 
 @dataclass(frozen=True)
 class Sample:
-    """Counts of all clusters together, of every resample [R], and how many clusters hold data."""
+    """Counts of all clusters together, of every resample [R], and how many clusters have data."""
 
     total: Counts
     resampled: Counts
@@ -70,7 +70,7 @@ def sample(counts_C: Counts, weights_RC: np.ndarray) -> Sample:
 
 def interval(figure: Figure, counts: Sample, percent: bool = True) -> Interval:
     """Value and percentile interval. A percentage at exactly 0 or 100 has no spread to resample: there the
-    rule of three over the clusters that hold data gives the open side."""
+    rule of three over the clusters that have data gives the open side."""
     value = float(figure(counts.total))
     low, high = np.percentile(figure(counts.resampled), [2.5, 97.5])
     if percent and low == high and value in (0.0, 100.0):
@@ -113,5 +113,5 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def _margin(counts: Sample) -> float:
-    """Percent that the rule of three allows after no event in the clusters that hold data."""
+    """Percent that the rule of three allows after no event in the clusters that have data."""
     return min(100.0, 100.0 * _RULE_OF_THREE / max(counts.filled, 1))

@@ -22,7 +22,7 @@ SPINS = ("off", "on")
 
 @dataclass(frozen=True)
 class Setting:
-    """Where the data is, and how to ask: as the shipped bundle answers (`generation`; `spin`, its gate)."""
+    """The data, the parameters, and the decoding of the shipped bundle (`generation`; `spin`, its gate)."""
 
     raw: Path
     vqa: Path
@@ -73,5 +73,5 @@ def predict_variants(
         running = {
             variant: pool.submit(predict, load, setting, spins[variant]) for variant, load in loaders.items()
         }
-        futures = progress.track(running.items(), "asking variants", len(running))
+        futures = progress.track(running.items(), "predicting", len(running))
         return {variant: future.result() for variant, future in futures}

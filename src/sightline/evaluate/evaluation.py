@@ -140,8 +140,7 @@ def _differences(
 
 
 def _retrieval_bounds(split: Split, name: str) -> list[dict]:
-    """What chance and an oracle that knows every caption get on this gallery; no sampling error, so no
-    interval."""
+    """Figures of chance and of an oracle on this gallery; they have no sampling error, so no interval."""
     texts, owner_T, size = split.gallery()
     oracle_IT = oracle.similarity(texts, owner_T, size)
     ranks = {

@@ -47,7 +47,7 @@ _BOUNDS = {  # over all splits together, SPIN off
     "text_to_image_r1": ("retrieval", "r1", "text_to_image"),
     "image_to_text_r1": ("retrieval", "r1", "image_to_text"),
 }
-POOLED = "all splits"  # what paired.csv calls a comparison over all of them
+POOLED = "all splits"  # the split of a comparison over all of them in paired.csv
 _PAIRED = ("vqa_accuracy", "pope_adversarial_accuracy", "chair_i", "object_recall")
 VARIANTS = ("fp32", "shipped")
 _HEADLINE = (  # of the shipped variant on the first split: what `dvc exp show` compares on a screen

@@ -71,8 +71,10 @@ def answers(session: Session, split: Split, generation: Generation, spin: Spin, 
 
 
 def blind_answers(session: Session, split: Split, generation: Generation, batch_size: int) -> list[str]:
-    """Answers of a model that does not see the picture: each distinct question is asked once, without SPIN.
-    It has no dual encoder to choose among candidates with, and no picture to hold one against."""
+    """Answers of a model that does not see the picture: one per distinct question, without SPIN.
+
+    Candidates and contrastive decoding are off, since both need the picture.
+    """
     picture, generation = next(split.rgb()), generation.replaced(candidates=1, contrast=0.0)
     described = {triple["question"]: triple["type"] == "describe" for triple in split.triples}
     answered: dict[str, str] = {}
@@ -97,7 +99,7 @@ class RetrievalRanks:
 
 @dataclass(frozen=True)
 class SwapInputs:
-    """What the swapped-kind test draws from: the words for things, the kinds, and a generator."""
+    """Inputs of the swapped-kind test: the lexicon of object words, the kinds, and a random generator."""
 
     lexicon: Lexicon
     kinds: list[str]
@@ -192,8 +194,10 @@ def retrieve(session: Session, split: Split, swaps: SwapInputs, params: Evaluate
 
 
 class _PairCache:
-    """A score of pairs, `score(image_N, text_N)`, worked out once a pair: the two directions of a search ask
-    about many pairs twice. Takes and returns arrays of one shape; `texts` is the number of texts."""
+    """Caches `score(image_N, text_N)` per pair, since both directions of a search share many pairs.
+
+    Takes and returns arrays of one shape; `texts` is the number of texts.
+    """
 
     def __init__(self, score: Callable[[np.ndarray, np.ndarray], np.ndarray], texts: int) -> None:
         self._score, self._texts, self._scores = score, texts, dict[int, float]()

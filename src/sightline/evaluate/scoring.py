@@ -1,7 +1,7 @@
 """From answers and ranks to figures: groups of counts per picture, then tidy rows with intervals.
 
-A group is what one variant, with SPIN on or off, got on one type of question of one split. Its figures are
-functions of the counts, so values, intervals and paired differences all come from the same numbers.
+A group holds the counts of one variant, with SPIN on or off, on one type of question of one split. Its
+figures are functions of the counts, so values, intervals and paired differences come from the same numbers.
 """
 
 from dataclasses import dataclass, replace
@@ -41,8 +41,10 @@ BOUNDED = (
 
 @dataclass(frozen=True)
 class Group:
-    """Counts of one family (vqa, pope, chair, caption, ...) and type, per picture resampled; `measure` has
-    FIGURES and `sample_size`."""
+    """Counts of one family (vqa, pope, chair, caption, ...) and type, resampled by picture.
+
+    `measure` is the metric: it has FIGURES and `sample_size`.
+    """
 
     family: str
     kind: str
@@ -100,8 +102,11 @@ def answer_groups(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: 
 
 
 def confidence_groups(split: Split, answers: Answers, weights_RC: np.ndarray) -> list[Group]:
-    """What the confidences of short answers are worth: calibration of yes/no answers and of all (`before`: as
-    the model gives them), the accuracy-coverage curve, and the answers that the shipped bound calls sure."""
+    """Calibration and selective prediction of short answers.
+
+    Calibration of yes/no answers and of all (`before`: without temperature), the accuracy-coverage curve, and
+    the answers above the shipped bound.
+    """
     groups = []
     for kind, indices in (("yes/no", yes_no_questions(split)), ("short answers", short_questions(split))):
         for when, confidence_N in (("", answers.confidence_N), (", before", answers.probability_N)):
@@ -204,7 +209,7 @@ def loss_bounds(after: list[list[Group]], before: list[list[Group]], key: dict[s
 
 
 def figure_rows(group: Group, key: dict[str, str], exact: bool = False) -> list[dict]:
-    """One tidy row per figure of the group; `key` holds split, variant and spin. An `exact` figure, like an
+    """One tidy row per figure of the group; `key` gives split, variant and spin. An `exact` figure, like an
     oracle's, has no interval."""
     sample_size = int(group.measure.sample_size(group.sample.total))
     rows = []
@@ -225,15 +230,15 @@ def figure_rows(group: Group, key: dict[str, str], exact: bool = False) -> list[
 
 
 def difference_rows(after: list[Group], before: list[Group], key: dict[str, str]) -> list[dict]:
-    """Differences of every figure that both have, on the same pictures; `key` holds split, comparison and
-    of what."""
+    """Differences of every figure that both have, on the same pictures; `key` gives split, comparison,
+    variant and spin."""
     earlier = {(group.family, group.kind): group for group in before}
     rows = []
     for group in after:
-        twin = earlier[group.family, group.kind]
+        counterpart = earlier[group.family, group.kind]
         for metric, figure in group.measure.FIGURES.items():
             gap = difference(
-                figure, group.sample, twin.sample,
+                figure, group.sample, counterpart.sample,
                 percent=metric not in NOT_PERCENT, higher_is_better=metric not in LOWER_IS_BETTER,
             )  # fmt: skip
             loss = "" if metric in NEITHER else rounded(gap.loss_bound)

@@ -1,4 +1,4 @@
-"""`sightline dataset-report`: what a table or the built data holds, before anything is trained.
+"""`sightline dataset-report`: the contents of a table or of the built data, before anything is trained.
 
 write_report.py: the verb
 corpus.py: the items and questions that are analysed

@@ -93,7 +93,7 @@ def pairs(path: Path, report: dict) -> None:
     with np.errstate(divide="ignore"):
         doublings_KK = np.log2(chance_KK / (alone_K / objects["items"])[None, :])
     shade_KK = np.clip(doublings_KK, -LIFT, LIFT)
-    shade_KK[both_KK == 0] = np.nan  # never seen together is not yet a habit: rare objects mostly are
+    shade_KK[both_KK == 0] = np.nan  # no co-occurrence is no bias yet: rare objects mostly have none
     shade_KK[[[a == b or related(a, b) for b in names] for a in names]] = np.nan
     side = 0.52 * len(names)
     figure = new_figure(side + 2.0, side + 2.15)

@@ -1,4 +1,4 @@
-"""Whether the questions are balanced: what one would score by answering without looking."""
+"""Balance of the questions: the accuracy of guessing without the picture."""
 
 import math
 from collections import Counter, defaultdict

@@ -22,5 +22,5 @@ def same(truth: str, answer: str) -> bool:
 
 
 def yes_no(text: str) -> str:
-    """'yes' or 'no', whichever the answer says first; 'invalid' when it says neither."""
+    """'yes' or 'no', whichever comes first in the answer; 'invalid' without either."""
     return next((word for word in words(text) if word in ("yes", "no")), "invalid")

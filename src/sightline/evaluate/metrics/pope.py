@@ -1,6 +1,6 @@
 """POPE: polling-based object probing (arXiv 2305.10355), yes/no questions on present and absent objects.
 
-An answer that holds neither yes nor no is `invalid`: counted as wrong, and the denominators of accuracy,
+An answer that has neither yes nor no is `invalid`: counted as wrong, and the denominators of accuracy,
 recall, yes rate and false-positive rate stay what they were (the published SPIN code drops such rows).
 """
 

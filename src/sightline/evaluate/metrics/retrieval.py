@@ -11,7 +11,7 @@ import numpy as np
 
 from sightline.evaluate.metrics.ratios import Counts, share
 
-_DECIMALS = 6  # similarities closer than a float32 matrix product can tell apart are ties
+_DECIMALS = 6  # similarities closer than the error of a float32 matrix product are ties
 
 
 def similarity(image_IE: np.ndarray, text_TE: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ def item_counts(rank: int) -> dict[str, float]:
 
 
 def gain(rank: int) -> float:
-    """What a right answer at this rank is worth; 1 at the first."""
+    """Discounted gain of a right answer at this rank; 1 at the first."""
     return 1.0 / math.log2(1 + rank)
 
 

@@ -1,7 +1,7 @@
 """Swapped-kind test: a picture's caption against itself with one kind exchanged; chance is 50 %.
 
-A high R@1 can come from colours alone; this asks whether the embedding tells kinds apart (seen while
-building: a tower at R@1 57 read colour at 99.5 % and kind at chance).
+A high R@1 can come from colours alone; this tests whether the embedding separates kinds (measured
+once: a tower at R@1 57 read colour at 99.5 % and kind at chance).
 """
 
 import re

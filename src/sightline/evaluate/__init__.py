@@ -1,6 +1,6 @@
 """Measuring a model: every split, variant and SPIN setting, baselines, intervals, the report, the gate.
 
-evaluation.py: the verb: all figures into metrics/ and plots/
+evaluation.py: the entry point of the stage: all figures into metrics/ and plots/
 metrics/: a file per metric
 dataset_report/: `sightline dataset-report`: what is in the data
 split_contents.py: pictures, questions and truth of a split
@@ -10,7 +10,7 @@ scoring.py: from answers and ranks to rows with intervals
 bootstrap.py: 95 % intervals clustered by picture
 majority_baseline.py: the most frequent answer
 oracle.py: the upper bound
-ood_detection.py: how well the out-of-domain warning works
+ood_detection.py: how well the out-of-domain warning of `inference/out_of_domain.py` works
 quality_gate.py: the limits (params `gate`) and the checks against them
 metrics_summary.py: metrics/summary.json
 metrics_report.py: the report in Markdown

@@ -1,4 +1,4 @@
-"""Floors of the shipped variant: every check with its value and its limit."""
+"""Limits of the shipped variant: every check with its value and its limit."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

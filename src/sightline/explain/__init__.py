@@ -4,7 +4,7 @@ true.
 methods/: a file per method
 target.py: what is explained: a model and an answer
 heatmap.py: what every method returns
-explain_items.py: the verb of the stage
+explain_items.py: the entry point of the stage
 explained_items.py: which test questions are explained
 gradients.py: differentiable passes of the PyTorch model
 perturbation.py: hiding parts of picture and question

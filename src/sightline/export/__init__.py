@@ -1,6 +1,6 @@
 """From PyTorch to ONNX files: tracing, fusing, quantizing, checking, and choosing the variant that ships.
 
-export_variants.py: the verb
+export_variants.py: the entry point of the stage
 onnx_graphs.py: the six graphs and how they are traced
 graph_modules.py: what each graph computes
 fused_attention.py: an attention as one node
@@ -10,7 +10,7 @@ gptq.py: weights rounded to four bits
 packed_weights.py: weights folded in the file, unfolded at load
 quantization_sensitivity.py: which layers int8 hurts
 parity.py: ONNX against PyTorch
-variants.py: calibration, cost and loss of each variant, the choice
+variants.py: quantization ranges, cost and loss of each variant, the choice
 onnx_metadata.py: what a file says of itself
 
 Not here: running the graphs (`inference`), the shipped folder (`search/bundle.py`).

@@ -14,9 +14,9 @@ decoding/: greedy, sampling, beam and the contrastive methods
 batching.py: rows through a graph at one batch shape
 confidence.py: what an answer's probability is worth, and `sure`
 fit_confidence.py: its temperature and bound, fitted on val
-out_of_domain.py: does a picture look like those of training
+out_of_domain.py: does a picture look like those of training: score and threshold
 retrieval_context.py: captions of similar pictures beside a question
-calibration_data.py: questions with pictures and right answers, for fitting and quantizing
+calibration_data.py: questions with pictures and right answers, for fitting confidence and quantizing
 answering.py: questions answered and pictures described as a `Generation` says
 bundle_settings.py: generation.json of a bundle, of 0.9.0 too
 caption_scoring.py: how likely a picture would be described in given words

@@ -8,9 +8,9 @@ batch_model.py: session, domain and index at one batch shape
 completions.py: chat requests and replies in OpenAI's form
 image_input.py: pictures from requests, checked first
 limits.py: settings of the server, the errors clients see
-middleware.py: who may come in, how much, how often
+middleware.py: API keys, sizes and rates, before any route
 prometheus.py: /metrics
-same_site.py: host names, and no page of another site
+same_site.py: Host, Origin and Sec-Fetch-Site: no page of another website
 server.py: start and graceful stop
 ui/: the web page
 request_settings.py: how a request is answered: the bundle's settings and what the request changes

@@ -5,9 +5,9 @@ loop.py: the training loop
 task.py: what the loop asks of a task
 tasks/: what is learned: masked words, alignment, answers
 losses/: a file per loss
-pretrain.py: the verb: the text tower alone
-align.py: the verb: image and text tower together
-finetune.py: the verb: the decoder that answers, and the blind baseline
+pretrain.py: entry point: the text tower alone
+align.py: entry point: image and text tower together
+finetune.py: entry point: the decoder that answers, and the blind baseline
 optimizer.py: AdamW, its groups and learning rates
 pack_state.py: weights and moments as named arrays
 schedule.py: warm-up and decay by step

@@ -1,6 +1,6 @@
 """From captions and scene graphs to question-answer triples: the questions and their true answers.
 
-convert_captions.py: the verb: counts, then writes every split
+convert_captions.py: the entry point of the stage: counts, then writes every split
 triples.py: reads the written triples
 caption_rules.py: colour, count, relation and other open questions
 existence_questions.py: yes/no questions and the POPE polls

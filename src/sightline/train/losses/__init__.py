@@ -1,5 +1,6 @@
-"""The losses, each a pure function with its paper. The folder is the registry: `align.loss: <name>` is the
-file here.
+"""The losses, each a pure function with its paper. A contrastive loss is a file with
+`loss(image_BE, text_BE, logit_scale, gather)`; `align.loss: <name>` chooses it by the file's name (info_nce,
+siglip). The others are always part of their task.
 
 info_nce.py: the contrastive loss of CLIP
 siglip.py: the sigmoid loss of SigLIP

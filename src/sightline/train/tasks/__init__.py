@@ -4,6 +4,6 @@ mlm.py: masked words on the text tower
 alignment.py: image and text: contrastive, word-in-patch, matching
 vqa.py: answers and descriptions by the decoder
 
-Not here: the losses themselves (`train/losses`), the verbs that build models and call the loop
+Not here: the losses themselves (`train/losses`), the entry points that build models and call the loop
 (`train/align.py`, ...).
 """

@@ -35,9 +35,11 @@ def main(params: Params) -> None:
     )
     fp32 = ExplainedModel(Session.load_variant(Path("models/onnx"), "fp32", params.threads), SPIN_OFF)
     answers = islice(
-        faithfulness_benchmark.asked(fp32, raw, vqa, "test", same), faithfulness_benchmark.COMPARED
+        faithfulness_benchmark.located_answers(fp32, raw, vqa, "test", same), faithfulness_benchmark.COMPARED
     )
-    compared = faithfulness_benchmark.compressed(fp32, model, faithfulness_benchmark.COMPARED_BY, answers)
+    compared = faithfulness_benchmark.compare_variants(
+        fp32, model, faithfulness_benchmark.COMPARED_BY, answers
+    )
     Path("metrics/explain").mkdir(parents=True, exist_ok=True)
     artifacts.write_json(Path("metrics/explain/compression.json"), compared)
     runtime.log(f"{len(chosen)} questions explained; open {out}/index.html")

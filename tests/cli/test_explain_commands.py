@@ -208,7 +208,7 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
     )
     ids = tiny.tokenizer().encode("red", 8, special=False)
     cases = [
-        faithfulness_benchmark.Known(target.force(model, rgb, tiny.QUESTIONS[0], ids), (0, 0, 4, 4))
+        faithfulness_benchmark.LocatedAnswer(target.force(model, rgb, tiny.QUESTIONS[0], ids), (0, 0, 4, 4))
         for rgb in tiny.pictures(3)
     ]
     broken = {
@@ -228,13 +228,16 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
     assert [table["occlusion"][name] for name in ("n", "removals", "checks")] == [3, 1, 2]
     assert table["random"]["randomised decoder"] == 1  # a control asks no model
     assert table["cross_attention"]["randomised decoder"] < 1
-    unknown = faithfulness_benchmark.Known(cases[0].case, None)
-    same = faithfulness_benchmark.compressed(model, model, "cross_attention", [*cases, unknown])
+    unknown = faithfulness_benchmark.LocatedAnswer(cases[0].answer, None)
+    same = faithfulness_benchmark.compare_variants(model, model, "cross_attention", [*cases, unknown])
     assert same["rank_correlation"] == 1 and same["pointing_fp32"] == same["pointing_shipped"]
     assert (same["n"], same["pointed"]) == (4, 3)
-    nothing = faithfulness_benchmark.compressed(model, model, "cross_attention", [unknown])
+    nothing = faithfulness_benchmark.compare_variants(model, model, "cross_attention", [unknown])
     assert nothing["pointed"] == 0 and nothing["pointing_fp32"] is None and nothing["rank_correlation"] == 1
-    assert faithfulness_benchmark.compressed(model, model, "cross_attention", [])["rank_correlation"] is None
+    assert (
+        faithfulness_benchmark.compare_variants(model, model, "cross_attention", [])["rank_correlation"]
+        is None
+    )
     result = {"split": "test", "question": "?", "methods": table, "shipped": same}
     result["quantus"] = {"n": 8, "correlation": {"pointing": 1.0, "mass_inside": 0.99949}}
     result["cost"] = explanation_cost.ratios(model, tiny.pictures(2), list(tiny.QUESTIONS[:2]), 2)
@@ -266,11 +269,15 @@ def test_which_answers_are_compared(model, tmp_path):
 
     def found(triples, right):
         (tmp_path / "test.jsonl").write_text("".join(json.dumps(line) + "\n" for line in triples))
-        return list(faithfulness_benchmark.asked(model, tmp_path / "raw", tmp_path, "test", lambda *_: right))
+        return list(
+            faithfulness_benchmark.located_answers(
+                model, tmp_path / "raw", tmp_path, "test", lambda *_: right
+            )
+        )
 
     assert [each.box for each in found(triples, True)] == [(0, 0, 4, 4), None]
     assert [each.box for each in found(triples, False)] == [None, None]
-    assert [each.case.question for each in found([yes], True)] == [tiny.QUESTIONS[1]]
+    assert [each.answer.question for each in found([yes], True)] == [tiny.QUESTIONS[1]]
 
 
 def test_one_pixel_shift():

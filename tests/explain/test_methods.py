@@ -138,7 +138,7 @@ def test_an_explanation_has_every_word_and_an_empty_answer_none(model):
     np.testing.assert_allclose(gated.silenced_LH.sum(axis=1), 2)  # half of four heads
     blank = target.ask(model, tiny.pictures(1)[0], QUESTION)
     blank = replace(blank, ids=[], words=[], answer="", maps_LHTM=None, gates_LHT=None)
-    assert target.explained(model, "cross_attention", blank).words == []
+    assert target.explain_answer(model, "cross_attention", blank).words == []
 
 
 def test_a_forced_answer_is_the_given_one(model):
@@ -297,7 +297,7 @@ def test_pixels_outside_the_seen_square_are_dark():
     pixels = heatmap.on_picture(np.ones((2, 2)), 8, 20)
     assert (pixels[:, 6:14] == 1).all()
     assert not pixels[:, :6].any() and not pixels[:, 14:].any()
-    assert heatmap.seen_square(20, 8) == (6, 0, 8)
+    assert heatmap.centre_square(20, 8) == (6, 0, 8)
 
 
 def test_an_even_map_stays_dark_and_a_peak_is_one():

@@ -22,7 +22,9 @@ def known(model, number, rgb):
     strongest = faithfulness_benchmark.heat(model, "cross_attention", case).pixel_map.argmax()
     y, x = divmod(int(strongest), rgb.shape[1])
     x0, y0 = (x - 3, y - 3) if number % 2 else ((x + 20) % 36, (y + 20) % 32)
-    return faithfulness_benchmark.Known(case, (max(x0, 0), max(y0, 0), max(x0, 0) + 8, max(y0, 0) + 8))
+    return faithfulness_benchmark.LocatedAnswer(
+        case, (max(x0, 0), max(y0, 0), max(x0, 0) + 8, max(y0, 0) + 8)
+    )
 
 
 def test_the_same_figures_from_the_same_maps(model):
@@ -30,7 +32,7 @@ def test_the_same_figures_from_the_same_maps(model):
     methods = ("cross_attention", "occlusion", "centre_gaussian", "random")
     found = quantus_crosscheck.compare(
         model,
-        [(case, faithfulness_benchmark.heat(model, name, case.case)) for case in cases for name in methods],
+        [(case, faithfulness_benchmark.heat(model, name, case.answer)) for case in cases for name in methods],
     )
     assert found["n"] == 24 and set(found["correlation"]) == set(quantus_crosscheck.FIGURES)
     assert min(found["correlation"].values()) >= SAME
@@ -39,7 +41,7 @@ def test_the_same_figures_from_the_same_maps(model):
 def test_each_figure_alone(model):
     """Not only in proportion: the same numbers, but for the size of deletion's steps."""
     case = known(model, 1, tiny.pictures(1)[0])
-    heat = faithfulness_benchmark.heat(model, "cross_attention", case.case)
+    heat = faithfulness_benchmark.heat(model, "cross_attention", case.answer)
     ours, theirs = (
         quantus_crosscheck.ours(model, case, heat),
         quantus_crosscheck.theirs(quantus, model, case, heat),

@@ -96,7 +96,7 @@ def _explained(
     check_domain(model.session, rgb, name)
     question = question or DESCRIBE
     case = target.ask(model, rgb, question)
-    views = {method: target.explained(model, method, case) for method in methods}
+    views = {method: target.explain_answer(model, method, case) for method in methods}
     if methods == ["cross_attention"] and case.words:
         views = head_views.views(model, case)
     switch, first = list(views) if len(views) > 1 else [], next(iter(views.values()))

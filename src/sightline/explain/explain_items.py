@@ -31,13 +31,13 @@ Explain = Callable[[Item, Spin], Explanation]
 
 def settings(spin: Spin) -> str:
     """SPIN settings in words, for captions."""
-    given = spin.model_dump(mode="json", exclude_none=True, exclude={"score"})
-    return ", ".join(f"{key} {value}" for key, value in given.items())
+    fields = spin.model_dump(mode="json", exclude_none=True, exclude={"score"})
+    return ", ".join(f"{key} {value}" for key, value in fields.items())
 
 
-def unit(found: Explanation) -> str:
+def unit(explanation: Explanation) -> str:
     """What the maps of an explanation show, in a word."""
-    attention = any(heat.provenance["method"] == "cross_attention" for heat in found.words)
+    attention = any(heat.provenance["method"] == "cross_attention" for heat in explanation.words)
     return "attention" if attention else "relevance"
 
 
@@ -52,22 +52,26 @@ def run(
     """`explain(item, spin)` explains one item, with SPIN off and by `gate`; `right(truth, answer)` judges a
     short answer."""
     heatmap_page.colours(colormap)  # an unknown one is refused before anything is explained
-    drawn = out / "pictures"
-    drawn.mkdir(parents=True, exist_ok=True)
-    shown = progress.track(items, "explaining items")
-    pairs = [(item, explain(item, SPIN_OFF), explain(item, gate)) for item in shown]
+    pictures = out / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    tracked = progress.track(items, "explaining items")
+    pairs = [(item, explain(item, SPIN_OFF), explain(item, gate)) for item in tracked]
     for item, off, _ in pairs:
-        heatmap_figures.item(drawn / f"{item.name}.png", item, off, right(item.truth, off.answer), colormap)
-    longest, said = max(((item, off) for item, off, _ in pairs), key=lambda pair: len(pair[1].words))
-    if said.words:
-        word_patch_matrix.draw(drawn / "words_by_patches.png", longest, said, colormap)
-    heatmap_figures.compare(drawn / "spin_off_on.png", pairs, colormap)
+        heatmap_figures.item(
+            pictures / f"{item.name}.png", item, off, right(item.truth, off.answer), colormap
+        )
+    longest, described = max(((item, off) for item, off, _ in pairs), key=lambda pair: len(pair[1].words))
+    if described.words:
+        word_patch_matrix.draw(pictures / "words_by_patches.png", longest, described, colormap)
+    heatmap_figures.compare(pictures / "spin_off_on.png", pairs, colormap)
     share_LH = np.mean(
         [on.silenced_LH for _, _, on in pairs if on.words] or [pairs[0][2].silenced_LH], axis=0
     )
-    heatmap_figures.silenced(drawn / "silenced_heads.png", share_LH, settings(gate), colormap)
+    heatmap_figures.silenced(pictures / "silenced_heads.png", share_LH, settings(gate), colormap)
     cards = [
-        heatmap_page.Card(item, [off, on], [right(item.truth, found.answer) for found in (off, on)])
+        heatmap_page.Card(
+            item, [off, on], [right(item.truth, explanation.answer) for explanation in (off, on)]
+        )
         for item, off, on in pairs
     ]
     words = heatmap_page.Words(
@@ -94,7 +98,7 @@ def run(
     )
 
 
-def _plain(found: Explanation) -> dict[str, Any]:
+def _plain(explanation: Explanation) -> dict[str, Any]:
     words = [
         {
             "word": heat.provenance["word"],
@@ -103,6 +107,6 @@ def _plain(found: Explanation) -> dict[str, Any]:
             "patch_map": np.round(heat.patch_map, 3).tolist(),
             "question": [[word, round(score, 4)] for word, score in heat.text_scores],
         }
-        for heat in found.words
+        for heat in explanation.words
     ]
-    return {"answer": found.answer, "confidence": round(found.confidence, 4), "words": words}
+    return {"answer": explanation.answer, "confidence": round(explanation.confidence, 4), "words": words}

@@ -1,8 +1,8 @@
 """The failure browser: answers that are wrong and descriptions that name what is not there, the surest first,
 each with its maps.
 
-It reads what the evaluation said (metrics/evaluate/predictions-*.jsonl), so only what is shown is asked
-again.
+It reads the answers of the evaluation (metrics/evaluate/predictions-*.jsonl), so the model answers again
+only what the page displays.
 """
 
 import json
@@ -37,15 +37,15 @@ def read(path: Path, right: Callable[[str, str], bool], absent: Callable[[dict],
     missing."""
     if not path.is_file():
         raise ValueError(f"{path}: no such file; run `dvc repro evaluate`, or `dvc checkout` to fetch it")
-    found = []
+    failures = []
     for text in path.read_text(encoding="utf-8").splitlines():
         line = json.loads(text)
         if line["type"] == "describe":
             if invented := absent(line):
-                found.append(Failure(line, f"hallucinated: {', '.join(invented)}"))
+                failures.append(Failure(line, f"hallucinated: {', '.join(invented)}"))
         elif not right(line["answer"], line["prediction"]):
-            found.append(Failure(line, "wrong"))
-    return sorted(found, key=lambda failure: -failure.line["confidence"])
+            failures.append(Failure(line, "wrong"))
+    return sorted(failures, key=lambda failure: -failure.line["confidence"])
 
 
 def surest(failures: list[Failure], count: int) -> list[Failure]:
@@ -61,7 +61,7 @@ def surest(failures: list[Failure], count: int) -> list[Failure]:
 
 
 def cards(
-    subject: ExplainedModel, method: str, failures: list[Failure], raw: Path, objects: dict[str, list[str]]
+    model: ExplainedModel, method: str, failures: list[Failure], raw: Path, objects: dict[str, list[str]]
 ) -> Iterator[Card]:
     """A card for each failure, explained by `method`."""
     items = Items(raw)
@@ -75,22 +75,22 @@ def cards(
             if line["type"] == "describe" or names(line["question"], part["kind"], objects)
         ]
         kind = f"{line['type']}: {failure.why}"
-        shown = Item(f"failure{number:03d}", rgb, kind, line["question"], line["answer"], boxes)
-        found = explain(subject, method, rgb, line["question"])
-        yield Card(shown, [found], [None if line["type"] == "describe" else False])
+        card_item = Item(f"failure{number:03d}", rgb, kind, line["question"], line["answer"], boxes)
+        explanation = explain(model, method, rgb, line["question"])
+        yield Card(card_item, [explanation], [None if line["type"] == "describe" else False])
 
 
-def words(failures: list[Failure], shown: int, asked: int, unit: str) -> Words:
-    """What the page says. `asked`: how many answers were judged."""
+def words(failures: list[Failure], displayed: int, answered: int, unit: str) -> Words:
+    """The text of the page. `answered`: how many answers were judged."""
     kinds: dict[str, int] = {}
     for failure in failures:
         kinds[failure.line["type"]] = kinds.get(failure.line["type"], 0) + 1
     listed = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
     return Words(
         "Where the model fails",
-        f"{len(failures)} of {asked} answers of the shipped model are wrong or name what is not there "
-        f"({listed}). Shown are {shown}, the surest of every type, the surest first. Point at a word to see "
-        "what it came from; turquoise boxes are where the named objects truly are.",
+        f"{len(failures)} of {answered} answers of the shipped model are wrong or name what is not there "
+        f"({listed}). Shown are {displayed}, the surest of every type, the surest first. Point at a word to "
+        "see what it came from; turquoise boxes are where the named objects truly are.",
         [],
         NOTE,
         unit,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sightline.explain.heatmap import Heatmap, enlarge, seen_square
+from sightline.explain.heatmap import Heatmap, centre_square, enlarge
 
 STEPS = 10  # of deletion and insertion
-DRAWS = 20_000  # of the sign-flip test, so that p can fall to 5e-5
+RESAMPLES = 20_000  # of the sign-flip test, so that p can fall to 5e-5
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1, half-open, pixels of the whole picture
 
@@ -19,7 +19,7 @@ def pointing(heat: Heatmap, box: Box) -> bool:
     """The pointing game (Zhang et al. 2016, arXiv 1608.00507), without tolerance: is the map's maximum in
     the true box?"""
     height, width = heat.pixel_map.shape
-    top, left, side = seen_square(height, width)
+    top, left, side = centre_square(height, width)
     y, x = np.unravel_index(int(enlarge(heat.scores, side, side).argmax()), (side, side))
     x0, y0, x1, y1 = box
     return bool(x0 <= x + left < x1 and y0 <= y + top < y1)
@@ -78,12 +78,12 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 def sign_flip_p(gain_N: np.ndarray, rng: np.random.Generator) -> float:
     """One-sided p that the mean gain is no more than 0: how often flipping the signs of paired differences
     at random gives as large a mean (Fisher's permutation test, by Monte Carlo)."""
-    flips_WN = rng.integers(0, 2, (DRAWS, len(gain_N))) * 2 - 1
+    flips_WN = rng.integers(0, 2, (RESAMPLES, len(gain_N))) * 2 - 1
     as_large = int((flips_WN @ gain_N >= gain_N.sum() - 1e-12).sum())
-    return (1 + as_large) / (1 + DRAWS)
+    return (1 + as_large) / (1 + RESAMPLES)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    _, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
-    return (last - (count - 1) / 2)[place]
+    return (last - (count - 1) / 2)[inverse]

@@ -28,16 +28,16 @@ COMPARED_BY = "cross_attention"  # needs no gradients, so it explains each varia
 
 
 @dataclass(frozen=True)
-class Known:
+class LocatedAnswer:
     """An answer; the true box of what it is about where that is known and the answer right, else None."""
 
-    case: ExplainedAnswer
+    answer: ExplainedAnswer
     box: Box | None
 
 
-def asked(
-    subject: ExplainedModel, raw: Path, vqa: Path, split: str, right: Callable[[str, str], bool]
-) -> Iterator[Known]:
+def located_answers(
+    model: ExplainedModel, raw: Path, vqa: Path, split: str, right: Callable[[str, str], bool]
+) -> Iterator[LocatedAnswer]:
     """The split's color questions in order, one per picture; of scenes only those about a kind that is there
     once. A split without any is asked its other short questions."""
     items, triples, used = Items(raw), Triples(vqa, split), set()
@@ -49,10 +49,12 @@ def asked(
         boxes = [part["box"] for part in objects if part["kind"] == triple.get("object")]
         if triple["item"] in used or (objects and len(boxes) != 1):
             continue
-        case = ask(subject, items.image(item), triple["question"])
-        if case.words:
+        answer = ask(model, items.image(item), triple["question"])
+        if answer.words:
             used.add(triple["item"])
-            yield Known(case, tuple(boxes[0]) if boxes and right(triple["answer"], case.answer) else None)
+            yield LocatedAnswer(
+                answer, tuple(boxes[0]) if boxes and right(triple["answer"], answer.answer) else None
+            )
 
 
 def count(method: str, items: int) -> int:
@@ -60,32 +62,32 @@ def count(method: str, items: int) -> int:
     return max(1, items // 5) if method in SAMPLING else items
 
 
-def heat(subject: ExplainedModel, method: str, case: ExplainedAnswer) -> Heatmap:
+def heat(model: ExplainedModel, method: str, answer: ExplainedAnswer) -> Heatmap:
     """The map of the answer's first word: colours are one word."""
-    return registry.load("explain/methods", method).explain(subject, case, case.words[0][1])
+    return registry.load("explain/methods", method).explain(model, answer, answer.words[0][1])
 
 
-def located(found: Known, heat: Heatmap) -> dict[str, float]:
+def localisation_scores(located: LocatedAnswer, heat: Heatmap) -> dict[str, float]:
     """Figures of one map that ask only where the object is."""
     return {
-        "pointing": float(faithfulness.pointing(heat, found.box)),
-        "mass_inside": faithfulness.mass_inside(heat, found.box),
+        "pointing": float(faithfulness.pointing(heat, located.box)),
+        "mass_inside": faithfulness.mass_inside(heat, located.box),
     }
 
 
-def removed(subject: ExplainedModel, found: Known, heat: Heatmap) -> dict[str, float]:
+def deletion_scores(model: ExplainedModel, located: LocatedAnswer, heat: Heatmap) -> dict[str, float]:
     """Figures of one map that ask the model again, with pixels taken away."""
-    case, tokens = found.case, found.case.words[0][1]
-    pixels_CYX = subject.session.pixels([case.rgb])[0]
-    backgrounds = perturbation.backgrounds(subject, case.rgb)
-    _, mask_1S = subject.session.question_ids([case.question])
+    answer, tokens = located.answer, located.answer.words[0][1]
+    pixels_CYX = model.session.pixels([answer.rgb])[0]
+    backgrounds = perturbation.backgrounds(model, answer.rgb)
+    _, mask_1S = model.session.question_ids([answer.question])
     figures = {}
     for name in BACKGROUNDS:
 
         def ask_with(there_NSS: np.ndarray, background_CYX: np.ndarray = backgrounds[name]) -> np.ndarray:
             pixels_NCYX = perturbation.over(pixels_CYX, background_CYX, there_NSS)
             mask_NS = np.repeat(mask_1S, len(there_NSS), axis=0)
-            return np.exp(log_prob(subject, case, tokens, pixels_NCYX, mask_NS))
+            return np.exp(log_prob(model, answer, tokens, pixels_NCYX, mask_NS))
 
         deleted, inserted = faithfulness.deletion_insertion(heat, ask_with, pixels_CYX.shape[1])
         figures |= {f"deletion_{name}": deleted, f"insertion_{name}": inserted}
@@ -98,56 +100,59 @@ def shifted(rgb: np.ndarray) -> np.ndarray:
 
 
 def agreement(
-    one: Heatmap, other: ExplainedModel, method: str, case: ExplainedAnswer, rgb: np.ndarray | None = None
+    one: Heatmap, other: ExplainedModel, method: str, answer: ExplainedAnswer, rgb: np.ndarray | None = None
 ) -> float:
     """Rank correlation of a case's map with that of another model, or of another picture, over the same
     answer."""
-    again = force(other, case.rgb if rgb is None else rgb, case.question, case.ids)
+    again = force(other, answer.rgb if rgb is None else rgb, answer.question, answer.ids)
     return faithfulness.rank_correlation(one.scores, heat(other, method, again).scores)
 
 
 def measure(
-    subject: ExplainedModel,
+    model: ExplainedModel,
     broken: dict[str, ExplainedModel],
-    cases: list[Known],
+    answers: list[LocatedAnswer],
     checks: int,
-    say: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[str, list[float]]]:
     """method -> figure -> its value per case. Pixels are taken away on the first quarter of the cases.
     `broken`: models with randomised weights; they and the shifted picture are tried on the first `checks`
     cases. Methods that sample get a fifth of the cases and checks."""
     measured = {}
-    several = max(1, len(cases) // 4)
+    several = max(1, len(answers) // 4)
     for method in registry.names("explain/methods"):
-        maps = [(found, heat(subject, method, found.case)) for found in cases[: count(method, len(cases))]]
-        rows = [located(*pair) for pair in maps]
+        maps = [
+            (located, heat(model, method, located.answer))
+            for located in answers[: count(method, len(answers))]
+        ]
+        rows = [localisation_scores(*pair) for pair in maps]
         figures = {name: [row[name] for row in rows] for name in rows[0]}
-        rows = [removed(subject, *pair) for pair in maps[:several]]
+        rows = [deletion_scores(model, *pair) for pair in maps[:several]]
         figures |= {name: [row[name] for row in rows] for name in rows[0]}
-        few = [(one, found.case) for found, one in maps[: count(method, checks)]]
+        checked = [(one, located.answer) for located, one in maps[: count(method, checks)]]
         figures["one_pixel_shift"] = [
-            agreement(one, subject, method, case, shifted(case.rgb)) for one, case in few
+            agreement(one, model, method, answer, shifted(answer.rgb)) for one, answer in checked
         ]
         for name, other in broken.items():
-            figures[f"randomised {name}"] = [agreement(one, other, method, case) for one, case in few]
+            figures[f"randomised {name}"] = [agreement(one, other, method, answer) for one, answer in checked]
         measured[method] = figures
-        say(f"{method}: {len(maps)} maps, pointing {np.mean(figures['pointing']):.3f}")
+        report(f"{method}: {len(maps)} maps, pointing {np.mean(figures['pointing']):.3f}")
     return measured
 
 
-def compressed(
-    subject: ExplainedModel, shipped: ExplainedModel, method: str, cases: Iterable[Known]
+def compare_variants(
+    model: ExplainedModel, shipped: ExplainedModel, method: str, answers: Iterable[LocatedAnswer]
 ) -> dict[str, float | str | None]:
     """Does the shipped variant answer for the same reasons? Over the same `n` answers: mean rank correlation
     of the maps; over the `pointed` of them with a box also each model's pointing game. None where
     there is nothing to average."""
     correlations, hits = [], []
-    for found in progress.track(cases, "comparing maps"):
-        again = force(shipped, found.case.rgb, found.case.question, found.case.ids)
-        one, two = heat(subject, method, found.case), heat(shipped, method, again)
+    for located in progress.track(answers, "comparing maps"):
+        again = force(shipped, located.answer.rgb, located.answer.question, located.answer.ids)
+        one, two = heat(model, method, located.answer), heat(shipped, method, again)
         correlations.append(faithfulness.rank_correlation(one.scores, two.scores))
-        if found.box is not None:
-            hits.append([faithfulness.pointing(each, found.box) for each in (one, two)])
+        if located.box is not None:
+            hits.append([faithfulness.pointing(each, located.box) for each in (one, two)])
     of_fp32, of_shipped = np.mean(hits, axis=0) if hits else (None, None)
     return {
         "method": method,

@@ -31,7 +31,7 @@ class Tape:
     presence: Tensor
     text: list[Tensor]
     joint: list[Tensor]
-    own: list[Tensor]  # the decoder's self-attention
+    decoder: list[Tensor]  # its decoder's self-attention
     cross: list[Tensor]  # two of a layer that reads image and question apart
 
 
@@ -46,14 +46,14 @@ def hooked(hooks: list[tuple[nn.Module, Callable]]) -> Iterator[None]:
             handle.remove()
 
 
-def pixels(subject: ExplainedModel, rgb: np.ndarray) -> Tensor:
+def pixels(model: ExplainedModel, rgb: np.ndarray) -> Tensor:
     """The picture as the model sees it, [1, C, Y, X]."""
-    return torch.from_numpy(subject.session.pixels([rgb]))
+    return torch.from_numpy(model.session.pixels([rgb]))
 
 
 def run(
-    subject: ExplainedModel,
-    case: ExplainedAnswer,
+    model: ExplainedModel,
+    answer: ExplainedAnswer,
     tokens: list[int],
     pixels_BCYX: Tensor,
     presence_BQ: Tensor | None = None,
@@ -62,53 +62,55 @@ def run(
 
     `presence_BQ` fades question tokens to [MASK] (at 0); default: all are there.
     """
-    if subject.trained is None:
+    if model.trained is None:
         raise ValueError("this method needs gradients, so the PyTorch model: use one that asks the session")
-    vlm, tokenizer = subject.trained(), subject.session.tokenizer
+    vlm, tokenizer = model.trained(), model.session.tokenizer
     batch = len(pixels_BCYX)
-    ids_BQ = torch.tensor([case.question_ids] * batch)
+    ids_BQ = torch.tensor([answer.question_ids] * batch)
     if presence_BQ is None:
         presence_BQ = torch.ones(ids_BQ.shape, requires_grad=True)
 
-    seen: dict[nn.Module, Tensor] = {}
-    watched = [module for module in vlm.modules() if isinstance(module, Attention)]
+    attention_of: dict[nn.Module, Tensor] = {}
+    attentions = [module for module in vlm.modules() if isinstance(module, Attention)]
     # Attention weights pass through their dropout, which does nothing here: where they can be seen.
-    watch = [(each.dropout, lambda module, _, out: seen.__setitem__(module, out)) for each in watched]
+    recorders = [
+        (each.dropout, lambda module, _, out: attention_of.__setitem__(module, out)) for each in attentions
+    ]
     fade = fading(presence_BQ, tokenizer.mask)
     word_tables = [(word_table(vlm.text), fade), (vlm.embedding, fade)]
-    with hooked(watch):
+    with hooked(recorders):
         image_BPD = vlm.image_tokens(pixels_BCYX)
         mask_BQ = torch.ones(ids_BQ.shape, dtype=torch.bool)
         with hooked(word_tables):
             memory = vlm.memory(image_BPD, vlm.text(ids_BQ, mask_BQ), ids_BQ, mask_BQ)
-        ids = case.ids[: max(tokens) + 1]
-        k_L, alpha = subject.session.heads_kept(subject.spin)
+        ids = answer.ids[: max(tokens) + 1]
+        k_L, alpha = model.session.heads_kept(model.spin)
         out = vlm.step(
             torch.tensor([[tokenizer.bos, *ids[:-1]]] * batch), None, memory,
-            SpinInputs(torch.from_numpy(k_L), torch.tensor(alpha), subject.spin.score),
+            SpinInputs(torch.from_numpy(k_L), torch.tensor(alpha), model.spin.score),
         )  # fmt: skip
     log_prob_BTV = out.logits.log_softmax(-1)
     layers = vlm.decoder.layers
     text = [each for each in vlm.text.modules() if isinstance(each, Attention)]
     joint = [vlm.joint.attention] if vlm.joint is not None else []
-    own = [layer.self_attention for layer in layers]
+    decoder = [layer.self_attention for layer in layers]
     cross = [layer.cross_attention for layer in layers]
     return Tape(
         sum(log_prob_BTV[:, token, ids[token]] for token in tokens), image_BPD, presence_BQ,
-        *([seen[each.dropout] for each in group] for group in (text, joint, own, cross)),
+        *([attention_of[each.dropout] for each in group] for group in (text, joint, decoder, cross)),
     )  # fmt: skip
 
 
 def of(tape: Tape, parts: list[Tensor]) -> list[np.ndarray]:
     """Derivatives of the rows' log-probabilities to these parts of the pass; 0 where nothing depends."""
-    found = torch.autograd.grad(tape.log_prob.sum(), parts, allow_unused=True)
-    pairs = zip(parts, found, strict=True)
+    slopes = torch.autograd.grad(tape.log_prob.sum(), parts, allow_unused=True)
+    pairs = zip(parts, slopes, strict=True)
     return [np.zeros(part.shape) if slope is None else slope.numpy() for part, slope in pairs]
 
 
-def words(case: ExplainedAnswer, of_token_Q: np.ndarray) -> list[tuple[str, float]]:
+def words(answer: ExplainedAnswer, of_token_Q: np.ndarray) -> list[tuple[str, float]]:
     """Scores of question tokens, summed to words; those of the template are left out."""
-    return [(word, float(of_token_Q[positions].sum())) for word, positions in case.question_words]
+    return [(word, float(of_token_Q[positions].sum())) for word, positions in answer.question_words]
 
 
 def fading(presence_BQ: Tensor, mask: int) -> Callable:

@@ -9,9 +9,9 @@ from sightline.explain.methods import cross_attention
 from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def views(subject: ExplainedModel, case: ExplainedAnswer) -> dict[str, Explanation]:
+def views(model: ExplainedModel, answer: ExplainedAnswer) -> dict[str, Explanation]:
     """All heads together, every layer, every head: name -> the explanation from these alone."""
-    layers, heads = case.gates_LHT.shape[:2]
+    layers, heads = answer.gates_LHT.shape[:2]
     chosen = {"all heads": np.ones((layers, heads))}
     for layer in range(layers):
         of_layer = np.zeros((layers, heads))
@@ -21,11 +21,11 @@ def views(subject: ExplainedModel, case: ExplainedAnswer) -> dict[str, Explanati
             of_head = np.zeros((layers, heads))
             of_head[layer, head] = 1
             chosen[f"head {layer}.{head}"] = of_head
-    silenced_LH = (case.gates_LHT < 1).mean(axis=-1)
+    silenced_LH = (answer.gates_LHT < 1).mean(axis=-1)
     return {
         name: Explanation(
-            case.question, case.answer, case.confidence,
-            cross_attention.of_heads(subject, case, [tokens for _, tokens in case.words], weight_LH),
+            answer.question, answer.answer, answer.confidence,
+            cross_attention.of_heads(model, answer, [tokens for _, tokens in answer.words], weight_LH),
             silenced_LH,
         )
         for name, weight_LH in chosen.items()

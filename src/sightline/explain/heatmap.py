@@ -93,9 +93,9 @@ def of_word(
 
 def of_question(question: list[tuple[str, float]]) -> list[tuple[str, float]]:
     """A method's own figures for the question's words as shares of what speaks for the answer."""
-    raw = [(asked, max(float(score), 0.0)) for asked, score in question]
+    raw = [(word, max(float(score), 0.0)) for word, score in question]
     total = sum(score for _, score in raw)
-    return [(asked, score / total if total > 0 else 1.0 / len(raw)) for asked, score in raw]
+    return [(word, score / total if total > 0 else 1.0 / len(raw)) for word, score in raw]
 
 
 def enlarge(values: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -113,7 +113,7 @@ def resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.clip(enlarge(values, height, width), 0.0, 1.0)
 
 
-def seen_square(height: int, width: int) -> tuple[int, int, int]:
+def centre_square(height: int, width: int) -> tuple[int, int, int]:
     """(top, left, side) of the centre square that preprocessing keeps."""
     side = min(height, width)
     return (height - side) // 2, (width - side) // 2, side
@@ -121,7 +121,7 @@ def seen_square(height: int, width: int) -> tuple[int, int, int]:
 
 def on_picture(square_map: np.ndarray, height: int, width: int) -> np.ndarray:
     """A map of any resolution laid over the part of a [height, width] picture that the model saw."""
-    top, left, side = seen_square(height, width)
+    top, left, side = centre_square(height, width)
     if height == width:
         return resize(square_map, side, side)
     pixels = np.zeros((height, width))

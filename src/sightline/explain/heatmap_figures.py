@@ -54,11 +54,11 @@ def draw_overlay(axes: Axes, rgb: np.ndarray, heat: Heatmap | None, colormap: st
         )
 
 
-def item(path: Path, asked: Item, found: Explanation, right: bool, colormap: str) -> None:
+def item(path: Path, source: Item, explanation: Explanation, right: bool, colormap: str) -> None:
     """The picture with the true boxes, one overlay per answer word, and the question's words by attention."""
-    shown = strip(found.words)
-    columns = min(_COLUMNS, max(len(shown) + 1, 2))
-    rows = -(-(len(shown) + 1) // columns)
+    drawn = strip(explanation.words)
+    columns = min(_COLUMNS, max(len(drawn) + 1, 2))
+    rows = -(-(len(drawn) + 1) // columns)
     side = 3.3 if columns == 2 else 2.35
     figure = new_figure(side * columns, (side + 0.3) * rows + 1.85)
     top = 1 - 0.85 / figure.get_figheight()
@@ -72,23 +72,23 @@ def item(path: Path, asked: Item, found: Explanation, right: bool, colormap: str
         hspace=0.2,
         wspace=0.06,
     )
-    _title(figure, asked, found, right)
+    _title(figure, source, explanation, right)
     first = figure.add_subplot(grid[0, 0])
-    draw_picture(first, asked.rgb)
-    for kind, box in asked.boxes:
+    draw_picture(first, source.rgb)
+    for kind, box in source.boxes:
         draw_box(first, box, kind)
     draw_caption(
-        first, "what is there" if asked.boxes else "the picture", "true boxes" if asked.boxes else ""
+        first, "what is there" if source.boxes else "the picture", "true boxes" if source.boxes else ""
     )
-    for place, heat in enumerate(shown, 1):
-        axes = figure.add_subplot(grid[place // columns, place % columns])
-        draw_overlay(axes, asked.rgb, heat, colormap)
-        for _, box in asked.boxes:
+    for number, heat in enumerate(drawn, 1):
+        axes = figure.add_subplot(grid[number // columns, number % columns])
+        draw_overlay(axes, source.rgb, heat, colormap)
+        for _, box in source.boxes:
             draw_box(axes, box, "")
         draw_caption(
             axes, heat.provenance["word"], f"{100 * heat.provenance['image_share']:.0f} % on the image"
         )
-    _question(figure, found)
+    _question(figure, explanation)
     save(figure, path)
 
 
@@ -98,12 +98,12 @@ def strip(words: list[Heatmap]) -> list[Heatmap]:
     if len(words) <= _STRIP:
         return words
     focus = [-float(np.mean(heat.patch_map)) if heat.patch_map.any() else -1.0 for heat in words]
-    kept, seen = [], set()
+    kept, used = [], set()
     for index in sorted(range(len(words)), key=lambda index: (-focus[index], index)):
         word = words[index].provenance["word"]
-        if len(word) > 2 and word not in seen | GLUE and len(kept) < _STRIP:
+        if len(word) > 2 and word not in used | GLUE and len(kept) < _STRIP:
             kept.append(index)
-            seen.add(word)
+            used.add(word)
     return [words[index] for index in sorted(kept)]
 
 
@@ -132,18 +132,18 @@ def compare(path: Path, pairs: list[tuple[Item, Explanation, Explanation]], colo
         color=INK,
         va="top",
     )
-    for row, (asked, off, on) in enumerate(pairs):
-        draw_picture(figure.add_subplot(grid[row, 0]), asked.rgb)
-        for column, found in ((1, off), (2, on)):
+    for row, (source, off, on) in enumerate(pairs):
+        draw_picture(figure.add_subplot(grid[row, 0]), source.rgb)
+        for column, explanation in ((1, off), (2, on)):
             axes = figure.add_subplot(grid[row, column])
-            draw_overlay(axes, asked.rgb, mean_map(found), colormap)
+            draw_overlay(axes, source.rgb, mean_map(explanation), colormap)
             if row == 0:
                 axes.set_title("SPIN off" if column == 1 else "SPIN on", fontsize=10, color=MUTED, pad=6)
         text = figure.add_subplot(grid[row, 3])
         text.axis("off")
-        text.text(0.06, 0.98, wrap(asked.question, 34), fontsize=9, color=INK, fontweight="bold", va="top")
+        text.text(0.06, 0.98, wrap(source.question, 34), fontsize=9, color=INK, fontweight="bold", va="top")
         height = 0.8
-        for label, line in (("off", off.answer), ("on", on.answer), ("truth", asked.truth)):
+        for label, line in (("off", off.answer), ("on", on.answer), ("truth", source.truth)):
             wrapped = wrap(line or "(no answer)", 27, 3)
             text.text(0.06, height, label, fontsize=8, color=MUTED, va="top")
             text.text(0.22, height, wrapped, fontsize=8.5, color=INK, va="top")
@@ -151,12 +151,12 @@ def compare(path: Path, pairs: list[tuple[Item, Explanation, Explanation]], colo
     save(figure, path)
 
 
-def mean_map(found: Explanation) -> Heatmap | None:
+def mean_map(explanation: Explanation) -> Heatmap | None:
     """The mean of the words' maps; None for an answer without words."""
-    if not found.words:
+    if not explanation.words:
         return None
-    patches = np.mean([heat.patch_map for heat in found.words], axis=0)
-    pixels = np.mean([heat.pixel_map for heat in found.words], axis=0)
+    patches = np.mean([heat.patch_map for heat in explanation.words], axis=0)
+    pixels = np.mean([heat.pixel_map for heat in explanation.words], axis=0)
     top = max(float(patches.max()), 0.5)  # words that look at different places must not dim each other
     return Heatmap(patches / top, np.clip(pixels / top, 0.0, 1.0), [], {"word": "whole answer"}, pixels)
 
@@ -210,38 +210,38 @@ def silenced(path: Path, share_LH: np.ndarray, kept: str, colormap: str) -> None
     save(figure, path)
 
 
-def _title(figure: Figure, asked: Item, found: Explanation, right: bool) -> None:
+def _title(figure: Figure, source: Item, explanation: Explanation, right: bool) -> None:
     height = figure.get_figheight()
     width = int(figure.get_figwidth() * 11)
     figure.text(
         0.02,
         1 - 0.18 / height,
-        wrap(asked.question, width, 1),
+        wrap(source.question, width, 1),
         fontsize=13.5,
         fontweight="bold",
         color=INK,
         va="top",
     )
-    answer = wrap(found.answer or "(no answer)", width, 2)
-    describes = asked.type == "describe"
+    answer = wrap(explanation.answer or "(no answer)", width, 2)
+    describes = source.type == "describe"
     colour = INK if describes else GOOD if right else BAD
-    verdict = "" if describes else "   right" if right else f"   wrong: {plain(asked.truth)}"
+    verdict = "" if describes else "   right" if right else f"   wrong: {plain(source.truth)}"
     figure.text(
         0.02, 1 - 0.48 / height, answer + verdict, fontsize=11 if not describes else 9, color=colour, va="top"
     )
 
 
-def _question(figure: Figure, found: Explanation) -> None:
+def _question(figure: Figure, explanation: Explanation) -> None:
     """The question's words, shaded by their share of the attention on the question, over the whole answer."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    if not found.words:
+    if not explanation.words:
         return
-    shares = np.mean([[score for _, score in heat.text_scores] for heat in found.words], axis=0)
+    shares = np.mean([[score for _, score in heat.text_scores] for heat in explanation.words], axis=0)
     top = max(float(shares.max()), 1e-9)
     height, x, renderer = figure.get_figheight(), 0.026, FigureCanvasAgg(figure).get_renderer()
     figure.text(0.02, 0.5 / height, "question words, by attention", fontsize=8, color=MUTED, va="bottom")
-    for (word, _), share in zip(found.words[0].text_scores, shares, strict=True):
+    for (word, _), share in zip(explanation.words[0].text_scores, shares, strict=True):
         text = figure.text(
             x,
             0.2 / height,

@@ -16,7 +16,7 @@ from PIL import Image
 from sightline.core import templates
 from sightline.core.atomic_io import check_output
 from sightline.explain.explained_items import Item
-from sightline.explain.heatmap import Explanation, Heatmap, resize, seen_square
+from sightline.explain.heatmap import Explanation, Heatmap, centre_square, resize
 from sightline.explain.heatmap_figures import GLUE
 
 MARK = b"<title>Sightline: "  # how every page begins
@@ -34,7 +34,7 @@ class Card:
     views: list[Explanation]
     right: list[bool | None]
 
-    def judged(self) -> Iterator[tuple[Explanation, bool | None]]:
+    def verdicts(self) -> Iterator[tuple[Explanation, bool | None]]:
         return zip(self.views, self.right, strict=True)
 
 
@@ -59,7 +59,7 @@ def write(path: Path, cards: list[Card], words: Words, colormap: str) -> None:
     text = templates.render(
         "sightline.explain", "heatmap.html", cards=cards, words=words, lut=colours(colormap).tolist(),
         first=_most_interesting, glow=_glow, nothing=_png(np.zeros((1, 1, 4), np.uint8)), png=_png,
-        seen=_seen, shade=_shade, small=lambda rgb: max(rgb.shape) <= _SMALL,
+        crop_box=_crop_box, shade=_shade, small=lambda rgb: max(rgb.shape) <= _SMALL,
         thumbnail=_thumbnail, within=_within,
     )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,14 +87,16 @@ def _within(rgb: np.ndarray, box: tuple[float, float, float, float]) -> str:
     )
 
 
-def _seen(rgb: np.ndarray) -> str:
-    top, left, side = seen_square(*rgb.shape[:2])
+def _crop_box(rgb: np.ndarray) -> str:
+    top, left, side = centre_square(*rgb.shape[:2])
     return _within(rgb, (left, top, left + side, top + side))
 
 
-def _most_interesting(found: Explanation) -> int:
+def _most_interesting(explanation: Explanation) -> int:
     """The word that is shown first."""
-    return max(range(len(found.words)), default=0, key=lambda index: _interest(found.words[index]))
+    return max(
+        range(len(explanation.words)), default=0, key=lambda index: _interest(explanation.words[index])
+    )
 
 
 def _interest(heat: Heatmap) -> float:
@@ -106,7 +108,7 @@ def _interest(heat: Heatmap) -> float:
 
 def _glow(pixel_map: np.ndarray, lut: list[list[int]]) -> np.ndarray:
     """The map of the seen square as [side, side, 4] colours, more opaque where it is stronger."""
-    top, left, side = seen_square(*pixel_map.shape)
+    top, left, side = centre_square(*pixel_map.shape)
     smooth = resize(pixel_map[top : top + side, left : left + side], _MAP_SIDE, _MAP_SIDE)
     colours = np.array(lut, np.uint8)[np.rint(smooth * 255).astype(np.intp)]
     alpha = np.rint(235 * smooth**0.75).astype(np.uint8)

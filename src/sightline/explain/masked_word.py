@@ -38,24 +38,24 @@ def explain(tower: TextTower, tokenizer: Tokenizer, text: str, count: int = 5) -
     left = tokenizer.encode(before, 10**6, special=False)
     right = tokenizer.encode(rest[0], 10**6, special=False)
     ids = [tokenizer.bos, *left, tokenizer.mask, *right, tokenizer.eos]
-    place, words = 1 + len(left), tokenizer.words(ids)
+    position, words = 1 + len(left), tokenizer.words(ids)
     if len(ids) > tower.max_tokens:
         raise ValueError(f"explain --masked: {len(ids)} tokens, but the text tower reads {tower.max_tokens}")
     nodes, weights = np.polynomial.legendre.leggauss(STEPS)
     along_B = np.append((nodes + 1) / 2, 1.0)  # the last row is the text as it is
-    given_T = np.zeros(len(ids))
-    given_T[[at for _, positions in words for at in positions]] = 1.0
-    presence_BT = torch.from_numpy((1 - given_T + along_B[:, None] * given_T).astype(np.float32))
+    word_T = np.zeros(len(ids))
+    word_T[[at for _, positions in words for at in positions]] = 1.0
+    presence_BT = torch.from_numpy((1 - word_T + along_B[:, None] * word_T).astype(np.float32))
     presence_BT.requires_grad_()
 
     ids_BT = torch.tensor([ids] * len(along_B))
     with hooked([(word_table(tower), fading(presence_BT, tokenizer.mask))]):
         states_BTD = tower(ids_BT, torch.ones(ids_BT.shape, dtype=torch.bool))
-    log_prob_BV = tower.mlm_logits(states_BTD)[:, place].log_softmax(-1)
+    log_prob_BV = tower.mlm_logits(states_BTD)[:, position].log_softmax(-1)
     log_prob_V = log_prob_BV[-1].detach().clone()
     log_prob_V[sorted(tokenizer.special_ids)] = -torch.inf
     best = log_prob_V.topk(count)
     slope_BT = torch.autograd.grad(log_prob_BV[:-1, best.indices[0]].sum(), presence_BT)[0].numpy()[:-1]
-    of_token_T = weights / 2 @ slope_BT * given_T
+    of_token_T = weights / 2 @ slope_BT * word_T
     filled = zip(tokenizer.pieces(best.indices.tolist()), best.values.exp().tolist(), strict=True)
     return Filled(list(filled), [(word, float(of_token_T[positions].sum())) for word, positions in words])

@@ -15,12 +15,12 @@ BATCH = 64
 BLUR = 0.1  # of the picture's shorter side: the standard deviation that hides every object of a scene
 
 
-def backgrounds(subject: ExplainedModel, rgb: np.ndarray) -> dict[str, np.ndarray]:
+def backgrounds(model: ExplainedModel, rgb: np.ndarray) -> dict[str, np.ndarray]:
     """What a removed part is replaced by, name -> pixels_CYX: the picture's mean colour, and its blur."""
-    pixels_CYX = subject.session.pixels([rgb])[0]
+    pixels_CYX = model.session.pixels([rgb])[0]
     mean_CYX = np.broadcast_to(pixels_CYX.mean(axis=(1, 2), keepdims=True), pixels_CYX.shape)
     blurred = Image.fromarray(rgb).filter(ImageFilter.GaussianBlur(BLUR * min(rgb.shape[:2])))
-    return {"mean": mean_CYX, "blur": subject.session.pixels([np.asarray(blurred)])[0]}
+    return {"mean": mean_CYX, "blur": model.session.pixels([np.asarray(blurred)])[0]}
 
 
 def blend(
@@ -39,40 +39,40 @@ def over(pixels_CYX: np.ndarray, background_CYX: np.ndarray, present_NYX: np.nda
     return np.ascontiguousarray(mixed, dtype=np.float32)
 
 
-def question_masks(subject: ExplainedModel, case: ExplainedAnswer, present_NW: np.ndarray) -> np.ndarray:
+def question_masks(model: ExplainedModel, answer: ExplainedAnswer, present_NW: np.ndarray) -> np.ndarray:
     """mask_NS of the question, without the words whose presence is below one half."""
-    _, mask_1S = subject.session.question_ids([case.question])
+    _, mask_1S = model.session.question_ids([answer.question])
     mask_NS = np.repeat(mask_1S, len(present_NW), axis=0)
-    for word, (_, positions) in enumerate(case.question_words):
+    for word, (_, positions) in enumerate(answer.question_words):
         mask_NS[np.ix_(present_NW[:, word] < 0.5, positions)] = False
     return mask_NS
 
 
-def parts(subject: ExplainedModel, case: ExplainedAnswer) -> tuple[int, int]:
+def parts(model: ExplainedModel, answer: ExplainedAnswer) -> tuple[int, int]:
     """(number of patches, number of the question's words)."""
-    return int(np.prod(subject.grid)), len(case.question_words)
+    return int(np.prod(model.grid)), len(answer.question_words)
 
 
 def scores(
-    subject: ExplainedModel,
-    case: ExplainedAnswer,
+    model: ExplainedModel,
+    answer: ExplainedAnswer,
     tokens: list[int],
     present_NF: np.ndarray,
     background: str = "mean",
 ) -> np.ndarray:
     """Log-probability of the word at `tokens` with only some parts present, [N] float64."""
-    patches, _ = parts(subject, case)
-    pixels_CYX = subject.session.pixels([case.rgb])[0]
-    background_CYX = backgrounds(subject, case.rgb)[background]
-    found = []
+    patches, _ = parts(model, answer)
+    pixels_CYX = model.session.pixels([answer.rgb])[0]
+    background_CYX = backgrounds(model, answer.rgb)[background]
+    chunks = []
     for start in range(0, len(present_NF), BATCH):
         rows = present_NF[start : start + BATCH]
-        pixels_NCYX = blend(pixels_CYX, background_CYX, rows[:, :patches], subject.grid)
-        mask_NS = question_masks(subject, case, rows[:, patches:])
-        found.append(log_prob(subject, case, tokens, pixels_NCYX, mask_NS))
-    return np.concatenate(found)
+        pixels_NCYX = blend(pixels_CYX, background_CYX, rows[:, :patches], model.grid)
+        mask_NS = question_masks(model, answer, rows[:, patches:])
+        chunks.append(log_prob(model, answer, tokens, pixels_NCYX, mask_NS))
+    return np.concatenate(chunks)
 
 
-def by_word(case: ExplainedAnswer, values_W: np.ndarray) -> list[tuple[str, float]]:
+def by_word(answer: ExplainedAnswer, values_W: np.ndarray) -> list[tuple[str, float]]:
     """Each word of the question beside its score."""
-    return [(word, float(value)) for (word, _), value in zip(case.question_words, values_W, strict=True)]
+    return [(word, float(value)) for (word, _), value in zip(answer.question_words, values_W, strict=True)]

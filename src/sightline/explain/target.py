@@ -1,8 +1,8 @@
 """What is explained: a model, and one answer that it gave.
 
-Every method of explain/methods has the same face, `explain(subject, case, tokens) -> Heatmap`: `tokens` are
-the positions of the explained word in the answer. Attention and black-box methods ask the session alone (ONNX
-Runtime, no torch); those that need gradients ask for the PyTorch model, which is loaded then.
+Every method of explain/methods has the same signature, `explain(model, answer, tokens) -> Heatmap`: `tokens`
+are the positions of the explained word in the answer. Attention and black-box methods need the session alone
+(ONNX Runtime, no torch). Those that need gradients load the PyTorch model.
 
 Shapes: L layers, H heads, T answer tokens, M memory tokens (P patches, then the question's tokens), N rows,
 C,Y,X channels and sides, S tokens of a padded question.
@@ -81,92 +81,92 @@ class ExplainedAnswer:
 
 
 def explain(
-    subject: ExplainedModel, method: str, rgb: np.ndarray, question: str,
+    model: ExplainedModel, method: str, rgb: np.ndarray, question: str,
     generation: Generation | None = None,
 ) -> Explanation:  # fmt: skip
     """Answer `question` about `rgb` [Y, X, 3] uint8 and explain every word of the answer by a method of
     explain/methods."""
-    return explained(subject, method, ask(subject, rgb, question, generation))
+    return explain_answer(model, method, ask(model, rgb, question, generation))
 
 
-def explained(subject: ExplainedModel, method: str, case: ExplainedAnswer) -> Explanation:
+def explain_answer(model: ExplainedModel, method: str, answer: ExplainedAnswer) -> Explanation:
     """Every word of an answer that was given. Raises ValueError for an unknown method."""
-    found = registry.load("explain/methods", method)
-    positions = [tokens for _, tokens in case.words]
-    at_once = getattr(found, "explain_words", None)  # for methods whose words cost less together
-    if at_once is not None:
-        words: list[Heatmap] = at_once(subject, case, positions)
+    module = registry.load("explain/methods", method)
+    positions = [tokens for _, tokens in answer.words]
+    explain_words = getattr(module, "explain_words", None)  # for methods whose words cost less together
+    if explain_words is not None:
+        words: list[Heatmap] = explain_words(model, answer, positions)
     else:
-        words = [found.explain(subject, case, tokens) for tokens in positions]
-    config = subject.session.engine.config
+        words = [module.explain(model, answer, tokens) for tokens in positions]
+    config = model.session.engine.config
     silenced_LH = np.zeros((config["layers"], config["heads"]))
-    if case.gates_LHT is not None:
-        silenced_LH = (case.gates_LHT < 1).mean(axis=-1)
-    return Explanation(case.question, case.answer, case.confidence, words, silenced_LH)
+    if answer.gates_LHT is not None:
+        silenced_LH = (answer.gates_LHT < 1).mean(axis=-1)
+    return Explanation(answer.question, answer.answer, answer.confidence, words, silenced_LH)
 
 
 def ask(
-    subject: ExplainedModel, rgb: np.ndarray, question: str, generation: Generation | None = None
+    model: ExplainedModel, rgb: np.ndarray, question: str, generation: Generation | None = None
 ) -> ExplainedAnswer:
     """The answer that the model gives anyone, a description as `generation` (default: the bundle's) says,
     with the attention behind its words."""
-    answer = subject.session.answer([rgb], [question], generation, subject.spin, need_maps=True)[0]
-    return of_answer(subject, rgb, question, answer)
+    answer = model.session.answer([rgb], [question], generation, model.spin, need_maps=True)[0]
+    return of_answer(model, rgb, question, answer)
 
 
-def of_answer(subject: ExplainedModel, rgb: np.ndarray, question: str, answer: Answer) -> ExplainedAnswer:
-    """The case of an answer that was given with its maps."""
-    words = subject.session.tokenizer.words
+def of_answer(model: ExplainedModel, rgb: np.ndarray, question: str, answer: Answer) -> ExplainedAnswer:
+    """The answer that was given with its maps, as it is explained."""
+    words = model.session.tokenizer.words
     return ExplainedAnswer(
         rgb, question, answer.text, answer.confidence, answer.ids, words(answer.ids), answer.question_ids,
         words(answer.question_ids), answer.maps_LHTM, answer.gates_LHT,
     )  # fmt: skip
 
 
-def force(subject: ExplainedModel, rgb: np.ndarray, question: str, ids: list[int]) -> ExplainedAnswer:
-    """The case as if the model had answered with the tokens `ids`, at least one: to compare models, or
+def force(model: ExplainedModel, rgb: np.ndarray, question: str, ids: list[int]) -> ExplainedAnswer:
+    """The answer as if the model had answered with the tokens `ids`, at least one: to compare models, or
     pictures, over one answer."""
-    session = subject.session
+    session = model.session
     ids_1S, mask_1S = session.question_ids([question])
-    asked = ids_1S[0, mask_1S[0]].tolist()
-    step = decode(subject, session.pixels([rgb]), ids_1S, mask_1S, ids, need_maps=True)
-    patches = int(np.prod(subject.grid))
+    question_tokens = ids_1S[0, mask_1S[0]].tolist()
+    step = decode(model, session.pixels([rgb]), ids_1S, mask_1S, ids, need_maps=True)
+    patches = int(np.prod(model.grid))
     words = session.tokenizer.words
     return ExplainedAnswer(
         rgb, question, session.tokenizer.decode(ids), float(np.exp(_of_tokens(step, ids).sum())), list(ids),
-        words(ids), asked, words(asked), step.maps_LBHTM[:, 0, ..., : patches + len(asked)],
-        step.gates_LBHT[:, 0],
+        words(ids), question_tokens, words(question_tokens),
+        step.maps_LBHTM[:, 0, ..., : patches + len(question_tokens)], step.gates_LBHT[:, 0],
     )  # fmt: skip
 
 
 def decode(
-    subject: ExplainedModel, pixels_NCYX: np.ndarray, ids_NS: np.ndarray, mask_NS: np.ndarray, ids: list[int],
+    model: ExplainedModel, pixels_NCYX: np.ndarray, ids_NS: np.ndarray, mask_NS: np.ndarray, ids: list[int],
     need_maps: bool = False,
 ) -> Step:  # fmt: skip
     """One call over the whole answer `ids`: row t of the result is what the model thought before token t."""
-    session = subject.session
+    session = model.session
     if len(pixels_NCYX) == 1:  # one picture, many questions: its tokens are computed once
         tokens_NPD = np.repeat(session.engine.image_tokens(pixels_NCYX), len(ids_NS), axis=0)
     else:
         tokens_NPD = session.engine.image_tokens(pixels_NCYX)
     memory = session.engine.memory(tokens_NPD, ids_NS, mask_NS)
     before_NT = np.tile(np.array([[session.tokenizer.bos, *ids[:-1]]], dtype=np.int64), (len(ids_NS), 1))
-    k_L, alpha = session.heads_kept(subject.spin)
+    k_L, alpha = session.heads_kept(model.spin)
     return session.engine.step(before_NT, None, memory, k_L, alpha, need_maps)
 
 
 def log_prob(
-    subject: ExplainedModel,
-    case: ExplainedAnswer,
+    model: ExplainedModel,
+    answer: ExplainedAnswer,
     tokens: list[int],
     pixels_NCYX: np.ndarray,
     mask_NS: np.ndarray,
 ) -> np.ndarray:
     """Log-probability of the word at `tokens` after the answer's words before it, [N]: the one figure that
     every black-box method explains. mask_NS False removes a token of the question."""
-    ids_1S, _ = subject.session.question_ids([case.question])
-    ids = case.ids[: max(tokens) + 1]
-    step = decode(subject, pixels_NCYX, np.repeat(ids_1S, len(mask_NS), axis=0), mask_NS, ids)
+    ids_1S, _ = model.session.question_ids([answer.question])
+    ids = answer.ids[: max(tokens) + 1]
+    step = decode(model, pixels_NCYX, np.repeat(ids_1S, len(mask_NS), axis=0), mask_NS, ids)
     return _of_tokens(step, ids)[:, tokens].sum(axis=1)
 
 
@@ -196,7 +196,7 @@ def looked_at(session: Session, grid: tuple[int, int]) -> tuple[np.ndarray, np.n
     stripe = np.arange(side) * count // side == np.arange(count)[:, None]
     noise_1CYX = np.random.default_rng(0).normal(size=(1, 3, side, side)).astype(np.float32)
     still_PD = session.engine.image_tokens(noise_1CYX)[0]
-    middle, found = (np.arange(count) + 0.5) / count, []
+    middle, centres = (np.arange(count) + 0.5) / count, []
     for axis, cells in enumerate(grid):
         bright = stripe[:, None, :, None] if axis == 0 else stripe[:, None, None, :]
         tokens_NPD = session.engine.image_tokens((noise_1CYX + bright).astype(np.float32))
@@ -205,8 +205,8 @@ def looked_at(session: Session, grid: tuple[int, int]) -> tuple[np.ndarray, np.n
         strong_NK = np.where(moved_NK >= moved_NK.max(axis=0) / 2, moved_NK, 0.0)
         places_K = middle @ strong_NK / np.maximum(strong_NK.sum(axis=0), np.finfo(np.float32).tiny)
         ordered = (np.diff(places_K) > 0).all()
-        found.append(places_K if ordered else (np.arange(cells) + 0.5) / cells)
-    return found[0], found[1]
+        centres.append(places_K if ordered else (np.arange(cells) + 0.5) / cells)
+    return centres[0], centres[1]
 
 
 def _of_tokens(step: Step, ids: list[int]) -> np.ndarray:

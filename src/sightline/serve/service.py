@@ -176,8 +176,8 @@ class Service:
         size = max(1, round(height * scale)), max(1, round(width * scale))
         shape = np.broadcast_to(np.uint8(0), (*size, 3))  # attention needs no pixels, a map their number
         case = target.of_answer(self._explained, shape, question.text, reply.answer)
-        found = target.explained(self._explained, "cross_attention", case)
-        top, left, side = heatmap.seen_square(*size)
+        found = target.explain_answer(self._explained, "cross_attention", case)
+        top, left, side = heatmap.centre_square(*size)
         rows, cols = self._explained.grid
         return [
             {

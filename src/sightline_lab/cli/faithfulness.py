@@ -45,7 +45,9 @@ def faithfulness(
             partial(lambda model: model, without),
             params.seed,
         )
-    found = faithfulness_benchmark.asked(subject, here / "data" / "raw", here / "data" / "vqa", "test", same)
+    found = faithfulness_benchmark.located_answers(
+        subject, here / "data" / "raw", here / "data" / "vqa", "test", same
+    )
     cases = list(islice((each for each in found if each.box is not None), items))
     if not cases:
         raise checkout_files.CheckoutError(
@@ -57,11 +59,11 @@ def faithfulness(
         "split": "test",
         "question": "What color is the X?",
         "methods": faithfulness_benchmark.summary(measured, params.seed),
-        "shipped": faithfulness_benchmark.compressed(subject, shipped, params.explain.method, cases),
+        "shipped": faithfulness_benchmark.compare_variants(subject, shipped, params.explain.method, cases),
         "quantus": _crosscheck(subject, cases[:COMPARED]),
         "cost": explanation_cost.ratios(
-            shipped, [found.case.rgb for found in cases[:TIMED]],
-            [cases[0].case.question, "Describe the image in detail."], ROUNDS,
+            shipped, [found.answer.rgb for found in cases[:TIMED]],
+            [cases[0].answer.question, "Describe the image in detail."], ROUNDS,
         ),
     }  # fmt: skip
     write_json(here / "metrics" / "faithfulness.json", result)
@@ -84,6 +86,6 @@ def _crosscheck(subject, cases: list) -> dict:
         name for name in registry.names("explain/methods") if name not in faithfulness_benchmark.SAMPLING
     ]
     maps = (
-        (found, faithfulness_benchmark.heat(subject, name, found.case)) for name in quick for found in cases
+        (found, faithfulness_benchmark.heat(subject, name, found.answer)) for name in quick for found in cases
     )
     return quantus_crosscheck.compare(subject, maps)

@@ -62,7 +62,7 @@ def _shortfalls(methods: dict[str, dict]) -> list[str]:
 
 
 def write(
-    here: Path, subject: ExplainedModel, cases: list[faithfulness_benchmark.Known], colormap: str
+    here: Path, subject: ExplainedModel, cases: list[faithfulness_benchmark.LocatedAnswer], colormap: str
 ) -> None:
     """Page and picture of the checkout `here`; `cases` are the rows of the picture."""
     result = artifacts.read_json(here / "metrics" / "faithfulness.json")
@@ -75,13 +75,13 @@ def write(
     )  # fmt: skip
     for row, known in enumerate(cases):
         axes = figure.add_subplot(grid[row, 0])
-        draw_picture(axes, known.case.rgb)
-        said = plain(f"{known.case.question} {known.case.answer}")
+        draw_picture(axes, known.answer.rgb)
+        said = plain(f"{known.answer.question} {known.answer.answer}")
         axes.set_xlabel(said, fontsize=6.5, color=INK, labelpad=3)
         for column, name in enumerate(names, 1):
             axes = figure.add_subplot(grid[row, column])
             draw_overlay(
-                axes, known.case.rgb, faithfulness_benchmark.heat(subject, name, known.case), colormap
+                axes, known.answer.rgb, faithfulness_benchmark.heat(subject, name, known.answer), colormap
             )
             draw_box(axes, known.box, "")
             if row == 0:

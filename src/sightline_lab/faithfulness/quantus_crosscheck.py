@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from sightline.explain import faithfulness, perturbation
-from sightline.explain.faithfulness_benchmark import Known
-from sightline.explain.heatmap import Heatmap, enlarge, seen_square
+from sightline.explain.faithfulness_benchmark import LocatedAnswer
+from sightline.explain.heatmap import Heatmap, centre_square, enlarge
 from sightline.explain.target import ExplainedAnswer, ExplainedModel, log_prob
 
 INSTALL = "pip install quantus==0.6.0"
@@ -32,7 +32,7 @@ def quantus() -> Any:
     return found
 
 
-def compare(subject: ExplainedModel, maps: Iterable[tuple[Known, Heatmap]]) -> dict[str, Any]:
+def compare(subject: ExplainedModel, maps: Iterable[tuple[LocatedAnswer, Heatmap]]) -> dict[str, Any]:
     """How many maps, and Pearson's correlation of each figure, ours with Quantus's. Dark maps, of which
     Quantus makes nothing, and figures that do not vary are left out. Raises ValueError without Quantus."""
     package = quantus()
@@ -50,12 +50,12 @@ def compare(subject: ExplainedModel, maps: Iterable[tuple[Known, Heatmap]]) -> d
     return {"n": len(pairs), "correlation": same}
 
 
-def ours(subject: ExplainedModel, known: Known, heat: Heatmap) -> tuple[float, float, float]:
+def ours(subject: ExplainedModel, known: LocatedAnswer, heat: Heatmap) -> tuple[float, float, float]:
     """FIGURES of one map."""
     there_NSS = faithfulness.presence(heat.scores, subject.session.image_size, first=True)
-    pixels_CYX, background_CYX = _pictures(subject, known.case)
+    pixels_CYX, background_CYX = _pictures(subject, known.answer)
     shown_NCYX = perturbation.over(pixels_CYX, background_CYX, there_NSS)
-    curve = _probability(subject, known.case, shown_NCYX)
+    curve = _probability(subject, known.answer, shown_NCYX)
     return (
         float(faithfulness.pointing(heat, known.box)),
         faithfulness.mass_inside(heat, known.box),
@@ -63,12 +63,14 @@ def ours(subject: ExplainedModel, known: Known, heat: Heatmap) -> tuple[float, f
     )
 
 
-def theirs(package: Any, subject: ExplainedModel, known: Known, heat: Heatmap) -> tuple[float, float, float]:
+def theirs(
+    package: Any, subject: ExplainedModel, known: LocatedAnswer, heat: Heatmap
+) -> tuple[float, float, float]:
     """FIGURES of the same map by Quantus."""
     import torch
 
     height, width = heat.pixel_map.shape
-    top, left, side = seen_square(height, width)
+    top, left, side = centre_square(height, width)
     x0, y0, x1, y1 = known.box
     inside = np.zeros((1, 1, height, width), dtype=bool)
     inside[..., y0:y1, x0:x1] = True
@@ -81,14 +83,14 @@ def theirs(package: Any, subject: ExplainedModel, known: Known, heat: Heatmap) -
         )  # fmt: skip
         return float(score[0])
 
-    pixels_CYX, background_CYX = _pictures(subject, known.case)
+    pixels_CYX, background_CYX = _pictures(subject, known.answer)
 
     class Asked(torch.nn.Module):
         """Quantus takes away presence, a picture of ones, and what is gone shows the background."""
 
         def forward(self, there_N1SS: torch.Tensor) -> torch.Tensor:
             shown_NCYX = perturbation.over(pixels_CYX, background_CYX, there_N1SS[:, 0].numpy())
-            return torch.from_numpy(_probability(subject, known.case, shown_NCYX))[:, None]
+            return torch.from_numpy(_probability(subject, known.answer, shown_NCYX))[:, None]
 
     size = subject.session.image_size
     flip = package.PixelFlipping(features_in_step=size**2 // FLIPS, perturb_baseline=0.0, abs=False, **quiet)
@@ -99,7 +101,7 @@ def theirs(package: Any, subject: ExplainedModel, known: Known, heat: Heatmap) -
         Asked().eval(), np.ones((1, 1, size, size), np.float32), np.zeros(1, dtype=int), rank_SS[None, None],
         channel_first=True, softmax=False,
     )  # fmt: skip
-    whole = _probability(subject, known.case, pixels_CYX[None])
+    whole = _probability(subject, known.answer, pixels_CYX[None])
     square = enlarge(heat.scores, side, side)
     in_square = inside[..., top : top + side, left : left + side]
     return (

@@ -1,5 +1,5 @@
 """The explanation methods. The folder is the registry: `explain.method: <name>` is the file here, with
-`explain(target, case, tokens)` that returns a `Heatmap`. Names with an underscore are shared parts.
+`explain(target, answer, tokens)` that returns a `Heatmap`. Names with an underscore are shared parts.
 
 cross_attention.py: where the decoder looked
 attention_rollout.py: attention through all layers

@@ -14,36 +14,36 @@ from sightline.explain.target import ExplainedAnswer, ExplainedModel
 SAMPLES = 512
 
 
-def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int], name: str) -> Heatmap:
+def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int], name: str) -> Heatmap:
     """The heat map of captum.attr.<method>; deterministic, and torch's global generator is left as it was."""
-    patches, words = perturbation.parts(subject, case)
-    found_F = attribute(subject, case, tokens, name)
+    patches, words = perturbation.parts(model, answer)
+    coefficient_F = attribute(model, answer, tokens, name)
     return of_word(
-        name, case.word(tokens), case.rgb.shape[:2], found_F[:patches].reshape(subject.grid),
-        perturbation.by_word(case, found_F[patches:]),
+        name, answer.word(tokens), answer.rgb.shape[:2], coefficient_F[:patches].reshape(model.grid),
+        perturbation.by_word(answer, coefficient_F[patches:]),
     )  # fmt: skip
 
 
-def attribute(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int], name: str) -> np.ndarray:
+def attribute(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int], name: str) -> np.ndarray:
     """Coefficient of every part in log-probability, [F]."""
     import torch
 
     attr = captum()
 
     def ask(present_NF: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(perturbation.scores(subject, case, tokens, present_NF.double().numpy()))
+        return torch.from_numpy(perturbation.scores(model, answer, tokens, present_NF.double().numpy()))
 
-    model = Linear(0.0 if name == "kernel_shap" else 1e-3)
-    method = attr.KernelShap(ask) if name == "kernel_shap" else attr.Lime(ask, interpretable_model=model)
-    method.interpretable_model = model  # KernelShap brings one that needs scikit-learn
-    there_1F = torch.ones(1, sum(perturbation.parts(subject, case)))
-    seed = np.random.SeedSequence([subject.seed, *case.ids, *tokens]).generate_state(1)[0]
+    surrogate = Linear(0.0 if name == "kernel_shap" else 1e-3)
+    method = attr.KernelShap(ask) if name == "kernel_shap" else attr.Lime(ask, interpretable_model=surrogate)
+    method.interpretable_model = surrogate  # KernelShap brings one that needs scikit-learn
+    there_1F = torch.ones(1, sum(perturbation.parts(model, answer)))
+    seed = np.random.SeedSequence([model.seed, *answer.ids, *tokens]).generate_state(1)[0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seed))
-        found_1F = method.attribute(
+        coefficient_1F = method.attribute(
             there_1F, baselines=0, n_samples=SAMPLES, perturbations_per_eval=perturbation.BATCH
         )
-    return found_1F[0].double().numpy()
+    return coefficient_1F[0].double().numpy()
 
 
 def captum() -> Any:
@@ -56,8 +56,8 @@ def captum() -> Any:
 
 
 class Linear:
-    """Weighted least squares in closed form, with Captum's face of a surrogate model: solved exactly, so the
-    same samples give the same coefficients. `ridge`: penalty per unit of weight."""
+    """Weighted least squares in closed form, with the interface of Captum's surrogate models: solved
+    exactly, so the same samples give the same coefficients. `ridge`: penalty per unit of weight."""
 
     def __init__(self, ridge: float):
         self.ridge = ridge

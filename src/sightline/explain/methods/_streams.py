@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from sightline.explain.gradients import Tape
 
 Mix = Callable[[np.ndarray, np.ndarray], np.ndarray]  # what was there, what attention brings -> both
-Streams = tuple[list[np.ndarray], ...]  # text [Q, Q], joint [Q, M], own [T, T], cross [T, M], one per layer
+Streams = tuple[
+    list[np.ndarray], ...
+]  # text [Q, Q], joint [Q, M], decoder [T, T], cross [T, M], one per layer
 
 
 def groups(tape: Tape) -> tuple[list, ...]:
     """Attentions of the pass, in the order of Streams."""
-    return tape.text, tape.joint, tape.own, tape.cross
+    return tape.text, tape.joint, tape.decoder, tape.cross
 
 
 def encoded(
@@ -43,8 +45,8 @@ def encoded(
 
 def heatmap(
     name: str,
-    subject: ExplainedModel,
-    case: ExplainedAnswer,
+    model: ExplainedModel,
+    answer: ExplainedAnswer,
     tokens: list[int],
     rule: Callable[..., np.ndarray],
     streams: Streams,
@@ -54,10 +56,10 @@ def heatmap(
     """The map of the word at `tokens` from rule(P, *streams), [T, M]."""
     from sightline.explain import gradients
 
-    rows, cols = subject.grid
-    text, joint, own, cross = streams
-    from_M = rule(rows * cols, text, joint, own, cross)[tokens].mean(axis=0)
+    rows, cols = model.grid
+    text, joint, decoder, cross = streams
+    from_M = rule(rows * cols, text, joint, decoder, cross)[tokens].mean(axis=0)
     patches = from_M[: rows * cols].reshape(rows, cols)
-    question = gradients.words(case, from_M[rows * cols :])
-    word, shape = case.word(tokens), case.rgb.shape[:2]
-    return of_word(name, word, shape, patches, question, scale=scale, scores=subject.spread(patches))
+    question = gradients.words(answer, from_M[rows * cols :])
+    word, shape = answer.word(tokens), answer.rgb.shape[:2]
+    return of_word(name, word, shape, patches, question, scale=scale, scores=model.spread(patches))

@@ -15,16 +15,16 @@ from sightline.explain.methods import _streams
 from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
+def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     import torch
 
     from sightline.explain import gradients
 
     with torch.no_grad():
-        tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))
+        tape = gradients.run(model, answer, tokens, gradients.pixels(model, answer.rgb))
     streams = tuple([attn[0].mean(0).double().numpy() for attn in group] for group in _streams.groups(tape))
     return _streams.heatmap(
-        "attention_rollout", subject, case, tokens, rollout, streams, scale=above_average
+        "attention_rollout", model, answer, tokens, rollout, streams, scale=above_average
     )  # fmt: skip
 
 
@@ -32,15 +32,15 @@ def rollout(
     patches: int,
     text: list[np.ndarray],
     joint: list[np.ndarray],
-    own: list[np.ndarray],
+    decoder: list[np.ndarray],
     cross: list[np.ndarray],
 ) -> np.ndarray:
     """[T, M]: what every answer token has of every patch and question token. Attentions averaged over heads:
-    text [Q, Q], joint [Q, M], own [T, T], cross [T, M], a list entry per layer."""
+    text [Q, Q], joint [Q, M], decoder [T, T], cross [T, M], a list entry per layer."""
     length, memory = cross[0].shape
     reached = _streams.encoded(patches, text, joint, memory, _half)
     state = np.zeros((length, memory))
-    for attn_self, attn_cross in zip(own, cross, strict=True):
+    for attn_self, attn_cross in zip(decoder, cross, strict=True):
         state = _half(_half(state, attn_self @ state), attn_cross @ reached)
     return state
 

@@ -9,11 +9,11 @@ from sightline.explain.target import ExplainedAnswer, ExplainedModel
 WIDTH = 0.25  # standard deviation, of a side
 
 
-def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
-    rows, cols = subject.grid
+def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -> Heatmap:
+    rows, cols = model.grid
     y, x = np.mgrid[:rows, :cols]
     away = ((y + 0.5) / rows - 0.5) ** 2 + ((x + 0.5) / cols - 0.5) ** 2
     return of_word(
-        "centre_gaussian", case.word(tokens), case.rgb.shape[:2], np.exp(-away / (2 * WIDTH**2)),
-        [(word, 1.0) for word, _ in case.question_words],
+        "centre_gaussian", answer.word(tokens), answer.rgb.shape[:2], np.exp(-away / (2 * WIDTH**2)),
+        [(word, 1.0) for word, _ in answer.question_words],
     )  # fmt: skip

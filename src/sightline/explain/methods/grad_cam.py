@@ -14,14 +14,14 @@ from sightline.explain.heatmap import Heatmap, of_word
 from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
+def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     from sightline.explain import gradients
 
-    tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))
+    tape = gradients.run(model, answer, tokens, gradients.pixels(model, answer.rgb))
     slope_1PD, of_token_1Q = gradients.of(tape, [tape.image, tape.presence])
     cam_P = (tape.image[0].detach().numpy() * slope_1PD[0].mean(axis=0)).sum(axis=1).clip(min=0)
-    patches = cam_P.reshape(subject.grid)
+    patches = cam_P.reshape(model.grid)
     return of_word(
-        "grad_cam", case.word(tokens), case.rgb.shape[:2], patches, gradients.words(case, of_token_1Q[0]),
-        scores=subject.spread(patches),
+        "grad_cam", answer.word(tokens), answer.rgb.shape[:2], patches,
+        gradients.words(answer, of_token_1Q[0]), scores=model.spread(patches),
     )  # fmt: skip

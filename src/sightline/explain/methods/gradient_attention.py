@@ -16,33 +16,34 @@ from sightline.explain.methods import _streams
 from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
+def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     from sightline.explain import gradients
 
-    tape = gradients.run(subject, case, tokens, gradients.pixels(subject, case.rgb))
+    tape = gradients.run(model, answer, tokens, gradients.pixels(model, answer.rgb))
     groups = _streams.groups(tape)
     slopes = iter(gradients.of(tape, [attn for group in groups for attn in group]))
     streams = tuple(
         [np.maximum(attn.detach().numpy() * next(slopes), 0.0)[0].mean(axis=0) for attn in group]
         for group in groups
     )
-    return _streams.heatmap("gradient_attention", subject, case, tokens, relevance, streams, scale=evidence)
+    return _streams.heatmap("gradient_attention", model, answer, tokens, relevance, streams, scale=evidence)
 
 
 def relevance(
     patches: int,
     text: list[np.ndarray],
     joint: list[np.ndarray],
-    own: list[np.ndarray],
+    decoder: list[np.ndarray],
     cross: list[np.ndarray],
 ) -> np.ndarray:
-    """[T, M] from every layer's weighed attention: text [Q, Q], joint [Q, M], own [T, T], cross [T, M]."""
+    """[T, M] from every layer's weighed attention:
+    text [Q, Q], joint [Q, M], decoder [T, T], cross [T, M]."""
     length, memory = cross[0].shape
     reached = _streams.encoded(patches, text, joint, memory, np.add)
-    said, state = np.eye(length), np.zeros((length, memory))
-    for attn_self, attn_cross in zip(own, cross, strict=True):
-        said, state = said + attn_self @ said, state + attn_self @ state
-        state = state + _normal(said).T @ attn_cross @ _normal(reached)
+    answer_state, state = np.eye(length), np.zeros((length, memory))
+    for attn_self, attn_cross in zip(decoder, cross, strict=True):
+        answer_state, state = answer_state + attn_self @ answer_state, state + attn_self @ state
+        state = state + _normal(answer_state).T @ attn_cross @ _normal(reached)
     return state
 
 

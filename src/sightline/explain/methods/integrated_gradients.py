@@ -20,19 +20,20 @@ STEPS = 32
 SMOOTH = 1 / 16  # standard deviation, of a side
 
 
-def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
+def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     from sightline.explain import gradients
 
-    of_pixel_CYX, of_token_Q = attribute(subject, case, tokens)
+    of_pixel_CYX, of_token_Q = attribute(model, answer, tokens)
     of_pixel_YX = of_pixel_CYX.sum(axis=0)
     return of_word(
-        "integrated_gradients", case.word(tokens), case.rgb.shape[:2], in_patches(of_pixel_YX, subject.grid),
-        gradients.words(case, of_token_Q), scores=smooth(of_pixel_YX, SMOOTH * len(of_pixel_YX)),
+        "integrated_gradients", answer.word(tokens), answer.rgb.shape[:2],
+        in_patches(of_pixel_YX, model.grid), gradients.words(answer, of_token_Q),
+        scores=smooth(of_pixel_YX, SMOOTH * len(of_pixel_YX)),
     )  # fmt: skip
 
 
 def attribute(
-    subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]
+    model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """(of_pixel_CYX, of_token_Q) in log-probability; tokens of the template have 0."""
     import torch
@@ -41,19 +42,19 @@ def attribute(
 
     nodes, weights = np.polynomial.legendre.leggauss(STEPS)
     along_B, weight_B = (nodes + 1) / 2, weights / 2
-    start_CYX = perturbation.backgrounds(subject, case.rgb)["mean"]
-    way_CYX = subject.session.pixels([case.rgb])[0] - start_CYX
+    start_CYX = perturbation.backgrounds(model, answer.rgb)["mean"]
+    path_CYX = model.session.pixels([answer.rgb])[0] - start_CYX
     pixels_BCYX = torch.from_numpy(
-        (start_CYX + along_B[:, None, None, None] * way_CYX).astype(np.float32)
+        (start_CYX + along_B[:, None, None, None] * path_CYX).astype(np.float32)
     ).requires_grad_()
-    word_Q = np.zeros(len(case.question_ids))
-    word_Q[[place for _, positions in case.question_words for place in positions]] = 1.0
+    word_Q = np.zeros(len(answer.question_ids))
+    word_Q[[position for _, positions in answer.question_words for position in positions]] = 1.0
     presence_BQ = torch.from_numpy(
         (1 - word_Q + along_B[:, None] * word_Q).astype(np.float32)
     ).requires_grad_()
-    tape = gradients.run(subject, case, tokens, pixels_BCYX, presence_BQ)
+    tape = gradients.run(model, answer, tokens, pixels_BCYX, presence_BQ)
     slope_BCYX, slope_BQ = gradients.of(tape, [pixels_BCYX, presence_BQ])
-    return np.tensordot(weight_B, slope_BCYX, 1) * way_CYX, (weight_B @ slope_BQ) * word_Q
+    return np.tensordot(weight_B, slope_BCYX, 1) * path_CYX, (weight_B @ slope_BQ) * word_Q
 
 
 def smooth(of_pixel_YX: np.ndarray, deviation: float) -> np.ndarray:
@@ -67,7 +68,7 @@ def smooth(of_pixel_YX: np.ndarray, deviation: float) -> np.ndarray:
 def in_patches(of_pixel_YX: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Sums over the patches of the grid, [rows, cols]."""
     (rows, cols), (height, width) = grid, of_pixel_YX.shape
-    found = np.zeros(grid)
-    places = np.ix_(np.arange(height) * rows // height, np.arange(width) * cols // width)
-    np.add.at(found, places, of_pixel_YX)
-    return found
+    sums = np.zeros(grid)
+    cells = np.ix_(np.arange(height) * rows // height, np.arange(width) * cols // width)
+    np.add.at(sums, cells, of_pixel_YX)
+    return sums

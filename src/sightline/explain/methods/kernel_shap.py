@@ -7,5 +7,5 @@ from sightline.explain.methods import _captum
 from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
-    return _captum.explain(subject, case, tokens, "kernel_shap")
+def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -> Heatmap:
+    return _captum.explain(model, answer, tokens, "kernel_shap")

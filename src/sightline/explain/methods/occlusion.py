@@ -14,28 +14,28 @@ from sightline.explain.target import ExplainedAnswer, ExplainedModel
 WINDOW = 2  # patches a side
 
 
-def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
-    patches, words = perturbation.parts(subject, case)
-    hidden_NP = windows(*subject.grid)
+def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -> Heatmap:
+    patches, words = perturbation.parts(model, answer)
+    hidden_NP = windows(*model.grid)
     present_NF = np.ones((1 + len(hidden_NP) + words, patches + words))
     present_NF[1 : 1 + len(hidden_NP), :patches] -= hidden_NP
     present_NF[1 + len(hidden_NP) :, patches:] -= np.eye(words)
-    score_N = perturbation.scores(subject, case, tokens, present_NF)
+    score_N = perturbation.scores(model, answer, tokens, present_NF)
     loss_N, loss_W = np.split(score_N[0] - score_N[1:], [len(hidden_NP)])
     loss_P = loss_N @ hidden_NP / hidden_NP.sum(axis=0)
     return of_word(
-        "occlusion", case.word(tokens), case.rgb.shape[:2], loss_P.reshape(subject.grid),
-        perturbation.by_word(case, loss_W),
+        "occlusion", answer.word(tokens), answer.rgb.shape[:2], loss_P.reshape(model.grid),
+        perturbation.by_word(answer, loss_W),
     )  # fmt: skip
 
 
 def windows(rows: int, cols: int) -> np.ndarray:
     """Every place of the window, [N, P], 1 where it hides a patch."""
     side_r, side_c = (min(WINDOW, max(1, cells - 1)) for cells in (rows, cols))  # never the whole picture
-    found = []
+    masks = []
     for top in range(rows - side_r + 1):
         for left in range(cols - side_c + 1):
             hidden = np.zeros((rows, cols))
             hidden[top : top + side_r, left : left + side_c] = 1
-            found.append(hidden.ravel())
-    return np.stack(found)
+            masks.append(hidden.ravel())
+    return np.stack(masks)

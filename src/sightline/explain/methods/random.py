@@ -6,10 +6,10 @@ from sightline.explain.heatmap import Heatmap, of_word
 from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 
-def explain(subject: ExplainedModel, case: ExplainedAnswer, tokens: list[int]) -> Heatmap:
+def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -> Heatmap:
     # The picture's sum tells apart cases with the same answer.
-    rng = np.random.default_rng([subject.seed, int(case.rgb.sum()), *case.ids, *tokens])
+    rng = np.random.default_rng([model.seed, int(answer.rgb.sum()), *answer.ids, *tokens])
     return of_word(
-        "random", case.word(tokens), case.rgb.shape[:2], rng.random(subject.grid),
-        [(word, rng.random()) for word, _ in case.question_words],
+        "random", answer.word(tokens), answer.rgb.shape[:2], rng.random(model.grid),
+        [(word, rng.random()) for word, _ in answer.question_words],
     )  # fmt: skip

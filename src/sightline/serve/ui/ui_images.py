@@ -14,7 +14,7 @@ import numpy as np
 from sightline.core import artifacts
 from sightline.data import images
 from sightline.data.shards import Items
-from sightline.explain.heatmap import resize, seen_square
+from sightline.explain.heatmap import centre_square, resize
 from sightline.serve import image_input
 from sightline.serve.image_input import Picture
 from sightline.serve.limits import Limits
@@ -41,7 +41,7 @@ class Shown:
     def seen(self) -> str:
         """CSS for the centre square that the model sees."""
         height, width = self.picture.height, self.picture.width
-        top, left, side = seen_square(height, width)
+        top, left, side = centre_square(height, width)
         return (
             f"left:{100 * left / width:.2f}%;top:{100 * top / height:.2f}%;"
             f"width:{100 * side / width:.2f}%;height:{100 * side / height:.2f}%"

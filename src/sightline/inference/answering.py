@@ -66,4 +66,5 @@ def with_maps(
         return generated
     before_1T = np.array([[inputs.bos, *generated.ids[:-1]]], dtype=np.int64)
     step = engine.step(before_1T, None, memory, inputs.k_L, inputs.alpha, True)
+    assert step.maps_LBHTM is not None and step.gates_LBHT is not None  # asked for
     return replace(generated, maps_LHTM=step.maps_LBHTM[:, 0], gates_LHT=step.gates_LBHT[:, 0])

@@ -3,10 +3,14 @@
 Both are fitted on answers to questions of `val` and travel with the model. N answers.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from pydantic import Field
 
 from sightline.core.params.checks import Settings
+
+Probability = TypeVar("Probability", float, np.ndarray)
 
 
 class Confidence(Settings):
@@ -22,7 +26,7 @@ _HALVINGS = 60
 _EDGE = 1e-12  # a probability this close to 0 or 1 would have infinite log-odds
 
 
-def calibrated(probability: np.ndarray | float, temperature: float) -> np.ndarray | float:
+def calibrated(probability: Probability, temperature: float) -> Probability:
     """`probability` with its log-odds divided by `temperature`: for a question of two answers that is
     temperature scaling (Guo et al. 2017, arXiv 1706.04599). Keeps the order, 0, 1/2 and 1."""
     if temperature == 1.0:

@@ -5,9 +5,9 @@ Shapes: L decoder layers, B batch rows, H heads, T text tokens, P image patches,
 Everything is numpy; an engine is in evaluation mode and holds no state between calls.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -46,16 +46,19 @@ class ArrayCache(NamedTuple):
         return ArrayCache(self.self_k[:, rows], self.self_v[:, rows])
 
 
-class Step(NamedTuple):
+CacheT = TypeVar("CacheT", bound=Cache)
+
+
+class Step(NamedTuple, Generic[CacheT]):
     """The result of one decoder call over T new tokens; `maps` and `gates` only where they were asked for."""
 
     logits_BTV: np.ndarray
-    cache: Cache
+    cache: CacheT
     maps_LBHTM: np.ndarray | None
     gates_LBHT: np.ndarray | None
 
 
-class Engine(Protocol):
+class Engine(Protocol[CacheT]):
     """A vision-language decoder and a dual encoder behind one numpy face.
 
     `config` holds at least `layers` and `heads` of the decoder. `k_L` is the number of heads kept in each
@@ -69,9 +72,9 @@ class Engine(Protocol):
     def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory: ...
 
     def step(
-        self, tokens_BT: np.ndarray, cache: Cache | None, memory: Memory, k_L: np.ndarray, alpha: float,
+        self, tokens_BT: np.ndarray, cache: CacheT | None, memory: Memory, k_L: np.ndarray, alpha: float,
         need_maps: bool,
-    ) -> Step: ...  # fmt: skip
+    ) -> Step[CacheT]: ...  # fmt: skip
 
     def embed_images(self, pixels_BCYX: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
@@ -83,13 +86,14 @@ class Engine(Protocol):
 @dataclass(frozen=True)
 class DecodingInputs:
     """What a decoding loop needs beside the memory: the tokens that begin and end an answer, the most tokens
-    it may have, and the inputs of the SPIN gate as `Engine` explains them."""
+    it may have, and the inputs of the SPIN gate as `Engine` explains them (by default those of a decoder
+    without one)."""
 
     bos: int
     eos: int
     max_tokens: int
-    k_L: np.ndarray
-    alpha: float
+    k_L: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    alpha: float = 1.0
 
 
 @dataclass(frozen=True)

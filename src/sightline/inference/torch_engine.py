@@ -92,8 +92,8 @@ class TorchEngine:
             return Step(
                 _array(out.logits),
                 ArrayCache(_array(out.cache[0]), _array(out.cache[1])),
-                _array(out.maps) if need_maps else None,
-                _array(out.gates) if need_maps else None,
+                None if out.maps is None else _array(out.maps),
+                _array(out.gates) if need_maps and out.gates is not None else None,
             )
 
     def embed_images(self, pixels_BCYX: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

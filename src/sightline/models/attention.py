@@ -41,6 +41,8 @@ class Attention(nn.Module):
     Raises ValueError when the heads do not divide into groups or rotary positions have no pairs to turn.
     """
 
+    slopes: Tensor | None
+
     def __init__(
         self,
         query_width: int,

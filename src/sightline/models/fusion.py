@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sightline.models.feed_forward import FeedForward
 from sightline.models.layers import CrossLayer
+from sightline.models.module_list import ModuleList
 
 HEAD_WIDTH = 32
 
@@ -36,7 +37,7 @@ class CrossAttentionFusion(nn.Module):
         self.image_projection = nn.Linear(image_width, width)
         self.text_projection = nn.Linear(text_width, width)
         heads = max(1, width // HEAD_WIDTH)
-        self.layers = nn.ModuleList(
+        self.layers = ModuleList(
             CrossLayer(width, heads, width // heads, 4 * width, dropout=0.0) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)

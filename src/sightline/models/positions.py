@@ -29,6 +29,8 @@ class TokenPositions(nn.Module):
 class SinusoidalPositions(nn.Module):
     """Sines and cosines of fixed wavelengths (Vaswani et al. 2017, section 3.5); nothing of it is saved."""
 
+    table: Tensor
+
     def __init__(self, max_tokens: int, width: int, gain: float = 1.0):
         super().__init__()
         self.register_buffer("table", gain * sinusoids(max_tokens, width), persistent=False)
@@ -38,7 +40,9 @@ class SinusoidalPositions(nn.Module):
         return self.table[torch.arange(start, start + length, device=self.table.device)]
 
 
-def token_positions(kind: str, max_tokens: int, width: int, gain: float = 1.0) -> nn.Module | None:
+def token_positions(
+    kind: str, max_tokens: int, width: int, gain: float = 1.0
+) -> TokenPositions | SinusoidalPositions | None:
     """The position vectors added to the embeddings for LayerConfig.positions; None where attention alone uses
     positions, or nothing does. gain: of the sinusoids, which are up to 1, to match the embeddings."""
     if kind == "learned":

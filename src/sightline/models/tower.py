@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class Tower(nn.Module):
         self.requires_grad_(not frozen)
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> Tower:
+    def train(self, mode: bool = True) -> Self:
         return super().train(mode and not self.frozen)
 
 

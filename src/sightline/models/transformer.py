@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from sightline.models.attention import KeyValue
 from sightline.models.layer_config import LayerConfig
 from sightline.models.layers import DecoderLayer, EncoderLayer
+from sightline.models.module_list import ModuleList
 from sightline.spin.amplified_attention import amplified
 from sightline.spin.gate import SpinInputs, scores
 
@@ -46,7 +47,7 @@ class Encoder(Stack):
             raise ValueError(
                 f"text.width {width} is not a multiple of text.heads {heads}: change one of them"
             )
-        self.layers = nn.ModuleList(
+        self.layers = ModuleList(
             EncoderLayer(width, heads, width // heads, hidden, dropout, layer_config) for _ in range(layers)
         )
         self.norm = layer_config.make_norm(width) if layer_config.norm == "pre" else nn.Identity()
@@ -89,7 +90,7 @@ class Decoder(Stack):
         layer_config: LayerConfig,
     ):
         super().__init__()
-        self.layers = nn.ModuleList(
+        self.layers = ModuleList(
             DecoderLayer(width, heads, head_width, hidden, dropout, layer_config) for _ in range(layers)
         )
         self.norm = layer_config.make_norm(width) if layer_config.norm == "pre" else nn.Identity()
@@ -151,6 +152,7 @@ def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, 
 def checkpoint_layers(model: nn.Module) -> None:
     """Gradient checkpointing in every stack of layers, and in the transformers of timm and Hugging Face.
     Models with batch norms are left alone: computed twice, a batch would count twice in their statistics."""
+    module: Any  # the switches of timm and transformers are found by name
     for module in model.modules():
         if isinstance(module, Stack):
             module.checkpointing = True

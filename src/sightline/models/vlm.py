@@ -54,8 +54,11 @@ class Memory(NamedTuple):
 
     def joined(self) -> KeyValue:
         """Keys and values of all tokens, [L, B, G, M, d] each, where every row has an image of its own."""
-        pairs = [zip(layer.shared, layer.per_row, strict=True) for layer in self.layers]
-        keys, values = zip(*([torch.cat(parts, 2) for parts in pair] for pair in pairs), strict=True)
+        keys, values = [], []
+        for per_row, shared in self.layers:
+            assert shared is not None  # VLM.memory gives every layer the image's
+            keys.append(torch.cat((shared[0], per_row[0]), 2))
+            values.append(torch.cat((shared[1], per_row[1]), 2))
         return torch.stack(keys), torch.stack(values)
 
 
@@ -95,7 +98,9 @@ class VLM(nn.Module):
         # The image's content enters with the variance of a word embedding, whatever the tower's scale.
         self.image_projection = nn.Linear(config["vision_width"], width)
         self.image_norm = nn.LayerNorm(width)
-        self.patch_positions = PatchPositions(*config["grid"], width) if config["positions"] else None
+        self.patch_positions = (
+            PatchPositions(config["grid"][0], config["grid"][1], width) if config["positions"] else None
+        )
         self.question_projection = nn.Linear(self.text.width, width)
         self.embedding = nn.Embedding(config["vocab_size"], width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5)

@@ -21,6 +21,7 @@ from sightline.inference import bundle_settings, out_of_domain
 from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import Confidence
 from sightline.inference.encoding import PREPROCESSOR
+from sightline.inference.onnx_engine import OnnxEngine
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import MODEL, TOKENIZER, Session
 from sightline.search.item_index import Entry, ItemIndex, assemble
@@ -70,6 +71,7 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
         bundle_settings.write(folder / GENERATION, settings)
         inputs.domain.save(folder / out_of_domain.FOLDER)
         item_index = embed(inputs.session, items, lines, index.factory, max_pixels)
+        assert isinstance(inputs.session.engine, OnnxEngine)  # a bundle ships exported graphs
         item_index.save(folder / INDEX, inputs.session.engine.search_digest())
         if inputs.source == "scenes":
             _write_examples(folder / EXAMPLES, items, lines)
@@ -89,7 +91,9 @@ def encode(
     """(entries, image vectors, text vectors) of some items. `texts`: id -> the text that is embedded; an
     empty one has no vector."""
     entries: list[Entry] = []
-    pictures, captions, count = {}, {}, math.ceil(len(lines) / CHUNK)
+    pictures: dict[str, np.ndarray] = {}
+    captions: dict[str, np.ndarray] = {}
+    count = math.ceil(len(lines) / CHUNK)
     for chunk in progress.track(_chunks([items[line] for line in lines]), f"embedding {CHUNK} items", count):
         with_image = [item for item in chunk if item["image"] is not None]
         with_text = [item for item in chunk if texts[item["id"]]]

@@ -109,7 +109,7 @@ def encode_table(
         items = Items(Path(scratch) / "raw")
         if not len(items):
             raise SearchIndexError(f"{table}: no row can be used ({counts['rejected']}); nothing changed")
-        lines = np.arange(len(items))
+        lines: np.ndarray = np.arange(len(items))
         descriptions = {item["id"]: ". ".join(item["captions"]) for item in (items[line] for line in lines)}
         entries, pictures, texts = encode(session, items, lines, descriptions, max_pixels)
     return UserIndex(entries, pictures, texts, session.engine.config["embed_dim"]), counts["rejected"]

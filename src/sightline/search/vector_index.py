@@ -61,12 +61,12 @@ class VectorIndex:
 
     def tune(self, settings: str) -> None:
         """Set FAISS's run-time parameters, such as efSearch=64. Raises RuntimeError for unknown ones."""
-        faiss.ParameterSpace().set_index_parameters(self._backend, settings)
+        _set_parameters(self._backend, settings)
 
     def vector(self, name: str) -> np.ndarray | None:
         """The vector of an entry, [E]; None where there is no such entry."""
         position = self._positions.get(name)
-        return None if position is None else self._backend.reconstruct(position)
+        return None if position is None else np.asarray(self._backend.reconstruct(position))
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -161,7 +161,7 @@ def _filled(embeds_NE: np.ndarray, factory: str) -> faiss.Index:
     kind, _, settings = factory.partition(";")
     backend = faiss.index_factory(embeds_NE.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
     if settings:
-        faiss.ParameterSpace().set_index_parameters(backend, settings)
+        _set_parameters(backend, settings)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)  # threads that link a graph at once would make another one every time
     try:
@@ -174,6 +174,11 @@ def _filled(embeds_NE: np.ndarray, factory: str) -> faiss.Index:
     finally:
         faiss.omp_set_num_threads(threads)
     return backend
+
+
+def _set_parameters(backend: faiss.Index, settings: str) -> None:
+    # FAISS's stubs know the overload that takes a number alone.
+    faiss.ParameterSpace().set_index_parameters(backend, settings)  # type: ignore[arg-type]
 
 
 def fuse(image_NE: np.ndarray, text_NE: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ top-k).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -30,7 +31,7 @@ RESOLUTION = 1e-4  # scores are rounded to this, so that PyTorch and ONNX Runtim
 
 
 def heads_kept(
-    keep: float | None, top_k: int | None, layers: list[int], num_layers: int, num_heads: int
+    keep: float | None, top_k: int | None, layers: Sequence[int], num_layers: int, num_heads: int
 ) -> list[int]:
     """K for every layer: floor(keep * H), at least 1, or top_k, in `layers`; H in the layers that are not
     gated.
@@ -48,8 +49,10 @@ def heads_kept(
     unknown = [layer for layer in layers if not 0 <= layer < num_layers]
     if unknown:
         raise ValueError(f"spin.layers names {unknown}: this model has the layers 0..{num_layers - 1}")
-    count = top_k if top_k is not None else share_kept(keep, num_heads)
-    return [count if layer in layers else num_heads for layer in range(num_layers)]
+    if top_k is None:
+        assert keep is not None  # exactly one of them is given
+        top_k = share_kept(keep, num_heads)
+    return [top_k if layer in layers else num_heads for layer in range(num_layers)]
 
 
 def share_kept(keep: float, num_heads: int) -> int:

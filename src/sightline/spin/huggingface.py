@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -187,13 +187,16 @@ def _attention(
     """Attention implementation `spin_<name>`: the stock one, then the gate."""
     output_BSHD, weights = _stock(name, module)(module, query, key, value, mask, **kwargs)
     spin: Suppression | None = getattr(module, HANDLE, None)
-    if spin is None or spin.k_L[module.layer_idx] == spin.num_heads:
+    if spin is None:
+        return output_BSHD, weights
+    layer = cast(int, module.layer_idx)  # attach chose modules that have one
+    if spin.k_L[layer] == spin.num_heads:
         return output_BSHD, weights
     unscored = [argument for argument in UNSCORED if kwargs.get(argument) is not None]
     if unscored:
         raise ValueError(f"spin: {type(module).__name__} attends with {unscored}, which SPIN does not score")
     scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
-    return spin.gated(module.layer_idx, query, key, mask, scaling, output_BSHD), weights
+    return spin.gated(layer, query, key, mask, scaling, output_BSHD), weights
 
 
 for _name in STOCK:
@@ -207,7 +210,8 @@ def _parts(model: PreTrainedModel) -> tuple[str, Any, list[int], list[nn.Module]
 
     Raises ValueError for a model that SPIN cannot stand on.
     """
-    what, config = type(model).__name__, getattr(model, "config", None)
+    what = type(model).__name__
+    config: Any = getattr(model, "config", None)
     tokens = [getattr(config, f"{kind}_token_id", None) for kind in ("image", "video")]
     if tokens[0] is None:
         raise ValueError(f"spin: {what} has no config.image_token_id, so its prompt holds no image tokens")

@@ -53,6 +53,7 @@ class MultiHeadAttention(nn.Module):
         """query [B, T, D]; key, value [B, M, D] -> output [B, T, D] and weights [B, H, T, M]."""
         key_value = self.attention.keys_values(key, value)
         attended = self.attention.attend(query, key_value, full_mask(mask), need_weights=True)
+        assert attended.attn is not None  # asked for
         return attended.out, attended.attn
 
 

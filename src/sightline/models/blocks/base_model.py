@@ -22,6 +22,8 @@ class BaseModel(nn.Module):
     strings, lists) or be models of this package themselves.
     """
 
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         model = super().__new__(cls)
         object.__setattr__(model, "_arguments", (args, kwargs))

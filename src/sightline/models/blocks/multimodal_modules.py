@@ -16,6 +16,7 @@ from sightline.models.blocks.transformer_modules import TransformerEncoder
 from sightline.models.feed_forward import FeedForward
 from sightline.models.layer_config import LayerConfig
 from sightline.models.layers import CrossLayer
+from sightline.models.module_list import ModuleList
 from sightline.models.transformer import Encoder
 
 
@@ -132,7 +133,7 @@ class CrossAttentionMultiModalTransformer(BaseModel):
         self.vision_model, self.text_model = vision_model, text_model
         self.image_projection = nn.Linear(vision_model.embed_dim, fusion_dim)
         self.text_projection = nn.Linear(text_model.d_model, fusion_dim)
-        self.layers = nn.ModuleList(
+        self.layers = ModuleList(
             CrossLayer(fusion_dim, num_heads, fusion_dim // num_heads, 4 * fusion_dim, dropout)
             for _ in range(num_layers)
         )

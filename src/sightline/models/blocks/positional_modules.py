@@ -33,7 +33,9 @@ class PositionalEncoding(nn.Module):
         if encoding_type not in ("sinusoidal", "learned"):
             raise ValueError(f"encoding_type is {encoding_type!r}: choose sinusoidal or learned")
         self.encoding_type, self.max_seq_length = encoding_type, max_seq_length
-        self.positions = token_positions(encoding_type, max_seq_length, d_model)
+        positions = token_positions(encoding_type, max_seq_length, d_model)
+        assert positions is not None  # both kinds are added to the embeddings
+        self.positions = positions
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, start: int = 0) -> Tensor:

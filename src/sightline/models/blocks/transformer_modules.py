@@ -51,13 +51,15 @@ class TransformerDecoderLayer(_Layer):
     """Causal self-attention, attention to a memory and feed-forward, each with residual and norm."""
 
     layer_class = DecoderLayer
+    layer: DecoderLayer
 
     def forward(
         self, x_BTD: Tensor, memory_BSD: Tensor, mask: Tensor | None = None, memory_mask: Tensor | None = None
     ) -> Tensor:
         """[B, T, D] -> [B, T, D]. mask: in addition to the causal one."""
         causal = torch.ones(x_BTD.shape[1], x_BTD.shape[1], dtype=torch.bool, device=x_BTD.device).tril()
-        self_mask = causal if mask is None else causal & layer_mask(mask)
+        visible = layer_mask(mask)
+        self_mask = causal if visible is None else causal & visible
         key_value = self.layer.cross_attention.keys_values(memory_BSD)
         return self.layer(x_BTD, key_value, self_mask, layer_mask(memory_mask)).x
 

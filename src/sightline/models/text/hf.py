@@ -67,11 +67,13 @@ class HuggingFaceText(TextTower):
     """The encoder's last hidden states; a masked-language head of our own, since most encoders come without
     one."""
 
+    model: Any  # a Hugging Face encoder: torch types no part of it
+
     def __init__(self, config: dict[str, Any], model: nn.Module):
         super().__init__()
         self.config, self.model = config, model
         self.max_tokens = config["max_tokens"]
-        vocab_size, self.width = model.get_input_embeddings().weight.shape
+        vocab_size, self.width = self.model.get_input_embeddings().weight.shape
         self.mlm_head = MaskedLanguageHead(self.width, vocab_size, eps=1e-12)
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:

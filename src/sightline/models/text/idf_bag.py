@@ -34,6 +34,7 @@ class IdfBag(TextTower):
     where the config asks for a table of them."""
 
     projected = False
+    rarity_V: Tensor
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()

@@ -6,10 +6,10 @@ Shapes: B batch, P patches, D width, C,Y,X channels and sides.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.models.tower import VisionTower
 from sightline.models.vision import _checkpoint
@@ -29,7 +29,7 @@ def build(config: dict[str, Any]) -> TimmTower:
         raise ValueError(f"vision.name: timm has no architecture {name!r}; near: {', '.join(near) or 'none'}")
     published = timm.get_pretrained_cfg(name)
     size = {"img_size": config["image_size"]} if published is not None and published.fixed_input_size else {}
-    model = timm.create_model(name, pretrained=False, num_classes=0, **size)
+    model: Any = timm.create_model(name, pretrained=False, num_classes=0, **size)
     if config["checkpoint"] != "none":
         path = _from_hub(name, published) if config["checkpoint"] == "hub" else Path(config["checkpoint"])
         classifier = model.pretrained_cfg.get("classifier") or ()
@@ -43,7 +43,7 @@ class TimmTower(VisionTower):
     """The tokens (of a transformer, without class and register tokens) or the last feature map of a timm
     model."""
 
-    def __init__(self, config: dict[str, Any], model: nn.Module):
+    def __init__(self, config: dict[str, Any], model: Any):
         super().__init__()
         self.config, self.model = config, model
         self.image_size = config["image_size"]
@@ -60,7 +60,7 @@ class TimmTower(VisionTower):
             self.grid = tuple(model.patch_embed.grid_size)
         self.width = self._tokens(features).shape[2]
 
-    def train(self, mode: bool = True) -> TimmTower:
+    def train(self, mode: bool = True) -> Self:
         """On a CPU the gradient of PyTorch's fused attention takes most of a step: training has it in plain
         operations, which add in another order."""
         for module in self.model.modules():

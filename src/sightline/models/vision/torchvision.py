@@ -47,9 +47,8 @@ def build(config: dict[str, Any]) -> TorchvisionTower:
         _checkpoint.load(model, Path(config["checkpoint"]), name)
     published = models.get_model_weights(name).DEFAULT.transforms()
     features = _VisionTransformerMap(model) if name.startswith("vit_") else _feature_map(model)
-    return TorchvisionTower(
-        {**config, "checkpoint": "none"}, features, _classifier(model), published.mean, published.std
-    )
+    mean, std = tuple(published.mean), tuple(published.std)
+    return TorchvisionTower({**config, "checkpoint": "none"}, features, _classifier(model), mean, std)
 
 
 class TorchvisionTower(VisionTower):
@@ -60,18 +59,21 @@ class TorchvisionTower(VisionTower):
     function of the mean.
     """
 
+    scale: Tensor
+    share_PQ: Tensor | None
+
     def __init__(
         self,
         config: dict[str, Any],
         features: nn.Module,
         classifier: nn.Conv2d | None,
-        mean: list[float],
-        std: list[float],
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
     ):
         super().__init__()
         self.config, self.features, self.classifier = config, features, classifier
         self.image_size = config["image_size"]
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.mean, self.std = mean, std
         features.eval()
         with torch.no_grad():
             draw = torch.Generator().manual_seed(0)
@@ -107,7 +109,7 @@ class TorchvisionTower(VisionTower):
 class _VisionTransformerMap(nn.Module):
     """The patch tokens of torchvision's VisionTransformer, put back where they came from."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: Any):
         super().__init__()
         self.model = model
         self.side = model.image_size // model.patch_size

@@ -10,6 +10,7 @@ from torch import nn
 from sightline import models
 from sightline.core.artifacts import ArtifactError
 from sightline.inference.block_generation import generate
+from sightline.inference.engine import DecodingInputs
 from sightline.models import (
     ALiBiAttention,
     BaseModel,
@@ -320,7 +321,8 @@ def test_generation_with_a_cache_is_the_argmax_of_whole_passes(positions):
     model = small(positional_encoding=positions, num_heads=4, key_value_heads=2)
     source, mask = torch.randint(4, 40, (3, 7)), torch.ones(3, 7, dtype=torch.bool)
     mask[1, 4:] = False
-    written = generate(model, source, bos=2, eos=3, max_new=8, source_mask=mask)
+    inputs = DecodingInputs(bos=2, eos=3, max_tokens=8)
+    written = generate(model, source, inputs, source_mask=mask)
     for row in range(3):
         ids = [2]
         while len(ids) < 9:
@@ -330,30 +332,29 @@ def test_generation_with_a_cache_is_the_argmax_of_whole_passes(positions):
             if ids[-1] == 3:
                 break
         assert written[row] == [token for token in ids[1:] if token != 3]
-    alone = generate(model, source[1:2, :4], bos=2, eos=3, max_new=8)
+    alone = generate(model, source[1:2, :4], inputs)
     assert alone == written[1:2]  # padding and neighbours are not read
-    knobs = {"bos": 2, "eos": 3, "max_new": 8, "source_mask": mask}
-    assert generate(model, source, **knobs, method="beam", beams=1) == written
+    assert generate(model, source, inputs, source_mask=mask, method="beam", beams=1) == written
 
 
 def test_beam_search_finds_a_likelier_sequence_and_sampling_is_seeded():
     model = small(share_embeddings=True).train()
     source = torch.randint(4, 40, (4, 6))
-    knobs = {"bos": 2, "eos": 3, "max_new": 6}
-    beams = generate(model, source, **knobs, method="beam", beams=5)
-    greedy = generate(model, source, **knobs)
+    inputs = DecodingInputs(bos=2, eos=3, max_tokens=6)
+    beams = generate(model, source, inputs, method="beam", beams=5)
+    greedy = generate(model, source, inputs)
     assert model.training
     model.eval()
     for row in range(4):
         assert score(model, source[row], beams[row]) >= score(model, source[row], greedy[row]) - 1e-4
     first, again, other = (
-        generate(model, source, **knobs, method="sampling", seed=seed, temperature=2.0) for seed in (1, 1, 2)
+        generate(model, source, inputs, method="sampling", seed=seed, temperature=2.0) for seed in (1, 1, 2)
     )
     assert first == again != other
     with pytest.raises(ValueError, match="temperature must be above 0"):
-        generate(model, source, **knobs, method="sampling", temperature=0.0)
+        generate(model, source, inputs, method="sampling", temperature=0.0)
     with pytest.raises(ValueError, match="choose one of greedy, sampling, beam"):
-        generate(model, source, **knobs, method="nucleus")
+        generate(model, source, inputs, method="nucleus")
 
 
 @torch.no_grad()

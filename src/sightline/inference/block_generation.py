@@ -5,6 +5,7 @@ Shapes: B batch, T target tokens, S source tokens, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,22 @@ import torch
 from torch import Tensor
 
 from sightline.inference.decoding import beam, greedy, sampling
-from sightline.inference.engine import ArrayCache, Memory, Step
+from sightline.inference.engine import ArrayCache, DecodingInputs, GeneratedTokens, Memory, Step
 from sightline.models.blocks.transformer_modules import EncoderDecoderTransformer
 
-METHODS = {"greedy": greedy.generate, "sampling": sampling.generate, "beam": beam.generate}
+METHODS: dict[str, Callable[..., list[GeneratedTokens]]] = {
+    "greedy": greedy.generate,
+    "sampling": sampling.generate,
+    "beam": beam.generate,
+}
 
 
 @torch.no_grad()
 def generate(
-    model: EncoderDecoderTransformer, source_BS: Tensor, *, bos: int, eos: int, max_new: int,
+    model: EncoderDecoderTransformer, source_BS: Tensor, inputs: DecodingInputs, *,
     method: str = "greedy", source_mask: Tensor | None = None, seed: int = 0, **settings: Any,
 ) -> list[list[int]]:  # fmt: skip
-    """The tokens written for each source, without bos and eos, at most max_new each.
+    """The tokens written for each source, without those that begin and end it.
 
     source_mask: [B, S], True = a token. method: greedy, sampling (settings: temperature, top_p; every row
     draws from a generator of its own, seeded with `seed` and its number) or beam (settings: beams,
@@ -40,10 +45,7 @@ def generate(
     training = model.training
     engine = BlockEngine(model.eval())
     try:
-        written = METHODS[method](
-            engine, engine.read(source_BS, source_mask), bos=bos, eos=eos, max_new=max_new,
-            k_L=np.zeros(0, np.int64), alpha=1.0, **settings,
-        )  # fmt: skip
+        written = METHODS[method](engine, engine.read(source_BS, source_mask), inputs, **settings)
     finally:
         model.train(training)
     return [row.ids for row in written]

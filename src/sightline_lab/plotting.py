@@ -7,14 +7,14 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-INK, QUIET, GRID = "#171d2b", "#667085", "#e3e6ec"
+INK, MUTED, GRID = "#171d2b", "#667085", "#e3e6ec"
 BETTER, WORSE, NEITHER, BEST = "#14804a", "#c2362b", "#8a93a6", "#e8590c"
 STYLE = {
     "svg.hashsalt": "sightline",  # ids in the file are drawn from it
     "font.size": 9.5,
     "text.color": INK,
     "axes.labelcolor": INK,
-    "xtick.color": QUIET,
+    "xtick.color": MUTED,
     "ytick.color": INK,
     "axes.edgecolor": GRID,
 }

@@ -30,9 +30,9 @@ def plan(changes, repays="finetune", costs=COSTS, epochs=EPOCHS):
 
 
 def test_the_default_keeps_its_epochs():
-    found = plan({"pretrain.epochs": 0})["default"]
-    assert found.changes == {"pretrain.epochs": 0.5, "align.epochs": 2.0, "finetune.epochs": 1.0}
-    assert sum(found.core_seconds.values()) == BUDGET
+    planned = plan({"pretrain.epochs": 0})["default"]
+    assert planned.changes == {"pretrain.epochs": 0.5, "align.epochs": 2.0, "finetune.epochs": 1.0}
+    assert sum(planned.core_seconds.values()) == BUDGET
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_the_default_keeps_its_epochs():
     ],
 )
 def test_what_a_change_saves_is_trained_elsewhere(changes, repays, repaid):
-    found = plan(changes, repays)["other"]
+    planned = plan(changes, repays)["other"]
     default = {f"{stage}.epochs": value for stage, value in EPOCHS.items()}
-    assert found.changes == default | changes | repaid
-    assert sum(found.core_seconds.values()) == pytest.approx(BUDGET, abs=0.02)  # epochs have four decimals
+    assert planned.changes == default | changes | repaid
+    assert sum(planned.core_seconds.values()) == pytest.approx(BUDGET, abs=0.02)  # epochs have four decimals
 
 
 def test_an_arm_that_cannot_repay_is_refused():
@@ -63,11 +63,11 @@ def test_an_arm_that_cannot_repay_is_refused():
 
 
 def test_configurations_are_shared_between_arms():
-    found = arms.read(ROOT / "lab/ablations.yaml")
-    names = arms.configurations(found)
+    shipped = arms.read(ROOT / "lab/ablations.yaml")
+    names = arms.configurations(shipped)
     assert len(names) == len(set(names))
     assert names[0] == "pretrain {}"
-    scratch, without = found["from-scratch"], found["without-alignment"]
+    scratch, without = shipped["from-scratch"], shipped["without-alignment"]
     assert arms.configuration("finetune", scratch.changes) == arms.configuration("finetune", without.changes)
     assert arms.configuration("align", scratch.changes | {"align.word_weight": 0.0}) == (
         'align {"align.epochs": 0}'
@@ -85,7 +85,7 @@ def test_configurations_are_shared_between_arms():
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, text, fragments):
-    path = tmp_path / "lab/ablations.yaml"
+    path = tmp_path / "ablations.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StudyError) as error:
         arms.read(path)

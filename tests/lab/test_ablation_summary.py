@@ -42,16 +42,16 @@ RESULT = {
 
 
 def test_spread_by_hand():
-    found = Spread([1.0, 2.0, 3.0])
-    assert (found.mean, found.deviation) == (2.0, 1.0)
-    assert found.half == pytest.approx(4.303 / 3**0.5)  # Student's 97.5 % quantile at 2 degrees of freedom
-    assert not found.clear
+    spread = Spread([1.0, 2.0, 3.0])
+    assert (spread.mean, spread.deviation) == (2.0, 1.0)
+    assert spread.half == pytest.approx(4.303 / 3**0.5)  # Student's 97.5 % quantile at 2 degrees of freedom
+    assert not spread.clear
     assert Spread([2.9, 3.0, 3.1]).clear
     assert Spread([5.0]).half is None and not Spread([5.0]).clear
 
 
 @pytest.mark.parametrize(
-    "name, figure, values, said",
+    "name, figure, values, expected",
     [
         # -6.0, -5.5, -5.5: mean -5.67, half of the interval 0.72
         ("no-joint", "answers", [-6.0, -5.5, -5.5], "helps"),
@@ -61,16 +61,16 @@ def test_spread_by_hand():
         ("no-mlm", "text_to_image_r1", [3.0, 3.5, 3.0], "hurts"),
     ],
 )
-def test_verdicts(name, figure, values, said):
+def test_verdicts(name, figure, values, expected):
     gap = ablation_summary.difference(RESULT, name, figure)
     assert gap.values == pytest.approx(values)
-    assert ablation_summary.verdict(gap, figure) == said
+    assert ablation_summary.verdict(gap, figure) == expected
 
 
 def test_one_seed_gives_no_verdict():
     result = copy.deepcopy(RESULT) | {"seeds": [7]}
-    for found in result["arms"].values():
-        found["runs"] = {"7": found["runs"]["7"]}
+    for arm in result["arms"].values():
+        arm["runs"] = {"7": arm["runs"]["7"]}
     assert (
         ablation_summary.verdict(ablation_summary.difference(result, "no-joint", "answers"), "answers")
         == "one seed"

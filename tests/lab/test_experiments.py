@@ -25,14 +25,14 @@ def revision(name, rate, scale, accuracy, state="success"):
     }
 
 
-def shown(*found):
+def exp_show(*experiments):
     return [
         {"rev": "workspace", "name": None, "data": {}, "experiments": None},
-        {"rev": "b" * 40, "name": "main", "data": {}, "experiments": list(found)},
+        {"rev": "b" * 40, "name": "main", "data": {}, "experiments": list(experiments)},
     ]
 
 
-GRID = shown(
+GRID = exp_show(
     revision("apple", 1.0, 0.5, 70.1234),
     revision("berry", 1.5, 0.5, 74.0),
     revision("cherry", 1.5, 1, 72.0, state=None),  # ran in the workspace
@@ -42,10 +42,10 @@ GRID = shown(
 
 
 def test_finished_experiments_best_first():
-    found = experiment_table.read(GRID)
-    assert found.knobs == ["finetune.lr_scale", "finetune.vision.x"]
-    assert [run["experiment"] for run in found.runs] == ["berry", "cherry", "apple"]
-    assert found.runs[2] == {
+    search = experiment_table.read(GRID)
+    assert search.params == ["finetune.lr_scale", "finetune.vision.x"]
+    assert [run["experiment"] for run in search.runs] == ["berry", "cherry", "apple"]
+    assert search.runs[2] == {
         "experiment": "apple",
         "finetune.lr_scale": 1.0,
         "finetune.vision.x": 0.5,
@@ -56,12 +56,12 @@ def test_finished_experiments_best_first():
 def test_nothing_to_compare_is_an_error():
     with pytest.raises(SearchError, match=r"1 finished experiments.*dvc queue status"):
         experiment_table.read(
-            shown(revision("apple", 1.0, 0.5, 70.0), revision("b", 1, 1, 1.0, state="running"))
+            exp_show(revision("apple", 1.0, 0.5, 70.0), revision("b", 1, 1, 1.0, state="running"))
         )
     earlier = revision("aligned-only", 1.0, 0.5, 70.0)
     del earlier["revs"][0]["data"]["metrics"]["plots/finetune/vlm/metrics.json"]
     with pytest.raises(SearchError, match="0 finished"):
-        experiment_table.read(shown(earlier))
+        experiment_table.read(exp_show(earlier))
 
 
 def test_files_of_a_search(tmp_path):

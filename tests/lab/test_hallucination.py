@@ -71,18 +71,23 @@ def ideas(folder: Path, text: str) -> list[decoding_configs.Idea]:
 
 def test_every_combination_is_tried(tmp_path):
     spin, layered, vcd, guided, pai = ideas(tmp_path, IDEAS)
-    assert spin.ways == [DecodingConfig(keep=0.5, alpha=0.0), DecodingConfig(keep=0.25, alpha=0.0)]
-    assert [way.alpha for way in layered.ways] == [0.0, 0.5] and layered.ways[0].keep == (1.0, 0.5)
-    assert vcd.ways[0].passes == pai.ways[0].passes == 2 and spin.ways[0].passes == 1
-    assert layered.ways[1].changes() == {
+    assert spin.configs == [DecodingConfig(keep=0.5, alpha=0.0), DecodingConfig(keep=0.25, alpha=0.0)]
+    assert [config.alpha for config in layered.configs] == [0.0, 0.5] and layered.configs[0].keep == (
+        1.0,
+        0.5,
+    )
+    assert vcd.configs[0].passes == pai.configs[0].passes == 2 and spin.configs[0].passes == 1
+    assert layered.configs[1].changes() == {
         "keep": [1.0, 0.5], "alpha": 0.5, "rescale": True, "describe_only": True,
     }  # fmt: skip
-    assert decoding_configs.control(layered.ways[0], "random").ranking == "random"
-    assert layered.ways[0].on(describe=False) == GREEDY
-    two, three = guided.ways
+    assert decoding_configs.control(layered.configs[0], "random").ranking == "random"
+    assert layered.configs[0].for_question(describe=False) == GREEDY
+    two, three = guided.configs
     assert (two.candidates, three.candidates) == (2, 3) and two.choice == "likeness"
     assert decoding_configs.control(three, "chance") == replace(three, choice="chance")
-    assert replace(three, describe_only=False).on(describe=False) == vcd.ways[0]  # short answers have one
+    assert (
+        replace(three, describe_only=False).for_question(describe=False) == vcd.configs[0]
+    )  # short answers have one
 
 
 def test_heads_kept_count_the_heads_that_can_be_suppressed():
@@ -117,19 +122,19 @@ def test_a_wrong_idea_is_named(tmp_path, text, named):
 
 
 def test_what_is_said_plainly_is_said_by_the_arm_of_the_way():
-    way = DecodingConfig(arm="one-phase", keep=0.5, describe_only=True)
-    assert way.on(describe=False) == DecodingConfig(arm="one-phase")
-    assert way.on(describe=True) == replace(way, describe_only=False)
+    config = DecodingConfig(arm="one-phase", keep=0.5, describe_only=True)
+    assert config.for_question(describe=False) == DecodingConfig(arm="one-phase")
+    assert config.for_question(describe=True) == replace(config, describe_only=False)
 
 
 def test_the_shipped_ideas_can_be_read():
-    found = {idea.name: idea for idea in decoding_configs.read(ROOT / "lab/hallucination_decoding.yaml")}
-    assert {"spin", "rescaled", "protected", "relative", "soft", "by-layer", "vcd", "pai"} <= set(found)
-    assert found["spin"].controls == ["random", "inverse"]
+    ideas = {idea.name: idea for idea in decoding_configs.read(ROOT / "lab/hallucination_decoding.yaml")}
+    assert {"spin", "rescaled", "protected", "relative", "soft", "by-layer", "vcd", "pai"} <= set(ideas)
+    assert ideas["spin"].controls == ["random", "inverse"]
     assert all(
-        way.describe_only
+        config.describe_only
         for idea in decoding_configs.read(ROOT / "lab/hallucination_candidates.yaml")
-        for way in idea.ways
+        for config in idea.configs
     )
     assert GREEDY.arm == planning.DEFAULT
 
@@ -157,7 +162,7 @@ def outcome(value, loss_bound, p=0.001, lower=False):
 
 
 @pytest.mark.parametrize(
-    "found, said",
+    "tests, expected",
     [
         ([outcome(-1.0, -0.1, lower=True), outcome(0.1, 0.5, p=0.9)], "helps"),
         ([outcome(-1.0, -0.1, lower=True), outcome(-0.5, 1.4, p=0.9)], "trades"),
@@ -168,8 +173,8 @@ def outcome(value, loss_bound, p=0.001, lower=False):
         ([outcome(0.1, 1.5, p=0.9)], "unclear"),
     ],
 )
-def test_verdicts_by_hand(found, said):
-    assert comparison.verdict(found, [test.p for test in found]) == said
+def test_verdicts_by_hand(tests, expected):
+    assert comparison.verdict(tests, [test.p for test in tests]) == expected
 
 
 def test_a_verdict_needs_the_sign_of_every_model():
@@ -248,17 +253,17 @@ def checkout(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def asker(checkout):
+def runner(checkout):
     vlm = torch_session.load_vlm(checkout / "models" / "vlm")
     clip = torch_session.load_clip(checkout / "models" / "clip")
     session = torch_session.session(vlm, clip, checkout / "models" / "onnx")
-    return decode_runner.DecodeRunner(vlm, session, decode_runner.Asking(8, 16), seed=7), session
+    return decode_runner.DecodeRunner(vlm, session, decode_runner.DecodeSettings(8, 16), seed=7), session
 
 
-def test_greedy_says_what_the_session_says(checkout, asker):
-    asker, session = asker
+def test_greedy_says_what_the_session_says(checkout, runner):
+    runner, session = runner
     split = split_contents.read(checkout / "data" / "raw", checkout / "data" / "vqa", "test", 0)
-    said = asker.answers(split, [GREEDY])[GREEDY]
+    answers = runner.answers(split, [GREEDY])[GREEDY]
     pictures = list(split.rgb())
     for describe in (False, True):
         chosen = [i for i, t in enumerate(split.triples) if (t["type"] == "describe") == describe]
@@ -266,15 +271,16 @@ def test_greedy_says_what_the_session_says(checkout, asker):
             [pictures[split.picture_of[i]] for i in chosen], [split.triples[i]["question"] for i in chosen],
             bundle_settings.greedy_generation(8), batch_size=16,
         )  # fmt: skip
-        assert [said[i] for i in chosen] == [answer.text for answer in expected]
+        assert [answers[i] for i in chosen] == [answer.text for answer in expected]
 
 
-def test_ways_that_change_nothing_are_greedy_and_the_others_are_not(checkout, asker):
-    asker, _ = asker
+def test_ways_that_change_nothing_are_greedy_and_the_others_are_not(checkout, runner):
+    runner, _ = runner
     split = split_contents.read(checkout / "data" / "raw", checkout / "data" / "vqa", "shift_test", 0)
-    asker.measure_typical(split)
+    runner.measure_typical(split)
     assert (
-        np.shape(asker.typical_LH) == (2, 4) and 0 < np.min(asker.typical_LH) < np.max(asker.typical_LH) < 1
+        np.shape(runner.typical_LH) == (2, 4)
+        and 0 < np.min(runner.typical_LH) < np.max(runner.typical_LH) < 1
     )
     same = [
         DecodingConfig(contrast="noise", strength=0.0),
@@ -285,71 +291,71 @@ def test_ways_that_change_nothing_are_greedy_and_the_others_are_not(checkout, as
     ]
     strong = DecodingConfig(keep=0.25, alpha=0.0)
     short = DecodingConfig(keep=0.25, alpha=0.0, describe_only=True)
-    others = [strong, short, DecodingConfig(contrast="no_image", strength=3.0, plausible=1e-3)]
-    said = asker.answers(split, [GREEDY, *same, *others])
-    for way in same:
-        assert said[way] == said[GREEDY], way
-    for way in others:
-        assert said[way] != said[GREEDY], way
+    different = [strong, short, DecodingConfig(contrast="no_image", strength=3.0, plausible=1e-3)]
+    answers = runner.answers(split, [GREEDY, *same, *different])
+    for config in same:
+        assert answers[config] == answers[GREEDY], config
+    for config in different:
+        assert answers[config] != answers[GREEDY], config
     describes = [triple["type"] == "describe" for triple in split.triples]
     for index, describe in enumerate(describes):
-        assert said[short][index] == said[strong if describe else GREEDY][index]
-    silenced = np.array(asker.silenced(split, DecodingConfig(keep=0.5, alpha=0.0)))
-    np.testing.assert_allclose(silenced.sum(1), 2.0, atol=1e-3)  # two of four heads at every token
+        assert answers[short][index] == answers[strong if describe else GREEDY][index]
+    suppression = np.array(runner.suppression(split, DecodingConfig(keep=0.5, alpha=0.0)))
+    np.testing.assert_allclose(suppression.sum(1), 2.0, atol=1e-3)  # two of four heads at every token
 
 
-def test_of_candidates_the_one_most_like_the_picture_is_said(checkout, asker):
-    asker, session = asker
+def test_of_candidates_the_one_most_like_the_picture_is_said(checkout, runner):
+    runner, session = runner
     split = split_contents.read(checkout / "data" / "raw", checkout / "data" / "vqa", "test", 0)
     plain = DecodingConfig(contrast="noise", strength=0.5, noise=300, plausible=1e-3)
     drawn = replace(plain, temperature=2.0, nucleus=1.0)
-    asked = [replace(drawn, candidates=count) for count in (1, 2, 3, 4, 6)]
-    chance = replace(asked[-1], choice="chance")
-    said = asker.answers(split, [plain, *asked, chance])
-    assert said[asked[0]] == said[plain]  # the first candidate is what the way says alone
+    configs = [replace(drawn, candidates=count) for count in (1, 2, 3, 4, 6)]
+    chance = replace(configs[-1], choice="chance")
+    answers = runner.answers(split, [plain, *configs, chance])
+    assert answers[configs[0]] == answers[plain]  # the first candidate is what the way says alone
     describes = [i for i, triple in enumerate(split.triples) if triple["type"] == "describe"]
     short = sorted(set(range(len(split.triples))) - set(describes))
     pictures_IE = session.embed_images(list(split.rgb()))
     owners = [split.picture_of[i] for i in describes]
     best, changed = np.full(len(describes), -np.inf), 0
-    for way in asked:  # one more candidate is taken only where it is more like the picture
-        texts = [said[way][i] for i in describes]
+    for config in configs:  # one more candidate is taken only where it is more like the picture
+        texts = [answers[config][i] for i in describes]
         alike = (session.embed_texts(texts) * pictures_IE[owners]).sum(1)
         assert (alike >= best - 1e-6).all()
         changed += int((alike > best + 1e-6).sum()) if np.isfinite(best).all() else 0
         best = alike
-        assert [said[way][i] for i in short] == [said[plain][i] for i in short]
-    assert changed > 0 and said[chance] != said[asked[-1]]
+        assert [answers[config][i] for i in short] == [answers[plain][i] for i in short]
+    assert changed > 0 and answers[chance] != answers[configs[-1]]
     # A picture's candidates do not depend on which other pictures are asked about.
     for piece, indices in halves(split):
-        again = asker.answers(piece, [chance, asked[-1]])
-        assert again[chance] == [said[chance][i] for i in indices]
-        assert again[asked[-1]] == [said[asked[-1]][i] for i in indices]
+        again = runner.answers(piece, [chance, configs[-1]])
+        assert again[chance] == [answers[chance][i] for i in indices]
+        assert again[configs[-1]] == [answers[configs[-1]][i] for i in indices]
 
 
 def halves(split: Split) -> list[tuple[Split, list[int]]]:
     """The first two pictures of a split, and the others."""
-    found = []
+    pieces = []
     for first, last in ((0, 2), (2, len(split.lines))):
         indices = [i for i, picture in enumerate(split.picture_of) if first <= picture < last]
         piece = replace(
             split, lines=split.lines[first:last], triples=[split.triples[i] for i in indices],
             picture_of=[split.picture_of[i] - first for i in indices],
         )  # fmt: skip
-        found.append((piece, indices))
-    return found
+        pieces.append((piece, indices))
+    return pieces
 
 
-def load(who: parallel_runner.Asked) -> decode_runner.DecodeRunner:
+def load(spec: parallel_runner.ModelSpec) -> decode_runner.DecodeRunner:
     """For the crew's processes: as `sightline lab hallucination` loads."""
-    vlm = torch_session.load_vlm(who.model)
+    vlm = torch_session.load_vlm(spec.model)
     return decode_runner.DecodeRunner(
-        vlm, torch_session.session(vlm, None, who.settings), who.asking, who.seed
+        vlm, torch_session.session(vlm, None, spec.settings), spec.decode, spec.seed
     )
 
 
 def test_a_way_is_asked_of_the_models_of_its_arm_and_a_new_way_asks_for_itself_alone(
-    checkout, asker, tmp_path
+    checkout, runner, tmp_path
 ):
     other = tmp_path / "other"
     vlm = torch_session.load_vlm(checkout / "models" / "vlm")
@@ -358,23 +364,23 @@ def test_a_way_is_asked_of_the_models_of_its_arm_and_a_new_way_asks_for_itself_a
     with artifacts.create(other, "vlm", vlm.config, "# tiny\n") as folder:
         artifacts.save_weights(folder / "weights.safetensors", vlm.state_dict())
         shutil.copyfile(checkout / "models" / "vlm" / "tokenizer.json", folder / "tokenizer.json")
-    who = parallel_runner.Asked(
-        checkout / "models" / "vlm", checkout / "models" / "onnx", decode_runner.Asking(8, 16), 7
+    spec = parallel_runner.ModelSpec(
+        checkout / "models" / "vlm", checkout / "models" / "onnx", decode_runner.DecodeSettings(8, 16), 7
     )
-    models = {"default": [who], "other": [replace(who, model=other)]}
+    models = {"default": [spec], "other": [replace(spec, model=other)]}
     words: list[str] = []
-    found = parallel_runner.ParallelRunner(models, load, tmp_path / "kept", 1, words.append)
+    parallel = parallel_runner.ParallelRunner(models, load, tmp_path / "kept", 1, words.append)
     split = split_contents.read(checkout / "data" / "raw", checkout / "data" / "vqa", "test", 0)
-    typical = found.measure_typical(split)
+    typical = parallel.measure_typical(split)
     assert set(typical) == {"default", "other"}
     plain, suppressed = DecodingConfig(arm="other"), DecodingConfig(arm="other", keep=0.5, alpha=0.0)
-    (said,) = found.answers(split, [GREEDY, plain])
+    (answers,) = parallel.answers(split, [GREEDY, plain])
     alone = load(models["other"][0])
     expected = alone.answers(split, [GREEDY])
-    assert said[GREEDY] == asker[0].answers(split, [GREEDY])[GREEDY] != expected[GREEDY] == said[plain]
+    assert answers[GREEDY] == runner[0].answers(split, [GREEDY])[GREEDY] != expected[GREEDY] == answers[plain]
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()}
-    (more,) = found.answers(split, [plain, suppressed])
-    assert more[plain] == said[plain] != more[suppressed]
+    (more,) = parallel.answers(split, [plain, suppressed])
+    assert more[plain] == answers[plain] != more[suppressed]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert len(list((tmp_path / "kept").iterdir())) == len(kept) + len(list(parallel_runner.pieces_of(split)))
 
@@ -396,7 +402,7 @@ NAMES = (page.RESULT, page.FIGURES, page.PAGE, page.PICTURE)
 
 def test_the_command_writes_result_figures_page_and_picture(checkout):
     for folder in ("metrics", "docs/reports"):
-        (checkout / folder).mkdir()
+        (checkout / folder).mkdir(parents=True)
     done = sightline(checkout, "--items", "4")
     assert done.returncode == 0, done.stderr
     result = json.loads((checkout / page.RESULT).read_text(encoding="utf-8"))
@@ -425,10 +431,10 @@ def test_the_command_writes_result_figures_page_and_picture(checkout):
     assert (checkout / page.PICTURE).read_text(encoding="utf-8").startswith("<?xml")
 
 
-def described_words(checkout: Path, way: str) -> float:
+def described_words(checkout: Path, config: str) -> float:
     """Mean words of a description on `test`, of the tidy figures."""
     with (checkout / page.FIGURES).open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["way"] == way and row["metric"] == "words"]
+        rows = [row for row in csv.DictReader(file) if row["way"] == config and row["metric"] == "words"]
     return next(float(row["value"]) for row in rows if row["split"] == "test")
 
 

@@ -68,15 +68,15 @@ def checkout(original, tmp_path):
 
 def test_costs_are_measured_once(checkout):
     study = Pretending(checkout)
-    found = cost_model.costs(study, study.arms, 2, print)
-    assert found == {
+    costs = cost_model.costs(study, study.arms, 2, print)
+    assert costs == {
         "pretrain {}": Cost(2.0, 8.0),
         'pretrain {"pretrain.epochs": 0}': Cost(2.0, 0.0),
         "align {}": Cost(3.0, 16.0),
         "finetune {}": Cost(5.0, 40.0),
     }
     again = Pretending(checkout)
-    assert cost_model.costs(again, again.arms, 2, print) == found
+    assert cost_model.costs(again, again.arms, 2, print) == costs
     assert again.calls == []
 
 
@@ -99,9 +99,9 @@ def test_arms_get_the_same_core_seconds_and_a_broken_one_is_run_again(checkout, 
         "finetune.epochs": 1.2,
     }
     for arm in result["arms"].values():
-        for seed, found in arm["runs"].items():
-            assert found["figures"]["answers"] == 50 + int(seed)
-            assert sum(found["core_seconds"].values()) == pytest.approx(90.0, abs=0.01)
+        for seed, run in arm["runs"].items():
+            assert run["figures"]["answers"] == 50 + int(seed)
+            assert sum(run["core_seconds"].values()) == pytest.approx(90.0, abs=0.01)
     assert not list(study.home.glob("scale-0.5/run-*")), "a finished copy is removed"
 
     study = Pretending(checkout)
@@ -145,30 +145,30 @@ def test_unknown_arms_and_knobs_are_refused(checkout):
 
 def test_too_noisy_a_measurement_is_refused(checkout, monkeypatch):
     monkeypatch.setitem(SPEED, "finetune", (5.0, 0.0))
-    with pytest.raises(StudyError, match="finetune {}.*cannot be told from noise"):
+    with pytest.raises(StudyError, match="finetune {}.*is lost in noise"):
         Pretending(checkout).run([], [7], 1.0, 1, print)
 
 
 def test_models_of_other_seeds_are_trained_in_copies_that_differ_in_nothing_else(checkout):
     study = Pretending(checkout)
-    found = study.models([], [7, 8, 9], 2, print)
+    folders = study.models([], [7, 8, 9], 2, print)
     copies = [study.home / f"default-{seed}" / "models" / "vlm" for seed in (8, 9)]
-    assert found == {"default": [checkout / "models" / "vlm", *copies]}
+    assert folders == {"default": [checkout / "models" / "vlm", *copies]}
     assert sorted(study.calls) == [("default-8", "repro finetune"), ("default-9", "repro finetune")]
     for seed, folder in zip((8, 9), copies, strict=True):
-        params, own = (load_params(path / "params.yaml") for path in (checkout, folder.parents[1]))
-        assert own.seed == seed and own.finetune.epochs == params.finetune.epochs
-        assert own.align == params.align and own.pretrain == params.pretrain
+        params, copied = (load_params(path / "params.yaml") for path in (checkout, folder.parents[1]))
+        assert copied.seed == seed and copied.finetune.epochs == params.finetune.epochs
+        assert copied.align == params.align and copied.pretrain == params.pretrain
 
 
 def test_models_of_an_arm_get_the_compute_of_the_default(checkout):
     """And a seed's shared stages are trained once before its arms run side by side."""
     study = Pretending(checkout)
-    found = study.models(["no-mlm"], [7, 8], 2, print)
-    assert [path.parents[1].name for path in found["no-mlm"]] == ["no-mlm-7", "no-mlm-8"]
+    folders = study.models(["no-mlm"], [7, 8], 2, print)
+    assert [path.parents[1].name for path in folders["no-mlm"]] == ["no-mlm-7", "no-mlm-8"]
     trained = [name for name, command in study.calls if command == "repro finetune"]
     assert sorted(trained[:2]) == ["default-8", "no-mlm-7"] and trained[2:] == ["no-mlm-8"]
-    file = found["no-mlm"][1].parents[1] / "params.yaml"
+    file = folders["no-mlm"][1].parents[1] / "params.yaml"
     written, before = (YAML(typ="safe").load(path) for path in (file, checkout / "params.yaml"))
     assert written["align"] == before["align"]  # so that DVC finds the stage as another copy ran it
     params = load_params(file)

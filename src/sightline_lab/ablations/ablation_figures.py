@@ -10,7 +10,7 @@ PANELS = ("answers", "chair_i", "text_to_image_r1", "swapped_kind")
 
 def ablations(result: dict, path: Path) -> None:
     """One row an arm, one panel a figure: a dot a seed, a bar for the mean and its 95 % interval."""
-    arms = ablation_summary.others(result)
+    arms = ablation_summary.other_arms(result)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             1, len(PANELS), figsize=(11, 1.5 + 0.38 * len(arms)), sharey=True, layout="constrained"

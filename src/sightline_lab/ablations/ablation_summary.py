@@ -1,4 +1,4 @@
-"""From the runs of the arms to what they say: means, paired differences to `default`, verdicts, a page.
+"""Summary of the runs of the arms: means, paired differences to `default`, verdicts, the page.
 
 A difference is paired by seed: the same pictures, the same questions, another arm. Its 95 % interval is
 Student's, over the seeds.
@@ -51,8 +51,8 @@ class Spread:
         return STUDENT_95[min(freedom, len(STUDENT_95)) - 1] * self.deviation / math.sqrt(freedom + 1)
 
     @property
-    def told(self) -> str:
-        """The mean, with the deviation where there is one."""
+    def text(self) -> str:
+        """The mean to one decimal; with several seeds also the standard deviation."""
         return f"{self.mean:.1f}" + (f" ± {self.deviation:.1f}" if len(self.values) > 1 else "")
 
     @property
@@ -68,31 +68,31 @@ def values(result: dict, arm: str, figure: str) -> Spread:
 def difference(result: dict, arm: str, figure: str) -> Spread:
     """`arm` minus `default` by seed, points."""
     pairs = zip(values(result, arm, figure).values, values(result, DEFAULT, figure).values, strict=True)
-    return Spread([own - base for own, base in pairs])
+    return Spread([value - base for value, base in pairs])
 
 
-def verdict(found: Spread, figure: str) -> str:
-    """What the difference of an arm says about the part that it leaves out."""
-    if not any(found.values):
+def verdict(gap: Spread, figure: str) -> str:
+    """The effect of the part that an arm leaves out: helps, hurts, no difference, ..."""
+    if not any(gap.values):
         return "not involved"
-    if found.half is None:
+    if gap.half is None:
         return "one seed"
-    if not found.clear:
+    if not gap.clear:
         return "no difference"
-    return "hurts" if (found.mean > 0) != (figure in LOWER_IS_BETTER) else "helps"
+    return "hurts" if (gap.mean > 0) != (figure in LOWER_IS_BETTER) else "helps"
 
 
-def others(result: dict) -> list[str]:
-    """Every arm but `default`, the ones that lose most answers first."""
+def other_arms(result: dict) -> list[str]:
+    """Every arm but `default`, the largest loss of accuracy first."""
     names = [name for name in result["arms"] if name != DEFAULT]
     return sorted(names, key=lambda name: (difference(result, name, "answers").mean, name))
 
 
 def page(result: dict) -> str:
     """docs/reports/ablations.md."""
-    arms, changed = result["arms"], others(result)
+    arms, changed = result["arms"], other_arms(result)
     seeds = ", ".join(map(str, result["seeds"]))
-    shown = list(arms[DEFAULT]["runs"][str(result["seeds"][0])]["figures"])
+    names = list(arms[DEFAULT]["runs"][str(result["seeds"][0])]["figures"])
     text = f"""# What each part is worth
 
 Written by `sightline lab study --scale {result["scale"]:g} --seeds {len(result["seeds"])}` from \
@@ -119,8 +119,8 @@ figure is the same in every seed. One in twenty such intervals is wrong by chanc
     for name in (DEFAULT, *changed):
         cells = []
         for figure in HEADLINES:
-            found = values(result, name, figure)
-            cells.append(found.told)
+            spread = values(result, name, figure)
+            cells.append(spread.text)
             if name == DEFAULT:
                 cells += ["", ""]
             else:
@@ -135,11 +135,11 @@ figure is the same in every seed. One in twenty such intervals is wrong by chanc
         text += "\nOne seed: how far another would differ is unknown, so the rule gives no verdict.\n"
     text += "\n## Every figure, difference to the default in points\n\nBold: the interval leaves out 0.\n\n"
     text += row("figure", "default", *map(_title, changed)) + _rule(2 + len(changed))
-    for figure in shown:
+    for figure in names:
         base = values(result, DEFAULT, figure)
         gaps = [difference(result, name, figure) for name in changed]
         cells = [f"**{gap.mean:+.1f}**" if gap.clear else f"{gap.mean:+.1f}" for gap in gaps]
-        text += row(NAMES.get(figure, figure), base.told, *cells)
+        text += row(NAMES.get(figure, figure), base.text, *cells)
     text += "\n## The arms\n\n"
     text += row("arm", "what it changes", *(f"{stage} epochs" for stage in STAGES)) + _rule(5)
     for name in (DEFAULT, *changed):
@@ -156,10 +156,10 @@ def _title(name: str) -> str:
     return name.replace("-", " ")
 
 
-def _gap(found: Spread) -> str:
-    if found.half is None:
-        return f"{found.mean:+.1f}"
-    return f"{found.mean:+.1f} [{found.mean - found.half:+.1f}, {found.mean + found.half:+.1f}]"
+def _gap(gap: Spread) -> str:
+    if gap.half is None:
+        return f"{gap.mean:+.1f}"
+    return f"{gap.mean:+.1f} [{gap.mean - gap.half:+.1f}, {gap.mean + gap.half:+.1f}]"
 
 
 def _rule(columns: int) -> str:

@@ -1,4 +1,4 @@
-"""The arms of the study and what each may spend: pure functions of lab/ablations.yaml and measured costs.
+"""The arms of the study and their compute budgets: pure functions of lab/ablations.yaml and measured costs.
 
 A stage costs `fixed + per_epoch * epochs` core-seconds: start-up, evaluations and export on the one side,
 training steps on the other. Every arm gets the core-seconds of `default`.
@@ -17,7 +17,7 @@ FIELDS = ("why", "changes", "repays")
 
 
 class StudyError(ValueError):
-    """An arm that cannot be run as it is written; the message says which and why."""
+    """An arm that cannot run; the message names the arm and the reason."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Plan:
 
 def read(path: Path) -> dict[str, Arm]:
     """The arms by name. Raises StudyError naming file, arm and what is wrong."""
-    found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or DEFAULT not in found:
+    content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or DEFAULT not in content:
         raise StudyError(f"{path}: expected arms by name, one of them {DEFAULT!r}")
     arms = {}
-    for name, block in found.items():
+    for name, block in content.items():
         unknown = sorted(set(block) - set(FIELDS))
         if unknown or "why" not in block:
             raise StudyError(f"{path}: arm {name!r} has {', '.join(block)}; expected why, changes, repays")
@@ -70,10 +70,10 @@ def read(path: Path) -> dict[str, Arm]:
 
 def configuration(stage: str, changes: dict[str, Any]) -> str:
     """What decides the cost of an epoch of `stage`: its changed leaves, and whether it trains at all."""
-    own = {key: value for key, value in changes.items() if key.startswith(f"{stage}.")}
-    if own.pop(f"{stage}.epochs", 1) == 0:
-        own = {f"{stage}.epochs": 0}
-    return f"{stage} {json.dumps(own, sort_keys=True)}"
+    leaves = {key: value for key, value in changes.items() if key.startswith(f"{stage}.")}
+    if leaves.pop(f"{stage}.epochs", 1) == 0:
+        leaves = {f"{stage}.epochs": 0}
+    return f"{stage} {json.dumps(leaves, sort_keys=True)}"
 
 
 def configurations(arms: dict[str, Arm]) -> list[str]:
@@ -91,9 +91,9 @@ def plan(arms: dict[str, Arm], epochs: dict[str, float], costs: dict[str, Cost])
     for arm in arms.values():
         chosen = {stage: arm.changes.get(f"{stage}.epochs", epochs[stage]) for stage in STAGES}
         cost = {stage: costs[configuration(stage, arm.changes)] for stage in STAGES}
-        others = sum(cost[stage].of(chosen[stage]) for stage in STAGES if stage != arm.repays)
+        other_stages = sum(cost[stage].of(chosen[stage]) for stage in STAGES if stage != arm.repays)
         repaying = cost[arm.repays]
-        left = budget - others - repaying.fixed
+        left = budget - other_stages - repaying.fixed
         if repaying.per_epoch <= 0 or left <= 0:
             raise StudyError(
                 f"arm {arm.name!r}: {left:.1f} core-seconds are left to train {arm.repays}, at "

@@ -1,6 +1,6 @@
-"""What the study reads off an arm: the trained fp32 models asked everything about `val`, never about `test`.
+"""Figures of an arm: its trained fp32 models evaluated on `val`, never on `test`.
 
-The only module of the study that needs torch; it runs in the arm's own copy of the project:
+The only module of the study that needs torch; it runs in the arm's workspace:
 `python -m sightline_lab.ablations.evaluate_arm`.
 """
 
@@ -34,11 +34,13 @@ def figures(params: Params) -> dict[str, float]:
     )
     kinds = sorted(artifacts.read_json(vqa / "config.json")["objects"])
     rng = np.random.default_rng(derive_seed(params.seed, "swapped", SPLIT))
-    said = predictions.answers(session, split, params.generation, SPIN_OFF, params.evaluate.batch_size)
-    found = predictions.retrieve(session, split, predictions.SwapInputs(words, kinds, rng), params.evaluate)
+    answers = predictions.answers(session, split, params.generation, SPIN_OFF, params.evaluate.batch_size)
+    retrieved = predictions.retrieve(
+        session, split, predictions.SwapInputs(words, kinds, rng), params.evaluate
+    )
     whole_1C = np.ones((1, len(split.lines)))
-    groups = scoring.answer_groups(split, said.texts, words, whole_1C) + scoring.retrieval_groups(
-        found, whole_1C
+    groups = scoring.answer_groups(split, answers.texts, words, whole_1C) + scoring.retrieval_groups(
+        retrieved, whole_1C
     )
     every = {
         (group.family, group.kind, metric): float(figure(group.sample.total))

@@ -1,9 +1,9 @@
 """Runs the arms: every arm and seed is a scratch copy of the project in which the real DVC runs the stages
-(`sightline_lab/ablations/workspaces.py`); the spread over seeds holds pictures, initialisation and batches.
+(`sightline_lab/ablations/workspaces.py`); seeds vary the pictures, the initialisation and the batches.
 
-A stage that an earlier arm ran with the same params is counted with what it cost there. Everything lies in
-the copies' home until it is merged, so an interrupted study continues, and one whose code or params changed
-starts anew.
+A stage that an earlier arm ran with the same params is counted at its cost there. Results stay in the
+workspaces' folder until they are merged: an interrupted study continues, and one whose code or params
+changed starts again.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from sightline.core.artifacts import read_json, write_json
 from sightline_lab.ablations import arms as planning
 from sightline_lab.ablations import cost_model
 from sightline_lab.ablations.arms import DEFAULT, STAGES, Arm, Cost, Plan, StudyError
-from sightline_lab.ablations.workspaces import SAME_IN_ALL, Say, Workspaces, stage_costs
+from sightline_lab.ablations.workspaces import SAME_IN_ALL, Echo, Workspaces, stage_costs
 
 RESULT = Path("metrics") / "ablations.json"
 FIGURES = "figures.json"  # what sightline_lab.ablations.evaluate_arm writes
@@ -45,7 +45,7 @@ class Study(Workspaces):
             raise StudyError(f"no arm {', '.join(unknown)}; lab/ablations.yaml has {', '.join(self.arms)}")
         return {name: arm for name, arm in self.arms.items() if name in names or name == DEFAULT}
 
-    def run(self, names: list[str], seeds: list[int], scale: float, jobs: int, say: Say) -> None:
+    def run(self, names: list[str], seeds: list[int], scale: float, jobs: int, echo: Echo) -> None:
         """Runs what is not finished of the named arms (`default` always), then writes RESULT.
 
         Raises StudyError naming the logs of arms that failed, after the others have ended.
@@ -53,18 +53,18 @@ class Study(Workspaces):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what runs is ended too
         chosen = self.chosen(names)
         names = list(chosen)
-        costs = cost_model.costs(self, chosen, jobs, say)
-        known = {
+        costs = cost_model.costs(self, chosen, jobs, echo)
+        costed = {
             name: arm
             for name, arm in self.arms.items()
             if set(planning.configurations({name: arm})) <= set(costs)
         }
-        plans = planning.plan(known, self.epochs(scale), costs)
-        done = self.home / f"scale-{scale:g}"
-        todo = [(n, s) for s in seeds for n in names if finished(done, n, s, plans[n]) is None]
-        say(f"{len(names) * len(seeds) - len(todo)} of {len(names) * len(seeds)} runs are finished")
+        plans = planning.plan(costed, self.epochs(scale), costs)
+        results = self.home / f"scale-{scale:g}"
+        todo = [(n, s) for s in seeds for n in names if finished(results, n, s, plans[n]) is None]
+        echo(f"{len(names) * len(seeds) - len(todo)} of {len(names) * len(seeds)} runs are finished")
         for name, seed in todo:  # all copies now: an edit of the checkout meanwhile changes none of them
-            folder, changes = done / f"run-{name}-{seed}", plans[name].changes | {"seed": seed}
+            folder, changes = results / f"run-{name}-{seed}", plans[name].changes | {"seed": seed}
             if not (folder / CHANGES).exists() or read_json(folder / CHANGES) != changes:
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
@@ -73,53 +73,58 @@ class Study(Workspaces):
         failed = []
         for seed in dict.fromkeys(seed for _, seed in todo):
             group = [name for name, of_seed in todo if of_seed == seed]
-            self.call(["dvc", "repro", "convert"], done / f"run-{group[0]}-{seed}")  # pictures, once a seed
+            # Pictures are made once a seed.
+            self.call(["dvc", "repro", "convert"], results / f"run-{group[0]}-{seed}")
             with self.pool(jobs) as pool:
-                futures = {n: pool.submit(self._arm, done, n, seed, plans[n], say) for n in group}
+                futures = {n: pool.submit(self._arm, results, n, seed, plans[n], echo) for n in group}
                 errors = {name: future.exception() for name, future in futures.items()}
             failed += [f"{name}, seed {seed}: {error}" for name, error in errors.items() if error]
         if failed:
             raise StudyError("; ".join(failed) + "; the same command runs these again")
-        self.merge(done, plans, seeds, scale, costs)
+        self.merge(results, plans, seeds, scale, costs)
 
-    def models(self, names: list[str], seeds: list[int], jobs: int, say: Say) -> dict[str, list[Path]]:
+    def models(self, names: list[str], seeds: list[int], jobs: int, echo: Echo) -> dict[str, list[Path]]:
         """The answering models of the named arms, of every seed in order, each arm at the whole compute of
-        `default`; copies of the checkout train those that it has not itself. What is trained stays."""
+        `default`. Workspaces train those that the checkout lacks; trained models are kept."""
         arms = self.chosen(names)
         changes: dict[str, dict[str, Any]] = {DEFAULT: {}}
         if len(arms) > 1:
             epochs = self.epochs(1.0)
-            plans = planning.plan(arms, epochs, cost_model.costs(self, arms, jobs, say))
+            plans = planning.plan(arms, epochs, cost_model.costs(self, arms, jobs, echo))
             # Only what differs is written: to DVC a stage with its epochs spelled out is another stage.
             whole = {f"{stage}.epochs": count for stage, count in epochs.items()}
             changes = {
                 name: {key: value for key, value in plan.changes.items() if whole.get(key) != value}
                 for name, plan in plans.items()
             }
-        found = {name: [self.home / f"{name}-{seed}" for seed in seeds] for name in arms}
+        folders_by_arm = {name: [self.home / f"{name}-{seed}" for seed in seeds] for name in arms}
         if self.params.seed in seeds:
-            found[DEFAULT][seeds.index(self.params.seed)] = self.checkout
+            folders_by_arm[DEFAULT][seeds.index(self.params.seed)] = self.checkout
         first: list[Path] = []  # a seed's first trains the stages that all of the seed share
-        others: list[Path] = []
-        for place, seed in enumerate(seeds):
-            copies = {name: of_arm[place] for name, of_arm in found.items() if of_arm[place] != self.checkout}
+        later: list[Path] = []
+        for index, seed in enumerate(seeds):
+            copies = {
+                name: of_arm[index]
+                for name, of_arm in folders_by_arm.items()
+                if of_arm[index] != self.checkout
+            }
             for name, folder in copies.items():
                 self.copy(folder, changes[name] | {"seed": seed})
             folders = list(copies.values())
             first += folders[:1]
-            others += folders[1:]
-        say(
-            f"{len(first + others)} models of copies, trained where they are not yet; what they say is in "
+            later += folders[1:]
+        echo(
+            f"{len(first + later)} models of copies, trained where they are not yet; their logs are in "
             f"{self.home}/*/log.txt"
         )
-        for folders in (first, others):
+        for folders in (first, later):
             with self.pool(jobs) as pool:
                 for done in [pool.submit(self.call, ["dvc", "repro", STAGES[-1]], each) for each in folders]:
                     done.result()
-        return {name: [each / "models" / "vlm" for each in of_arm] for name, of_arm in found.items()}
+        return {name: [each / "models" / "vlm" for each in of_arm] for name, of_arm in folders_by_arm.items()}
 
-    def _arm(self, done: Path, name: str, seed: int, plan: Plan, say: Say) -> None:
-        folder = done / f"run-{name}-{seed}"
+    def _arm(self, results: Path, name: str, seed: int, plan: Plan, echo: Echo) -> None:
+        folder = results / f"run-{name}-{seed}"
         for stage in (*STAGES, "blind"):
             # A continued stage would count its last part alone: an interrupted one starts again.
             shutil.rmtree(folder / ".resume" / stage, ignore_errors=True)
@@ -132,34 +137,34 @@ class Study(Workspaces):
             "figures": read_json(folder / FIGURES),
             "core_seconds": self._achieved(folder),
         }
-        write_json(done / f"{name}-{seed}.json", result)
+        write_json(results / f"{name}-{seed}.json", result)
         shutil.rmtree(folder)
         answers, spent = result["figures"]["answers"], sum(result["core_seconds"].values())
-        say(f"{name}, seed {seed}: answers {answers:.1f}, {spent:.0f} core-seconds")
+        echo(f"{name}, seed {seed}: answers {answers:.1f}, {spent:.0f} core-seconds")
 
     def _achieved(self, folder: Path) -> dict[str, float]:
         """Core-seconds by stage, of this copy or of the one that ran the same stage before it."""
-        own, found = stage_costs(folder), {}
+        measured, seconds = stage_costs(folder), {}
         lock = YAML(typ="safe", pure=True).load((folder / "dvc.lock").read_text(encoding="utf-8"))
         for stage in STAGES:
             outs = "-".join(out["md5"].split(".")[0][:12] for out in lock["stages"][stage]["outs"])
             kept = self.home / "costs" / f"{stage}-{outs}.json"
-            if stage not in own and not kept.exists():  # from a run that was no part of this study
+            if stage not in measured and not kept.exists():  # from a run that was no part of this study
                 self.call(["dvc", "repro", "--force", "--single-item", stage], folder)
-                own = stage_costs(folder)
-            if stage in own:
+                measured = stage_costs(folder)
+            if stage in measured:
                 kept.parent.mkdir(exist_ok=True)
-                write_json(kept, own[stage])
-            found[stage] = read_json(kept)["core_seconds"]
-        return found
+                write_json(kept, measured[stage])
+            seconds[stage] = read_json(kept)["core_seconds"]
+        return seconds
 
     def merge(
-        self, done: Path, plans: dict[str, Plan], seeds: list[int], scale: float, costs: dict[str, Cost]
+        self, results: Path, plans: dict[str, Plan], seeds: list[int], scale: float, costs: dict[str, Cost]
     ) -> None:
         """Writes metrics/ablations.json: every arm that has all seeds, from this call or earlier ones."""
         arms = {}
         for name, plan in plans.items():
-            runs = {str(seed): finished(done, name, seed, plan) for seed in seeds}
+            runs = {str(seed): finished(results, name, seed, plan) for seed in seeds}
             if not all(runs.values()):
                 continue
             arms[name] = {
@@ -183,8 +188,8 @@ class Study(Workspaces):
         )
 
 
-def finished(done: Path, name: str, seed: int, plan: Plan) -> dict[str, Any] | None:
+def finished(results: Path, name: str, seed: int, plan: Plan) -> dict[str, Any] | None:
     """The kept result of an arm and seed, if it was run with this very plan."""
-    path = done / f"{name}-{seed}.json"
+    path = results / f"{name}-{seed}.json"
     kept = read_json(path) if path.exists() else None
     return kept if kept and kept["changes"] == plan.changes else None

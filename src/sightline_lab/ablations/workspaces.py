@@ -4,8 +4,8 @@ All copies share the DVC cache of the checkout: pictures are rendered once a see
 earlier copy ran with the same params is taken from there. A copy trains in one process (`launch: python`),
 so that two can run at once on two cores; its seed draws pictures, initialisation and batches.
 
-They lie in `.study/<profile>-<digest of code and params>/`: what one whose code or params changed left there
-is not taken for today's.
+They lie in `.study/<profile>-<digest of code and params>/`, so a result of other code or params is never
+reused.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from sightline.core.params import edit, resolved
 from sightline.core.params.loader import Params, load_params
 from sightline_lab.ablations.arms import STAGES, StudyError
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 FOLDER = ".study"
 SAME_IN_ALL = {
     "launch": "python",
@@ -36,7 +36,7 @@ SAME_IN_ALL = {
 
 
 class Workspaces:
-    """Those of one profile of one checkout, with its code and params as they are now."""
+    """Workspaces of one profile of one checkout, at its current code and params."""
 
     def __init__(self, checkout: Path):
         self.checkout = checkout
@@ -70,7 +70,7 @@ class Workspaces:
             pool.shutdown()
 
     def call(self, command: list[str], folder: Path, source: Path | None = None) -> None:
-        """Runs a command in a copy with the copy's own code (`source`); its words go to log.txt there."""
+        """Runs a command in a copy with the copy's own code (`source`); its output goes to log.txt there."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("DVC_ROOT")}
         env |= {"PYTHONPATH": str(source or folder / "src"), "OMP_NUM_THREADS": str(self.params.threads)}
         log = folder / "log.txt"
@@ -86,7 +86,7 @@ class Workspaces:
             with self.starting:
                 self.running.discard(process)
         if code:
-            raise StudyError(f"`{' '.join(command)}` ended with {code}; its words are in {log}")
+            raise StudyError(f"`{' '.join(command)}` ended with {code}; its output is in {log}")
 
 
 def change(params_file: Path, changes: dict[str, Any]) -> None:
@@ -108,9 +108,9 @@ def digest(checkout: Path, params: Params) -> str:
 
 
 def stage_costs(folder: Path) -> dict[str, dict[str, float]]:
-    """What the stages that ran in `folder` measured of themselves."""
-    found = sorted((folder / ".resume" / "cost").glob("*.json"))
-    return read_json(found[0]) if found else {}
+    """Cost of each stage that ran in `folder`, as the stage measured it."""
+    files = sorted((folder / ".resume" / "cost").glob("*.json"))
+    return read_json(files[0]) if files else {}
 
 
 def _output(command: list[str], folder: Path) -> str:

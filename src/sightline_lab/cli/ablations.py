@@ -1,4 +1,4 @@
-"""`sightline lab study`, `experiments`: what the parts are worth, what the search found."""
+"""`sightline lab study`, `experiments`: the contribution of each part, the table of a parameter search."""
 
 from typing import Annotated
 
@@ -23,10 +23,10 @@ def study(
     from sightline_lab.ablations import ablation_page, run_ablations
 
     here = checkout_files.root()
-    found = run_ablations.Study(here)
-    names = [name.strip() for name in arms.split(",") if name.strip()] or list(found.arms)
-    first = found.params.seed
-    found.run(names, list(range(first, first + seeds)), scale, jobs, typer.echo)
+    runner = run_ablations.Study(here)
+    names = [name.strip() for name in arms.split(",") if name.strip()] or list(runner.arms)
+    first = runner.params.seed
+    runner.run(names, list(range(first, first + seeds)), scale, jobs, typer.echo)
     ablation_page.write(here, run_ablations.RESULT)
     typer.echo("study: docs/reports/ablations.md and metrics/ablations.json hold every finished arm")
 
@@ -37,9 +37,9 @@ def experiments() -> None:
     from sightline_lab.experiments import experiment_page, experiment_table
 
     here = checkout_files.root()
-    found = experiment_table.read(experiment_table.show(here))
-    experiment_page.write(here, found)
-    best = found.runs[0]
-    knobs = ", ".join(f"{knob}={best[knob]}" for knob in found.knobs)
-    best_run = f"the best is {best['experiment']}: {knobs}"
-    typer.echo(f"experiments: {len(found.runs)} in docs/reports/search.md; {best_run}")
+    search = experiment_table.read(experiment_table.show(here))
+    experiment_page.write(here, search)
+    best = search.runs[0]
+    best_params = ", ".join(f"{name}={best[name]}" for name in search.params)
+    best_run = f"the best is {best['experiment']}: {best_params}"
+    typer.echo(f"experiments: {len(search.runs)} in docs/reports/search.md; {best_run}")

@@ -1,4 +1,4 @@
-"""`sightline lab hallucination`: which way of decoding invents least, and at what price."""
+"""`sightline lab hallucination`: hallucination rate and cost of decoding methods."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,22 +11,22 @@ from sightline_lab.cli.app import app
 
 if TYPE_CHECKING:
     from sightline_lab.hallucination.decode_runner import DecodeRunner
-    from sightline_lab.hallucination.parallel_runner import Asked
+    from sightline_lab.hallucination.parallel_runner import ModelSpec
 
 IDEAS = Path("lab/hallucination_decoding.yaml")
 
 
-def load(who: "Asked") -> "DecodeRunner":
-    """A trained model to ask, with the tokenizer that it was trained with."""
+def load(spec: "ModelSpec") -> "DecodeRunner":
+    """The decode runner of a trained model, with that model's tokenizer."""
     from sightline.data.tokenizer import Tokenizer
     from sightline.inference import torch_session
     from sightline_lab.hallucination.decode_runner import DecodeRunner
 
-    vlm = torch_session.load_vlm(who.model)
-    guide = None if who.guide is None else torch_session.load_clip(who.guide)
-    session = torch_session.session(vlm, guide, who.settings)
-    session.tokenizer = Tokenizer.load(who.model / "tokenizer.json")
-    return DecodeRunner(vlm, session, who.asking, who.seed)
+    vlm = torch_session.load_vlm(spec.model)
+    guide = None if spec.guide is None else torch_session.load_clip(spec.guide)
+    session = torch_session.session(vlm, guide, spec.settings)
+    session.tokenizer = Tokenizer.load(spec.model / "tokenizer.json")
+    return DecodeRunner(vlm, session, spec.decode, spec.seed)
 
 
 @app.command()
@@ -46,7 +46,7 @@ def hallucination(
     lab/ablations.yaml: its models are trained first, at the compute of the default. Candidates are compared
     with the picture by the dual encoder beside the answering model (models/clip).
 
-    What is said lies in .study/: an interrupted command goes on where it was.
+    Answers are kept in .study/: an interrupted command resumes.
     """
     from sightline.compress import model_cost
     from sightline.core.artifacts import write_json
@@ -57,29 +57,33 @@ def hallucination(
     from sightline_lab.ablations.workspaces import FOLDER
     from sightline_lab.hallucination import decoding_configs, hallucination_study, parallel_runner
     from sightline_lab.hallucination import hallucination_page as page
-    from sightline_lab.hallucination.decode_runner import Asking
+    from sightline_lab.hallucination.decode_runner import DecodeSettings
 
     here = checkout_files.root()
     params = loader.load_params(here / "params.yaml")
     tried = decoding_configs.read(here / ideas)
-    arms = [arm for arm in dict.fromkeys(way.arm for idea in tried for way in idea.ways) if arm != DEFAULT]
-    given = model or []
-    if given and arms:
+    arms = [
+        arm
+        for arm in dict.fromkeys(config.arm for idea in tried for config in idea.configs)
+        if arm != DEFAULT
+    ]
+    given_models = model or []
+    if given_models and arms:
         raise decoding_configs.DecodingConfigError(
-            f"{ideas}: trains {', '.join(arms)}, to hold against models/vlm; it cannot be asked of --model"
+            f"{ideas}: trains {', '.join(arms)}, compared with models/vlm; leave out --model for it"
         )
-    trainings = list(range(params.seed + bool(given), params.seed + seeds))
+    trainings = list(range(params.seed + bool(given_models), params.seed + seeds))
     if arms or trainings not in ([], [params.seed]):
         models = Study(here).models(arms, trainings, jobs, typer.echo)
     else:
         models = {DEFAULT: [here / "models" / "vlm" for _ in trainings]}
-    models[DEFAULT] = [*given, *models[DEFAULT]]
-    asking = Asking(params.generation.max_tokens, hallucination_study.BATCH)
-    guided = any(way.candidates > 1 for idea in tried for way in idea.ways)
-    asked = {
+    models[DEFAULT] = [*given_models, *models[DEFAULT]]
+    decode = DecodeSettings(params.generation.max_tokens, hallucination_study.BATCH)
+    guided = any(config.candidates > 1 for idea in tried for config in idea.configs)
+    specs = {
         arm: [
-            parallel_runner.Asked(
-                folder, here / "models" / "onnx", asking, params.seed, _guide(folder) if guided else None
+            parallel_runner.ModelSpec(
+                folder, here / "models" / "onnx", decode, params.seed, _guide(folder) if guided else None
             )
             for folder in folders
         ]
@@ -88,18 +92,18 @@ def hallucination(
     study = hallucination_study.Study(
         here / "data" / "raw", here / "data" / "vqa", search_items, items, params.seed
     )
-    found = parallel_runner.ParallelRunner(asked, load, here / FOLDER / "hallucination", jobs, typer.echo)
+    runner = parallel_runner.ParallelRunner(specs, load, here / FOLDER / "hallucination", jobs, typer.echo)
     macs = {
         arm: model_cost.macs_by_part(torch_session.load_vlm(folders[0])) for arm, folders in models.items()
     }
-    for arm, (first, *_) in asked.items():
+    for arm, (first, *_) in specs.items():
         if first.guide is not None:
             macs[arm] |= model_cost.macs_of_embeddings(torch_session.load_clip(first.guide))
-    result, rows = hallucination_study.run(found, study, tried, macs, typer.echo)
+    result, rows = hallucination_study.run(runner, study, tried, macs, typer.echo)
     call = {
         "ideas": ideas.as_posix(),
         "options": {"items": items, "search_items": search_items, "seeds": seeds},
-        "given": [folder.as_posix() for folder in given],
+        "given": [folder.as_posix() for folder in given_models],
         "seeds": trainings,
     }
     about = page.About(ideas, params.data.source)
@@ -107,16 +111,16 @@ def hallucination(
     result_files.write_csv(here / about.named(page.FIGURES), rows, hallucination_study.COLUMNS)
     page.write(here, about)
     where, figures = about.named(page.PAGE), about.named(page.FIGURES)
-    typer.echo(f"hallucination: {where} says what was found; every figure is in {figures}")
+    typer.echo(f"hallucination: results in {where}; every figure is in {figures}")
 
 
 def _guide(model: Path) -> Path:
     """The dual encoder that was trained with an answering model: beside it."""
     from sightline_lab.hallucination.decoding_configs import DecodingConfigError
 
-    found = model.with_name("clip")
-    if not found.is_dir():
+    folder = model.with_name("clip")
+    if not folder.is_dir():
         raise DecodingConfigError(
-            f"{found}: no dual encoder beside {model}, which is to choose among its candidates"
+            f"{folder}: no dual encoder beside {model}, which has to choose among its candidates"
         )
-    return found
+    return folder

@@ -12,10 +12,10 @@ def write(checkout: Path, search: Search) -> None:
     """docs/reports/search.csv, docs/reports/search.svg and the table in docs/reports/search.md."""
     docs = checkout / "docs" / "reports"
     with (docs / "search.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, ["experiment", *search.knobs, METRIC], lineterminator="\n")
+        table = csv.DictWriter(file, ["experiment", *search.params, METRIC], lineterminator="\n")
         table.writeheader()
         table.writerows(search.runs)
     page = docs / "search.md"
     text = readme_tables.put(page.read_text(encoding="utf-8"), "search", markdown(search), page.name)
     page.write_text(text, encoding="utf-8", newline="\n")
-    experiment_figures.search(search, METRIC, docs / "search.svg")
+    experiment_figures.draw(search, METRIC, docs / "search.svg")

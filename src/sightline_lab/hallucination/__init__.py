@@ -1,7 +1,7 @@
-"""Which way of decoding, or training, invents least and at what price (lab/hallucination_*.yaml).
+"""Hallucination rate and cost of decoding methods and trainings (lab/hallucination_*.yaml).
 
 decoding_configs.py: reads the configs
-decode_runner.py: one model decoded in many ways
+decode_runner.py: one model decoded with many configs
 parallel_runner.py: several models in several processes, resumable
 gate_variants.py: gate rules beyond the published one
 hallucination_study.py: chooses on val, reads test once

@@ -26,13 +26,13 @@ ALLOWED_LOSS = 1.0  # points of each figure of RULE
 SIGNIFICANT = 0.05
 GOAL_RATIO, GOAL_RECALL = 0.8, 1.0  # of greedy's CHAIR_i; points of recall
 
-Groups = dict[tuple[str, str], list[Group]]  # (name of a way, role of a split) -> its groups
+Groups = dict[tuple[str, str], list[Group]]  # (name of a decoding config, role of a split) -> its groups
 
 
 def group(groups: list[Group], family: str, kind: str | None) -> Group | None:
     """The group of a family; kind None: whichever it has (descriptions have one, named after its truth)."""
-    found = [one for one in groups if one.family == family and kind in (None, one.kind)]
-    return found[0] if found else None
+    matches = [one for one in groups if one.family == family and kind in (None, one.kind)]
+    return matches[0] if matches else None
 
 
 def pool(models: list[list[Group]]) -> list[Group]:
@@ -60,27 +60,28 @@ def _sum(counts: list[Counts]) -> Counts:
 
 
 def values(groups: Groups, name: str) -> dict[str, float]:
-    """Every primary of one way, by '<role> <family> <figure>'; those whose questions were not asked are
-    left out."""
-    found = {}
+    """Every primary of one config, by '<role> <family> <figure>'; those without questions are left out."""
+    result = {}
     for role, family, kind, metric in PRIMARIES:
         one = group(groups.get((name, role), []), family, kind)
         if one is not None:
-            found[f"{role} {family} {metric}"] = rounded(float(one.measure.FIGURES[metric](one.sample.total)))
-    return found
+            result[f"{role} {family} {metric}"] = rounded(
+                float(one.measure.FIGURES[metric](one.sample.total))
+            )
+    return result
 
 
-def excess(own: dict[str, float], greedy: dict[str, float]) -> float:
+def excess(figures: dict[str, float], greedy: dict[str, float]) -> float:
     """Points by which the figures of RULE lose more than ALLOWED_LOSS, summed; 0: allowed."""
     keys = [f"{role} {family} {metric}" for role, family, metric in RULE]
-    return sum(max(0.0, greedy[key] - own[key] - ALLOWED_LOSS) for key in keys if key in own)
+    return sum(max(0.0, greedy[key] - figures[key] - ALLOWED_LOSS) for key in keys if key in figures)
 
 
 def choose(tried: list[dict[str, float]], greedy: dict[str, float]) -> int:
-    """Place of the chosen one: the lowest CHAIR_i under shift among those that lose at most ALLOWED_LOSS
+    """Index of the chosen config: the lowest CHAIR_i under shift among those that lose at most ALLOWED_LOSS
     points of each figure of RULE, the earlier of equals; where all lose more, the one that loses least."""
     chair = f"{SHIFTED} chair chair_i"
-    order = [(excess(own, greedy), own[chair], place) for place, own in enumerate(tried)]
+    order = [(excess(figures, greedy), figures[chair], index) for index, figures in enumerate(tried)]
     return min(order)[2]
 
 
@@ -106,18 +107,18 @@ class Paired:
         } | {"by_model": [rounded(value) for value in self.by_model]}
 
 
-def against(groups: Groups, name: str, base: str, single: Sequence[Groups] = ()) -> list[Paired]:
-    """The primaries of one way against another's, on the same pictures; single: groups of each model. Data
-    without a shifted split has each of its figures once."""
-    found, seen = [], set()
+def paired_differences(groups: Groups, name: str, base: str, single: Sequence[Groups] = ()) -> list[Paired]:
+    """The primaries of one config minus those of another, on the same pictures; single: groups of each model.
+    Data without a shifted split has each of its figures once."""
+    tests, seen = [], set()
     for role, family, kind, metric in PRIMARIES:
-        after, before = (group(groups.get((who, role), []), family, kind) for who in (name, base))
+        after, before = (group(groups.get((label, role), []), family, kind) for label in (name, base))
         if after is None or before is None or (id(after), metric) in seen:
             continue
         seen.add((id(after), metric))
         figure, lower = after.measure.FIGURES[metric], metric in LOWER_IS_BETTER
         gap = difference(figure, after.sample, before.sample, higher_is_better=not lower)
-        found.append(
+        tests.append(
             Paired(
                 f"{role} {family} {metric}", role, float(figure(before.sample.total)),
                 float(figure(after.sample.total)), gap.value, gap.low, gap.high, gap.loss_bound,
@@ -125,28 +126,28 @@ def against(groups: Groups, name: str, base: str, single: Sequence[Groups] = ())
                 tuple(_gap(one, role, family, kind, metric, name, base) for one in single),
             )
         )  # fmt: skip
-    return found
+    return tests
 
 
 def _gap(
     groups: Groups, role: str, family: str, kind: str | None, metric: str, name: str, base: str
 ) -> float:
-    after, before = (group(groups[who, role], family, kind) for who in (name, base))
+    after, before = (group(groups[label, role], family, kind) for label in (name, base))
     figure = after.measure.FIGURES[metric]
     return float(figure(after.sample.total) - figure(before.sample.total))
 
 
 def corrected(by_idea: dict[str, list[Paired]]) -> dict[str, list[float]]:
     """Holm-corrected p of every idea's primaries, all ideas taken together: the more ideas are tried, the
-    more each must show."""
-    flat = iter(holm([test.p for found in by_idea.values() for test in found]))
-    return {name: [next(flat) for _ in found] for name, found in by_idea.items()}
+    smaller a raw p must be."""
+    flat = iter(holm([test.p for tests in by_idea.values() for test in tests]))
+    return {name: [next(flat) for _ in tests] for name, tests in by_idea.items()}
 
 
-def verdict(found: list[Paired], p_corrected: list[float]) -> str:
-    """What the primaries of an idea say together.
+def verdict(tests: list[Paired], p_corrected: list[float]) -> str:
+    """The verdict on an idea from all its primaries.
 
-    Significant: p below SIGNIFICANT, and every model shows the sign.
+    Significant: p below SIGNIFICANT, and the same sign in every model.
     helps: something significantly better, nothing significantly worse, every loss bounded below NOT_WORSE
     points; trades: something better, something else worse or not bounded; hurts: something worse, nothing
     better; no difference: nothing significant and every loss bounded; unclear: nothing significant, but some
@@ -154,11 +155,11 @@ def verdict(found: list[Paired], p_corrected: list[float]) -> str:
     """
     significant = [
         test
-        for test, p in zip(found, p_corrected, strict=True)
+        for test, p in zip(tests, p_corrected, strict=True)
         if p < SIGNIFICANT and test.value != 0 and all(gap * test.value > 0 for gap in test.by_model)
     ]
     better = [test for test in significant if (test.value < 0) == test.lower_is_better]
-    bounded = all(test.loss_bound < NOT_WORSE for test in found)
+    bounded = all(test.loss_bound < NOT_WORSE for test in tests)
     if better:
         return "helps" if bounded and len(better) == len(significant) else "trades"
     if significant:
@@ -167,15 +168,15 @@ def verdict(found: list[Paired], p_corrected: list[float]) -> str:
 
 
 def goal(groups: Groups, name: str, random: str | None) -> dict[str, Any]:
-    """Whether a way reaches the research goal under shift: CHAIR_i at most GOAL_RATIO of greedy's, recall
+    """Whether a config reaches the research goal under shift: CHAIR_i at most GOAL_RATIO of greedy's, recall
     within GOAL_RECALL points, and CHAIR_i below the random control's with an interval that leaves out 0."""
-    found = {test.figure: test for test in against(groups, name, "greedy")}
-    chair, recall = found[f"{SHIFTED} chair chair_i"], found[f"{SHIFTED} chair recall"]
+    by_figure = {test.figure: test for test in paired_differences(groups, name, "greedy")}
+    chair, recall = by_figure[f"{SHIFTED} chair chair_i"], by_figure[f"{SHIFTED} chair recall"]
     ratio = chair.after / chair.before if chair.before else 1.0
     result = {"chair_i_ratio": rounded(ratio), "recall_difference": rounded(recall.value)}
     reached = ratio <= GOAL_RATIO and recall.value >= -GOAL_RECALL
     if random is not None:
-        gap = next(one for one in against(groups, name, random) if one.figure == chair.figure)
+        gap = next(one for one in paired_differences(groups, name, random) if one.figure == chair.figure)
         result["chair_i_minus_random"] = [rounded(x) for x in (gap.value, gap.low, gap.high)]
         reached = reached and gap.high < 0
     return {**result, "reached": bool(reached)}

@@ -1,4 +1,4 @@
-"""Asks one PyTorch model in many ways: pictures and questions are encoded once, then decoded in each way.
+"""Decodes one PyTorch model with many configs: pictures and questions are encoded once for all of them.
 
 C candidates, N rows, I pictures, L layers, H heads, T tokens, M memory tokens, P patches, D width.
 """
@@ -23,7 +23,7 @@ _DIGITS = 4
 
 
 @dataclass(frozen=True)
-class Asking:
+class DecodeSettings:
     """Longest description in tokens, and how many rows are decoded at a time."""
 
     max_tokens: int
@@ -34,14 +34,14 @@ class Asking:
 
 
 class DecodeRunner:
-    """`measure_typical` fills `typical_LH`, what the variants of the gate hold a head's mass against."""
+    """`measure_typical` fills `typical_LH`, the masses to which gate variants compare a head."""
 
-    def __init__(self, vlm: VLM, encoder: Session, asking: Asking, seed: int):
-        self._vlm, self._encoder, self._asking, self._seed = vlm, encoder, asking, seed
+    def __init__(self, vlm: VLM, encoder: Session, settings: DecodeSettings, seed: int):
+        self._vlm, self._encoder, self._settings, self._seed = vlm, encoder, settings, seed
         self._plain = TorchEngine(vlm, None)
-        if asking.max_tokens > vlm.config["max_answer"]:
+        if settings.max_tokens > vlm.config["max_answer"]:
             raise ValueError(
-                f"generation.max_tokens is {asking.max_tokens}: this model was trained for answers of at "
+                f"generation.max_tokens is {settings.max_tokens}: this model was trained for answers of at "
                 f"most {vlm.config['max_answer']} tokens"
             )
         config = self._plain.config
@@ -49,95 +49,99 @@ class DecodeRunner:
 
     def measure_typical(self, split: Split) -> Typical:
         """Mean image mass of every head under greedy decoding: over an answer's tokens, over answers, then
-        over the two kinds of them, so that the many short ones do not outvote the descriptions."""
+        over the two kinds of them, so that the many short ones do not dominate."""
         patches = int(np.prod(self._plain.config["grid"]))
         kinds = []
-        for _, generations in self._watched(split, GREEDY):
+        for _, generations in self._traced(split, GREEDY):
             masses = [g.maps_LHTM[..., :patches].sum(-1).mean(-1) for g in generations if g.ids]
             if masses:
                 kinds.append(np.mean(masses, axis=0))
         self.typical_LH = np.mean(kinds, axis=0, dtype=np.float64).round(_DIGITS).tolist()
         return self.typical_LH
 
-    def silenced(self, split: Split, way: DecodingConfig) -> Typical:
+    def suppression(self, split: Split, config: DecodingConfig) -> Typical:
         """Share of the tokens at which a head's factor was below that of another head, [L][H]."""
-        gates = [g.gates_LHT for _, found in self._watched(split, way) for g in found if g.ids]
+        gates = [g.gates_LHT for _, generations in self._traced(split, config) for g in generations if g.ids]
         gates_LHT = np.concatenate(gates, axis=2)
         below_LHT = gates_LHT < gates_LHT.max(axis=1, keepdims=True) - 1e-6
         return below_LHT.mean(axis=2).round(_DIGITS).tolist()
 
-    def answers(self, split: Split, ways: list[DecodingConfig]) -> dict[DecodingConfig, list[str]]:
-        """Texts in the order of the split's triples, for every way."""
-        said: dict[DecodingConfig, list[str]] = {way: [""] * len(split.triples) for way in ways}
+    def answers(self, split: Split, configs: list[DecodingConfig]) -> dict[DecodingConfig, list[str]]:
+        """Texts in the order of the split's triples, for every config."""
+        texts_by_config: dict[DecodingConfig, list[str]] = {
+            config: [""] * len(split.triples) for config in configs
+        }
         views = _Views(self._plain, self._pixels(split), split.lines, self._seed)
-        if any(way.candidates > 1 for way in ways):
-            views.embeds_IE = self._encoder.embed_images(list(split.rgb()), self._asking.batch_size)
+        if any(config.candidates > 1 for config in configs):
+            views.embeds_IE = self._encoder.embed_images(list(split.rgb()), self._settings.batch_size)
         for describe in (False, True):
-            asked = _asked(split, describe)
-            for chunk in _chunks(sorted(asked), self._asking.batch_size):
+            triples_by_question = _triples_by_question(split, describe)
+            for chunk in _chunks(sorted(triples_by_question), self._settings.batch_size):
                 ids, mask = self._encoder.question_ids([question for question, _ in chunk])
-                views.show(np.array([picture for _, picture in chunk]), ids, mask)
+                views.select(np.array([picture for _, picture in chunk]), ids, mask)
                 texts: dict[DecodingConfig, list[str]] = {}
-                for way in ways:
-                    done = way.on(describe)
-                    if done not in texts:
-                        texts[done] = self._said(done, views, describe)
-                    for pair, text in zip(chunk, texts[done], strict=True):
-                        for index in asked[pair]:
-                            said[way][index] = text
-        return said
+                for config in configs:
+                    effective = config.for_question(describe)
+                    if effective not in texts:
+                        texts[effective] = self._answer_texts(effective, views, describe)
+                    for pair, text in zip(chunk, texts[effective], strict=True):
+                        for index in triples_by_question[pair]:
+                            texts_by_config[config][index] = text
+        return texts_by_config
 
-    def _watched(self, split: Split, way: DecodingConfig):
+    def _traced(self, split: Split, config: DecodingConfig):
         """(describe, generations with maps and gates) of both kinds of questions."""
         views = _Views(self._plain, self._pixels(split), split.lines, self._seed)
         for describe in (False, True):
-            found = []
-            for chunk in _chunks(sorted(_asked(split, describe)), self._asking.batch_size):
+            generations = []
+            for chunk in _chunks(sorted(_triples_by_question(split, describe)), self._settings.batch_size):
                 ids, mask = self._encoder.question_ids([question for question, _ in chunk])
-                views.show(np.array([picture for _, picture in chunk]), ids, mask)
-                found += self._generate(way.on(describe), views, describe, need_maps=True)
-            yield describe, found
+                views.select(np.array([picture for _, picture in chunk]), ids, mask)
+                generations += self._generate(config.for_question(describe), views, describe, need_maps=True)
+            yield describe, generations
 
-    def _said(self, way: DecodingConfig, views: "_Views", describe: bool) -> list[str]:
+    def _answer_texts(self, config: DecodingConfig, views: "_Views", describe: bool) -> list[str]:
         """The text of every row; of candidates the chosen one."""
-        drawn = views.drawn.setdefault(replace(way, candidates=1, choice=GREEDY.choice), [])
-        while len(drawn) < way.candidates:
-            written = self._generate(way, views, describe, draw=len(drawn))
+        drawn = views.drawn.setdefault(replace(config, candidates=1, choice=GREEDY.choice), [])
+        while len(drawn) < config.candidates:
+            written = self._generate(config, views, describe, draw=len(drawn))
             drawn.append([self._encoder.tokenizer.decode(g.ids) for g in written])
-        texts_CN = drawn[: way.candidates]
-        if way.candidates == 1:
+        texts_CN = drawn[: config.candidates]
+        if config.candidates == 1:
             return texts_CN[0]
-        if way.choice == "chance":
-            chosen_N = [int(generator.integers(way.candidates)) for generator in views.generators("choice")]
+        if config.choice == "chance":
+            chosen_N = [
+                int(generator.integers(config.candidates)) for generator in views.generators("choice")
+            ]
         else:
-            batch = self._asking.batch_size
+            batch = self._settings.batch_size
             alike_CN = [views.likeness(self._encoder.embed_texts(texts, batch)) for texts in texts_CN]
             chosen_N = np.argmax(alike_CN, axis=0).tolist()
-        return [texts_CN[place][row] for row, place in enumerate(chosen_N)]
+        return [texts_CN[candidate][row] for row, candidate in enumerate(chosen_N)]
 
     def _generate(
-        self, way: DecodingConfig, views: "_Views", describe: bool, need_maps: bool = False, draw: int = 0
+        self, config: DecodingConfig, views: "_Views", describe: bool, need_maps: bool = False, draw: int = 0
     ) -> list[GeneratedTokens]:
-        """`draw` 0: the likeliest; others are drawn."""
+        """`draw` 0: greedy; others are sampled."""
         engine = TorchEngine(
-            self._vlm, None, way.score, way.rule(self.typical_LH, self._seed), way.image_gain
+            self._vlm, None, config.score, config.rule(self.typical_LH, self._seed), config.image_gain
         )
         tokenizer = self._encoder.tokenizer
         inputs = DecodingInputs(
-            tokenizer.bos, tokenizer.eos, self._asking.tokens(describe), way.heads_kept(self.typical_LH),
-            way.alpha,
+            tokenizer.bos, tokenizer.eos, self._settings.tokens(describe), config.heads_kept(self.typical_LH),
+            config.alpha,
         )  # fmt: skip
-        drawing = {"temperature": way.temperature, "top_p": way.nucleus}
+        drawing = {"temperature": config.temperature, "top_p": config.nucleus}
         generators = views.generators("candidate", draw) if draw else []
-        if way.contrast == "none" and draw:
+        if config.contrast == "none" and draw:
             return sampling.generate(engine, views.picture(), inputs, generators=generators, **drawing)
-        if way.contrast == "none" or need_maps:
+        if config.contrast == "none" or need_maps:
             return greedy.generate(
                 engine, views.picture(), inputs, need_maps=need_maps, compact=not need_maps
             )
-        other = views.noised(way.noise) if way.contrast == "noise" else views.nothing()
+        other = views.noised(config.noise) if config.contrast == "noise" else views.without_image()
         return contrastive.generate(
-            engine, views.picture(), other, inputs, strength=way.strength, plausible=way.plausible,
+            engine, views.picture(), other, inputs, strength=config.strength, plausible=config.plausible,
             pick=sampling.token_sampler(generators, **drawing) if draw else None,
         )  # fmt: skip
 
@@ -146,8 +150,8 @@ class DecodeRunner:
 
 
 class _Views:
-    """The pictures of a split as the tower sees them, and what the decoder reads of the questions that are
-    being asked: the picture, the picture under noise, or no picture. Each is computed once."""
+    """Memories of the selected questions beside the picture, the picture under noise, or no picture. Each is
+    computed once."""
 
     def __init__(self, engine: TorchEngine, pixels_ICYX: np.ndarray, lines: list[int], seed: int):
         self._engine, self._pixels, self._lines, self._seed = engine, pixels_ICYX, lines, seed
@@ -158,7 +162,7 @@ class _Views:
             DecodingConfig, list[list[str]]
         ] = {}  # candidates, the same whatever chooses among them
 
-    def show(self, pictures_N: np.ndarray, ids_NT: np.ndarray, mask_NT: np.ndarray) -> None:
+    def select(self, pictures_N: np.ndarray, ids_NT: np.ndarray, mask_NT: np.ndarray) -> None:
         self._now = pictures_N, ids_NT, mask_NT
         self._memories, self.drawn = {}, {}
 
@@ -178,7 +182,7 @@ class _Views:
         return self.noised(0)
 
     def noised(self, step: int) -> Memory:
-        """Noise is drawn by the picture's line in data/raw: it does not depend on how many there are."""
+        """The noise is seeded by the picture's line in data/raw: it does not depend on other pictures."""
         if step not in self._tokens:
             drawn = (
                 contrastive.noised(
@@ -194,7 +198,7 @@ class _Views:
             self._memories[step] = self._engine.memory(self._tokens[step][pictures], ids, mask)
         return self._memories[step]
 
-    def nothing(self) -> Memory:
+    def without_image(self) -> Memory:
         _, ids, mask = self._now
         if None not in self._memories:
             self._memories[None] = self._engine.memory_without_image(ids, mask)
@@ -202,7 +206,7 @@ class _Views:
 
 
 def narrowed(split: Split, wanted: Any) -> Split:
-    """The split with the questions of some types only; wanted: a question's type -> whether to ask it."""
+    """The split with the questions of some types only; wanted: question type -> whether it is kept."""
     chosen = [index for index, triple in enumerate(split.triples) if wanted(triple["type"])]
     return replace(
         split,
@@ -211,13 +215,13 @@ def narrowed(split: Split, wanted: Any) -> Split:
     )
 
 
-def _asked(split: Split, describe: bool) -> dict[tuple[str, int], list[int]]:
-    """(question, picture) -> the triples that ask it."""
-    found: dict[tuple[str, int], list[int]] = {}
+def _triples_by_question(split: Split, describe: bool) -> dict[tuple[str, int], list[int]]:
+    """(question, picture) -> indices of its triples."""
+    indices: dict[tuple[str, int], list[int]] = {}
     for index, (triple, picture) in enumerate(zip(split.triples, split.picture_of, strict=True)):
         if (triple["type"] == "describe") == describe:
-            found.setdefault((triple["question"], picture), []).append(index)
-    return found
+            indices.setdefault((triple["question"], picture), []).append(index)
+    return indices
 
 
 def _chunks(rows: list, size: int) -> list[list]:

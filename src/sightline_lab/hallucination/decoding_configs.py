@@ -1,4 +1,4 @@
-"""The ways of decoding that are compared, as lab/hallucination_*.yaml list them. L layers, H heads."""
+"""The decoding configs that are compared, as lab/hallucination_*.yaml list them. L layers, H heads."""
 
 import itertools
 from collections.abc import Sequence
@@ -19,23 +19,23 @@ BLOCK = ("why", "with", "search", "controls")
 
 
 class DecodingConfigError(ValueError):
-    """A file of ideas that cannot be run; the message says where and why."""
+    """An invalid file of ideas; the message names the file, the idea and the reason."""
 
 
 @dataclass(frozen=True)
 class DecodingConfig:
-    """One way of decoding; the defaults are greedy decoding.
+    """One decoding method with its settings; the defaults are greedy decoding.
 
     arm: of lab/ablations.yaml, the training whose model decodes;
     keep: share of the heads that are kept, of every layer or layer by layer; alpha, score: as in params.yaml;
     ranking, protect, soft, rescale: gate_variants.GateVariant;
     image_gain: PAI's strength on attention logits;
-    contrast: the other view that is held against the picture (noise: VCD, no_image: PAI), with its strength,
+    contrast: the view whose logits are subtracted (noise: VCD, no_image: PAI), with its strength,
     the share of the likeliest token's probability that a token needs, and the diffusion steps of the noise;
-    candidates: descriptions of a picture, the one that all of the above says and others drawn in the same way
-    from the `nucleus` (top p) at `temperature`; choice: of them, what is most like the picture by the
-    embeddings of the dual encoder is said (CLIP-guided decoding, Deng et al. 2024, arXiv 2402.15300, of whole
-    descriptions and without their likelihood), or one by chance; short answers have no candidates;
+    candidates: number of descriptions of a picture: the greedy one, and others sampled from the `nucleus`
+    (top p) at `temperature`; choice: the one most similar to the picture by the dual encoder's embeddings
+    (CLIP-guided decoding, Deng et al. 2024, arXiv 2402.15300, of whole descriptions and without their
+    likelihood), or a random one; short answers have no candidates;
     describe_only: short answers are decoded greedily.
     """
 
@@ -58,15 +58,15 @@ class DecodingConfig:
     choice: str = "likeness"
     describe_only: bool = False
 
-    def on(self, describe: bool) -> "DecodingConfig":
-        """What is done for a description, or for a short answer."""
+    def for_question(self, describe: bool) -> "DecodingConfig":
+        """The config that applies to a description, or to a short answer."""
         plain = self.describe_only and not describe
         whole = DecodingConfig(self.arm) if plain else replace(self, describe_only=False)
-        return whole if describe else whole.alone
+        return whole if describe else whole.without_candidates
 
     @property
-    def alone(self) -> "DecodingConfig":
-        """Without candidates."""
+    def without_candidates(self) -> "DecodingConfig":
+        """The same config for a single answer."""
         none = {name: getattr(GREEDY, name) for name in ("candidates", "temperature", "nucleus", "choice")}
         return replace(self, **none)
 
@@ -100,10 +100,10 @@ class DecodingConfig:
 
     def changes(self) -> dict[str, Any]:
         """The fields in which it differs from greedy decoding."""
-        found = {part.name: getattr(self, part.name) for part in fields(self)}
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in found.items()
+            for name, value in values.items()
             if value != getattr(GREEDY, name)
         }
 
@@ -113,11 +113,11 @@ GREEDY = DecodingConfig()
 
 @dataclass(frozen=True)
 class Idea:
-    """`ways`: what is tried on the validation splits; `controls` of the one that is chosen."""
+    """`configs`: tried on the validation splits; `controls`: of the chosen one."""
 
     name: str
     why: str
-    ways: list[DecodingConfig]
+    configs: list[DecodingConfig]
     controls: list[str]
 
 
@@ -127,10 +127,10 @@ def read(path: Path) -> list[Idea]:
     Raises DecodingConfigError naming the file, the idea and what is wrong."""
     if not path.is_file():
         raise DecodingConfigError(f"{path}: no such file of ideas; see lab/hallucination_decoding.yaml")
-    found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or not found:
+    content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or not content:
         raise DecodingConfigError(f"{path}: expected ideas by name")
-    return [_idea(path, name, block) for name, block in found.items()]
+    return [_idea(path, name, block) for name, block in content.items()]
 
 
 def _idea(path: Path, name: str, block: Any) -> Idea:
@@ -139,44 +139,44 @@ def _idea(path: Path, name: str, block: Any) -> Idea:
             f"{path}: {name}: expected why and any of {', '.join(BLOCK[1:])}, got {block!r}"
         )
     shared, search = block.get("with", {}), block.get("search", {})
-    known = {part.name for part in fields(DecodingConfig)}
-    if unknown := sorted({*shared, *search} - known):
+    names = {part.name for part in fields(DecodingConfig)}
+    if unknown := sorted({*shared, *search} - names):
         raise DecodingConfigError(
-            f"{path}: {name}: no field {', '.join(unknown)}; expected {', '.join(sorted(known))}"
+            f"{path}: {name}: no field {', '.join(unknown)}; expected {', '.join(sorted(names))}"
         )
     controls = list(block.get("controls", []))
     if unknown := sorted(set(controls) - set(CONTROLS)):
         raise DecodingConfigError(
             f"{path}: {name}: no control {', '.join(unknown)}; there are {', '.join(CONTROLS)}"
         )
-    ways = []
+    configs = []
     for values in itertools.product(*search.values()):
         chosen = {**shared, **dict(zip(search, values, strict=True))}
         if isinstance(chosen.get("keep"), list):
             chosen["keep"] = tuple(chosen["keep"])
-        ways.append(_checked(path, name, DecodingConfig(**chosen)))
-    return Idea(name, block["why"], ways, controls)
+        configs.append(_checked(path, name, DecodingConfig(**chosen)))
+    return Idea(name, block["why"], configs, controls)
 
 
-def _checked(path: Path, name: str, way: DecodingConfig) -> DecodingConfig:
-    keeps = way.keep if isinstance(way.keep, tuple) else (way.keep,)
+def _checked(path: Path, name: str, config: DecodingConfig) -> DecodingConfig:
+    keeps = config.keep if isinstance(config.keep, tuple) else (config.keep,)
     for field, right, expected in (
         ("keep", all(0 < keep <= 1 for keep in keeps), "shares in (0, 1]"),
-        ("alpha", 0 <= way.alpha <= 1, "a factor in [0, 1]"),
-        ("score", way.score in SCORES, f"one of {', '.join(SCORES)}"),
-        ("contrast", way.contrast in CONTRASTS, f"one of {', '.join(CONTRASTS)}"),
-        ("candidates", way.candidates >= 1, "1 (no others) or more"),
-        ("temperature", way.temperature > 0, "more than 0"),
-        ("nucleus", 0 < way.nucleus <= 1, "a share in (0, 1]"),
-        ("choice", way.choice in CHOICES, f"one of {', '.join(CHOICES)}"),
+        ("alpha", 0 <= config.alpha <= 1, "a factor in [0, 1]"),
+        ("score", config.score in SCORES, f"one of {', '.join(SCORES)}"),
+        ("contrast", config.contrast in CONTRASTS, f"one of {', '.join(CONTRASTS)}"),
+        ("candidates", config.candidates >= 1, "1 (no others) or more"),
+        ("temperature", config.temperature > 0, "more than 0"),
+        ("nucleus", 0 < config.nucleus <= 1, "a share in (0, 1]"),
+        ("choice", config.choice in CHOICES, f"one of {', '.join(CHOICES)}"),
     ):
         if not right:
             raise DecodingConfigError(
-                f"{path}: {name}: {field} is {getattr(way, field)!r}, expected {expected}"
+                f"{path}: {name}: {field} is {getattr(config, field)!r}, expected {expected}"
             )
-    return way
+    return config
 
 
-def control(way: DecodingConfig, kind: str) -> DecodingConfig:
-    """The same gate over random heads or those that look most at the image; or a candidate by chance."""
-    return replace(way, choice=kind) if kind == "chance" else replace(way, ranking=kind, score="mass")
+def control(config: DecodingConfig, kind: str) -> DecodingConfig:
+    """The same gate over random heads or those that look most at the image; or a random candidate."""
+    return replace(config, choice=kind) if kind == "chance" else replace(config, ranking=kind, score="mass")

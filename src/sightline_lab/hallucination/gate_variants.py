@@ -1,4 +1,4 @@
-"""Gates that depart from the published rule: other rankings, protected heads, soft and rescaled factors.
+"""Gates that differ from the published rule: other rankings, protected heads, soft and rescaled factors.
 
 The model takes them as it takes any `spin.gate.GateRule`. Shapes: B batch, H heads, T queries, L layers.
 """
@@ -21,7 +21,7 @@ RANKINGS = ("own", "relative", "inverse", "random")
 
 @dataclass(frozen=True)
 class GateVariant:
-    """A rule that departs from the published one.
+    """A rule that differs from the published one.
 
     ranking: by the head's own score, by the score relative to what the head typically has, inverse (the
     heads that look most are suppressed) or random (seeded). protect: heads whose typical mass is below it

@@ -1,10 +1,10 @@
-"""The picture of docs/reports/hallucination.md: inventions against objects named, heads each idea cuts."""
+"""The picture of docs/reports/hallucination.md: hallucination against recall, heads suppressed per idea."""
 
 from pathlib import Path
 
 import numpy as np
 
-from sightline_lab.plotting import BEST, GRID, INK, NEITHER, QUIET, STYLE, plt, save
+from sightline_lab.plotting import BEST, GRID, INK, MUTED, NEITHER, STYLE, plt, save
 
 CHAIR, RECALL = "shift chair chair_i", "shift chair recall"
 GATED, OTHER, CONTROL = BEST, "#6c3ce0", NEITHER
@@ -13,8 +13,8 @@ RATIO, RECALL_LOSS = 0.8, 1.0  # of the goal
 
 
 def draw(result: dict, path: Path) -> None:
-    """Left: one dot a way, greedy as a star, the goal shaded. Right: share of tokens at which a head was
-    suppressed, a row an idea, a column a head; the first rows are what the head usually looks at."""
+    """Left: one dot per config, greedy as a star, the goal shaded. Right: share of tokens at which a head was
+    suppressed, a row per idea, a column per head; the first rows are the heads' typical image mass."""
     silenced = result["heads"]["silenced_share"]
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(
@@ -33,16 +33,18 @@ def _scatter(axis: plt.Axes, result: dict) -> None:
     points = {name: _point(idea["primaries"], "after") for name, idea in result["ideas"].items()}
     greedy = _point(next(iter(result["ideas"].values()))["primaries"], "before")
     for name, idea in result["ideas"].items():
-        for kind, found in idea["controls"].items():
-            x, y = _point(found, "before")
+        for kind, tests in idea["controls"].items():
+            x, y = _point(tests, "before")
             axis.plot([x, points[name][0]], [y, points[name][1]], color=GRID, lw=0.8, zorder=1)
             axis.scatter([x], [y], s=20, color=CONTROL, marker=MARKERS[kind], lw=1.1, zorder=2)
     for name, (x, y) in points.items():
         gated = name in result["heads"]["silenced_share"]
         axis.scatter([x], [y], s=42, color=GATED if gated else OTHER, edgecolor="white", lw=0.6, zorder=4)
     axis.scatter(*greedy, s=150, marker="*", color=INK, zorder=5)
-    shown = [*points.values(), greedy, (RATIO * greedy[0], greedy[1])]  # so that the goal is in sight
-    (low_x, high_x), (low_y, high_y) = (_span([point[place] for point in shown]) for place in (0, 1))
+    displayed = [*points.values(), greedy, (RATIO * greedy[0], greedy[1])]  # so that the goal is in sight
+    (low_x, high_x), (low_y, high_y) = (
+        _span([point[axis_index] for point in displayed]) for axis_index in (0, 1)
+    )
     axis.set_xlim(low_x, high_x)
     axis.set_ylim(low_y, high_y)
     axis.fill_between(
@@ -66,26 +68,26 @@ def _label(axis: plt.Axes, points: list[tuple[str, tuple[float, float]]]) -> Non
     low_y, high_y = axis.get_ylim()
     ordered = sorted(points, key=lambda point: point[1][1])
     wanted = [(y - low_y) / (high_y - low_y) for _, (_, y) in ordered]
-    for (name, dot), place in zip(ordered, _apart(wanted), strict=True):
+    for (name, dot), height in zip(ordered, _spaced(wanted), strict=True):
         axis.annotate(
-            name, dot, (1.03, place), textcoords="axes fraction", fontsize=7.5, color=INK, va="center",
+            name, dot, (1.03, height), textcoords="axes fraction", fontsize=7.5, color=INK, va="center",
             annotation_clip=False, zorder=3,
-            arrowprops={"arrowstyle": "-", "color": QUIET, "lw": 0.4, "shrinkA": 1, "shrinkB": 3,
+            arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.4, "shrinkA": 1, "shrinkB": 3,
                         "relpos": (0, 0.5)},
         )  # fmt: skip
 
 
-def _apart(wanted: list[float]) -> list[float]:
+def _spaced(wanted: list[float]) -> list[float]:
     """Heights in [0, 1] near the wanted ones, which rise, at least a line of text from each other."""
     gap = min(0.045, 1 / max(1, len(wanted) - 1))
-    places: list[float] = []
-    for place in wanted:
-        places.append(max(place, places[-1] + gap) if places else place)
+    heights: list[float] = []
+    for height in wanted:
+        heights.append(max(height, heights[-1] + gap) if heights else height)
     top = 1.0
-    for index in reversed(range(len(places))):
-        places[index] = top = min(places[index], top)
+    for index in reversed(range(len(heights))):
+        heights[index] = top = min(heights[index], top)
         top -= gap
-    return places
+    return heights
 
 
 def _heat(axis: plt.Axes, figure: plt.Figure, heads: dict) -> None:
@@ -103,7 +105,7 @@ def _heat(axis: plt.Axes, figure: plt.Figure, heads: dict) -> None:
     axis.axhline(len(typical) - 0.5, color="white", lw=3)
     for layer in range(1, layers):
         axis.axvline(layer * per_layer - 0.5, color="white", lw=3)
-    axis.tick_params(length=0, labelcolor=QUIET)
+    axis.tick_params(length=0, labelcolor=MUTED)
     axis.spines[:].set_visible(False)
     axis.set_xlabel("heads, layer by layer")
     axis.set_title("Share of tokens at which a head is suppressed", fontsize=10, loc="left")
@@ -111,8 +113,8 @@ def _heat(axis: plt.Axes, figure: plt.Figure, heads: dict) -> None:
 
 
 def _point(tests: list[dict], when: str) -> tuple[float, float]:
-    found = {test["figure"]: test[when] for test in tests}
-    return found[CHAIR], found[RECALL]
+    values = {test["figure"]: test[when] for test in tests}
+    return values[CHAIR], values[RECALL]
 
 
 def _span(values: list[float]) -> tuple[float, float]:

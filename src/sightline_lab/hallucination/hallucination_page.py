@@ -1,4 +1,4 @@
-"""docs/reports/hallucination.md: which way of decoding invents least, at what price, from measured files."""
+"""docs/reports/hallucination.md: hallucination rate and cost of each decoding config, from measured files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class About:
-    """What a result is about: its file of ideas, and its data."""
+    """Identity of a result: its file of ideas and its data."""
 
     ideas: Path
     source: str
@@ -36,13 +36,13 @@ class About:
     def named(self, path: Path) -> Path:
         """One of the files above: metrics/hallucination_flickr8k.json, metrics/hallucination_training.csv."""
         ideas = [] if self.ideas == IDEAS else [self.ideas.stem.removeprefix("hallucination_")]
-        own = ideas + ([] if self.source == SCENES else [self.source])
-        return path.with_stem("_".join([path.stem, *own]))
+        suffixes = ideas + ([] if self.source == SCENES else [self.source])
+        return path.with_stem("_".join([path.stem, *suffixes]))
 
     @property
     def title(self) -> str:
-        own = "Which way of decoding invents least", f"Ideas of {self.ideas}"
-        return own[self.ideas != IDEAS] + ("" if self.source == SCENES else f": {self.source}")
+        titles = "Which way of decoding invents least", f"Ideas of {self.ideas}"
+        return titles[self.ideas != IDEAS] + ("" if self.source == SCENES else f": {self.source}")
 
 
 def write(checkout: Path, about: About) -> None:
@@ -69,25 +69,25 @@ def page(result: dict, figures: list[dict[str, str]], about: About) -> str:
         command=_command(call), origins=[f"{what} {names}" for what, names in origins.items() if names],
         reached=[name for name, idea in ideas.items() if idea["goal"]["reached"]],
         supported=[name for name, tried in result["search"]["ideas"].items() if tried["supported"]],
-        ways={name: way for name, way in result["ways"].items() if not name.endswith(CONTROLS)},
-        every=_every(figures, {"greedy", *ideas}), named=_named, title=_title, significant=SIGNIFICANT,
-        default=DEFAULT,
+        ways={name: config for name, config in result["ways"].items() if not name.endswith(CONTROLS)},
+        every=_figure_tables(figures, {"greedy", *ideas}), named=_named, title=_title,
+        significant=SIGNIFICANT, default=DEFAULT,
     )  # fmt: skip
 
 
 def _command(call: dict) -> str:
-    """As it was typed, with every option that decides what is found."""
-    given = {} if call["ideas"] == IDEAS.as_posix() else {"ideas": call["ideas"]}
-    options = [f"--{name.replace('_', '-')} {value}" for name, value in (given | call["options"]).items()]
+    """The command line, with every option that affects the result."""
+    ideas = {} if call["ideas"] == IDEAS.as_posix() else {"ideas": call["ideas"]}
+    options = [f"--{name.replace('_', '-')} {value}" for name, value in (ideas | call["options"]).items()]
     models = [f"--model {folder}" for folder in call["given"]]
     return " ".join(["sightline lab hallucination", *options, *models])
 
 
-def _every(figures: list[dict[str, str]], ways: set[str]) -> dict[str, list[tuple]]:
+def _figure_tables(figures: list[dict[str, str]], names: set[str]) -> dict[str, list[tuple]]:
     """Split -> tables of all its figures: (heading, titles, rows)."""
     tables: dict[str, list[tuple]] = {}
-    for split in dict.fromkeys(line["split"] for line in figures if line["way"] in ways):
-        lines = [line for line in figures if line["split"] == split and line["way"] in ways]
+    for split in dict.fromkeys(line["split"] for line in figures if line["way"] in names):
+        lines = [line for line in figures if line["split"] == split and line["way"] in names]
         kinds = {family: list(dict.fromkeys(line["type"] for line in lines if line["family"] == family))
                  for family in ("vqa", "chair", "pope")}  # fmt: skip
         columns = {"Short answers, accuracy": [("vqa", kind, "accuracy", kind) for kind in kinds["vqa"]]}
@@ -98,16 +98,16 @@ def _every(figures: list[dict[str, str]], ways: set[str]) -> dict[str, list[tupl
         for poll in POLLS:
             if poll in kinds["pope"]:
                 columns[f"POPE, {poll}"] = [("pope", poll, name, name) for name in POLLED]
-        tables[split] = [(heading, *_wide(lines, wanted)) for heading, wanted in columns.items()]
+        tables[split] = [(heading, *_table(lines, wanted)) for heading, wanted in columns.items()]
     return tables
 
 
-def _wide(lines: list[dict[str, str]], columns: list[tuple[str, str, str, str]]) -> tuple[list, list]:
-    """Titles, and a row of figures for every way of decoding. columns: (family, type, metric, title)."""
+def _table(lines: list[dict[str, str]], columns: list[tuple[str, str, str, str]]) -> tuple[list, list]:
+    """Titles, and a row of figures for every decoding config. columns: (family, type, metric, title)."""
     cells = {(line["way"], line["family"], line["type"], line["metric"]): line["value"] for line in lines}
     titles = ["way", *(title.replace("_", " ") for *_, title in columns)]
-    ways = dict.fromkeys(line["way"] for line in lines)
-    return titles, [[way, *(f"{float(cells[way, *key]):.1f}" for *key, _ in columns)] for way in ways]
+    names = dict.fromkeys(line["way"] for line in lines)
+    return titles, [[name, *(f"{float(cells[name, *key]):.1f}" for *key, _ in columns)] for name in names]
 
 
 def _named(figure: str) -> str:

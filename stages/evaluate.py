@@ -1,4 +1,5 @@
-"""evaluate: fp32, and the shipped variant with SPIN off and on. models + data -> {metrics,plots}/evaluate"""
+"""evaluate: fp32 as the bundle answers, the shipped variant with SPIN off and on.
+models + data -> {metrics,plots}/evaluate"""
 
 import sys
 from functools import partial
@@ -28,7 +29,9 @@ def main(params: Params) -> None:
         evaluation.SHIPPED: partial(Session.load, bundle, threads=params.threads),
     }
     predictions = collect_predictions.predict_variants(
-        loaders, {evaluation.REFERENCE: ["off"], evaluation.SHIPPED: collect_predictions.SPINS}, setting
+        loaders,
+        {evaluation.REFERENCE: [setting.served], evaluation.SHIPPED: collect_predictions.SPINS},
+        setting,
     )
     blind = torch_session.session(torch_session.load_vlm(Path("models/blind")), None, Path("models/onnx"))
     rows = evaluation.evaluate(predictions, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))

@@ -26,7 +26,7 @@ def main() -> None:
     target.write_text(
         metrics_report.markdown(figures, paired, built, variants, compressed), encoding="utf-8", newline="\n"
     )
-    chart_tables.write(figures, Path("plots/report"))
+    chart_tables.write(figures, built["spin"], Path("plots/report"))
     runtime.log(f"figures in metrics/summary.json, tables in {target}")
 
 

@@ -45,7 +45,7 @@ def read(folder, name) -> list[dict[str, str]]:
 
 
 def test_charts_hold_the_shipped_variant_without_spin(tmp_path):
-    chart_tables.write(figures(["color", "count"]), tmp_path)
+    chart_tables.write(figures(["color", "count"]), "off", tmp_path)
     answers = read(tmp_path, "answers")
     names = ["short answers, all", "color", "count", "shift_test: short answers, all"]
     assert [line["figure"] for line in answers] == names
@@ -62,6 +62,6 @@ def test_charts_hold_the_shipped_variant_without_spin(tmp_path):
 
 @pytest.mark.parametrize("name", chart_tables.CHARTS)
 def test_a_chart_has_at_most_a_dozen_rows_and_names_none_twice(tmp_path, name):
-    chart_tables.write(figures([f"kind {n}" for n in range(20)]), tmp_path)
+    chart_tables.write(figures([f"kind {n}" for n in range(20)]), "off", tmp_path)
     names = [line["figure"] for line in read(tmp_path, name)]
     assert names and len(names) <= 12 and len(set(names)) == len(names)

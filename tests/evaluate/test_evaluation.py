@@ -245,9 +245,29 @@ def summarised(evaluated):
     return figures, paired, metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS)
 
 
+def test_a_bundle_that_answers_with_spin_is_reported_with_spin(tmp_path):
+    raw, vqa = scripted.build(tmp_path)
+    gated = collect_predictions.Setting(
+        raw, vqa, scripted.evaluate_params(), GREEDY.replaced(spin=True), SPIN, 7
+    )
+    spins = {"fp32": [gated.served], "shipped": collect_predictions.SPINS}
+    outputs = {name: collect_predictions.predict(scripted.Scripted, gated, spins[name]) for name in spins}
+    evaluation.evaluate(outputs, None, gated, tmp_path / "m", tmp_path / "p")
+    ood_detection.evaluate(reds, 4.0, gated, tmp_path / "m")
+    figures = metrics_report.read(tmp_path / "m")
+    paired = result_files.read_csv(tmp_path / "m" / "paired.csv")
+    built = metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS)
+    chair = {row["spin"]: float(row["value"]) for row in figures["chair"] if row["metric"] == "chair_i"
+             and (row["split"], row["variant"]) == ("test", "shipped")}  # fmt: skip
+    assert (gated.served, built["spin"]) == ("on", "on")
+    assert (
+        chair["on"] != chair["off"] and built["quality"]["shipped"]["test"]["chair_i"]["value"] == chair["on"]
+    )
+
+
 def test_summary(summarised):
     built = summarised[2]
-    assert built["shipped_variant"] == "int8"
+    assert (built["shipped_variant"], built["spin"]) == ("int8", "off")
     assert built["cost"] == {"fp32": {"bytes": 400, "macs": 20}, "shipped": {"bytes": 100, "macs": 15}}
     assert built["quality"]["shipped"]["test"]["vqa_accuracy"] == {"value": 100.0, "low": 50.0, "high": 100.0}
     assert built["spin_on_minus_off"]["test"]["chair_i"]["value"] == 50
@@ -285,7 +305,7 @@ def test_report(summarised):
 
 def test_charts(summarised, tmp_path):
     """Every bar of `dvc plots diff` finds its figure among those that the evaluation writes."""
-    chart_tables.write(summarised[0], tmp_path)
+    chart_tables.write(summarised[0], "off", tmp_path)
     for name, wanted in chart_tables.CHARTS.items():
         rows = result_files.read_csv(tmp_path / f"{name}.csv")
         labels = [row["figure"] for row in rows]

@@ -159,8 +159,9 @@ def failures(
 
     here = checkout_files.root()
     model, params = open_model(None)
+    spin = "on" if model.session.settings.generation.spin else "off"  # the answers that users get
     objects = read_json(here / "data" / "vqa" / "config.json")["objects"]
-    said = here / "metrics" / "evaluate" / "predictions-test-shipped-spin_off.jsonl"
+    said = here / "metrics" / "evaluate" / f"predictions-test-shipped-spin_{spin}.jsonl"
     lexicon = Lexicon(objects)
     found = browser.read(
         said,

@@ -1,7 +1,8 @@
 """The small CSV files behind the bars of `dvc plots diff`: one chart per topic, at most a dozen rows each.
 
-Every row is a figure of the shipped variant without SPIN, in percent, with its 95 % interval: `figure, value,
-low, high`. The first split (`test`, where it is measured) fills a chart; the others add their main figures.
+Every row is a figure of the shipped variant as it answers by itself, in percent, with its 95 % interval:
+`figure, value, low, high`. The first split (`test`, where it is measured) fills a chart; the others add their
+main figures.
 """
 
 from pathlib import Path
@@ -46,13 +47,14 @@ CHARTS: dict[str, list[Figure]] = {
 _MAIN = 2  # figures of a chart that the other splits add
 
 
-def write(figures: dict[str, list[Row]], folder: Path) -> None:
-    """One file of CHARTS each, from the rows of every family's table (`metrics_report.read`)."""
+def write(figures: dict[str, list[Row]], spin: str, folder: Path) -> None:
+    """One file of CHARTS each, from the rows of every family's table (`metrics_report.read`) with SPIN as
+    given, "off" or "on"."""
     rows = [
         row | {"family": family}
         for family, of_family in figures.items()
         for row in of_family
-        if row["variant"] in ("shipped", "") and row["spin"] in ("", "off")
+        if row["variant"] in ("shipped", "") and row["spin"] in ("", spin)
     ]
     splits = sorted(dict.fromkeys(row["split"] for row in figures["vqa"]), key=lambda split: split != "test")
     for name, chart_figures in CHARTS.items():

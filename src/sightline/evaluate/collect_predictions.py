@@ -31,6 +31,11 @@ class Setting:
     spin: Spin
     seed: int
 
+    @property
+    def served(self) -> str:
+        """Which of SPINS the bundle answers with by itself: what users get, and what report and gate read."""
+        return "on" if self.generation.spin else "off"
+
     def read(self, name: str) -> Split:
         return split_contents.read(self.raw, self.vqa, name, self.params.max_items)
 

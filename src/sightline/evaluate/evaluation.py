@@ -58,10 +58,10 @@ def evaluate(
                 blind, split, setting.generation, setting.params.batch_size
             )
         of_split = {variant: by_split[name] for variant, by_split in outputs.items()}
-        more_rows, more_differences, plain = _score(split, of_split, baselines, setting)
+        more_rows, more_differences, served = _score(split, of_split, baselines, setting)
         rows += more_rows
         differences += more_differences
-        for variant, groups in plain.items():
+        for variant, groups in served.items():
             compared[variant].append(groups)
         for variant, of_variant in of_split.items():
             for spin, answers in of_variant.answers.items():
@@ -75,7 +75,7 @@ def evaluate(
             "split": metrics_summary.POOLED,
             "comparison": f"{SHIPPED} - {REFERENCE}",
             "variant": "",
-            "spin": "off",
+            "spin": setting.served,
         }
         differences += scoring.loss_bounds(compared[SHIPPED], compared[REFERENCE], key)
     result_files.write_csv(metrics / "paired.csv", differences, _PAIRED)
@@ -86,7 +86,7 @@ def evaluate(
 def _score(
     split: Split, of_split: dict[str, VariantPredictions], baselines: dict[str, list[str]], setting: Setting
 ) -> tuple[list[dict], list[dict], dict[str, list[Group]]]:
-    """(figures, paired differences, groups of every variant without SPIN) of one split.
+    """(figures, paired differences, groups of every variant as the bundle answers) of one split.
 
     `baselines`: answers of the baselines and the oracle."""
     words = split_contents.lexicon(setting.vqa)
@@ -116,9 +116,9 @@ def _score(
                 continue  # the oracle gives one of the references
             key = {"family": group.family, "split": split.name, "variant": variant, "spin": spin}
             rows += scoring.figure_rows(group, key, exact=variant == "ceiling")
-    plain = {variant: groups[variant, "off"] + retrieved[variant] for variant in of_split}
+    served = {variant: groups[variant, setting.served] + retrieved[variant] for variant in of_split}
     rows += _retrieval_bounds(split, split.name)
-    return rows, _differences(split.name, groups, retrieved), plain
+    return rows, _differences(split.name, groups, retrieved), served
 
 
 def _differences(
@@ -126,7 +126,7 @@ def _differences(
 ) -> list[dict]:
     rows = []
     for variant in retrieved:
-        if (variant, "on") in groups:
+        if {(variant, "on"), (variant, "off")} <= set(groups):
             key = {"split": name, "comparison": "spin_on - spin_off", "variant": variant, "spin": ""}
             rows += scoring.difference_rows(groups[variant, "on"], groups[variant, "off"], key)
     if {REFERENCE, SHIPPED} <= set(retrieved):
@@ -199,14 +199,16 @@ def _plots(
     plotted = SHIPPED if SHIPPED in outputs else next(iter(outputs))
     split = setting.read(setting.params.splits[0])
     predicted = outputs[plotted][split.name]
-    plain = predicted.answers["off"]
+    served = predicted.answers[setting.served]
     result_files.write_csv(
-        plots / "confusion.csv", result_files.confusion(split.triples, plain.texts), ["actual", "predicted"]
+        plots / "confusion.csv", result_files.confusion(split.triples, served.texts), ["actual", "predicted"]
     )
     binary, short = scoring.yes_no_questions(split), scoring.short_questions(split)
-    bins = calibration.reliability(plain.confidence_N[binary], scoring.correctness(split, plain, binary))
+    bins = calibration.reliability(served.confidence_N[binary], scoring.correctness(split, served, binary))
     result_files.write_csv(plots / "reliability.csv", bins, ["confidence", "accuracy", "n"])
-    points = selective_prediction.points(plain.confidence_N[short], scoring.correctness(split, plain, short))
+    points = selective_prediction.points(
+        served.confidence_N[short], scoring.correctness(split, served, short)
+    )
     result_files.write_csv(plots / "abstention.csv", points, ["coverage", "accuracy"])
     bars = [
         {

@@ -1,5 +1,6 @@
-"""The summary that git keeps: about sixty figures of fp32 and the shipped variant with their intervals,
-nested so that `dvc metrics diff` names them. Percent and points unless a key says otherwise."""
+"""The summary that git keeps: about sixty figures of fp32 and the shipped variant with their intervals, SPIN
+off or on as the bundle answers, nested so that `dvc metrics diff` names them. Percent and points unless a key
+says otherwise."""
 
 from typing import Any
 
@@ -27,7 +28,7 @@ _SEARCH = {
     "swapped_kind_accuracy": ("retrieval", "swapped_kind", "accuracy"),
     "swapped_kind_described_accuracy": ("retrieval", "swapped_kind_described", "accuracy"),
 }
-_EDGES = {  # of the shipped variant, SPIN off
+_EDGES = {  # of the shipped variant
     "yes_no_ece_before": ("calibration", "yes/no, before", "ece"),
     "yes_no_ece": ("calibration", "yes/no", "ece"),
     "yes_no_brier": ("calibration", "yes/no", "brier"),
@@ -40,7 +41,7 @@ _EDGES = {  # of the shipped variant, SPIN off
     "domain_warned": ("domain", "all drawn", "warned"),
     "domain_auroc": ("domain", "all drawn", "auroc"),
 }
-_BOUNDS = {  # over all splits together, SPIN off
+_BOUNDS = {  # over all splits together
     "vqa_accuracy": ("vqa", "accuracy", "all"),
     "pope_f1": ("pope", "f1", "all"),
     "chair_i": ("chair", "chair_i", ""),
@@ -65,27 +66,33 @@ def build(
     """`figures`: rows of the evaluation's tables by family; `paired`: rows of its paired.csv; `variants`,
     `parity`: what export measured; `maps`: how the explanations of fp32 and the shipped variant agree."""
     splits = list(dict.fromkeys(row["split"] for row in figures["vqa"]))
-    shipped = next(row for row in variants if row["ships"] == "1")
+    shipped, spin = next(row for row in variants if row["ships"] == "1"), served_spin(paired)
     cost = {"fp32": next(row for row in variants if row["variant"] == "fp32"), "shipped": shipped}
     quality = {
-        variant: {split: _quality(figures, variant, split) for split in splits} for variant in VARIANTS
+        variant: {split: _quality(figures, variant, split, spin) for split in splits} for variant in VARIANTS
     }
     return {
         "shipped_variant": shipped["variant"],
+        "spin": spin,
         "cost": {name: {key: int(row[key]) for key in ("bytes", "macs")} for name, row in cost.items()},
         "parity": {"max_logit_difference": parity["max_logit_difference"], "items": parity["items"]},
         "maps": maps,
-        "answers": _answers(figures["vqa"]),
+        "answers": _answers(figures["vqa"], spin),
         "quality": quality,
-        "edges": {split: _edges(figures, split) for split in splits},
+        "edges": {split: _edges(figures, split, spin) for split in splits},
         "spin_on_minus_off": {
             split: _differences(paired, split, "spin_on - spin_off", "") for split in splits
         },
         "shipped_minus_fp32": {
-            split: _differences(paired, split, "shipped - fp32", "off") for split in splits
+            split: _differences(paired, split, "shipped - fp32", spin) for split in splits
         },
         "loss_bounds": _bounds(paired),
     }
+
+
+def served_spin(paired: list[Row]) -> str:
+    """Whether the bundle answers with SPIN "off" or "on": the setting of the comparison over all splits."""
+    return next(row["spin"] for row in paired if row["split"] == POOLED)
 
 
 def headline(summary: dict[str, Any]) -> dict[str, float]:
@@ -95,19 +102,21 @@ def headline(summary: dict[str, Any]) -> dict[str, float]:
     return {**figures, "megabytes": round(summary["cost"]["shipped"]["bytes"] / 1e6, 3)}
 
 
-def _answers(rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Accuracy by question type on `test`, SPIN off, with the baselines and the oracle."""
+def _answers(rows: list[Row], spin: str) -> dict[str, dict[str, float]]:
+    """Accuracy by question type on `test`, with the baselines and the oracle."""
     accuracies: dict[str, dict[str, float]] = {}
     for row in rows:
-        if row["split"] == "test" and row["metric"] == "accuracy" and row["spin"] in ("", "off"):
+        if row["split"] == "test" and row["metric"] == "accuracy" and row["spin"] in ("", spin):
             accuracies.setdefault(row["type"], {"n": int(row["n"])})[row["variant"]] = float(row["value"])
     return accuracies
 
 
-def _quality(figures: dict[str, list[Row]], variant: str, split: str) -> dict[str, dict[str, float]]:
+def _quality(
+    figures: dict[str, list[Row]], variant: str, split: str, served: str
+) -> dict[str, dict[str, float]]:
     intervals = {}
     for name, (family, kind, metric) in {**_ANSWERS, **_SEARCH}.items():
-        spin = "" if family == "retrieval" else "off"
+        spin = "" if family == "retrieval" else served
         for row in figures[family]:
             same = (row["split"], row["variant"], row["spin"], row["metric"]) == (
                 split,
@@ -122,14 +131,14 @@ def _quality(figures: dict[str, list[Row]], variant: str, split: str) -> dict[st
     return intervals
 
 
-def _edges(figures: dict[str, list[Row]], split: str) -> dict[str, dict[str, float]]:
+def _edges(figures: dict[str, list[Row]], split: str, spin: str) -> dict[str, dict[str, float]]:
     """Calibration, selective prediction and out-of-domain detection of the shipped variant."""
     intervals = {}
     for name, (family, kind, metric) in _EDGES.items():
         wanted = (split, "shipped", kind, metric)
         for row in figures[family]:
             same = (row["split"], row["variant"], row["type"], row["metric"]) == wanted
-            if same and row["spin"] in ("", "off"):
+            if same and row["spin"] in ("", spin):
                 intervals[name] = {key: float(row[key]) for key in ("value", "low", "high")}
     return intervals
 

@@ -1,4 +1,4 @@
-"""The application that the commands register with, and what several need. Nothing here imports torch."""
+"""The application and what its commands share. Nothing here imports torch."""
 
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -27,10 +27,11 @@ FETCH = typer.Option("--fetch", help="Allow pictures to be fetched from https ad
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        # The distribution is asked through its command: its name on a package index is another matter.
+        # The distribution is found through its command, as its name on a package index may differ.
         commands = entry_points(group="console_scripts", name="sightline", value="sightline.cli.main:main")
-        found = next(iter(commands), None)
-        typer.echo(f"sightline {found.dist.version if found and found.dist else 'that is not installed'}")
+        installed = next(iter(commands), None)
+        version = installed.dist.version if installed and installed.dist else "that is not installed"
+        typer.echo(f"sightline {version}")
         raise typer.Exit
 
 
@@ -64,12 +65,12 @@ def check_domain(session, picture, name: str) -> dict[str, float | bool]:
     """How unlike the training pictures this one is; a line on stderr where it is out of domain."""
     from sightline.inference.out_of_domain import OODDetector
 
-    known = OODDetector.load(session.folder)
-    score = float(known.scores(session, [picture])[0])
-    if score > known.bound:
+    detector = OODDetector.load(session.folder)
+    score = float(detector.scores(session, [picture])[0])
+    if score > detector.bound:
         typer.echo(
             f"sightline: {name} looks unlike the pictures the model was trained on "
-            f"(score {score:.1f}, above {known.bound:.1f}): do not trust what it says",
+            f"(score {score:.1f}, above {detector.bound:.1f}): do not trust what it says",
             err=True,
         )
-    return {"out_of_domain": score > known.bound, "domain_score": round(score, 2)}
+    return {"out_of_domain": score > detector.bound, "domain_score": round(score, 2)}

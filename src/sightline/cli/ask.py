@@ -1,4 +1,4 @@
-"""`sightline ask` and `sightline search`: what the shipped model says of a picture, what is near to one."""
+"""`sightline ask` and `search`: answers about pictures, and the items nearest to words or to a picture."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -34,13 +34,13 @@ def ask(
     pictures: Annotated[list[str] | None, PICTURES] = None,
     spin: Annotated[bool | None, SPIN] = None,
     candidates: Annotated[
-        int | None, typer.Option(min=1, help="Of so many descriptions the one most like the picture.")
+        int | None, typer.Option(min=1, help="Keep, of so many descriptions, the one most similar.")
     ] = None,
     contrast: Annotated[
-        float | None, typer.Option(min=0.0, help="How much it is held against the picture under noise.")
+        float | None, typer.Option(min=0.0, help="Strength of visual contrastive decoding.")
     ] = None,
     retrieve: Annotated[
-        int, typer.Option(min=0, help="Read the captions of so many similar pictures of the index, too.")
+        int, typer.Option(min=0, help="Read the captions of so many similar pictures with the question.")
     ] = 0,
     index: Annotated[Path | None, INDEX] = None,
     fetch: Annotated[bool, FETCH] = False,
@@ -60,22 +60,22 @@ def ask(
     session = open_session(bundle)
     sources, question = split(pictures or [])
     sources, question = sources or [example(session.folder)], question or DESCRIBE
-    given = {"candidates": candidates, "contrast": contrast}
-    given = {name: value for name, value in given.items() if value is not None}
-    if given and question != DESCRIBE:
+    overrides = {"candidates": candidates, "contrast": contrast}
+    overrides = {name: value for name, value in overrides.items() if value is not None}
+    if overrides and question != DESCRIBE:
         raise typer.BadParameter(
             f"--candidates and --contrast are for descriptions: ask {DESCRIBE!r} or nothing, not {question!r}"
         )
     if session.question_is_cut(question):
         warn_of_cut("question", session.settings.max_question)
     generation = session.settings.generation
-    if given:
-        generation = generation.replaced(method="greedy", **given)
-    gallery, row = open_index(session, index) if retrieve else None, {}
+    if overrides:
+        generation = generation.replaced(method="greedy", **overrides)
+    item_index, row = open_index(session, index) if retrieve else None, {}
     refused: list[str] = []
-    asked = AskSettings(question, generation, session.spin(spin), gallery, retrieve)
+    settings = AskSettings(question, generation, session.spin(spin), item_index, retrieve)
     for batch in batches(picture_input.read_all(sources, fetch, refused), BATCH):
-        for row in answer_rows(session, batch, asked):
+        for row in answer_rows(session, batch, settings):
             typer.echo(json.dumps(row) if as_json else "\n".join(answer_lines(row)))
     for line in refused:
         typer.echo(f"sightline: {line}", err=True)
@@ -87,42 +87,42 @@ def ask(
 
 @dataclass(frozen=True)
 class AskSettings:
-    """What every picture is asked, and how: decoding, heads, how many captions of which index are read."""
+    """The question for every picture and its settings: decoding, heads, how many captions of which index."""
 
     question: str
     generation: "Generation"
     spin: "Spin"
-    gallery: "ItemIndex | None"
+    item_index: "ItemIndex | None"
     retrieve: int
 
 
 def answer_rows(
-    session: "Session", named: list[tuple[str, "np.ndarray"]], asked: AskSettings
+    session: "Session", named: list[tuple[str, "np.ndarray"]], settings: AskSettings
 ) -> Iterator[dict]:
-    """What `--json` prints of each (name, picture, uint8 [Y, X, 3])."""
+    """The row that `--json` prints for each (name, picture, uint8 [Y, X, 3])."""
     images = [image for _, image in named]
     hits: list[list] = [[] for _ in images]
-    if asked.gallery:
-        hits = asked.gallery.similar_pictures(session.embed_images(images), asked.retrieve)
+    if settings.item_index:
+        hits = settings.item_index.similar_pictures(session.embed_images(images), settings.retrieve)
     answers = session.answer(
-        images, [asked.question] * len(images), asked.generation, asked.spin,
+        images, [settings.question] * len(images), settings.generation, settings.spin,
         captions=[[hit.text for hit in near] for near in hits], batch_size=1 if len(images) == 1 else BATCH,
     )  # fmt: skip
     for (name, image), answer, near in zip(named, answers, hits, strict=True):
         likeness = {text: round(value, 4) for text, value in answer.candidates}
-        judged = check_domain(session, image, name)
+        verdict = check_domain(session, image, name)
         yield {
             "image": name,
-            "question": asked.question,
+            "question": settings.question,
             "answer": answer.text,
             "decoding": answer.decoding,
             "confidence": round(answer.confidence, 4),
             # Confidences are of pictures as in training.
-            "sure": False if judged["out_of_domain"] else answer.sure,
+            "sure": False if verdict["out_of_domain"] else answer.sure,
             **({"candidates": likeness} if likeness else {}),
-            **({"retrieved": result_rows(near)} if asked.retrieve else {}),
-            "question_cut": session.question_is_cut(asked.question),
-            **judged,
+            **({"retrieved": result_rows(near)} if settings.retrieve else {}),
+            "question_cut": session.question_is_cut(settings.question),
+            **verdict,
         }
 
 
@@ -155,7 +155,7 @@ def batches(rows: Iterable, size: int) -> Iterator[list]:
 
 
 def answer_lines(row: dict) -> Iterator[str]:
-    """What a person reads of one answer."""
+    """The lines printed for one answer."""
     doubt = "not sure, " if row["sure"] is False else ""
     yield f"image: {row['image']}"
     yield f"Q: {row['question']}"

@@ -79,7 +79,7 @@ def project_files(project: Path) -> list[str]:
 
 def _unpacked(folder: Path, names: list[str], skipped: set[Path]) -> Iterator[Path]:
     """The files below a folder but for what .gitignore there or above it names: `names` anywhere, `skipped`
-    at their place."""
+    at their path."""
     ignore = folder / ".gitignore"
     patterns = ignore.read_text(encoding="utf-8").split() if ignore.is_file() else []
     names = names + [pattern.strip("/") for pattern in patterns if not pattern.startswith("/")]
@@ -94,7 +94,7 @@ def _unpacked(folder: Path, names: list[str], skipped: set[Path]) -> Iterator[Pa
 
 
 def estimate(project: Path, profile: str) -> list[str]:
-    """Lines that say what a full rebuild took where it was last measured, and the free disk here."""
+    """Lines with the measured cost of a full rebuild and the free disk here."""
     free = shutil.disk_usage(project).free / GIB
     cost_file = project / "metrics" / "cost.json"
     costs = read_json(cost_file) if cost_file.exists() else {}

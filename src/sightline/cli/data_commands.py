@@ -28,8 +28,8 @@ def index(
 ) -> None:
     """Make a search index of your own items from a CSV, or change one.
 
-    Without --add or --delete an index in the folder is replaced. Who searches meanwhile reads the old index
-    or the new one, whole.
+    Without --add or --delete an index in the folder is replaced. A search meanwhile reads the old index or
+    the new one, whole.
     """
     from sightline.search.user_index import UserIndex, encode_table, writing
 
@@ -74,7 +74,7 @@ def dataset_report(
     out: Annotated[Path | None, typer.Option("-o", help="Folder; default: plots/analysis.")] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Describe a dataset and where it is one-sided: a page, figures and a data card."""
+    """Describe a dataset and its biases: a page, figures and a data card."""
     from sightline.evaluate.dataset_report import corpus, dataset_card, write_report
 
     here = checkout_files.root()
@@ -104,7 +104,7 @@ def out_of_domain(
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Count which of your pictures the model would call out-of-domain, beside its own test pictures."""
+    """Count which of your pictures are out of domain for the model, compared with its test pictures."""
     from sightline.core.artifacts import read_json, write_json
     from sightline.core.atomic_io import check_output
     from sightline.data.image_folder import read
@@ -115,15 +115,17 @@ def out_of_domain(
     if out is not None:
         check_output(out, b'"own_pictures"')
     session, raw = open_session(bundle), checkout_files.root() / "data" / "raw"
-    trained, held = (read_json(folder / "config.json")["source"] for folder in (session.folder, raw))
-    if trained != held:
+    folders = session.folder, raw
+    model_source, raw_source = (read_json(folder / "config.json")["source"] for folder in folders)
+    if model_source != raw_source:
         raise checkout_files.CheckoutError(
-            f"{raw} holds {held}, the model was trained on {trained}: run `dvc checkout` for its profile"
+            f"{raw} holds {raw_source}, the model was trained on {model_source}: run `dvc checkout` for its "
+            "profile"
         )
-    known, refused = OODDetector.load(session.folder), []
-    own = split_pictures(Items(raw), "test", MAX_PIXELS)
-    others = (rgb for _, rgb in progress.track(read(pictures, MAX_PIXELS, refused), "pictures"))
-    result = compare(partial(known.scores, session), known.bound, own, others)
+    detector, refused = OODDetector.load(session.folder), []
+    test_pictures = split_pictures(Items(raw), "test", MAX_PIXELS)
+    user_pictures = (rgb for _, rgb in progress.track(read(pictures, MAX_PIXELS, refused), "pictures"))
+    result = compare(partial(detector.scores, session), detector.bound, test_pictures, user_pictures)
     for line in refused:
         typer.echo(f"sightline: {line}", err=True)
     result = {"name": pictures.name, "unreadable": len(refused), **result}

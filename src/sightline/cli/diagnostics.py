@@ -1,4 +1,4 @@
-"""What `sightline doctor` looks at. Every check says what it found and, where that is wrong, the cure.
+"""The checks of `sightline doctor`. Every check reports its finding and, where that is wrong, the cure.
 
 Works in a checkout, and in an environment that holds only the package and a bundle. No torch.
 """
@@ -28,12 +28,12 @@ LOCKS = ("requirements.txt", "requirements-serve.txt")
 DISTRIBUTION = "sightline-vlm"  # `sightline` on a package index is another project
 BUILT = ("data/raw", "data/vqa", "models/text", "models/clip", "models/vlm", "models/blind",
          "models/compressed", "models/onnx", "models/bundle")  # fmt: skip
-SHOWN = 5  # packages named before "and so many more"
+MAX_LISTED = 5  # packages named before "and so many more"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at."""
+    """The result of one check."""
 
     name: str
     ok: bool
@@ -67,9 +67,9 @@ def examine(start: Path, bundle: Path | None) -> list[Check]:
 
 def python() -> Check:
     """Whether this Python is new enough."""
-    found = ".".join(map(str, sys.version_info[:3]))
+    version = ".".join(map(str, sys.version_info[:3]))
     wanted = ".".join(map(str, PYTHON))
-    return Check("python", sys.version_info >= PYTHON, found, f"install Python {wanted} or newer")
+    return Check("python", sys.version_info >= PYTHON, version, f"install Python {wanted} or newer")
 
 
 def packages(here: Path | None) -> Check:
@@ -91,10 +91,13 @@ def packages(here: Path | None) -> Check:
     if not wrong:
         return Check("packages", True, f"{len(required)} as {source} requires them")
     listed = [f"{one.name} {_installed(one.name) or 'missing'} (required {one.specifier})" for one in wrong]
-    more = f", and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-    given = [f'"{one.name}{one.specifier}"' for one in wrong] if here is None else [f"-r {here / source}"]
+    more = f", and {len(wrong) - MAX_LISTED} more" if len(wrong) > MAX_LISTED else ""
+    arguments = [f'"{one.name}{one.specifier}"' for one in wrong] if here is None else [f"-r {here / source}"]
     return Check(
-        "packages", False, ", ".join(listed[:SHOWN]) + more, f"python -m pip install {' '.join(given)}"
+        "packages",
+        False,
+        ", ".join(listed[:MAX_LISTED]) + more,
+        f"python -m pip install {' '.join(arguments)}",
     )
 
 
@@ -105,25 +108,25 @@ def artifact(folder: Path, name: str, cure: str) -> Check:
     try:
         manifest = artifacts.read_json(folder / artifacts.MANIFEST)
         kind = manifest.get("kind", "") if isinstance(manifest, dict) else ""
-        held = artifacts.load(folder, kind)
-        size = sum(path.stat().st_size for path in held.path.rglob("*") if path.is_file())
+        built = artifacts.load(folder, kind)
+        size = sum(path.stat().st_size for path in built.path.rglob("*") if path.is_file())
         return Check(name, True, f"{len(manifest['files'])} files, {size / 2**20:.1f} MiB, all as recorded")
     except (OSError, ValueError) as error:
         return Check(name, False, str(error), cure)
 
 
 def recorded(here: Path, outs: list[dvc_outs.Out]) -> Check:
-    """Whether the built files without a manifest (metrics, plots) are what dvc.lock records; absent outputs
-    are DVC's to tell."""
+    """Whether the built files without a manifest (metrics, plots) are what dvc.lock records; DVC reports
+    absent outputs."""
     there = [out for out in outs if (here / out.path).exists()]
     wrong = [(out, files) for out in there if (files := dvc_outs.differing(here, out))]
     count = sum(len(out.files or ()) for out in there)
     if not wrong:
         return Check("metrics and plots", True, f"{count} files as dvc.lock records them")
     named = [name for _, files in wrong for name in files]
-    more = f", and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    more = f", and {len(named) - MAX_LISTED} more" if len(named) > MAX_LISTED else ""
     cure = "; ".join(dvc_outs.cure(here, out) for out, _ in wrong)
-    return Check("metrics and plots", False, f"changed: {', '.join(named[:SHOWN])}{more}", cure)
+    return Check("metrics and plots", False, f"changed: {', '.join(named[:MAX_LISTED])}{more}", cure)
 
 
 def dvc(here: Path) -> Check:
@@ -136,21 +139,21 @@ def dvc(here: Path) -> Check:
     try:
         changed = sorted(json.loads(done.stdout))
     except ValueError:
-        said = " ".join(done.stderr.split())[:300] or "it said nothing"
-        return Check("dvc", False, f"dvc status failed: {said}", _dvc_cure(here, said))
+        message = " ".join(done.stderr.split())[:300] or "no message"
+        return Check("dvc", False, f"dvc status failed: {message}", _dvc_cure(here, message))
     if changed:
         return Check("dvc", False, f"out of date: {', '.join(changed)}", "dvc repro")
     return Check("dvc", True, "every stage is up to date")
 
 
-def _dvc_cure(here: Path, said: str) -> str:
+def _dvc_cure(here: Path, message: str) -> str:
     """What mends a failure of `dvc status`, and keeps every edit of the user's."""
-    if "acquire lock" in said or "rwlock" in said.lower():
+    if "acquire lock" in message or "rwlock" in message.lower():
         return "rm -f .dvc/tmp/lock .dvc/tmp/rwlock  # once no other dvc runs in this checkout"
     for name in ("dvc.lock", "dvc.yaml", "params.yaml"):
-        if name in said and (here / ".git").exists():
+        if name in message and (here / ".git").exists():
             return f"git stash push -- {name}"
-    if "dvc.lock" in said:
+    if "dvc.lock" in message:
         return "mv dvc.lock dvc.lock.damaged; dvc repro"
     return "dvc status -v, and mend what it names"
 
@@ -164,9 +167,9 @@ def folders(here: Path) -> Iterator[Check]:
                 with tempfile.NamedTemporaryFile(dir=folder):
                     pass
             except OSError as error:
-                place = shlex.quote(str(folder))
+                quoted = shlex.quote(str(folder))
                 yield Check(f"folder {folder}", False, f"cannot be written ({error.strerror})",
-                            f"chmod -R u+rwX {place} || sudo chown -R $USER {place}")  # fmt: skip
+                            f"chmod -R u+rwX {quoted} || sudo chown -R $USER {quoted}")  # fmt: skip
     free = shutil.disk_usage(here).free / 2**30
     yield Check("disk", free >= FREE_GIB, f"{free:.1f} GiB free", "dvc gc --all-commits --all-experiments")
 
@@ -175,13 +178,13 @@ def _required(lines: list[str]) -> list["Requirement"]:
     """The requirements that hold for this Python on this platform, without extras."""
     from packaging.requirements import Requirement
 
-    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return [one for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
 def _is_met(required: "Requirement") -> bool:
-    found = _installed(required.name)
-    return found is not None and required.specifier.contains(found, prereleases=True)
+    version = _installed(required.name)
+    return version is not None and required.specifier.contains(version, prereleases=True)
 
 
 def _installed(name: str) -> str | None:

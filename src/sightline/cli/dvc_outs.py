@@ -1,4 +1,4 @@
-"""What dvc.lock says of the built files, read without DVC: DVC trusts times and modes, and takes a file whose
+"""The outputs that dvc.lock records, read without DVC: DVC trusts times and modes, and takes a file whose
 time was kept for unchanged, in the workspace and in its cache.
 """
 
@@ -40,14 +40,14 @@ def differing(here: Path, out: Out) -> list[str]:
 def cure(here: Path, out: Out) -> str:
     """The command that makes an output what dvc.lock records: from the cache where that is whole, else from
     its stage, once damaged objects are out of the cache."""
-    place = shlex.quote(out.path)
+    quoted = shlex.quote(out.path)
     objects = {md5: _object(md5) for md5 in (out.files or {}).values()}
     damaged = [path for md5, path in objects.items() if (here / path).exists() and _md5(here / path) != md5]
     absent = [path for path in objects.values() if not (here / path).exists()]
     if out.files is not None and not damaged and not absent:
-        return f"rm -rf {place}; dvc checkout {place}"
-    rubbish = " ".join([place, *(path.as_posix() for path in sorted(damaged))])
-    return f"rm -rf {rubbish}; dvc repro {out.stage}"
+        return f"rm -rf {quoted}; dvc checkout {quoted}"
+    removed = " ".join([quoted, *(path.as_posix() for path in sorted(damaged))])
+    return f"rm -rf {removed}; dvc repro {out.stage}"
 
 
 def _out(here: Path, stage: str, entry: dict[str, str]) -> Out:

@@ -1,4 +1,4 @@
-"""`sightline explain` and `failures`: why the model says what it says. Attention and black-box methods run
+"""`sightline explain` and `failures`: explanations of answers. Attention and black-box methods run
 without torch."""
 
 from dataclasses import replace
@@ -67,9 +67,9 @@ def explain(
     from sightline.cli import picture_input
 
     chosen = {"QUESTION": question, "--caption": caption, "--masked": masked}
-    given = [name for name, value in chosen.items() if value is not None]
-    if len(given) > 1:
-        raise typer.BadParameter(f"{' and '.join(given)} exclude each other: give one of them")
+    exclusive = [name for name, value in chosen.items() if value is not None]
+    if len(exclusive) > 1:
+        raise typer.BadParameter(f"{' and '.join(exclusive)} exclude each other: give one of them")
     if (image is None) != (masked is not None):
         raise typer.BadParameter("give a picture, or --masked TEXT without one")
     if masked is None and caption is None:
@@ -89,7 +89,7 @@ def explain(
 def _explained(
     model: "ExplainedModel", name: str, rgb: np.ndarray, question: str | None, methods: list[str]
 ) -> tuple[list["Explanation"], "Words"]:
-    """Answer, print the answer, and explain it by every method; what the page says of it."""
+    """Answer, print the answer, and explain it by every method; returns the views and the page's words."""
     from sightline.data.questions.prompt_template import DESCRIBE
     from sightline.explain import explain_items, head_views, heatmap_page, target
 
@@ -161,20 +161,20 @@ def failures(
     model, params = open_model(None)
     spin = "on" if model.session.settings.generation.spin else "off"  # the answers that users get
     objects = read_json(here / "data" / "vqa" / "config.json")["objects"]
-    said = here / "metrics" / "evaluate" / f"predictions-test-shipped-spin_{spin}.jsonl"
+    predictions = here / "metrics" / "evaluate" / f"predictions-test-shipped-spin_{spin}.jsonl"
     lexicon = Lexicon(objects)
-    found = browser.read(
-        said,
+    wrong = browser.read(
+        predictions,
         same,
         lambda line: sorted(
             set(lexicon.mentions(line["prediction"])) - set(lexicon.mentions(line["answer"]))
         ),
     )
-    chosen = browser.surest(found, count)
+    chosen = browser.surest(wrong, count)
     cards = list(browser.cards(model, params.explain.method, chosen, here / "data" / "raw", objects))
     out = out or here / "plots" / "failures.html"
-    asked = sum(1 for _ in said.open(encoding="utf-8"))
+    total = sum(1 for _ in predictions.open(encoding="utf-8"))
     unit = explain_items.unit(cards[0].views[0]) if cards else "attention"
-    heatmap_page.write(out, cards, browser.words(found, len(chosen), asked, unit), params.explain.colormap)
-    typer.echo(f"failures: {len(found)} of {asked} answers on test, the {len(chosen)} surest in {out}")
+    heatmap_page.write(out, cards, browser.words(wrong, len(chosen), total, unit), params.explain.colormap)
+    typer.echo(f"failures: {len(wrong)} of {total} answers on test, the {len(chosen)} surest in {out}")
     typer.echo(f"try: open {out}, or sightline explain PICTURE QUESTION for one of them")

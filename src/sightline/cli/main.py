@@ -11,8 +11,8 @@ ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 def add_lab() -> None:
-    """Adds the group `lab` of the distribution that holds the experiments, or a command that says how to
-    get it."""
+    """Adds the group `lab` of the distribution that holds the experiments, or a command that explains
+    how to install it."""
     installed = next(iter(entry_points(group="sightline.commands", name=LAB)), None)
     if installed:
         app.add_typer(installed.load(), name=LAB, rich_help_panel=EXPERIMENTS)

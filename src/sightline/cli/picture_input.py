@@ -1,4 +1,4 @@
-"""The pictures that a command was given: files, folders, zip archives, and https addresses where allowed."""
+"""Pictures from the command line: files, folders, zip archives, and https addresses where allowed."""
 
 import os
 import re
@@ -18,7 +18,7 @@ FETCH_S = 30.0  # until all of it has come
 
 
 class PictureError(ValueError):
-    """Something that was given as a picture and is none."""
+    """An argument that should be a picture and is none."""
 
 
 def names_picture(text: str) -> bool:

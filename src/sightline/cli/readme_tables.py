@@ -81,7 +81,7 @@ def _cell(figure: dict | None) -> str:
 def put(text: str, name: str, table: str, where: str) -> str:
     """`text` with `table` between the markers of that name; ValueError unless `where` has one such pair."""
     pattern = rf"(<!-- table: {name} -->\n).*?(<!-- end: {name} -->)"
-    text, count = re.subn(pattern, lambda found: found[1] + table + found[2], text, flags=re.S)
+    text, count = re.subn(pattern, lambda match: match[1] + table + match[2], text, flags=re.S)
     if count != 1:
         raise ValueError(f"{where}: expected one pair of markers `table: {name}`, found {count}")
     return text

@@ -1,10 +1,10 @@
 """The HTTP server: OpenAI's routes over a bundle, batching, limits, and the web page.
 
 api.py: the routes
-api_schema.py: what requests may say
+api_schema.py: schemas of requests and responses
 service.py: from a request to rows for the model
-batcher.py: requests wait and leave in batches
-batch_model.py: session, domain and index at one batch shape
+batcher.py: the request queue and dynamic batches
+batch_model.py: session, OOD detector and index at one batch shape
 completions.py: chat requests and replies in OpenAI's form
 image_input.py: pictures from requests, checked first
 limits.py: settings of the server, the errors clients see

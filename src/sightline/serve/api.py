@@ -1,6 +1,6 @@
-"""The HTTP API: OpenAI's routes, so that existing clients work unchanged, and the ones it has no word for.
+"""The HTTP API: OpenAI's routes, so that existing clients work unchanged, and routes of its own.
 
-Every answer that is no success has the form of OpenAI's errors. The schema is at /openapi.json; there is no
+Every error has the form of OpenAI's errors. The schema is at /openapi.json; there is no
 page of documentation here, as the usual ones load scripts from elsewhere.
 """
 
@@ -40,8 +40,8 @@ def create_app(
     model: Model, limits: Limits | None = None, keys: Sequence[str] = (), fetch: bool = False
 ) -> FastAPI:
     """The application over a loaded model. `keys`: accepted API keys, none are asked for when empty; `fetch`:
-    whether pictures may be given as https addresses. `app.state.middleware` tells who is inside and takes
-    `draining`."""
+    whether pictures may be given as https addresses. `app.state.middleware` counts the requests inside and
+    holds `draining`."""
     limits = limits or Limits(batch=model.batch)
     metrics = Metrics(model.ood_detector, limits.queue)
 
@@ -65,12 +65,14 @@ def create_app(
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
     _add_openai(app)
-    _add_own(app)
+    _add_search_and_explain(app)
     _add_state(app, metrics)
     paths = app.openapi()["paths"]
     for methods in paths.values():
-        for told in methods.values():
-            told["responses"].pop("422", None)  # FastAPI's own form of a refusal, which `_refuse` replaces
+        for operation in methods.values():
+            operation["responses"].pop(
+                "422", None
+            )  # FastAPI's own form of a refusal, which `_refuse` replaces
     app.state.middleware = RequestMiddleware(limits, metrics, keys, {"/openapi.json": ["get"]} | paths)
     app.add_middleware(app.state.middleware.around)
     return app
@@ -78,44 +80,44 @@ def create_app(
 
 def _add_openai(app: FastAPI) -> None:
     @app.post("/v1/chat/completions", responses=REFUSALS | {200: {"model": api_schema.ChatResponse}})
-    async def chat(request: Request, asked: api_schema.ChatRequest) -> Response:
+    async def chat(request: Request, body: api_schema.ChatRequest) -> Response:
         """Answer the last user message about the last picture given."""
-        _known(asked.model)
+        _check_model_name(body.model)
         service, deadline = request.app.state.service, request.state.deadline
-        asking = await completions.request(service, asked, deadline)
-        if asked.stream:
-            lines = await completions.pieces(service, asking, asked, deadline)
+        model_request = await completions.request(service, body, deadline)
+        if body.stream:
+            lines = await completions.pieces(service, model_request, body, deadline)
             return StreamingResponse(lines, media_type="text/event-stream")
-        return _json(await completions.completion(service, asking, asked, deadline))
+        return _json(await completions.completion(service, model_request, body, deadline))
 
     @app.post("/v1/embeddings", responses=REFUSALS | {200: {"model": api_schema.EmbeddingsResponse}})
-    async def embeddings(request: Request, asked: api_schema.EmbeddingsRequest) -> Response:
+    async def embeddings(request: Request, body: api_schema.EmbeddingsRequest) -> Response:
         """Unit vectors of texts and pictures, in one space."""
-        _known(asked.model)
+        _check_model_name(body.model)
         service, deadline = request.app.state.service, request.state.deadline
         width = service.model.session.engine.config["embed_dim"]
-        if asked.dimensions not in (None, width):
+        if body.dimensions not in (None, width):
             raise ApiError(
                 400, f"this model's embeddings have {width} numbers", "bad_dimensions", "dimensions"
             )
-        inputs = [asked.input] if isinstance(asked.input, str) else asked.input
-        shown = [place for place, text in enumerate(inputs) if is_picture(text)]
-        told = [place for place in range(len(inputs)) if place not in set(shown)]
-        if any(len(inputs[place]) > api_schema.MAX_TEXT for place in told):
+        inputs = [body.input] if isinstance(body.input, str) else body.input
+        picture_rows = [index for index, text in enumerate(inputs) if is_picture(text)]
+        text_rows = [index for index in range(len(inputs)) if index not in set(picture_rows)]
+        if any(len(inputs[index]) > api_schema.MAX_TEXT for index in text_rows):
             raise ApiError(400, f"a text has more than {api_schema.MAX_TEXT} characters", "too_long", "input")
         rows: dict[int, np.ndarray] = {}
-        if shown:
-            found = await service.embed_pictures([inputs[place] for place in shown], deadline)
-            rows |= {place: embed_E for place, (embed_E, _) in zip(shown, found, strict=True)}
-        if told:
-            texts = await service.embed_texts([inputs[place] for place in told], deadline)
-            rows |= dict(zip(told, texts, strict=True))
-        pack = _packed if asked.encoding_format == "base64" else np.ndarray.tolist
+        if picture_rows:
+            embedded = await service.embed_pictures([inputs[index] for index in picture_rows], deadline)
+            rows |= {index: embed_E for index, (embed_E, _) in zip(picture_rows, embedded, strict=True)}
+        if text_rows:
+            texts = await service.embed_texts([inputs[index] for index in text_rows], deadline)
+            rows |= dict(zip(text_rows, texts, strict=True))
+        pack = _packed if body.encoding_format == "base64" else np.ndarray.tolist
         data = [
-            {"object": "embedding", "index": place, "embedding": pack(rows[place])}
-            for place in range(len(inputs))
+            {"object": "embedding", "index": index, "embedding": pack(rows[index])}
+            for index in range(len(inputs))
         ]
-        tokens = await service.count_tokens([inputs[place] for place in told], deadline)
+        tokens = await service.count_tokens([inputs[index] for index in text_rows], deadline)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return _json({"object": "list", "data": data, "model": NAME, "usage": usage})
 
@@ -125,38 +127,38 @@ def _add_openai(app: FastAPI) -> None:
 
     @app.get("/v1/models/{name}", responses=READING | {200: {"model": api_schema.ModelCard}})
     async def model(name: str) -> Response:
-        _known(name)
+        _check_model_name(name)
         return _json(CARD)
 
 
-def _add_own(app: FastAPI) -> None:
+def _add_search_and_explain(app: FastAPI) -> None:
     @app.post("/search", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
-    async def search(request: Request, asked: api_schema.SearchRequest) -> Response:
+    async def search(request: Request, body: api_schema.SearchRequest) -> Response:
         """Items of the index nearest to words or to a picture."""
-        service, deadline, found = request.app.state.service, request.state.deadline, {}
-        if asked.text is not None:
-            embed_E = (await service.embed_texts([asked.text], deadline))[0]
+        service, deadline, response = request.app.state.service, request.state.deadline, {}
+        if body.text is not None:
+            embed_E = (await service.embed_texts([body.text], deadline))[0]
         else:
-            embed_E, score = (await service.embed_pictures([asked.image], deadline))[0]
-            found["judged"] = service.ood_verdict(score)
-        return _json(found | {"results": await service.search(embed_E, asked.k, asked.kind, deadline)})
+            embed_E, score = (await service.embed_pictures([body.image], deadline))[0]
+            response["judged"] = service.ood_verdict(score)
+        return _json(response | {"results": await service.search(embed_E, body.k, body.kind, deadline)})
 
     @app.post("/similar", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
-    async def similar(request: Request, asked: api_schema.SimilarRequest) -> Response:
+    async def similar(request: Request, body: api_schema.SimilarRequest) -> Response:
         """Items of the index nearest to one of them."""
         service, deadline = request.app.state.service, request.state.deadline
-        return _json({"results": await service.similar(asked.id, asked.k, asked.kind, deadline)})
+        return _json({"results": await service.similar(body.id, body.k, body.kind, deadline)})
 
     @app.post("/explain", responses=REFUSALS | {200: {"model": api_schema.ExplainResponse}})
-    async def explain(request: Request, asked: api_schema.ExplainRequest) -> Response:
+    async def explain(request: Request, body: api_schema.ExplainRequest) -> Response:
         """Answer a question and show, for every word of the answer, where the model looked."""
         service, deadline = request.app.state.service, request.state.deadline
-        options = Options(spin=asked.spin, max_tokens=asked.max_tokens, maps=True)
-        asking = await service.request(asked.image, asked.question, options, deadline)
-        reply = await service.reply(asking, deadline)
-        maps = "png" if asked.maps == "png" else True
-        answer = {"question": asking.question.text, "answer": reply.answer.text}
-        return _json(answer | await service.evidence(asking.question, reply, deadline, maps))
+        options = Options(spin=body.spin, max_tokens=body.max_tokens, maps=True)
+        model_request = await service.request(body.image, body.question, options, deadline)
+        reply = await service.reply(model_request, deadline)
+        maps = "png" if body.maps == "png" else True
+        answer = {"question": model_request.question.text, "answer": reply.answer.text}
+        return _json(answer | await service.evidence(model_request.question, reply, deadline, maps))
 
 
 def _add_state(app: FastAPI, metrics: Metrics) -> None:
@@ -185,7 +187,7 @@ _ENCODE = json.JSONEncoder(allow_nan=False).encode
 CARD = {"id": NAME, "object": "model", "created": 0, "owned_by": "sightline"}
 
 
-def _known(name: str) -> None:
+def _check_model_name(name: str) -> None:
     if name != NAME:
         raise ApiError(404, f"no such model; this server has {NAME}", "model_not_found", "model")
 

@@ -1,4 +1,4 @@
-"""What requests may say. Fields of OpenAI's API that would change the answer and are not offered are refused;
+"""The HTTP schema. Fields of OpenAI's API that would change the answer and are not offered are refused;
 others are ignored, as clients send many. The server's own routes and the `sightline` field refuse unknown
 keys.
 """
@@ -30,7 +30,7 @@ class Closed(BaseModel):
 
 
 class Spin(Closed):
-    """SPIN's run-time knobs; what is left out is the bundle's setting."""
+    """SPIN's run-time settings; those left out are the bundle's."""
 
     keep: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     top_k: Annotated[int, Field(ge=1)] | None = None
@@ -42,7 +42,8 @@ class Extension(Closed):
     """The field `sightline` of a request."""
 
     spin: bool | Spin | None = Field(
-        None, description="null: as the bundle answers; true: its gate; false: none; an object: these knobs."
+        None,
+        description="null: as the bundle answers; true: its gate; false: none; an object: these settings.",
     )
     explanation: Literal[False, True, "png"] = Field(
         False, description="A map per word: numbers on the patch grid, or a grey PNG of the picture's shape."
@@ -148,7 +149,7 @@ class ErrorDetail(BaseModel):
 
 
 class Error(BaseModel):
-    """The form of every answer that is no success."""
+    """The form of every error."""
 
     error: ErrorDetail
 

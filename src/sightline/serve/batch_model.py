@@ -27,9 +27,8 @@ Emit = Callable[[int, list[int]], None]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, and how it is answered: `generation` is of this answer, drawn with `seed`; `maps` asks
-    for the attention behind its words; `retrieval` counts the captions of similar pictures that the question
-    is read beside."""
+    """A question and its settings. `generation` is of this answer, sampled with `seed`; `maps`: return
+    attention maps; `retrieval`: how many captions of similar pictures are read with the question."""
 
     text: str
     generation: Generation
@@ -41,14 +40,14 @@ class Question:
     @property
     def batch_key(self) -> Hashable:
         """Equal for questions that may share a batch. A description that is not written word by word has one
-        of its own: nobody else waits for its candidates."""
+        of its own: no other request waits for its candidates."""
         alone = None if self.generation.word_by_word else object()
         return self.spin, self.generation.max_tokens, self.maps, self.retrieval, alone
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One row: a question and the picture that it is about."""
+class Query:
+    """One row of a batch: a question and its picture."""
 
     question: Question
     picture: Picture
@@ -56,8 +55,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, the pictures whose captions it was given, and what the picture's encoding tells: its mean
-    token, its distance to the training pictures. The picture asked about had `height` x `width` pixels."""
+    """An answer, the items whose captions were read with the question, and the picture's mean token, domain
+    score (distance to the training pictures) and size, `height` x `width` pixels."""
 
     answer: Answer
     retrieved: list[Hit]
@@ -68,7 +67,7 @@ class Reply:
 
 
 class Model:
-    """Everything a server asks. Its methods hold no state; one thread at a time calls `answer`, `pictures`
+    """All model calls of a server. Its methods hold no state; one thread at a time calls `answer`, `pictures`
     and `texts`."""
 
     def __init__(
@@ -89,47 +88,54 @@ class Model:
         """Names the graphs, for `system_fingerprint`."""
         return f"{MODEL}-{self.index.digest[:12]}"
 
-    def answer(self, asks: Sequence[Ask], emit: Emit, dropped: Callable[[int], bool]) -> list[Reply]:
+    def answer(self, queries: Sequence[Query], emit: Emit, dropped: Callable[[int], bool]) -> list[Reply]:
         """Answer up to B rows of one `batch_key`. `emit(row, ids)` is called as an answer grows, word by word
-        where its decoding allows; rows that are `dropped` hold nobody up."""
-        rows, question = len(asks), asks[0].question
-        pixels_BCYX = self._filled([ask.picture.pixels_CYX for ask in asks])
+        where its decoding allows; rows that are `dropped` delay no other."""
+        rows, question = len(queries), queries[0].question
+        pixels_BCYX = self._filled([query.picture.pixels_CYX for query in queries])
         tokens_BPD, embeds_BE = self.session.engine.embed_images(pixels_BCYX)
         pooled_ND = tokens_BPD[:rows].mean(axis=1)
         k = question.retrieval
-        hits = self.index.item_index().similar_pictures(embeds_BE[:rows], k) if k else [[] for _ in asks]
+        hits = self.index.item_index().similar_pictures(embeds_BE[:rows], k) if k else [[] for _ in queries]
         captions = [[hit.text for hit in similar] for similar in hits]
         if question.generation.word_by_word:
-            answers = self._word_by_word(asks, pixels_BCYX, captions, emit, dropped)
+            answers = self._word_by_word(queries, pixels_BCYX, captions, emit, dropped)
         else:
             answers = [
                 self.session.answer_pixels(
-                    ask.picture.pixels_CYX, ask.question.text, ask.question.generation, ask.question.spin,
-                    need_maps=ask.question.maps, captions=texts,
+                    query.picture.pixels_CYX, query.question.text, query.question.generation,
+                    query.question.spin, need_maps=query.question.maps, captions=texts,
                 )
-                for ask, texts in zip(asks, captions, strict=True)
+                for query, texts in zip(queries, captions, strict=True)
             ]  # fmt: skip
         scores_N = [float(self.ood_detector.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
         return [
-            Reply(answer, hits[row], pooled_ND[row], score, asks[row].picture.height, asks[row].picture.width)
+            Reply(
+                answer,
+                hits[row],
+                pooled_ND[row],
+                score,
+                queries[row].picture.height,
+                queries[row].picture.width,
+            )
             for row, (answer, score) in enumerate(zip(answers, scores_N, strict=True))
         ]
 
     def _word_by_word(
-        self, asks: Sequence[Ask], pixels_BCYX: np.ndarray, captions: list[list[str]], emit: Emit,
+        self, queries: Sequence[Query], pixels_BCYX: np.ndarray, captions: list[list[str]], emit: Emit,
         dropped: Callable[[int], bool],
     ) -> list[Answer]:  # fmt: skip
-        session, rows, question = self.session, len(asks), asks[0].question
-        ids_NS, mask_NS = session.question_ids([ask.question.text for ask in asks])
+        session, rows, question = self.session, len(queries), queries[0].question
+        ids_NS, mask_NS = session.question_ids([query.question.text for query in queries])
         memory = session.memory(
             session.engine.image_tokens(pixels_BCYX), self._filled(ids_NS), self._filled(mask_NS),
             captions + [captions[0]] * (self.batch - rows),
         )  # fmt: skip
         inputs = session.decoding_inputs(question.generation, question.spin)
         written: list[token_loop.Token] = []
-        ids: list[list[int]] = [[] for _ in asks]
+        ids: list[list[int]] = [[] for _ in queries]
         for token in token_loop.steps(
-            session.engine, memory, _pick(asks), inputs, need_maps=question.maps, rows=rows
+            session.engine, memory, _pick(queries), inputs, need_maps=question.maps, rows=rows
         ):
             written.append(token)
             waiting = False
@@ -143,8 +149,8 @@ class Model:
                 break
         generated = token_loop.collect(iter(written), inputs.eos, rows)
         return [
-            session.finish(own, ids_NS[row], mask_NS[row], asks[row].question.generation.decoding)
-            for row, own in enumerate(generated)
+            session.finish(tokens, ids_NS[row], mask_NS[row], queries[row].question.generation.decoding)
+            for row, tokens in enumerate(generated)
         ]
 
     def pictures(self, pixels: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, float]]:
@@ -162,17 +168,17 @@ class Model:
         return np.stack([*rows, *([rows[0]] * (self.batch - len(rows)))])
 
 
-def _pick(asks: Sequence[Ask]) -> Callable[[np.ndarray], np.ndarray]:
+def _pick(queries: Sequence[Query]) -> Callable[[np.ndarray], np.ndarray]:
     """The likeliest token, or one drawn by the row's own generator where its answer is sampled."""
-    draws = {
-        row: (np.random.default_rng(ask.question.seed), ask.question.generation)
-        for row, ask in enumerate(asks)
-        if ask.question.generation.method == "sampling"
+    samplers = {
+        row: (np.random.default_rng(query.question.seed), query.question.generation)
+        for row, query in enumerate(queries)
+        if query.question.generation.method == "sampling"
     }
 
     def pick(logprobs_BV: np.ndarray) -> np.ndarray:
         ids_B = logprobs_BV.argmax(axis=1)
-        for row, (generator, settings) in draws.items():
+        for row, (generator, settings) in samplers.items():
             ids_B[row] = sample_token(
                 logprobs_BV[row], generator.random(), settings.temperature, settings.top_p
             )

@@ -15,16 +15,16 @@ from collections.abc import Callable, Hashable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-Emit = Callable[["Ticket", Any], None]  # hands a part of an answer to the waiting request
+Emit = Callable[["Ticket", Any], None]  # sends a part of an answer to the waiting request
 Run = Callable[[Sequence["Ticket"], Emit], list[Any]]  # results of a batch, one a ticket
 
-HANDS = 2  # decoding is short, and heavy in memory
-BEHIND = 3  # nice levels: on a full core the event loop goes first; many more would starve beside programs
+PREPARERS = 2  # threads; decoding is short, and heavy in memory
+NICE = 3  # levels below the event loop, which goes first on a full core; many more would starve
 FILL_S = 0.005  # a batch costs the same whatever it holds, so it waits this long for rows on their way
 
 
 class Ticket:
-    """A row in the line, or `prepare`, which makes it. Tickets with the same `key` may share a batch.
+    """A row in the queue, or `prepare`, which makes it. Tickets with the same `key` may share a batch.
 
     `dropped` is set by the request when it no longer waits; the worker then spends no more on it. `parts`
     gets what the worker emits while it works, and None at the end; `done` the result or the error.
@@ -40,49 +40,49 @@ class Ticket:
 
 
 class Worker:
-    """The line and its threads. `close` lets the line run dry."""
+    """The queue and its threads. `close` returns once the queue is empty."""
 
     def __init__(self, run: Run, batch: int) -> None:
         self._run, self._batch = run, batch
         self._raw: SimpleQueue[Ticket | None] = SimpleQueue()
-        self._line: deque[Ticket] = deque()
-        self._coming = 0  # tickets in the hands
+        self._queue: deque[Ticket] = deque()
+        self._preparing = 0  # tickets that the preparers have
         self._changed = threading.Condition()
         self._closed = False
-        self._hands = [
-            threading.Thread(target=self._prepare, name="hands", daemon=True) for _ in range(HANDS)
+        self._preparers = [
+            threading.Thread(target=self._prepare, name="prepare", daemon=True) for _ in range(PREPARERS)
         ]
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
-        for thread in (*self._hands, self._thread):
+        for thread in (*self._preparers, self._thread):
             thread.start()
 
     def put(self, ticket: Ticket) -> Ticket:
         with self._changed:
             assert not self._closed
             if ticket.prepare:
-                self._coming += 1
+                self._preparing += 1
             else:
-                self._line.append(ticket)
+                self._queue.append(ticket)
                 self._changed.notify()
         if ticket.prepare:
             self._raw.put(ticket)
         return ticket
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self._queue)
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        for _ in self._hands:
+        for _ in self._preparers:
             self._raw.put(None)
-        for thread in (*self._hands, self._thread):
+        for thread in (*self._preparers, self._thread):
             thread.join()
 
     def _prepare(self) -> None:
-        """A hand: what cannot be prepared is answered with the error and never joins the line."""
-        _behind_the_loop()
+        """A preparer: a ticket that fails gets the error and never joins the queue."""
+        _lower_priority()
         while (ticket := self._raw.get()) is not None:
             failed = None
             try:
@@ -91,42 +91,42 @@ class Worker:
             except Exception as error:
                 failed = error
             with self._changed:
-                self._coming -= 1
+                self._preparing -= 1
                 if not (failed or ticket.dropped):
-                    self._line.append(ticket)
-                # The model waits for the first of a batch, then for as many as it takes or all that come.
-                if len(self._line) in (1, self._batch) or not self._coming:
+                    self._queue.append(ticket)
+                # The model waits for the first of a batch, then for a full batch or all in preparation.
+                if len(self._queue) in (1, self._batch) or not self._preparing:
                     self._changed.notify()
             if failed:
                 _call(ticket.loop, _settle, [(ticket, failed)])
 
     def _work(self) -> None:
-        _behind_the_loop()
+        _lower_priority()
         while True:
             with self._changed:
-                while not self._line and (self._coming or not self._closed):
+                while not self._queue and (self._preparing or not self._closed):
                     self._changed.wait()
                 end = time.monotonic() + FILL_S
-                while len(self._line) < self._batch and self._coming and not self._closed:
+                while len(self._queue) < self._batch and self._preparing and not self._closed:
                     if (left_s := end - time.monotonic()) <= 0:
                         break
                     self._changed.wait(left_s)
                 batch = self._take()
             if batch:
                 self._serve(batch)
-            elif self._closed and not self._coming:
+            elif self._closed and not self._preparing:
                 return
 
     def _take(self) -> list[Ticket]:
-        """The first ticket and those behind it that may share its batch; dropped ones leave the line."""
+        """The first ticket and those behind it that may share its batch; dropped ones leave the queue."""
         taken: list[Ticket] = []
         kept: deque[Ticket] = deque()
-        while self._line and len(taken) < self._batch:
-            ticket = self._line.popleft()
+        while self._queue and len(taken) < self._batch:
+            ticket = self._queue.popleft()
             if ticket.dropped:
                 continue
             (taken if not taken or ticket.key == taken[0].key else kept).append(ticket)
-        self._line.extendleft(reversed(kept))
+        self._queue.extendleft(reversed(kept))
         return taken
 
     def _serve(self, batch: list[Ticket]) -> None:
@@ -140,10 +140,10 @@ class Worker:
             _call(loop, _settle, pairs)
 
 
-def _behind_the_loop() -> None:
+def _lower_priority() -> None:
     if sys.platform == "linux":  # elsewhere a thread has no level of its own
         level = os.getpriority(os.PRIO_PROCESS, 0)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), level + BEHIND)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), level + NICE)
 
 
 def _emit(ticket: Ticket, part: Any) -> None:
@@ -156,7 +156,7 @@ def _settle(pairs: list[tuple[Ticket, Any]]) -> None:
         if not ticket.done.done():
             if isinstance(result, Exception):
                 ticket.done.set_exception(result)
-                ticket.done.exception()  # a request that left reads it no more: that is no leak to warn about
+                ticket.done.exception()  # a request that left never reads it, which is no leak to warn about
             else:
                 ticket.done.set_result(result)
         if ticket.parts is not None:
@@ -166,5 +166,5 @@ def _settle(pairs: list[tuple[Ticket, Any]]) -> None:
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *values: Any) -> None:
     try:
         loop.call_soon_threadsafe(function, *values)
-    except RuntimeError:  # the loop is closed: nobody waits any more
+    except RuntimeError:  # the loop is closed: nothing waits any more
         pass

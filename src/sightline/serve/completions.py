@@ -18,26 +18,26 @@ NO_EXTENSION = api_schema.Extension()
 _DRAW = random.Random()
 
 
-async def request(service: Service, asked: api_schema.ChatRequest, deadline: float) -> Request:
-    """What a chat request asks. Raises ApiError for what the model cannot be asked."""
-    own = asked.sightline or NO_EXTENSION
-    url, text = _last(asked.messages)
+async def request(service: Service, body: api_schema.ChatRequest, deadline: float) -> Request:
+    """The question and picture of a chat request. Raises ApiError for what the model cannot answer."""
+    extension = body.sightline or NO_EXTENSION
+    url, text = _last(body.messages)
     options = Options(
-        own.spin, asked.max_completion_tokens or asked.max_tokens, asked.temperature, asked.top_p, asked.seed,
-        bool(own.explanation), own.retrieval, bool(asked.stream),
+        extension.spin, body.max_completion_tokens or body.max_tokens, body.temperature, body.top_p,
+        body.seed, bool(extension.explanation), extension.retrieval, bool(body.stream),
     )  # fmt: skip
     return await service.request(url, text, options, deadline)
 
 
 async def completion(
-    service: Service, request: Request, asked: api_schema.ChatRequest, deadline: float
+    service: Service, request: Request, body: api_schema.ChatRequest, deadline: float
 ) -> dict[str, Any]:
     """The answer as one object."""
     reply = await service.reply(request, deadline)
-    said = {"role": "assistant", "content": reply.answer.text, "refusal": None}
-    choice = {"index": 0, "message": said, "finish_reason": _reason(reply), "logprobs": None}
-    own = asked.sightline or NO_EXTENSION
-    evidence = await service.evidence(request.question, reply, deadline, own.explanation)
+    message = {"role": "assistant", "content": reply.answer.text, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": _reason(reply), "logprobs": None}
+    extension = body.sightline or NO_EXTENSION
+    evidence = await service.evidence(request.question, reply, deadline, extension.explanation)
     return (
         _head(service)
         | {"object": "chat.completion", "choices": [choice], "usage": _usage(service, reply)}
@@ -46,13 +46,13 @@ async def completion(
 
 
 async def pieces(
-    service: Service, request: Request, asked: api_schema.ChatRequest, deadline: float
+    service: Service, request: Request, body: api_schema.ChatRequest, deadline: float
 ) -> AsyncIterator[bytes]:
     """The answer as server-sent events; the field `sightline` comes with the reason of the end.
 
-    Comes back with the first of them made, so what is refused or late is told by the status, before the
-    stream."""
-    lines = _events(service, request, asked, deadline)
+    Comes back with the first of them made, so the status reports a refusal or a timeout before the stream
+    begins."""
+    lines = _events(service, request, body, deadline)
     return _chain(await anext(lines), lines)
 
 
@@ -63,7 +63,7 @@ async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
 
 
 async def _events(
-    service: Service, request: Request, asked: api_schema.ChatRequest, deadline: float
+    service: Service, request: Request, body: api_schema.ChatRequest, deadline: float
 ) -> AsyncIterator[bytes]:
     head = _head(service) | {"object": "chat.completion.chunk"}
 
@@ -71,29 +71,29 @@ async def _events(
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
         return _event(head | {"choices": [choice]} | more)
 
-    sent, replied, opened = "", None, False
+    sent, reply, opened = "", None, False
     try:
         async for part in service.stream(request, deadline):
             if not opened:
                 opened = True
                 yield chunk({"role": "assistant", "content": ""})
             if isinstance(part, Reply):
-                replied = part
+                reply = part
             else:
                 yield chunk({"content": part[len(sent) :]})
                 sent = part
-        own = asked.sightline or NO_EXTENSION
-        evidence = await service.evidence(request.question, replied, deadline, own.explanation)
+        extension = body.sightline or NO_EXTENSION
+        evidence = await service.evidence(request.question, reply, deadline, extension.explanation)
     except ApiError as error:
         if not opened:
             raise
         yield _event(error.body())
         return
-    if rest := replied.answer.text[len(sent) :]:
+    if rest := reply.answer.text[len(sent) :]:
         yield chunk({"content": rest})
-    yield chunk({}, _reason(replied), sightline=evidence)
-    if asked.stream_options and asked.stream_options.include_usage:
-        yield _event(head | {"choices": [], "usage": _usage(service, replied)})
+    yield chunk({}, _reason(reply), sightline=evidence)
+    if body.stream_options and body.stream_options.include_usage:
+        yield _event(head | {"choices": [], "usage": _usage(service, reply)})
     yield b"data: [DONE]\n\n"
 
 
@@ -113,7 +113,7 @@ def _head(service: Service) -> dict[str, Any]:
 def _last(messages: Sequence[api_schema.Message]) -> tuple[str, str]:
     """(picture, question): the words of the last user message, the last picture of any user message.
 
-    The model reads one question about one picture: what was said before, and system messages, it cannot.
+    The model reads one question about one picture: no earlier turns and no system messages.
     """
     users = [message for message in messages if message.role == "user"]
     if not users:
@@ -124,11 +124,11 @@ def _last(messages: Sequence[api_schema.Message]) -> tuple[str, str]:
         else user.content or []
         for user in users
     ]
-    shown = [[part.image_url.url for part in each if part.type == "image_url"] for each in parts]
-    if len(shown[-1]) > 1:
+    urls = [[part.image_url.url for part in message if part.type == "image_url"] for message in parts]
+    if len(urls[-1]) > 1:
         raise ApiError(400, "this model looks at one picture; send one image_url", "many_images", "messages")
-    urls = [url for each in shown for url in each]
-    if not urls:
+    all_urls = [url for of_message in urls for url in of_message]
+    if not all_urls:
         what = "this model answers about a picture: add a part of type image_url"
         raise ApiError(400, what, "no_image", "messages")
     text = " ".join(part.text for part in parts[-1] if part.type == "text")
@@ -136,7 +136,7 @@ def _last(messages: Sequence[api_schema.Message]) -> tuple[str, str]:
         raise ApiError(
             400, f"the question has more than {api_schema.MAX_TEXT} characters", "too_long", "messages"
         )
-    return urls[-1], text
+    return all_urls[-1], text
 
 
 def _reason(reply: Reply) -> str:
@@ -145,5 +145,9 @@ def _reason(reply: Reply) -> str:
 
 def _usage(service: Service, reply: Reply) -> dict[str, int]:
     rows, cols = service.model.session.engine.config["grid"]
-    asked, said = rows * cols + len(reply.answer.question_ids), len(reply.answer.ids)
-    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+    prompt, completion = rows * cols + len(reply.answer.question_ids), len(reply.answer.ids)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }

@@ -1,8 +1,8 @@
-"""What stands before the routes: who may come in, how many at once, how much they may send. Pure ASGI, and
-outside of all else.
+"""Access control and limits before the routes: API keys, host names, requests at once, bytes. Pure ASGI, the
+outermost middleware.
 
-Refusals are cheap: key, host and room are checked before a byte of the body is read. Logs name route, status,
-bytes and time, nothing of what was said or shown.
+Refusals are cheap: key, host and capacity are checked before a byte of the body is read. Logs name route,
+status, bytes and time, never questions, answers or pictures.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ class RequestMiddleware:
     every answer.
     """
 
-    app: Any  # what stands behind; set when the application builds its middleware
+    app: Any  # the next ASGI application; set when the application builds its middleware
 
     def __init__(
         self, limits: Limits, metrics: Metrics, keys: Sequence[str], routes: dict[str, Collection[str]]
     ) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
         self.limits, self.metrics, self.routes = limits, metrics, frozenset(routes)
-        self.asked = frozenset(path for path, methods in routes.items() if "post" in methods)
+        self.limited_paths = frozenset(path for path, methods in routes.items() if "post" in methods)
         self.keys = [_digest(key.encode()) for key in keys]
         self.hosts = None if keys else same_site.names(limits.host)
         self.inside, self.bytes_inside, self.draining = 0, 0, False
@@ -63,8 +63,10 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 sent["status"] = message["status"]
                 closing = [(b"connection", b"close")] if self.draining else []
-                own = [pair for pair in message.get("headers", []) if not pair[0].lower().startswith(CORS)]
-                message["headers"] = [*own, *self.headers, *closing]
+                headers = [
+                    pair for pair in message.get("headers", []) if not pair[0].lower().startswith(CORS)
+                ]
+                message["headers"] = [*headers, *self.headers, *closing]
             else:
                 sent["bytes"] += len(message.get("body", b""))
             await send(message)
@@ -100,7 +102,7 @@ class RequestMiddleware:
             return
         if self.keys:
             self._check_key(headers.get(b"authorization", b""))
-        if scope["method"] != "POST" or scope["path"] not in self.asked:
+        if scope["method"] != "POST" or scope["path"] not in self.limited_paths:
             await self.app(scope, receive, send)
             return
         if self.draining:
@@ -119,9 +121,9 @@ class RequestMiddleware:
 
     def _check_key(self, header: bytes) -> None:
         kind, _, key = header.partition(b" ")
-        found = _digest(key.strip())
-        # Every key is compared, and digests of one length: the time tells nothing about which or how far.
-        right = [hmac.compare_digest(found, key) for key in self.keys]
+        digest = _digest(key.strip())
+        # Every key is compared, as digests of one length: the time reveals neither which matched nor how far.
+        right = [hmac.compare_digest(digest, key) for key in self.keys]
         if kind.lower() != b"bearer" or not any(right):
             raise ApiError(401, "expected the header Authorization: Bearer <API key>", "invalid_api_key")
 
@@ -129,8 +131,8 @@ class RequestMiddleware:
         self, parts: list[bytes], headers: dict[bytes, bytes], receive: Receive, deadline: float
     ) -> None:
         """Append the body to `parts`, counted in `bytes_inside`. Raises ApiError for one that is too much."""
-        limit, said = self.limits.body_bytes, headers.get(b"content-length", b"")
-        if said.isdigit() and int(said) > limit:
+        limit, length = self.limits.body_bytes, headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
         if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
             raise ApiError(415, "expected Content-Type: application/json", "unsupported_media_type")
@@ -153,7 +155,7 @@ class RequestMiddleware:
             raise ApiError(408, "the body came too slowly", "timeout") from error
 
     def _route(self, path: str) -> str:
-        """The route for figures and logs: unknown paths are one, so that nobody can fill the memory."""
+        """The route for figures and logs: unknown paths are one, so that no client can fill the memory."""
         if path.startswith("/v1/models/"):
             return "/v1/models/{name}"
         return path if path in self.routes else "other"
@@ -171,7 +173,7 @@ async def respond(send: Send, error: ApiError) -> None:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """The body once, then what the connection says (that the client left)."""
+    """The body once, then the messages of the connection (that the client left)."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> dict:

@@ -1,4 +1,4 @@
-"""What /metrics tells Prometheus: traffic, and whether what is served still looks like what was trained on.
+"""/metrics for Prometheus: traffic, and the drift of served pictures from the training pictures.
 
 D width of a picture's mean token; sums run over the last WINDOW pictures or answers.
 """
@@ -24,24 +24,28 @@ class Metrics:
         self._pooled: deque[np.ndarray] = deque(maxlen=WINDOW)
         self._scores: deque[float] = deque(maxlen=WINDOW)
         self._silenced: deque[float] = deque(maxlen=WINDOW)
-        own = self.registry
+        registry = self.registry
         self.requests = Counter(
-            "sightline_requests", "Requests by route and status", ["route", "status"], registry=own
+            "sightline_requests", "Requests by route and status", ["route", "status"], registry=registry
         )
         self.latency = Histogram(
             "sightline_latency_seconds",
             "From request to end of answer",
             ["route"],
             buckets=SECONDS,
-            registry=own,
+            registry=registry,
         )
         self.tokens = Counter(
-            "sightline_tokens", "Answer tokens; rate() of it is tokens per second", registry=own
+            "sightline_tokens", "Answer tokens; rate() of it is tokens per second", registry=registry
         )
-        self.inside = Gauge("sightline_requests_inside", "Requests let in and not yet answered", registry=own)
-        self.queue = Gauge("sightline_queue_depth", "Rows waiting for the model", registry=own)
+        self.inside = Gauge(
+            "sightline_requests_inside", "Requests let in and not yet answered", registry=registry
+        )
+        self.queue = Gauge("sightline_queue_depth", "Rows waiting for the model", registry=registry)
         self._traffic = lru_cache(512)(self._labelled)
-        limit = Gauge("sightline_requests_inside_limit", "Beyond it requests are answered 429", registry=own)
+        limit = Gauge(
+            "sightline_requests_inside_limit", "Beyond it requests are answered 429", registry=registry
+        )
         limit.set(queue_limit)
         self._gauge("sightline_silenced_head_ratio", "Heads that SPIN gated, over gated answers", self._gated)
         self._gauge("sightline_embedding_drift", "Distance of the mean picture from training's", self._drift)

@@ -1,5 +1,5 @@
-"""What a request says about its answer, as the typed settings of the project: the one place where fields of
-HTTP become a `Spin` and a `Generation`.
+"""Settings of a request as the typed settings of the project: the only module where HTTP fields become
+a `Spin` and a `Generation`.
 """
 
 import random
@@ -31,7 +31,7 @@ class Options:
 
 
 def question(session: Session, text: str, options: Options) -> Question:
-    """What the model is asked; no text is the request for a description. Raises ApiError for a gate that the
+    """The model's question; an empty text asks for a description. Raises ApiError for a gate that the
     model does not have; a longer answer than its longest is no error: it never comes."""
     text = text.strip() or DESCRIBE
     spin = _spin(session, options.spin)
@@ -58,17 +58,17 @@ def _generation(session: Session, text: str, options: Options) -> Generation:
     return generation.replaced(max_tokens=min(options.max_tokens, session.engine.config["max_answer"]))
 
 
-def _spin(session: Session, given: bool | api_schema.Spin | None) -> Spin:
+def _spin(session: Session, requested: bool | api_schema.Spin | None) -> Spin:
     """The gate of a request: the bundle's default, none, the bundle's, or that with some fields replaced."""
-    if given is None or isinstance(given, bool):
-        return session.spin(given)
-    own = given.model_dump(exclude_none=True)
-    if "layers" in own:
-        own["layers"] = tuple(sorted(set(own["layers"])))
-    if "keep" in own or "top_k" in own:
-        own = {"keep": None, "top_k": None} | own
+    if requested is None or isinstance(requested, bool):
+        return session.spin(requested)
+    fields = requested.model_dump(exclude_none=True)
+    if "layers" in fields:
+        fields["layers"] = tuple(sorted(set(fields["layers"])))
+    if "keep" in fields or "top_k" in fields:
+        fields = {"keep": None, "top_k": None} | fields
     try:
-        spin = session.settings.spin.replaced(**own)
+        spin = session.settings.spin.replaced(**fields)
         session.heads_kept(spin)
     except ValueError as error:
         raise ApiError(400, _reason(error), "invalid_spin", "sightline.spin") from error

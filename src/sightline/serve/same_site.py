@@ -1,5 +1,5 @@
-"""Who may use the server through a browser: its own page alone. Clients that are no browser send neither
-Origin nor Sec-Fetch-Site and must name the right host only.
+"""Same-origin policy: through a browser only the server's own page may use it. Other clients send neither
+Origin nor Sec-Fetch-Site and must only name the right host.
 """
 
 import ipaddress
@@ -27,16 +27,16 @@ def check(headers: Sequence[tuple[bytes, bytes]], hosts: Collection[str] | None)
 
     `hosts`: the names answered; None: every name, as API keys are asked for.
     """
-    given = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
-    match = HOST.fullmatch(given[0]) if len(given) == 1 else None
+    host_headers = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
+    match = HOST.fullmatch(host_headers[0]) if len(host_headers) == 1 else None
     if match is None:
         raise ApiError(403, "expected one Host header: a name or an address, and a port", "forbidden_host")
     if hosts is not None and _plain(match[1]) not in hosts:
-        answered = " and ".join(sorted(hosts))
-        raise ApiError(403, f"without API keys this server answers as {answered} only", "forbidden_host")
+        accepted = " and ".join(sorted(hosts))
+        raise ApiError(403, f"without API keys this server answers as {accepted} only", "forbidden_host")
     for name, value in headers:
         origin = ORIGIN.fullmatch(value.decode("latin-1").lower()) if name == b"origin" else None
-        if name == b"origin" and (origin is None or origin[1] != given[0]):
+        if name == b"origin" and (origin is None or origin[1] != host_headers[0]):
             raise FOREIGN
         if name == b"sec-fetch-site" and value not in SAME_SITE:
             raise FOREIGN

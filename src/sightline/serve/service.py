@@ -1,7 +1,7 @@
-"""Between the routes and the model: turns what a request holds into rows, waits for them, tells what came.
+"""Between the routes and the model: turns requests into rows of a batch and results into responses.
 
 All of it runs on the event loop except decoding pictures and drawing maps, which have a few threads of their
-own, and the model, which has one (`worker.Worker`).
+own, and the model, which has one (`batcher.Worker`).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from sightline.data import images
 from sightline.explain import heatmap, target
 from sightline.inference.answering import Answer
 from sightline.serve import image_input, request_settings
-from sightline.serve.batch_model import Ask, Model, Question, Reply
+from sightline.serve.batch_model import Model, Query, Question, Reply
 from sightline.serve.batcher import Emit, Ticket, Worker
 from sightline.serve.image_input import Picture
 from sightline.serve.limits import ApiError, Limits
@@ -39,7 +39,7 @@ class Request:
 
 
 class Service:
-    """Asked by the routes and the page. `fetch`: whether pictures on other machines may be read."""
+    """The model calls of the routes and the page. `fetch`: whether pictures on other machines may be read."""
 
     def __init__(self, model: Model, limits: Limits, metrics: Metrics, fetch: bool) -> None:
         self.model, self.limits, self.metrics, self._fetch = model, limits, metrics, fetch
@@ -89,8 +89,8 @@ class Service:
         question, image = request.question, request.image
         key = ("ask", question.batch_key)
         if isinstance(image, Picture):
-            return self.worker.put(Ticket(key, Ask(question, image), stream=stream))
-        return self.worker.put(Ticket(key, prepare=lambda: Ask(question, self._read(image)), stream=stream))
+            return self.worker.put(Ticket(key, Query(question, image), stream=stream))
+        return self.worker.put(Ticket(key, prepare=lambda: Query(question, self._read(image)), stream=stream))
 
     async def embed_pictures(self, urls: Sequence[str], deadline: float) -> list[tuple[np.ndarray, float]]:
         """(unit embedding [E], domain score) of every picture."""
@@ -115,7 +115,7 @@ class Service:
         return [(embed_E, score) for embed_E, _, score in rows]
 
     async def alone(self, call: Callable[[], Any], deadline: float) -> Any:
-        """`call()` on the model's thread when its turn comes, so that nothing else runs beside it."""
+        """`call()` on the model's thread when its turn comes, so that no model call runs at the same time."""
         return (await self._all([Ticket("alone", call)], deadline))[0]
 
     async def count_tokens(self, texts: Sequence[str], deadline: float) -> int:
@@ -140,12 +140,12 @@ class Service:
         """Neighbours of an item by its own vector, the item left out. ApiError 404 for an unknown one."""
 
         def nearest() -> list[Any]:
-            gallery = self.model.index.item_index()
-            embed_E = gallery.vector(name, kind)
+            item_index = self.model.index.item_index()
+            embed_E = item_index.vector(name, kind)
             if embed_E is None:
                 raise ApiError(404, f"the index holds no {kind} vector of this id", "unknown_item", "id")
-            found = gallery.search(embed_E[None], k + 1, kind)[0]
-            return [hit for hit in found if hit.id != name][:k]
+            hits = item_index.search(embed_E[None], k + 1, kind)[0]
+            return [hit for hit in hits if hit.id != name][:k]
 
         return _hits(await self.aside(deadline, nearest))
 
@@ -176,7 +176,7 @@ class Service:
         size = max(1, round(height * scale)), max(1, round(width * scale))
         shape = np.broadcast_to(np.uint8(0), (*size, 3))  # attention needs no pixels, a map their number
         case = target.of_answer(self._explained, shape, question.text, reply.answer)
-        found = target.explain_answer(self._explained, "cross_attention", case)
+        explanation = target.explain_answer(self._explained, "cross_attention", case)
         top, left, side = heatmap.centre_square(*size)
         rows, cols = self._explained.grid
         return [
@@ -191,7 +191,7 @@ class Service:
                 ).tolist(),
                 "question": [[word, round(share, 4)] for word, share in heat.text_scores],
             }
-            for heat in found.words
+            for heat in explanation.words
         ]
 
     def _counted(self, reply: Reply) -> Reply:
@@ -211,7 +211,7 @@ class Service:
                 ticket.dropped = True
 
     async def _result(self, ticket: Ticket, deadline: float) -> Any:
-        """What becomes of a ticket in the line. A timer that fails it costs a third of asyncio.timeout."""
+        """The result of a ticket in the queue. A timer that fails it costs a third of asyncio.timeout."""
         timer = ticket.loop.call_later(max(deadline - time.monotonic(), 0.0), self._expire, ticket)
         try:
             return await ticket.done

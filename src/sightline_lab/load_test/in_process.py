@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from sightline.serve import image_input
-from sightline.serve.batch_model import Ask, Model, Question
+from sightline.serve.batch_model import Model, Query, Question
 from sightline.serve.limits import Limits
 
 
@@ -25,7 +25,7 @@ def answer(model: Model, limits: Limits, asked: list[list[str]], seconds: float)
     begun, used = time.perf_counter(), time.process_time()
     while time.perf_counter() - begun < seconds:
         asks = [
-            Ask(
+            Query(
                 Question(text, session.settings.generation.greedy(), session.spin()),
                 image_input.read(url, session.pixels, limits, False),
             )

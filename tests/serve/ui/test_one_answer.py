@@ -76,7 +76,7 @@ def test_the_page(asked):
     async def reply():
         service = Service(model, LIMITS, Metrics(model.ood_detector, LIMITS.queue), False)
         try:
-            request = ask_tab.put(service, shown, DESCRIBE, None)
+            request = ask_tab.build_request(service, shown, DESCRIBE, None)
             parts = [part async for part in service.stream(request, ask_tab.deadline(service))]
             return next(part for part in parts if isinstance(part, Reply)).answer
         finally:

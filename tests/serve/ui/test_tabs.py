@@ -252,6 +252,6 @@ def test_a_large_photo_is_shown_small(model):
     rgb = np.zeros((900, 1200, 3), np.uint8)
     shown = choose(address(rgb), model.session.pixels, Limits())
     assert pixels_of(shown.view).shape == (480, 640, 3) and not shown.small
-    assert shown.seen == "left:12.50%;top:0.00%;width:75.00%;height:100.00%"
+    assert shown.visible_square == "left:12.50%;top:0.00%;width:75.00%;height:100.00%"
     with pytest.raises(ApiError):
         choose(serving.url(images.encode(np.zeros((4000, 4000, 3), np.uint8))[0]), {}, Limits())

@@ -14,11 +14,11 @@ from sightline.serve.batch_model import Reply
 from sightline.serve.limits import ApiError
 from sightline.serve.request_settings import Options
 from sightline.serve.service import Request, Service
-from sightline.serve.ui.ui_images import Shown, glow
+from sightline.serve.ui.ui_images import DisplayedImage, glow
 
 PARTS = templates.macros("sightline.serve", "ui.html")
 MAX_QUESTION = 500  # characters; the model reads some twenty words of it
-NOTHING = '<i class="sl-nothing"></i>'  # a part that has nothing to say takes no room
+NOTHING = '<i class="sl-nothing"></i>'  # an empty part takes no space
 NO_PICTURE = "Choose a picture first: one of the examples, or one of your own."
 UNLIKE = (
     "This picture looks unlike the pictures the model was trained on. Whatever it says about it, "
@@ -31,20 +31,22 @@ def message(text: str, kind: str = "note") -> str:
     return PARTS.message(text, kind)
 
 
-def view(shown: Shown | None) -> str:
+def view(displayed: DisplayedImage | None) -> str:
     """The chosen picture, with room for a map over it."""
-    return PARTS.view(shown)
+    return PARTS.view(displayed)
 
 
 def deadline(service: Service) -> float:
     return time.monotonic() + service.limits.timeout_s
 
 
-def put(service: Service, shown: Shown, question: str, spin: bool | Spin | None) -> Request:
-    """The question as the API puts it where nobody streams, with maps. Raises ApiError for unusable knobs."""
+def build_request(
+    service: Service, displayed: DisplayedImage, question: str, spin: bool | Spin | None
+) -> Request:
+    """The question as the API asks it without a stream, with maps. Raises ApiError for unusable settings."""
     options = Options(spin=spin, maps=True)
     text = question.strip()[:MAX_QUESTION]
-    return Request(request_settings.question(service.model.session, text, options), shown.picture)
+    return Request(request_settings.question(service.model.session, text, options), displayed.picture)
 
 
 def gated(service: Service, keep: float, alpha: float) -> Spin:
@@ -55,10 +57,10 @@ def gated(service: Service, keep: float, alpha: float) -> Spin:
 
 
 async def answer(
-    service: Service, shown: Shown | None, question: str, both: bool, keep: float, alpha: float
+    service: Service, displayed: DisplayedImage | None, question: str, both: bool, keep: float, alpha: float
 ) -> AsyncIterator[tuple[str, str]]:
     """(left panel, right panel) as they grow: the bundle's answer, or, where `both`, SPIN off and on."""
-    if shown is None:
+    if displayed is None:
         yield message(NO_PICTURE, "bad"), NOTHING
         return
     if not question.strip():
@@ -66,11 +68,11 @@ async def answer(
         return
     left = ""
     spin, title = (False, "SPIN off") if both else (None, "Answer")
-    async for left in _panel(service, shown, question, spin, title):
+    async for left in _panel(service, displayed, question, spin, title):
         yield left, waiting("SPIN on") if both else NOTHING
     if both:
         title = f"SPIN on, keep {keep:g}, alpha {alpha:g}"
-        async for right in _panel(service, shown, question, gated(service, keep, alpha), title):
+        async for right in _panel(service, displayed, question, gated(service, keep, alpha), title):
             yield left, right
 
 
@@ -79,37 +81,37 @@ def waiting(title: str, text: str = "") -> str:
 
 
 async def _panel(
-    service: Service, shown: Shown, question: str, spin: bool | Spin | None, title: str
+    service: Service, displayed: DisplayedImage, question: str, spin: bool | Spin | None, title: str
 ) -> AsyncIterator[str]:
     """One panel: the text word by word, then words with maps, confidence and warnings."""
     until = deadline(service)
     yield waiting(title)
     try:
-        request = put(service, shown, question, spin)
+        request = build_request(service, displayed, question, spin)
         async for part in service.stream(request, until):
             if isinstance(part, Reply):
                 evidence = await service.evidence(request.question, part, until, maps=True)
-                yield told(evidence, part.answer.text, title)
+                yield finished_answer(evidence, part.answer.text, title)
             else:
                 yield waiting(title, part)
     except ApiError as error:
         yield message(f"No answer: {error.message}.", "bad")
 
 
-def told(evidence: dict[str, Any], text: str, title: str) -> str:
+def finished_answer(evidence: dict[str, Any], text: str, title: str) -> str:
     """A finished answer. `evidence`: the field `sightline` of the API's answers."""
     words = evidence["explanation"]
     maps = [np.array(word["map"]) for word in words]
-    first = max(range(len(words)), key=lambda place: _interest(words[place], maps[place]), default=0)
+    first = max(range(len(words)), key=lambda index: _interest(words[index], maps[index]), default=0)
     return PARTS.answer(title, text, evidence, UNLIKE, first, [glow(patch_map) for patch_map in maps])
 
 
 def trust(evidence: dict[str, Any]) -> str:
-    """How far to believe: a bar, `sure` or not, and the warning about strange pictures."""
+    """Confidence bar, `sure` or not, and the out-of-domain warning."""
     return PARTS.trust(evidence, UNLIKE)
 
 
 def _interest(word: dict[str, Any], patch_map: np.ndarray) -> float:
-    """What a reader wants to see first: a word read from the picture, and from one place of it."""
+    """What a reader wants to see first: a word read from the picture, and from one region of it."""
     content = len(word["word"]) > 2 and word["word"] not in GLUE
     return (content + 1e-3) * word["image_share"] * (1.0 - float(patch_map.mean()))

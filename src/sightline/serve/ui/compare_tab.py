@@ -11,14 +11,14 @@ import numpy as np
 from sightline.core import artifacts
 from sightline.inference.answering import Answer
 from sightline.inference.session import Session
-from sightline.serve.batch_model import Ask, Model
+from sightline.serve.batch_model import Model, Query
 from sightline.serve.limits import ApiError
 from sightline.serve.service import Service
-from sightline.serve.ui.ask_tab import NO_PICTURE, PARTS, deadline, message, put
-from sightline.serve.ui.ui_images import Shown
+from sightline.serve.ui.ask_tab import NO_PICTURE, PARTS, build_request, deadline, message
+from sightline.serve.ui.ui_images import DisplayedImage
 
-TIMES = 3  # runs after one to warm up; the middle one is told
-SAYS = {
+TIMES = 3  # runs after one to warm up; the median is reported
+DESCRIPTIONS = {
     "fp32": "as trained",
     "pruned": "heads and hidden units cut",
     "int8": "weights in 8 bits",
@@ -29,7 +29,7 @@ SAYS = {
 
 @dataclass(frozen=True)
 class Row:
-    """What one variant did. `bytes`: of all its graphs; `milliseconds`: all that the server does for one
+    """The result of one variant. `bytes`: of all its graphs; `milliseconds`: all that the server does for one
     answer, from the picture's pixels to the last word, at batch size 1."""
 
     variant: str
@@ -52,7 +52,7 @@ class Variants:
     @cached_property
     def _sessions(self) -> dict[str, Session]:
         names = artifacts.load(self.folder, "onnx").config["variants"]
-        names = sorted(names, key=lambda name: [*SAYS, name].index(name))
+        names = sorted(names, key=lambda name: [*DESCRIPTIONS, name].index(name))
         return {name: Session.load_variant(self.folder, name) for name in names}
 
     def load(self) -> None:
@@ -60,7 +60,7 @@ class Variants:
         with self._lock:
             _ = self._sessions
 
-    def run(self, served: Model, ask: Ask) -> list[Row]:
+    def run(self, served: Model, query: Query) -> list[Row]:
         """Ask every variant, one after the other, as `served` would be asked alone."""
         rows = []
         for name, session in self._sessions.items():
@@ -68,31 +68,31 @@ class Variants:
             took: list[float] = []
             for _ in range(TIMES + 1):
                 begun = time.perf_counter()
-                reply = model.answer([ask], lambda row, ids: None, lambda row: False)[0]
+                reply = model.answer([query], lambda row, ids: None, lambda row: False)[0]
                 took.append(1000 * (time.perf_counter() - begun))
             size = sum(file.stat().st_size for file in (self.folder / name).glob("*.onnx"))
             rows.append(Row(name, reply.answer, size, float(np.median(took[1:]))))
         return rows
 
 
-async def table(service: Service, variants: Variants, shown: Shown | None, question: str) -> str:
+async def table(service: Service, variants: Variants, displayed: DisplayedImage | None, question: str) -> str:
     """The answers of all variants side by side, or why there are none."""
     if not variants.there:
         return empty()
-    if shown is None:
+    if displayed is None:
         return message(NO_PICTURE, "bad")
     if not question.strip():
         return message("Type a question to put to all variants.", "bad")
     until = deadline(service)
     try:
         await service.aside(until, variants.load)
-        ask = Ask(put(service, shown, question, None).question, shown.picture)
-        rows = await service.alone(lambda: variants.run(service.model, ask), until)
+        query = Query(build_request(service, displayed, question, None).question, displayed.picture)
+        rows = await service.alone(lambda: variants.run(service.model, query), until)
     except ApiError as error:
         return message(f"No comparison: {error.message}.", "bad")
     except ValueError as error:
         return message(f"The variants cannot be read: {error}", "bad")
-    return PARTS.variants(rows, SAYS)
+    return PARTS.variants(rows, DESCRIPTIONS)
 
 
 def empty() -> str:

@@ -1,6 +1,6 @@
 """The tab *Dashboard*: what the pipeline measured, read from the files that its stages wrote.
 
-Nothing is computed here but layout. A file that is not there is said, never filled in.
+Nothing is computed here but layout. A missing file is reported, never filled in.
 """
 
 import csv
@@ -62,16 +62,16 @@ def _section(title: str, make: Callable[[Path], str], writer: str, checkout: Pat
 
 def _tiles(checkout: Path) -> str:
     path = checkout / "metrics" / "summary.json"
-    found = _json(path)
+    summary = _json(path)
     try:
-        answers, cost = found["answers"]["all"], found["cost"]["shipped"]
-        quality = found["quality"]["shipped"]["test"]
+        answers, cost = summary["answers"]["all"], summary["cost"]["shipped"]
+        quality = summary["quality"]["shipped"]["test"]
         tiles = [
             (f"{answers['shipped']:.1f} %", f"of {answers['n']} short answers right"),
             (f"{answers['blind']:.1f} %", "right without seeing the picture"),
             (f"{quality['chair_i']['value']:.1f} %", "of named objects are not there"),
             (f"{quality['image_to_text_r1']['value']:.1f} %", "of pictures find their caption first"),
-            (f"{cost['bytes'] / 1e6:.1f} MB", f"shipped model ({found['shipped_variant']})"),
+            (f"{cost['bytes'] / 1e6:.1f} MB", f"shipped model ({summary['shipped_variant']})"),
         ]
     except (KeyError, TypeError) as error:
         raise Missing(f"{error} in {path.name}") from error
@@ -107,11 +107,11 @@ def _hallucination(checkout: Path) -> str:
     rows = {name: _csv(checkout / "metrics" / "evaluate" / f"{name}.csv") for name in ("chair", "pope")}
     body = []
     for file, metric, label, more_is_better in HALLUCINATION:
-        found = [row for row in rows[file] if row["metric"] == metric and row["variant"] == "shipped"]
-        kind = "adversarial" if any(row["type"] == "adversarial" for row in found) else None
+        variant_rows = [row for row in rows[file] if row["metric"] == metric and row["variant"] == "shipped"]
+        kind = "adversarial" if any(row["type"] == "adversarial" for row in variant_rows) else None
         for split in ("test", "shift_test"):
             off, on = (
-                next((row for row in found if row["split"] == split and row["spin"] == spin
+                next((row for row in variant_rows if row["split"] == split and row["spin"] == spin
                       and kind in (None, row["type"])), None)
                 for spin in ("off", "on")
             )  # fmt: skip
@@ -151,10 +151,10 @@ def _trust(checkout: Path) -> str:
 
 
 def _explanations(checkout: Path) -> str:
-    """Every way of explaining: where it points, and what taking away its strongest pixels costs."""
-    found = _json(checkout / "metrics" / "faithfulness.json")
+    """Every explanation method: pointing game, and deletion and insertion of its strongest pixels."""
+    faithfulness = _json(checkout / "metrics" / "faithfulness.json")
     try:
-        methods = sorted(found["methods"].items(), key=lambda entry: -entry[1]["pointing"])
+        methods = sorted(faithfulness["methods"].items(), key=lambda entry: -entry[1]["pointing"])
         body = [_method(name, row) for name, row in methods]
     except (KeyError, TypeError, IndexError) as error:
         raise Missing(f"{error} in faithfulness.json") from error
@@ -191,9 +191,9 @@ def _search(checkout: Path) -> str:
                                         "text_to_image": "Words find their picture"}  # fmt: skip
     body = []
     for kind, label in names.items():
-        found = {row["metric"]: row for row in rows if row["type"] == kind}
-        if all(rank in found for rank in ranks):
-            body.append((label, [_interval(found[rank]) for rank in ranks], None))
+        by_metric = {row["metric"]: row for row in rows if row["type"] == kind}
+        if all(rank in by_metric for rank in ranks):
+            body.append((label, [_interval(by_metric[rank]) for rank in ranks], None))
     if not body:
         raise Missing("recall of the shipped model in retrieval.csv")
     return PARTS.table(["", "first", "in 5", "in 10"], body)

@@ -1,7 +1,7 @@
 """The page on the server's application, and the guard that keeps it on this machine.
 
 Gradio takes seconds to import, so the page is made in a thread once the server runs: the API answers at once,
-and who opens the page sooner waits for it.
+and a browser that opens the page sooner waits for it.
 """
 
 import asyncio
@@ -138,24 +138,24 @@ class PageMount:
             log.exception("the page cannot be made; the API serves on")
             if not ready.done():
                 ready.set_exception(error)
-                ready.exception()  # it is told above, whether anybody asks for the page or not
+                ready.exception()  # it is logged above, whether the page is requested or not
 
     async def _made(self) -> FastAPI:
         """`make()` in a thread that ends with the process, in whatever import it is."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[FastAPI] = loop.create_future()
 
-        def settle(tell: Callable[[Any], None], value: Any) -> None:
+        def settle(set_outcome: Callable[[Any], None], value: Any) -> None:
             if not done.done():
-                tell(value)
+                set_outcome(value)
 
         def work() -> None:
             try:
-                told = done.set_result, self._make()
+                outcome = done.set_result, self._make()
             except Exception as error:
-                told = done.set_exception, error
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(settle, *told)
+                outcome = done.set_exception, error
+            with suppress(RuntimeError):  # the loop is closed: nothing waits any more
+                loop.call_soon_threadsafe(settle, *outcome)
 
         threading.Thread(target=work, name="page", daemon=True).start()
         return await done
@@ -196,6 +196,7 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
     app.router.lifespan_context = lifespan
     # Not mounted: the API's own paths keep their 405 for another method.
     app.router.default = PageMiddleware(door)
-    app.state.middleware.asked |= POSTED  # the API's limits of bytes, requests and time hold for the page too
+    # The API's limits of bytes, requests and time hold for the page too.
+    app.state.middleware.limited_paths |= POSTED
     app.state.middleware.headers = HEADERS
     return app

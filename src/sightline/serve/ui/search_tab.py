@@ -1,4 +1,4 @@
-"""The tab *Search*: items nearest to words or to a picture, and why they were found."""
+"""The tab *Search*: items nearest to words or to a picture, with the matching words marked."""
 
 import re
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError
 from sightline.serve.service import Service
 from sightline.serve.ui.ask_tab import PARTS, deadline, message
-from sightline.serve.ui.ui_images import Shown, Thumbs
+from sightline.serve.ui.ui_images import DisplayedImage, Thumbs
 
 RESULTS = 12
 MAX_QUERY = 300  # characters
-NEAREST = 5  # words that tell what a picture query matched
+NEAREST = 5  # words that explain what a picture query matched
 CANDIDATES = 48  # words of the results' captions that are compared with the picture
 WORD = re.compile(r"\w+")
 COMMON = GLUE | frozenset("a an in on at of to is it left right top bottom middle".split())
@@ -35,11 +35,11 @@ async def by_words(service: Service, thumbs: Thumbs, text: str) -> str:
         return message(f"No results: {error.message}.", "bad")
 
 
-async def by_picture(service: Service, thumbs: Thumbs, shown: Shown) -> str:
+async def by_picture(service: Service, thumbs: Thumbs, displayed: DisplayedImage) -> str:
     """Results for a picture; the caption words nearest to it are named and marked."""
     until = deadline(service)
     try:
-        embed_E, score = (await service.embed_pixels([shown.picture.pixels_CYX], until))[0]
+        embed_E, score = (await service.embed_pixels([displayed.picture.pixels_CYX], until))[0]
         hits = await service.search(embed_E, RESULTS, "fused", until)
         near = await nearest_words(service, embed_E, [hit["text"] for hit in hits], until)
         title = f"Nearest to your picture; it is close to the words: {', '.join(near)}" if near else (
@@ -75,7 +75,7 @@ async def nearest_words(
     if not words:
         return []
     scores = np.stack(await service.embed_texts(words, until)) @ embed_E
-    return [words[place] for place in np.argsort(-scores, kind="stable")[:NEAREST]]
+    return [words[index] for index in np.argsort(-scores, kind="stable")[:NEAREST]]
 
 
 def roots(text: str) -> set[str]:
@@ -90,10 +90,10 @@ def _root(word: str) -> str:
 def marked(text: str, wanted: set[str]) -> str:
     """`text` as HTML with the wanted words marked."""
     parts, last = [], 0
-    for found in WORD.finditer(text):
-        if _root(found[0].lower()) in wanted:
-            parts += [(text[last : found.start()], False), (found[0], True)]
-            last = found.end()
+    for match in WORD.finditer(text):
+        if _root(match[0].lower()) in wanted:
+            parts += [(text[last : match.start()], False), (match[0], True)]
+            last = match.end()
     return PARTS.marks([*parts, (text[last:], False)])
 
 
@@ -114,12 +114,12 @@ async def _grid(
 
 
 def card(rank: int, hit: dict[str, Any], thumb: str | None, wanted: set[str]) -> str:
-    """One result: picture or a place for it, how near, the text with the reasons marked."""
+    """One result: picture or placeholder, similarity, the text with matching words marked."""
     return PARTS.result(rank, hit, thumb, marked(hit["text"], wanted))
 
 
 def start(model: Model, thumbs: Thumbs) -> str:
-    """What the tab says before the first search."""
+    """The message before the first search."""
     return message(start_text(len(model.index.item_index()), thumbs.any))
 
 

@@ -27,8 +27,8 @@ RAMP = np.array([[66, 10, 104], [130, 37, 103], [187, 55, 84], [229, 92, 48], [2
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A chosen picture: what the model reads, and what the page shows of it."""
+class DisplayedImage:
+    """A chosen picture: the model's input, and the data address that the page displays."""
 
     picture: Picture
     view: str
@@ -38,7 +38,7 @@ class Shown:
         return max(self.picture.height, self.picture.width) <= SMALL
 
     @property
-    def seen(self) -> str:
+    def visible_square(self) -> str:
         """CSS for the centre square that the model sees."""
         height, width = self.picture.height, self.picture.width
         top, left, side = centre_square(height, width)
@@ -48,10 +48,10 @@ class Shown:
         )
 
 
-def choose(url: str, pixels: Callable[[list[np.ndarray]], np.ndarray], limits: Limits) -> Shown:
+def choose(url: str, pixels: Callable[[list[np.ndarray]], np.ndarray], limits: Limits) -> DisplayedImage:
     """A picture given as a data URL, refused as by the API (ApiError). `pixels`: Session.pixels."""
     rgb = image_input.decode(url, limits, fetch=False)
-    return Shown(image_input.ready(rgb, pixels), address(images.shrink(rgb, VIEW_SIDE)))
+    return DisplayedImage(image_input.ready(rgb, pixels), address(images.shrink(rgb, VIEW_SIDE)))
 
 
 def address(pixels: np.ndarray) -> str:
@@ -68,8 +68,8 @@ def encoded(data: bytes, kind: str = "png") -> str:
 def glow(patch_map: np.ndarray) -> str:
     """A map in [0, 1] as colours, more opaque where it is stronger."""
     smooth = resize(patch_map, MAP_SIDE, MAP_SIDE)
-    place = np.linspace(0.0, 1.0, len(RAMP))
-    colours = np.stack([np.interp(smooth, place, RAMP[:, channel]) for channel in range(3)], axis=2)
+    stops = np.linspace(0.0, 1.0, len(RAMP))
+    colours = np.stack([np.interp(smooth, stops, RAMP[:, channel]) for channel in range(3)], axis=2)
     alpha = 235 * smooth**0.75
     return address(np.rint(np.concatenate([colours, alpha[..., None]], axis=2)).astype(np.uint8))
 

@@ -1,6 +1,6 @@
 """The web page over a running server: four tabs, each of them functions of its own module.
 
-What the model does goes through the server's service, so the page and the API stand in one line.
+What the model does goes through the server's service, so the page and the API share one queue.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.service import Service
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab
-from sightline.serve.ui.ui_images import Example, Shown, Thumbs, choose, examples
+from sightline.serve.ui.ui_images import DisplayedImage, Example, Thumbs, choose, examples
 from sightline.serve.ui.ui_style import CARD_JS, CHIP_JS, PICK_JS, WORD_JS
 
 HEAD = """<div class="sl-head"><h1><i class="eye"></i>Sightline</h1>
@@ -42,32 +42,32 @@ def build(
                 _compare_tab(service, limits, shipped, variants)
             with gr.Tab("Dashboard"):
                 drawn = html(ask_tab.message("Reading the pipeline's files."))
-        page.load(lambda: dashboard_tab.draw(checkout), None, drawn, **QUIET)
+        page.load(lambda: dashboard_tab.draw(checkout), None, drawn, **HIDDEN_EVENT)
     page.queue(max_size=limits.queue, default_concurrency_limit=limits.batch)
     return page
 
 
-# No progress veil over the panels, which tell themselves how far they are; no entry in an API of Gradio's.
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+# No progress overlay: the panels report their own progress. No entry in Gradio's API.
+HIDDEN_EVENT = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def html(value: str, **more: Any) -> gr.HTML:
-    """A part of the page's own, without Gradio's look for texts."""
+    """HTML of the page, without Gradio's style for texts."""
     return gr.HTML(value, apply_default_css=False, **more)
 
 
 def picker(shipped: list[Example], limits: Limits) -> gr.HTML:
-    """Example pictures and a place for one's own; fires `select` with an index, `upload` with a data URL."""
+    """Example pictures and an upload field; fires `select` with an index, `upload` with a data URL."""
     script = PICK_JS.replace("MOST_BYTES", str(limits.picture_bytes))
     return html(ask_tab.PARTS.pick(shipped), js_on_load=script)
 
 
-def _told(event: gr.EventData) -> dict[str, Any]:
+def _event_data(event: gr.EventData) -> dict[str, Any]:
     """What the browser sent with an event; whatever it is, a mapping."""
     return event._data if isinstance(event._data, dict) else {}
 
 
-async def take(service: Service, url: str | None, error: str | None) -> tuple[Shown | None, str]:
+async def take(service: Service, url: str | None, error: str | None) -> tuple[DisplayedImage | None, str]:
     """(the chosen picture, a message where it is refused). `error`: what the browser says."""
     if error or not isinstance(url, str):
         return None, ask_tab.message(error or "No picture came.", "bad")
@@ -88,8 +88,8 @@ def suggestions(shipped: list[Example], index: int | None = None) -> list[str]:
     """The questions of one example, or a few of all that are safe to ask of any picture."""
     if index is not None:
         return list(shipped[index].questions)
-    found = dict.fromkeys([DESCRIBE, *(text for example in shipped for text in example.questions)])
-    return list(found)[:CHIPS]
+    texts = dict.fromkeys([DESCRIBE, *(text for example in shipped for text in example.questions)])
+    return list(texts)[:CHIPS]
 
 
 def _wire_picker(
@@ -98,14 +98,16 @@ def _wire_picker(
     shipped: list[Example],
     changed: list[gr.components.Component],
 ) -> None:
-    """A picture that is picked changes the state `shown`, the view, the note and the suggested questions."""
+    """A picked picture changes the state `displayed`, the view, the note and the suggested questions."""
 
     async def on_upload(event: gr.EventData) -> tuple:
-        found, said = await take(service(), _told(event).get("picture"), _told(event).get("error"))
-        return found, ask_tab.view(found), said, chips(suggestions(shipped))
+        displayed, note = await take(
+            service(), _event_data(event).get("picture"), _event_data(event).get("error")
+        )
+        return displayed, ask_tab.view(displayed), note, chips(suggestions(shipped))
 
     async def on_select(event: gr.EventData) -> tuple:
-        index = _told(event).get("index")
+        index = _event_data(event).get("index")
         if not isinstance(index, int) or not 0 <= index < len(shipped):
             return (
                 None,
@@ -113,21 +115,21 @@ def _wire_picker(
                 ask_tab.message("No such example.", "bad"),
                 chips(suggestions(shipped)),
             )
-        found, said = await take(service(), shipped[index].url, None)
-        return found, ask_tab.view(found), said, chips(suggestions(shipped, index))
+        displayed, note = await take(service(), shipped[index].url, None)
+        return displayed, ask_tab.view(displayed), note, chips(suggestions(shipped, index))
 
-    picks.upload(on_upload, None, changed, **QUIET)
-    picks.select(on_select, None, changed, **QUIET)
+    picks.upload(on_upload, None, changed, **HIDDEN_EVENT)
+    picks.select(on_select, None, changed, **HIDDEN_EVENT)
 
 
-def _first(shipped: list[Example], model: Model, limits: Limits) -> Shown | None:
+def _first(shipped: list[Example], model: Model, limits: Limits) -> DisplayedImage | None:
     return choose(shipped[0].url, model.session.pixels, limits) if shipped else None
 
 
 def _ask_tab(service: Callable[[], Service], model: Model, limits: Limits, shipped: list[Example]) -> None:
     begin = _first(shipped, model, limits)
     gate = model.session.settings.spin
-    shown = gr.State(begin, time_to_live=STATE_S)
+    displayed = gr.State(begin, time_to_live=STATE_S)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
             view = html(ask_tab.view(begin), elem_id="sl-view")
@@ -144,7 +146,7 @@ def _ask_tab(service: Callable[[], Service], model: Model, limits: Limits, shipp
                 label="Also with SPIN, side by side",
                 info="SPIN damps the attention heads that look least at the picture.",
             )
-            with gr.Row(visible=False) as knobs:
+            with gr.Row(visible=False) as sliders:
                 keep = gr.Slider(
                     0.1,
                     1.0,
@@ -161,24 +163,24 @@ def _ask_tab(service: Callable[[], Service], model: Model, limits: Limits, shipp
             with gr.Row():
                 with gr.Column(min_width=240):
                     left = html(ask_tab.NOTHING, js_on_load=WORD_JS)
-                with gr.Column(min_width=240, visible=False) as beside:
+                with gr.Column(min_width=240, visible=False) as second_column:
                     right = html(ask_tab.NOTHING, js_on_load=WORD_JS)
-    _wire_picker(picks, service, shipped, [shown, view, note, suggested])
+    _wire_picker(picks, service, shipped, [displayed, view, note, suggested])
 
-    async def on_ask(shown, question, both, keep, alpha) -> AsyncIterator[tuple[str, str]]:
-        async for panels in ask_tab.answer(service(), shown, question, both, keep, alpha):
+    async def on_ask(displayed, question, both, keep, alpha) -> AsyncIterator[tuple[str, str]]:
+        async for panels in ask_tab.answer(service(), displayed, question, both, keep, alpha):
             yield panels
 
     def on_both(both: bool) -> tuple:
         return gr.update(visible=both), gr.update(visible=both), ask_tab.NOTHING
 
     def on_chip(event: gr.EventData) -> str:
-        return str(_told(event).get("text", ""))[: ask_tab.MAX_QUESTION]
+        return str(_event_data(event).get("text", ""))[: ask_tab.MAX_QUESTION]
 
-    inputs, outputs = [shown, question, both, keep, alpha], [left, right]
-    gr.on([go.click, question.submit], on_ask, inputs, outputs, trigger_mode="once", **QUIET)
-    suggested.select(on_chip, None, question, **QUIET).then(on_ask, inputs, outputs, **QUIET)
-    both.change(on_both, both, [knobs, beside, right], **QUIET)
+    inputs, outputs = [displayed, question, both, keep, alpha], [left, right]
+    gr.on([go.click, question.submit], on_ask, inputs, outputs, trigger_mode="once", **HIDDEN_EVENT)
+    suggested.select(on_chip, None, question, **HIDDEN_EVENT).then(on_ask, inputs, outputs, **HIDDEN_EVENT)
+    both.change(on_both, both, [sliders, second_column, right], **HIDDEN_EVENT)
 
 
 def _search_tab(
@@ -197,24 +199,24 @@ def _search_tab(
         return await search_tab.by_words(service(), thumbs, text)
 
     async def on_picture(url: str | None, error: str | None) -> str:
-        found, said = await take(service(), url, error)
-        return said if found is None else await search_tab.by_picture(service(), thumbs, found)
+        displayed, note = await take(service(), url, error)
+        return note if displayed is None else await search_tab.by_picture(service(), thumbs, displayed)
 
     async def on_upload(event: gr.EventData) -> str:
-        return await on_picture(_told(event).get("picture"), _told(event).get("error"))
+        return await on_picture(_event_data(event).get("picture"), _event_data(event).get("error"))
 
     async def on_select(event: gr.EventData) -> str:
-        index = _told(event).get("index")
-        known = isinstance(index, int) and 0 <= index < len(shipped)
-        return await on_picture(shipped[index].url if known else None, None)
+        index = _event_data(event).get("index")
+        valid = isinstance(index, int) and 0 <= index < len(shipped)
+        return await on_picture(shipped[index].url if valid else None, None)
 
     async def on_like(event: gr.EventData) -> str:
-        return await search_tab.like(service(), thumbs, str(_told(event).get("id", "")))
+        return await search_tab.like(service(), thumbs, str(_event_data(event).get("id", "")))
 
-    gr.on([go.click, query.submit], on_words, query, results, **QUIET)
-    picks.upload(on_upload, None, results, **QUIET)
-    picks.select(on_select, None, results, **QUIET)
-    results.select(on_like, None, results, **QUIET)
+    gr.on([go.click, query.submit], on_words, query, results, **HIDDEN_EVENT)
+    picks.upload(on_upload, None, results, **HIDDEN_EVENT)
+    picks.select(on_select, None, results, **HIDDEN_EVENT)
+    results.select(on_like, None, results, **HIDDEN_EVENT)
 
 
 def _compare_tab(
@@ -223,7 +225,7 @@ def _compare_tab(
     if not variants.there:
         html(compare_tab.empty())
         return
-    shown = gr.State(None, time_to_live=STATE_S)
+    displayed = gr.State(None, time_to_live=STATE_S)
     with gr.Row():
         with gr.Column(scale=4, min_width=260):
             view = html(ask_tab.view(None))
@@ -234,15 +236,15 @@ def _compare_tab(
             suggested = html(chips(suggestions(shipped)), js_on_load=CHIP_JS)
             go = gr.Button("Ask all variants", variant="primary")
     table = html(ask_tab.message("Choose a picture and a question; every variant answers, and is timed."))
-    _wire_picker(picks, service, shipped, [shown, view, note, suggested])
+    _wire_picker(picks, service, shipped, [displayed, view, note, suggested])
 
-    async def on_compare(shown: Shown | None, question: str) -> AsyncIterator[str]:
+    async def on_compare(displayed: DisplayedImage | None, question: str) -> AsyncIterator[str]:
         yield ask_tab.waiting("Asking all variants")
-        yield await compare_tab.table(service(), variants, shown, question)
+        yield await compare_tab.table(service(), variants, displayed, question)
 
-    gr.on([go.click, question.submit], on_compare, [shown, question], table, **QUIET)
+    gr.on([go.click, question.submit], on_compare, [displayed, question], table, **HIDDEN_EVENT)
 
     def on_chip(event: gr.EventData) -> str:
-        return str(_told(event).get("text", ""))[: ask_tab.MAX_QUESTION]
+        return str(_event_data(event).get("text", ""))[: ask_tab.MAX_QUESTION]
 
-    suggested.select(on_chip, None, question, **QUIET)
+    suggested.select(on_chip, None, question, **HIDDEN_EVENT)

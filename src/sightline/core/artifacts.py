@@ -78,9 +78,9 @@ def load(folder: Path, kind: str) -> Artifact:
             raise ArtifactError(f"{folder / name}: expected by the manifest, found no such file; {cure}")
         if name not in manifest["files"]:
             raise ArtifactError(f"{folder / name}: not in the manifest, found an extra file; remove it")
-        expected, found = manifest["files"][name], sha256(present[name])
-        if found != expected:
-            raise ArtifactError(f"{folder / name}: expected sha256 {expected}, found {found}; {cure}")
+        expected, digest = manifest["files"][name], sha256(present[name])
+        if digest != expected:
+            raise ArtifactError(f"{folder / name}: expected sha256 {expected}, found {digest}; {cure}")
     return Artifact(folder, kind, read_json(folder / "config.json"))
 
 
@@ -114,7 +114,7 @@ def write_json(path: Path, obj: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON. Raises ArtifactError, naming file and place, for a damaged one."""
+    """Read JSON. Raises ArtifactError, naming file and position, for a damaged one."""
     try:
         return json.loads(Path(path).read_bytes(), parse_constant=_refuse)
     except ValueError as error:
@@ -181,8 +181,8 @@ def _culprit(obj: Any, key: str = "the value") -> str:
     """Return the dotted key of the first number that is not finite."""
     inner = obj.items() if isinstance(obj, dict) else enumerate(obj) if isinstance(obj, list | tuple) else ()
     for name, value in inner:
-        if found := _culprit(value, str(name) if key == "the value" else f"{key}.{name}"):
-            return found
+        if bad_key := _culprit(value, str(name) if key == "the value" else f"{key}.{name}"):
+            return bad_key
     return key if isinstance(obj, float | np.floating) and not np.isfinite(obj) else ""
 
 

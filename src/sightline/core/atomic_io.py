@@ -7,7 +7,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-HEAD = 4096  # bytes in which a file says that Sightline wrote it
+HEAD = 4096  # bytes that hold the mark of a file written by Sightline
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -29,7 +29,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except FileExistsError:
-        raise  # a file of that name is somebody else's
+        raise  # a file of that name belongs to another process
     except OSError as error:
         temporary.unlink(missing_ok=True)
         if error.errno not in FULL:
@@ -40,7 +40,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def check_output(path: Path, mark: bytes) -> None:
     """Raise ArtifactError unless a file that the user names may be written: nothing is there, an empty file,
-    or one of Sightline's own, known by `mark` among its first bytes."""
+    or one written by Sightline, recognised by `mark` in its first bytes."""
     if not os.path.lexists(path):
         return
     if path.is_file():

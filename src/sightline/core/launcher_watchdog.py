@@ -1,4 +1,4 @@
-"""Which processes launched this one, and whether they still live."""
+"""The processes that launched this one, and whether they are alive."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import psutil
 def launchers(ancestors: list[psutil.Process], in_dvc: bool) -> list[psutil.Process]:
     """Return the ancestors, nearest first, up to DVC, else up to torchrun; none when neither is there.
 
-    `in_dvc`: DVC says that it runs this stage, whatever its process is called.
+    `in_dvc`: DVC runs this stage, whatever its process is called.
     """
     commands = [_command(process) for process in ancestors]
     for is_launcher in (_is_dvc, _is_torchrun):

@@ -1,7 +1,7 @@
-"""How far a long step is: a bar on a terminal, elsewhere a plain line now and then.
+"""Progress of a long step: a bar on a terminal, elsewhere a plain line now and then.
 
-Lines come from a thread of their own, so a step that is stuck in one piece of work still shows that it lives.
-Nothing of this reaches a result. rich is imported where a bar is drawn; nothing else pays for it.
+Lines come from a thread of their own, so a step that is busy with one piece of work still prints that it is
+alive. Results do not depend on it. rich is imported where a bar is drawn; nothing else pays for it.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Step:
-    """A step under way: `done` of `total` pieces (None: nobody knows how many), and a note beside them."""
+    """A step under way: `done` of `total` pieces (None: unknown), and a note."""
 
     def __init__(self, name: str, total: int | None, done: int = 0) -> None:
         self.name, self.total, self.done, self.note = name, total, done, ""
@@ -46,36 +46,36 @@ class Step:
 
 @contextmanager
 def step(name: str, total: int | None = None, done: int = 0) -> Iterator[Step]:
-    """Show the step while the block runs. Only the first rank does, in its main thread: what runs beside it
-    is a part of a step that is shown already."""
-    shown, helper = Step(name, total, done), multiprocessing.parent_process() is not None
+    """Show the step while the block runs. Only the first rank does, in its main thread: other
+    threads and processes work on parts of a step that is already displayed."""
+    current, helper = Step(name, total, done), multiprocessing.parent_process() is not None
     if helper or not runtime.is_main_rank() or threading.current_thread() is not threading.main_thread():
-        yield shown
+        yield current
         return
     stream = sys.stdout if runtime.stage_name() else sys.stderr
     show = _bar if sys.stdout.isatty() and stream.isatty() else _lines
-    with show(shown, stream):
-        yield shown
+    with show(current, stream):
+        yield current
 
 
 def track(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T]:
-    """The items, one by one, with their progress shown; `total` where they do not know their number."""
+    """The items, one by one, with their progress shown; `total` where they have no length."""
     if total is None and isinstance(items, Sized):
         total = len(items)
-    with step(name, total) as shown:
+    with step(name, total) as current:
         for item in items:
             yield item
-            shown.advance()
+            current.advance()
 
 
 @contextmanager
-def _lines(shown: Step, stream: TextIO) -> Iterator[None]:
+def _lines(current: Step, stream: TextIO) -> Iterator[None]:
     over = threading.Event()
     prefix = runtime.stage_name() or "sightline"
 
     def run() -> None:
         while not over.wait(LINE_S):
-            print(f"{prefix}: {shown.line()}", file=stream, flush=True)
+            print(f"{prefix}: {current.line()}", file=stream, flush=True)
 
     thread = threading.Thread(target=run, name="progress", daemon=True)
     thread.start()
@@ -90,9 +90,9 @@ _open: list[Any] = []  # the one rich.progress.Progress that is drawn; a step in
 
 
 @contextmanager
-def _bar(shown: Step, stream: TextIO) -> Iterator[None]:
+def _bar(current: Step, stream: TextIO) -> Iterator[None]:
     if _open:
-        with _row(_open[0], shown):
+        with _row(_open[0], current):
             yield
         return
     from rich.console import Console
@@ -112,17 +112,17 @@ def _bar(shown: Step, stream: TextIO) -> Iterator[None]:
     with Progress(*columns, console=Console(file=stream), transient=True) as progress:
         _open.append(progress)
         try:
-            with _row(progress, shown):
+            with _row(progress, current):
                 yield
         finally:
             _open.clear()
 
 
 @contextmanager
-def _row(progress: Any, shown: Step) -> Iterator[None]:
+def _row(progress: Any, current: Step) -> Iterator[None]:
     """A row of the bars that follows the step."""
-    row = progress.add_task(shown.name, total=shown.total, completed=shown.done, note=shown.note)
-    shown.on_change = lambda: progress.update(row, completed=shown.done, note=shown.note)
+    row = progress.add_task(current.name, total=current.total, completed=current.done, note=current.note)
+    current.on_change = lambda: progress.update(row, completed=current.done, note=current.note)
     try:
         yield
     finally:

@@ -14,14 +14,14 @@ from types import ModuleType
 PACKAGE = Path(__file__).parents[1]
 
 
-def names(folder: str, face: str = "") -> list[str]:
+def names(folder: str, pattern: str = "") -> list[str]:
     """Return the sorted names of the plug-ins in a folder of the package.
 
     `face` is a regular expression that a file must hold to count, for a folder whose files do not all
     have the same signature; nothing is imported.
     """
     files = [path for path in (PACKAGE / folder).glob("*.py") if not path.stem.startswith("_")]
-    return sorted(path.stem for path in files if not face or re.search(face, path.read_text("utf-8")))
+    return sorted(path.stem for path in files if not pattern or re.search(pattern, path.read_text("utf-8")))
 
 
 def suggest(name: str, choices: list[str]) -> str:

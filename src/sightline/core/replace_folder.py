@@ -1,8 +1,8 @@
-"""Puts a finished folder in place of an older one, and never in place of what Sightline did not write.
+"""Replaces an older folder by a finished one, and never replaces what Sightline did not write.
 
-A writer of NAME fills `.NAME.PID-TOKEN.tmp/new` beside it. The file `owner` in that hidden folder proves who
-made it: what a killed writer left is removed only with the proof, and of an older artifact only what its
-manifest names.
+A writer of NAME fills `.NAME.PID-TOKEN.tmp/new` beside it. The file `owner` in that hidden folder identifies
+its writer: the leftovers of a killed writer are removed only with it, and of an older artifact only the files
+of its manifest.
 """
 
 import errno
@@ -43,20 +43,20 @@ def check(folder: Path, kind: str) -> None:
         return
     cure = folder / kind
     if not folder.is_dir():
-        found, cure = "a file", folder.with_name(f"{folder.name}-{kind}")
+        obstacle, cure = "a file", folder.with_name(f"{folder.name}-{kind}")
     elif os.path.ismount(folder):
-        found = "a mount point, which cannot be replaced as a whole"
+        obstacle = "a mount point, which cannot be replaced as a whole"
     else:
-        found = _foreign(folder, kind)
-    if found:
+        obstacle = _foreign(folder, kind)
+    if obstacle:
         raise ArtifactError(
             f"{folder}: expected nothing, an empty folder or an artifact of kind {kind!r} to replace, found "
-            f"{found}; nothing was changed: choose another folder, for example {cure}"
+            f"{obstacle}; nothing was changed: choose another folder, for example {cure}"
         )
 
 
 def begin(folder: Path) -> Path:
-    """Return an empty folder on the same disk, to be filled; first remove what killed writers left."""
+    """Return an empty folder on the same disk, to be filled; first remove the leftovers of killed writers."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -104,7 +104,7 @@ def sweep(folder: Path) -> None:
         if not match or (int(match[1]) != os.getpid() and psutil.pid_exists(int(match[1]))):
             continue
         with suppress(OSError):
-            path.rmdir()  # a writer was killed before it could leave its proof: only an empty folder goes
+            path.rmdir()  # a writer was killed before it wrote the owner file: only an empty folder goes
         if _proof(path) == _owner():
             end(path / NEW, folder)
 
@@ -170,11 +170,15 @@ def _remove_named(folder: Path) -> None:
 def _manifest(folder: Path) -> dict:
     """The manifest of an artifact, empty for a folder that is none."""
     try:
-        found = json.loads((folder / MANIFEST).read_bytes())
+        document = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return {}
-    whole = isinstance(found, dict) and found.keys() == {"files", "kind"} and isinstance(found["files"], dict)
-    return found if whole else {}
+    whole = (
+        isinstance(document, dict)
+        and document.keys() == {"files", "kind"}
+        and isinstance(document["files"], dict)
+    )
+    return document if whole else {}
 
 
 def _names(manifest: dict) -> set[str]:
@@ -183,7 +187,7 @@ def _names(manifest: dict) -> set[str]:
 
 def _contents(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Everything below a folder, and whether it is a folder. Links are not followed and count as files."""
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            path = Path(place, name)
+            path = Path(parent, name)
             yield path, path.is_dir() and not path.is_symlink()

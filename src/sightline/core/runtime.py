@@ -1,4 +1,4 @@
-"""The process around the verbs: params, device, threads, seeds, ranks, signals, orphans and cost.
+"""The process around a stage: params, device, threads, seeds, ranks, signals, orphans and cost.
 
 torch is imported inside the functions that need it, so a stage that needs none never pays for it.
 The only module that reads the environment variables of torchrun and DVC.
@@ -48,7 +48,7 @@ class Runtime:
 
 
 class Stopped(SystemExit):
-    """Ends a process that was told to stop; the exit code is 143 (SIGTERM) or 130 (SIGINT)."""
+    """Ends a process that got a stop signal; the exit code is 143 (SIGTERM) or 130 (SIGINT)."""
 
     def __init__(self) -> None:
         super().__init__(128 + (_state.signal or signal.SIGTERM))
@@ -56,13 +56,13 @@ class Stopped(SystemExit):
 
 @dataclass
 class _State:
-    """What signal handlers and the loop share; one per process."""
+    """State shared by signal handlers and the training loop; one per process."""
 
     stage: str = ""
     signal: int = 0  # the signal that asked for the stop, 0 for none
-    polled: bool = False  # a loop asks stop_requested, so a signal may wait for it
+    polled: bool = False  # a loop polls stop_requested, so a signal may wait for it
     watched: bool = False
-    other_ranks_core_s: float = 0.0  # cost of the other ranks, known after finish
+    other_ranks_core_s: float = 0.0  # cost of the other ranks, set by finish
     other_ranks_peak_mib: float = 0.0
 
 
@@ -103,15 +103,15 @@ def finish(runtime: Runtime) -> None:
     if runtime.world > 1:
         import torch
 
-        own = torch.tensor(_usage(), dtype=torch.float64, device=runtime.device)
-        total = own.clone()
+        usage = torch.tensor(_usage(), dtype=torch.float64, device=runtime.device)
+        total = usage.clone()
         torch.distributed.all_reduce(total)
-        _state.other_ranks_core_s, _state.other_ranks_peak_mib = (total - own).tolist()
+        _state.other_ranks_core_s, _state.other_ranks_peak_mib = (total - usage).tolist()
         torch.distributed.destroy_process_group()
 
 
 def stop_requested(runtime: Runtime) -> bool:
-    """Return whether any rank was told to stop; all ranks get the same answer at the same call.
+    """Return whether any rank got a stop signal; all ranks get the same answer at the same call.
 
     The loop that hears True saves its state and raises Stopped.
     """
@@ -119,9 +119,9 @@ def stop_requested(runtime: Runtime) -> bool:
     if runtime.world > 1:
         import torch
 
-        asked = torch.tensor([_state.signal], device=runtime.device)
-        torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
-        _state.signal = int(asked.item())
+        stop_signal = torch.tensor([_state.signal], device=runtime.device)
+        torch.distributed.all_reduce(stop_signal, op=torch.distributed.ReduceOp.MAX)
+        _state.signal = int(stop_signal.item())
     if _state.signal:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return bool(_state.signal)
@@ -156,7 +156,8 @@ def is_main_rank() -> bool:
 
 @contextmanager
 def stage(name: str) -> Iterator[Params]:
-    """Run a stage script: check params and resolved.yaml, guard, time, and turn user errors into one line.
+    """Run a stage script: params and resolved.yaml are checked, the launcher is watched, the cost is recorded,
+    and a user error becomes one line.
 
     Exit codes: 2 for params.yaml, 1 for another user error (the traceback goes to
     `.resume/errors/<name>.txt`); an unexpected exception keeps its traceback.
@@ -203,7 +204,7 @@ def _watch(launchers: list[psutil.Process]) -> None:
 
 
 def _handle_signals() -> None:
-    """SIGTERM and SIGINT set the stop flag for a loop that asks; without one they end the process."""
+    """SIGTERM and SIGINT set the stop flag for a loop that polls it; without one they end the process."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _on_signal)
     signal.signal(signal.SIGALRM, _on_signal)
@@ -235,7 +236,7 @@ def _scratch() -> Path:
 
 
 def _end(name: str, error: Exception, code: int) -> NoReturn:
-    """Print one line for the user and exit; the traceback is kept in a file for whoever needs it."""
+    """Print one line for the user and exit; the traceback goes to a file."""
     message = " ".join(str(error).split()) or "out of memory"
     rank = f" [rank {_rank()}]" if _rank() else ""
     details = ""
@@ -254,14 +255,14 @@ def _end(name: str, error: Exception, code: int) -> NoReturn:
 
 def _usage() -> tuple[float, float]:
     """Return core-seconds (user and system) and peak resident MiB of this process and its children."""
-    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    usages = [resource.getrusage(scope) for scope in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, KiB on Linux
-    seconds = sum(usage.ru_utime + usage.ru_stime for usage in both)
-    return seconds, max(usage.ru_maxrss for usage in both) / unit
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return seconds, max(usage.ru_maxrss for usage in usages) / unit
 
 
 def _record_cost(name: str, profile: str, wall_s: float) -> None:
-    """Merge this stage's cost into .resume/cost/<profile>.json; a failure is said, not fatal."""
+    """Merge this stage's cost into .resume/cost/<profile>.json; a failure is printed, not fatal."""
     core_s, peak_mib = _usage()
     core_s, peak_mib = core_s + _state.other_ranks_core_s, peak_mib + _state.other_ranks_peak_mib
     if "TORCHELASTIC_RUN_ID" in os.environ:

@@ -1,4 +1,4 @@
-"""Which code decides a result: the files that some code can reach by imports, and their digest."""
+"""The code that a result depends on: the files reachable by imports, and their digest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 def digest(*starts: Path, src: Path = PACKAGE.parent) -> str:
     """sha256 of the content of all code that `starts` (files, or folders for every file in them) can reach:
-    equal for two results only if the same code made them. A package's `__init__.py` decides nothing."""
+    equal for two results only if the same code made them. A package's `__init__.py` does not count."""
     files = [file for start in starts for file in (start.rglob("*.py") if start.is_dir() else [start])]
     reached = _reached(files, src)[0]
     record = sorted(
@@ -52,9 +52,9 @@ def imports(path: Path, src: Path = PACKAGE.parent) -> set[Path]:
 
 
 def _packages(start: Path, src: Path) -> set[str]:
-    """The product, and the package that `start` is of: others beside them in site-packages are not ours."""
-    own = {start.relative_to(src).parts[0]} if start.is_relative_to(src) else set()
-    return {PACKAGE.name} | own
+    """The product, and the package that `start` is of: other packages of site-packages are left out."""
+    start_package = {start.relative_to(src).parts[0]} if start.is_relative_to(src) else set()
+    return {PACKAGE.name} | start_package
 
 
 def _imported(tree: ast.AST, packages: set[str], src: Path) -> set[Path]:
@@ -64,8 +64,8 @@ def _imported(tree: ast.AST, packages: set[str], src: Path) -> set[Path]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    found = (_module_file(name, src) for name in names if name.split(".")[0] in packages)
-    return {file for file in found if file is not None}
+    files = (_module_file(name, src) for name in names if name.split(".")[0] in packages)
+    return {file for file in files if file is not None}
 
 
 def _module_file(name: str, src: Path) -> Path | None:

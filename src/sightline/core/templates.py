@@ -1,4 +1,4 @@
-"""Pages from Jinja2 templates, which lie in the folder `templates` of the package that writes them.
+"""Pages from Jinja2 templates, from the folder `templates` of the package that renders them.
 
 A template named *.html escapes every value but `Markup`; in Markdown nothing is escaped. A value that a
 template names and is not given is an error.

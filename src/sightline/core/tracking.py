@@ -1,4 +1,4 @@
-"""Training curves: DVCLive behind one small face."""
+"""Training curves, written by DVCLive."""
 
 import math
 from pathlib import Path

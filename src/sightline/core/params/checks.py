@@ -20,13 +20,13 @@ from sightline.core import registry
 class ParamsError(ValueError):
     """A parameter that is unknown, missing, of the wrong type or out of range.
 
-    `key` is dotted; `allowed` says what would be right; `where` is `file:line`, empty until that is known.
+    `key` is dotted; `allowed` describes the valid values; `where` is `file:line`, empty until that is known.
     """
 
     def __init__(self, key: str, got: str, allowed: str, where: str = "", cure: str = ""):
         self.key, self.got, self.allowed, self.cure = key, got, allowed, cure
-        place = ": ".join(part for part in (where, key) if part)
-        super().__init__(f"{place}: got {got}, allowed: {allowed}{cure}")
+        prefix = ": ".join(part for part in (where, key) if part)
+        super().__init__(f"{prefix}: got {got}, allowed: {allowed}{cure}")
 
 
 class Settings(BaseModel):
@@ -47,13 +47,13 @@ def require(ok: bool, key: str, got: Any, allowed: str) -> None:
 
 @dataclass(frozen=True)
 class PlugIn:
-    """The name of a file in a folder of the package, and of one that holds `face`."""
+    """The name of a file in a folder of the package, and of one that matches `pattern`."""
 
     folder: str
-    face: str = ""
+    pattern: str = ""
 
     def __call__(self, name: str) -> str:
-        choices = registry.names(self.folder, self.face)
+        choices = registry.names(self.folder, self.pattern)
         if name not in choices:
             words = f"{', '.join(choices) or 'nothing'} (the files of src/sightline/{self.folder})"
             raise ParamsError("", repr(name), words, cure=registry.suggest(name, choices))
@@ -117,8 +117,8 @@ def _words(kind: Any, rules: Iterable[Any] = ()) -> str:
     if rule is not None:
         return str(rule)
     if get_origin(kind) is Annotated:
-        inner, *own = get_args(kind)
-        flat = [part for it in own for part in (it.metadata if isinstance(it, FieldInfo) else [it])]
+        inner, *annotations = get_args(kind)
+        flat = [part for it in annotations for part in (it.metadata if isinstance(it, FieldInfo) else [it])]
         return _words(inner, [*flat, *rules])
     if get_origin(kind) in (UnionType, Union):
         part = next(part for part in get_args(kind) if part is not NoneType)
@@ -145,6 +145,6 @@ def _range(rules: list[Any]) -> str:
     return ""
 
 
-def shown(value: Any) -> str:
-    """Return what was got, in the words of an error message."""
+def describe_value(value: Any) -> str:
+    """Return a value and its type, as error messages print them."""
     return "nothing" if value is None else f"{value!r} ({type(value).__name__})"

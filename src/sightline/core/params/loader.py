@@ -37,8 +37,8 @@ def load_params(path: Path | str = "params.yaml", overrides: dict[str, Any] | No
     Raises ParamsError naming file, line, dotted key, what was got and what is allowed.
     """
     top = read_top(Path(path))
-    given = {key: check_leaf(key, value) for key, value in (overrides or {}).items()}
-    top = replace(top, values=top.values | given)
+    checked = {key: check_leaf(key, value) for key, value in (overrides or {}).items()}
+    top = replace(top, values=top.values | checked)
     profiles = read_profiles(Path(path).parent)
     chosen = _chosen(top, profiles)
     _refuse_conflicts(top, profiles)
@@ -99,10 +99,10 @@ def _refuse_conflicts(top: ParamsFile, profiles: dict[str, ParamsFile]) -> None:
     """Refuse a profile's value that params.yaml would hide: an override (`-S`) hides one that every profile
     has; a leaf that params.yaml fills for all is no profile's."""
     roots = [file for file in profiles.values() if file.extends is None]
-    filled = top.given()
+    filled = top.filled()
     for file in profiles.values():
-        for key in file.given():
-            missing = [root.path.stem for root in roots if key not in root.given()]
+        for key in file.filled():
+            missing = [root.path.stem for root in roots if key not in root.filled()]
             if key in filled and missing and key not in PAIR:
                 words = f"nothing, since {top.path.name} fills it for all profiles"
                 cure = f"; to choose it by profile, empty it there and give it in {', '.join(missing)} too"

@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from sightline.core.params import edit
-from sightline.core.params.checks import NO_INPUT, ParamsError, shown
+from sightline.core.params.checks import NO_INPUT, ParamsError, describe_value
 from sightline.core.params.loader import read_profiles
 from sightline.core.params.params_files import FOLDER, LOCAL, ParamsFile, check_leaf, read_top
 from sightline.core.params.sections import leaves
@@ -47,11 +47,11 @@ Leaves = dict[str, Any]
 
 @dataclass
 class Migration:
-    """What the new files are to hold, and lines that say what was done."""
+    """Values of the new files, and the messages to print."""
 
     top: Leaves = field(default_factory=dict)
     profiles: dict[str, Leaves] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
 
 def migrate(old: Path, root: Path) -> list[str]:
@@ -78,14 +78,21 @@ def migrate(old: Path, root: Path) -> list[str]:
         _write_profile(root / FOLDER / f"{name}.yaml", values)
     written = [f"wrote {path.relative_to(root)}" for path in changed]
     backups = [f"kept {path.relative_to(root)}" for path in kept if path.exists()]
-    return [*plan.said, *(written or ["nothing differs from today's params.yaml and profiles/"]), *backups]
+    return [
+        *plan.messages,
+        *(written or ["nothing differs from today's params.yaml and profiles/"]),
+        *backups,
+    ]
 
 
 def _document(path: Path) -> dict[str, Any]:
     document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not isinstance(document.get("profiles"), dict):
         raise ParamsError(
-            "profiles", shown(document), "a params.yaml of 0.9.0, which holds its profiles", str(path)
+            "profiles",
+            describe_value(document),
+            "a params.yaml of 0.9.0, which holds its profiles",
+            str(path),
         )
     return document
 
@@ -105,14 +112,14 @@ def _plan(document: dict[str, Any], top: ParamsFile, profiles: dict[str, ParamsF
             if path and name == chosen and above.get(key) is None:
                 above[key] = path
             elif path:
-                plan.said.append(f"profile {name} had {key} = {path}: give it with -S {key}={path}")
+                plan.messages.append(f"profile {name} had {key} = {path}: give it with -S {key}={path}")
     _unshare(plan, above, blocks, top, profiles)
     for name in sorted(blocks, key=lambda name: _depth(name, profiles)):
         _plan_profile(plan, name, blocks[name], top, profiles)
     for key, value in above.items():
         if value is not None and value != plan.top.get(key, top.values[key]):
             plan.top[key] = value
-            plan.said.append(f"{key} = {value!r} in params.yaml")
+            plan.messages.append(f"{key} = {value!r} in params.yaml")
     return plan
 
 
@@ -121,21 +128,21 @@ def _plan_profile(
 ) -> None:
     """Note what the profile's file has to hold so that it comes to `wanted`."""
     parent = profiles[name].extends if name in profiles else "scenes"
-    own = dict(profiles[name].given()) if name in profiles else {}
+    current = dict(profiles[name].filled()) if name in profiles else {}
     inherited = _inherited(plan, parent, profiles)
     shared = {
-        key: value for key, value in top.given().items() if key not in plan.top or plan.top[key] is not None
+        key: value for key, value in top.filled().items() if key not in plan.top or plan.top[key] is not None
     }
     changes = {
         key: value
         for key, value in wanted.items()
-        if value is not None and value != {**shared, **inherited, **own}.get(key)
+        if value is not None and value != {**shared, **inherited, **current}.get(key)
     }
     plan.profiles[name] = changes
     if name not in profiles:
         plan.profiles[name] = {"extends": parent, **changes}
-        plan.said.append(f"profile {name} is {FOLDER}/{name}.yaml, which extends {parent}")
-    plan.said.extend(f"{key} = {value!r} in {FOLDER}/{name}.yaml" for key, value in changes.items())
+        plan.messages.append(f"profile {name} is {FOLDER}/{name}.yaml, which extends {parent}")
+    plan.messages.extend(f"{key} = {value!r} in {FOLDER}/{name}.yaml" for key, value in changes.items())
 
 
 def _unshare(
@@ -146,7 +153,7 @@ def _unshare(
     profiles: dict[str, ParamsFile],
 ) -> None:
     """Empty the leaves of params.yaml that some old profile has otherwise, and give them to the profiles."""
-    shared = top.given()
+    shared = top.filled()
     for key in leaves():
         values = [block.get(key) for block in blocks.values() if block.get(key) is not None]
         if (
@@ -159,14 +166,14 @@ def _unshare(
             for name, file in profiles.items():
                 if file.extends is None:
                     blocks.setdefault(name, {}).setdefault(key, shared[key])
-            plan.said.append(f"{key} is the profiles' own now, as they differ in it")
+            plan.messages.append(f"{key} is the profiles' own now, as they differ in it")
 
 
 def _inherited(plan: Migration, parent: str | None, profiles: dict[str, ParamsFile]) -> Leaves:
     if parent is None:
         return {}
     above = _inherited(plan, profiles[parent].extends, profiles)
-    return {**above, **profiles[parent].given(), **plan.profiles.get(parent, {})}
+    return {**above, **profiles[parent].filled(), **plan.profiles.get(parent, {})}
 
 
 def _depth(name: str, profiles: dict[str, ParamsFile]) -> int:
@@ -196,36 +203,36 @@ def _renamed(block: dict[str, Any], plan: Migration, where: str) -> Leaves:
     for key, harmless in GONE.items():
         value = flat.pop(key, None)
         if value not in (None, harmless):
-            plan.said.append(f"{where}: {key} = {value!r} is left out: that experiment has ended")
-    found = {RENAMED.get(key, key): value for key, value in flat.items() if not key.startswith(RELATED)}
-    _decoding(found)
-    _towers(found)
-    unknown = sorted(set(found) - set(leaves()))
+            plan.messages.append(f"{where}: {key} = {value!r} is left out: that experiment has ended")
+    values = {RENAMED.get(key, key): value for key, value in flat.items() if not key.startswith(RELATED)}
+    _decoding(values)
+    _towers(values)
+    unknown = sorted(set(values) - set(leaves()))
     if unknown:
         raise ParamsError(unknown[0], "an unknown key", "a leaf of a params.yaml of 0.9.0", where)
-    return {key: value if value is None else check_leaf(key, value) for key, value in found.items()}
+    return {key: value if value is None else check_leaf(key, value) for key, value in values.items()}
 
 
-def _decoding(found: Leaves) -> None:
+def _decoding(values: Leaves) -> None:
     """evaluate.beams becomes a method; a bundle that chose among candidates answered greedily."""
-    beams = found.pop("evaluate.beams", None)
+    beams = values.pop("evaluate.beams", None)
     if beams is not None:
-        guided = (found.get("generation.candidates") or 1) > 1
-        found["generation.method"] = "greedy" if guided or beams == 1 else "beam"
-        found["generation.beams"] = 1 if guided else beams
+        guided = (values.get("generation.candidates") or 1) > 1
+        values["generation.method"] = "greedy" if guided or beams == 1 else "beam"
+        values["generation.beams"] = 1 if guided else beams
 
 
-def _towers(found: Leaves) -> None:
-    if found.get("text.tower") == "bag":
-        found["text.tower"] = "idf_bag"
-    checkpoint = found.pop("text.checkpoint", None)
+def _towers(values: Leaves) -> None:
+    if values.get("text.tower") == "bag":
+        values["text.tower"] = "idf_bag"
+    checkpoint = values.pop("text.checkpoint", None)
     if checkpoint is not None:
         folder = Path(checkpoint).is_dir() and bool(checkpoint)
-        found["text.checkpoint" if folder else "text.name"] = checkpoint
-    weights = found.pop("vision.checkpoint", None)
+        values["text.checkpoint" if folder else "text.name"] = checkpoint
+    weights = values.pop("vision.checkpoint", None)
     if weights is not None:
-        found["vision.pretrained"] = weights if weights in ("none", "hub") else "file"
-        if found["vision.pretrained"] == "file":
-            found["vision.checkpoint"] = weights
-    if found.get("data.path") in ("", NO_INPUT):
-        del found["data.path"]
+        values["vision.pretrained"] = weights if weights in ("none", "hub") else "file"
+        if values["vision.pretrained"] == "file":
+            values["vision.checkpoint"] = weights
+    if values.get("data.path") in ("", NO_INPUT):
+        del values["data.path"]

@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode
 
 from sightline.core import registry
-from sightline.core.params.checks import ParamsError, allowed, shown
+from sightline.core.params.checks import ParamsError, allowed, describe_value
 from sightline.core.params.sections import Params, leaves, section_of
 
 FOLDER = "profiles"
@@ -37,7 +37,7 @@ class ParamsFile:
         where = f"{self.path}:{_line(self.text, error.key)}"
         return ParamsError(error.key, error.got, error.allowed, where, error.cure)
 
-    def given(self) -> dict[str, Any]:
+    def filled(self) -> dict[str, Any]:
         """Return the leaves that are not empty."""
         return {key: value for key, value in self.values.items() if value is not None}
 
@@ -64,7 +64,7 @@ def read_profile(path: Path) -> ParamsFile:
         document = _document(path, text)
         extends = document.pop("extends", None)
         if not isinstance(extends, str | None):
-            raise ParamsError("extends", shown(extends), "the name of another profile")
+            raise ParamsError("extends", describe_value(extends), "the name of another profile")
         values = _flat(document, Params)
         _refuse_local(values)
         return ParamsFile(path, text, _checked(values), extends)
@@ -83,15 +83,17 @@ def check_leaf(key: str, value: Any) -> Any:
 def translated(error: ValidationError, prefix: str = "") -> ParamsError:
     """Return the first problem as a ParamsError with the key that it stands at."""
     first = error.errors()[0]
-    own = first.get("ctx", {}).get("error")
+    inner = first.get("ctx", {}).get("error")
     key = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     key = key.lstrip(".")
-    if isinstance(own, ParamsError):
-        dotted = ".".join(part for part in (key, own.key) if part)
-        return ParamsError(dotted, own.got, own.allowed, cure=own.cure)
+    if isinstance(inner, ParamsError):
+        dotted = ".".join(part for part in (key, inner.key) if part)
+        return ParamsError(dotted, inner.got, inner.allowed, cure=inner.cure)
     field = leaves()[next(part for part in prefixes(key) if part in leaves())]
     ranged = first["type"].startswith(("greater", "less"))
-    return ParamsError(key, repr(first["input"]) if ranged else shown(first["input"]), allowed(field))
+    return ParamsError(
+        key, repr(first["input"]) if ranged else describe_value(first["input"]), allowed(field)
+    )
 
 
 def optional(key: str) -> bool:
@@ -146,26 +148,26 @@ def _document(path: Path, text: str) -> dict[str, Any]:
             raise ParamsError(problem.split('"')[1], "the key twice", "each key once", where) from None
         raise ParamsError("YAML", problem, "valid YAML", where) from None
     if not isinstance(document, dict):
-        raise ParamsError("the file", shown(document), "a mapping", str(path))
+        raise ParamsError("the file", describe_value(document), "a mapping", str(path))
     return document
 
 
 def _flat(block: Any, model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
     """Return the leaves that a mapping holds, by dotted key. Raises ParamsError for an unknown key."""
     if not isinstance(block, dict):
-        raise ParamsError(prefix.rstrip("."), shown(block), "a mapping")
-    known = list(model.model_fields)
-    found: dict[str, Any] = {}
+        raise ParamsError(prefix.rstrip("."), describe_value(block), "a mapping")
+    names = list(model.model_fields)
+    values: dict[str, Any] = {}
     for name, value in block.items():
-        if name not in known:
-            cure = registry.suggest(str(name), known)
-            raise ParamsError(f"{prefix}{name}", "an unknown key", ", ".join(known), cure=cure)
+        if name not in names:
+            cure = registry.suggest(str(name), names)
+            raise ParamsError(f"{prefix}{name}", "an unknown key", ", ".join(names), cure=cure)
         section = section_of(model.model_fields[name])
         if section:
-            found |= _flat({} if value is None else value, section, f"{prefix}{name}.")
+            values |= _flat({} if value is None else value, section, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value
-    return found
+            values[prefix + name] = value
+    return values
 
 
 def _once_located(file: ParamsFile, error: ParamsError) -> ParamsError:
@@ -177,8 +179,8 @@ def _line(text: str, key: str) -> int:
     node, line = YAML(typ="safe", pure=True).compose(text), 1
     for part in re.split(r"\.|\[", key):
         entries = node.value if isinstance(node, MappingNode) else []
-        found = [(name, value) for name, value in entries if name.value == part]
-        if not found:
+        matches = [(name, value) for name, value in entries if name.value == part]
+        if not matches:
             break
-        line, node = found[0][0].start_mark.line + 1, found[0][1]
+        line, node = matches[0][0].start_mark.line + 1, matches[0][1]
     return line

@@ -36,14 +36,14 @@ def write(root: Path) -> list[Path]:
 
 def markdown(root: Path) -> str:
     """Return the page: a table for each section; defaults are those of params.yaml below `root`."""
-    given = read_top(root / "params.yaml").given()
+    defaults = read_top(root / "params.yaml").filled()
     singles = {name: field for name, field in Params.model_fields.items() if not section_of(field)}
-    parts = [HEAD, _table(singles, "", given)]
+    parts = [HEAD, _table(singles, "", defaults)]
     for name, field in Params.model_fields.items():
         section = section_of(field)
         if section:
             parts.append(f"\n## {name}\n\n{inspect.getdoc(section)}\n\n")
-            parts.append(_table(section.model_fields, f"{name}.", given))
+            parts.append(_table(section.model_fields, f"{name}.", defaults))
     return "".join(parts)
 
 
@@ -70,14 +70,14 @@ def json_schema() -> str:
     return json.dumps(schema, indent=1, sort_keys=True) + "\n"
 
 
-def _table(fields: dict[str, FieldInfo], prefix: str, given: dict[str, Any]) -> str:
+def _table(fields: dict[str, FieldInfo], prefix: str, defaults: dict[str, Any]) -> str:
     rows = [
         "| leaf | what may stand there | in params.yaml | what it does |\n",
         "| --- | --- | --- | --- |\n",
     ]
     for name, field in fields.items():
         key = prefix + name
-        default = f"`{_plain(given[key])}`" if key in given else "by profile"
+        default = f"`{_plain(defaults[key])}`" if key in defaults else "by profile"
         rows.append(f"| `{key}` | {_cell(allowed(field))} | {default} | {_cell(field.description)} |\n")
     return "".join(rows)
 
@@ -102,7 +102,10 @@ def _may_be_empty(rule: dict[str, Any]) -> dict[str, Any]:
 def _choices(field: FieldInfo) -> list[str]:
     rules = [rule.func for rule in field.metadata if isinstance(rule, AfterValidator)]
     return [
-        name for rule in rules if isinstance(rule, PlugIn) for name in registry.names(rule.folder, rule.face)
+        name
+        for rule in rules
+        if isinstance(rule, PlugIn)
+        for name in registry.names(rule.folder, rule.pattern)
     ]
 
 

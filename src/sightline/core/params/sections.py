@@ -87,8 +87,8 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
 
 def leaves(model: type[BaseModel] = Params, prefix: str = "") -> dict[str, FieldInfo]:
     """Return every leaf by its dotted key, in the order of params.yaml."""
-    found: dict[str, FieldInfo] = {}
+    fields: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         section = section_of(field)
-        found |= leaves(section, f"{prefix}{name}.") if section else {prefix + name: field}
-    return found
+        fields |= leaves(section, f"{prefix}{name}.") if section else {prefix + name: field}
+    return fields

@@ -56,9 +56,9 @@ class TextParams(Settings):
     @model_validator(mode="after")
     def fits_its_tower(self) -> "TextParams":
         heads_fit("text", self, self.positions)
-        given = [value for value in (self.name, self.checkpoint) if value not in ("", NO_INPUT)]
-        one = len(given) == (1 if self.tower == "hf" else 0)
-        require(one, "checkpoint", given, "a folder or text.name, as text.tower is hf" if self.tower == "hf"
+        sources = [value for value in (self.name, self.checkpoint) if value not in ("", NO_INPUT)]
+        one = len(sources) == (1 if self.tower == "hf" else 0)
+        require(one, "checkpoint", sources, "a folder or text.name, as text.tower is hf" if self.tower == "hf"
                 else f"neither a folder nor text.name, as text.tower is {self.tower}")  # fmt: skip
         if self.tower == "idf_bag":
             words = "learned, sinusoidal or none, as text.tower is idf_bag: it has no attention"
@@ -71,8 +71,8 @@ class TextParams(Settings):
 
     def tower_config(self) -> dict[str, Any]:
         """Return what the tower is built from; `checkpoint` is a folder, a name on the hub or empty."""
-        given = self.name if self.checkpoint == NO_INPUT else self.checkpoint
-        return self.model_dump(exclude={"name"}) | {"checkpoint": given}
+        source = self.name if self.checkpoint == NO_INPUT else self.checkpoint
+        return self.model_dump(exclude={"name"}) | {"checkpoint": source}
 
 
 class VisionParams(Settings):
@@ -101,5 +101,5 @@ class VisionParams(Settings):
 
     def tower_config(self) -> dict[str, Any]:
         """Return what the tower is built from; `checkpoint` is none, hub or a file."""
-        given = self.checkpoint if self.pretrained == "file" else self.pretrained
-        return self.model_dump(exclude={"pretrained"}) | {"checkpoint": given}
+        source = self.checkpoint if self.pretrained == "file" else self.pretrained
+        return self.model_dump(exclude={"pretrained"}) | {"checkpoint": source}

@@ -102,8 +102,12 @@ def test_top_k_1_and_alpha_0_is_zeroing_the_other_heads_by_hand(vlm):
     hooks, loudest = [], []
     for layer in range(LAYERS):
         with torch.no_grad():
-            seen = vlm.model(**step, past_key_values=copy.deepcopy(filled), output_attentions=True).attentions
-        mass_H = (seen[layer][0, :, 0, image_K].sum(-1) * 1e4).round().tolist()  # ties go to the lower head
+            image_keys = vlm.model(
+                **step, past_key_values=copy.deepcopy(filled), output_attentions=True
+            ).attentions
+        mass_H = (
+            (image_keys[layer][0, :, 0, image_K].sum(-1) * 1e4).round().tolist()
+        )  # ties go to the lower head
         loudest.append(mass_H.index(max(mass_H)))
 
         def only(module: nn.Module, args: tuple, head: int = loudest[-1]) -> tuple:
@@ -218,8 +222,8 @@ def test_a_generated_image_token_is_no_image(vlm):
     with torch.no_grad(), spin.suppressed(vlm.model, **HALF):
         cached = vlm.model(**vlm.batch(ROWS[:1]), use_cache=True).past_key_values
         vlm.model(input_ids=torch.tensor([[IMAGE]]), past_key_values=cached)
-        seen = getattr(cached, huggingface.SEEN)
-    assert seen.sum() == vlm.image_tokens and not seen[0, -1]
+        image_keys = getattr(cached, huggingface.IMAGE_KEYS)
+    assert image_keys.sum() == vlm.image_tokens and not image_keys[0, -1]
 
 
 def test_qwen_types_and_token_numbers_agree():

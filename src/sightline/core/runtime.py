@@ -156,7 +156,7 @@ def is_main_rank() -> bool:
 
 @contextmanager
 def stage(name: str) -> Iterator[Params]:
-    """Run a stage script: params and resolved.yaml are checked, the launcher is watched, the cost is recorded,
+    """Run a stage script: params and resolved.yaml are checked, the launcher is watched, costs are recorded,
     and a user error becomes one line.
 
     Exit codes: 2 for params.yaml, 1 for another user error (the traceback goes to

@@ -6,7 +6,7 @@ amplified_attention.py: attention to the image made larger (PAI)
 huggingface.py: the rule on a Hugging Face vision-language model
 
 Not here: its settings (`core/params/generation.py`), where the decoder applies it (`models/vlm.py`,
-`export`), what it gains (`evaluate`, `sightline_lab/hallucination`).
+`export`), its evaluation (`evaluate`, `sightline_lab/hallucination`).
 
 `attach`, `detach` and `suppressed` come from `huggingface.py` on first use, so that importing this
 package imports neither torch nor transformers.

@@ -1,7 +1,7 @@
 """Controls of SPIN: gates that suppress as many heads as the published rule, chosen without or against it.
 
-A finding about SPIN counts only if the same gate over random heads, or over the heads that look most at the
-image, does not show it too. Both are rules of `spin.gate.SpinInputs` and run in PyTorch only. Shapes: B
+A finding about SPIN counts only if the same gate over random heads, or over the heads that attend most to the
+image, does not have it too. Both are rules of `spin.gate.SpinInputs` and run in PyTorch only. Shapes: B
 batch, H heads, T queries.
 """
 
@@ -27,7 +27,7 @@ class RandomHeads:
 
 
 def inverse(scores_BHT: Tensor, k: Tensor, alpha: Tensor, layer: int) -> Tensor:
-    """Rule that keeps the K heads that look least at the image; scores: attention mass."""
+    """Rule that keeps the K heads that attend least to the image; scores: attention mass."""
     return gate(inverse_scores(scores_BHT), k, alpha)
 
 

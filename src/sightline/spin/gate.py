@@ -1,6 +1,6 @@
 """SPIN: image-guided head suppression at decoding time (arXiv 2505.16411).
 
-For every layer and query, heads are ranked by how much they look at the image; the first K pass unchanged,
+For every layer and query, heads are ranked by their attention to the image; the first K pass unchanged,
 the others are multiplied by alpha between the per-head output and the output projection. Differences from
 the published code: the score is the post-softmax mass on the image tokens (`logit_sum`, the published one,
 is kept for parity; it is not invariant to a constant added to a head's logits); every query of every batch
@@ -62,7 +62,7 @@ def share_kept(keep: float, num_heads: int) -> int:
 
 
 def scores(attn_BHTM: Tensor, logits_BHTM: Tensor, image_BM: Tensor, kind: str = "mass") -> Tensor:
-    """How much each head looks at the image, [B, H, T]: attention mass in [0, 1], float32, or the sum of
+    """Attention of each head to the image, [B, H, T]: attention mass in [0, 1], float32, or the sum of
     logits, float64 (sums reach thousands, and `gate` tells ties in steps of 1e-4).
 
     attn is the softmax of logits; image_BM is True at the image tokens. Raises ValueError for an unknown

@@ -1,7 +1,7 @@
 """SPIN on a Hugging Face vision-language model (transformers 5) whose image tokens stand in its prompt.
 
 The text decoder's attention implementation is replaced by one that calls the stock one and multiplies the
-output of the heads that look least at the image by alpha, before the output projection; a layer that keeps
+output of the heads that attend least to the image by alpha, before the output projection; a layer that keeps
 all heads runs the stock code alone. Which keys are image tokens is read from `input_ids` when the model is
 called and remembered with the cache, so `generate` works as it is: sampling, beams, left-padded batches,
 several images. Published code: YUECHE77/SPIN, whose rule is `score="logit_sum", queries="last"`.
@@ -27,14 +27,14 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from sightline.spin import gate
 
 QUERIES = ("last", "all")
-STOCK = ("sdpa", "eager")  # implementations that SPIN can stand on
+STOCK = ("sdpa", "eager")  # attention implementations that SPIN can wrap
 HANDLE = "sightline_spin"  # attribute of an attached model and of its attention modules
-SEEN = "sightline_image_BK"  # attribute of a cache: which of its keys are image tokens
+IMAGE_KEYS = "sightline_image_BK"  # attribute of a cache: which of its keys are image tokens
 UNSCORED = ("softcap", "s_aux", "position_bias")  # attention arguments that change logits in ways not scored
 
 
 class Suppression:
-    """SPIN at work on one model; `attach` makes it. `silenced()` says which heads lost their voice.
+    """SPIN attached to one model, made by `attach`. `silenced()` returns how often each head was silenced.
 
     k_L: heads kept per layer; alpha: factor of the others; score: `mass` or `logit_sum`; queries: `last` or
     `all`.
@@ -61,31 +61,31 @@ class Suppression:
         In a batch, rows that have ended before the others count until the last one ends.
         """
         share_LH = np.zeros((len(self.k_L), self.num_heads))
-        for layer, (lost_H, queries) in enumerate(zip(self._silenced_LH, self._gated_L, strict=True)):
-            if torch.is_tensor(lost_H):
-                share_LH[layer] = lost_H.cpu().numpy() / max(1, int(queries))
+        for layer, (silenced_H, queries) in enumerate(zip(self._silenced_LH, self._gated_L, strict=True)):
+            if torch.is_tensor(silenced_H):
+                share_LH[layer] = silenced_H.cpu().numpy() / max(1, int(queries))
         return share_LH
 
     def before_call(self, model: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         """Forward pre-hook: find the image tokens among all keys of this call."""
         input_ids_BS = kwargs.get("input_ids", args[0] if args else None)
         if input_ids_BS is None:
-            raise ValueError("spin: the model was called without input_ids, which tell where the image is")
+            raise ValueError("spin: the model was called without input_ids, which mark the image's tokens")
         if not self._text._attn_implementation.startswith("spin_"):
             raise ValueError("spin: set_attn_implementation was called while SPIN is attached; detach first")
         image_BK = image_positions(input_ids_BS, kwargs.get("attention_mask"), self._tokens)
         cache = kwargs.get("past_key_values")
         past = int(cache.get_seq_length()) if cache is not None else 0
         if past:
-            seen_BK = getattr(cache, SEEN, None)
-            if seen_BK is None or seen_BK.shape[1] < past or len(seen_BK) != len(image_BK):
+            past_image_BK = getattr(cache, IMAGE_KEYS, None)
+            if past_image_BK is None or past_image_BK.shape[1] < past or len(past_image_BK) != len(image_BK):
                 raise ValueError(
                     f"spin: the cache holds {past} tokens that were not written by {len(image_BK)} rows of "
                     "this model with SPIN attached; start again from the prompt"
                 )
             if image_BK.shape[1] == 1:  # a generated token is no image, whatever its number
                 image_BK = torch.zeros_like(image_BK)
-            image_BK = torch.cat([seen_BK[:, :past], image_BK], 1)
+            image_BK = torch.cat([past_image_BK[:, :past], image_BK], 1)
         self._image_BK = image_BK
 
     def after_call(self, model: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
@@ -93,7 +93,7 @@ class Suppression:
         image_BK, self._image_BK = self._image_BK, None
         cache = getattr(output, "past_key_values", None)
         if cache is not None and image_BK is not None:
-            setattr(cache, SEEN, image_BK)
+            setattr(cache, IMAGE_KEYS, image_BK)
 
     def gated(
         self,
@@ -104,7 +104,7 @@ class Suppression:
         scaling: float,
         output_BSHD: Tensor,
     ) -> Tensor:
-        """The output of one layer's heads, [B, S, H, D], with those that look least at the image turned down.
+        """The output of one layer's heads, [B, S, H, D], with those that attend least to the image multiplied by alpha.
 
         A query that sees no image token (a prompt without image, text before the image) is left alone.
         """
@@ -117,12 +117,14 @@ class Suppression:
             logits_BHQK.softmax(-1), logits_BHQK.where(allowed_B1QK, 0.0), image_BK, self.score
         )
         kept_BHQ = gate.gate(scores_BHQ, torch.tensor(self.k_L[layer]), scores_BHQ.new_zeros(())) > 0
-        sees_B1Q = (allowed_B1QK & image_BK[:, None, None, :]).any(-1).any(1, keepdim=True)
-        lost_BHQ = ~kept_BHQ & sees_B1Q
-        self._silenced_LH[layer] = self._silenced_LH[layer] + lost_BHQ.sum((0, 2))
-        self._gated_L[layer] = self._gated_L[layer] + sees_B1Q.expand(len(lost_BHQ), -1, -1).sum()
+        visible_B1Q = (allowed_B1QK & image_BK[:, None, None, :]).any(-1).any(1, keepdim=True)
+        silenced_BHQ = ~kept_BHQ & visible_B1Q
+        self._silenced_LH[layer] = self._silenced_LH[layer] + silenced_BHQ.sum((0, 2))
+        self._gated_L[layer] = self._gated_L[layer] + visible_B1Q.expand(len(silenced_BHQ), -1, -1).sum()
         factor_BSH = output_BSHD.new_ones(output_BSHD.shape[:3])
-        factor_BSH[:, first:] = torch.where(lost_BHQ, self.alpha, 1.0).transpose(1, 2).to(factor_BSH.dtype)
+        factor_BSH[:, first:] = (
+            torch.where(silenced_BHQ, self.alpha, 1.0).transpose(1, 2).to(factor_BSH.dtype)
+        )
         return output_BSHD * factor_BSH[..., None]
 
 
@@ -208,7 +210,7 @@ for _name in STOCK:
 def _parts(model: PreTrainedModel) -> tuple[str, Any, list[int], list[nn.Module]]:
     """(name of the text decoder's config, that config, image token numbers, its attention modules).
 
-    Raises ValueError for a model that SPIN cannot stand on.
+    Raises ValueError for a model that SPIN does not support.
     """
     what = type(model).__name__
     config: Any = getattr(model, "config", None)

@@ -102,7 +102,7 @@ def test_top_k_1_and_alpha_0_is_zeroing_the_other_heads_by_hand(vlm):
     hooks, loudest = [], []
     for layer in range(LAYERS):
         with torch.no_grad():
-            image_keys = vlm.model(
+            attentions = vlm.model(
                 **step, past_key_values=copy.deepcopy(filled), output_attentions=True
             ).attentions
         mass_H = (

@@ -102,12 +102,9 @@ def test_top_k_1_and_alpha_0_is_zeroing_the_other_heads_by_hand(vlm):
     hooks, loudest = [], []
     for layer in range(LAYERS):
         with torch.no_grad():
-            attentions = vlm.model(
-                **step, past_key_values=copy.deepcopy(filled), output_attentions=True
-            ).attentions
-        mass_H = (
-            (image_keys[layer][0, :, 0, image_K].sum(-1) * 1e4).round().tolist()
-        )  # ties go to the lower head
+            output = vlm.model(**step, past_key_values=copy.deepcopy(filled), output_attentions=True)
+        # Ties go to the lower head.
+        mass_H = (output.attentions[layer][0, :, 0, image_K].sum(-1) * 1e4).round().tolist()
         loudest.append(mass_H.index(max(mass_H)))
 
         def only(module: nn.Module, args: tuple, head: int = loudest[-1]) -> tuple:

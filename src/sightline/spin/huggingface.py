@@ -104,7 +104,7 @@ class Suppression:
         scaling: float,
         output_BSHD: Tensor,
     ) -> Tensor:
-        """The output of one layer's heads, [B, S, H, D]; the heads that attend least to the image times alpha.
+        """Output of a layer's heads, [B, S, H, D], those that attend least to the image multiplied by alpha.
 
         A query that sees no image token (a prompt without image, text before the image) is left alone.
         """

@@ -10,6 +10,7 @@ init_from_alignment.py: its start from the dual encoder's words
 transformer.py: stacks of layers
 layers.py: encoder, decoder and cross layers
 layer_config.py: norm, activation, positions of a layer
+module_list.py: a ModuleList typed by its modules
 attention.py: multi-head attention
 feed_forward.py: the feed-forward block
 positions.py: positions of tokens and patches

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 QUESTION_SHARE = 0.5  # of the text tower's states
 SHARPNESS = 2.0  # queries are the keys' directions, this much longer
 IMAGE_GAIN = 3.0  # how much louder than the question's own words a patch is in the joint block
-MARK_LENGTH = 20.0  # of the mark
+MARK_LENGTH = 20.0
 SMALL_SCALE = 0.1  # of the layers that start small
 RANK = 1e-4  # singular values below this share of the first count as zero
 

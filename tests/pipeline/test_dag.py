@@ -1,6 +1,7 @@
 """dvc.yaml against the code: deps are the import closure, params are what a stage reads, stages are thin."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,14 @@ def test_rooms(path):
         if target.name != "__init__.py" and room(target) not in allowed
     }
     assert not wrong, f"{own} may not import {wrong}"
+
+
+def test_modules_of_inference_import_in_one_direction():
+    """Imports for types count: a module can be read without those that call it."""
+    files = (PACKAGE / "inference").rglob("*.py")
+    graph = {path: imports(path) - {path} for path in files if path.name != "__init__.py"}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+    assert set(graph) <= set(order)
 
 
 def test_no_two_modules_of_the_product_share_a_name():

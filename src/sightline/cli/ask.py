@@ -202,7 +202,7 @@ def open_index(session, index: Path | None):
     from sightline.search.item_index import ItemIndex
     from sightline.search.user_index import open_user_index
 
-    digest = session.engine.search_digest()
+    digest = session.search_digest()
     return open_user_index(index, digest) if index else ItemIndex.load(session.folder / "index", digest)
 
 

@@ -36,14 +36,16 @@ def index(
     if table is None and not delete:
         raise typer.BadParameter("give a CSV, or --delete ID")
     session = open_session(bundle)
-    digest, refused, encoded = session.engine.search_digest(), {}, 0
+    digest, encoded = session.search_digest(), 0
+    refused: dict[str, int] = {}
     with writing(out):
         user_index = UserIndex.load(out, digest) if add or delete else None
-        if delete:
+        if user_index is not None and delete:
             user_index = user_index.without(delete)
         if table is not None:
             new, refused = encode_table(session, table, MAX_PIXELS, fetch)
             encoded, user_index = len(new), user_index.merged(new) if user_index else new
+        assert user_index is not None  # loaded, or made of the table
         item_index = user_index.save(out, digest)
     done = {
         "index": str(out),
@@ -122,7 +124,8 @@ def out_of_domain(
             f"{raw} holds {raw_source}, the model was trained on {model_source}: run `dvc checkout` for its "
             "profile"
         )
-    detector, refused = OODDetector.load(session.folder), []
+    detector = OODDetector.load(session.folder)
+    refused: list[str] = []
     test_pictures = split_pictures(Items(raw), "test", MAX_PIXELS)
     user_pictures = (rgb for _, rgb in progress.track(read(pictures, MAX_PIXELS, refused), "pictures"))
     result = compare(partial(detector.scores, session), detector.bound, test_pictures, user_pictures)

@@ -72,7 +72,7 @@ def explain(
         raise typer.BadParameter(f"{' and '.join(exclusive)} exclude each other: give one of them")
     if (image is None) != (masked is not None):
         raise typer.BadParameter("give a picture, or --masked TEXT without one")
-    if masked is None and caption is None:
+    if image is not None and caption is None:
         rgb, (model, params) = picture_input.read(image, fetch), open_model(bundle)
         model = replace(model, spin=model.session.spin(spin))
         views, words = _explained(model, image, rgb, question, method or [params.explain.method])
@@ -82,7 +82,7 @@ def explain(
         raise typer.BadParameter("--method and --spin are for answers: leave them out here")
     elif masked is not None:
         _explain_masked(masked)
-    else:
+    elif image is not None and caption is not None:
         _explain_match(bundle, image, picture_input.read(image, fetch), caption, out)
 
 

@@ -83,7 +83,7 @@ def start(threads: int, seed: int) -> Runtime:
     torch.use_deterministic_algorithms(True)
     # By default that also fills every fresh tensor; nothing here reads one before writing it, and the fill
     # took a sixth of a training step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # set at import
     torch.manual_seed(seed)
     rank, world = _rank(), int(os.environ.get("WORLD_SIZE", "1"))
     local, local_world = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -87,4 +87,5 @@ def _plugin_folders(tree: ast.AST) -> set[str]:
         and node.func.value.id == "registry"
         and node.args
         and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
     }

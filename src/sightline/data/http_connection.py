@@ -124,6 +124,8 @@ def _through_proxy(host: str, port: int, timeout_s: float) -> http.client.HTTPCo
     if not proxy or urllib.request.proxy_bypass(host):
         return None
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if not parts.hostname:
+        raise FetchError("url", "the proxy of the environment (https_proxy): expected a host")
     headers = {}
     if parts.username:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

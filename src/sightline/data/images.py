@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -146,7 +147,7 @@ def _strip_to_srgb(image: Image.Image, profile: ImageCms.ImageCmsTransform | Non
         image = Image.fromarray((wide_YX >> 8).astype(np.uint8))
     if profile:
         try:
-            image = ImageCms.applyTransform(image, profile)
+            image = cast(Image.Image, ImageCms.applyTransform(image, profile))  # None only in place
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             pass
     if image.has_transparency_data:

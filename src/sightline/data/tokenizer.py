@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypedDict, cast
 
 import numpy as np
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
@@ -16,15 +17,24 @@ from tokenizers import Tokenizer as Backend
 from sightline.data.questions.prompt_template import BERT_TOKENS, TEMPLATE_TOKENS
 
 MAX_FILE_BYTES = 64 * 2**20
+
+
 # BERT's own: accents are stripped (None) when lower-casing is on.
-DEFAULT_SWITCHES = {
+class Switches(TypedDict):
+    """The switches of BERT's normalizer; `strip_accents` None: as `lowercase`."""
+
+    clean_text: bool
+    handle_chinese_chars: bool
+    strip_accents: bool | None
+    lowercase: bool
+
+
+DEFAULT_SWITCHES: Switches = {
     "clean_text": True,
     "handle_chinese_chars": True,
     "strip_accents": None,
     "lowercase": True,
 }
-NORMALIZER_KEYS = tuple(DEFAULT_SWITCHES)
-Switches = dict[str, bool | None]
 
 
 class Tokenizer:
@@ -104,13 +114,13 @@ class Tokenizer:
         if model.get("continuing_subword_prefix", "##") != "##" or model.get("unk_token", "[UNK]") != "[UNK]":
             raise _bad(path, "continuation prefix or unknown token differ from BERT's ('##', '[UNK]')")
         vocab = _vocab(path, model.get("vocab"), data.get("added_tokens", []))
-        switches = {key: normalizer.get(key, DEFAULT_SWITCHES[key]) for key in NORMALIZER_KEYS}
+        switches = {key: normalizer.get(key, default) for key, default in DEFAULT_SWITCHES.items()}
         if any(value not in (True, False, None) for value in switches.values()):
             raise _bad(path, f"normalizer switches are not true, false or null: {switches}")
         max_word = model.get("max_input_chars_per_word", 100)
         if type(max_word) is not int or not 1 <= max_word <= 10_000:
             raise _bad(path, f"max_input_chars_per_word is {max_word!r}")
-        return cls(vocab, switches, max_word)
+        return cls(vocab, cast(Switches, switches), max_word)
 
     def save(self, path: Path | str) -> None:
         """Write one tokenizer.json: the same bytes for the same vocabulary, readable by `tokenizers` too."""

@@ -58,6 +58,11 @@ class Session(Encoder):
         preprocessor = artifacts.read_json(folder / PREPROCESSOR)
         return cls(engine, tokenizer, preprocessor, bundle_settings.read(folder / GENERATION), folder)
 
+    def search_digest(self) -> str:
+        """Of an exported model: what an index must have been built with (`OnnxEngine.search_digest`)."""
+        assert isinstance(self.engine, OnnxEngine)
+        return self.engine.search_digest()
+
     def answer(
         self, images: Sequence[np.ndarray], questions: Sequence[str], generation: Generation | None = None,
         spin: Spin | None = None, *, need_maps: bool = False, batch_size: int = 1,

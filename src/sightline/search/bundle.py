@@ -21,7 +21,6 @@ from sightline.inference import bundle_settings, out_of_domain
 from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import Confidence
 from sightline.inference.encoding import PREPROCESSOR
-from sightline.inference.onnx_engine import OnnxEngine
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import MODEL, TOKENIZER, Session
 from sightline.search.item_index import Entry, ItemIndex, assemble
@@ -71,8 +70,7 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
         bundle_settings.write(folder / GENERATION, settings)
         inputs.domain.save(folder / out_of_domain.FOLDER)
         item_index = embed(inputs.session, items, lines, index.factory, max_pixels)
-        assert isinstance(inputs.session.engine, OnnxEngine)  # a bundle ships exported graphs
-        item_index.save(folder / INDEX, inputs.session.engine.search_digest())
+        item_index.save(folder / INDEX, inputs.session.search_digest())
         if inputs.source == "scenes":
             _write_examples(folder / EXAMPLES, items, lines)
     return item_index

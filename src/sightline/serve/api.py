@@ -25,7 +25,7 @@ from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
 from sightline.serve.service import Service
 
-REFUSALS = {
+REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": api_schema.Error, "description": what}
     for status, what in {
         400: "The request cannot be used", 401: "No valid API key", 403: "Not for this host name",
@@ -33,7 +33,7 @@ REFUSALS = {
         415: "Not JSON", 429: "Full; see Retry-After", 503: "Stopping", 504: "Took too long",
     }.items()
 }  # fmt: skip
-READING = {status: REFUSALS[status] for status in (401, 403, 404)}
+READING: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (401, 403, 404)}
 
 
 def create_app(
@@ -112,10 +112,10 @@ def _add_openai(app: FastAPI) -> None:
         if text_rows:
             texts = await service.embed_texts([inputs[index] for index in text_rows], deadline)
             rows |= dict(zip(text_rows, texts, strict=True))
-        pack = _packed if body.encoding_format == "base64" else np.ndarray.tolist
+        packed = body.encoding_format == "base64"
         data = [
-            {"object": "embedding", "index": index, "embedding": pack(rows[index])}
-            for index in range(len(inputs))
+            {"object": "embedding", "index": index, "embedding": _packed(row) if packed else row.tolist()}
+            for index, row in sorted(rows.items())
         ]
         tokens = await service.count_tokens([inputs[index] for index in text_rows], deadline)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -174,8 +174,8 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
             raise ApiError(503, "the server is stopping", "draining", retry_s=5)
         return _json({"status": "ready"})
 
-    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
-    refused = {status: REFUSALS[status] for status in (401, 403)}
+    text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    refused: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (401, 403)}
 
     @app.get("/metrics", responses=refused | text, response_class=Response)
     async def figures() -> Response:
@@ -200,7 +200,7 @@ def _json(body: dict[str, Any]) -> Response:
     return Response(_ENCODE(body).encode(), media_type="application/json")
 
 
-async def _refuse(request: Request, error: ApiError | HTTPException | RequestValidationError) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     """Any error in the form of OpenAI's API. What a client sent is never repeated to it or to a log."""
     if isinstance(error, RequestValidationError):
         error = _invalid(error)
@@ -208,6 +208,7 @@ async def _refuse(request: Request, error: ApiError | HTTPException | RequestVal
         status, body = error.status, error.body()
         headers = {} if error.retry_s is None else {"Retry-After": str(error.retry_s)}
     else:
+        assert isinstance(error, HTTPException)  # the third that this handles
         status, headers = error.status_code, dict(error.headers or {})
         body = error_body(status, str(error.detail), None)
     return Response(json.dumps(body), status, headers, media_type="application/json")

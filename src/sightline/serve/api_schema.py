@@ -42,14 +42,15 @@ class Extension(Closed):
     """The field `sightline` of a request."""
 
     spin: bool | Spin | None = Field(
-        None,
+        default=None,
         description="null: as the bundle answers; true: its gate; false: none; an object: these settings.",
     )
     explanation: Literal[False, True, "png"] = Field(
-        False, description="A map per word: numbers on the patch grid, or a grey PNG of the picture's shape."
+        default=False,
+        description="A map per word: numbers on the patch grid, or a grey PNG of the picture's shape.",
     )
     retrieval: Annotated[int, Field(ge=0, le=LIMITS.captions)] = Field(
-        0,
+        default=0,
         description="So many pictures of the index, those most like the one asked about and not itself: the "
         "question is read beside their captions, which come with the answer.",
     )

@@ -79,7 +79,7 @@ class Model:
     def load(cls, bundle: Path, batch: int, index: Path | None = None) -> "Model":
         """The shipped model of a bundle; searches in `index`, else in the bundle's own items."""
         session = Session.load(bundle)
-        digest = session.engine.search_digest()
+        digest = session.search_digest()
         item_index = ReloadingIndex(index, digest) if index else BundleIndex(bundle / "index", digest)
         return cls(session, OODDetector.load(bundle), item_index, batch)
 
@@ -139,7 +139,7 @@ class Model:
         ):
             written.append(token)
             waiting = False
-            for row in np.flatnonzero(token.active_B[:rows]):
+            for row in np.flatnonzero(token.active_B[:rows]).tolist():
                 new, gone = int(token.ids_B[row]), dropped(row)
                 waiting |= new != inputs.eos and not gone
                 if new != inputs.eos and not gone:
@@ -164,7 +164,7 @@ class Model:
         """Unit embeddings [E] of up to B texts."""
         return list(self.session.embed_texts(texts, self.batch))
 
-    def _filled(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+    def _filled(self, rows: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         return np.stack([*rows, *([rows[0]] * (self.batch - len(rows)))])
 
 

@@ -86,7 +86,7 @@ class Worker:
         while (ticket := self._raw.get()) is not None:
             failed = None
             try:
-                if not ticket.dropped:
+                if ticket.prepare and not ticket.dropped:
                     ticket.row = ticket.prepare()
             except Exception as error:
                 failed = error

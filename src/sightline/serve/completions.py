@@ -71,7 +71,8 @@ async def _events(
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
         return _event(head | {"choices": [choice]} | more)
 
-    sent, reply, opened = "", None, False
+    sent, opened = "", False
+    reply: Reply | None = None
     try:
         async for part in service.stream(request, deadline):
             if not opened:
@@ -82,6 +83,7 @@ async def _events(
             else:
                 yield chunk({"content": part[len(sent) :]})
                 sent = part
+        assert reply is not None  # the last part of a stream
         extension = body.sightline or NO_EXTENSION
         evidence = await service.evidence(request.question, reply, deadline, extension.explanation)
     except ApiError as error:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from sightline.serve import same_site
 from sightline.serve.limits import ApiError, Limits
@@ -59,7 +59,7 @@ class RequestMiddleware:
             return
         begun, sent = time.monotonic(), {"status": 0, "bytes": 0}
 
-        async def counted(message: dict) -> None:
+        async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 sent["status"] = message["status"]
                 closing = [(b"connection", b"close")] if self.draining else []
@@ -174,9 +174,9 @@ async def respond(send: Send, error: ApiError) -> None:
 
 def replay(body: bytes, receive: Receive) -> Receive:
     """The body once, then the messages of the connection (that the client left)."""
-    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def again() -> dict:
+    async def again() -> Message:
         return waiting.pop() if waiting else await receive()
 
     return again

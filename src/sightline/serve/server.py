@@ -58,6 +58,7 @@ class Lines(BufferingHandler):
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
 
     def flush(self) -> None:
+        assert self.lock is not None  # logging.Handler makes it
         with self.lock:
             text = "".join(f"{self.format(record)}\n" for record in self.buffer)
             self.buffer.clear()

@@ -41,7 +41,7 @@ def search_bench(
         "machine": {"processor": paired_timing.processor(), "load": load},
         "width": known.words_QE.shape[1],
     }
-    result["model"] = session.engine.search_digest()
+    result["model"] = session.search_digest()
     if (here / ann_page.RESULT).is_file():
         result = ann_benchmark.merged(artifacts.read_json(here / ann_page.RESULT), result)
     artifacts.write_json(here / ann_page.RESULT, result)

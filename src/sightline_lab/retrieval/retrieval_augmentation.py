@@ -92,7 +92,7 @@ class Appended(Session):
 
 def run(session: Session, study: Study, say: Say) -> dict[str, Any]:
     """The whole result. Raises ValueError where a split has no pictures or an index no others."""
-    index = ItemIndex.load(session.folder / bundle.INDEX, session.engine.search_digest())
+    index = ItemIndex.load(session.folder / bundle.INDEX, session.search_digest())
     split = short(study.read(CHOOSE))
     embeds_BE = _embeds(session, split)
     weights_RC = _weights(study, split)

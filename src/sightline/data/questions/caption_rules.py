@@ -124,10 +124,12 @@ def relations(captions: Sequence[Caption]) -> list[dict]:
     """Where is the boy relative to the bench? From "a boy sits on a bench", if the captions agree."""
     by_pair: dict[tuple[str, str], list[tuple[str, int, list[int]]]] = {}
     for index, caption in enumerate(captions):
-        for a, b in pairwise(caption.mentions):
-            answer = _relation(caption.tokens[a.end : b.first])
-            if answer and _plain(a) and _plain(b) and not a.plural and not b.plural:
-                by_pair.setdefault((a.name, b.name), []).append((answer, index, caption.span(a.first, b.end)))
+        for former, latter in pairwise(caption.mentions):
+            answer = _relation(caption.tokens[former.end : latter.first])
+            plain = _plain(former) and _plain(latter)
+            if answer and plain and not former.plural and not latter.plural:
+                span = caption.span(former.first, latter.end)
+                by_pair.setdefault((former.name, latter.name), []).append((answer, index, span))
     triples = []
     for (a, b), answers in sorted(by_pair.items()):
         if (

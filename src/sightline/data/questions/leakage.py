@@ -100,7 +100,7 @@ def near_pairs(hashes_N: np.ndarray, groups_N: np.ndarray, distance: int) -> Ite
     for low, high in zip(edges, edges[1:], strict=False):
         band_N = (hashes_N >> np.uint64(low)) & np.uint64(2 ** (high - low) - 1)
         order_N = np.argsort(band_N, kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(band_N[order_N]) != 0]) if len(order_N) else []
+        starts = np.flatnonzero(np.r_[True, np.diff(band_N[order_N]) != 0])
         for bucket_N in np.split(order_N, starts[1:]):
             if len(np.unique(groups_N[bucket_N])) > 1:
                 pairs.update(_close(bucket_N, hashes_N, groups_N, distance))

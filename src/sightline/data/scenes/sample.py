@@ -73,10 +73,10 @@ def draw_kinds(rng: np.random.Generator, split: str, first: str | None) -> list[
             kinds.append(kind)
     if split == "uniform_test":
         return kinds
-    wanted = {}
+    wanted: dict[str, bool] = {}
     for lead, partner in BIAS.items():
         if lead in kinds:
-            wanted[partner] = not split.startswith("shift_") and rng.integers(5) < BIAS_OF_FIVE
+            wanted[partner] = not split.startswith("shift_") and bool(rng.integers(5) < BIAS_OF_FIVE)
     kinds = [NEUTRAL[rng.integers(len(NEUTRAL))] if not wanted.get(kind, True) else kind for kind in kinds]
     for partner, want in wanted.items():
         if want and partner not in kinds:

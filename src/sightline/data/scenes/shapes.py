@@ -66,14 +66,10 @@ def smooth(values_YX: np.ndarray, times: int) -> np.ndarray:
     """Box blur, 3 x 3, repeated."""
     for _ in range(times):
         padded = np.pad(values_YX, 1, mode="edge")
-        values_YX = (
-            sum(
-                padded[dy : dy + len(values_YX), dx : dx + len(values_YX)]
-                for dy in range(3)
-                for dx in range(3)
-            )
-            // 9
+        total_YX = sum(
+            padded[dy : dy + len(values_YX), dx : dx + len(values_YX)] for dy in range(3) for dx in range(3)
         )
+        values_YX = np.asarray(total_YX // 9)
     return values_YX
 
 

@@ -93,7 +93,9 @@ def _load(
         raise ValueError(f"{member} was not found; coco needs {ANNOTATIONS.rsplit('/')[-1]} or its folder")
     try:
         parsed = json.loads(data)
-        photos = {int(image["id"]): (str(image["file_name"]), []) for image in parsed["images"]}
+        photos: dict[int, tuple[str, list[str]]] = {
+            int(image["id"]): (str(image["file_name"]), []) for image in parsed["images"]
+        }
         annotations = sorted(parsed["annotations"], key=lambda annotation: annotation["id"])
         for annotation in annotations:
             rows["in"] += 1

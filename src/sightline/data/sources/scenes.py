@@ -90,7 +90,9 @@ def end_with_parent() -> None:
     """For a worker: end when the process that started it dies, killed or not, so that none is left behind."""
 
     def watch() -> None:
-        parent_process().join()
+        parent = parent_process()
+        assert parent is not None  # this runs in a worker
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

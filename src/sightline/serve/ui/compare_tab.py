@@ -51,9 +51,11 @@ class Variants:
 
     @cached_property
     def _sessions(self) -> dict[str, Session]:
-        names = artifacts.load(self.folder, "onnx").config["variants"]
+        folder = self.folder
+        assert folder is not None  # the caller has asked `there`
+        names = artifacts.load(folder, "onnx").config["variants"]
         names = sorted(names, key=lambda name: [*DESCRIPTIONS, name].index(name))
-        return {name: Session.load_variant(self.folder, name) for name in names}
+        return {name: Session.load_variant(folder, name) for name in names}
 
     def load(self) -> None:
         """Read and verify all variants, once. ValueError for a damaged one."""
@@ -63,6 +65,7 @@ class Variants:
     def run(self, served: Model, query: Query) -> list[Row]:
         """Ask every variant, one after the other, as `served` would be asked alone."""
         rows = []
+        assert self.folder is not None  # its sessions are loaded
         for name, session in self._sessions.items():
             model = Model(session, served.ood_detector, served.index, 1)
             took: list[float] = []

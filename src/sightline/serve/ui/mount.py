@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
@@ -89,9 +89,10 @@ class _Clean:
     """Sends the page without the addresses that Gradio puts into its head for other sites' previews."""
 
     def __init__(self, send: Send) -> None:
-        self._send, self._start, self._body = send, {}, b""
+        self._send, self._body = send, b""
+        self._start: Message = {}
 
-    async def __call__(self, message: dict) -> None:
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._start = message
             return
@@ -150,6 +151,7 @@ class PageMount:
                 set_outcome(value)
 
         def work() -> None:
+            outcome: tuple[Callable[[Any], None], Any]
             try:
                 outcome = done.set_result, self._make()
             except Exception as error:
@@ -162,6 +164,7 @@ class PageMount:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            assert self._page is not None  # `open` made it
             page = await asyncio.shield(self._page)
         except Exception:
             await respond(send, ApiError(503, "the page cannot be made; the server's log has the reason"))

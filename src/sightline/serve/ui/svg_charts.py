@@ -1,6 +1,6 @@
 """Line charts as SVG that follow the page's colours, dark or light. No library, no script."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from markupsafe import Markup
@@ -11,7 +11,7 @@ Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 240, 46, 16, 14, 34
 
 
-def lines(series: dict[str, Points], across: str, up: str, diagonal: bool = False) -> str:
+def lines(series: Mapping[str, Points], across: str, up: str, diagonal: bool = False) -> str:
     """A chart of named lines. `across`, `up`: what the axes show; `diagonal`: also the line y = x."""
     points = [point for points_of in series.values() for point in points_of]
     x0, x1 = _range([x for x, _ in points])

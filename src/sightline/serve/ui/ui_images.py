@@ -118,11 +118,11 @@ class Thumbs:
 
     def get(self, name: str, max_pixels: int) -> str | None:
         """The picture of an item as a data address, None where there is none that can be read."""
-        line = self._lines.get(name)
-        if line is None or (item := self._items[line])["image"] is None:
+        items, line = self._items, self._lines.get(name)
+        if items is None or line is None or (item := items[line])["image"] is None:
             return None
         try:
-            rgb = images.decode(self._items.image_bytes(item), max_pixels, name)
+            rgb = images.decode(items.image_bytes(item), max_pixels, name)
         except (images.ImageError, ValueError):
             return None
         return address(images.shrink(rgb, THUMB_SIDE))

@@ -5,7 +5,7 @@ What the model does goes through the server's service, so the page and the API s
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import gradio as gr
 
@@ -47,8 +47,13 @@ def build(
     return page
 
 
+class _EventOptions(TypedDict):
+    show_progress: Literal["hidden"]
+    api_visibility: Literal["private"]
+
+
 # No progress overlay: the panels report their own progress. No entry in Gradio's API.
-HIDDEN_EVENT = {"show_progress": "hidden", "api_visibility": "private"}
+HIDDEN_EVENT: _EventOptions = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def html(value: str, **more: Any) -> gr.HTML:
@@ -207,8 +212,9 @@ def _search_tab(
 
     async def on_select(event: gr.EventData) -> str:
         index = _event_data(event).get("index")
-        valid = isinstance(index, int) and 0 <= index < len(shipped)
-        return await on_picture(shipped[index].url if valid else None, None)
+        if not isinstance(index, int) or not 0 <= index < len(shipped):
+            return await on_picture(None, None)
+        return await on_picture(shipped[index].url, None)
 
     async def on_like(event: gr.EventData) -> str:
         return await search_tab.like(service(), thumbs, str(_event_data(event).get("id", "")))

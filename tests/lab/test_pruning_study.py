@@ -48,7 +48,8 @@ def test_unstructured_pruning_zeroes_that_many_of_the_smallest_weights(removed):
 def test_the_page_and_picture_come_from_the_file(tmp_path):
     result = {"profile": "scenes", "questions": 5, "described": 2, "recovery_epochs": 0.05, "distill": 0.5,
               "rows": ROWS}  # fmt: skip
-    (tmp_path / "metrics").mkdir()
+    for folder in ("metrics", "docs/reports"):
+        (tmp_path / folder).mkdir(parents=True)
     (tmp_path / pruning_page.RESULT).write_text(json.dumps(result))
     pruning_page.write(tmp_path)
     text, drawn = (tmp_path / pruning_page.PAGE).read_text(), (tmp_path / pruning_page.PICTURE).read_bytes()

@@ -131,20 +131,22 @@ def relations(captions: Sequence[Caption]) -> list[dict]:
                 span = caption.span(former.first, latter.end)
                 by_pair.setdefault((former.name, latter.name), []).append((answer, index, span))
     triples = []
-    for (a, b), answers in sorted(by_pair.items()):
+    for (name, other), answers in sorted(by_pair.items()):
         if (
             len({answer for answer, _, _ in answers}) != 1
-            or b in RELATIVES[a]
-            or OBJECT_CLASSES[b].kind == "clothes"
+            or other in RELATIVES[name]
+            or OBJECT_CLASSES[other].kind == "clothes"
         ):
             continue
-        if OBJECT_CLASSES[a].kind not in POPE or not single(captions, a) or not single(captions, b):
+        if OBJECT_CLASSES[name].kind not in POPE or not single(captions, name) or not single(captions, other):
             continue
-        if not undisputed(captions, a) or not undisputed(captions, b):
+        if not undisputed(captions, name) or not undisputed(captions, other):
             continue
         answer, index, span = answers[0]
-        question = f"Where is the {a} relative to the {b}?"
-        triples.append(_triple("relation", "preposition", question, answer, index, span, object=a, other=b))
+        question = f"Where is the {name} relative to the {other}?"
+        triples.append(
+            _triple("relation", "preposition", question, answer, index, span, object=name, other=other)
+        )
     return triples
 
 

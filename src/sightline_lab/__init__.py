@@ -3,9 +3,9 @@ imports it, and the product's wheel does not hold it. Its configs are in lab/, i
 
 cli/: the commands
 reports/: `sightline lab reports`: every published page anew
-ablations/: what each part is worth
+ablations/: contribution of each part
 hallucination/: decoding methods and trainings against hallucination
-faithfulness/: which explanations are true
+faithfulness/: faithfulness of explanations
 pruning/: criteria of pruning
 retrieval/: answers beside captions of similar pictures
 experiments/: a search by `dvc exp run --queue` as a table

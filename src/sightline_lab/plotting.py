@@ -1,4 +1,4 @@
-"""What the SVG pictures of the lab share: colours, style, and saving the same bytes every time."""
+"""Shared colours, style and reproducible saving of the lab's SVG figures."""
 
 from pathlib import Path
 

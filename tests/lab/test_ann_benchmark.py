@@ -15,28 +15,28 @@ def unit(rows, seed, width=16):
 
 
 @pytest.fixture(scope="module")
-def known():
+def embeddings():
     wanted = unit(20, 0)
-    return ann_benchmark.Known(wanted, wanted, unit(15, 1), unit(50, 2))
+    return ann_benchmark.Embeddings(wanted, wanted, unit(15, 1), unit(50, 2))
 
 
-def test_a_gallery_begins_a_larger_one_and_holds_jittered_pictures(known, monkeypatch):
+def test_a_gallery_begins_a_larger_one_and_holds_jittered_pictures(embeddings, monkeypatch):
     monkeypatch.setattr(ann_benchmark, "BLOCK", 32)
-    large = known.gallery(400, seed=7)
-    np.testing.assert_array_equal(large[:150], known.gallery(150, seed=7))
-    np.testing.assert_array_equal(large[:20], known.wanted_QE)
+    large = embeddings.gallery(400, seed=7)
+    np.testing.assert_array_equal(large[:150], embeddings.gallery(150, seed=7))
+    np.testing.assert_array_equal(large[:20], embeddings.wanted_QE)
     np.testing.assert_allclose(np.linalg.norm(large, axis=1), 1.0, atol=1e-6)
     assert len(np.unique(large, axis=0)) == 400
-    origins = known.filling_NE[np.arange(380) % 50]
+    origins = embeddings.filling_NE[np.arange(380) % 50]
     cosines = np.einsum("ne,ne->n", large[20:], origins)
     assert abs(cosines.mean() - 1 / np.sqrt(1 + ann_benchmark.JITTER**2)) < 0.01
-    assert not np.array_equal(large[20:], known.gallery(400, seed=8)[20:])
+    assert not np.array_equal(large[20:], embeddings.gallery(400, seed=8)[20:])
 
 
 def test_figures_by_hand():
     truth = np.array([[0, 1, 2, 3], [1, 0, 2, 3], [5, 6, 7, 8]])
-    found = np.array([[0, 1, 2, 9], [0, 1, -1, -1], [5, 6, 7, 8]])
-    scores = ann_benchmark.scored(found, truth, words=2)
+    nearest = np.array([[0, 1, 2, 9], [0, 1, -1, -1], [5, 6, 7, 8]])
+    scores = ann_benchmark.search_figures(nearest, truth, words=2)
     assert (scores["recall_10"], scores["recall_10_words"], scores["recall_10_pictures"]) == (
         0.75,
         0.625,
@@ -46,13 +46,13 @@ def test_figures_by_hand():
     assert scores["ndcg10"] == round(50 * (1 + 1 / np.log2(3)), 2)
 
 
-def test_exact_search_is_the_truth_and_more_effort_finds_more(known):
-    said = []
-    result = ann_benchmark.run(known, [300, 60], threads=1, seed=7, say=said.append)
-    again = ann_benchmark.run(known, [60, 300], threads=1, seed=7, say=said.append)
-    plain = [[{k: v for k, v in row.items() if k not in MEASURED} for row in found["rows"]]
-             for found in (result, again)]  # fmt: skip
-    assert plain[0] == plain[1] and len(said) == 2 * len(plain[0])
+def test_exact_search_is_the_truth_and_more_effort_finds_more(embeddings):
+    lines = []
+    result = ann_benchmark.run(embeddings, [300, 60], threads=1, seed=7, echo=lines.append)
+    again = ann_benchmark.run(embeddings, [60, 300], threads=1, seed=7, echo=lines.append)
+    plain = [[{k: v for k, v in row.items() if k not in MEASURED} for row in one["rows"]]
+             for one in (result, again)]  # fmt: skip
+    assert plain[0] == plain[1] and len(lines) == 2 * len(plain[0])
     for size in (60, 300):
         rows = [row for row in result["rows"] if row["size"] == size]
         assert {row["kind"] for row in rows} == {"flat", "IVF", "HNSW"}
@@ -63,7 +63,7 @@ def test_exact_search_is_the_truth_and_more_effort_finds_more(known):
         assert rows[0]["r1"] == 100.0  # words are here the pictures they look for
         assert all(row["p95_ms"] >= row["p50_ms"] > 0 for row in rows)
     with pytest.raises(ValueError, match="a size is 29, expected at least 30"):
-        ann_benchmark.run(known, [29], threads=1, seed=7, say=print)
+        ann_benchmark.run(embeddings, [29], threads=1, seed=7, echo=print)
 
 
 def test_what_an_index_uses_when_large_is_among_the_candidates():
@@ -84,7 +84,7 @@ def row(index, recall, p50, product=False, size=10**6):
 def test_the_page_names_the_fastest_that_finds_enough_and_says_when_none_does():
     rows = [row("Flat", 1.0, 90.0), row("IVF;a", 0.985, 1.0), row("IVF;b", 0.992, 4.0),
             row("HNSW;c", 0.999, 6.0, product=True)]  # fmt: skip
-    assert ann_page.enough(rows, 10**6)["index"] == "IVF;b"
+    assert ann_page.fastest(rows, 10**6)["index"] == "IVF;b"
     result = {"rows": rows, "queries": {"words": 3, "pictures": 4}, "pictures": 5, "jitter": 0.3, "width": 16,
               "threads": 2, "machine": {"processor": "p", "load": 0.1}}  # fmt: skip
     page = ann_page.page(result)

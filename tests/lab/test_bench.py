@@ -68,32 +68,34 @@ def test_a_pair_cancels_a_steady_drift_and_neither_is_always_first():
 
         return call
 
-    found = spin_overhead.ratios(runner("a", 1.0), runner("b", 1.03), 4, clock=lambda: now[0])
+    ratios = spin_overhead.ratios(runner("a", 1.0), runner("b", 1.03), 4, clock=lambda: now[0])
     assert "".join(order) == "ab" + "abba" + "baab" + "abba" + "baab"
     drift = np.array([2 * 0.01 * (2 + 4 * turn) + 0.03 for turn in range(4)])  # of both sides of a pair
-    np.testing.assert_allclose(found, (2.06 + drift) / (2.0 + drift))
+    np.testing.assert_allclose(ratios, (2.06 + drift) / (2.0 + drift))
 
 
-@pytest.mark.parametrize(("percent", "said"), [(2.0, "within"), (8.0, "beyond"), (5.0, "not told")], ids=str)
-def test_the_cost_of_spin_is_the_median_of_pairs_with_its_interval(percent, said):
+@pytest.mark.parametrize(
+    ("percent", "verdict"), [(2.0, "within"), (8.0, "beyond"), (5.0, "not told")], ids=str
+)
+def test_the_cost_of_spin_is_the_median_of_pairs_with_its_interval(percent, verdict):
     noise = np.random.default_rng(1).normal(scale=0.05, size=spin_overhead.PAIRS)
     ratio = 1 + percent / 100 + noise - np.median(noise)
     ratio[:5] = 9.0  # something else ran
     row = spin_overhead.row(ratio, runner="ONNX fp32", shape="tiny", batch=1)
-    found = row["percent"]
-    assert abs(found["median"] - percent) < 1 and found["low"] < found["median"] < found["high"]
-    assert found["high"] - found["low"] < 5 and (row["verdict"], row["pairs"]) == (said, spin_overhead.PAIRS)
+    cost = row["percent"]
+    assert abs(cost["median"] - percent) < 1 and cost["low"] < cost["median"] < cost["high"]
+    assert cost["high"] - cost["low"] < 5 and (row["verdict"], row["pairs"]) == (verdict, spin_overhead.PAIRS)
 
 
 def test_an_answer_has_exactly_the_tokens_asked_for_and_spin_keeps_that_share_of_heads(monkeypatch):
     engine, kept = ToyEngine(), []
-    inputs = workloads.Inputs.drawn(2, 8, 3, 3, 12, tokens=5)
-    seen = engine.step
-    monkeypatch.setattr(engine, "step", lambda *args: kept.append(args[3].tolist()) or seen(*args))
-    memory = workloads.seen(engine, inputs)
-    assert workloads.say(engine, memory, 2, 5).shape == (2, 5)
+    inputs = workloads.Inputs.random(2, 8, 3, 3, 12, tokens=5)
+    step = engine.step
+    monkeypatch.setattr(engine, "step", lambda *args: kept.append(args[3].tolist()) or step(*args))
+    memory = workloads.encode(engine, inputs)
+    assert workloads.generate(engine, memory, 2, 5).shape == (2, 5)
     assert kept == [[4, 4]] * 5
-    workloads.say(engine, memory, 2, 1, keep=0.5)
+    workloads.generate(engine, memory, 2, 1, keep=0.5)
     assert kept[-1] == [2, 2]
     assert workloads.units("answer, SPIN", inputs) == 10 and workloads.units("image", inputs) == 2
 
@@ -114,13 +116,13 @@ def subject(tmp_path_factory):
 
 
 def test_every_form_says_the_same_in_its_own_precision(subject):
-    inputs = workloads.Inputs.drawn(2, 32, 4, 8, 60, tokens=4)
+    inputs = workloads.Inputs.random(2, 32, 4, 8, 60, tokens=4)
     engines = {form: OnnxEngine(subject.folder / form) for form in subject.forms}
     embeds = {form: engine.embed_images(inputs.pixels_BCYX)[1] for form, engine in engines.items()}
     k_L = np.full(2, 4)
     logits = {
         form: engine.step(
-            inputs.ids_BS, None, workloads.seen(engine, inputs), k_L, 1.0, False
+            inputs.ids_BS, None, workloads.encode(engine, inputs), k_L, 1.0, False
         ).logits_BTV.ravel()
         for form, engine in engines.items()
     }
@@ -171,14 +173,14 @@ class broken:
 def test_an_absent_peer_is_named_with_its_cure(monkeypatch):
     monkeypatch.setattr(external_baselines.importlib.util, "find_spec", lambda name: None)
     assert external_baselines.absent()["open_clip"] == "not installed: pip install open_clip_torch"
-    assert external_baselines.tasks(workloads.Inputs.drawn(1, 8, 4, 8, 60, 2)) == {}
+    assert external_baselines.tasks(workloads.Inputs.random(1, 8, 4, 8, 60, 2)) == {}
 
 
 @pytest.mark.parametrize("peer", external_baselines.NEEDS)
 def test_peers_have_the_references_shape(peer):
     if peer in external_baselines.absent():
         pytest.skip(external_baselines.absent()[peer])
-    inputs = workloads.Inputs.drawn(1, 224, 4, 32, 1000, tokens=3)
+    inputs = workloads.Inputs.random(1, 224, 4, 32, 1000, tokens=3)
     made = {task: calls[peer]() for task, calls in external_baselines.tasks(inputs).items() if peer in calls}
     if "answer" in made:
         assert made["answer"].shape[1] == 1 + 3 and made["first token"].shape[1] == 1 + 1
@@ -189,15 +191,15 @@ def test_peers_have_the_references_shape(peer):
 def test_training_compares_the_faster_launch_of_each_side_in_the_same_round(monkeypatch):
     monkeypatch.setattr(external_baselines, "absent", dict)
     speed = {("sightline", 2): 60.0, ("sightline", 1): 30.0, ("open_clip", 2): 20.0, ("open_clip", 1): 40.0}
-    asked = []
+    launches = []
 
     def train(side, precision, processes, threads):
-        asked.append((side, precision, processes, threads))
+        launches.append((side, precision, processes, threads))
         return speed[side, processes]
 
     rows = training_throughput.run(2, train)
     assert [row["precision"] for row in rows] == list(training_throughput.PRECISIONS)
-    assert asked[:4] == [(side, "bf16", n, 3 - n) for n in (1, 2) for side in training_throughput.SIDES]
+    assert launches[:4] == [(side, "bf16", n, 3 - n) for n in (1, 2) for side in training_throughput.SIDES]
     assert rows[0]["ratio"] == {"median": 1.5, "q1": 1.5, "q3": 1.5}
     assert rows[0]["best"] == {
         "sightline": "2 processes of 1 thread", "open_clip": "1 process of 2 threads",
@@ -228,8 +230,8 @@ def test_both_loops_take_a_batch_a_step_and_train(side, monkeypatch):
     monkeypatch.setattr(
         torch.optim.AdamW, "step", lambda self, *rest: stepped.append(side) or step(self, *rest)
     )
-    asked = training_process.SIDES[side](Runtime("cpu", 0, 1, 1), "fp32", 2, 3)
-    assert len(asked) == len(stepped) == 3 and asked == sorted(asked)
+    requested_at = training_process.SIDES[side](Runtime("cpu", 0, 1, 1), "fp32", 2, 3)
+    assert len(requested_at) == len(stepped) == 3 and requested_at == sorted(requested_at)
 
 
 def test_a_cold_process_reports_its_own_memory(subject):

@@ -26,7 +26,7 @@ def echo():
     app = FastAPI()
 
     @app.post("/echo")
-    async def said(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         body = await request.body()
         if body == b"wait":
             await asyncio.sleep(3)
@@ -36,26 +36,26 @@ def echo():
         yield address
 
 
-def asked(*bodies):
+def posts(*bodies):
     return [load_client.post("/echo", body) for body in bodies]
 
 
 def test_every_request_is_answered_once_and_told_in_its_place(echo):
-    seen = load_client.each(echo, asked(*(str(number).encode() for number in range(40))), 7)
-    assert seen.bodies == {number: str(number).encode() for number in range(40)}
-    assert seen.statuses == [200] * 40 and len(seen.ms) == len(seen.late_ms) == 40 and seen.seconds > 0
+    load = load_client.once_each(echo, posts(*(str(number).encode() for number in range(40))), 7)
+    assert load.bodies == {number: str(number).encode() for number in range(40)}
+    assert load.statuses == [200] * 40 and len(load.ms) == len(load.late_ms) == 40 and load.seconds > 0
 
 
 def test_a_closed_loop_takes_requests_in_turn_and_counts_refusals(echo):
-    seen = load_client.closed(echo, asked(b"a", b"full"), 3, 0.3)
-    assert set(seen.statuses) == {200, 429} and abs(seen.count(200) - seen.count(429)) <= 3
-    assert seen.percentile(99) > 0 and seen.percentile(50, status=500) is None
+    load = load_client.closed_loop(echo, posts(b"a", b"full"), 3, 0.3)
+    assert set(load.statuses) == {200, 429} and abs(load.count(200) - load.count(429)) <= 3
+    assert load.percentile(99) > 0 and load.percentile(50, status=500) is None
 
 
 def test_arrivals_do_not_wait_for_answers(echo, monkeypatch):
     monkeypatch.setattr(load_client, "HUNG_S", 0.5)
-    seen = load_client.arriving(echo, asked(b"wait", b"a", b"a", b"a"), 200, 0.2, seed=0)
-    assert len(seen.statuses) == 40 and seen.count(load_client.HUNG) == 10 and seen.count(200) == 30
+    load = load_client.open_loop(echo, posts(b"wait", b"a", b"a", b"a"), 200, 0.2, seed=0)
+    assert len(load.statuses) == 40 and load.count(load_client.HUNG) == 10 and load.count(200) == 30
 
 
 def test_a_broken_connection_is_counted():
@@ -67,9 +67,11 @@ def test_a_broken_connection_is_counted():
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        seen = load_client.each(f"http://127.0.0.1:{listening.getsockname()[1]}", asked(b"a", b"b", b"c"), 1)
+        load = load_client.once_each(
+            f"http://127.0.0.1:{listening.getsockname()[1]}", posts(b"a", b"b", b"c"), 1
+        )
         thread.join()
-    assert seen.statuses == [load_client.BROKEN] * 3
+    assert load.statuses == [load_client.BROKEN] * 3
 
 
 def test_ratios_are_of_the_same_round():
@@ -77,30 +79,30 @@ def test_ratios_are_of_the_same_round():
         return {"answers": answers, "seconds": seconds, "cpu_s": cpu_s}
 
     rows = [(row(100, 1.0, 1.0), row(80, 1.0, 0.5)), (row(50, 1.0, 1.0), row(45, 1.0, 1.0))]
-    found = run_load_test._compared(rows)
-    assert found["ratio"]["median"] == 0.85 and found["in_process"]["median"] == 75.0
-    assert found["cpu_ratio"]["median"] == 1.25
+    summary = run_load_test._compared(rows)
+    assert summary["ratio"]["median"] == 0.85 and summary["in_process"]["median"] == 75.0
+    assert summary["cpu_ratio"]["median"] == 1.25
 
 
 def test_hostile_uploads_are_the_same_every_time_and_refused_or_read():
-    assert hostile_images.drawn(4) == hostile_images.drawn(4)
-    found = {}
+    assert hostile_images.sample(4) == hostile_images.sample(4)
+    statuses = {}
     for number in range(2 * len(hostile_images.KINDS)):
-        kind, address = hostile_images.drawn(number)
+        kind, address = hostile_images.sample(number)
         try:
             image_input.decode(address, Limits(), False)
-            found.setdefault(kind, set()).add(200)
+            statuses.setdefault(kind, set()).add(200)
         except ApiError as refused:
-            found.setdefault(kind, set()).add(refused.status)
-    assert set(found) == set(hostile_images.KINDS) and set().union(*found.values()) == {200, 400, 413}
-    assert found["bombs"] == {413} and found["as large as allowed"] == found["animations"] == {200}
+            statuses.setdefault(kind, set()).add(refused.status)
+    assert set(statuses) == set(hostile_images.KINDS) and set().union(*statuses.values()) == {200, 400, 413}
+    assert statuses["bombs"] == {413} and statuses["as large as allowed"] == statuses["animations"] == {200}
 
 
 @pytest.fixture
-def place(model, tmp_path):
+def setup(model, tmp_path):
     """The parts against a server of the tiny model, in this process."""
 
-    class Here(run_load_test.Place):
+    class Here(run_load_test.LoadSetup):
         @contextmanager
         def served(self):
             with serving.running(create_app(model, Limits(batch=4, queue=8))) as address:
@@ -112,39 +114,41 @@ def place(model, tmp_path):
 @pytest.fixture
 def pairs(monkeypatch):
     monkeypatch.setattr(run_load_test, "CLIENTS", 6)
-    shown = [serving.url(serving.png(rgb)) for rgb in tiny.pictures(4)]
+    images = [serving.url(serving.png(rgb)) for rgb in tiny.pictures(4)]
     return {
-        "short": [[url, text] for url, text in zip(shown, tiny.QUESTIONS, strict=True)],
-        "long": [[url, tiny.QUESTIONS[2]] for url in shown],
+        "short": [[url, text] for url, text in zip(images, tiny.QUESTIONS, strict=True)],
+        "long": [[url, tiny.QUESTIONS[2]] for url in images],
     }
 
 
-def test_answers_under_load_are_found_identical(place, pairs):
-    found = run_load_test.identical(replace(place, scale=0.05), pairs)
-    assert found["requests"] == found["identical"] == 25 and found["different_answers"] > 3
+def test_answers_under_load_are_found_identical(setup, pairs):
+    result = run_load_test.identical(replace(setup, scale=0.05), pairs)
+    assert result["requests"] == result["identical"] == 25 and result["different_answers"] > 3
 
 
-def test_a_server_that_answers_otherwise_under_load_is_found(place, pairs, monkeypatch):
-    real, calls = run_load_test._core, iter(range(10**6))
-    monkeypatch.setattr(run_load_test, "_core", lambda told: real(told) if next(calls) != 3 else b"other")
-    found = run_load_test.identical(place, pairs)
-    assert found["identical"] == found["requests"] - 1
+def test_a_server_that_answers_otherwise_under_load_is_found(setup, pairs, monkeypatch):
+    real, calls = run_load_test._comparable, iter(range(10**6))
+    monkeypatch.setattr(
+        run_load_test, "_comparable", lambda response: real(response) if next(calls) != 3 else b"other"
+    )
+    result = run_load_test.identical(setup, pairs)
+    assert result["identical"] == result["requests"] - 1
 
 
-def test_overload_is_refused_and_nothing_hangs(place, pairs):
-    found = run_load_test.overload(place, pairs)
-    assert set(found["statuses"]) <= {"200", "429"} and found["hung"] == found["broken"] == 0
-    assert sum(found["statuses"].values()) > 0 and found["after"] == "answers"
-    allowed = 2 * found["unloaded_p99_ms"] + found["queue_budget_ms"]
-    assert found["allowed_p99_ms"] == pytest.approx(allowed, rel=0.01)
+def test_overload_is_refused_and_nothing_hangs(setup, pairs):
+    result = run_load_test.overload(setup, pairs)
+    assert set(result["statuses"]) <= {"200", "429"} and result["hung"] == result["broken"] == 0
+    assert sum(result["statuses"].values()) > 0 and result["after"] == "answers"
+    allowed = 2 * result["unloaded_p99_ms"] + result["queue_budget_ms"]
+    assert result["allowed_p99_ms"] == pytest.approx(allowed, rel=0.01)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="memory is read from /proc")
-def test_hostile_uploads_are_counted_by_kind(place, pairs):
-    found = run_load_test.hostile(replace(place, scale=0.024), pairs)
-    assert found["uploads"] == found["refused_or_answered"] == 12
-    assert set(found["kinds"]) == set(hostile_images.KINDS) and found["memory_growth_mb"] >= 0
-    assert sum(sum(own["statuses"].values()) for own in found["kinds"].values()) == 12
+def test_hostile_uploads_are_counted_by_kind(setup, pairs):
+    result = run_load_test.hostile(replace(setup, scale=0.024), pairs)
+    assert result["uploads"] == result["refused_or_answered"] == 12
+    assert set(result["kinds"]) == set(hostile_images.KINDS) and result["memory_growth_mb"] >= 0
+    assert sum(sum(row["statuses"].values()) for row in result["kinds"].values()) == 12
 
 
 def test_the_largest_memory_is_seen_after_it_was_given_back():
@@ -169,7 +173,7 @@ def test_the_page_is_made_of_the_parts_that_were_measured(tmp_path):
     load_page.merge(tmp_path, {"identical": same}, machine, 1.0)
     load_page.merge(tmp_path, {"schema": {"cases": 5120, "faults": 0}}, machine | {"load": 2.0}, 0.1)
     load_page.write(tmp_path)
-    told = (tmp_path / load_page.PAGE).read_text()
-    assert "| 499 of 500 (300 different answers) |" in told and "| 5,120, 0 faults |" in told
-    assert "**Provisional**, schema" in told and "**Provisional**, identical" not in told
-    assert "overload" not in told and json.loads((tmp_path / load_page.RESULT).read_text())["identical"]
+    text = (tmp_path / load_page.PAGE).read_text()
+    assert "| 499 of 500 (300 different answers) |" in text and "| 5,120, 0 faults |" in text
+    assert "**Provisional**, schema" in text and "**Provisional**, identical" not in text
+    assert "overload" not in text and json.loads((tmp_path / load_page.RESULT).read_text())["identical"]

@@ -27,15 +27,15 @@ def checkout(tmp_path_factory):
     vqa.mkdir()
     write_json(vqa / "config.json", {"objects": {"ball": ["ball"], "cup": ["cup"]}})
     for split in SPLITS[1:]:
-        asked = []
+        triples = []
         for line in items.split(split):
             for kind, question, answer in (
                 ("existence", "Is there a cup?", "yes"), ("color", "What color is the ball?", "red"),
                 ("pope_adversarial", "Is there a ball?", "no"),
                 ("describe", "Describe the image in detail.", tiny.CAPTIONS[0]),
             ):  # fmt: skip
-                asked.append({"item": int(line), "type": kind, "question": question, "answer": answer})
-        (vqa / f"{split}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked))
+                triples.append({"item": int(line), "type": kind, "question": question, "answer": answer})
+        (vqa / f"{split}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in triples))
     return here
 
 
@@ -63,8 +63,8 @@ def test_captions_are_measured_with_and_without(run, checkout):
     assert chosen["figures"][0]["type"] == "all" and chosen["figures"][0]["value"] == best
     test = result["test"]
     assert (test["pictures"], test["questions"], test["train"]) == (6, 24, 6)
-    for way in test["ways"]:
-        for off, on, gap in zip(test["off"], way["figures"], way["minus_off"], strict=True):
+    for variant in test["ways"]:
+        for off, on, gap in zip(test["off"], variant["figures"], variant["minus_off"], strict=True):
             assert gap["value"] == pytest.approx(on["value"] - off["value"], abs=2e-3)  # three decimals each
             assert gap["low"] <= gap["value"] <= gap["high"]
     page = first[1].decode()
@@ -72,10 +72,10 @@ def test_captions_are_measured_with_and_without(run, checkout):
 
 
 def test_search_is_measured_against_size(run, checkout):
-    said = run("search-bench", "--sizes", "40,80").stdout
+    output = run("search-bench", "--sizes", "40,80").stdout
     result = json.loads((checkout / "metrics" / "search.json").read_text())
     assert {one["size"] for one in result["rows"]} == {40, 80} and result["threads"] == 2
-    assert "docs/reports/search-speed.md" in said
+    assert "docs/reports/search-speed.md" in output
     page = (checkout / "docs" / "reports" / "search-speed.md").read_text()
     assert page.startswith("# How fast the search is")
     assert (checkout / "docs" / "reports" / "search-speed.svg").read_bytes().startswith(b"<?xml")

@@ -15,7 +15,7 @@ from tests.support import tiny  # noqa: E402
 SAME = 0.99  # correlation: their last step is smaller than ours
 
 
-def known(model, number, rgb):
+def labelled(model, number, rgb):
     """A forced answer; a random model looks anywhere, so the box is where its attention is, or elsewhere."""
     ids = tiny.tokenizer().encode("red", 8, special=False)
     case = target.force(model, rgb, tiny.QUESTIONS[0], ids)
@@ -28,19 +28,19 @@ def known(model, number, rgb):
 
 
 def test_the_same_figures_from_the_same_maps(model):
-    cases = [known(model, number, rgb) for number, rgb in enumerate(tiny.pictures(6))]
+    cases = [labelled(model, number, rgb) for number, rgb in enumerate(tiny.pictures(6))]
     methods = ("cross_attention", "occlusion", "centre_gaussian", "random")
-    found = quantus_crosscheck.compare(
+    result = quantus_crosscheck.compare(
         model,
         [(case, faithfulness_benchmark.heat(model, name, case.answer)) for case in cases for name in methods],
     )
-    assert found["n"] == 24 and set(found["correlation"]) == set(quantus_crosscheck.FIGURES)
-    assert min(found["correlation"].values()) >= SAME
+    assert result["n"] == 24 and set(result["correlation"]) == set(quantus_crosscheck.FIGURES)
+    assert min(result["correlation"].values()) >= SAME
 
 
 def test_each_figure_alone(model):
     """Not only in proportion: the same numbers, but for the size of deletion's steps."""
-    case = known(model, 1, tiny.pictures(1)[0])
+    case = labelled(model, 1, tiny.pictures(1)[0])
     heat = faithfulness_benchmark.heat(model, "cross_attention", case.answer)
     ours, theirs = (
         quantus_crosscheck.ours(model, case, heat),

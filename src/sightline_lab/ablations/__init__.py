@@ -1,7 +1,7 @@
-"""What each part of the pipeline is worth: every arm of lab/ablations.yaml at equal compute, several seeds.
+"""Contribution of each part of the pipeline: every arm of lab/ablations.yaml at equal compute, several seeds.
 
 arms.py: the arms and their budgets
-cost_model.py: what an epoch costs
+cost_model.py: cost of an epoch
 workspaces.py: scratch copies in which DVC runs
 run_ablations.py: runs the arms
 evaluate_arm.py: figures of an arm on val

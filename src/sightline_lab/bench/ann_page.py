@@ -9,7 +9,7 @@ from sightline.core.atomic_io import write_bytes
 
 RESULT = Path("metrics/search.json")
 PAGE, PICTURE = Path("docs/reports/search-speed.md"), Path("docs/reports/search-speed.svg")
-RECALL, LATENCY_MS = 0.99, 5.0  # what is aimed at
+RECALL, LATENCY_MS = 0.99, 5.0  # goals
 COLORS = {"flat": "#171d2b", "IVF": "#2456a6", "HNSW": "#e8590c"}
 
 
@@ -30,25 +30,27 @@ def page(result: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
-def enough(rows: list[dict[str, Any]], size: int) -> dict[str, Any] | None:
-    """The fastest of the approximate rows of a size that finds RECALL."""
-    found = [one for one in rows if one["size"] == size and one["kind"] != "flat"]
-    found = [one for one in found if one["recall_10"] >= RECALL]
-    return min(found, key=lambda one: one["p50_ms"], default=None)
+def fastest(rows: list[dict[str, Any]], size: int) -> dict[str, Any] | None:
+    """The fastest approximate row of a size whose recall reaches RECALL, or None."""
+    candidates = [one for one in rows if one["size"] == size and one["kind"] != "flat"]
+    candidates = [one for one in candidates if one["recall_10"] >= RECALL]
+    return min(candidates, key=lambda one: one["p50_ms"], default=None)
 
 
 def _verdict(rows: list[dict[str, Any]], size: int) -> str:
-    best = enough(rows, size)
+    best = fastest(rows, size)
     if best is None:
         return f"Among {size:,}, no approximate index finds {RECALL:.0%} of what exact search finds."
     met = "at most" if best["p50_ms"] <= LATENCY_MS else "**not** at most"
-    own = next((one for one in rows if one["size"] == size and one["product"]), None)
-    if own is None:
+    shipped = next((one for one in rows if one["size"] == size and one["product"]), None)
+    if shipped is None:
         used = ""
-    elif own is best:
+    elif shipped is best:
         used = " It is what an index of that size uses."
     else:
-        used = f" What an index of that size uses finds {own['recall_10']:.2%} in {own['p50_ms']:g} ms."
+        used = (
+            f" What an index of that size uses finds {shipped['recall_10']:.2%} in {shipped['p50_ms']:g} ms."
+        )
     return (
         f"Among {size:,}, `{best['index']}` finds {best['recall_10']:.2%} of what exact search finds in "
         f"{best['p50_ms']:g} ms (median), {met} the {LATENCY_MS:g} ms aimed at; it is built in "
@@ -70,10 +72,10 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
         )
         for axis, size in zip(axes[0], sizes, strict=True):
             for kind, color in COLORS.items():
-                own = [one for one in rows if (one["size"], one["kind"]) == (size, kind)]
-                points = [one["p50_ms"] for one in own], [one["recall_10"] for one in own]
+                of_kind = [one for one in rows if (one["size"], one["kind"]) == (size, kind)]
+                points = [one["p50_ms"] for one in of_kind], [one["recall_10"] for one in of_kind]
                 axis.plot(*points, "o-", color=color, label=kind, ms=4)
-                used = [one for one in own if one["product"]]
+                used = [one for one in of_kind if one["product"]]
                 axis.plot([one["p50_ms"] for one in used], [one["recall_10"] for one in used], "o", ms=11,
                           mfc="none", color=color)  # fmt: skip
             axis.axhspan(RECALL, 1.005, color="#14804a", alpha=0.1, lw=0)

@@ -1,6 +1,6 @@
 """The models that are timed: the trained one of this checkout, and the reference shape with random weights.
 
-A subject holds every form of one model as an engine: eager and compiled PyTorch, and its ONNX variants.
+A BenchModel holds every form of one model as an engine: eager and compiled PyTorch, and its ONNX variants.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ REFERENCE_DECODER = {
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchModel:
     """folder: its ONNX variants, one sub-folder each; checkpoint: bytes of its float32 weights (answering and
     retrieval); question and caption: their lengths in tokens."""
 
@@ -55,11 +55,11 @@ class Subject:
     caption: int
 
     def engines(self, threads: int) -> dict[str, Engine]:
-        found: dict[str, Engine] = {EAGER: TorchEngine(self.vlm, self.clip)}
-        found[COMPILED] = _compiled(self.vlm, self.clip)
+        engines: dict[str, Engine] = {EAGER: TorchEngine(self.vlm, self.clip)}
+        engines[COMPILED] = _compiled(self.vlm, self.clip)
         if importlib.util.find_spec("torchao") is not None:
-            found[TORCHAO] = _weights_int8(self.vlm, self.clip)
-        return found | {f"ONNX {form}": OnnxEngine(self.folder / form, threads) for form in self.forms}
+            engines[TORCHAO] = _weights_int8(self.vlm, self.clip)
+        return engines | {f"ONNX {form}": OnnxEngine(self.folder / form, threads) for form in self.forms}
 
     def bytes(self) -> dict[str, int]:
         """Of the weights in PyTorch (both models with their towers) and of each variant's files."""
@@ -67,7 +67,7 @@ class Subject:
         return {EAGER: weights} | {f"ONNX {form}": variants.size(self.folder / form) for form in self.forms}
 
 
-def default(models: Path, scratch: Path) -> Subject:
+def default(models: Path, scratch: Path) -> BenchModel:
     """The trained model: what the export stage wrote, and the forms it does not write."""
     vlm, clip = torch_session.load_vlm(models / "vlm"), torch_session.load_clip(models / "clip")
     folder = scratch / "default"
@@ -75,15 +75,15 @@ def default(models: Path, scratch: Path) -> Subject:
     for form, write in POST_TRAINING.items():
         derive(folder, form, write)
     forms = ["fp32", "int8", "pruned_int8", "int4", *POST_TRAINING]
-    return Subject(
+    return BenchModel(
         "default", vlm, clip, folder, forms, vlm.config["max_question"], clip.text.config["max_tokens"]
     )
 
 
 def reference(
     params: Params, scratch: Path, config: dict = REFERENCE, decoder: dict = REFERENCE_DECODER
-) -> Subject:
-    """Random weights in the shape that is compared across projects: speed does not ask what weights say."""
+) -> BenchModel:
+    """Random weights in the shape that is compared across projects: speed does not depend on the weights."""
     torch.manual_seed(0)
     clip = DualEncoder(config)
     vlm = from_clip(clip, params.finetune.model_dump() | decoder, []).eval()
@@ -92,15 +92,15 @@ def reference(
     onnx_graphs.export_variants(
         {"fp32": vlm}, clip, folder, params.export.opset, {"fp32": "random", "clip": "random"}
     )
-    subject = Subject(
+    bench_model = BenchModel(
         "reference", vlm, clip, folder, ["fp32", "int8", *POST_TRAINING],
         decoder["max_question"], config["text"]["max_tokens"],
     )  # fmt: skip
-    feeds = _fed(folder / "fp32", subject)
+    feeds = _fed(folder / "fp32", bench_model)
     derive(folder, "int8", lambda source, target: quantize.quantize(source, target, feeds[source.stem]))
     for form, write in POST_TRAINING.items():
         derive(folder, form, write)
-    return subject
+    return bench_model
 
 
 def derive(folder: Path, form: str, write: Callable[[Path, Path], None]) -> None:
@@ -111,12 +111,12 @@ def derive(folder: Path, form: str, write: Callable[[Path, Path], None]) -> None
         write(folder / "fp32" / f"{graph}.onnx", folder / form / f"{graph}.onnx")
 
 
-def _fed(folder: Path, subject: Subject) -> dict[str, list]:
-    """What the graphs are fed when noise is answered and embedded."""
+def _fed(folder: Path, bench_model: BenchModel) -> dict[str, list]:
+    """Inputs of the graphs while noise is answered and embedded."""
     recorder = quantize.Recorder(folder)
     side, vocab = recorder.config["image_size"], recorder.config["vocab_size"]
     for _ in range(CALIBRATION):
-        inputs = workloads.Inputs.drawn(1, side, subject.question, subject.caption, vocab, 4)
+        inputs = workloads.Inputs.random(1, side, bench_model.question, bench_model.caption, vocab, 4)
         for task in workloads.tasks(recorder, inputs).values():
             task()
         tokens_BPD, _ = recorder.embed_images(inputs.pixels_BCYX)

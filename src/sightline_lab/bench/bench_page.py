@@ -63,12 +63,12 @@ def _panel(axis, rows: list[dict]) -> None:
     names = list(dict.fromkeys(row["runner"] for row in rows))
     batches = sorted({row["batch"] for row in rows})
     for row in rows:
-        place, ratio = batches.index(row["batch"]), row["speedup"]
+        index, ratio = batches.index(row["batch"]), row["speedup"]
         height = 0.8 / len(batches)
         whisker = [[ratio["median"] - ratio["q1"]], [ratio["q3"] - ratio["median"]]]
         axis.barh(
-            names.index(row["runner"]) + (place + 0.5) * height - 0.4, ratio["median"], height * 0.9,
-            color="#2456a6" if row["runner"].startswith("ONNX") else "#7a8496", alpha=1 - 0.45 * place,
+            names.index(row["runner"]) + (index + 0.5) * height - 0.4, ratio["median"], height * 0.9,
+            color="#2456a6" if row["runner"].startswith("ONNX") else "#7a8496", alpha=1 - 0.45 * index,
             xerr=whisker, ecolor="#171d2b", error_kw={"lw": 0.8},
         )  # fmt: skip
     axis.set_yticks(range(len(names)), names)

@@ -1,4 +1,4 @@
-"""A process that starts cold, answers one question and says what that took:
+"""A process that starts cold, answers one question and prints its cost:
 `python -m sightline_lab.bench.cold_start <kind> <folder> <variant>`. Kind is session (ONNX, no torch) or
 torch; the folder is a bundle for session with the variant "shipped", else models/onnx, models for torch."""
 
@@ -10,7 +10,7 @@ START = time.perf_counter()
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process alone; `ru_maxrss` would count what its parent had."""
+    """Largest resident memory of this process alone; `ru_maxrss` would include the parent's."""
     with open("/proc/self/status", encoding="utf-8") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 

@@ -1,4 +1,4 @@
-"""What explaining an answer by attention costs over answering alone."""
+"""Cost of an answer with its explanation by attention, relative to the answer alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ratios(
     """For each question, asked about every picture in each round, in turn with and without the maps of every
     word: mean tokens of an answer, and how many times as long it takes to explain it too, a median with
     quartiles over the rounds."""
-    found = []
+    rows = []
     for question in questions:
         answers: list = []
 
@@ -31,7 +31,7 @@ def ratios(
 
         runners: dict[str, Callable[[], object]] = {"answer": answer, "explained": both}
         seconds = paired_timing.interleaved(runners, rounds)
-        found.append(
+        rows.append(
             {
                 "question": question,
                 "method": METHOD,
@@ -40,4 +40,4 @@ def ratios(
                 "ratio": paired_timing.spread(seconds["explained"] / seconds["answer"]),
             }
         )
-    return found
+    return rows

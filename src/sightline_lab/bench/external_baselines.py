@@ -21,27 +21,27 @@ PACKAGES = {"open_clip": "open_clip_torch", "sentence_transformers": "sentence-t
 
 
 def absent() -> dict[str, str]:
-    """Peers that cannot take part, and how to install them."""
+    """Baselines that are not installed, and how to install them."""
     return {
-        peer: f"not installed: pip install {PACKAGES.get(module, module)}"
-        for peer, module in NEEDS.items()
+        baseline: f"not installed: pip install {PACKAGES.get(module, module)}"
+        for baseline, module in NEEDS.items()
         if importlib.util.find_spec(module) is None
     }
 
 
 def tasks(inputs: Inputs) -> dict[str, dict[str, Callable[[], Any]]]:
-    """Task -> peer -> what to time, as in work.tasks."""
-    found: dict[str, dict[str, Callable[[], Any]]] = {}
+    """Task -> baseline -> what to time, as in workloads.tasks."""
+    calls: dict[str, dict[str, Callable[[], Any]]] = {}
     makers = {
         "Hugging Face generate": _hugging_face, "open_clip": _open_clip,
         "sentence-transformers": _sentence_transformers,
     }  # fmt: skip
-    gone = absent()
-    for peer, make in makers.items():
-        if peer not in gone:
+    missing = absent()
+    for baseline, make in makers.items():
+        if baseline not in missing:
             for task, call in make(inputs).items():
-                found.setdefault(task, {})[peer] = call
-    return found
+                calls.setdefault(task, {})[baseline] = call
+    return calls
 
 
 def _hugging_face(inputs: Inputs) -> dict[str, Callable[[], Any]]:
@@ -72,7 +72,7 @@ def _hugging_face(inputs: Inputs) -> dict[str, Callable[[], Any]]:
     read = torch.randn(inputs.batch, 200, width)
 
     @torch.inference_mode()
-    def say(encoded: torch.Tensor, tokens: int) -> torch.Tensor:
+    def generate(encoded: torch.Tensor, tokens: int) -> torch.Tensor:
         return bart.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded), do_sample=False, num_beams=1,
             max_new_tokens=tokens, min_new_tokens=tokens, use_cache=True,
@@ -80,9 +80,9 @@ def _hugging_face(inputs: Inputs) -> dict[str, Callable[[], Any]]:
 
     @torch.inference_mode()
     def first() -> torch.Tensor:
-        return say(project(vit(pixels).last_hidden_state), 1)
+        return generate(project(vit(pixels).last_hidden_state), 1)
 
-    return {"answer": lambda: say(read, inputs.tokens), "first token": first}
+    return {"answer": lambda: generate(read, inputs.tokens), "first token": first}
 
 
 def open_clip_model(**settings: bool) -> torch.nn.Module:

@@ -37,13 +37,13 @@ def spread(values: np.ndarray) -> dict[str, float]:
 def rows(seconds: Mapping[str, np.ndarray], work: float, baseline: str, **key: str | int) -> list[dict]:
     """One row per runner: `per_second` (work / seconds), `ms`, and `speedup`, the ratio of the baseline's
     seconds to its own in the same round; each a median with quartiles. No speedup without a baseline."""
-    found = []
-    for name, own in seconds.items():
-        row = {**key, "runner": name, "per_second": spread(work / own), "ms": spread(1000 * own)}
+    result = []
+    for name, seconds_N in seconds.items():
+        row = {**key, "runner": name, "per_second": spread(work / seconds_N), "ms": spread(1000 * seconds_N)}
         if baseline in seconds:
-            row["speedup"] = spread(seconds[baseline] / own)
-        found.append(row)
-    return found
+            row["speedup"] = spread(seconds[baseline] / seconds_N)
+        result.append(row)
+    return result
 
 
 def rounded(value: float) -> float:
@@ -56,6 +56,6 @@ def processor() -> str:
     name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if info.exists():
         lines = info.read_text(encoding="utf-8").splitlines()
-        told = (line for line in lines if line.startswith("model name"))
-        name = next(told, f":{name}").split(":", 1)[1].strip()
+        names = (line for line in lines if line.startswith("model name"))
+        name = next(names, f":{name}").split(":", 1)[1].strip()
     return name

@@ -30,16 +30,16 @@ from sightline_lab.bench import (
     training_throughput,
     workloads,
 )
-from sightline_lab.bench.bench_models import COMPILED, TORCHAO, Subject
+from sightline_lab.bench.bench_models import COMPILED, TORCHAO, BenchModel
 from sightline_lab.bench.workloads import EAGER
 
 BATCHES = (1, 8)
 TOKENS = 32  # of an answer that is timed
-ASKED = 512  # validation questions that tell what a form loses
+QUESTIONS = 512  # validation questions for the accuracy of each form
 STARTS = 5  # cold starts
 
 
-def run(root: Path, params: Params, rounds: int, threads: int, say: Callable[[str], None]) -> dict:
+def run(root: Path, params: Params, rounds: int, threads: int, echo: Callable[[str], None]) -> dict:
     """The whole benchmark as one JSON object; the default model takes part where it has been built."""
     torch.set_num_threads(threads)
     models = root / "models"
@@ -49,8 +49,8 @@ def run(root: Path, params: Params, rounds: int, threads: int, say: Callable[[st
         "absent": external_baselines.absent(),
         "rows": [],
     }
-    with tempfile.TemporaryDirectory() as place:
-        scratch, chosen = Path(place), []
+    with tempfile.TemporaryDirectory() as folder:
+        scratch, chosen = Path(folder), []
         if (models / "onnx" / artifacts.MANIFEST).exists():
             chosen.append(bench_models.default(models, scratch))
             result["quality"] = quality(chosen[0], root, params.data.max_pixels)
@@ -62,33 +62,33 @@ def run(root: Path, params: Params, rounds: int, threads: int, say: Callable[[st
             result["absent"]["default model"] = "not built: run `make repro`"
         if (models / "bundle" / artifacts.MANIFEST).exists():
             result["cold_start"] = cold_start(models / "bundle")
-        say("exporting the reference shape")
+        echo("exporting the reference shape")
         chosen.append(bench_models.reference(params, scratch))
-        result["bytes"] = {subject.name: subject.bytes() for subject in chosen}
-        for subject in chosen:
-            engines = subject.engines(threads)
+        result["bytes"] = {bench_model.name: bench_model.bytes() for bench_model in chosen}
+        for bench_model in chosen:
+            engines = bench_model.engines(threads)
             for batch in BATCHES:
-                say(f"{subject.name}, batch {batch}")
-                result["rows"] += measure(subject, engines, batch, rounds, result["absent"])
-    say("training against open_clip")
+                echo(f"{bench_model.name}, batch {batch}")
+                result["rows"] += measure(bench_model, engines, batch, rounds, result["absent"])
+    echo("training against open_clip")
     result["training"] = training_throughput.run(threads)
     return result
 
 
 def measure(
-    subject: Subject,
+    bench_model: BenchModel,
     engines: dict[str, Engine],
     batch: int,
     rounds: int,
     absent: dict[str, str],
     tokens: int = TOKENS,
 ) -> list[dict]:
-    """Rows of timing.rows for every task of one model at one batch size. A form that does not run is named in
-    `absent` with the reason."""
+    """Rows of paired_timing.rows for every task of one model at one batch size. A form that does not run
+    is named in `absent` with the reason."""
     runners: dict[str, dict[str, Callable[[], object]]] = {}
     config = next(engine.config for name, engine in engines.items() if name.startswith("ONNX"))
-    inputs = workloads.Inputs.drawn(
-        batch, config["image_size"], subject.question, subject.caption, config["vocab_size"], tokens
+    inputs = workloads.Inputs.random(
+        batch, config["image_size"], bench_model.question, bench_model.caption, config["vocab_size"], tokens
     )
     for name, engine in engines.items():
         try:
@@ -100,11 +100,11 @@ def measure(
             if name not in (COMPILED, TORCHAO):
                 raise
             reason = next(iter(str(error).splitlines()), "")[:200]
-            absent[f"{name}, {subject.name}"] = f"{type(error).__name__}: {reason}"
+            absent[f"{name}, {bench_model.name}"] = f"{type(error).__name__}: {reason}"
             continue
         for task, call in calls.items():
             runners.setdefault(task, {})[name] = call
-    if subject.name == "reference":
+    if bench_model.name == "reference":
         for task, calls in external_baselines.tasks(inputs).items():
             runners[task] |= calls
     rows = []
@@ -112,40 +112,42 @@ def measure(
         if task == "answer, SPIN":
             continue
         seconds = paired_timing.interleaved(calls, rounds)
-        key = {"shape": subject.name, "task": task, "batch": batch}
+        key = {"shape": bench_model.name, "task": task, "batch": batch}
         rows += paired_timing.rows(seconds, workloads.units(task, inputs), EAGER, **key)
-    key = {"shape": subject.name, "batch": batch}
+    key = {"shape": bench_model.name, "batch": batch}
     return rows + spin_overhead.rows(runners["answer"], runners["answer, SPIN"], **key)
 
 
-def quality(subject: Subject, root: Path, max_pixels: int) -> dict[str, dict[str, float]]:
+def quality(bench_model: BenchModel, root: Path, max_pixels: int) -> dict[str, dict[str, float]]:
     """Accuracy of each ONNX form on short validation questions, and the percentage of its answers that differ
     from float32's."""
     items, val = Items(root / "data/raw"), Triples(root / "data/vqa", "val")
-    asked = calibration_data.read(items, val, ASKED, max_pixels, short=True)
-    said = {}
-    found = {}
-    for form in subject.forms:
-        session = Session.open(subject.folder, form)
-        given = calibration_data.answer(session, asked)
-        said[form] = [answer.ids for answer in given]
-        right = 100 * float(np.mean(calibration_data.correct(session, given, asked)))
-        flipped = 100 * float(np.mean([a != b for a, b in zip(said[form], said["fp32"], strict=True)]))
-        found[f"ONNX {form}"] = {
+    questions = calibration_data.read(items, val, QUESTIONS, max_pixels, short=True)
+    ids_by_form = {}
+    result = {}
+    for form in bench_model.forms:
+        session = Session.open(bench_model.folder, form)
+        answers = calibration_data.answer(session, questions)
+        ids_by_form[form] = [answer.ids for answer in answers]
+        right = 100 * float(np.mean(calibration_data.correct(session, answers, questions)))
+        flipped = 100 * float(
+            np.mean([a != b for a, b in zip(ids_by_form[form], ids_by_form["fp32"], strict=True)])
+        )
+        result[f"ONNX {form}"] = {
             "accuracy": paired_timing.rounded(right),
             "flipped": paired_timing.rounded(flipped),
         }
-    return found
+    return result
 
 
 def cold_start(bundle: Path) -> dict:
     """Medians over fresh processes: import, load, first answer, and the largest memory."""
     runs = [child("session", bundle, "shipped") for _ in range(STARTS)]
-    return {key: paired_timing.spread(np.array([found[key] for found in runs])) for key in runs[0]}
+    return {key: paired_timing.spread(np.array([run[key] for run in runs])) for key in runs[0]}
 
 
 def child(kind: str, folder: Path, variant: str) -> dict[str, float]:
-    """What one fresh process measured of itself."""
+    """The measurements of one fresh process."""
     command = [sys.executable, "-m", "sightline_lab.bench.cold_start", kind, str(folder), variant]
     ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     if ended.returncode:
@@ -154,7 +156,7 @@ def child(kind: str, folder: Path, variant: str) -> dict[str, float]:
 
 
 def machine(threads: int) -> dict:
-    """What the figures were measured on, and how busy it was with other things (1-minute load per core)."""
+    """What the figures were measured on, and its load by other programs (1-minute load per core)."""
     import onnxruntime
 
     cores = len(os.sched_getaffinity(0))

@@ -1,8 +1,8 @@
-"""What SPIN costs: an answer with the gate on half of the heads against one without, in many short pairs.
+"""Overhead of SPIN: an answer with the gate on half of the heads against one without, in many short pairs.
 
 The effect is a few percent, less than what a shared machine drifts by within a second. So a pair is four
 answers, off on on off and then on off off on, which cancels a steady drift; the ratio is taken within the
-pair, and the median of many pairs does not hear the few that something disturbed.
+pair, and the median of many pairs is robust to the few that were disturbed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sightline_lab.bench.paired_timing import rounded
 
 PAIRS = 80
 RESAMPLES = 2000
-BUDGET = 5.0  # percent that SPIN may cost
+BUDGET = 5.0  # percent of overhead that SPIN may have
 FORMS = ("PyTorch", "ONNX fp32", "ONNX int8")
 
 
@@ -29,7 +29,7 @@ def ratios(
     """Seconds with over seconds without, of each pair, [pairs]. Each runs once unmeasured before."""
     off()
     on()
-    found = []
+    values = []
     for turn in range(pairs):
         seconds = [0.0, 0.0]
         first = turn % 2
@@ -37,8 +37,8 @@ def ratios(
             start = clock()
             (off, on)[which]()
             seconds[which] += clock() - start
-        found.append(seconds[1] / seconds[0])
-    return np.array(found)
+        values.append(seconds[1] / seconds[0])
+    return np.array(values)
 
 
 def row(ratio_N: np.ndarray, **key: str | int) -> dict:

@@ -1,5 +1,5 @@
-"""A process that trains two towers contrastively for a few steps and says how fast, with this project's loop
-or with open_clip's: `python -m sightline_lab.bench.training_process <side> <precision> <threads> <batch>
+"""A process that trains two towers contrastively for a few steps and prints its speed, with this project's
+loop or with open_clip's: `python -m sightline_lab.bench.training_process <side> <precision> <threads> <batch>
 <steps>`; under torchrun, one of several processes. One batch of noise stays in memory, so that the
 loops are compared and not the readers of data.
 """
@@ -37,18 +37,18 @@ EPSILON = 1e-6  # open_clip's default for ViT
 
 
 class Pairs(Task):
-    """The align stage's task with InfoNCE alone. `asked`: when the loop asked for each batch, seconds."""
+    """The align stage's task with InfoNCE alone. `requested_at`: times of the batch requests, seconds."""
 
     metric, unit = "none", "pairs"
 
     def __init__(self, model: DualEncoder, batch: dict, per_step: int):
         super().__init__()
-        self.model, self.kept, self.per_step = model, batch, per_step
-        self.asked: list[float] = []
+        self.model, self.repeated, self.per_step = model, batch, per_step
+        self.requested_at: list[float] = []
 
     def batch(self, step: int) -> dict:
-        self.asked.append(time.perf_counter())
-        return self.kept
+        self.requested_at.append(time.perf_counter())
+        return self.repeated
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         _, image_BE = self.model.encode_image(batch["image"])
@@ -69,14 +69,14 @@ def noise(rows: int, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def ours(run: Runtime, precision: str, rows: int, steps: int) -> list[float]:
-    """When each batch was asked for by `fit`, the loop of every training stage here."""
+    """When each batch was requested by `fit`, the loop of every training stage here."""
     pixels, ids = noise(rows, run.rank)
     batch = {"items": [], "image": pixels, "ids": ids, "mask": torch.ones_like(ids, dtype=torch.bool)}
     task = Pairs(DualEncoder(REFERENCE), batch, rows * run.world)
     recipe = Recipe("bench", 0, steps, LR, 1, WEIGHT_DECAY, precision, 1)
     with tempfile.TemporaryDirectory() as folder:
         fit(task, recipe, run, Store(Path(folder), run), None, State(), adam.adamw(task, WEIGHT_DECAY))
-    return task.asked
+    return task.requested_at
 
 
 def open_clip(run: Runtime, precision: str, rows: int, steps: int) -> list[float]:
@@ -96,30 +96,31 @@ def open_clip(run: Runtime, precision: str, rows: int, steps: int) -> list[float
     ]
     optimizer = torch.optim.AdamW(groups, lr=LR, betas=adam.BETAS, eps=EPSILON)
     loss = ClipLoss(local_loss=several, gather_with_grad=several, rank=run.rank, world_size=run.world)
-    asked: list[float] = []
+    requested_at: list[float] = []
     args = SimpleNamespace(
         device=run.device, precision={"bf16": "amp_bf16"}.get(precision, precision), distill=False,
         accum_freq=1, skip_scheduler=True, grad_clip_norm=CLIP, horovod=False, batch_size=rows,
         world_size=run.world, rank=run.rank, log_every_n_steps=100, wandb=False,
     )  # fmt: skip
+    data = RepeatedBatch(noise(rows, run.rank), steps, requested_at)
     train_one_epoch(
         torch.nn.parallel.DistributedDataParallel(model) if several else model,
-        {"train": SimpleNamespace(dataloader=Kept(noise(rows, run.rank), steps, asked), set_epoch=int)},
+        {"train": SimpleNamespace(dataloader=data, set_epoch=int)},
         loss, 0, optimizer, None, None, None, args,
     )  # fmt: skip
-    return asked
+    return requested_at
 
 
-class Kept:
+class RepeatedBatch:
     """A data loader that gives one batch `steps` times."""
 
-    def __init__(self, batch: tuple[Tensor, Tensor], steps: int, asked: list[float]):
-        self.batch, self.num_batches, self.asked = batch, steps, asked
+    def __init__(self, batch: tuple[Tensor, Tensor], steps: int, requested_at: list[float]):
+        self.batch, self.num_batches, self.requested_at = batch, steps, requested_at
         self.num_samples = steps * len(batch[0])
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for _ in range(self.num_batches):
-            self.asked.append(time.perf_counter())
+            self.requested_at.append(time.perf_counter())
             yield self.batch
 
 
@@ -131,19 +132,19 @@ def main(side: str, precision: str, threads: int, batch: int, steps: int) -> flo
     processes but one."""
     if side == "sightline":
         run = runtime.start(threads, 0)
-    else:  # open_clip asks for no deterministic kernels
+    else:  # open_clip does not need deterministic kernels
         torch.set_num_threads(threads)
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world > 1:
             dist.init_process_group("gloo")
         run = Runtime("cpu", int(os.environ.get("RANK", "0")), world, threads)
-    asked = SIDES[side](run, precision, batch // run.world, WARMUP + steps)
+    requested_at = SIDES[side](run, precision, batch // run.world, WARMUP + steps)
     if run.world > 1:
         dist.destroy_process_group()
-    return batch * (steps - 1) / (asked[-1] - asked[WARMUP]) if run.is_main else None
+    return batch * (steps - 1) / (requested_at[-1] - requested_at[WARMUP]) if run.is_main else None
 
 
 if __name__ == "__main__":
-    found = main(*sys.argv[1:3], *map(int, sys.argv[3:]))
-    if found is not None:
-        print(json.dumps(found))
+    speed = main(*sys.argv[1:3], *map(int, sys.argv[3:]))
+    if speed is not None:
+        print(json.dumps(speed))

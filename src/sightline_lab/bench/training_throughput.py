@@ -29,20 +29,20 @@ def run(processors: int, train: Train | None = None) -> list[dict]:
     train, rows = train or _process, []
     launches = sorted({(1, processors), (processors, 1)})
     for precision in PRECISIONS:
-        found: dict[tuple[str, tuple[int, int]], list[float]] = {}
+        speeds: dict[tuple[str, tuple[int, int]], list[float]] = {}
         for _ in range(ROUNDS):
             for launch in launches:
                 for side in SIDES:
-                    found.setdefault((side, launch), []).append(train(side, precision, *launch))
-        best = {side: max(launches, key=lambda launch: np.median(found[side, launch])) for side in SIDES}
-        ours, theirs = (np.array(found[side, best[side]]) for side in SIDES)
+                    speeds.setdefault((side, launch), []).append(train(side, precision, *launch))
+        best = {side: max(launches, key=lambda launch: np.median(speeds[side, launch])) for side in SIDES}
+        ours, theirs = (np.array(speeds[side, best[side]]) for side in SIDES)
         rows.append(
             {
                 "precision": precision, "batch": BATCH, "ratio": paired_timing.spread(ours / theirs),
                 "best": {side: launched(*best[side]) for side in SIDES},
                 "launches": {
                     f"{side}, {launched(*launch)}": paired_timing.spread(np.array(values))
-                    for (side, launch), values in found.items()
+                    for (side, launch), values in speeds.items()
                 },
             }
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is measured, on anything that speaks the decoding protocol. B batch, T tokens."""
+"""The tasks that are timed, on any Engine. B batch, T tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from sightline.inference.engine import Engine, Memory
 
 EAGER = "PyTorch"  # the form that the others are compared with
-FIRST = 2  # the token that starts an answer; which one is of no matter here
+FIRST = 2  # the token that starts an answer; any one serves here
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Inputs:
     tokens: int
 
     @classmethod
-    def drawn(cls, batch: int, side: int, question: int, caption: int, vocab: int, tokens: int) -> Inputs:
+    def random(cls, batch: int, side: int, question: int, caption: int, vocab: int, tokens: int) -> Inputs:
         draw = np.random.default_rng(0)
         return cls(
             draw.normal(size=(batch, 3, side, side)).astype(np.float32),
@@ -38,35 +38,35 @@ class Inputs:
         return len(self.pixels_BCYX)
 
 
-def seen(engine: Engine, inputs: Inputs) -> Memory:
-    """What the decoder reads of the pictures and questions."""
+def encode(engine: Engine, inputs: Inputs) -> Memory:
+    """The decoder's memory of the pictures and questions."""
     mask_BS = np.ones(inputs.ids_BS.shape, dtype=bool)
     return engine.memory(engine.image_tokens(inputs.pixels_BCYX), inputs.ids_BS, mask_BS)
 
 
-def say(engine: Engine, memory: Memory, batch: int, tokens: int, keep: float = 1.0) -> np.ndarray:
+def generate(engine: Engine, memory: Memory, batch: int, tokens: int, keep: float = 1.0) -> np.ndarray:
     """Greedy tokens [B, T], exactly `tokens` of them whatever they are; SPIN with that share of the heads."""
     config = engine.config
     k_L = np.full(config["layers"], max(1, int(keep * config["heads"])), dtype=np.int64)
-    token_B1, cache, said = np.full((batch, 1), FIRST, dtype=np.int64), None, []
+    token_B1, cache, generated = np.full((batch, 1), FIRST, dtype=np.int64), None, []
     for _ in range(tokens):
         step = engine.step(token_B1, cache, memory, k_L, 0.5, False)
         token_B1, cache = step.logits_BTV[:, -1].argmax(-1)[:, None], step.cache
-        said.append(token_B1)
-    return np.concatenate(said, axis=1)
+        generated.append(token_B1)
+    return np.concatenate(generated, axis=1)
 
 
 def tasks(engine: Engine, inputs: Inputs) -> dict[str, Callable[[], object]]:
     """Task -> what to time: embeddings of pictures and texts, an answer's tokens once the question is read,
     with SPIN too, and everything up to the first token."""
-    memory, batch = seen(engine, inputs), inputs.batch
+    memory, batch = encode(engine, inputs), inputs.batch
     mask_BS = np.ones(inputs.captions_BS.shape, dtype=bool)
     return {
         "image": lambda: engine.embed_images(inputs.pixels_BCYX),
         "text": lambda: engine.embed_texts(inputs.captions_BS, mask_BS),
-        "answer": lambda: say(engine, memory, batch, inputs.tokens),
-        "answer, SPIN": lambda: say(engine, memory, batch, inputs.tokens, 0.5),
-        "first token": lambda: say(engine, seen(engine, inputs), batch, 1),
+        "answer": lambda: generate(engine, memory, batch, inputs.tokens),
+        "answer, SPIN": lambda: generate(engine, memory, batch, inputs.tokens, 0.5),
+        "first token": lambda: generate(engine, encode(engine, inputs), batch, 1),
     }
 
 

@@ -18,7 +18,7 @@ def study(
     """Train every arm of lab/ablations.yaml at equal compute; write metrics/ablations.json and
     docs/reports/ablations.md.
 
-    An interrupted study goes on where it was.
+    An interrupted study resumes.
     """
     from sightline_lab.ablations import ablation_page, run_ablations
 

@@ -1,4 +1,4 @@
-"""`sightline lab search-bench`: how fast the search is, and how much it finds."""
+"""`sightline lab search-bench`: latency and recall of the search against its size."""
 
 import os
 from pathlib import Path
@@ -35,11 +35,13 @@ def search_bench(
         raise typer.BadParameter(f"--sizes is {sizes!r}, expected numbers with commas") from error
     load = round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
     session = open_session(bundle)
-    known = ann_benchmark.read(session, here / "data" / "raw")
-    result = ann_benchmark.run(known, wanted, threads, load_params(here / "params.yaml").seed, typer.echo)
+    embeddings = ann_benchmark.read(session, here / "data" / "raw")
+    result = ann_benchmark.run(
+        embeddings, wanted, threads, load_params(here / "params.yaml").seed, typer.echo
+    )
     result |= {
         "machine": {"processor": paired_timing.processor(), "load": load},
-        "width": known.words_QE.shape[1],
+        "width": embeddings.words_QE.shape[1],
     }
     result["model"] = session.search_digest()
     if (here / ann_page.RESULT).is_file():

@@ -1,4 +1,4 @@
-"""`sightline lab bench`, `pruning`: how fast and how small the model gets, and what that costs."""
+"""`sightline lab bench`, `pruning`: speed and size of the model, and their cost in quality."""
 
 import os
 from typing import Annotated

@@ -45,10 +45,10 @@ def faithfulness(
             partial(lambda model: model, without),
             params.seed,
         )
-    found = faithfulness_benchmark.located_answers(
+    answers = faithfulness_benchmark.located_answers(
         subject, here / "data" / "raw", here / "data" / "vqa", "test", same
     )
-    cases = list(islice((each for each in found if each.box is not None), items))
+    cases = list(islice((each for each in answers if each.box is not None), items))
     if not cases:
         raise checkout_files.CheckoutError(
             "faithfulness: no test question about a color was answered correctly where a box is known; it "
@@ -62,17 +62,17 @@ def faithfulness(
         "shipped": faithfulness_benchmark.compare_variants(subject, shipped, params.explain.method, cases),
         "quantus": _crosscheck(subject, cases[:COMPARED]),
         "cost": explanation_cost.ratios(
-            shipped, [found.answer.rgb for found in cases[:TIMED]],
+            shipped, [answers.answer.rgb for answers in cases[:TIMED]],
             [cases[0].answer.question, "Describe the image in detail."], ROUNDS,
         ),
     }  # fmt: skip
     write_json(here / "metrics" / "faithfulness.json", result)
-    faithfulness_page.write(here, subject, cases[: faithfulness_page.SHOWN], params.explain.colormap)
+    faithfulness_page.write(here, subject, cases[: faithfulness_page.CASES], params.explain.colormap)
     typer.echo("faithfulness: metrics/faithfulness.json, docs/reports/explanations.md and its picture")
 
 
 def _crosscheck(subject, cases: list) -> dict:
-    """crosscheck.compare on the maps of every method that does not sample, or why it did not happen."""
+    """crosscheck.compare on the maps of every method that does not sample, or the reason it was skipped."""
     from sightline.core import registry
     from sightline.explain import faithfulness_benchmark
     from sightline_lab.faithfulness import quantus_crosscheck
@@ -86,6 +86,8 @@ def _crosscheck(subject, cases: list) -> dict:
         name for name in registry.names("explain/methods") if name not in faithfulness_benchmark.SAMPLING
     ]
     maps = (
-        (found, faithfulness_benchmark.heat(subject, name, found.answer)) for name in quick for found in cases
+        (labelled, faithfulness_benchmark.heat(subject, name, labelled.answer))
+        for name in quick
+        for labelled in cases
     )
     return quantus_crosscheck.compare(subject, maps)

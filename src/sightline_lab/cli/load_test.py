@@ -1,4 +1,4 @@
-"""`sightline lab load`: what the server takes."""
+"""`sightline lab load`: the server under load."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ def load(
         float, typer.Option(min=0.001, max=1, help="Share of the full lengths and counts; for a trial.")
     ] = 1.0,
 ) -> None:
-    """Load a real server with answers, too much, hostile pictures; write
+    """Load a real server: throughput, overload, identical answers, hostile uploads, fuzzing; write
     metrics/serving.json and docs/reports/load.md.
 
     Wants two idle cores, one for the server and one for the client.
@@ -32,10 +32,12 @@ def load(
             f"no part {', '.join(unknown)}; there are {', '.join(run_load_test.PARTS)}"
         )
     here = checkout_files.root()
-    place = run_load_test.Place(here, bundle_folder(None), scale, lambda line: typer.echo(f"load: {line}"))
-    pairs = run_load_test.asked(place)
-    before = machine(1)  # the load that others make, not the one that the parts do
+    setup = run_load_test.LoadSetup(
+        here, bundle_folder(None), scale, lambda line: typer.echo(f"load: {line}")
+    )
+    pairs = run_load_test.question_pairs(setup)
+    before = machine(1)  # the load of other programs, without that of the parts
     for name in chosen:
-        load_page.merge(here, {name: run_load_test.PARTS[name](place, pairs)}, before, scale)
+        load_page.merge(here, {name: run_load_test.PARTS[name](setup, pairs)}, before, scale)
     load_page.write(here)
     typer.echo(f"load: {load_page.RESULT} and {load_page.PAGE} hold {', '.join(chosen)}")

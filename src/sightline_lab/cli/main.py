@@ -1,4 +1,4 @@
-"""What `sightline lab` finds by its entry point: the group with every command of the lab."""
+"""The entry point of `sightline lab`: the group with every command of the lab."""
 
 from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     ablations,

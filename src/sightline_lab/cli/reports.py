@@ -15,9 +15,9 @@ def reports(
         list[str] | None, typer.Option(help="One report of lab/reports.yaml; repeatable.")
     ] = None,
 ) -> None:
-    """Write every page of docs/reports that is out of date; first print what that is and what it costs.
+    """Write every page of docs/reports that is out of date; first print the plan and its cost.
 
-    Finished reports are kept: an interrupted run goes on with the same command.
+    Finished reports are kept: the same command resumes an interrupted run.
     """
     from sightline_lab.reports import run_reports
 

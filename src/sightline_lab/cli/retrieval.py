@@ -1,4 +1,4 @@
-"""`sightline lab retrieval`: what captions of similar pictures change in the answers."""
+"""`sightline lab retrieval`: effect of captions of similar pictures on the answers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,17 +23,17 @@ def retrieval(
 
     here = checkout_files.root()
     params = loader.load_params(here / "params.yaml")
-    own = params.evaluate
+    evaluate = params.evaluate
     study = retrieval_augmentation.Study(
         here / "data" / "raw",
         here / "data" / "vqa",
         items,
         params.generation.greedy(),
-        own.batch_size,
-        own.bootstrap,
+        evaluate.batch_size,
+        evaluate.bootstrap,
         params.seed,
     )
     result = retrieval_augmentation.run(open_session(bundle), study, typer.echo)
     write_json(here / retrieval_page.RESULT, {"profile": params.profile, **result})
     retrieval_page.write(here)
-    typer.echo(f"retrieval: {retrieval_page.PAGE} says what was found")
+    typer.echo(f"retrieval: results in {retrieval_page.PAGE}")

@@ -1,4 +1,4 @@
-"""Which explanation method is true: broken weights, other libraries, the published page.
+"""Faithfulness of explanation methods: broken weights, other libraries, the published page.
 
 randomization.py: maps when weights are randomised
 quantus_crosscheck.py: our figures against Quantus

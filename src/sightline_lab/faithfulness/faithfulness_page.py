@@ -12,7 +12,7 @@ from sightline.explain import faithfulness_benchmark
 from sightline.explain.heatmap_figures import draw_overlay
 from sightline.explain.target import ExplainedModel
 
-SHOWN = 5  # cases in the picture
+CASES = 5  # cases in the picture
 P_BOUND = 0.01  # a gain at deletion is real below this p
 SAME = 0.5  # above this rank correlation a map barely changed
 POINTS = 0.9  # the pointing game that a method should reach
@@ -73,17 +73,20 @@ def write(
         len(cases), len(names) + 1, left=0.01, right=0.99, top=1 - 0.35 / figure.get_figheight(),
         bottom=0.25 / figure.get_figheight(), wspace=0.06, hspace=0.22,
     )  # fmt: skip
-    for row, known in enumerate(cases):
+    for row, labelled in enumerate(cases):
         axes = figure.add_subplot(grid[row, 0])
-        draw_picture(axes, known.answer.rgb)
-        said = plain(f"{known.answer.question} {known.answer.answer}")
-        axes.set_xlabel(said, fontsize=6.5, color=INK, labelpad=3)
+        draw_picture(axes, labelled.answer.rgb)
+        caption = plain(f"{labelled.answer.question} {labelled.answer.answer}")
+        axes.set_xlabel(caption, fontsize=6.5, color=INK, labelpad=3)
         for column, name in enumerate(names, 1):
             axes = figure.add_subplot(grid[row, column])
             draw_overlay(
-                axes, known.answer.rgb, faithfulness_benchmark.heat(subject, name, known.answer), colormap
+                axes,
+                labelled.answer.rgb,
+                faithfulness_benchmark.heat(subject, name, labelled.answer),
+                colormap,
             )
-            draw_box(axes, known.box, "")
+            draw_box(axes, labelled.box, "")
             if row == 0:
                 axes.set_title(name.replace("_", " "), fontsize=8, color=INK, pad=4)
     path = here / "docs" / "reports" / "explanations.png"

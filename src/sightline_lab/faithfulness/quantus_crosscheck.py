@@ -26,10 +26,10 @@ FIGURES = ("pointing", "mass_inside", "deletion_mean")
 def quantus() -> Any:
     """The package. Raises ValueError that says how to install it."""
     try:
-        import quantus as found
+        import quantus as package
     except ImportError as error:
         raise ValueError(f"the cross-check needs Quantus: {INSTALL}") from error
-    return found
+    return package
 
 
 def compare(subject: ExplainedModel, maps: Iterable[tuple[LocatedAnswer, Heatmap]]) -> dict[str, Any]:
@@ -37,71 +37,73 @@ def compare(subject: ExplainedModel, maps: Iterable[tuple[LocatedAnswer, Heatmap
     Quantus makes nothing, and figures that do not vary are left out. Raises ValueError without Quantus."""
     package = quantus()
     pairs = [
-        (ours(subject, known, heat), theirs(package, subject, known, heat))
-        for known, heat in maps
+        (ours(subject, labelled, heat), theirs(package, subject, labelled, heat))
+        for labelled, heat in maps
         if heat.pixel_map.any()
     ]
     one_NF, other_NF = (np.array([pair[side] for pair in pairs], dtype=np.float64) for side in (0, 1))
     same = {
-        name: round(float(np.corrcoef(one_NF[:, place], other_NF[:, place])[0, 1]), 5)
-        for place, name in enumerate(FIGURES)
-        if np.ptp(one_NF[:, place]) > 0 and np.ptp(other_NF[:, place]) > 0
+        name: round(float(np.corrcoef(one_NF[:, index], other_NF[:, index])[0, 1]), 5)
+        for index, name in enumerate(FIGURES)
+        if np.ptp(one_NF[:, index]) > 0 and np.ptp(other_NF[:, index]) > 0
     }
     return {"n": len(pairs), "correlation": same}
 
 
-def ours(subject: ExplainedModel, known: LocatedAnswer, heat: Heatmap) -> tuple[float, float, float]:
+def ours(subject: ExplainedModel, labelled: LocatedAnswer, heat: Heatmap) -> tuple[float, float, float]:
     """FIGURES of one map."""
     there_NSS = faithfulness.presence(heat.scores, subject.session.image_size, first=True)
-    pixels_CYX, background_CYX = _pictures(subject, known.answer)
-    shown_NCYX = perturbation.over(pixels_CYX, background_CYX, there_NSS)
-    curve = _probability(subject, known.answer, shown_NCYX)
+    pixels_CYX, background_CYX = _pictures(subject, labelled.answer)
+    images_NCYX = perturbation.over(pixels_CYX, background_CYX, there_NSS)
+    curve = _probability(subject, labelled.answer, images_NCYX)
     return (
-        float(faithfulness.pointing(heat, known.box)),
-        faithfulness.mass_inside(heat, known.box),
+        float(faithfulness.pointing(heat, labelled.box)),
+        faithfulness.mass_inside(heat, labelled.box),
         faithfulness.area(curve),
     )
 
 
 def theirs(
-    package: Any, subject: ExplainedModel, known: LocatedAnswer, heat: Heatmap
+    package: Any, subject: ExplainedModel, labelled: LocatedAnswer, heat: Heatmap
 ) -> tuple[float, float, float]:
     """FIGURES of the same map by Quantus."""
     import torch
 
     height, width = heat.pixel_map.shape
     top, left, side = centre_square(height, width)
-    x0, y0, x1, y1 = known.box
+    x0, y0, x1, y1 = labelled.box
     inside = np.zeros((1, 1, height, width), dtype=bool)
     inside[..., y0:y1, x0:x1] = True
-    quiet = {"disable_warnings": True, "normalise": False}
+    options = {"disable_warnings": True, "normalise": False}
 
     def localised(metric: Any, map_YX: np.ndarray, box: np.ndarray) -> float:
         blank = np.zeros((1, 3, *map_YX.shape), dtype=np.float32)
-        score = metric(**quiet)(
+        score = metric(**options)(
             None, blank, np.zeros(1, dtype=int), map_YX[None, None], box, channel_first=True
         )  # fmt: skip
         return float(score[0])
 
-    pixels_CYX, background_CYX = _pictures(subject, known.answer)
+    pixels_CYX, background_CYX = _pictures(subject, labelled.answer)
 
-    class Asked(torch.nn.Module):
-        """Quantus takes away presence, a picture of ones, and what is gone shows the background."""
+    class AnswerProbability(torch.nn.Module):
+        """Quantus perturbs presence, an image of ones; where it is 0 the background shows."""
 
         def forward(self, there_N1SS: torch.Tensor) -> torch.Tensor:
-            shown_NCYX = perturbation.over(pixels_CYX, background_CYX, there_N1SS[:, 0].numpy())
-            return torch.from_numpy(_probability(subject, known.answer, shown_NCYX))[:, None]
+            images_NCYX = perturbation.over(pixels_CYX, background_CYX, there_N1SS[:, 0].numpy())
+            return torch.from_numpy(_probability(subject, labelled.answer, images_NCYX))[:, None]
 
     size = subject.session.image_size
-    flip = package.PixelFlipping(features_in_step=size**2 // FLIPS, perturb_baseline=0.0, abs=False, **quiet)
+    flip = package.PixelFlipping(
+        features_in_step=size**2 // FLIPS, perturb_baseline=0.0, abs=False, **options
+    )
     # Scores as ranks: among equal ones both then take the upper left first.
     order = np.argsort(-enlarge(heat.scores, size, size).ravel(), kind="stable")
     rank_SS = (size**2 - np.argsort(order)).reshape(size, size).astype(np.float64)
     [curve] = flip(
-        Asked().eval(), np.ones((1, 1, size, size), np.float32), np.zeros(1, dtype=int), rank_SS[None, None],
-        channel_first=True, softmax=False,
+        AnswerProbability().eval(), np.ones((1, 1, size, size), np.float32), np.zeros(1, dtype=int),
+        rank_SS[None, None], channel_first=True, softmax=False,
     )  # fmt: skip
-    whole = _probability(subject, known.answer, pixels_CYX[None])
+    whole = _probability(subject, labelled.answer, pixels_CYX[None])
     square = enlarge(heat.scores, side, side)
     in_square = inside[..., top : top + side, left : left + side]
     return (

@@ -3,9 +3,9 @@
 run_load_test.py: the parts and their order
 load_client.py: a cheap HTTP client
 server_process.py: measured processes
-naive_server.py: the server one writes first
+naive_server.py: the naive baseline server
 in_process.py: the model without HTTP
-hostile_images.py: hostile pictures
+hostile_images.py: hostile uploads
 schema_fuzz.py: Schemathesis
 load_page.py: docs/reports/load.md
 

@@ -1,4 +1,4 @@
-"""Hostile pictures, drawn from a seed: what a server must refuse or answer, quickly and in little memory."""
+"""Hostile pictures from a seed: a server must refuse or answer each of them quickly and in little memory."""
 
 import base64
 import io
@@ -80,8 +80,8 @@ def _cut(draw: Draw) -> str:
 
 def _flipped(draw: Draw) -> str:
     data = bytearray(_photo(draw))
-    for place in draw.integers(0, len(data), 12):
-        data[place] ^= int(draw.integers(1, 256))
+    for index in draw.integers(0, len(data), 12):
+        data[index] ^= int(draw.integers(1, 256))
     return url(bytes(data))
 
 
@@ -126,7 +126,7 @@ KINDS: dict[str, Callable[[Draw], str]] = {
 }  # fmt: skip
 
 
-def drawn(number: int) -> tuple[str, str]:
-    """(kind, address) of hostile upload `number`; the kinds take turns."""
+def sample(number: int) -> tuple[str, str]:
+    """(kind, address) of hostile upload `number`; the kinds alternate."""
     kind = list(KINDS)[number % len(KINDS)]
     return kind, KINDS[kind](np.random.default_rng(number))

@@ -2,7 +2,7 @@
 `python -m sightline_lab.load_test.in_process BUNDLE REQUESTS`.
 
 REQUESTS is a JSON file, kind -> [[data URL, question], ...]. A line on stdin, `kind seconds`, is answered by
-a line of JSON: how many answers there were in that time, in how many seconds of the clock and of the CPU.
+a line of JSON: number of answers, wall seconds and CPU seconds.
 
 Decoding, preprocessing, batches and model are the server's own functions.
 """
@@ -18,10 +18,10 @@ from sightline.serve.batch_model import Model, Query, Question
 from sightline.serve.limits import Limits
 
 
-def answer(model: Model, limits: Limits, asked: list[list[str]], seconds: float) -> dict[str, float]:
+def answer(model: Model, limits: Limits, pairs: list[list[str]], seconds: float) -> dict[str, float]:
     """Answer full batches until the time is over."""
     session = model.session
-    turn, count = itertools.cycle(asked), 0
+    turn, count = itertools.cycle(pairs), 0
     begun, used = time.perf_counter(), time.process_time()
     while time.perf_counter() - begun < seconds:
         asks = [
@@ -40,10 +40,10 @@ def answer(model: Model, limits: Limits, asked: list[list[str]], seconds: float)
 def main(bundle: str, requests: str) -> None:
     limits = Limits()
     model = Model.load(Path(bundle), limits.batch)
-    asked = json.loads(Path(requests).read_text(encoding="utf-8"))
+    pairs_by_kind = json.loads(Path(requests).read_text(encoding="utf-8"))
     for line in sys.stdin:
         kind, seconds = line.split()
-        print(json.dumps(answer(model, limits, asked[kind], float(seconds))), flush=True)
+        print(json.dumps(answer(model, limits, pairs_by_kind[kind], float(seconds))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""An HTTP/1.1 client that costs little, so one core loads a server: bodies are bytes made beforehand, and
-connections are kept. Closed loops find what a server can do, open loops what its users would see.
+"""A cheap HTTP/1.1 client, so that one core loads a server: bodies are encoded beforehand and connections are
+kept. Closed loops measure the capacity of a server, open loops the latency for its users.
 
 Latencies count from the moment a request was due, not from when it was sent, so that a client or a server
 that falls behind cannot hide it (coordinated omission; Tene, "How NOT to Measure Latency", 2015).
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import numpy as np
 
 HUNG_S = 60.0  # a request without an answer for so long counts as hung
-HUNG, BROKEN = 0, -1  # in the place of a status: no answer in time, and a connection that failed
+HUNG, BROKEN = 0, -1  # instead of a status: no answer in time, and a failed connection
 
 
 @dataclass
-class Seen:
-    """What came back, in the order of the answers: status, milliseconds, and the body where it was kept.
-    `late_ms`: by how much requests left later than they were due; `seconds`: from first to last."""
+class LoadResult:
+    """Answers in the order of arrival: status, milliseconds, and the body where it was kept. `late_ms`: how
+    late each request left; `seconds`: from first to last."""
 
     statuses: list[int] = field(default_factory=list)
     ms: list[float] = field(default_factory=list)
@@ -33,8 +33,8 @@ class Seen:
 
     def percentile(self, percent: float, status: int = 200) -> float | None:
         """Of the milliseconds of the answers with a status; None where there is none."""
-        own = [ms for ms, one in zip(self.ms, self.statuses, strict=True) if one == status]
-        return float(np.percentile(own, percent)) if own else None
+        selected = [ms for ms, one in zip(self.ms, self.statuses, strict=True) if one == status]
+        return float(np.percentile(selected, percent)) if selected else None
 
 
 class Pool:
@@ -95,73 +95,73 @@ def post(path: str, body: bytes) -> bytes:
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def closed(address: str, requests: Sequence[bytes], clients: int, seconds: float) -> Seen:
+def closed_loop(address: str, requests: Sequence[bytes], clients: int, seconds: float) -> LoadResult:
     """`clients` ask one request after the other, taken in turn from the list, for so many seconds."""
 
-    async def main(pool: Pool, seen: Seen) -> None:
+    async def main(pool: Pool, result: LoadResult) -> None:
         begun, number = time.perf_counter(), iter(range(10**9))
 
         async def client() -> None:
             while time.perf_counter() - begun < seconds:
-                await _timed(pool, seen, requests, next(number), time.perf_counter())
+                await _timed(pool, result, requests, next(number), time.perf_counter())
 
         await asyncio.gather(*(client() for _ in range(clients)))
-        seen.seconds = time.perf_counter() - begun
+        result.seconds = time.perf_counter() - begun
 
     return _run(address, main)
 
 
-def arriving(address: str, requests: Sequence[bytes], rate: float, seconds: float, seed: int) -> Seen:
+def open_loop(address: str, requests: Sequence[bytes], rate: float, seconds: float, seed: int) -> LoadResult:
     """Requests arrive at random moments (Poisson), `rate` a second, whether earlier ones are answered or
     not."""
     draw = np.random.default_rng(seed)
     due_N = np.cumsum(draw.exponential(1 / rate, size=max(1, round(rate * seconds))))
 
-    async def main(pool: Pool, seen: Seen) -> None:
+    async def main(pool: Pool, result: LoadResult) -> None:
         begun, tasks = time.perf_counter(), []
         for number, due in enumerate(due_N + begun):
             while (wait := due - time.perf_counter()) > 0:
                 await asyncio.sleep(wait)
-            tasks.append(asyncio.ensure_future(_timed(pool, seen, requests, number, due)))
+            tasks.append(asyncio.ensure_future(_timed(pool, result, requests, number, due)))
             if number % 16 == 15:
                 await asyncio.sleep(0)  # even a client that is behind reads what came
         await asyncio.gather(*tasks)
-        seen.seconds = time.perf_counter() - begun
+        result.seconds = time.perf_counter() - begun
 
     return _run(address, main)
 
 
-def each(address: str, requests: Sequence[bytes], clients: int) -> Seen:
-    """Every request once, `clients` at a time, with the bodies of the answers by the requests' places."""
+def once_each(address: str, requests: Sequence[bytes], clients: int) -> LoadResult:
+    """Every request once, `clients` at a time, with the bodies of the answers by the requests' indices."""
 
-    async def main(pool: Pool, seen: Seen) -> None:
+    async def main(pool: Pool, result: LoadResult) -> None:
         begun, number = time.perf_counter(), iter(range(len(requests)))
 
         async def client() -> None:
-            for place in number:
-                seen.bodies[place] = await _timed(pool, seen, requests, place, time.perf_counter())
+            for index in number:
+                result.bodies[index] = await _timed(pool, result, requests, index, time.perf_counter())
 
         await asyncio.gather(*(client() for _ in range(clients)))
-        seen.seconds = time.perf_counter() - begun
+        result.seconds = time.perf_counter() - begun
 
     return _run(address, main)
 
 
-async def _timed(pool: Pool, seen: Seen, requests: Sequence[bytes], number: int, due: float) -> bytes:
-    seen.late_ms.append(1000 * (time.perf_counter() - due))
+async def _timed(pool: Pool, result: LoadResult, requests: Sequence[bytes], number: int, due: float) -> bytes:
+    result.late_ms.append(1000 * (time.perf_counter() - due))
     status, body = await pool.send(requests[number % len(requests)])
-    seen.statuses.append(status)
-    seen.ms.append(1000 * (time.perf_counter() - due))
+    result.statuses.append(status)
+    result.ms.append(1000 * (time.perf_counter() - due))
     return body
 
 
-def _run(address: str, main: Callable[[Pool, Seen], Awaitable[None]]) -> Seen:
-    seen = Seen()
+def _run(address: str, main: Callable[[Pool, LoadResult], Awaitable[None]]) -> LoadResult:
+    result = LoadResult()
 
     async def whole() -> None:
         pool = Pool(address)
         try:
-            await main(pool, seen)
+            await main(pool, result)
         finally:
             pool.close()
 
@@ -170,4 +170,4 @@ def _run(address: str, main: Callable[[Pool, Seen], Awaitable[None]]) -> Seen:
     except ModuleNotFoundError:  # where there is none, on Windows
         from asyncio import run
     run(whole())
-    return seen
+    return result

@@ -9,11 +9,11 @@ RESULT, PAGE = Path("metrics/serving.json"), Path("docs/reports/load.md")
 BUSY = 0.3  # load per core above which the figures are provisional
 
 
-def merge(root: Path, found: dict[str, dict], machine: dict, scale: float) -> None:
+def merge(root: Path, measured: dict[str, dict], machine: dict, scale: float) -> None:
     """Put the parts that were measured into the file; the others stay as they were."""
     path = root / RESULT
     parts = artifacts.read_json(path) if path.exists() else {}
-    parts |= {name: {"machine": machine, "scale": scale, **part} for name, part in found.items()}
+    parts |= {name: {"machine": machine, "scale": scale, **part} for name, part in measured.items()}
     artifacts.write_json(path, parts)
 
 
@@ -37,7 +37,7 @@ def page(parts: dict[str, dict]) -> str:
                 f"{part['machine']['load']:g} a core; run `sightline lab load --part {name}` on idle cores.\n"
             )
     lines += ["| what | to reach | measured |", "|---|---|---|"]
-    rows = [row for name, tell in ROWS.items() if name in parts for row in tell(parts[name])]
+    rows = [row for name, rows_of in ROWS.items() if name in parts for row in rows_of(parts[name])]
     lines += [f"| {what} | {goal} | {got} |" for what, goal, got in rows]
     lines += [NOTES[name] for name in ROWS if name in parts]
     if "hostile" in parts:
@@ -57,8 +57,8 @@ def _throughput(part: dict) -> list[Row]:
     ]  # fmt: skip
 
 
-def _share(found: dict[str, float]) -> str:
-    return f"{100 * found['median']:.0f} % [{100 * found['q1']:.0f}, {100 * found['q3']:.0f}]"
+def _share(ratio: dict[str, float]) -> str:
+    return f"{100 * ratio['median']:.0f} % [{100 * ratio['q1']:.0f}, {100 * ratio['q3']:.0f}]"
 
 
 def _naive(part: dict) -> list[Row]:
@@ -71,18 +71,18 @@ def _naive(part: dict) -> list[Row]:
 
 
 def _overload(part: dict) -> list[Row]:
-    said = ", ".join(f"{count} x {status}" for status, count in part["statuses"].items())
+    statuses = ", ".join(f"{count} x {status}" for status, count in part["statuses"].items())
     offered = f"{part['offered']:.0f} requests/s for {part['seconds']:.0f} s"
     return [
         (f"overload, {offered}", "only 200 and 429; 0 hung",
-         f"{said}; {part['hung']} hung, {part['broken']} broken; afterwards it {part['after']}"),
+         f"{statuses}; {part['hung']} hung, {part['broken']} broken; afterwards it {part['after']}"),
         ("p99 of those admitted", f"{part['allowed_p99_ms']:.0f} ms", f"{part['admitted_p99_ms']:.0f} ms"),
     ]  # fmt: skip
 
 
 def _identical(part: dict) -> list[Row]:
-    told = f"{part['identical']} of {part['requests']} ({part['different_answers']} different answers)"
-    return [("answers under load, byte for byte those alone", "all", told)]
+    measured = f"{part['identical']} of {part['requests']} ({part['different_answers']} different answers)"
+    return [("answers under load, byte for byte those alone", "all", measured)]
 
 
 def _hostile(part: dict) -> list[Row]:
@@ -100,9 +100,9 @@ def _schema(part: dict) -> list[Row]:
 
 def _uploads(part: dict) -> list[str]:
     lines = ["| uploads | status: count | slowest, ms |", "|---|---|---:|"]
-    for kind, own in part["kinds"].items():
-        said = ", ".join(f"{status}: {count}" for status, count in sorted(own["statuses"].items()))
-        lines.append(f"| {kind} | {said} | {own['slowest_ms']:.0f} |")
+    for kind, row in part["kinds"].items():
+        statuses = ", ".join(f"{status}: {count}" for status, count in sorted(row["statuses"].items()))
+        lines.append(f"| {kind} | {statuses} | {row['slowest_ms']:.0f} |")
     return lines
 
 

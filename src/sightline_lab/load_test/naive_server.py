@@ -1,4 +1,4 @@
-"""The server that one writes first: FastAPI, PyTorch, a plain endpoint, one request at a time through the
+"""A naive baseline server: FastAPI, PyTorch, a plain endpoint, one request at a time through the
 model: `python -m sightline_lab.load_test.naive_server ROOT --port PORT`. It answers OpenAI's chat requests
 with a picture as a data URL, with the checkout's trained model, decoded and preprocessed as the real server
 does it.
@@ -35,8 +35,8 @@ def create(root: Path) -> FastAPI:
         rgb = images.decode(data, MAX_PIXELS)
         with one_at_a_time, torch.inference_mode():
             answer = session.answer([rgb], [text["text"]])[0]
-        said = {"role": "assistant", "content": answer.text}
-        return {"object": "chat.completion", "choices": [{"index": 0, "message": said}]}
+        message = {"role": "assistant", "content": answer.text}
+        return {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
 
     return app
 
@@ -45,9 +45,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("root", type=Path)
     parser.add_argument("--port", type=int, required=True)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    uvicorn.run(create(asked.root), host="127.0.0.1", port=asked.port, log_level="warning")
+    uvicorn.run(create(arguments.root), host="127.0.0.1", port=arguments.port, log_level="warning")
 
 
 if __name__ == "__main__":

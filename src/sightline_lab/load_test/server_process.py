@@ -25,9 +25,9 @@ class LoadError(ValueError):
 
 def cores() -> tuple[int | None, int | None]:
     """(of the server, of the client); None where the system pins nothing or this process has one core."""
-    if not hasattr(os, "sched_setaffinity") or len(own := sorted(os.sched_getaffinity(0))) < 2:
+    if not hasattr(os, "sched_setaffinity") or len(usable := sorted(os.sched_getaffinity(0))) < 2:
         return None, None
-    return own[0], own[1]
+    return usable[0], usable[1]
 
 
 @contextmanager
@@ -66,18 +66,18 @@ def process(command: Sequence[str | Path], core: int | None, **more) -> Iterator
 def server(command: Sequence[str | Path], core: int | None, ready: str) -> Iterator[tuple[str, int]]:
     """(address, process id) of a server that takes --port and whose path `ready` answers 200 once it serves.
 
-    Raises LoadError with the last line it said where it does not start."""
+    Raises LoadError with the last line of its output where it does not start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryFile("w+") as said:
-        with process([*command, "--port", str(port)], core, stdout=said, stderr=said) as child:
+    with tempfile.TemporaryFile("w+") as log:
+        with process([*command, "--port", str(port)], core, stdout=log, stderr=log) as child:
             end = time.monotonic() + START_S
             while not _answers(address + ready):
                 if child.poll() is not None or time.monotonic() > end:
-                    said.seek(0)
-                    last = (said.read().strip().splitlines() or ["nothing"])[-1]
+                    log.seek(0)
+                    last = (log.read().strip().splitlines() or ["nothing"])[-1]
                     raise LoadError(f"{' '.join(map(str, command))} does not serve; it said: {last}")
                 time.sleep(0.05)
             yield address, child.pid

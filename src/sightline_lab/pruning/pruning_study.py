@@ -1,7 +1,7 @@
-"""Criteria of pruning at equal size: quality and invented objects against multiply-accumulates and bytes.
+"""Criteria of pruning at equal size: quality and hallucination against multiply-accumulates and bytes.
 
 Structured cuts leave a smaller dense model; unstructured magnitude (torch.nn.utils.prune) zeroes as many
-weights of the same layers, which saves nothing on ordinary hardware and tells what structure costs. All are
+weights of the same layers, which saves nothing on ordinary hardware and shows the cost of structure. All are
 measured right after the cut, and the structured ones again after the recovery that the compress stage gives.
 """
 
@@ -48,11 +48,11 @@ class Study:
         self.whole, self.settings = torch_session.load_vlm(self.model.path), root / "models/onnx"
         self.data = VqaData.read(self.raw, self.vqa, self.model.path / "tokenizer.json")
         items, triples, pixels = self.data.items, self.data.triples, params.data.max_pixels
-        self.asked = calibration_data.read(items, triples["val"], count, pixels, short=True)
+        self.short_questions = calibration_data.read(items, triples["val"], count, pixels, short=True)
         self.split = split_contents.read(self.raw.path, self.vqa.path, "val", DESCRIBED)
         self.lexicon = split_contents.lexicon(self.vqa.path)
 
-    def rows(self, scratch: Path, say: Callable[[str], None]) -> Iterator[dict]:
+    def rows(self, scratch: Path, echo: Callable[[str], None]) -> Iterator[dict]:
         """One row per model: criterion, ratio, stage (whole, cut or recovered), size, cost and quality."""
         yield self.measure(self.whole, "none", 0.0, "whole")
         phase = self.recovery("pruning")
@@ -60,7 +60,7 @@ class Study:
         scores = {name: importance(VqaTask(self.whole, *common), name, self.params) for name in CRITERIA}
         for ratio in RATIOS:
             for name in CRITERIA:
-                say(f"{name}, {ratio:g}")
+                echo(f"{name}, {ratio:g}")
                 smaller = structured_pruning.prune(self.whole, scores[name], ratio, ratio)
                 yield self.measure(smaller, name, ratio, "cut")
                 self.recover(smaller, f"pruning-{name}-{ratio:g}", scratch / f"{name}-{ratio:g}")
@@ -80,17 +80,17 @@ class Study:
         """Accuracy of short answers, CHAIR_i and recall of descriptions, in percent, on val."""
         session = torch_session.session(vlm.eval(), None, self.settings)
         pictures = list(self.split.rgb())
-        said = session.answer(
+        answers = session.answer(
             pictures, [DESCRIBE] * len(pictures),
             greedy_generation(self.params.generation.max_tokens), SPIN_OFF, batch_size=calibration_data.BATCH,
         )  # fmt: skip
-        pairs = zip(said, self.split.present, strict=True)
+        pairs = zip(answers, self.split.present, strict=True)
         per_item = [chair.item_counts(answer.text, present, self.lexicon) for answer, present in pairs]
         total = {key: np.array(sum(counts[key] for counts in per_item)) for key in per_item[0]}
         return {
             "criterion": criterion, "ratio": ratio, "stage": stage, "parameters": model_cost.parameters(vlm),
             "bytes": 4 * model_cost.parameters(vlm), "macs": model_cost.macs(vlm),
-            "accuracy": round(calibration_data.accuracy(session, self.asked), 2),
+            "accuracy": round(calibration_data.accuracy(session, self.short_questions), 2),
             "chair_i": round(float(chair.FIGURES["chair_i"](total)), 2),
             "recall": round(float(chair.FIGURES["recall"](total)), 2),
         }  # fmt: skip
@@ -113,7 +113,7 @@ def unstructured(vlm: VLM, removed: int) -> VLM:
     return twin
 
 
-def compare(root: Path, params: Params, count: int, say: Callable[[str], None]) -> dict:
+def compare(root: Path, params: Params, count: int, echo: Callable[[str], None]) -> dict:
     """The whole study as one JSON object."""
     import tempfile
 
@@ -121,9 +121,9 @@ def compare(root: Path, params: Params, count: int, say: Callable[[str], None]) 
     run = runtime.start(params.threads, params.seed)
     study = Study(root, params, run, count)
     with tempfile.TemporaryDirectory() as scratch:
-        rows = list(study.rows(Path(scratch), say))
+        rows = list(study.rows(Path(scratch), echo))
     return {
-        "profile": params.profile, "questions": len(study.asked.questions),
+        "profile": params.profile, "questions": len(study.short_questions.questions),
         "described": len(study.split.lines), "recovery_epochs": params.compress.recovery_epochs,
         "distill": params.compress.distill, "rows": rows,
     }  # fmt: skip

@@ -16,7 +16,7 @@ KEYS = {"commands", "inputs", "outputs", "minutes"}
 
 
 class PlanError(ValueError):
-    """A plan that cannot be read, or a name that it does not hold: what, where, expected."""
+    """An invalid plan or an unknown report: what, where, expected."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ def choose(reports: list[Report], only: Iterable[str]) -> list[Report]:
     """The named ones, in the plan's order; all of them without names."""
     wanted = set(only)
     if unknown := wanted - {report.name for report in reports}:
-        known = ", ".join(report.name for report in reports)
-        raise PlanError(f"--only {', '.join(sorted(unknown))}: no such report in {PLAN}; there are {known}")
+        names = ", ".join(report.name for report in reports)
+        raise PlanError(f"--only {', '.join(sorted(unknown))}: no such report in {PLAN}; there are {names}")
     return [report for report in reports if report.name in wanted or not wanted]
 
 
 def remembered(checkout: Path) -> dict[str, Any]:
-    """What earlier runs wrote down: name -> digest of the inputs, minutes, core_seconds."""
+    """The record of earlier runs: name -> digest of the inputs, minutes, core_seconds."""
     return read_json(checkout / STATE) if (checkout / STATE).exists() else {}
 
 
@@ -83,7 +83,7 @@ def locked_outs(checkout: Path) -> dict[str, str]:
 
 
 def _content(checkout: Path, name: str, locked: dict[str, str]) -> str:
-    """What dvc.lock says of an out; else the sha256 of a file, or of all files below a folder."""
+    """The hash in dvc.lock of an out; else the sha256 of a file, or of all files below a folder."""
     if name in locked:
         return locked[name]
     path = checkout / name

@@ -20,7 +20,7 @@ class ReportFailed(RuntimeError):
 def run(checkout: Path, only: Iterable[str], dry: bool, echo: Echo) -> None:
     """Every chosen report that is out of date, in the plan's order; with `dry` the plan alone.
 
-    A report is judged again when its turn comes, because one before it may have changed its inputs.
+    A report is checked again before it runs, because an earlier one may have changed its inputs.
     """
     reports, elsewhere = report_plan.read(checkout)
     chosen = report_plan.choose(reports, only)
@@ -29,7 +29,7 @@ def run(checkout: Path, only: Iterable[str], dry: bool, echo: Echo) -> None:
         if _why_due(checkout, report):
             write(checkout, report, echo)
     if not dry:
-        echo(f"reports: all is up to date; {report_plan.STATE} says from which inputs. Try: git diff docs")
+        echo(f"reports: all is up to date; inputs are recorded in {report_plan.STATE}. Try: git diff docs")
 
 
 def _why_due(checkout: Path, report: Report) -> str | None:
@@ -47,9 +47,9 @@ def show(checkout: Path, chosen: list[Report], elsewhere: dict[str, str], echo: 
         cost = f"{_time(report_plan.minutes(report, state))}; {why}" if why else "up to date"
         echo(f"  {report.name:<14} {cost}")
     unknown = sum(minutes is None for minutes in due)
-    known = sum(minutes for minutes in due if minutes is not None)
+    total = sum(minutes for minutes in due if minutes is not None)
     rest = f", and {unknown} that were never measured" if unknown else ""
-    echo(f"reports: {len(due)} of {len(chosen)} to write, about {known:.0f} min on two idle cores{rest}")
+    echo(f"reports: {len(due)} of {len(chosen)} to write, about {total:.0f} min on two idle cores{rest}")
     for page, how in elsewhere.items():
         echo(f"  not written here: {page} ({how})")
 
@@ -66,8 +66,8 @@ def write(checkout: Path, report: Report, echo: Echo) -> None:
     for command in report.commands:
         if code := subprocess.run(command, cwd=checkout).returncode:
             raise ReportFailed(
-                f"{report.name}: `{' '.join(command)}` ended with code {code}; mend that and run the "
-                "same command, which goes on here"
+                f"{report.name}: `{' '.join(command)}` ended with code {code}; fix it and run the "
+                "same command, which resumes here"
             )
     if absent := [name for name in report.outputs if not (checkout / name).exists()]:
         raise ReportFailed(f"{report.name}: its commands ended well but did not write {', '.join(absent)}")

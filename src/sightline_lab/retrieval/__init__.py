@@ -1,4 +1,4 @@
-"""What captions of similar pictures change in the answers.
+"""Effect of captions of similar pictures on the answers.
 
 retrieval_augmentation.py: the study
 retrieval_page.py: docs/reports/retrieval.md

@@ -1,8 +1,8 @@
-"""What the captions of similar pictures change in the answers: measured with and without, on the same
-pictures and questions. How many captions is chosen on `val`; the report reads `test`.
+"""Effect of the captions of similar pictures on the answers: measured with and without, on the same pictures
+and questions. How many captions is chosen on `val`; the report reads `test`.
 
-A picture's own captions are never among them, but for the control that shows what the best of all captions
-would be worth. The gallery is the shipped index, or `train`. B pictures, E embedding width, K captions.
+A picture's own captions are excluded, except in the control that bounds the gain from the best caption. The
+index is the shipped index, or `train`. B pictures, E embedding width, K captions.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,17 +26,17 @@ from sightline.inference.session import Session
 from sightline.search import bundle
 from sightline.search.item_index import ItemIndex, assemble
 
-CHOOSE, REPORT, KNOWN = "val", "test", "train"
+CHOOSE, REPORT, TRAIN = "val", "test", "train"
 TRIED = (1, 3, 5)
-TOLD = {("vqa", "accuracy"), ("pope", "accuracy"), ("chair", "chair_i"), ("chair", "recall")}
+REPORTED = {("vqa", "accuracy"), ("pope", "accuracy"), ("chair", "chair_i"), ("chair", "recall")}
 POPE = "adversarial"
 Captions = list[list[str]]  # of every picture of a split
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Study:
-    """Where the data is, and how to ask (params.evaluate); `items` pictures of each split, 0: all."""
+    """Data and decoding (params.evaluate); `items` pictures of each split, 0: all."""
 
     raw: Path
     vqa: Path
@@ -50,22 +50,24 @@ class Study:
         return split_contents.read(self.raw, self.vqa, name, self.items)
 
 
-class Told:
-    """A session that reads every question beside the captions of its picture."""
+class CaptionedSession:
+    """A session that adds the captions of its picture to every question."""
 
     def __init__(self, session: Session, split: Split, captions: Captions) -> None:
         self._session = session
-        self._captions = {rgb.tobytes(): own for rgb, own in zip(split.rgb(), captions, strict=True)}
+        self._captions = {
+            rgb.tobytes(): captions_K for rgb, captions_K in zip(split.rgb(), captions, strict=True)
+        }
 
     def answer(
-        self, images: Sequence[np.ndarray], questions: Sequence[str], *settings: Any, **how: Any
+        self, images: Sequence[np.ndarray], questions: Sequence[str], *settings: Any, **options: Any
     ) -> list[Any]:
         captions = [self._captions[image.tobytes()] for image in images]
-        return self._session.answer(images, questions, *settings, captions=captions, **how)
+        return self._session.answer(images, questions, *settings, captions=captions, **options)
 
 
 class Appended(Session):
-    """The other way: the captions' tokens stand in the decoder's memory, after the question's."""
+    """Captions as memory: their tokens follow those of the question in the decoder's memory."""
 
     def memory(
         self, tokens_BPD: np.ndarray, ids_BS: np.ndarray, mask_BS: np.ndarray,
@@ -90,7 +92,7 @@ class Appended(Session):
         )
 
 
-def run(session: Session, study: Study, say: Say) -> dict[str, Any]:
+def run(session: Session, study: Study, echo: Echo) -> dict[str, Any]:
     """The whole result. Raises ValueError where a split has no pictures or an index no others."""
     index = ItemIndex.load(session.folder / bundle.INDEX, session.search_digest())
     split = short(study.read(CHOOSE))
@@ -101,71 +103,71 @@ def run(session: Session, study: Study, say: Say) -> dict[str, Any]:
     for k in TRIED:
         on = _groups(study, session, split, nearest(index, study, split, embeds_BE, k), weights_RC)
         tried.append({"k": k, "figures": _figures(on), "minus_off": _gaps(on, off)})
-        say(f"{CHOOSE}, {k} captions: {_accuracy(tried[-1]):.2f} % of short answers right")
+        echo(f"{CHOOSE}, {k} captions: {_accuracy(tried[-1]):.2f} % of short answers right")
     best = max(tried, key=_accuracy)["k"]  # of equals the fewest
     return {
         "variant": read_json(session.folder / "config.json")["variant"],
         "resamples": study.bootstrap,
         "chosen": best,
         CHOOSE: {**_sizes(split), "off": _figures(off), "tried": tried},
-        REPORT: report(session, study, index, best, say),
+        REPORT: report(session, study, index, best, echo),
     }
 
 
-def report(session: Session, study: Study, index: ItemIndex, k: int, say: Say) -> dict[str, Any]:
-    """The test split without and with `k` captions, from two galleries, and the controls."""
+def report(session: Session, study: Study, index: ItemIndex, k: int, echo: Echo) -> dict[str, Any]:
+    """The test split without and with `k` captions, from two indexes, and the controls."""
     split = study.read(REPORT)
     embeds_BE, weights_RC = _embeds(session, split), _weights(study, split)
-    known = train_gallery(session, study)
+    train = train_index(session, study)
     appended = Appended(
         session.engine, session.tokenizer, session.preprocess_config, session.settings, session.folder
     )
-    own = [captions[:1] for captions in split.captions]
-    ways: dict[str, tuple[Session, Captions]] = {
+    first_captions = [captions[:1] for captions in split.captions]
+    variants: dict[str, tuple[Session, Captions]] = {
         "nearest in the index": (session, nearest(index, study, split, embeds_BE, k)),
-        "nearest in train": (session, nearest(known, study, split, embeds_BE, k)),
-        "drawn from the index": (session, drawn(index, study, split, k)),
-        "the picture's own": (session, own),
+        "nearest in train": (session, nearest(train, study, split, embeds_BE, k)),
+        "drawn from the index": (session, sampled(index, study, split, k)),
+        "the picture's own": (session, first_captions),
         "nearest in the index, as memory": (appended, nearest(index, study, split, embeds_BE, k)),
     }
     off = _groups(study, session, split, None, weights_RC)
-    found: dict[str, Any] = {**_sizes(split), "train": len(known), "index": len(index), "off": _figures(off)}
-    found["ways"] = []
-    for name, (reader, captions) in ways.items():
+    result: dict[str, Any] = {**_sizes(split), "train": len(train), "index": len(index), "off": _figures(off)}
+    result["ways"] = []
+    for name, (reader, captions) in variants.items():
         on = _groups(study, reader, split, captions, weights_RC)
         row = {"way": name, "figures": _figures(on), "minus_off": _gaps(on, off)}
-        say(f"{REPORT}, {name}: {_accuracy(row):.2f} % of short answers right")
-        found["ways"].append(row)
-    return found
+        echo(f"{REPORT}, {name}: {_accuracy(row):.2f} % of short answers right")
+        result["ways"].append(row)
+    return result
 
 
-def nearest(gallery: ItemIndex, study: Study, split: Split, embeds_BE: np.ndarray, k: int) -> Captions:
-    """What is said about the `k` pictures most like each of the split's, itself left out by its id, too."""
+def nearest(index: ItemIndex, study: Study, split: Split, embeds_BE: np.ndarray, k: int) -> Captions:
+    """Descriptions of the `k` pictures most similar to each of the split's; its own id is excluded."""
     names = _names(study, split)
-    found = [
+    captions = [
         [hit.text for hit in hits if hit.id != name][:k]
-        for name, hits in zip(names, gallery.similar_pictures(embeds_BE, k + 1), strict=True)
+        for name, hits in zip(names, index.similar_pictures(embeds_BE, k + 1), strict=True)
     ]
-    if any(len(captions) < k for captions in found):
-        raise ValueError(f"retrieval: the gallery holds fewer than {k} other pictures with captions")
-    return found
+    if any(len(texts) < k for texts in captions):
+        raise ValueError(f"retrieval: the index holds fewer than {k} other pictures with captions")
+    return captions
 
 
-def drawn(gallery: ItemIndex, study: Study, split: Split, k: int) -> Captions:
-    """What is said about `k` pictures drawn for each of the split's, itself left out."""
+def sampled(index: ItemIndex, study: Study, split: Split, k: int) -> Captions:
+    """Descriptions of `k` random pictures for each of the split's; its own id is excluded."""
     rng = np.random.default_rng(derive_seed(study.seed, "drawn captions", split.name))
-    entries = [entry for entry in gallery.entries.values() if entry.image and entry.description]
-    found = []
+    entries = [entry for entry in index.entries.values() if entry.image and entry.description]
+    captions = []
     for name in _names(study, split):
-        others = [entries[place] for place in rng.permutation(len(entries))[: k + 1]]
-        found.append([entry.description for entry in others if entry.id != name][:k])
-    return found
+        selected = [entries[position] for position in rng.permutation(len(entries))[: k + 1]]
+        captions.append([entry.description for entry in selected if entry.id != name][:k])
+    return captions
 
 
-def train_gallery(session: Session, study: Study) -> ItemIndex:
-    """The pictures of train; their texts are no part of it."""
+def train_index(session: Session, study: Study) -> ItemIndex:
+    """An index of the pictures of train, without their texts."""
     items = Items(study.raw)
-    lines = [line for line in items.split(KNOWN) if items[line]["image"] is not None]
+    lines = [line for line in items.split(TRAIN) if items[line]["image"] is not None]
     lines = np.array(lines[: study.items] if study.items else lines)
     silent = {items[line]["id"]: "" for line in lines}
     most = read_json(study.raw / "config.json")["image_side"] ** 2
@@ -175,9 +177,9 @@ def train_gallery(session: Session, study: Study) -> ItemIndex:
 
 def short(split: Split) -> Split:
     """The split with its short questions only."""
-    kept = [place for place, triple in enumerate(split.triples) if is_short(triple["type"])]
-    triples = [split.triples[place] for place in kept]
-    return replace(split, triples=triples, picture_of=[split.picture_of[place] for place in kept])
+    kept = [position for position, triple in enumerate(split.triples) if is_short(triple["type"])]
+    triples = [split.triples[position] for position in kept]
+    return replace(split, triples=triples, picture_of=[split.picture_of[position] for position in kept])
 
 
 def _names(study: Study, split: Split) -> list[str]:
@@ -197,24 +199,24 @@ def _weights(study: Study, split: Split) -> np.ndarray:
 def _groups(
     study: Study, session: Session, split: Split, captions: Captions | None, weights_RC: np.ndarray
 ) -> list[Group]:
-    reader = session if captions is None else Told(session, split, captions)
-    said = predictions.answers(reader, split, study.generation, SPIN_OFF, study.batch_size)
-    return scoring.answer_groups(split, said.texts, split_contents.lexicon(study.vqa), weights_RC)
+    reader = session if captions is None else CaptionedSession(session, split, captions)
+    answers = predictions.answers(reader, split, study.generation, SPIN_OFF, study.batch_size)
+    return scoring.answer_groups(split, answers.texts, split_contents.lexicon(study.vqa), weights_RC)
 
 
-def _told(family: str, kind: str, metric: str) -> bool:
-    return (family, metric) in TOLD and (family != "pope" or kind == POPE)
+def _is_reported(family: str, kind: str, metric: str) -> bool:
+    return (family, metric) in REPORTED and (family != "pope" or kind == POPE)
 
 
 def _figures(groups: list[Group]) -> list[dict[str, Any]]:
     rows = []
     for group in groups:
         for metric, figure in group.measure.FIGURES.items():
-            if _told(group.family, group.kind, metric):
-                found = interval(figure, group.sample)
+            if _is_reported(group.family, group.kind, metric):
+                estimate = interval(figure, group.sample)
                 sample_size = int(group.measure.sample_size(group.sample.total))
                 rows.append(
-                    {**_key(group.family, group.kind, metric), "n": sample_size, **_interval(vars(found))}
+                    {**_key(group.family, group.kind, metric), "n": sample_size, **_interval(vars(estimate))}
                 )
     return rows
 
@@ -224,7 +226,7 @@ def _gaps(on: list[Group], off: list[Group]) -> list[dict[str, Any]]:
     return [
         {**_key(row["family"], row["type"], row["metric"]), **_interval(row), "loss_bound": row["loss_bound"]}
         for row in scoring.difference_rows(on, off, {})
-        if _told(row["family"], row["type"], row["metric"])
+        if _is_reported(row["family"], row["type"], row["metric"])
     ]
 
 
@@ -232,8 +234,8 @@ def _key(family: str, kind: str, metric: str) -> dict[str, str]:
     return {"family": family, "type": kind, "metric": metric}
 
 
-def _interval(found: dict[str, Any]) -> dict[str, float]:
-    return {name: rounded(found[name]) for name in ("value", "low", "high")}
+def _interval(estimate: dict[str, Any]) -> dict[str, float]:
+    return {name: rounded(estimate[name]) for name in ("value", "low", "high")}
 
 
 def _accuracy(row: dict[str, Any]) -> float:

@@ -13,7 +13,7 @@ NAMES = {
     "all": "short answers", "adversarial": "POPE-adversarial", "chair_i": "CHAIR_i (lower is better)",
     "recall": "objects named",
 }  # fmt: skip
-WAYS = {
+VARIANTS = {
     "nearest in the index": "captions of the most similar other pictures of the index, as `--retrieve` does",
     "nearest in train": "the same from the pictures of `train`",
     "drawn from the index": "captions of other pictures, drawn at random",
@@ -30,33 +30,33 @@ def write(checkout: Path) -> None:
 
 def page(result: dict[str, Any]) -> str:
     """The whole page as Markdown."""
-    chosen, found = result[CHOOSE], result[REPORT]
+    chosen, test = result[CHOOSE], result[REPORT]
     return templates.render(
-        "sightline_lab.retrieval", "retrieval.md", result=result, chosen=chosen, found=found, choose=CHOOSE,
-        report=REPORT, k=result["chosen"], verdict=_verdict(result), names=NAMES, ways=WAYS,
+        "sightline_lab.retrieval", "retrieval.md", result=result, chosen=chosen, test=test, choose=CHOOSE,
+        report=REPORT, k=result["chosen"], verdict=_verdict(result), names=NAMES, variants=VARIANTS,
         off={one["type"]: one for one in chosen["off"]},
         types=[one["type"] for one in chosen["off"] if one["family"] == "vqa"],
-        figures=sorted(found["off"], key=_order), gap=lambda *wanted: _cell(_find(*wanted)),
+        figures=sorted(test["off"], key=_order), gap=lambda *wanted: _cell(_find(*wanted)),
     )  # fmt: skip
 
 
 def _verdict(result: dict[str, Any]) -> str:
-    shown, own = (
-        _find(way["minus_off"], "vqa", "all", "accuracy")
+    retrieved, image_caption = (
+        _find(variant["minus_off"], "vqa", "all", "accuracy")
         for name in ("nearest in the index", "the picture's own")
-        for way in result[REPORT]["ways"]
-        if way["way"] == name
+        for variant in result[REPORT]["ways"]
+        if variant["way"] == name
     )
-    said = {
+    effect = {
         -1: "**It makes answers worse**", 0: "**It changes the answers by less than the noise**",
         1: "**It makes answers better**",
-    }[_sign(shown)]  # fmt: skip
+    }[_sign(retrieved)]  # fmt: skip
     able = {
         -1: f"Even the picture's own caption makes them worse: {UNREAD}",
         0: f"The picture's own caption does not help either: {UNREAD}",
         1: "The picture's own caption helps, so the model does read captions.",
-    }[_sign(own)]
-    return f"{said}: {_cell(shown)} points of short answers. {able}"
+    }[_sign(image_caption)]
+    return f"{effect}: {_cell(retrieved)} points of short answers. {able}"
 
 
 def _sign(gap: dict[str, float]) -> int:
@@ -65,8 +65,8 @@ def _sign(gap: dict[str, float]) -> int:
 
 def _order(one: dict[str, Any]) -> tuple[int, str]:
     """Short answers first, all of them before their types; then POPE, then descriptions."""
-    place = {"vqa": 1, "pope": 2, "chair": 3}[one["family"]]
-    return (0, "") if one["type"] == "all" else (place, one["type"])
+    rank = {"vqa": 1, "pope": 2, "chair": 3}[one["family"]]
+    return (0, "") if one["type"] == "all" else (rank, one["type"])
 
 
 def _find(rows: list[dict[str, Any]], family: str, kind: str, metric: str) -> dict[str, Any]:

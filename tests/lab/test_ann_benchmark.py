@@ -24,7 +24,7 @@ def test_a_gallery_begins_a_larger_one_and_holds_jittered_pictures(embeddings, m
     monkeypatch.setattr(ann_benchmark, "BLOCK", 32)
     large = embeddings.gallery(400, seed=7)
     np.testing.assert_array_equal(large[:150], embeddings.gallery(150, seed=7))
-    np.testing.assert_array_equal(large[:20], embeddings.wanted_QE)
+    np.testing.assert_array_equal(large[:20], embeddings.target_QE)
     np.testing.assert_allclose(np.linalg.norm(large, axis=1), 1.0, atol=1e-6)
     assert len(np.unique(large, axis=0)) == 400
     origins = embeddings.filling_NE[np.arange(380) % 50]
@@ -76,9 +76,15 @@ def test_what_an_index_uses_when_large_is_among_the_candidates():
 
 def row(index, recall, p50, product=False, size=10**6):
     kind = "flat" if index == "Flat" else index.split(";")[0]
-    told = {"size": size, "kind": kind, "index": index, "product": product, "build_s": 1.0}
-    told |= {"memory_mb": 2.0, "p50_ms": p50, "p95_ms": 9.0, "recall_10": recall, "recall_10_words": recall}
-    return told | dict.fromkeys(("recall_10_pictures", "r1", "r5", "r10", "ndcg10"), 1.0)
+    figures = {"size": size, "kind": kind, "index": index, "product": product, "build_s": 1.0}
+    figures |= {
+        "memory_mb": 2.0,
+        "p50_ms": p50,
+        "p95_ms": 9.0,
+        "recall_10": recall,
+        "recall_10_words": recall,
+    }
+    return figures | dict.fromkeys(("recall_10_pictures", "r1", "r5", "r10", "ndcg10"), 1.0)
 
 
 def test_the_page_names_the_fastest_that_finds_enough_and_says_when_none_does():

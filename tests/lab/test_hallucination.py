@@ -206,9 +206,9 @@ def test_pieces_of_a_split_hold_every_question_once():
     assert sorted(index for _, indices in pieces for index in indices) == list(range(3 * count))
     piece, indices = pieces[1]
     assert [piece.triples[i] for i in (0, 149)] == [triples[i] for i in (indices[0], indices[149])]
-    for place, picture in enumerate(piece.picture_of):
-        assert piece.lines[picture] == split.lines[split.picture_of[indices[place]]]
-        assert piece.captions[picture] == split.captions[split.picture_of[indices[place]]]
+    for index, picture in enumerate(piece.picture_of):
+        assert piece.lines[picture] == split.lines[split.picture_of[indices[index]]]
+        assert piece.captions[picture] == split.captions[split.picture_of[indices[index]]]
 
 
 def test_all_ideas_are_corrected_together():

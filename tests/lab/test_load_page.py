@@ -153,8 +153,8 @@ def test_hostile_uploads_are_counted_by_kind(setup, pairs):
 
 def test_the_largest_memory_is_seen_after_it_was_given_back():
     memory = server_process.Memory(os.getpid())
-    held = np.ones(200 << 20, dtype=np.uint8)
-    del held
+    block = np.ones(200 << 20, dtype=np.uint8)
+    del block
     assert 190 << 20 < memory.grown < 400 << 20
 
 

@@ -145,13 +145,13 @@ def test_every_published_page_is_in_the_plan():
 
 def test_the_plan_names_commands_and_inputs_that_exist():
     reports, _ = report_plan.read(ROOT)
-    known = set(typer.main.get_command(lab.app).commands)
+    commands = set(typer.main.get_command(lab.app).commands)
     locked = report_plan.locked_outs(ROOT)
     assert len(reports) > 5
     for report in reports:
         for command in report.commands:
             if command[:2] == ("sightline", "lab"):
-                assert command[2] in known
+                assert command[2] in commands
         missing = [name for name in report.inputs if name not in locked and not (ROOT / name).exists()]
         assert missing == [], f"{report.name} reads {missing}"
         assert all(re.match(r"(docs|metrics|README)", name) for name in report.outputs)

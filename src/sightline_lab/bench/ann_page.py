@@ -16,7 +16,7 @@ COLORS = {"flat": "#171d2b", "IVF": "#2456a6", "HNSW": "#e8590c"}
 def write(checkout: Path) -> None:
     """Both files, from the JSON alone."""
     result = read_json(checkout / RESULT)
-    (checkout / PAGE).parent.mkdir(exist_ok=True)
+    (checkout / PAGE).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(checkout / PAGE, page(result).encode())
     picture(result["rows"], checkout / PICTURE)
 

@@ -20,7 +20,7 @@ BUSY = 0.3  # load per core above which the figures are provisional
 def write(root: Path) -> None:
     """Both files, from the JSON alone. Raises ArtifactError where it is damaged."""
     result = artifacts.read_json(root / RESULT)
-    (root / PAGE).parent.mkdir(exist_ok=True)
+    (root / PAGE).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(root / PAGE, page(result).encode())
     picture(result, root / PICTURE)
 

@@ -67,17 +67,17 @@ def hallucination(
         for arm in dict.fromkeys(config.arm for idea in tried for config in idea.configs)
         if arm != DEFAULT
     ]
-    given_models = model or []
-    if given_models and arms:
+    extra_models = model or []
+    if extra_models and arms:
         raise decoding_configs.DecodingConfigError(
             f"{ideas}: trains {', '.join(arms)}, compared with models/vlm; leave out --model for it"
         )
-    trainings = list(range(params.seed + bool(given_models), params.seed + seeds))
+    trainings = list(range(params.seed + bool(extra_models), params.seed + seeds))
     if arms or trainings not in ([], [params.seed]):
         models = Study(here).models(arms, trainings, jobs, typer.echo)
     else:
         models = {DEFAULT: [here / "models" / "vlm" for _ in trainings]}
-    models[DEFAULT] = [*given_models, *models[DEFAULT]]
+    models[DEFAULT] = [*extra_models, *models[DEFAULT]]
     decode = DecodeSettings(params.generation.max_tokens, hallucination_study.BATCH)
     guided = any(config.candidates > 1 for idea in tried for config in idea.configs)
     specs = {
@@ -103,7 +103,7 @@ def hallucination(
     call = {
         "ideas": ideas.as_posix(),
         "options": {"items": items, "search_items": search_items, "seeds": seeds},
-        "given": [folder.as_posix() for folder in given_models],
+        "given": [folder.as_posix() for folder in extra_models],
         "seeds": trainings,
     }
     about = page.About(ideas, params.data.source)

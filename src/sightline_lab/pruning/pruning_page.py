@@ -29,7 +29,7 @@ def pareto(rows: list[dict], cost: str, figure: str) -> list[dict]:
 def write(root: Path) -> None:
     """Page and picture from the JSON alone."""
     result = artifacts.read_json(root / RESULT)
-    (root / PAGE).parent.mkdir(exist_ok=True)
+    (root / PAGE).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(root / PAGE, page(result).encode())
     _picture(result["rows"], root / PICTURE)
 

@@ -8,7 +8,7 @@ from test_tasks import ALONE, TRAIN, Scenes
 from sightline.core import artifacts
 from sightline.models.vision import small_cnn
 from sightline.train import align as aligning
-from sightline.train.image_loader import Pictures
+from sightline.train.image_loader import ImageLoader
 from sightline.train.pretrain import pretrain
 
 SIZES = {"tower": "small_cnn", "image_size": 64, "width": 32}
@@ -38,7 +38,7 @@ def skipped(tmp_path_factory):
     assert (folder / "curves" / "text").is_dir() and (folder / "curves" / "clip").is_dir()  # outs of the DAG
     text, clip = (artifacts.load_weights(folder / name / "weights.safetensors") for name in ("text", "clip"))
     items = [data.items[number] for number in data.items.split("train")]
-    return text, clip, Pictures(data.items, small_cnn.build(SIZES))(items, "cpu")
+    return text, clip, ImageLoader(data.items, small_cnn.build(SIZES))(items, "cpu")
 
 
 def test_the_text_tower_goes_through_as_it_is(skipped):

@@ -21,7 +21,7 @@ from sightline.models.dual_encoder import DualEncoder
 from sightline.models.text import bert
 from sightline.models.vlm import from_clip
 from sightline.train import sample_captions
-from sightline.train.feature_cache import FrozenStates, FrozenTokens
+from sightline.train.feature_cache import ImageTokenCache, TextStateCache
 from sightline.train.loop import Recipe
 from sightline.train.losses import info_nce
 from sightline.train.resume import trained
@@ -257,7 +257,7 @@ def test_a_frozen_tower_gives_the_same_tokens_kept_or_not(data):
     items = [task.items[number] for number in task.train_numbers]
     first = task.frozen(items, "cpu")
     assert len(task.frozen.kept) == TRAIN
-    again = FrozenTokens(task.pictures, task.model.vision)
+    again = ImageTokenCache(task.pictures, task.model.vision)
     again.room = 0  # keeps nothing
     backwards = again(items[::-1], "cpu")
     assert not again.kept
@@ -272,7 +272,7 @@ def test_a_frozen_tower_keeps_no_more_than_its_room(data):
     task.enter(0)
     items = [task.items[number] for number in task.train_numbers]
     bytes_of_one = task.frozen(items[:1], "cpu").nbytes
-    frozen = FrozenTokens(task.pictures, task.model.vision)
+    frozen = ImageTokenCache(task.pictures, task.model.vision)
     frozen.room = 2 * bytes_of_one + 1
     assert torch.equal(frozen(items, "cpu"), task.frozen(items, "cpu")) and len(frozen.kept) == 2
 
@@ -284,7 +284,7 @@ def test_a_frozen_text_tower_gives_the_same_states_kept_or_not(data):
     batch = task.batch(0)
     ids_BT, mask_BT = batch["ids"], batch["mask"]
     first = task.states(ids_BT, mask_BT)
-    again = FrozenStates(task.model.text)
+    again = TextStateCache(task.model.text)
     again.room = 0
     backwards = again(ids_BT.flip(0), mask_BT.flip(0))
     assert not again.kept and len(task.states.kept) == len({tuple(row.tolist()) for row in ids_BT})

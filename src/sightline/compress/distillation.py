@@ -29,6 +29,6 @@ class DistillationTask(VqaTask):
         with torch.no_grad():
             taught_BTV = self.decode(tokens_NPD, group, model=self._teacher[0])[1].logits
         real_BT = group["targets"] != IGNORED
-        said, taught = (logits[real_BT].float().log_softmax(-1) for logits in (logits_BTV, taught_BTV))
-        divergence = kl_div(said, taught, reduction="sum", log_target=True)
+        predicted, taught = (logits[real_BT].float().log_softmax(-1) for logits in (logits_BTV, taught_BTV))
+        divergence = kl_div(predicted, taught, reduction="sum", log_target=True)
         return (1 - self._weight) * plain + self._weight * divergence

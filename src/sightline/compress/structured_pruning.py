@@ -99,8 +99,8 @@ def _cut(name: str, module: Attention | FeedForward, kept: Tensor) -> dict[str, 
     if isinstance(module, Attention):
         group = module.heads // module.key_value_heads
         heads, outer = _blocks(kept, group), "output"
-        own = _blocks(kept, module.head_width)
-        inner = {"query": _blocks(heads, module.head_width), "key": own, "value": own}
+        key_rows = _blocks(kept, module.head_width)
+        inner = {"query": _blocks(heads, module.head_width), "key": key_rows, "value": key_rows}
     else:
         heads, outer = None, "reduce"
         inner = {"expand": kept} if module.linear is None else {"expand": kept, "linear": kept}

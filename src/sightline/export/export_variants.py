@@ -53,34 +53,38 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
 
     Raises ParityError (after parity.json is written) when an exported model differs from the trained one.
     """
-    knobs, pixels = params.export, params.data.max_pixels
+    section, pixels = params.export, params.data.max_pixels
     models, clip = inputs.models, inputs.clip
     items, train, val = Items(inputs.raw), Triples(inputs.vqa, "train"), Triples(inputs.vqa, "val")
     config = {"variants": list(variants.CANDIDATES)}
     with artifacts.create(out, "onnx", config, CARD) as folder:
         write_settings(folder, clip, models["fp32"], inputs.tokenizer)
-        onnx_graphs.export_variants(models, clip, folder, knobs.opset, inputs.sources)
-        calibration = calibration_data.read(items, train, knobs.calibration_items, pixels)
-        learnt = calibration_data.read_captioned(items, "train", knobs.calibration_items, pixels)
+        onnx_graphs.export_variants(models, clip, folder, section.opset, inputs.sources)
+        calibration = calibration_data.read(items, train, section.calibration_items, pixels)
+        captioned = calibration_data.read_captioned(items, "train", section.calibration_items, pixels)
         scanned = calibration_data.read(items, train, SCANNED, pixels, short=True)
         metrics.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
-            asked = calibration_data.read(items, val, knobs.parity_items, pixels)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as background:
+            questions = calibration_data.read(items, val, section.parity_items, pixels)
             packed = {name: onnx_graphs.pack(model) for name, model in models.items()}
-            comparing = beside.submit(_compare, packed, onnx_graphs.pack(clip), folder, asked, params.threads)
+            comparing = background.submit(
+                _compare, packed, onnx_graphs.pack(clip), folder, questions, params.threads
+            )
             with progress.step("quantizing"):
-                layers = quantize_all(folder, calibration, learnt, scanned, knobs.max_flips)
+                layers = quantize_all(folder, calibration, captioned, scanned, section.max_flips)
             variants.write_table(metrics / "sensitivity.csv", layers, quantization_sensitivity.COLUMNS)
             runtime.log("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
-            asked = calibration_data.read(items, val, knobs.selection_items, pixels, short=True)
+            questions = calibration_data.read(items, val, section.selection_items, pixels, short=True)
             gallery = calibration_data.read_captioned(items, "val", GALLERY, pixels)
-            config["shipped"], rows = variants.choose(folder, inputs.macs, asked, gallery, knobs.max_drop)
+            config["shipped"], rows = variants.choose(
+                folder, inputs.macs, questions, gallery, section.max_drop
+            )
             variants.write_table(metrics / "variants.csv", rows)
             with progress.step("comparing with PyTorch"):
                 figures = comparing.result()
         artifacts.write_json(metrics / "parity.json", figures["fp32"] | {"pruned": figures["pruned"]})
-        for name, found in figures.items():
-            parity.check(found, name)
+        for name, differences in figures.items():
+            parity.check(differences, name)
     for row in rows:
         runtime.log(
             f"{row['variant']}: {row['bytes']} bytes, accuracy {row['accuracy']:.1f}, R@1 {row['r1']:.1f}"
@@ -92,7 +96,7 @@ def _compare(
     models: dict[str, onnx_graphs.Packed],
     clip: onnx_graphs.Packed,
     folder: Path,
-    asked: Questions,
+    questions: Questions,
     threads: int,
 ) -> dict[str, dict]:
     """`parity.compare` for every model, in a process of its own: nothing else waits for it."""
@@ -103,27 +107,27 @@ def _compare(
         name: parity.compare(
             torch_session.session(onnx_graphs.unpack(VLM(model[0]), model[1]), dual, folder),
             Session.open(folder, name),
-            asked.images,
-            asked.questions,
+            questions.images,
+            questions.questions,
         )
         for name, model in models.items()
     }
 
 
 def quantize_all(
-    folder: Path, asked: Questions, gallery: list[tuple[np.ndarray, str]], scanned: Questions,
+    folder: Path, questions: Questions, gallery: list[tuple[np.ndarray, str]], scanned: Questions,
     max_flips: float,
 ) -> list[dict]:  # fmt: skip
     """Write the int8 forms of fp32 and pruned, both with those layers in float32 that flip too many of fp32's
     answers, and int4; returns the rows of the scan."""
-    digest, rows = variants.calibration_digest(asked, gallery), []
+    digest, rows = variants.calibration_digest(questions, gallery), []
     with tempfile.TemporaryDirectory() as scratch:
         for source in variants.QUANTIZED:
-            first, place = source == "fp32", Path(scratch) / source
-            forms = variants.calibrate(folder, source, asked, gallery if first else [], place)
+            first, work_folder = source == "fp32", Path(scratch) / source
+            forms = variants.calibrate(folder, source, questions, gallery if first else [], work_folder)
             if first and max_flips < 100:
                 rows = quantization_sensitivity.scan(
-                    folder, source, forms, scanned, max_flips, place / "scan"
+                    folder, source, forms, scanned, max_flips, work_folder / "scan"
                 )
             variants.write_int8(folder, source, forms, quantization_sensitivity.in_float(rows), digest)
             if first:

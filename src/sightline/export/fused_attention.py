@@ -42,10 +42,12 @@ def fuse_images(tower: nn.Module) -> None:
     gates and positions inside the attention are not the node's."""
     from timm.models.vision_transformer import Attention as TimmAttention
 
-    found = {name: module for name, module in tower.named_modules() if isinstance(module, TimmAttention)}
-    if any(type(each) is not TimmAttention or not ImageAttention.can_be(each) for each in found.values()):
+    attentions = {name: module for name, module in tower.named_modules() if isinstance(module, TimmAttention)}
+    if any(
+        type(each) is not TimmAttention or not ImageAttention.can_be(each) for each in attentions.values()
+    ):
         return
-    for name, module in found.items():
+    for name, module in attentions.items():
         tower.set_submodule(name, ImageAttention(module))
 
 

@@ -57,9 +57,9 @@ def export_variants(
     jobs = []
     for name, vlm in models.items():
         (root / name).mkdir(parents=True)
-        own = GRAPHS if name == first else ("memory", "decoder")
+        new_graphs = GRAPHS if name == first else ("memory", "decoder")
         packed = pack(vlm)
-        jobs += [(graph, packed, packed_clip, root / name / f"{graph}.onnx", opset) for graph in own]
+        jobs += [(graph, packed, packed_clip, root / name / f"{graph}.onnx", opset) for graph in new_graphs]
         write_json(root / name / CONFIG, engine_config(vlm, clip))
     jobs.sort(key=lambda job: GRAPHS.index(job[0]), reverse=True)  # the slowest first
     with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
@@ -75,9 +75,9 @@ def export_variants(
 
 def _check_text(name: str, vlm: VLM, clip: DualEncoder) -> None:
     """ValueError unless questions are read by the text tower that search uses: one graph serves both."""
-    own, searching = vlm.text.state_dict(), clip.text.state_dict()
+    answering, searching = vlm.text.state_dict(), clip.text.state_dict()
     for weight, tensor in searching.items():
-        if weight not in own or not torch.equal(own[weight], tensor):
+        if weight not in answering or not torch.equal(answering[weight], tensor):
             raise ValueError(
                 f"export: {name}'s text tower differs from the dual encoder's in {weight}, expected the same "
                 "frozen tower; rerun finetune and compress with the dual encoder that is exported"
@@ -129,7 +129,7 @@ def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int)
     """Export one graph, check it with onnx.checker (shape inference included), and write it."""
     module, inputs, dynamic, outputs = _plan(name, vlm, clip)
     module.eval()
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _without_warnings():
         program = torch.onnx.export(
             module,
             args=tuple(inputs.values()),
@@ -244,7 +244,7 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """The exporter prints its progress and logs its optimiser's decisions; neither is for users."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]

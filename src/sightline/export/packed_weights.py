@@ -62,14 +62,14 @@ def fold(path: Path, moments: Mapping[str, np.ndarray] | None = None) -> None:
 
 def _tied(graph: GraphProto) -> dict[str, str]:
     """float32 matrix -> the one whose transpose it is, where both are worth folding."""
-    found: dict[tuple[tuple[int, ...], bytes], str] = {}
+    by_content: dict[tuple[tuple[int, ...], bytes], str] = {}
     tied: dict[str, str] = {}
     for tensor in graph.initializer:
         if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2 and _size(tensor) >= LEAST:
             weight = numpy_helper.to_array(tensor)
-            turned = found.get((weight.shape[::-1], np.ascontiguousarray(weight.T).tobytes()))
+            turned = by_content.get((weight.shape[::-1], np.ascontiguousarray(weight.T).tobytes()))
             if turned is None:
-                found[weight.shape, weight.tobytes()] = tensor.name
+                by_content[weight.shape, weight.tobytes()] = tensor.name
             else:
                 tied[tensor.name] = turned
     return tied
@@ -110,8 +110,8 @@ def _summed_over(tensor: TensorProto, readers: list[NodeProto]) -> int | None:
 def _eight_bits(tensor: TensorProto, readers: list[NodeProto]) -> tuple[list[TensorProto], list[NodeProto]]:
     weight, name = numpy_helper.to_array(tensor), tensor.name
     axis = weight.ndim - 1 if {node.op_type for node in readers} == {"MatMul"} else 0
-    others = tuple(place for place in range(weight.ndim) if place != axis)
-    scale = np.abs(weight).max(axis=others, keepdims=True) / 127
+    other_axes = tuple(number for number in range(weight.ndim) if number != axis)
+    scale = np.abs(weight).max(axis=other_axes, keepdims=True) / 127
     scale[scale == 0] = 1
     stored = [
         numpy_helper.from_array(np.rint(weight / scale).astype(np.int8), f"{name}.8"),

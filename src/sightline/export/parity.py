@@ -37,7 +37,7 @@ def compare(
         "max_logit_difference_spin": 0.0, "max_embedding_difference": 0.0, "max_match_difference": 0.0,
         "answers_different": 0, "answers_near_tie": 0, "gates_different": 0, "gates_near_tie": 0,
     }  # fmt: skip
-    order = sorted(range(len(questions)), key=lambda place: (questions[place], place))
+    order = sorted(range(len(questions)), key=lambda row: (questions[row], row))
     for start in range(0, len(order), BATCH):
         chunk = order[start : start + BATCH]
         rows = chunk + [chunk[0]] * (BATCH - len(chunk))
@@ -75,11 +75,11 @@ def _compare_batch(
 ) -> None:
     pixels, (ids, mask) = trained.pixels(images), trained.question_ids(questions)
     memories = [_memory(session.engine, pixels, ids, mask) for session in (trained, exported)]
-    found = [_search_side(session.engine, pixels, ids, mask) for session in (trained, exported)]
-    for place, key in enumerate(
+    outputs = [_search_side(session.engine, pixels, ids, mask) for session in (trained, exported)]
+    for number, key in enumerate(
         ("max_embedding_difference", "max_embedding_difference", "max_match_difference")
     ):
-        _raise_to(figures, key, _gap(found[0][place], found[1][place]))
+        _raise_to(figures, key, _gap(outputs[0][number], outputs[1][number]))
     config, tokenizer = trained.engine.config, trained.tokenizer
     all_heads = np.full(config["layers"], config["heads"], dtype=np.int64)
     inputs = DecodingInputs(tokenizer.bos, tokenizer.eos, config["max_answer"], all_heads, 1.0)
@@ -148,8 +148,8 @@ def _count_answers(written: list[list[GeneratedTokens]], forced: Step, figures: 
         if mine.ids == other.ids:
             continue
         pairs = zip([*mine.ids, None], [*other.ids, None], strict=False)
-        place = next(t for t, (a, b) in enumerate(pairs) if a != b)
-        top = np.sort(forced.logits_BTV[row, min(place, len(mine.logprobs) - 1)])[-2:]
+        position = next(t for t, (a, b) in enumerate(pairs) if a != b)
+        top = np.sort(forced.logits_BTV[row, min(position, len(mine.logprobs) - 1)])[-2:]
         figures["answers_near_tie" if top[1] - top[0] < TOLERANCE else "answers_different"] += 1
 
 

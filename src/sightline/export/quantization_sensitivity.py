@@ -18,7 +18,12 @@ Layers = dict[str, set[str]]  # graph -> names of layers
 
 
 def scan(
-    root: Path, source: str, forms: Mapping[str, Static], asked: Questions, max_flips: float, scratch: Path
+    root: Path,
+    source: str,
+    forms: Mapping[str, Static],
+    questions: Questions,
+    max_flips: float,
+    scratch: Path,
 ) -> list[dict]:
     """One row of COLUMNS per layer of the answering graphs of root/source: `flipped` is the percentage of the
     answers that differ from float32's when this layer alone is int8, and `int8` is 1 where that is at most
@@ -28,7 +33,7 @@ def scan(
     for graph in GRAPHS:
         shutil.copyfile(root / source / f"{graph}.onnx", scratch / f"{graph}.onnx")
     plain = Session.open(root, source)
-    before = [answer.ids for answer in calibration_data.answer(plain, asked)]
+    before = [answer.ids for answer in calibration_data.answer(plain, questions)]
     rows = []
     for graph in ANSWERING:
         path = scratch / f"{graph}.onnx"
@@ -36,7 +41,7 @@ def scan(
         for layer, nodes in progress.track(layers.items(), f"layers of {graph} in int8", len(layers)):
             forms[graph].write(path, [layer])
             session = Session(OnnxEngine(scratch), plain.tokenizer, plain.preprocess_config, plain.settings)
-            pairs = zip(calibration_data.answer(session, asked), before, strict=True)
+            pairs = zip(calibration_data.answer(session, questions), before, strict=True)
             flipped = 100.0 * float(np.mean([answer.ids != ids for answer, ids in pairs]))
             rows.append(
                 {"graph": graph, "layer": layer, "nodes": len(nodes), "flipped": flipped,

@@ -59,8 +59,8 @@ class Recorder(OnnxEngine):
 
 def thinned(feeds: list[Feed]) -> list[Feed]:
     """At most FEEDS_PER_GRAPH of them."""
-    places = np.linspace(0, len(feeds) - 1, min(len(feeds), FEEDS_PER_GRAPH)).round().astype(int)
-    return [feeds[place] for place in places]
+    indices = np.linspace(0, len(feeds) - 1, min(len(feeds), FEEDS_PER_GRAPH)).round().astype(int)
+    return [feeds[index] for index in indices]
 
 
 class _Reader(CalibrationDataReader):
@@ -83,7 +83,7 @@ class Static:
             raise ValueError(f"{source}: no calibration data; raise export.calibration_items")
         self._prepared, self._ranges, self._feeds = scratch / "prepared.onnx", scratch / "ranges.json", feeds
         self._types = GRAPH_OPS.get(source.stem, QUANTIZED_OPS)
-        with _quiet():
+        with _without_warnings():
             quant_pre_process(str(source), str(self._prepared), skip_symbolic_shape=True)
         model, self._outputs = onnx.load(self._prepared), onnx.load(source).graph.output
         _drop_explanations(model.graph)
@@ -109,28 +109,28 @@ class Static:
         if not read:
             return {}
         names = sorted({name for name, _ in read} - {value.name for value in model.graph.input})
-        given = {value.name for value in model.graph.output}
+        outputs = {value.name for value in model.graph.output}
         model.graph.output.extend(
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             for name in names
-            if name not in given
+            if name not in outputs
         )
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.use_deterministic_compute = 1, True
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        found: dict[str, np.ndarray] = {}
+        sums: dict[str, np.ndarray] = {}
         for feed in thinned(self._feeds):
-            seen = feed | (dict(zip(names, session.run(names, feed), strict=True)) if names else {})
+            values = feed | (dict(zip(names, session.run(names, feed), strict=True)) if names else {})
             for name, weight in read:
-                rows_NR = seen[name].reshape(-1, seen[name].shape[-1]).astype(np.float64)
-                found[weight] = found.get(weight, 0.0) + rows_NR.T @ rows_NR
-        return found
+                rows_NR = values[name].reshape(-1, values[name].shape[-1]).astype(np.float64)
+                sums[weight] = sums.get(weight, 0.0) + rows_NR.T @ rows_NR
+        return sums
 
     def write(self, target: Path, layers: Collection[str] | None = None) -> None:
         """Write the graph with these layers in int8 (None: all) and the others in float32."""
         chosen = self.layers if layers is None else layers
         nodes = [node for layer in chosen for node in self.layers[layer]]
-        with _quiet():
+        with _without_warnings():
             quantize_static(
                 str(self._prepared),
                 str(target),
@@ -161,7 +161,7 @@ def quantize_dynamic(source: Path, target: Path) -> None:
     on its neighbours in the batch, so this form is for comparison and never ships."""
     model = onnx.load(source)
     del model.graph.value_info[:]  # the quantizer turns Gemm into MatMul and leaves their old shapes standing
-    with _quiet():
+    with _without_warnings():
         onnxruntime.quantization.quantize_dynamic(
             model,
             str(target),
@@ -185,7 +185,7 @@ def quantize_int4(
     MatMulNBits), activations in float32 or, with INT8_ACTIVATIONS, rounded to int8 row by row at run time, so
     that a row's numbers do not depend on its neighbours; convolutions stay float32. moments: of the products'
     inputs (Static.moments), so that weights are rounded for those (see gptq)."""
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
+    with tempfile.TemporaryDirectory() as scratch, _without_warnings():
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         model = onnx.load(prepared)
@@ -243,7 +243,7 @@ def finish(path: Path, outputs: Sequence[onnx.ValueInfoProto]) -> None:
 
 def _layer(node: str) -> str:
     parts = node.split("/")[0].split(".")
-    number = next((place for place, part in enumerate(parts) if part.isdigit()), 1)
+    number = next((index for index, part in enumerate(parts) if part.isdigit()), 1)
     return ".".join(parts[: number + 1])
 
 
@@ -272,7 +272,7 @@ def _grouped(node: onnx.NodeProto) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """The quantizer recommends what was just done; warnings about it are not for users."""
     logger = logging.getLogger()
     level = logger.level

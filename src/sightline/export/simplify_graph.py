@@ -86,12 +86,12 @@ def _declare_memory(graph: GraphProto) -> None:
 
 def _replace(values: Iterable[ValueInfoProto], name: str) -> None:
     """One value per layer in the place of the stacked one."""
-    place = next(place for place, value in enumerate(values) if value.name == name)
-    layers, *dims = values[place].type.tensor_type.shape.dim
+    index = next(index for index, value in enumerate(values) if value.name == name)
+    layers, *dims = values[index].type.tensor_type.shape.dim
     sizes = [dim.dim_param or dim.dim_value for dim in dims]
-    kind = values[place].type.tensor_type.elem_type
-    after = list(values)[place + 1 :]
-    del values[place:]
+    kind = values[index].type.tensor_type.elem_type
+    after = list(values)[index + 1 :]
+    del values[index:]
     values.extend(
         helper.make_tensor_value_info(f"{name}.{layer}", kind, sizes) for layer in range(layers.dim_value)
     )

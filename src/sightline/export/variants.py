@@ -23,7 +23,7 @@ from sightline.inference.onnx_engine import CONFIG, GRAPHS, SEARCH_SIDE
 from sightline.inference.session import Session
 
 CANDIDATES = ("int4", "pruned_int8", "int8", "pruned", "fp32")
-OWN = ("memory", "decoder")  # the graphs that pruning changes
+PRUNED_GRAPHS = ("memory", "decoder")  # the graphs that pruning changes
 QUANTIZED = {"fp32": "int8", "pruned": "pruned_int8"}
 FALLBACK = {"int8": "fp32", "pruned_int8": "fp32", "int4": "int8"}  # whose search side replaces a bad one
 SEARCHES_WITH = {"pruned": "fp32", "pruned_int8": "int8"}  # pruning leaves the search side alone
@@ -35,13 +35,13 @@ COLUMNS = (
 
 
 def calibrate(
-    root: Path, source: str, asked: Questions, gallery: Sequence[tuple[np.ndarray, str]], scratch: Path
+    root: Path, source: str, questions: Questions, gallery: Sequence[tuple[np.ndarray, str]], scratch: Path
 ) -> dict[str, Static]:
     """The graphs of root/source ready for int8, calibrated by answering and embedding; without `gallery` only
     those that answer. scratch: a folder to make."""
     session = Session.open(root, source)
     session.engine = recorder = Recorder(root / source)
-    session.answer(asked.images, asked.questions, batch_size=BATCH)
+    session.answer(questions.images, questions.questions, batch_size=BATCH)
     if gallery:
         tokens, _ = session.encode_images([picture for picture, _ in gallery], BATCH)
         states, mask, _ = session.encode_texts([text for _, text in gallery], BATCH)
@@ -54,10 +54,10 @@ def calibrate(
     return forms
 
 
-def calibration_digest(asked: Questions, gallery: Sequence[tuple[np.ndarray, str]]) -> str:
-    """sha256 of what was asked and shown for calibration."""
+def calibration_digest(questions: Questions, gallery: Sequence[tuple[np.ndarray, str]]) -> str:
+    """sha256 of the questions, pictures and texts of the calibration."""
     digest = hashlib.sha256()
-    for picture, text in [*zip(asked.images, asked.questions, strict=True), *gallery]:
+    for picture, text in [*zip(questions.images, questions.questions, strict=True), *gallery]:
         digest.update(repr((picture.shape, text)).encode() + picture.tobytes())
     return digest.hexdigest()
 
@@ -67,8 +67,8 @@ def write_int8(
 ) -> None:
     """Write the int8 form of root/source but for the layers `in_float`.
 
-    Variants share every graph but OWN: the others are quantized with fp32's and then copied. What stays in
-    float32 at work lies in the file as int8 (storage.fold).
+    Variants share every graph but PRUNED_GRAPHS: the others are quantized with fp32's and then copied. What
+    stays in float32 at work lies in the file as int8 (storage.fold).
     calibration: what calibration_digest gave; it goes into the files.
     """
     folder, whole = root / QUANTIZED[source], root / QUANTIZED["fp32"]
@@ -76,7 +76,7 @@ def write_int8(
     shutil.copyfile(root / source / CONFIG, folder / CONFIG)
     for graph in GRAPHS:
         target = folder / f"{graph}.onnx"
-        if source != "fp32" and graph not in OWN:
+        if source != "fp32" and graph not in PRUNED_GRAPHS:
             shutil.copyfile(whole / f"{graph}.onnx", target)
             continue
         float_layers = in_float.get(graph, set())
@@ -132,7 +132,7 @@ def retrieval(session: Session, gallery: Sequence[tuple[np.ndarray, str]]) -> tu
 def choose(
     root: Path,
     macs: dict[str, int],
-    asked: Questions,
+    questions: Questions,
     gallery: Sequence[tuple[np.ndarray, str]],
     max_drop: float,
 ) -> tuple[str, list[dict]]:
@@ -153,7 +153,7 @@ def choose(
                 shutil.copyfile(root / FALLBACK[name] / f"{graph}.onnx", root / name / f"{graph}.onnx")
             r1, reranked, graphs = other["r1"], other["reranked_r1"], other["search_graphs"]
             session = Session.open(root, name)  # its text tower reads questions too
-        right = accuracy(session, asked)
+        right = accuracy(session, questions)
         best = base.get("accuracy", right)
         rows[name] = {
             "variant": name, "bytes": size(root / name), "macs": macs[name], "accuracy": right,

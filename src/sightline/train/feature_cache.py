@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from sightline.models.tower import TextTower, VisionTower
-from sightline.train.image_loader import Pictures
+from sightline.train.image_loader import ImageLoader
 
-Shown = tuple[list[dict], list[bool] | None]  # items, and which of them in a mirror
+ImageBatch = tuple[list[dict], list[bool] | None]  # items, and which of them are flipped left to right
 CACHE_BYTES = 2**30  # of one tower, in each process
 
 
-class _Kept:
+class _TensorCache:
     def __init__(self) -> None:
         self.kept: dict[tuple, Tensor] = {}
         self.room = CACHE_BYTES
@@ -30,34 +30,34 @@ class _Kept:
         """`compute()`, or what it gave for this key in the precision that is active."""
         kind = device.split(":")[0]
         precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-        place = (key, precision)
-        if place in self.kept:
-            return self.kept[place]
-        found = compute()
-        if found.nbytes <= self.room:
-            self.kept[place] = found
-            self.room -= found.nbytes
-        return found
+        slot = (key, precision)
+        if slot in self.kept:
+            return self.kept[slot]
+        tensor = compute()
+        if tensor.nbytes <= self.room:
+            self.kept[slot] = tensor
+            self.room -= tensor.nbytes
+        return tensor
 
 
-class FrozenTokens(_Kept):
+class ImageTokenCache(_TensorCache):
     """The tokens of an image tower."""
 
-    def __init__(self, pictures: Pictures, tower: VisionTower) -> None:
+    def __init__(self, pictures: ImageLoader, tower: VisionTower) -> None:
         super().__init__()
         self.pictures, self.tower = pictures, tower
 
     def __call__(self, items: Sequence[dict], device: str, mirrored: Sequence[bool] | None = None) -> Tensor:
         """tokens_BPD of some items, or of their mirror images, in the precision that is active."""
-        shown = zip(items, mirrored or [False] * len(items), strict=True)
-        return torch.stack([self._tokens(item, device, other) for item, other in shown])
+        pairs = zip(items, mirrored or [False] * len(items), strict=True)
+        return torch.stack([self._tokens(item, device, flipped) for item, flipped in pairs])
 
     def _tokens(self, item: dict, device: str, mirrored: bool) -> Tensor:
         key = (item["image"]["shard"], item["image"]["offset"], mirrored)
         return self.once(key, device, lambda: self.tower(self.pictures([item], device, [mirrored]))[0])
 
 
-class FrozenStates(_Kept):
+class TextStateCache(_TensorCache):
     """The states of a text tower that reads whole texts (no word dropout)."""
 
     def __init__(self, tower: TextTower) -> None:

@@ -97,10 +97,10 @@ def train_vqa(
 
 def plural_tokens(tokenizer: Tokenizer, words: list[str]) -> dict[int, int]:
     """The number of each word whose regular plural is one token -> that token."""
-    found = {}
+    tokens = {}
     for number, word in enumerate(words):
         for plural in (f"{word}s", f"{word}es"):
             ids = tokenizer.encode(plural, 8, special=False)
             if len(ids) == 1 and ids[0] != tokenizer.unk:
-                found[number] = ids[0]
-    return found
+                tokens[number] = ids[0]
+    return tokens

@@ -13,7 +13,7 @@ from sightline.data.shards import Items
 from sightline.models.tower import VisionTower
 
 
-class Pictures:
+class ImageLoader:
     """Reads, decodes and prepares pictures for one image tower; keeps none in memory."""
 
     def __init__(self, items: Items, tower: VisionTower) -> None:
@@ -22,8 +22,8 @@ class Pictures:
 
     def __call__(self, items: Sequence[dict], device: str, mirrored: Sequence[bool] | None = None) -> Tensor:
         """image_BCYX of some items, float32, normalised; left and right exchanged where `mirrored`."""
-        shown = zip(items, mirrored or [False] * len(items), strict=True)
-        arrays = [self._array(item)[..., :: -1 if other else 1] for item, other in shown]
+        pairs = zip(items, mirrored or [False] * len(items), strict=True)
+        arrays = [self._array(item)[..., :: -1 if flipped else 1] for item, flipped in pairs]
         return torch.from_numpy(np.stack(arrays)).to(device)
 
     def _array(self, item: dict) -> np.ndarray:

@@ -77,7 +77,7 @@ def fit(
     evaluate_after = schedule.eval_steps(recipe.steps, recipe.evals)
     log_every = schedule.log_steps(recipe.steps)
     progress, phase, module = Progress(task, recipe.steps, state.step), None, None
-    with core_progress.step("training step", recipe.steps, state.step) as shown:
+    with core_progress.step("training step", recipe.steps, state.step) as bar:
         for step in range(state.step, recipe.steps):
             # 1. batch
             torch.manual_seed(runtime.derive_seed(recipe.seed, recipe.name, step, run.rank))
@@ -109,7 +109,7 @@ def fit(
             state.step = step + 1
             state.scaler = scaler.state_dict()
             _add(state, run, {"loss": loss, "gradient_norm": norm, **report})
-            shown.advance(note=f"loss {state.sums['loss'] / state.sums['steps']:.3g}")
+            bar.advance(note=f"loss {state.sums['loss'] / state.sums['steps']:.3g}")
             evaluating = state.step in evaluate_after
             if evaluating or state.step % log_every == 0:
                 progress.loss = _log(state, curves)

@@ -59,12 +59,12 @@ def layer_matcher() -> Callable[[str], int]:
     layers: list[str] = []
 
     def layer(name: str) -> int:
-        found = LAYER.match(name)
-        if found is None:
+        match = LAYER.match(name)
+        if match is None:
             return len(layers)
-        if found[0] not in layers:
-            layers.append(found[0])
-        return layers.index(found[0]) + 1
+        if match[0] not in layers:
+            layers.append(match[0])
+        return layers.index(match[0]) + 1
 
     return layer
 

@@ -24,8 +24,10 @@ def pretrain(
     """Write the text tower of params.text to `out`. A pretrained one (`hf`) brings its weights and
     tokenizer."""
     tower = registry.load("models/text", params.text.tower)
-    own = vqa.path / "tokenizer.json"
-    tokenizer_file = own if own.exists() else tower.tokenizer_path(params.text.tower_config())
+    trained_file = vqa.path / "tokenizer.json"
+    tokenizer_file = (
+        trained_file if trained_file.exists() else tower.tokenizer_path(params.text.tower_config())
+    )
     tokenizer = Tokenizer.load(tokenizer_file)
     torch.manual_seed(runtime.derive_seed(params.seed, "pretrain", "init"))
     model = tower.build({**params.text.tower_config(), "vocab_size": tokenizer.size}).to(run.device)

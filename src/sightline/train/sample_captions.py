@@ -44,9 +44,9 @@ def captions(item: dict) -> list[str]:
 
 def caption(item: dict, rng: np.random.Generator) -> str:
     """A random caption; of a scene, half of the time the full description (its first)."""
-    found = captions(item)
+    texts = captions(item)
     full = "scene" in item and rng.random() < FULL_CAPTION_SHARE
-    return found[0 if full else rng.integers(len(found))]
+    return texts[0 if full else rng.integers(len(texts))]
 
 
 def questions(
@@ -57,10 +57,10 @@ def questions(
     Drawn without replacement by weight (Efraimidis and Spirakis 2006: the largest u ** (1 / w)); an item
     with fewer questions repeats them, one with none gives none.
     """
-    found = [triples[line] for line in lines]
-    describing = [triple for triple in found if triple["type"] == "describe"]
-    asked = SHORT + AUXILIARY if auxiliary else SHORT
-    short = [triple for triple in found if triple["type"] in asked]
+    drawn = [triples[line] for line in lines]
+    describing = [triple for triple in drawn if triple["type"] == "describe"]
+    types = SHORT + AUXILIARY if auxiliary else SHORT
+    short = [triple for triple in drawn if triple["type"] in types]
     weights = np.array([WEIGHTS.get(triple["type"], 1.0) for triple in short])
     ranked = np.argsort(-(rng.random(len(short)) ** (1 / weights)), kind="stable")
     chosen = [short[i] for i in np.resize(ranked, count)] if short else []
@@ -86,11 +86,11 @@ def frequent_words(captions_of_items: Iterable[list[str]], limit: int) -> list[s
     counts, shares, pairs, paired = Counter[str](), Counter[str](), Counter[str](), 0
     for texts in captions_of_items:
         num, paired = len(texts), paired + (len(texts) > 1)
-        for word, found in Counter(word for text in texts for word in set(words_of(text))).items():
+        for word, hits in Counter(word for text in texts for word in set(words_of(text))).items():
             counts[word] += 1
             if num > 1:
-                shares[word] += found / num
-                pairs[word] += found * (found - 1) / (num * (num - 1))
+                shares[word] += hits / num
+                pairs[word] += hits * (hits - 1) / (num * (num - 1))
 
     def agreed(word: str) -> bool:
         mean = shares[word] / paired

@@ -18,8 +18,8 @@ from sightline.data.vqa_data import VqaData
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.transformer import checkpoint_layers
 from sightline.train import distributed, sample_captions
-from sightline.train.feature_cache import FrozenStates, FrozenTokens, Shown
-from sightline.train.image_loader import Pictures
+from sightline.train.feature_cache import ImageBatch, ImageTokenCache, TextStateCache
+from sightline.train.image_loader import ImageLoader
 from sightline.train.losses import matching, word_in_patch
 from sightline.train.schedule import batch_size, num_steps
 from sightline.train.task import Task
@@ -50,10 +50,10 @@ class ContrastiveTask(Task):
         self.max_tokens = model.text.config["max_tokens"]
         if params.gradient_checkpointing:
             checkpoint_layers(model)
-        self.pictures = Pictures(self.items, model.vision)
-        self.frozen = FrozenTokens(self.pictures, model.vision) if params.freeze_vision else None
+        self.pictures = ImageLoader(self.items, model.vision)
+        self.frozen = ImageTokenCache(self.pictures, model.vision) if params.freeze_vision else None
         unchanging = params.text_lr_scale == 0 and params.word_dropout == 0
-        self.states = FrozenStates(model.text) if unchanging else None
+        self.states = TextStateCache(model.text) if unchanging else None
         self.train_numbers = sample_captions.usable(self.items, triples["train"].by_item())
         self.val_numbers = sample_captions.usable(self.items, triples["val"].by_item())
         self.skipped = len(sample_captions.without_picture(self.items, "train"))
@@ -75,10 +75,10 @@ class ContrastiveTask(Task):
         ]
         words_BW = np.zeros((len(items), len(self.word_index)), dtype=np.float32)
         for row, item in enumerate(items):
-            found = {
+            words_present = {
                 word for text in sample_captions.captions(item) for word in sample_captions.words_of(text)
             }
-            words_BW[row, [self.word_index[word] for word in found if word in self.word_index]] = 1.0
+            words_BW[row, [self.word_index[word] for word in words_present if word in self.word_index]] = 1.0
         return {
             "items": [item["id"] for item in items],
             "image": self._image(items, self._mirrored(step, numbers)),
@@ -127,10 +127,10 @@ class ContrastiveTask(Task):
             images.append(distributed.gather(image_BE.float())[:real])
             texts.append(distributed.gather(text_BE.float())[:real])
         score_nn = torch.cat(texts) @ torch.cat(images).T
-        own_n = score_nn.diagonal()
-        self.ranks = (score_nn >= own_n[:, None]).sum(1).cpu().numpy()  # 1 is the best: its own score counts
+        match_n = score_nn.diagonal()
+        self.ranks = (score_nn >= match_n[:, None]).sum(1).cpu().numpy()  # 1 is best: its own score counts
         text_to_image = 100.0 * float((self.ranks == 1).mean())
-        image_to_text = 100.0 * float(((score_nn >= own_n[None, :]).sum(0) == 1).float().mean())
+        image_to_text = 100.0 * float(((score_nn >= match_n[None, :]).sum(0) == 1).float().mean())
         values = {"text_to_image": text_to_image, "image_to_text": image_to_text}
         return (text_to_image + image_to_text) / 2, values
 
@@ -143,13 +143,13 @@ class ContrastiveTask(Task):
         ]
 
     def _captions(self, item: dict, rng: np.random.Generator) -> list[str]:
-        """What an image is shown with: one caption as draws.caption draws it, or several different ones,
+        """The captions an image is paired with: one as `sample_captions.caption` draws it, or several different ones,
         repeated where it has fewer."""
         count = self.params.captions_per_image
         if count == 1:
             return [sample_captions.caption(item, rng)]
-        found = sample_captions.captions(item)
-        return [found[i] for i in np.resize(rng.permutation(len(found)), count)]
+        texts = sample_captions.captions(item)
+        return [texts[i] for i in np.resize(rng.permutation(len(texts)), count)]
 
     def _mirrored(self, step: int, numbers: np.ndarray) -> list[bool] | None:
         return sample_captions.mirrored(self.seed, step, numbers) if self.params.horizontal_flip else None
@@ -162,11 +162,11 @@ class ContrastiveTask(Task):
         kept_BT[:, 0] = True
         return mask_BT & kept_BT
 
-    def _image(self, items: list[dict], mirrored: list[bool] | None) -> Tensor | Shown:
+    def _image(self, items: list[dict], mirrored: list[bool] | None) -> Tensor | ImageBatch:
         """What a batch holds of its pictures: pixels, or, for a frozen tower, what to show it."""
         return self.pictures(items, self.run.device, mirrored) if self.frozen is None else (items, mirrored)
 
-    def _image_tokens(self, image: Tensor | Shown) -> Tensor:
+    def _image_tokens(self, image: Tensor | ImageBatch) -> Tensor:
         if self.frozen is None:
             return self.model.vision(image)
         items, mirrored = image

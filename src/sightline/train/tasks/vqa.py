@@ -24,8 +24,8 @@ from sightline.data.vqa_data import VqaData
 from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM, Memory, StepOutput
 from sightline.train import distributed, sample_captions
-from sightline.train.feature_cache import FrozenTokens
-from sightline.train.image_loader import Pictures
+from sightline.train.feature_cache import ImageTokenCache
+from sightline.train.image_loader import ImageLoader
 from sightline.train.schedule import batch_size, num_steps, warmup_steps
 from sightline.train.task import Task
 
@@ -60,10 +60,10 @@ class VqaTask(Task):
         self.blind = model.config["blind"]
         if params.gradient_checkpointing:
             checkpoint_layers(model)
-        self.pictures = None if self.blind else Pictures(data.items, model.vision)
+        self.pictures = None if self.blind else ImageLoader(data.items, model.vision)
         self.frozen = None
         if self.pictures is not None and params.freeze_vision:
-            self.frozen = FrozenTokens(self.pictures, model.vision)
+            self.frozen = ImageTokenCache(self.pictures, model.vision)
         self.lines = {split: data.triples[split].by_item() for split in ("train", "val")}
         self.numbers = {
             split: sample_captions.usable(data.items, lines) for split, lines in self.lines.items()
@@ -74,7 +74,7 @@ class VqaTask(Task):
         self.warmup_steps = warmup_steps(self.steps, params.warmup_ratio)
         self.states: OrderedDict[str, Tensor] = OrderedDict()
         self.encode_short = lru_cache(maxsize=CACHED_TEXTS)(data.tokenizer.encode)
-        self.shown: list[str] = []
+        self.sample_lines: list[str] = []
 
     def batch(self, step: int) -> dict:
         indices = batches.batch_indices(self.seed, step, self.per_step, len(self.numbers["train"]))
@@ -139,7 +139,7 @@ class VqaTask(Task):
         it), meaned over the question types; beside it by type, and the descriptions' token accuracy."""
         right, total = defaultdict(float), defaultdict(float)
         numbers = self.numbers["val"][:VAL_IMAGES]
-        self.shown = []
+        self.sample_lines = []
         for start in range(self.run.rank * EVAL_BATCH, len(numbers), self.run.world * EVAL_BATCH):
             chunk = numbers[start : start + EVAL_BATCH]
             drawn = [
@@ -164,7 +164,7 @@ class VqaTask(Task):
         return float(np.mean(short)) if short else accuracy["describe"], accuracy
 
     def samples(self) -> list[str]:
-        return self.shown
+        return self.sample_lines
 
     def image_tokens(self, batch: dict) -> Tensor:
         """The image tower's tokens of a batch's pictures, [N, P, D]."""
@@ -268,8 +268,8 @@ class VqaTask(Task):
                 whole = triple["type"] != "describe"
                 right[triple["type"]] += float(hits == length) if whole else hits
                 total[triple["type"]] += 1.0 if whole else length
-            if len(self.shown) < SAMPLES:
-                self.shown += [
+            if len(self.sample_lines) < SAMPLES:
+                self.sample_lines += [
                     self._line(triple, guess)
                     for triple, guess in zip(group["triples"][:SAMPLES], guessed_BT, strict=False)
                 ]

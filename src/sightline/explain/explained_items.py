@@ -39,12 +39,12 @@ def choose(raw: Path, vqa: Path, split: str, count: int) -> list[Item]:
     used: set[int] = set()
     while turns and len(chosen) < count:
         for kind in list(turns):
-            triple = next((triple for triple in queues[kind] if triple["item"] not in used), None)
-            if triple is None:
+            unused = next((triple for triple in queues[kind] if triple["item"] not in used), None)
+            if unused is None:
                 turns.remove(kind)
             elif len(chosen) < count:
-                used.add(triple["item"])
-                chosen.append(_item(items, triple, objects, len(chosen)))
+                used.add(unused["item"])
+                chosen.append(_item(items, unused, objects, len(chosen)))
     return chosen
 
 

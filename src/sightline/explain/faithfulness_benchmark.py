@@ -68,7 +68,8 @@ def heat(model: ExplainedModel, method: str, answer: ExplainedAnswer) -> Heatmap
 
 
 def localisation_scores(located: LocatedAnswer, heat: Heatmap) -> dict[str, float]:
-    """Figures of one map that ask only where the object is."""
+    """Figures of one map that need only the box of the object, which must be known."""
+    assert located.box is not None
     return {
         "pointing": float(faithfulness.pointing(heat, located.box)),
         "mass_inside": faithfulness.mass_inside(heat, located.box),
@@ -81,7 +82,7 @@ def deletion_scores(model: ExplainedModel, located: LocatedAnswer, heat: Heatmap
     pixels_CYX = model.session.pixels([answer.rgb])[0]
     backgrounds = perturbation.backgrounds(model, answer.rgb)
     _, mask_1S = model.session.question_ids([answer.question])
-    figures = {}
+    figures: dict[str, float] = {}
     for name in BACKGROUNDS:
 
         def ask_with(there_NSS: np.ndarray, background_CYX: np.ndarray = backgrounds[name]) -> np.ndarray:
@@ -174,7 +175,7 @@ def summary(measured: dict[str, dict[str, list[float]]], seed: int) -> dict[str,
         row: dict = {name: round(float(np.mean(values)), 4) for name, values in figures.items()}
         removals = len(figures["deletion_mean"])
         row |= {"n": n, "removals": removals, "checks": len(figures["one_pixel_shift"])}
-        bounds = faithfulness.wilson(np.mean(figures["pointing"]), n)
+        bounds = faithfulness.wilson(float(np.mean(figures["pointing"])), n)
         row["pointing_interval"] = [round(bound, 4) for bound in bounds]
         row["deletion_p"] = None
         if method != "random":

@@ -7,9 +7,10 @@ M tokens that are attended to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class Tape:
 
 
 @contextmanager
-def hooked(hooks: list[tuple[nn.Module, Callable]]) -> Iterator[None]:
+def hooked(hooks: Sequence[tuple[nn.Module, Callable]]) -> Iterator[None]:
     """Forward hooks for the time of the block."""
     handles = [module.register_forward_hook(hook) for module, hook in hooks]
     try:
@@ -92,11 +93,11 @@ def run(
     log_prob_BTV = out.logits.log_softmax(-1)
     layers = vlm.decoder.layers
     text = [each for each in vlm.text.modules() if isinstance(each, Attention)]
-    joint = [vlm.joint.attention] if vlm.joint is not None else []
-    decoder = [layer.self_attention for layer in layers]
-    cross = [layer.cross_attention for layer in layers]
+    joint = [cast(Attention, vlm.joint.attention)] if vlm.joint is not None else []
+    decoder = [cast(Attention, layer.self_attention) for layer in layers]
+    cross = [cast(Attention, layer.cross_attention) for layer in layers]
     return Tape(
-        sum(log_prob_BTV[:, token, ids[token]] for token in tokens), image_BPD, presence_BQ,
+        cast(Tensor, sum(log_prob_BTV[:, token, ids[token]] for token in tokens)), image_BPD, presence_BQ,
         *([attention_of[each.dropout] for each in group] for group in (text, joint, decoder, cross)),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 def views(model: ExplainedModel, answer: ExplainedAnswer) -> dict[str, Explanation]:
     """All heads together, every layer, every head: name -> the explanation from these alone."""
+    assert answer.gates_LHT is not None  # an answer with words has them
     layers, heads = answer.gates_LHT.shape[:2]
     chosen = {"all heads": np.ones((layers, heads))}
     for layer in range(layers):
@@ -21,7 +22,7 @@ def views(model: ExplainedModel, answer: ExplainedAnswer) -> dict[str, Explanati
             of_head = np.zeros((layers, heads))
             of_head[layer, head] = 1
             chosen[f"head {layer}.{head}"] = of_head
-    silenced_LH = (answer.gates_LHT < 1).mean(axis=-1)
+    silenced_LH = np.mean(answer.gates_LHT < 1, axis=-1)
     return {
         name: Explanation(
             answer.question, answer.answer, answer.confidence,

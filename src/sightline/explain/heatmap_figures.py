@@ -42,7 +42,7 @@ def draw_overlay(axes: Axes, rgb: np.ndarray, heat: Heatmap | None, colormap: st
     """The map glowing over the dimmed picture: opaque where attention is strong, clear where there is
     none."""
     grey = (rgb.astype(np.float64) @ [0.299, 0.587, 0.114])[..., None].repeat(3, axis=2)
-    draw_picture(axes, np.uint8(0.36 * rgb + 0.24 * grey))
+    draw_picture(axes, (0.36 * rgb + 0.24 * grey).astype(np.uint8))
     if heat is not None:
         axes.imshow(
             heat.pixel_map,
@@ -98,7 +98,8 @@ def strip(words: list[Heatmap]) -> list[Heatmap]:
     if len(words) <= _STRIP:
         return words
     focus = [-float(np.mean(heat.patch_map)) if heat.patch_map.any() else -1.0 for heat in words]
-    kept, used = [], set()
+    kept: list[int] = []
+    used: set[str] = set()
     for index in sorted(range(len(words)), key=lambda index: (-focus[index], index)):
         word = words[index].provenance["word"]
         if len(word) > 2 and word not in used | GLUE and len(kept) < _STRIP:

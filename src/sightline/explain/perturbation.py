@@ -44,7 +44,7 @@ def question_masks(model: ExplainedModel, answer: ExplainedAnswer, present_NW: n
     _, mask_1S = model.session.question_ids([answer.question])
     mask_NS = np.repeat(mask_1S, len(present_NW), axis=0)
     for word, (_, positions) in enumerate(answer.question_words):
-        mask_NS[np.ix_(present_NW[:, word] < 0.5, positions)] = False
+        mask_NS[np.ix_(present_NW[:, word] < 0.5, np.asarray(positions, dtype=np.intp))] = False
     return mask_NS
 
 

@@ -130,6 +130,7 @@ def force(model: ExplainedModel, rgb: np.ndarray, question: str, ids: list[int])
     ids_1S, mask_1S = session.question_ids([question])
     question_tokens = ids_1S[0, mask_1S[0]].tolist()
     step = decode(model, session.pixels([rgb]), ids_1S, mask_1S, ids, need_maps=True)
+    assert step.maps_LBHTM is not None and step.gates_LBHT is not None  # need_maps
     patches = int(np.prod(model.grid))
     words = session.tokenizer.words
     return ExplainedAnswer(
@@ -177,8 +178,8 @@ def _reached(session: Session, grid: tuple[int, int]) -> tuple[np.ndarray, np.nd
     pixel = (np.arange(session.image_size) + 0.5) / session.image_size
     area = REACH * np.sqrt(2 * np.pi)
     rows, cols = (
-        np.float32(np.exp(-(((pixel[:, None] - places) * len(places) / REACH) ** 2) / 2) / area)
-        for places in looked_at(session, grid)
+        (np.exp(-(((pixel[:, None] - centres) * len(centres) / REACH) ** 2) / 2) / area).astype(np.float32)
+        for centres in looked_at(session, grid)
     )
     return rows, cols
 

@@ -35,7 +35,8 @@ def fold(path: Path, moments: Mapping[str, np.ndarray] | None = None) -> None:
             readers.setdefault(name, []).append(node)
     tied = _tied(model.graph)
     turned = [helper.make_node("Transpose", [of], [name], perm=[1, 0]) for name, of in tied.items()]
-    kept, unfolding = [], []
+    kept: list[TensorProto] = []
+    unfolding: list[NodeProto] = []
     for tensor in model.graph.initializer:
         axis = _summed_over(tensor, readers.get(tensor.name, [])) if moments is not None else None
         if tensor.name in tied:

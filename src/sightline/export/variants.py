@@ -68,7 +68,7 @@ def write_int8(
     """Write the int8 form of root/source but for the layers `in_float`.
 
     Variants share every graph but PRUNED_GRAPHS: the others are quantized with fp32's and then copied. What
-    stays in float32 at work lies in the file as int8 (storage.fold).
+    stays in float32 at work lies in the file as int8 (packed_weights.fold).
     calibration: what calibration_digest gave; it goes into the files.
     """
     folder, whole = root / QUANTIZED[source], root / QUANTIZED["fp32"]

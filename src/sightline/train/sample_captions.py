@@ -4,7 +4,7 @@ process."""
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -83,7 +83,9 @@ def frequent_words(captions_of_items: Iterable[list[str]], limit: int) -> list[s
     MIN_CORRELATION): those tell how somebody writes, not what a picture shows. Where every item has one
     caption that cannot be told, and all words stay.
     """
-    counts, shares, pairs, paired = Counter[str](), Counter[str](), Counter[str](), 0
+    counts, paired = Counter[str](), 0
+    shares: dict[str, float] = defaultdict(float)
+    pairs: dict[str, float] = defaultdict(float)
     for texts in captions_of_items:
         num, paired = len(texts), paired + (len(texts) > 1)
         for word, hits in Counter(word for text in texts for word in set(words_of(text))).items():

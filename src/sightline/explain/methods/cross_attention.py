@@ -58,6 +58,7 @@ def of_heads(
 
 def _shares(answer: ExplainedAnswer, words: list[list[int]], weight_LH: np.ndarray) -> list[np.ndarray]:
     """What every token of every word took from the memory, [T, M] a word."""
+    assert answer.gates_LHT is not None and answer.maps_LHTM is not None  # an answer with words has them
     tokens = [token for positions in words for token in positions]
     weight_LHT = answer.gates_LHT[..., tokens] * weight_LH[..., None]
     weight_LHT /= weight_LHT.sum(axis=(0, 1)) + TINY

@@ -31,6 +31,7 @@ class ContrastiveTask(Task):
     """`model` is a dual encoder; `words` are those of its word head. Items without a picture take no part;
     `skipped` is their number."""
 
+    model: DualEncoder
     metric, unit = "recall_at_1", "pairs"
 
     def __init__(
@@ -143,7 +144,7 @@ class ContrastiveTask(Task):
         ]
 
     def _captions(self, item: dict, rng: np.random.Generator) -> list[str]:
-        """The captions an image is paired with: one as `sample_captions.caption` draws it, or several different ones,
+        """The captions of an image: one as `sample_captions.caption` draws it, or several different ones,
         repeated where it has fewer."""
         count = self.params.captions_per_image
         if count == 1:

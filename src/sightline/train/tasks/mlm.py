@@ -34,6 +34,7 @@ class MlmTask(Task):
     """`model` is a text tower with a masked-language head. Items without a picture take part with their
     captions."""
 
+    model: TextTower
     metric, unit = "token_accuracy", "texts"
 
     def __init__(
@@ -96,8 +97,8 @@ class MlmTask(Task):
             predicted_BT = targets_BT != masked_tokens.IGNORED
             right += int((logits_BTV.argmax(-1) == targets_BT)[predicted_BT].sum())
             total += int(predicted_BT.sum())
-        right, total = distributed.sum_over_ranks([right, total], self.run)
-        return 100.0 * right / max(total, 1), {}
+        right_sum, total_sum = distributed.sum_over_ranks([right, total], self.run)
+        return 100.0 * right_sum / max(total_sum, 1), {}
 
     def _logits(self, batch: dict) -> Tensor:
         return self.model.mlm_logits(self.model(batch["inputs"], batch["mask"]))

@@ -42,6 +42,7 @@ class VqaTask(Task):
     """`model` is a VLM; a blind one reads no picture. Two phases: image tower frozen for the first
     `warmup_phase_share` of the steps, then training at `vision_lr_scale`. The text tower stays frozen."""
 
+    model: VLM
     metric, unit = "accuracy", "images"
 
     def __init__(
@@ -137,7 +138,8 @@ class VqaTask(Task):
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """Percent of short answers that are right in every token (each predicted from the true ones before
         it), meaned over the question types; beside it by type, and the descriptions' token accuracy."""
-        right, total = defaultdict(float), defaultdict(float)
+        right: dict[str, float] = defaultdict(float)
+        total: dict[str, float] = defaultdict(float)
         numbers = self.numbers["val"][:VAL_IMAGES]
         self.sample_lines = []
         for start in range(self.run.rank * EVAL_BATCH, len(numbers), self.run.world * EVAL_BATCH):

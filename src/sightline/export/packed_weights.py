@@ -40,8 +40,8 @@ def fold(path: Path, moments: Mapping[str, np.ndarray] | None = None) -> None:
     for tensor in model.graph.initializer:
         axis = _summed_over(tensor, readers.get(tensor.name, [])) if moments is not None else None
         if tensor.name in tied:
-            tensors, nodes = [], []
-        elif axis is not None:
+            continue
+        if moments is not None and axis is not None:
             tensors, nodes = _four_bits(tensor, axis, moments[tensor.name.removesuffix(INT8)])
         elif tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1 and _size(tensor) >= LEAST:
             tensors, nodes = _eight_bits(tensor, readers[tensor.name])

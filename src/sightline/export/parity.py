@@ -134,7 +134,9 @@ def _agreeing_rows(
     ours: Step, theirs: Step, memory: Memory, k_L: np.ndarray, real: np.ndarray, figures: dict
 ) -> np.ndarray:
     """Rows whose gates are equal at all real tokens; the others are counted as near ties or as faults."""
-    differs = ((ours.gates_LBHT != theirs.gates_LBHT).any(axis=(0, 2)) & real).any(axis=1)
+    assert ours.gates_LBHT is not None and ours.maps_LBHTM is not None  # steps with maps
+    unequal_BT = np.any(ours.gates_LBHT != theirs.gates_LBHT, axis=(0, 2))
+    differs = (unequal_BT & real).any(axis=1)
     for row in np.flatnonzero(differs):
         one = slice(row, row + 1)
         maps = ours.maps_LBHTM[:, one][:, :, :, real[row]]

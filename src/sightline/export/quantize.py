@@ -197,8 +197,8 @@ def quantize_int4(
         quantizer.process()
         graph = quantizer.model.model.graph
         made = [weights[tensor.name] for tensor in graph.initializer if tensor.name in weights]
-        for weight in made if moments is not None else []:
-            if weight.dims[0] % gptq.BLOCK == 0:
+        for weight in made:
+            if moments is not None and weight.dims[0] % gptq.BLOCK == 0:
                 _round(graph, weight, moments[weight.name])
         quantizer.model.save_model_to_file(str(target))
     finish(target, onnx.load(source).graph.output)

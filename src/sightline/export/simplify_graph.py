@@ -4,7 +4,7 @@ The exporter writes keys and values of all layers as one tensor: each step would
 memory of every layer out of it and glue the grown caches together. L layers.
 """
 
-from collections.abc import Iterable
+from collections.abc import MutableSequence
 
 import onnx
 from onnx import GraphProto, NodeProto, ValueInfoProto, helper, numpy_helper
@@ -84,7 +84,7 @@ def _declare_memory(graph: GraphProto) -> None:
                 dim.dim_param = length
 
 
-def _replace(values: Iterable[ValueInfoProto], name: str) -> None:
+def _replace(values: MutableSequence[ValueInfoProto], name: str) -> None:
     """One value per layer in the place of the stacked one."""
     index = next(index for index, value in enumerate(values) if value.name == name)
     layers, *dims = values[index].type.tensor_type.shape.dim

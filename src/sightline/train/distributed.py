@@ -51,7 +51,9 @@ def gather(rows_BE: Tensor) -> Tensor:
     big batch."""
     if not dist.is_initialized():
         return rows_BE
-    return all_gather_single_autograd(rows_BE, 0, dist.group.WORLD)
+    group = dist.group.WORLD
+    assert group is not None  # initialised
+    return all_gather_single_autograd(rows_BE, 0, group)
 
 
 def same_buffers(module: nn.Module, run: Runtime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 from torch import nn
 
@@ -23,6 +24,7 @@ def write(
             f"\nKept: the weights after step {state.best_step} of {state.step}, the best on validation "
             f"({task.metric.replace('_', ' ')} {state.best_metric:.2f}).\n"
         )
-    with artifacts.create(out, kind, model.config, card) as folder:
+    config = cast(dict[str, Any], model.config)
+    with artifacts.create(out, kind, config, card) as folder:
         artifacts.save_weights(folder / "weights.safetensors", model.state_dict())
         shutil.copyfile(tokenizer_file, folder / "tokenizer.json")

@@ -1,4 +1,5 @@
-"""A short recovery after the cut: the smaller model learns the answers and what the whole model would say."""
+"""A short recovery after the cut: the smaller model learns from the answers and the whole model's
+predictions."""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ def run(
     `presence_BQ` fades question tokens to [MASK] (at 0); default: all are there.
     """
     if model.trained is None:
-        raise ValueError("this method needs gradients, so the PyTorch model: use one that asks the session")
+        raise ValueError(
+            "this method needs gradients, so the PyTorch model: choose a method that needs the session only"
+        )
     vlm, tokenizer = model.trained(), model.session.tokenizer
     batch = len(pixels_BCYX)
     ids_BQ = torch.tensor([answer.question_ids] * batch)

@@ -28,7 +28,7 @@ _LARGEST = 640  # pixels of a photo's longer side
 @dataclass(frozen=True)
 class Card:
     """One picture and question. `views`: an explanation for each choice of the page's switch; `right`:
-    whether each of their answers is (None: nobody knows)."""
+    whether each of their answers is (None: unknown)."""
 
     item: Item
     views: list[Explanation]
@@ -40,8 +40,8 @@ class Card:
 
 @dataclass(frozen=True)
 class Words:
-    """What the page says of itself; `switch` names the views, `unit` what a map shows, `certainty` the figure
-    beside an answer, `share_LH` how often SPIN silenced each head."""
+    """The texts of the page: `switch` names the views, `unit` what a map shows, `certainty` the figure
+    of an answer, `share_LH` how often SPIN silenced each head."""
 
     title: str
     lead: str | Markup
@@ -93,7 +93,7 @@ def _crop_box(rgb: np.ndarray) -> str:
 
 
 def _most_interesting(explanation: Explanation) -> int:
-    """The word that is shown first."""
+    """The word that the page opens with."""
     return max(
         range(len(explanation.words)), default=0, key=lambda index: _interest(explanation.words[index])
     )

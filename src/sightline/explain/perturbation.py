@@ -34,7 +34,7 @@ def blend(
 
 
 def over(pixels_CYX: np.ndarray, background_CYX: np.ndarray, present_NYX: np.ndarray) -> np.ndarray:
-    """The picture over the background, as present as each pixel says, [N, C, Y, X] float32."""
+    """The picture over the background, each pixel as present as its share, [N, C, Y, X] float32."""
     mixed = background_CYX + present_NYX[:, None] * (pixels_CYX - background_CYX)
     return np.ascontiguousarray(mixed, dtype=np.float32)
 
@@ -74,5 +74,5 @@ def scores(
 
 
 def by_word(answer: ExplainedAnswer, values_W: np.ndarray) -> list[tuple[str, float]]:
-    """Each word of the question beside its score."""
+    """Each word of the question with its score."""
     return [(word, float(value)) for (word, _), value in zip(answer.question_words, values_W, strict=True)]

@@ -35,7 +35,7 @@ REACH = 0.8  # of a patch: standard deviation of what a token speaks about; best
 class ExplainedModel:
     """A model under its SPIN settings. `trained` gives the PyTorch model that it was made from (of a
     quantized one: the weights before, so methods that need gradients explain those; None: such methods cannot
-    be asked); `seed` is that of the methods that draw."""
+    be used); `seed` is that of the methods that sample."""
 
     session: Session
     spin: Spin
@@ -108,7 +108,7 @@ def explain_answer(model: ExplainedModel, method: str, answer: ExplainedAnswer) 
 def ask(
     model: ExplainedModel, rgb: np.ndarray, question: str, generation: Generation | None = None
 ) -> ExplainedAnswer:
-    """The answer that the model gives anyone, a description as `generation` (default: the bundle's) says,
+    """The model's answer, a description by the settings `generation` (default: the bundle's),
     with the attention behind its words."""
     answer = model.session.answer([rgb], [question], generation, model.spin, need_maps=True)[0]
     return of_answer(model, rgb, question, answer)

@@ -11,7 +11,7 @@ packed_weights.py: weights folded in the file, unfolded at load
 quantization_sensitivity.py: which layers int8 hurts
 parity.py: ONNX against PyTorch
 variants.py: quantization ranges, cost and loss of each variant, the choice
-onnx_metadata.py: what a file says of itself
+onnx_metadata.py: metadata of a file
 
 Not here: running the graphs (`inference`), the shipped folder (`search/bundle.py`).
 """

@@ -30,7 +30,7 @@ Every variant of the model as six ONNX graphs: fp32 (as trained), pruned, static
 `config.json` names the one that ships and why it was chosen (`metrics/export/variants.csv`).
 """
 GALLERY = 1000  # validation pictures of the retrieval check
-SCANNED = 256  # questions of train that every layer is asked when it alone is int8
+SCANNED = 256  # questions of train to measure each layer with when it alone is int8
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def quantize_all(
 
 
 def write_settings(folder: Path, clip: DualEncoder, vlm: VLM, tokenizer: Path) -> None:
-    """What a session needs beside the graphs: tokenizer, preprocessing, lengths."""
+    """What a session needs besides the graphs: tokenizer, preprocessing, lengths."""
     shutil.copyfile(tokenizer, folder / TOKENIZER)
     tower = vlm.vision
     preprocessor = preprocessor_config(tower.image_size, tower.mean, tower.std)

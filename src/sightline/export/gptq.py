@@ -38,7 +38,7 @@ def rounded(
 
 
 def _damping(moment_RR: np.ndarray) -> float:
-    """All-zero inputs say nothing: then every weight counts the same."""
+    """With all-zero inputs every weight counts the same."""
     return DAMP * float(np.mean(np.diag(moment_RR))) or 1.0
 
 

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself: short facts under the prefix `sightline.`, the same bytes every time."""
+"""Metadata of an ONNX file: short facts under the prefix `sightline.`, the same bytes every time."""
 
 from pathlib import Path
 

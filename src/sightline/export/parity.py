@@ -1,4 +1,5 @@
-"""Does the exported model say what the trained one says? PyTorch against ONNX Runtime on the same questions.
+"""Does the exported model compute what the trained one computes? PyTorch against ONNX Runtime on the same
+questions.
 
 Two things may differ without a fault: two words whose scores are closer than `TOLERANCE`, and two heads whose
 image masses are closer than the rounding step of the SPIN gate (spin/gate.py). Both are counted; everything

@@ -2,7 +2,7 @@
 verbs.
 
 loop.py: the training loop
-task.py: what the loop asks of a task
+task.py: the interface of a task
 tasks/: what is learned: masked words, alignment, answers
 losses/: a file per loss
 pretrain.py: entry point: the text tower alone

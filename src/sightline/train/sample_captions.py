@@ -14,7 +14,7 @@ from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 
 SHORT = ("existence", "attribute", "color", "size", "count", "relation", "what", "who", "where")
-AUXILIARY = ("position", "left_of")  # trained on, never asked in an evaluation
+AUXILIARY = ("position", "left_of")  # trained on, never evaluated
 WEIGHTS = {"relation": 1.5, "count": 3.0, "attribute": 1.5}  # the harder a type, the more often drawn
 FULL_CAPTION_SHARE = 0.5  # how often a scene's full description, which retrieval uses, is its caption
 MIN_CORRELATION = 0.3  # on scenes kinds and colours have 0.9 and more, everything else 0.2 and less
@@ -77,11 +77,11 @@ def words_of(text: str) -> list[str]:
 
 
 def frequent_words(captions_of_items: Iterable[list[str]], limit: int) -> list[str]:
-    """The `limit` words found in the captions of most items; ties by alphabet.
+    """The `limit` words that occur in the captions of most items; ties by alphabet.
 
     Left out: words on which two captions of one picture hardly agree (correlation over the items below
-    MIN_CORRELATION): those tell how somebody writes, not what a picture shows. Where every item has one
-    caption that cannot be told, and all words stay.
+    MIN_CORRELATION): those depend on the writer, not on the picture. Where every item has one caption,
+    this cannot be measured, and all words stay.
     """
     counts, paired = Counter[str](), 0
     shares: dict[str, float] = defaultdict(float)

@@ -1,5 +1,4 @@
-"""What the loop asks of a task: batches, a loss, a validation metric. The loop knows nothing else about
-it."""
+"""The interface of a task: batches, a loss, a validation metric. The loop depends on nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ class Task(nn.Module, ABC):
     """A model, its data and its loss.
 
     `model` is the part that is saved; `layer_decay` is explained in optimizer.layer_factors. `metric`, `unit`
-    and `per_step` (over all processes) are for the lines shown.
+    and `per_step` (over all processes) are for progress lines.
     """
 
     model: nn.Module

@@ -1,5 +1,5 @@
 """Captum's perturbation methods over the presence of patches and question words; torch here is only what
-Captum computes with, the model is asked through the session. Shapes: N samples, F parts."""
+Captum computes with, the model answers through the session. Shapes: N samples, F parts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Raw cross-attention: where the decoder's heads put their weight while a word of the answer was written.
 
 The map of a word is the mean over its tokens, the layers and the heads, each head weighed by its SPIN gate
-(a silenced head has little say in the word, so little say in the map). `of_heads` looks at some of them.
+(a silenced head adds little to the word, so little to the map). `of_heads` looks at some of them.
 Words are drawn together: one by one costs a long answer more than all the rest of its explanation.
 Attention is a cue, not a proof: Jain and Wallace, 2019 (arXiv 1902.10186). Needs no torch. Shapes: L layers,
 H heads, T answer tokens, M memory tokens (image patches, then question), N words, S side of the square.

@@ -25,11 +25,11 @@ def pairs(
         )
     device = similarity_BB.device
     drawn_K = torch.randperm(rows, generator=generator, device=device)[: max(1, min(count // 3, rows))]
-    others_BB = (
+    negatives_BB = (
         similarity_BB.detach().float().masked_fill(torch.eye(rows, dtype=torch.bool, device=device), -1e9)
     )
-    wrong_text_K = torch.multinomial(others_BB[drawn_K].softmax(1), 1, generator=generator)[:, 0]
-    wrong_image_K = torch.multinomial(others_BB.T[drawn_K].softmax(1), 1, generator=generator)[:, 0]
+    wrong_text_K = torch.multinomial(negatives_BB[drawn_K].softmax(1), 1, generator=generator)[:, 0]
+    wrong_image_K = torch.multinomial(negatives_BB.T[drawn_K].softmax(1), 1, generator=generator)[:, 0]
     label = torch.zeros(3 * len(drawn_K), device=device)
     label[: len(drawn_K)] = 1.0
     return torch.cat([drawn_K, drawn_K, wrong_image_K]), torch.cat([drawn_K, wrong_text_K, drawn_K]), label

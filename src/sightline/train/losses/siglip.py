@@ -28,5 +28,5 @@ def loss(
         image_BE, text_BE = gather(image_BE), gather(text_BE)
     rows = image_BE.shape[0]
     logits_NT = scale * image_BE @ text_BE.T - math.log(max(rows - 1, 1))
-    own_NT = torch.eye(rows, device=logits_NT.device).repeat_interleave(len(text_BE) // rows, 1)
-    return -logsigmoid((2 * own_NT - 1) * logits_NT).sum() / len(text_BE)
+    positive_NT = torch.eye(rows, device=logits_NT.device).repeat_interleave(len(text_BE) // rows, 1)
+    return -logsigmoid((2 * positive_NT - 1) * logits_NT).sum() / len(text_BE)

@@ -34,7 +34,7 @@ EVAL_BATCH = 50
 CACHED_TEXTS = 8192  # token ids of questions and short answers, which repeat
 CACHE_BYTES = 64 * 2**20  # of the text tower's states of distinct questions
 SHORT_WEIGHT = 4.0  # a description has many tokens a step can learn from, a short answer one
-SAMPLES = 2  # answers shown at every evaluation
+SAMPLES = 2  # answers printed at every evaluation
 IGNORED = -100  # target of padding
 
 
@@ -137,7 +137,7 @@ class VqaTask(Task):
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """Percent of short answers that are right in every token (each predicted from the true ones before
-        it), meaned over the question types; beside it by type, and the descriptions' token accuracy."""
+        it), averaged over the question types; also by type, and the descriptions' token accuracy."""
         right: dict[str, float] = defaultdict(float)
         total: dict[str, float] = defaultdict(float)
         numbers = self.numbers["val"][:VAL_IMAGES]
@@ -178,7 +178,8 @@ class VqaTask(Task):
     def decode(
         self, tokens_NPD: Tensor, group: dict, need_maps: bool = False, model: VLM | None = None
     ) -> tuple[Memory, StepOutput]:
-        """What `model` (default: the one in training) reads and says at every token of a group's answers."""
+        """What `model` (default: the one in training) reads and predicts at every token of a group's
+        answers."""
         model = model or self.model
         images = group["images"]
         if len(images) < len(tokens_NPD):

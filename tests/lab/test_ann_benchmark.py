@@ -76,15 +76,15 @@ def test_what_an_index_uses_when_large_is_among_the_candidates():
 
 def row(index, recall, p50, product=False, size=10**6):
     kind = "flat" if index == "Flat" else index.split(";")[0]
-    figures = {"size": size, "kind": kind, "index": index, "product": product, "build_s": 1.0}
-    figures |= {
+    fields = {"size": size, "kind": kind, "index": index, "product": product, "build_s": 1.0}
+    fields |= {
         "memory_mb": 2.0,
         "p50_ms": p50,
         "p95_ms": 9.0,
         "recall_10": recall,
         "recall_10_words": recall,
     }
-    return figures | dict.fromkeys(("recall_10_pictures", "r1", "r5", "r10", "ndcg10"), 1.0)
+    return fields | dict.fromkeys(("recall_10_pictures", "r1", "r5", "r10", "ndcg10"), 1.0)
 
 
 def test_the_page_names_the_fastest_that_finds_enough_and_says_when_none_does():

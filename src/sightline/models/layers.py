@@ -82,6 +82,22 @@ class CrossLayer(nn.Module):
         return text_BTD + self.dropout(self.feed_forward(self.feed_forward_norm(text_BTD)))
 
 
+class CrossInputs(NamedTuple):
+    """What a decoder layer's cross-attention is called with beside its queries, in the order of
+    `Attention.attend`.
+
+    key_value: keys and values of the memory, [B, G, M, d] each; shared: of its first tokens, where rows share
+    them; mask: bool, broadcastable to [B, H, T, M], over the former; logits_fn: over all of the memory.
+    """
+
+    key_value: KeyValue
+    mask: Tensor | None = None
+    gate_fn: GateFn | None = None
+    need_weights: bool = False
+    shared: KeyValue | None = None
+    logits_fn: LogitsFn | None = None
+
+
 class DecoderOutput(NamedTuple):
     """x_BTD; the grown self-attention cache; cross-attention map_BHTM when asked for; gate_BHT when gated."""
 
@@ -113,23 +129,15 @@ class DecoderLayer(Residual):
     def forward(
         self,
         x_BTD: Tensor,
-        cross: KeyValue,
+        cross: CrossInputs,
         self_mask: Tensor | None,
-        cross_mask: Tensor | None,
         cache: KeyValue | None = None,
-        gate_fn: GateFn | None = None,
-        need_weights: bool = False,
-        shared: KeyValue | None = None,
-        logits_fn: LogitsFn | None = None,
     ) -> DecoderOutput:
-        """cross: keys and values of the memory [B, G, M, d]; shared: of its first tokens, where rows share
-        them (see attention.attend); logits_fn: over all of it. Masks: bool, broadcastable to [B, H, T, *]."""
+        """self_mask: bool, broadcastable to [B, H, T, T] behind the cached tokens, True = attend."""
         self_attended = self.self_attention(self._before(self.self_norm, x_BTD), mask=self_mask, cache=cache)
         x_BTD = self._after(self.self_norm, x_BTD, self_attended.out)
         query_BTD = self._before(self.cross_norm, x_BTD)
-        cross_attended = self.cross_attention.attend(
-            query_BTD, cross, cross_mask, gate_fn, need_weights, shared, logits_fn
-        )
+        cross_attended = self.cross_attention.attend(query_BTD, *cross)
         x_BTD = self._after(self.cross_norm, x_BTD, cross_attended.out)
         change_BTD = self.feed_forward(self._before(self.feed_forward_norm, x_BTD))
         x_BTD = self._after(self.feed_forward_norm, x_BTD, change_BTD)

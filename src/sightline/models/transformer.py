@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sightline.models.attention import KeyValue
 from sightline.models.layer_config import LayerConfig
-from sightline.models.layers import DecoderLayer, EncoderLayer
+from sightline.models.layers import CrossInputs, DecoderLayer, EncoderLayer
 from sightline.models.module_list import ModuleList
 from sightline.spin.amplified_attention import amplified
 from sightline.spin.gate import SpinInputs, scores
@@ -119,16 +119,9 @@ class Decoder(Stack):
                 self.call(
                     layer,
                     x_BTD,
-                    memory[index].per_row,
+                    _cross_inputs(memory[index], mask_BM, image_BM, index, spin, need_maps),
                     causal_TS,
-                    _row_mask(mask_BM, memory[index])[:, None, None, :],
                     None if cache is None else (cache[0][index], cache[1][index]),
-                    None if spin is None else partial(_gate, index=index, image_BM=image_BM, spin=spin),
-                    need_maps,
-                    memory[index].shared,
-                    None
-                    if spin is None or spin.amplify == 0
-                    else partial(amplified, image_BM=image_BM, strength=spin.amplify),
                 )
             )
             x_BTD = outputs[-1].x
@@ -140,8 +133,16 @@ class Decoder(Stack):
         )
 
 
-def _row_mask(mask_BM: Tensor, memory: LayerMemory) -> Tensor:
-    return mask_BM if memory.shared is None else mask_BM[:, memory.shared[0].shape[2] :]
+def _cross_inputs(
+    memory: LayerMemory, mask_BM: Tensor, image_BM: Tensor, index: int, spin: SpinInputs | None,
+    need_maps: bool,
+) -> CrossInputs:  # fmt: skip
+    gate_fn = None if spin is None else partial(_gate, index=index, image_BM=image_BM, spin=spin)
+    amplify = None
+    if spin is not None and spin.amplify != 0:
+        amplify = partial(amplified, image_BM=image_BM, strength=spin.amplify)
+    mask_BM = mask_BM if memory.shared is None else mask_BM[:, memory.shared[0].shape[2] :]
+    return CrossInputs(memory.per_row, mask_BM[:, None, None, :], gate_fn, need_maps, memory.shared, amplify)
 
 
 def _gate(attn_BHTM: Tensor, logits_BHTM: Tensor, index: int, image_BM: Tensor, spin: SpinInputs) -> Tensor:

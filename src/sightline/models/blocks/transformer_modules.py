@@ -20,7 +20,7 @@ from sightline.models.blocks.base_model import BaseModel
 from sightline.models.blocks.positional_modules import PositionalEncoding
 from sightline.models.blocks.token_embeddings import TokenEmbedding
 from sightline.models.layer_config import LayerConfig
-from sightline.models.layers import DecoderLayer, EncoderLayer
+from sightline.models.layers import CrossInputs, DecoderLayer, EncoderLayer
 from sightline.models.transformer import Decoder, Encoder, LayerMemory, StackOutput
 
 
@@ -61,7 +61,8 @@ class TransformerDecoderLayer(_Layer):
         visible = layer_mask(mask)
         self_mask = causal if visible is None else causal & visible
         key_value = self.layer.cross_attention.keys_values(memory_BSD)
-        return self.layer(x_BTD, key_value, self_mask, layer_mask(memory_mask)).x
+        cross = CrossInputs(key_value, layer_mask(memory_mask))
+        return self.layer(x_BTD, cross, self_mask).x
 
 
 class TransformerEncoder(BaseModel):

@@ -30,6 +30,7 @@ def kept_share(task: VqaTask, batches: int, keep: float) -> Tensor:
         for group in filter(None, (batch["short"], batch["long"])):
             memory, out = task.decode(tokens_NPD, group, need_maps=True)
             image_BM = memory.image_BM[:, None, None, :]
+            assert out.maps is not None  # need_maps
             mass_LBHT = (out.maps * image_BM).sum(-1)
             top_LBKT = mass_LBHT.topk(kept_L[0], dim=2).indices
             kept_LBHT = torch.zeros_like(mass_LBHT).scatter_(2, top_LBKT, 1.0)

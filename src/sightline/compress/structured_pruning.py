@@ -13,6 +13,7 @@ neurons), D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -64,14 +65,14 @@ def prune(vlm: VLM, importance: Importance, head_ratio: float, neuron_ratio: flo
     earlier unit."""
     config, units = dict(vlm.config), {}
     for name, module in prunable(vlm).items():
-        part, attention = name.split(".")[0], isinstance(module, Attention)
-        ratio = head_ratio if attention else neuron_ratio
+        part = name.split(".")[0]
+        ratio = head_ratio if isinstance(module, Attention) else neuron_ratio
         units[name] = count = max(1, _units(module) - int(_units(module) * ratio))
-        if attention:
+        if isinstance(module, Attention):
             config[f"{part}_heads"] = count * module.heads // module.key_value_heads
         else:
             config[f"{part}_hidden"] = count
-        if attention and part == "decoder" and config["key_value_heads"]:
+        if isinstance(module, Attention) and part == "decoder" and config["key_value_heads"]:
             config["key_value_heads"] = count
     smaller = VLM(config)
     weights = dict(vlm.state_dict())
@@ -86,6 +87,7 @@ def _columns(module: Attention | FeedForward, gradient: bool = False) -> Tensor:
     """The output matrix (or its gradient) by units, [D, U, numbers per unit]."""
     layer = module.output if isinstance(module, Attention) else module.reduce
     matrix = layer.weight.grad if gradient else layer.weight.detach()
+    assert matrix is not None  # gradients exist after the backward pass
     return matrix.reshape(matrix.shape[0], _units(module), -1)
 
 
@@ -105,12 +107,13 @@ def _cut(name: str, module: Attention | FeedForward, kept: Tensor) -> dict[str, 
         heads, outer = None, "reduce"
         inner = {"expand": kept} if module.linear is None else {"expand": kept, "linear": kept}
     columns = inner["query" if heads is not None else "expand"]
-    tensors = {f"{name}.{outer}.weight": module.get_submodule(outer).weight.detach()[:, columns]}
+    matrix = module.get_submodule(outer).get_parameter("weight").detach()
+    tensors = {f"{name}.{outer}.weight": matrix[:, columns]}
     for layer, rows in inner.items():
         for kind in ("weight", "bias"):
             tensors[f"{name}.{layer}.{kind}"] = module.get_submodule(layer).get_parameter(kind).detach()[rows]
     if heads is not None and module.slopes is not None:
-        tensors[f"{name}.slopes"] = module.slopes[heads]
+        tensors[f"{name}.slopes"] = cast(Tensor, module.slopes)[heads]
     return tensors
 
 

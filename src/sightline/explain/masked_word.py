@@ -39,8 +39,9 @@ def explain(tower: TextTower, tokenizer: Tokenizer, text: str, count: int = 5) -
     right = tokenizer.encode(rest[0], 10**6, special=False)
     ids = [tokenizer.bos, *left, tokenizer.mask, *right, tokenizer.eos]
     position, words = 1 + len(left), tokenizer.words(ids)
-    if len(ids) > tower.max_tokens:
-        raise ValueError(f"explain --masked: {len(ids)} tokens, but the text tower reads {tower.max_tokens}")
+    limit = tower.config["max_tokens"]
+    if len(ids) > limit:
+        raise ValueError(f"explain --masked: {len(ids)} tokens, but the text tower reads {limit}")
     nodes, weights = np.polynomial.legendre.leggauss(STEPS)
     along_B = np.append((nodes + 1) / 2, 1.0)  # the last row is the text as it is
     word_T = np.zeros(len(ids))

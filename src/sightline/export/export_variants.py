@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
     section, pixels = params.export, params.data.max_pixels
     models, clip = inputs.models, inputs.clip
     items, train, val = Items(inputs.raw), Triples(inputs.vqa, "train"), Triples(inputs.vqa, "val")
-    config = {"variants": list(variants.CANDIDATES)}
+    config: dict[str, Any] = {"variants": list(variants.CANDIDATES)}
     with artifacts.create(out, "onnx", config, CARD) as folder:
         write_settings(folder, clip, models["fp32"], inputs.tokenizer)
         onnx_graphs.export_variants(models, clip, folder, section.opset, inputs.sources)

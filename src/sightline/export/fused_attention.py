@@ -8,12 +8,17 @@ of a head, D width, F = H d.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.onnx.ops import attention
 
 from sightline.models.attention import Attention, AttentionOutput, GateFn, KeyValue
 from sightline.models.transformer import Decoder
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import Attention as TimmAttention
 
 OPSET = 23  # the first with Attention
 SOFTMAX = 3  # of qk_matmul_output_mode: the weights that the values are averaged with
@@ -54,13 +59,13 @@ def fuse_images(tower: nn.Module) -> None:
 class ImageAttention(nn.Module):
     """Between the patches of a picture; query, key and value are one product as they were."""
 
-    def __init__(self, plain: nn.Module):
+    def __init__(self, plain: TimmAttention):
         super().__init__()
         self.qkv, self.norm, self.proj = plain.qkv, plain.norm, plain.proj
         self.heads, self.scale = plain.num_heads, plain.scale
 
     @staticmethod
-    def can_be(plain: nn.Module) -> bool:
+    def can_be(plain: TimmAttention) -> bool:
         same = isinstance(plain.q_norm, nn.Identity) and isinstance(plain.k_norm, nn.Identity)
         return same and getattr(plain, "gate", None) is None
 

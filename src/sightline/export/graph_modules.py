@@ -72,7 +72,7 @@ class DecoderStep(nn.Module):
     def forward(
         self, tokens: Tensor, self_k: Tensor, self_v: Tensor, cross_k: Tensor, cross_v: Tensor, mask: Tensor,
         image: Tensor, heads_kept: Tensor, alpha: Tensor,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
+    ) -> tuple[Tensor | None, ...]:  # fmt: skip
         memory = Memory.of(cross_k, cross_v, mask, image)
         out = self.vlm.step(tokens, (self_k, self_v), memory, SpinInputs(heads_kept, alpha), need_maps=True)
         return out.logits, *out.cache, out.maps, out.gates

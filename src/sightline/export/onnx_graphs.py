@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import onnx
@@ -36,6 +36,7 @@ from sightline.models.vlm import VLM
 WORKERS = 2
 SCOPES = "pkg.torch.onnx.name_scopes"  # a node's modules, outermost first, and itself
 Packed = tuple[dict[str, Any], dict[str, np.ndarray]]  # config and weights of a model
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def export_variants(
@@ -95,10 +96,11 @@ def _stamp(jobs: list[tuple[str, Packed, Packed, Path, int]], sources: dict[str,
 
 def pack(model: nn.Module) -> Packed:
     """A model as what another process needs to have it too."""
-    return model.config, {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    config = cast(dict[str, Any], model.config)
+    return config, {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
-def unpack(model: nn.Module, weights: dict[str, np.ndarray]) -> nn.Module:
+def unpack(model: Model, weights: dict[str, np.ndarray]) -> Model:
     model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
     return model.eval()
 
@@ -141,6 +143,7 @@ def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int)
             dynamic_shapes=tuple(dynamic[key] for key in inputs),
             verbose=False,
         )
+    assert program is not None  # dynamo gives one
     model = strip(program.model_proto)
     if name == "decoder":
         model = unstack(model)

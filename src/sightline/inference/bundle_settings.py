@@ -27,7 +27,7 @@ class BundleSettings(Settings):
     max_text: int = Field(ge=1, description="tokens of a caption or query")
     confidence: Confidence = NOT_FITTED
     generation: Generation
-    spin: Spin = Field(SPIN_OFF, description="the gate where it is on")
+    spin: Spin = Field(default=SPIN_OFF, description="the gate where it is on")
 
 
 def greedy_generation(max_tokens: int) -> Generation:

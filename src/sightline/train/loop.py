@@ -76,7 +76,8 @@ def fit(
     scaler = _scaler(recipe, run, state)
     evaluate_after = schedule.eval_steps(recipe.steps, recipe.evals)
     log_every = schedule.log_steps(recipe.steps)
-    progress, phase, module = Progress(task, recipe.steps, state.step), None, None
+    progress, phase = Progress(task, recipe.steps, state.step), None
+    module: torch.nn.Module = task  # wrapped anew in every phase
     with core_progress.step("training step", recipe.steps, state.step) as bar:
         for step in range(state.step, recipe.steps):
             # 1. batch

@@ -41,7 +41,7 @@ def layer_factors(model: nn.Module, decay: float) -> dict[str, float]:
         return {}
     from timm.models import group_parameters
 
-    factors = {}
+    factors: dict[str, float] = {}
     for part in TOWERS:
         if (tower := getattr(model, part, None)) is not None:
             layers = group_parameters(tower, layer_matcher(), reverse=True)

@@ -78,9 +78,8 @@ def separation(
         auroc(rng.choice(in_domain_N, len(in_domain_N)), rng.choice(ood_M, len(ood_M)))
         for _ in range(bootstrap)
     ]
-    counts = Sample(
-        {"auroc": auroc(in_domain_N, ood_M)}, {"auroc": np.array(auroc_R)}, min(len(in_domain_N), len(ood_M))
-    )
+    total, smaller = np.asarray(auroc(in_domain_N, ood_M)), min(len(in_domain_N), len(ood_M))
+    counts = Sample({"auroc": total}, {"auroc": np.array(auroc_R)}, smaller)
     return _rounded(counts, itemgetter("auroc"))
 
 

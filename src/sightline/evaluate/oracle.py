@@ -23,7 +23,7 @@ def answers(triples: list[dict]) -> list[str]:
 
 def similarity(texts: list[str], owner_T: np.ndarray, images: int) -> np.ndarray:
     """The oracle's [I, T]: 1 where the image has that very caption among its own, else 0."""
-    captions_I = [set() for _ in range(images)]
+    captions_I: list[set[str]] = [set() for _ in range(images)]
     for text, owner in zip(texts, owner_T, strict=True):
         captions_I[owner].add(text)
     return np.array([[float(text in captions) for text in texts] for captions in captions_I])

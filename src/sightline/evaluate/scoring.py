@@ -6,7 +6,7 @@ figures are functions of the counts, so values, intervals and paired differences
 
 from dataclasses import dataclass, replace
 from functools import reduce
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Group:
 
     family: str
     kind: str
-    measure: ModuleType | type
+    measure: Any  # a module of metrics, or one of its classes: FIGURES and sample_size
     sample: Sample
 
 
@@ -60,7 +60,7 @@ def rounded(value: float) -> float:
 def _group(
     family: str,
     kind: str,
-    measure: ModuleType | type,
+    measure: Any,
     item_counts: list[dict],
     pictures: list[int],
     weights_RC: np.ndarray,
@@ -241,7 +241,7 @@ def difference_rows(after: list[Group], before: list[Group], key: dict[str, str]
                 figure, group.sample, counterpart.sample,
                 percent=metric not in NOT_PERCENT, higher_is_better=metric not in LOWER_IS_BETTER,
             )  # fmt: skip
-            loss = "" if metric in NEITHER else rounded(gap.loss_bound)
+            loss = None if metric in NEITHER else rounded(gap.loss_bound)
             rows.append(
                 {
                     **key,
@@ -251,8 +251,8 @@ def difference_rows(after: list[Group], before: list[Group], key: dict[str, str]
                     "value": rounded(gap.value),
                     "low": rounded(gap.low),
                     "high": rounded(gap.high),
-                    "loss_bound": loss,
-                    "not_worse": "" if loss == "" else str(loss < NOT_WORSE).lower(),
+                    "loss_bound": "" if loss is None else loss,
+                    "not_worse": "" if loss is None else str(loss < NOT_WORSE).lower(),
                     "n": int(group.measure.sample_size(group.sample.total)),
                 }
             )

@@ -40,8 +40,9 @@ class Corpus:
 
     def triples(self, split: str) -> Triples | None:
         """The questions of a split, if it has any."""
-        has = self.vqa is not None and (self.vqa / f"{split}.jsonl").is_file()
-        return Triples(self.vqa, split) if has else None
+        if self.vqa is None or not (self.vqa / f"{split}.jsonl").is_file():
+            return None
+        return Triples(self.vqa, split)
 
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer trained on this data; None if the text tower brings its own."""
@@ -83,10 +84,12 @@ def table(path: Path, params: Params, scratch: Path) -> Corpus:
         faults = rejected(raw.path)
         first = f"; the first: {faults[0]['detail']}" if faults else ""
         raise ValueError(f"{path}: expected rows with text, found none among {config['rows']['in']}{first}")
-    vqa, left_out, trained = scratch / "vqa", {}, params.text.tower != "hf"
+    vqa: Path | None = scratch / "vqa"
+    left_out: dict[str, int] = {}
+    trained = params.text.tower != "hf"
     config = {}
     try:
-        with artifacts.create(vqa, "vqa", config) as folder:
+        with artifacts.create(scratch / "vqa", "vqa", config) as folder:
             config.update(convert(raw, folder, params.convert, params.seed, data.max_pixels, trained))
             left_out = config["rejected"]
     except ValueError:  # no item to train on, as of a table whose pictures are all remote: the words remain

@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,8 +21,11 @@ def measure(corpus: Corpus) -> dict:
     """All figures. Where a split has no captions, pictures or questions there are zeros or nulls."""
     names = corpus.splits
     base = names[0]
-    counted = {name: Counter() for name in names}
-    splits, captions, vocabularies, pictures = {}, {}, {}, {}
+    counted: dict[str, Counter[str]] = {name: Counter() for name in names}
+    splits: dict[str, dict] = {}
+    captions: dict[str, dict[str, Any]] = {}
+    vocabularies: dict[str, dict] = {}
+    pictures: dict[str, dict] = {}
     objects: dict[str, list[set[str]]] = {}
     coder = corpus.tokenizer()
     base_captions: set[str] = set()
@@ -80,7 +84,7 @@ def picture_sizes(corpus: Corpus, items: list[dict]) -> dict:
         data = corpus.items.image_bytes(item)
         with Image.open(io.BytesIO(data)) as image:
             sides[image.size] += 1
-            formats[image.format] += 1
+            formats[str(image.format)] += 1
         weight += len(data)
     n = sides.total()
     if not n:
@@ -166,10 +170,10 @@ def examples(corpus: Corpus) -> list[dict]:
     `bytes`, `format` (jpeg, png) and `small` are the picture's. The type of the question is drawn before the
     question, so that rare types take part.
     """
-    split = next((name for name in corpus.splits if corpus.triples(name)), None)
-    if split is None:
+    questions_of = ((name, corpus.triples(name)) for name in corpus.splits)
+    split, triples = next(((name, triples) for name, triples in questions_of if triples), ("", None))
+    if triples is None:
         return []
-    triples = corpus.triples(split)
     lines = triples.by_item()
     rng = np.random.default_rng(derive_seed(corpus.seed, "analyse"))
     order = sorted(lines)
@@ -184,7 +188,7 @@ def examples(corpus: Corpus) -> list[dict]:
         triple = fitting[rng.integers(len(fitting))]
         data = bytes(corpus.items.image_bytes(item))
         with Image.open(io.BytesIO(data)) as image:
-            kept, small = image.format.lower(), max(image.size) <= SMALL
+            kept, small = str(image.format).lower(), max(image.size) <= SMALL
         rows.append(
             {
                 "id": item["id"],

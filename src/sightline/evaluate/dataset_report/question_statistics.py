@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from sightline.evaluate.dataset_report.text_statistics import share
 
@@ -51,7 +52,7 @@ def balance(triples: Iterable[dict], prior: AnswerPrior | None) -> dict[str, dic
         if prior and kind != "describe":
             right["type"][kind] += triple["answer"] == prior.of_type(kind)
             right["question"][kind] += triple["answer"] == prior.of_question(kind, triple["question"])
-    result = {}
+    result: dict[str, dict[str, Any]] = {}
     for kind, counter in sorted(answers.items()):
         n = counter.total()
         result[kind] = {"n": n}

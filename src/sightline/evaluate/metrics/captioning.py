@@ -8,7 +8,8 @@ normalize_answers.words: lower case, without punctuation.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -45,8 +46,8 @@ def bleu(counts: Counts, order: int) -> np.ndarray:
     return 100.0 * np.where(matched, mean * np.exp(np.minimum(0.0, 1.0 - longer)), 0.0)
 
 
-FIGURES = {
-    **{f"bleu_{order}": (lambda counts, order=order: bleu(counts, order)) for order in ORDERS},
+FIGURES: dict[str, Callable[[Counts], np.ndarray]] = {
+    **{f"bleu_{order}": partial(bleu, order=order) for order in ORDERS},
     "cider_d": lambda counts: share(counts["cider"], counts["described"], 1.0),
 }
 
@@ -66,7 +67,8 @@ def _bleu(predicted: list[str], references: list[list[str]]) -> dict[str, float]
     closest = min((abs(len(text) - len(predicted)), len(text)) for text in references)[1]
     counts = {"words": float(len(predicted)), "reference_words": float(closest)}
     for order in ORDERS:
-        ngrams, most = _ngrams(predicted, order), Counter()
+        ngrams = _ngrams(predicted, order)
+        most: Ngrams = Counter()
         for text in references:
             most |= _ngrams(text, order)
         counts[f"match_{order}"] = float((ngrams & most).total())

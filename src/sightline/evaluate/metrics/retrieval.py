@@ -6,6 +6,8 @@ score as high.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -62,8 +64,14 @@ def gain(rank: int) -> float:
     return 1.0 / math.log2(1 + rank)
 
 
-FIGURES = {f"r{k}": (lambda c, key=f"hit_{k}": share(c[key], c["queries"])) for k in (1, 5, 10)}
-FIGURES["ndcg10"] = lambda counts: share(counts["gain_10"], counts["queries"])
+def _per_query(counts: Counts, key: str) -> np.ndarray:
+    return share(counts[key], counts["queries"])
+
+
+FIGURES: dict[str, Callable[[Counts], np.ndarray]] = {
+    **{f"r{k}": partial(_per_query, key=f"hit_{k}") for k in (1, 5, 10)},
+    "ndcg10": partial(_per_query, key="gain_10"),
+}
 
 
 def sample_size(counts: Counts) -> np.ndarray:

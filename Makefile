@@ -25,12 +25,14 @@ repro: setup         ## dvc repro of the profile named in params.yaml
 	@sightline estimate
 	@dvc repro
 
-test: setup          ## lint and the suite, with one shared run of the smoke pipeline
+test: setup          ## lint, types and the suite, with one shared run of the smoke pipeline
 	@ruff check src stages tests
+	@mypy
 	@OMP_NUM_THREADS=1 python -m pytest -n 2 -m "not full"
 
 test-full: setup     ## the suite and the slow batteries
 	@ruff check src stages tests
+	@mypy
 	@OMP_NUM_THREADS=1 python -m pytest -n 2
 
 study: setup         ## ablations at equal compute, three seeds: docs/reports/ablations.md

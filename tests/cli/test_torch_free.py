@@ -9,7 +9,8 @@ from tests.support import command_line, tiny
 
 # These work on the PyTorch model itself. `models`, `train` and `compress` are about nothing else.
 WITH_TORCH = {
-    "spin.huggingface", "inference.torch_engine", "inference.torch_session", "explain.gradients",
+    "spin.huggingface", "inference.torch_engine", "inference.torch_session",
+    "inference.block_generation", "explain.gradients",
     "export.export_variants", "export.fused_attention", "export.graph_modules", "export.onnx_graphs",
 }  # fmt: skip
 ROOMS = ("core", "data", "spin", "inference", "export", "search", "evaluate", "explain", "serve", "cli")

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,14 @@ def imports(text: str) -> list[tuple[str, str]]:
     return [(node.module, alias.name) for node in found for alias in node.names]
 
 
+def exists(module: str, name: str) -> bool:
+    return hasattr(importlib.import_module(module), name) or bool(find_spec(f"{module}.{name}"))
+
+
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
 def test_imports_of_a_guide_exist(guide):
-    for module, name in imports(guide.read_text(encoding="utf-8")):
-        found = importlib.import_module(module)
-        if not hasattr(found, name):
-            importlib.import_module(f"{module}.{name}")
+    named = imports(guide.read_text(encoding="utf-8"))
+    assert [(module, name) for module, name in named if not exists(module, name)] == []
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)

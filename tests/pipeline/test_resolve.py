@@ -16,7 +16,7 @@ def resolved_repo(tmp_path_factory):
 @pytest.fixture
 def repo(resolved_repo):
     yield resolved_repo
-    resolved_repo.run("git", "checkout", "-q", "--", ".")
+    resolved_repo.run("git", "reset", "-q", "--hard")  # DVC stages what it changed
     resolved_repo.run("git", "clean", "-qfd")
 
 

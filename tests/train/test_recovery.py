@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from sightline.compress import spin_importance, structured_pruning
 from sightline.compress.distillation import DistillationTask
+from sightline.data.vqa_data import VqaData
 from sightline.train.tasks.vqa import IGNORED, VqaTask
 from tests.train.test_tasks import Scenes
 
@@ -20,7 +21,8 @@ def task(tmp_path_factory):
 
 def twin(task, make, model=None):
     model = model or copy.deepcopy(task.model)
-    return make(model, task.tokenizer, task.items, task.triples, task.params, task.run, task.seed, 1.0)
+    data = VqaData(task.tokenizer, task.items, task.triples)
+    return make(model, data, task.params, task.run, task.seed, 1.0)
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.25])

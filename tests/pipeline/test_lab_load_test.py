@@ -9,7 +9,7 @@ from sightline_lab.load_test import run_load_test
 
 @pytest.mark.full
 def test_every_part_is_measured_and_told(experiment_repo):
-    experiment_repo.run("sightline", "load", "--scale", "0.004")
+    experiment_repo.run("sightline", "lab", "load", "--scale", "0.004")
     result = json.loads((experiment_repo.path / "metrics/serving.json").read_text())
     assert set(result) == set(run_load_test.PARTS)
     assert result["identical"]["identical"] == result["identical"]["requests"]
@@ -23,5 +23,5 @@ def test_every_part_is_measured_and_told(experiment_repo):
 
 
 def test_an_unknown_part_is_refused_by_name(smoke):
-    done = smoke.run("sightline", "load", "--part", "speed", ok=False)
+    done = smoke.run("sightline", "lab", "load", "--part", "speed", ok=False)
     assert done.returncode == 2 and "no part speed" in done.stderr

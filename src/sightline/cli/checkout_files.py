@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from sightline.core.artifacts import read_json, write_json
-from sightline.core.params import edit, resolved
-
 GIB = 2**30
 COPIED = ".dvc/copied"  # in a copy: the files that copying brought, one a line
 
@@ -34,6 +31,8 @@ def copy(source: Path, target: Path, profile: str) -> None:
     The copy is a DVC repository of its own, without git. What an earlier copy built stays, so a second
     run there is a no-op; of the files that an earlier copy brought, those that left the project are removed.
     """
+    from sightline.core.params import edit, resolved
+
     names, listing = project_files(source), target / COPIED
     earlier = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else []
     listing.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +94,8 @@ def _unpacked(folder: Path, names: list[str], skipped: set[Path]) -> Iterator[Pa
 
 def estimate(project: Path, profile: str) -> list[str]:
     """Lines with the measured cost of a full rebuild and the free disk here."""
+    from sightline.core.artifacts import read_json
+
     free = shutil.disk_usage(project).free / GIB
     cost_file = project / "metrics" / "cost.json"
     costs = read_json(cost_file) if cost_file.exists() else {}
@@ -114,6 +115,8 @@ def estimate(project: Path, profile: str) -> list[str]:
 
 def record_cost(project: Path, built: Path) -> None:
     """Merges what the stages measured in the checkout `built` into metrics/cost.json of `project`."""
+    from sightline.core.artifacts import read_json, write_json
+
     target = project / "metrics" / "cost.json"
     costs = read_json(target) if target.exists() else {}
     for measured in sorted((built / ".resume" / "cost").glob("*.json")):

@@ -10,8 +10,6 @@ import typer
 
 from sightline.cli import checkout_files
 from sightline.cli.app import AS_JSON, BUNDLE, DATA, MAX_PIXELS, app, open_session
-from sightline.core import progress
-from sightline.core.params import loader
 
 
 @app.command(rich_help_panel=DATA)
@@ -77,6 +75,7 @@ def dataset_report(
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Describe a dataset and its biases: a page, figures and a data card."""
+    from sightline.core.params import loader
     from sightline.evaluate.dataset_report import corpus, dataset_card, write_report
 
     here = checkout_files.root()
@@ -107,6 +106,7 @@ def out_of_domain(
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Count which of your pictures are out of domain for the model, compared with its test pictures."""
+    from sightline.core import progress
     from sightline.core.artifacts import read_json, write_json
     from sightline.core.atomic_io import check_output
     from sightline.data.image_folder import read

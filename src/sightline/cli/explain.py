@@ -11,7 +11,6 @@ import typer
 
 from sightline.cli import checkout_files
 from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session
-from sightline.core.params import loader
 
 if TYPE_CHECKING:
     from sightline.explain.heatmap import Explanation
@@ -24,6 +23,7 @@ METHOD = typer.Option(help="A file of src/sightline/explain/methods; give severa
 
 def open_model(bundle: Path | None):
     """The shipped model as it answers, with its PyTorch form behind it; and the checkout's parameters."""
+    from sightline.core.params import loader
     from sightline.explain.target import ExplainedModel
     from sightline.inference import lazy_models
 

@@ -9,8 +9,6 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from sightline.cli.app import MAX_PIXELS
-from sightline.data import image_folder, images
-from sightline.data.http_connection import FetchError
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 MAX_BYTES = 64 << 20  # of a picture that is fetched
@@ -23,6 +21,8 @@ class PictureError(ValueError):
 
 def names_picture(text: str) -> bool:
     """Whether `text` is meant as a picture: it exists, is an address, or ends like a file of one."""
+    from sightline.data import image_folder
+
     if ADDRESS.match(text) or os.path.exists(text):  # False also for what is too long to be a path
         return True
     return not re.search(r"\s", text) and PurePath(text).suffix.lower() in image_folder.ENDINGS
@@ -30,6 +30,8 @@ def names_picture(text: str) -> bool:
 
 def read(source: str, fetch: bool) -> np.ndarray:
     """The pixels, uint8 [Y, X, 3], of one picture. Raises ValueError or OSError for what is none."""
+    from sightline.data import images
+
     if ADDRESS.match(source):
         return images.decode(_fetched(source, fetch), MAX_PIXELS, source)
     if not os.path.isfile(source):
@@ -41,6 +43,8 @@ def read(source: str, fetch: bool) -> np.ndarray:
 def read_all(sources: Sequence[str], fetch: bool, refused: list[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Every picture of the sources with its name, one at a time; why others cannot be read goes to
     `refused`. Raises ValueError before the first for an address without `fetch`."""
+    from sightline.data import image_folder
+
     for source in sources:
         if ADDRESS.match(source):
             _check_address(source, fetch)
@@ -62,6 +66,7 @@ def _check_address(address: str, fetch: bool) -> None:
 
 
 def _fetched(address: str, fetch: bool) -> bytes:
+    from sightline.data.http_connection import FetchError
     from sightline.serve.image_input import download
 
     _check_address(address, fetch)

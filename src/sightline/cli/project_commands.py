@@ -15,8 +15,6 @@ import typer
 from sightline.cli import checkout_files
 from sightline.cli.app import AS_JSON, BUILD, BUNDLE, app
 from sightline.cli.ask import ask
-from sightline.core import progress
-from sightline.core.params import loader, sections
 
 DEMO = ".demo"  # the copy of the checkout that `demo` builds
 FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README shows
@@ -33,6 +31,8 @@ def params(
     ] = None,
 ) -> None:
     """Print every resolved parameter and where its value came from."""
+    from sightline.core.params import loader, sections
+
     if reference or migrate:
         for line in _write_params(checkout_files.root(), migrate):
             typer.echo(f"params: {line}")
@@ -59,6 +59,8 @@ def _write_params(here: Path, old: Path | None) -> list[str]:
 @app.command(rich_help_panel=BUILD)
 def estimate() -> None:
     """Print what a full rebuild of the chosen profile takes, before it starts."""
+    from sightline.core.params import loader
+
     here = checkout_files.root()
     for line in checkout_files.estimate(here, loader.load_params(here / "params.yaml").profile):
         typer.echo(line)
@@ -92,6 +94,7 @@ def demo() -> None:
 def doctor(bundle: Annotated[Path | None, BUNDLE] = None, as_json: Annotated[bool, AS_JSON] = False) -> None:
     """Check packages, artifacts, DVC and folders. Exit code 1 when something is wrong."""
     from sightline.cli import diagnostics
+    from sightline.core import progress
 
     with progress.step("checking"):
         checks = diagnostics.examine(Path.cwd(), bundle)

@@ -8,8 +8,6 @@ import typer
 
 from sightline.cli import checkout_files
 from sightline.cli.app import BUNDLE, open_session
-from sightline.core import artifacts
-from sightline.core.params.loader import load_params
 from sightline_lab.cli.app import app
 
 
@@ -26,6 +24,8 @@ def search_bench(
     or more (a graph, built by one thread so that it is the same every time) and 7 GiB of memory, the
     smaller sizes a few minutes; all want idle cores.
     """
+    from sightline.core import artifacts
+    from sightline.core.params.loader import load_params
     from sightline_lab.bench import ann_benchmark, ann_page, paired_timing
 
     here = checkout_files.root()

@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.core import artifacts
-from sightline.core.params.loader import load_params
 from sightline_lab.cli.app import app
 
 
@@ -22,6 +20,8 @@ def bench(
 
     Takes about fifteen minutes and wants idle cores.
     """
+    from sightline.core import artifacts
+    from sightline.core.params.loader import load_params
     from sightline_lab.bench import bench_page, run_bench
 
     here = checkout_files.root()
@@ -37,6 +37,8 @@ def pruning(
     questions: Annotated[int, typer.Option(min=1, help="Short questions of val for every model.")] = 500,
 ) -> None:
     """Compare criteria of pruning at equal size; write metrics/pruning.json and docs/reports/pruning.md."""
+    from sightline.core import artifacts
+    from sightline.core.params.loader import load_params
     from sightline_lab.pruning import pruning_page
     from sightline_lab.pruning import pruning_study as study
 

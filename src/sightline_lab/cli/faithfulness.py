@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.core.params import loader
 from sightline_lab.cli.app import app
 
 COMPARED, TIMED, ROUNDS = 10, 8, 15  # cases for Quantus; cases and rounds to time
@@ -21,6 +20,7 @@ def faithfulness(
     """Measure every explanation method on test questions with known boxes: metrics/faithfulness.json and
     docs/reports/explanations.md."""
     from sightline.core.artifacts import write_json
+    from sightline.core.params import loader
     from sightline.core.params.generation import SPIN_OFF
     from sightline.evaluate.metrics.normalize_answers import same
     from sightline.explain import faithfulness_benchmark

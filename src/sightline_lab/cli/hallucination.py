@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.core.params import loader
 from sightline_lab.cli.app import app
 
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ def hallucination(
     """
     from sightline.compress import model_cost
     from sightline.core.artifacts import write_json
+    from sightline.core.params import loader
     from sightline.evaluate import result_files
     from sightline.inference import torch_session
     from sightline_lab.ablations.arms import DEFAULT

@@ -7,7 +7,6 @@ import typer
 
 from sightline.cli import checkout_files
 from sightline.cli.app import BUNDLE, open_session
-from sightline.core.params import loader
 from sightline_lab.cli.app import app
 
 
@@ -19,6 +18,7 @@ def retrieval(
     """Answer the questions of `test` with and without the captions of similar pictures; write
     metrics/retrieval_augmented.json and docs/reports/retrieval.md."""
     from sightline.core.artifacts import write_json
+    from sightline.core.params import loader
     from sightline_lab.retrieval import retrieval_augmentation, retrieval_page
 
     here = checkout_files.root()

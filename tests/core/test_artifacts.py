@@ -113,8 +113,12 @@ def test_links_and_pipes_are_refused_even_when_their_content_fits(toy, tmp_path)
 
 
 def test_an_absent_or_unfinished_artifact_is_refused(toy, tmp_path):
-    with pytest.raises(ArtifactError, match=r"found no manifest\.json"):
+    with pytest.raises(ArtifactError, match="found no such folder"):
         artifacts.load(tmp_path / "nowhere", "toy")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(ArtifactError, match=r"found no manifest\.json") as refused:
+        artifacts.load(tmp_path / "photos", "toy")
+    assert "delete" not in str(refused.value)  # whose folder it is, nobody knows
     for manifest in ("", "{", "[]", '{"kind": "toy"}', '{"kind": "toy", "files": 3}'):
         (toy / "manifest.json").write_text(manifest)
         with pytest.raises(ArtifactError, match=r"manifest\.json"):

@@ -81,6 +81,8 @@ def explain(
     elif method or spin is not None:
         raise typer.BadParameter("--method and --spin are for answers: leave them out here")
     elif masked is not None:
+        if out is not None:
+            raise typer.BadParameter("--masked writes no page: leave -o out")
         _explain_masked(masked)
     elif image is not None and caption is not None:
         _explain_match(bundle, image, picture_input.read(image, fetch), caption, out)
@@ -92,8 +94,9 @@ def _explained(
     """Answer, print the answer, and explain it by every method; returns the views and the page's words."""
     from sightline.data.questions.prompt_template import DESCRIBE
     from sightline.explain import explain_items, head_views, heatmap_page, target
+    from sightline.inference.engine import SHORT_ANSWER
 
-    check_domain(model.session, rgb, name)
+    verdict = check_domain(model.session, rgb, name)
     question = question or DESCRIBE
     case = target.ask(model, rgb, question)
     views = {method: target.explain_answer(model, method, case) for method in methods}
@@ -103,7 +106,10 @@ def _explained(
     words = heatmap_page.Words(
         "Why did it say that?", explain_items.LEAD_ONE, switch, explain_items.NOTE, explain_items.unit(first)
     )
-    typer.echo(f"Q: {question}\nA: {case.answer}   (confidence {case.confidence:.2f})")
+    bound = model.session.settings.confidence.sure_above
+    unsure = bound is not None and len(case.ids) <= SHORT_ANSWER and case.confidence <= bound
+    doubt = "not sure, " if unsure or verdict["out_of_domain"] else ""
+    typer.echo(f"Q: {question}\nA: {case.answer}   ({doubt}confidence {case.confidence:.2f})")
     return list(views.values()), words
 
 
@@ -113,6 +119,7 @@ def _explain_match(bundle: Path | None, name: str, rgb: np.ndarray, text: str, o
     from sightline.explain import heatmap_page, match
 
     model, params = open_model(bundle)
+    check_domain(model.session, rgb, name)
     view = match.explain(model, rgb, text)
     words = heatmap_page.Words(
         "Why do these two match?",

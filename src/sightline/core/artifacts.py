@@ -68,7 +68,11 @@ def load(folder: Path, kind: str) -> Artifact:
     folder = Path(folder)
     cure = f"delete it and run `dvc checkout {folder}`, or rerun the stage that writes it"
     if not (folder / MANIFEST).is_file():
-        raise ArtifactError(f"{folder}: expected a complete {kind} artifact, found no {MANIFEST}; {cure}")
+        found = f"found no {MANIFEST}" if folder.exists() else "found no such folder"
+        raise ArtifactError(
+            f"{folder}: expected a complete {kind} artifact, {found}; give the folder that Sightline wrote, "
+            "or rerun the stage or command that writes it"
+        )
     manifest = _manifest(folder, cure)
     if manifest["kind"] != kind:
         raise ArtifactError(f"{folder}: expected an artifact of kind {kind!r}, found {manifest['kind']!r}")

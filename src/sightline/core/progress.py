@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TextIO, TypeVar
 
-from sightline.core import runtime
-
 LINE_S = 15.0  # between two plain lines, and before the first
 T = TypeVar("T")
 
@@ -48,6 +46,8 @@ class Step:
 def step(name: str, total: int | None = None, done: int = 0) -> Iterator[Step]:
     """Show the step while the block runs. Only the first rank does, in its main thread: other
     threads and processes work on parts of a step that is already displayed."""
+    from sightline.core import runtime  # asking imports this module, and needs no parameters
+
     current, helper = Step(name, total, done), multiprocessing.parent_process() is not None
     if helper or not runtime.is_main_rank() or threading.current_thread() is not threading.main_thread():
         yield current
@@ -70,6 +70,8 @@ def track(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T
 
 @contextmanager
 def _lines(current: Step, stream: TextIO) -> Iterator[None]:
+    from sightline.core import runtime
+
     over = threading.Event()
     prefix = runtime.stage_name() or "sightline"
 

@@ -149,8 +149,6 @@ def test_files(evaluated):
     }
     confusion = result_files.read_csv(folder / "plots/confusion.csv")
     assert len(confusion) == 18 and all(row["actual"] == row["predicted"] for row in confusion)
-    silenced = result_files.read_csv(folder / "plots/silenced_heads.csv")
-    assert [float(row["share"]) for row in silenced] == [0, 0, 1, 1, 0, 0, 1, 1]
 
 
 def test_same_bytes_again_and_from_worker_processes(evaluated, tmp_path):

@@ -85,16 +85,13 @@ class Scripted:
     def __init__(self, lying: bool = False):
         self.lying, self.calls = lying, 0
 
-    def answer(self, images, questions, generation, spin, *, need_maps=False, batch_size=1):
+    def answer(self, images, questions, generation, spin, *, batch_size=1):
         self.calls += 1
         on = spin.keep < 1
-        gates = np.ones((2, 4, 1)) if need_maps else None
-        if on and need_maps:
-            gates[:, 2:] = spin.alpha
         return [
             Answer(
                 self._one(int(rgb[0, 0, 0]), question, on), [], 0.5, *self._trust(question), True, None,
-                gates, [], generation.decoding,
+                None, [], generation.decoding,
             )
             for rgb, question in zip(images, questions, strict=True)
         ]  # fmt: skip

@@ -37,7 +37,7 @@ class Archive:
             self._zip = zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, struct.error, UnicodeDecodeError, NotImplementedError) as error:
             raise ArchiveError(
-                f"{self.path} is no complete zip archive ({error}); delete it and run the stage again"
+                f"{self.path} is no complete zip archive ({error}); put a complete one there, then try again"
             ) from error
         infos = self._zip.infolist()
         if len(infos) > max_entries:
@@ -70,7 +70,7 @@ class Archive:
             data = self._zip.read(info)
         except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
             raise ArchiveError(
-                f"{self.path}: {name} is damaged ({error}); delete the archive and run the stage again"
+                f"{self.path}: {name} is damaged ({error}); put a complete archive there, then try again"
             ) from error
         if len(data) != info.file_size:
             raise ArchiveError(f"{self.path}: {name} has {len(data)} bytes, {info.file_size} were declared")

@@ -79,7 +79,7 @@ def evaluate(
         }
         differences += scoring.loss_bounds(compared[SHIPPED], compared[REFERENCE], key)
     result_files.write_csv(metrics / "paired.csv", differences, _PAIRED)
-    _plots(outputs, rows, setting, plots)
+    _plots(outputs, setting, plots)
     return rows
 
 
@@ -191,11 +191,8 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
     return rows
 
 
-def _plots(
-    outputs: dict[str, dict[str, VariantPredictions]], rows: list[dict], setting: Setting, plots: Path
-) -> None:
-    """Confusion and confidences of the shipped variant on the first split, retrieval bars, and which heads
-    SPIN suppresses."""
+def _plots(outputs: dict[str, dict[str, VariantPredictions]], setting: Setting, plots: Path) -> None:
+    """Confusion and confidences of the shipped variant on the first split."""
     plotted = SHIPPED if SHIPPED in outputs else next(iter(outputs))
     split = setting.read(setting.params.splits[0])
     predicted = outputs[plotted][split.name]
@@ -210,20 +207,3 @@ def _plots(
         served.confidence_N[short], scoring.correctness(split, served, short)
     )
     result_files.write_csv(plots / "abstention.csv", points, ["coverage", "accuracy"])
-    bars = [
-        {
-            "figure": f"{row['split']} {row['type']} {row['metric']}",
-            "variant": row["variant"],
-            "value": row["value"],
-        }
-        for row in rows
-        if row["family"] == "retrieval"
-    ]
-    result_files.write_csv(plots / "retrieval.csv", bars, ["figure", "variant", "value"])
-    silenced_LH = predicted.answers["on"].silenced_LH
-    heat = [
-        {"layer": layer, "head": head, "share": round(float(value), 4)}
-        for layer, of_layer in enumerate(silenced_LH)
-        for head, value in enumerate(of_layer)
-    ]
-    result_files.write_csv(plots / "silenced_heads.csv", heat, ["layer", "head", "share"])

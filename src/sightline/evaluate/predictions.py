@@ -1,11 +1,11 @@
 """The predictions of one session on one split: answers to every question, and retrieval ranks.
 
 Letters: I images, T texts, Q queries, K candidates, N pairs, E embedding width, P patches, S tokens of a
-text, D width, L layers, H heads.
+text, D width.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -20,21 +20,18 @@ from sightline.inference.session import Session
 
 NOTHING = np.full((64, 64, 3), 128, dtype=np.uint8)
 _CHUNK = 64  # pictures decoded at a time
-_GATED = 256  # pictures over which silenced heads are counted
 _PAIRS = 1024  # image-text pairs gathered at a time for the fusion head
 
 
 @dataclass(frozen=True)
 class Answers:
     """Texts in the order of the split's triples, with the model's probability of each, its calibrated
-    confidence and whether that is sure (Session.answer); share [L, H] of tokens at which a head was
-    silenced."""
+    confidence and whether that is sure (Session.answer)."""
 
     texts: list[str]
     probability_N: np.ndarray
     confidence_N: np.ndarray
     sure: list[bool | None]
-    silenced_LH: np.ndarray
 
 
 def answers(session: Session, split: Split, generation: Generation, spin: Spin, batch_size: int) -> Answers:
@@ -43,7 +40,6 @@ def answers(session: Session, split: Split, generation: Generation, spin: Spin, 
     of_picture: dict[int, list[int]] = {}
     for index, picture in enumerate(split.picture_of):
         of_picture.setdefault(picture, []).append(index)
-    gates: list[np.ndarray] = []
     for first, pictures in _chunks(split.rgb()):
         chunk = [
             index for picture in range(first, first + len(pictures)) for index in of_picture.get(picture, [])
@@ -53,20 +49,15 @@ def answers(session: Session, split: Split, generation: Generation, spin: Spin, 
             replies = session.answer(
                 [pictures[split.picture_of[index] - first] for index in group],
                 [split.triples[index]["question"] for index in group],
-                generation, spin, need_maps=first < _GATED, batch_size=batch_size,
+                generation, spin, batch_size=batch_size,
             )  # fmt: skip
-            gates += [answer.gates_LHT for answer in replies if answer.gates_LHT is not None]
-            # Without its maps, which are large.
-            small = [replace(answer, maps_LHTM=None, gates_LHT=None) for answer in replies]
-            answered |= dict(zip(group, small, strict=True))
-    silenced_LH = (np.concatenate(gates, axis=2) < 1).mean(axis=2) if gates else np.zeros((0, 0))
+            answered |= dict(zip(group, replies, strict=True))
     in_order = [answered[index] for index in range(len(split.triples))]
     return Answers(
         [answer.text for answer in in_order],
         np.array([answer.probability for answer in in_order]),
         np.array([answer.confidence for answer in in_order]),
         [answer.sure for answer in in_order],
-        silenced_LH,
     )
 
 

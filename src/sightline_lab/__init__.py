@@ -11,6 +11,7 @@ retrieval/: answers beside captions of similar pictures
 experiments/: a search by `dvc exp run --queue` as a table
 bench/: speed
 load_test/: the server under load
+catalogue/: a rendered product catalogue with its truth
 plotting.py: style of the SVG pictures
 
 Not here: anything that a user of a model needs.

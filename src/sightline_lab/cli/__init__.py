@@ -6,6 +6,7 @@ ablations.py: study, experiments
 hallucination.py: hallucination
 faithfulness.py: faithfulness
 bench.py: bench, pruning
+catalogue.py: catalogue
 ann_bench.py: search-bench
 load_test.py: load
 retrieval.py: retrieval

@@ -4,6 +4,7 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     ablations,
     ann_bench,
     bench,
+    catalogue,
     faithfulness,
     hallucination,
     load_test,

@@ -38,7 +38,7 @@ def test_the_released_file_changes_nothing(root):
     said = migrate(OLD, root)
     assert {name: (root / name).read_bytes() for name in names(root)} == before
     assert "nothing differs from today's params.yaml and profiles/" in said
-    assert "profile csv had data.path = data/items.csv: give it with -S data.path=data/items.csv" in said
+    assert "profile own had data.path = data/items.csv: give it with -S data.path=data/items.csv" in said
 
 
 def test_values_at_the_top_are_kept_under_their_names_of_today(root):
@@ -79,7 +79,7 @@ def test_a_changed_profile_and_a_profile_of_ones_own_become_files(root):
         )
     )
     assert (scenes.finetune.epochs, study.finetune.epochs) == (5.0, 3.2)
-    assert (shop.data.source, shop.data.path, shop.data.base_url) == ("csv", "shop/items.csv", "")
+    assert (shop.data.source, shop.data.path, shop.data.base_url) == ("table", "shop/items.csv", "")
     assert (shop.generation.max_tokens, shop.generation.method, shop.generation.beams) == (40, "beam", 4)
     assert (shop.vision.pretrained, shop.vision.checkpoint) == ("file", "w.safetensors")
     assert (shop.convert.pope_per_image, scenes.convert.pope_per_image, coco.convert.pope_per_image) == (

@@ -66,7 +66,7 @@ def test_an_edited_table_is_read_again(repo, tmp_path):
     table = tmp_path / "items.csv"
     rows = [f"red ball {n},a red ball {n},,i{n}" for n in range(40)]
     table.write_text("title,description,image_url,id\n" + "\n".join(rows) + "\n")
-    run = ("dvc", "exp", "run", "-S", "profile=csv", "-S", f"data.path={table}", "download")
+    run = ("dvc", "exp", "run", "-S", "profile=own", "-S", f"data.path={table}", "download")
     assert repo.stages_run(repo.run(*run).stdout) == ["resolve", "download"]
     again = repo.run("dvc", "repro", "download").stdout
     assert repo.stages_run(again) == []

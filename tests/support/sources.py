@@ -10,6 +10,8 @@ from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.data_params import DataParams
 from sightline.data.shards import Items
 
+NO_COLUMNS = {"id": "", "image": "", "captions": [], "split": "", "question": "", "answer": ""}
+
 
 def jpeg(seed=0, side=32, **options):
     out = io.BytesIO()
@@ -22,7 +24,8 @@ def jpeg(seed=0, side=32, **options):
 def params(source, **changes):
     return DataParams(
         **{
-            "source": source, "path": NO_INPUT, "base_url": "", "checksums": {}, "max_items": 0,
+            "source": source, "path": NO_INPUT, "pictures": NO_INPUT, "columns": NO_COLUMNS,
+            "base_url": "", "checksums": {}, "max_items": 0,
             "sizes": {}, "image_side": 64, "shard_mb": 1, "max_pixels": 1_000_000, "timeout_s": 2.0,
             "val_share": 0.2, **changes,
         }

@@ -17,10 +17,10 @@ import numpy as np
 
 from sightline.core import artifacts
 from sightline.core.folder_lock import folder_lock
-from sightline.core.params.data_params import DataParams
+from sightline.core.params.data_params import ColumnParams, DataParams
 from sightline.core.replace_folder import check, replacing, target
 from sightline.data.shards import Items
-from sightline.data.sources import csv
+from sightline.data.sources import table as table_source
 from sightline.inference.session import Session
 from sightline.search.bundle import encode
 from sightline.search.item_index import Entry, ItemIndex, assemble
@@ -30,6 +30,7 @@ log = logging.getLogger("sightline.search")
 KIND, VECTORS = "index", "vectors.safetensors"
 Vectors = dict[str, np.ndarray]  # id -> unit vector [E]
 SIDE = 512  # pixels of a picture's longer side, many times what the image tower sees
+TOLD = ColumnParams(id="", image="", captions=(), split="", question="", answer="")  # from the names
 VAL_SHARE = 0.1  # an index has no splits, but the table's reader wants a share
 SWAP_S = 5.0  # a replaced folder is back under its name long before
 
@@ -101,11 +102,12 @@ def encode_table(
     The text of an item is its title and its description. Raises ValueError for an unusable table.
     """
     params = DataParams(
-        source="csv", path=str(table), base_url="", checksums={}, max_items=0, sizes={}, image_side=SIDE,
-        shard_mb=64, max_pixels=max_pixels, timeout_s=30.0, val_share=VAL_SHARE,
+        source="table", path=str(table), pictures=str(table.parent), columns=TOLD, base_url="", checksums={},
+        max_items=0, sizes={}, image_side=SIDE, shard_mb=64, max_pixels=max_pixels, timeout_s=30.0,
+        val_share=VAL_SHARE,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
-        counts = csv.build(params, 0, Path(scratch) / "raw", online=fetch)
+        counts = table_source.build(params, 0, Path(scratch) / "raw", online=fetch)
         items = Items(Path(scratch) / "raw")
         if not len(items):
             raise SearchIndexError(f"{table}: no row can be used ({counts['rejected']}); nothing changed")

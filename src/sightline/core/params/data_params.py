@@ -18,7 +18,7 @@ from sightline.core.params.checks import (
     require,
 )
 
-NEEDS = {"scenes": "sizes", "csv": "path", "flickr8k": "base_url"}
+NEEDS = {"scenes": "sizes", "table": "path", "flickr8k": "base_url"}
 Source = Annotated[str, AfterValidator(PlugIn("data/sources"))]
 Address = Annotated[
     str, AfterValidator(Matches(r"((https?|file)://.*)?", "an address that starts with https:// or file://"))
@@ -29,13 +29,28 @@ Checksum = Annotated[
 ]
 
 
+class ColumnParams(Settings):
+    """Which column of a table holds what. An empty one is told from its usual names, which the log shows."""
+
+    id: str = Field(description="names the item; without one, ids are made from what the rows hold")
+    image: str = Field(description="path or address of the picture")
+    captions: tuple[str, ...] = Field(strict=False, description="texts of the picture, best first")
+    split: str = Field(description="train, val or test")
+    question: str = Field(description="a question about the picture")
+    answer: str = Field(description="the answer to it")
+
+
 class DataParams(Settings):
     """Parameters of the download stage."""
 
     source: Source = Field(description="where pictures and captions come from")
     path: Name = Field(
-        description="csv: the file; coco: folder of archives, or of them unpacked; never in a profile"
+        description="table: the file; coco: folder of archives, or of them unpacked; never in a profile"
     )
+    pictures: Name = Field(
+        description="folder of the pictures that a table names by a path; never in a profile"
+    )
+    columns: ColumnParams
     base_url: Address = Field(description="flickr8k, coco: where the archives are (https:// or file://)")
     checksums: dict[str, Checksum] = Field(description="archive name -> md5:<hex> or sha256:<hex>")
     max_items: CountOrNone = Field(description="per split; 0 takes all")
@@ -44,12 +59,19 @@ class DataParams(Settings):
     shard_mb: Count = Field(description="size of a shard, MiB")
     max_pixels: Count = Field(description="a larger picture is rejected before it is decoded")
     timeout_s: Positive = Field(description="of a request, seconds")
-    val_share: float = Field(ge=0.001, le=0.4, description="csv and coco: items that become val and test")
+    val_share: float = Field(
+        ge=0.001, le=0.4, description="where the data has no splits: items that become val and test"
+    )
 
     @property
     def has_path(self) -> bool:
         """Return whether a local input was given."""
         return self.path != NO_INPUT
+
+    @property
+    def has_pictures(self) -> bool:
+        """Return whether a folder of pictures was given."""
+        return self.pictures != NO_INPUT
 
     @model_validator(mode="after")
     def source_has_its_input(self) -> "DataParams":

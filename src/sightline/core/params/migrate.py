@@ -34,6 +34,7 @@ RENAMED = {
     "index.candidates": "generation.candidates",
     "index.contrast": "generation.contrast",
 }
+PROFILES = {"csv": "own"}
 # What is no parameter any more, and the value that changed nothing.
 GONE: dict[str, Any] = {
     "finetune.split_cross_attention": False,
@@ -100,12 +101,13 @@ def _document(path: Path) -> dict[str, Any]:
 def _plan(document: dict[str, Any], top: ParamsFile, profiles: dict[str, ParamsFile]) -> Migration:
     plan = Migration()
     blocks = {
-        name: _renamed(block or {}, plan, f"profiles.{name}") for name, block in document["profiles"].items()
+        PROFILES.get(name, name): _renamed(block or {}, plan, f"profiles.{name}")
+        for name, block in document["profiles"].items()
     }
     above = _renamed(
         {key: value for key, value in document.items() if key != "profiles"}, plan, "params.yaml"
     )
-    chosen = document["profile"]
+    chosen = above["profile"]
     for name, block in blocks.items():
         for key in LOCAL:
             path = block.pop(key, None)
@@ -205,6 +207,10 @@ def _renamed(block: dict[str, Any], plan: Migration, where: str) -> Leaves:
         if value not in (None, harmless):
             plan.messages.append(f"{where}: {key} = {value!r} is left out: that experiment has ended")
     values = {RENAMED.get(key, key): value for key, value in flat.items() if not key.startswith(RELATED)}
+    if values.get("data.source") == "csv":
+        values["data.source"] = "table"
+    if "profile" in values:
+        values["profile"] = PROFILES.get(values["profile"], values["profile"])
     _decoding(values)
     _towers(values)
     unknown = sorted(set(values) - set(leaves()))

@@ -19,8 +19,8 @@ from sightline.core.params.checks import ParamsError, allowed, describe_value
 from sightline.core.params.sections import Params, leaves, section_of
 
 FOLDER = "profiles"
-# DVC fills ${data.path} in dvc.yaml from params.yaml before the stage `resolve` runs.
-LOCAL = ("data.path", "text.checkpoint", "vision.checkpoint")
+# DVC fills ${data.path} and its like in dvc.yaml from params.yaml before the stage `resolve` runs.
+LOCAL = ("data.path", "data.pictures", "text.checkpoint", "vision.checkpoint")
 
 
 @dataclass(frozen=True)

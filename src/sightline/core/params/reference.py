@@ -43,7 +43,7 @@ def markdown(root: Path) -> str:
         section = section_of(field)
         if section:
             parts.append(f"\n## {name}\n\n{inspect.getdoc(section)}\n\n")
-            parts.append(_table(section.model_fields, f"{name}.", defaults))
+            parts.append(_table(leaves(section), f"{name}.", defaults))
     return "".join(parts)
 
 

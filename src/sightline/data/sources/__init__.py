@@ -4,7 +4,7 @@ a new file with `build(params, seed, out)`, which writes shards.
 scenes.py: rendered scenes, no download
 flickr8k.py: Flickr8k's two archives and official splits
 coco.py: COCO captions 2017, archives or folders
-csv.py: a table of yours: title, description, image_url, id
+table.py: a table of yours
 
 Not here: questions about the data (`data/questions`), how a scene is drawn (`data/scenes`).
 """

@@ -9,7 +9,7 @@ from sightline.core.params.loader import Params
 from sightline.data.questions.convert_captions import convert
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
-from sightline.data.sources import csv
+from sightline.data.sources import table as table_source
 from sightline.data.tokenizer import Tokenizer
 
 FIRST = ("train", "val", "test")  # the order in which splits are listed; others follow by name
@@ -71,13 +71,13 @@ def built(data: Path, params: Params) -> Corpus:
 def table(path: Path, params: Params, scratch: Path) -> Corpus:
     """A user's table, read and converted below `scratch` as the pipeline would, but without fetching.
 
-    `params` are those of the profile csv over this table. Raises ValueError for a table of which no row can
+    `params` are those of the profile own over this table. Raises ValueError for a table of which no row can
     be used.
     """
     data = params.data
-    config: dict = {"source": "csv", "image_side": data.image_side}
+    config: dict = {"source": "table", "image_side": data.image_side}
     with artifacts.create(scratch / "raw", "raw", config) as folder:
-        config.update(csv.build(data, params.seed, folder, online=False))
+        config.update(table_source.build(data, params.seed, folder, online=False))
     raw = artifacts.load(scratch / "raw", "raw")
     items = Items(raw.path)
     if not len(items):
@@ -94,7 +94,7 @@ def table(path: Path, params: Params, scratch: Path) -> Corpus:
             left_out = config["rejected"]
     except ValueError:  # no item to train on, as of a table whose pictures are all remote: the words remain
         vqa = None
-    return Corpus("csv", path.name, raw, items, vqa, left_out, params.text.max_tokens, params.seed)
+    return Corpus("table", path.name, raw, items, vqa, left_out, params.text.max_tokens, params.seed)
 
 
 def rejected(raw: Path) -> list[dict]:

@@ -48,6 +48,7 @@ def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = (),
     Raises ValueError for an unusable table.
     """
     path = Path(params.path)
+    base = Path(params.pictures) if params.has_pictures else path.parent
     if not path.is_file():
         raise ValueError(f"data.path: {path} is not a file; expected a CSV with columns {', '.join(COLUMNS)}")
     rows = Counter({"in": 0, "accepted": 0, "rejected": 0, "unused": 0})
@@ -59,9 +60,7 @@ def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = (),
     ):
         accepted = _accepted(path, params, rows, writer)
         while batch := list(islice(accepted, 4 * CONNECTIONS)):
-            fetched = [
-                pool.submit(_picture, row["image_url"], path.parent, params, allow, online) for row in batch
-            ]
+            fetched = [pool.submit(_picture, row["image_url"], base, params, allow, online) for row in batch]
             for row, future in zip(batch, fetched, strict=True):
                 image, ext = None, ""
                 try:
@@ -189,9 +188,9 @@ def _picture(url: str, folder: Path, params: DataParams, allow: Collection[str],
         raise PictureError("scheme", f"{url}: expected a path, http:// or https://")
     path = (folder / (unquote(parts.path) if parts.scheme else url)).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise PictureError("outside", f"{url} leads out of the table's folder")
+        raise PictureError("outside", f"{url} leads out of {folder}")
     if not path.is_file():
-        raise PictureError("missing", f"{url} is not a file in the table's folder")
+        raise PictureError("missing", f"{url} is not a file in {folder}")
     if path.stat().st_size > MAX_PICTURE_BYTES:
         raise PictureError(
             "too_large", f"{url} has {path.stat().st_size} bytes, not {MAX_PICTURE_BYTES} at most"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sightline.data import fetch
 from sightline.data.shards import Items
-from sightline.data.sources import csv as source
+from sightline.data.sources import table as source
 from tests.support.fault_server import fault_server
 from tests.support.sources import balanced, jpeg, params, read
 
@@ -29,7 +29,7 @@ def home(tmp_path, monkeypatch):
 def build(folder, table, out="out", allow=(), **changes):
     folder.mkdir(exist_ok=True)
     (folder / "items.csv").write_bytes(table if isinstance(table, bytes) else table.encode())
-    config = source.build(params("csv", path=str(folder / "items.csv"), **changes), 7, folder / out, allow)
+    config = source.build(params("table", path=str(folder / "items.csv"), **changes), 7, folder / out, allow)
     assert balanced(config)
     return config, *read(folder / out)
 
@@ -72,7 +72,7 @@ def test_wrong_columns_are_listed(tmp_path, header):
 
 def test_no_file_and_a_quote_left_open(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="nowhere.csv is not a file"):
-        source.build(params("csv", path=str(tmp_path / "nowhere.csv")), 7, tmp_path / "out")
+        source.build(params("table", path=str(tmp_path / "nowhere.csv")), 7, tmp_path / "out")
     monkeypatch.setattr(source, "MAX_FIELD", 5000)
     with pytest.raises(ValueError, match="is a quote left open"):
         build(tmp_path, HEADER + 'a,"b,c,1\n' + "x,y,z,2\n" * 1000)

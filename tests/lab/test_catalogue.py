@@ -1,4 +1,4 @@
-"""The rendered catalogue: the same bytes each time, a truth that agrees with texts and pictures, listed copies."""
+"""The rendered catalogue: the same bytes each time, a truth that texts and pictures agree with, copies."""
 
 import csv
 import hashlib

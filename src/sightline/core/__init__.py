@@ -7,6 +7,7 @@ folder_lock.py: one process at a time in a folder
 atomic_io.py: files that are whole or absent, hashes
 replace_folder.py: a finished folder in place of an older one, never of what Sightline did not write
 source_digest.py: which code decides a result
+packaged_project.py: dvc.yaml, stages and profiles as the checkout or the wheel holds them
 registry.py: a name in params.yaml is a file name of a folder
 runtime.py: the process of a stage: device, threads, seeds, signals, its cost
 progress.py: how far a long step is: a bar, or plain lines

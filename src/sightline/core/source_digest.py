@@ -22,6 +22,26 @@ def digest(*starts: Path, src: Path = PACKAGE.parent) -> str:
     return hashlib.sha256(repr(record).encode()).hexdigest()
 
 
+def folder_digest(folder: Path) -> str:
+    """sha256 of every file below a folder of the package, as DVC would take them for a dependency: names and
+    contents, templates too, without what Python or an editor leaves. Raises ValueError where there is none."""
+    skipped = {"__pycache__", ".DS_Store"}
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not skipped.intersection(path.parts) and path.suffix not in (".pyc", ".tmp")
+    ]
+    if not paths:
+        raise ValueError(
+            f"{folder}: dvc.yaml tracks this folder of the package, which has none of that name: install the "
+            "version that requirements.txt names"
+        )
+    record = [
+        (path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths
+    ]
+    return hashlib.sha256(repr(record).encode()).hexdigest()
+
+
 def closure(start: Path, src: Path = PACKAGE.parent) -> tuple[set[Path], set[str]]:
     """(files, plug-in folders) below `src` that `start` can reach, without itself and `__init__.py` files."""
     reached, plugins = _reached([start], src)

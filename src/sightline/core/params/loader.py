@@ -3,15 +3,18 @@
 One rule resolves a leaf: a value in params.yaml wins; an empty one comes from the chosen profile, or from the
 profile which that one extends; empty everywhere is an error. The leaves that params.yaml fills for all
 profiles are no profile's: a leaf is set by every profile that extends nothing, or by none.
+
+A profile that does not lie beside params.yaml is taken from the installed package.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from sightline.core import registry
+from sightline.core import packaged_project, registry
 from sightline.core.params.checks import ParamsError, allowed
 from sightline.core.params.params_files import (
     FOLDER,
@@ -41,21 +44,38 @@ def load_params(path: Path | str = "params.yaml", overrides: dict[str, Any] | No
     top = replace(top, values=top.values | checked)
     profiles = read_profiles(Path(path).parent)
     chosen = _chosen(top, profiles)
-    _refuse_conflicts(top, profiles)
     layers = [top, *_chain(profiles, chosen)]
+    _refuse_conflicts(top, profiles | {file.path.stem: file for file in layers[1:]})
     values, source = _merge(layers, chosen)
     try:
         params = Params.model_validate(nested(values))
     except ValidationError as error:
         raise _located(translated(error), top, source) from None
-    params.origin.update({key: file.path.relative_to(top.path.parent).as_posix()
-                          for key, file in source.items()})  # fmt: skip
+    params.origin.update({key: _shown(file.path, top.path.parent) for key, file in source.items()})
     return params
 
 
 def read_profiles(root: Path) -> dict[str, ParamsFile]:
     """Return every profile by name; all are checked, so that a slip in an unused one is found today."""
     return {path.stem: read_profile(path) for path in sorted((root / FOLDER).glob("*.yaml"))}
+
+
+def _packaged(name: str) -> Path:
+    """Where the installed package would have a profile."""
+    return packaged_project.folder() / FOLDER / f"{name}.yaml"
+
+
+def _read(name: str, profiles: dict[str, ParamsFile]) -> ParamsFile | None:
+    """The profile beside params.yaml, or the package's; None where neither is there."""
+    if name in profiles:
+        return profiles[name]
+    path = _packaged(name)
+    return read_profile(path) if re.fullmatch(r"\w+", name) and path.is_file() else None
+
+
+def _shown(path: Path, root: Path) -> str:
+    """A file's path as seen from `root`; whole for one of the package."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +94,7 @@ def _chosen(top: ParamsFile, profiles: dict[str, ParamsFile]) -> str:
     chosen = top.values["profile"]
     if chosen is None:
         raise top.located(ParamsError("profile", "nothing", ", ".join(profiles)))
-    if chosen not in profiles:
+    if _read(chosen, profiles) is None:
         choices = ", ".join(profiles) or f"nothing: the folder {FOLDER}/ has no profile"
         cure = registry.suggest(chosen, list(profiles))
         raise top.located(ParamsError("profile", repr(chosen), choices, cure=cure))
@@ -83,15 +103,19 @@ def _chosen(top: ParamsFile, profiles: dict[str, ParamsFile]) -> str:
 
 def _chain(profiles: dict[str, ParamsFile], name: str) -> list[ParamsFile]:
     """Return the profile, the one it extends, and so on."""
-    chain = [profiles[name]]
-    while (parent := chain[-1].extends) is not None:
-        if parent not in profiles:
-            cure = registry.suggest(parent, list(profiles))
-            error = ParamsError("extends", repr(parent), ", ".join(profiles), cure=cure)
+    chain: list[ParamsFile] = []
+    following: str | None = name
+    while following is not None:
+        file = _read(following, profiles)
+        if file is None:
+            cure = registry.suggest(following, list(profiles))
+            error = ParamsError("extends", repr(following), ", ".join(profiles), cure=cure)
             raise chain[-1].located(error)
-        if profiles[parent] in chain:
-            raise chain[-1].located(ParamsError("extends", repr(parent), "a profile that does not extend it"))
-        chain.append(profiles[parent])
+        if file.path in [earlier.path for earlier in chain]:
+            words = "a profile that does not extend it"
+            raise chain[-1].located(ParamsError("extends", repr(following), words))
+        chain.append(file)
+        following = file.extends
     return chain
 
 
@@ -105,7 +129,9 @@ def _refuse_conflicts(top: ParamsFile, profiles: dict[str, ParamsFile]) -> None:
             missing = [root.path.stem for root in roots if key not in root.filled()]
             if key in filled and missing and key not in PAIR:
                 words = f"nothing, since {top.path.name} fills it for all profiles"
-                cure = f"; to choose it by profile, empty it there and give it in {', '.join(missing)} too"
+                too = [name for name in missing if profiles[name].path.is_relative_to(top.path.parent)]
+                cure = "; change it there, or to choose it by profile, empty it there"
+                cure += f" and give it in {', '.join(too)} too" if too else ""
                 raise file.located(ParamsError(key, repr(file.values[key]), words, cure=cure))
 
 

@@ -38,6 +38,14 @@ def find() -> Pin:
     return of_record(json.loads(record or "{}"))
 
 
+def version() -> str:
+    """The version of the distribution, where it is installed."""
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return "that is not installed"
+
+
 def of_checkout(root: Path) -> Pin:
     """The commit of a checkout, at its remote or, where it has none, in its folder."""
     commit = _git(root, "rev-parse", "HEAD")

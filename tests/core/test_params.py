@@ -337,7 +337,9 @@ def test_profiles_that_are_not_chosen_are_checked_too(tmp_path):
 def test_what_a_profile_extends_must_be_there_and_end(tmp_path):
     path, other = files(tmp_path, {"profile": "other"}), tmp_path / "profiles" / "other.yaml"
     other.write_text("extends: scene\n")
-    assert "other.yaml:1: extends: got 'scene', allowed: other, scenes; did you mean 'scenes'?" in error(path)
+    message = error(path)
+    assert "other.yaml:1: extends: got 'scene', allowed: other, scenes, " in message
+    assert "did you mean 'scenes'?" in message
     other.write_text("extends: other\n")
     assert "a profile that does not extend it" in error(path)
 

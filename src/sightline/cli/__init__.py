@@ -10,6 +10,7 @@ data_commands.py: index, dataset-report, out-of-domain
 project_commands.py: params, estimate, demo, doctor, tables
 picture_input.py: pictures from the command line: files, folders, archives, addresses
 diagnostics.py: the checks of doctor
+new_repository/: the repository that `sightline init` makes
 dvc_outs.py: what dvc.lock records of built files, and what brings them back
 checkout_files.py: where the checkout is, copies, cost of a rebuild
 readme_tables.py: the measured tables of README and of docs/reports

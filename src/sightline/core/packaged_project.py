@@ -23,12 +23,12 @@ PATTERNS = (
 
 
 def files(root: Path) -> list[str]:
-    """The files below `root`, as paths relative to it, sorted. Raises ValueError for a pattern without any."""
+    """The files below `root` as paths relative to it, sorted. Raises ValueError for a pattern without any."""
     found: list[str] = []
     for pattern in PATTERNS:
         names = [path.relative_to(root).as_posix() for path in root.glob(pattern)]
         if not names:
-            raise ValueError(f"{root / pattern}: got no such file, expected the project's own: install it anew")
+            raise ValueError(f"{root / pattern} is not there: install Sightline anew")
         found += names
     return sorted(found)
 

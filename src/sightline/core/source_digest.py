@@ -24,7 +24,7 @@ def digest(*starts: Path, src: Path = PACKAGE.parent) -> str:
 
 def folder_digest(folder: Path) -> str:
     """sha256 of every file below a folder of the package, as DVC would take them for a dependency: names and
-    contents, templates too, without what Python or an editor leaves. Raises ValueError where there is none."""
+    contents, templates too, without what Python or an editor leaves. Raises ValueError if there is none."""
     skipped = {"__pycache__", ".DS_Store"}
     paths = [
         path

@@ -9,9 +9,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,15 @@ from sightline.core import packaged_project
 from sightline.core.params import edit, loader, params_files, reference, resolved
 from sightline.core.templates import render
 
-COPIED = ("params.yaml", "stages/", "data/no_input", ".dvcignore", ".dvc/config", ".dvc/page.html", ".dvc/plots/")
+COPIED = (
+    "params.yaml",
+    "stages/",
+    "data/no_input",
+    ".dvcignore",
+    ".dvc/config",
+    ".dvc/page.html",
+    ".dvc/plots/",
+)
 BASE = "own"  # the packaged profile that a user's extends
 IGNORED = ("/plots/analysis", "/plots/failures.html", "/dvc_plots/", "/.resume/", "/.demo/", "/.venv/",
            "__pycache__/")  # fmt: skip
@@ -124,7 +131,7 @@ def profile(leaves: Mapping[str, Any]) -> str:
     yaml.dump({"extends": BASE, **loader.nested(dict(leaves))}, out)
     return (
         "# yaml-language-server: $schema=../docs/reference/params.schema.json\n"
-        f"# All else is as in the package's profile `{BASE}`; `sightline params` shows every value and its origin.\n"
+        f"# All else is as in the package's profile `{BASE}`; `sightline params` shows each value and its origin.\n"
         f"{out.getvalue()}"
     )
 
@@ -149,13 +156,14 @@ def requirements(pin: pinned_version.Pin) -> str:
 def _first_commit(folder: Path) -> str:
     """Commit all; return what came of it."""
     _run(folder, "git", "add", "--all")
-    command = ["git", "commit", "--quiet", "--message", "A repository for Sightline, made by `sightline init`"]
+    command = ["git", "commit", "--quiet", "--message", "Made by `sightline init`"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode == 0:
         return "git has its first commit"
-    why = next((line for line in done.stderr.splitlines() if line.strip() and "***" not in line), "no reason given")
+    reasons = [line.strip() for line in done.stderr.splitlines() if line.strip() and "***" not in line]
     return (
-        f"git has no commit yet ({why.strip()}): git config user.name and user.email, then git commit -m Start"
+        f"git has no commit yet ({reasons[0] if reasons else 'no reason given'}): set user.name and user.email by "
+        "git config, then git commit -m Start"
     )
 
 
@@ -163,7 +171,9 @@ def _run(folder: Path, *command: str) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except FileNotFoundError:
-        raise InitError(f"{command[0]} is not installed, and a repository needs it; nothing was created") from None
+        raise InitError(
+            f"{command[0]} is not installed, and a repository needs it; nothing was created"
+        ) from None
     if done.returncode:
         message = " ".join((done.stderr or done.stdout).split())[:300]
         shown = " ".join(("dvc", *command[3:]) if command[0] == sys.executable else command)

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from sightline.core import packaged_project
 
@@ -70,7 +70,7 @@ def of_record(record: dict[str, Any]) -> Pin:
         digest = record["archive_info"].get("hashes", {}).get("sha256", "")
         return Pin(f"{NAME} @ {_address(url)}" + (f"#sha256={digest}" if digest else ""))
     if url.startswith("file://"):
-        return of_checkout(Path(urlsplit(url).path))
+        return of_checkout(Path(unquote(urlsplit(url).path)))
     return Pin("", "pip did not record where this package is from")
 
 

@@ -95,10 +95,15 @@ def _chosen(top: ParamsFile, profiles: dict[str, ParamsFile]) -> str:
     if chosen is None:
         raise top.located(ParamsError("profile", "nothing", ", ".join(profiles)))
     if _read(chosen, profiles) is None:
-        choices = ", ".join(profiles) or f"nothing: the folder {FOLDER}/ has no profile"
-        cure = registry.suggest(chosen, list(profiles))
-        raise top.located(ParamsError("profile", repr(chosen), choices, cure=cure))
+        raise top.located(_unknown("profile", chosen, profiles))
     return chosen
+
+
+def _unknown(key: str, name: str, profiles: dict[str, ParamsFile]) -> ParamsError:
+    """The error of a profile that is neither beside params.yaml nor in the package."""
+    packaged = sorted(path.stem for path in _packaged(name).parent.glob("*.yaml"))
+    choices = list(dict.fromkeys([*profiles, *packaged]))
+    return ParamsError(key, repr(name), ", ".join(choices), cure=registry.suggest(name, choices))
 
 
 def _chain(profiles: dict[str, ParamsFile], name: str) -> list[ParamsFile]:
@@ -108,9 +113,7 @@ def _chain(profiles: dict[str, ParamsFile], name: str) -> list[ParamsFile]:
     while following is not None:
         file = _read(following, profiles)
         if file is None:
-            cure = registry.suggest(following, list(profiles))
-            error = ParamsError("extends", repr(following), ", ".join(profiles), cure=cure)
-            raise chain[-1].located(error)
+            raise chain[-1].located(_unknown("extends", following, profiles))
         if file.path in [earlier.path for earlier in chain]:
             words = "a profile that does not extend it"
             raise chain[-1].located(ParamsError("extends", repr(following), words))

@@ -6,9 +6,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 CODE = "src/sightline/"  # where the project's own dvc.yaml has the code
-HEAD = """# The DAG, written by `sightline init`. The code lies in the installed package: the stage `resolve` looks
-# at it every time and writes a hash of each of its folders into resolved.yaml, which the other stages track
-# as code.<folder>. So another version of Sightline reruns the stages whose code it changes, and no other.
+HEAD = """# The DAG, written by `sightline init`. The code lies in the installed package: the stage `resolve`
+# looks at it every time and writes a hash of each of its folders into resolved.yaml, which the other stages
+# track as code.<folder>. So another version of Sightline reruns the stages whose code it changes.
 """
 
 

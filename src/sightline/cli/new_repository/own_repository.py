@@ -131,7 +131,7 @@ def profile(leaves: Mapping[str, Any]) -> str:
     yaml.dump({"extends": BASE, **loader.nested(dict(leaves))}, out)
     return (
         "# yaml-language-server: $schema=../docs/reference/params.schema.json\n"
-        f"# All else is as in the package's profile `{BASE}`; `sightline params` shows each value and its origin.\n"
+        f"# All else is as in the package's profile `{BASE}`: see `sightline params`.\n"
         f"{out.getvalue()}"
     )
 
@@ -162,8 +162,8 @@ def _first_commit(folder: Path) -> str:
         return "git has its first commit"
     reasons = [line.strip() for line in done.stderr.splitlines() if line.strip() and "***" not in line]
     return (
-        f"git has no commit yet ({reasons[0] if reasons else 'no reason given'}): set user.name and user.email by "
-        "git config, then git commit -m Start"
+        f"git has no commit yet ({reasons[0] if reasons else 'no reason given'}): "
+        "set user.name and user.email by git config, then git commit -m Start"
     )
 
 
@@ -172,7 +172,7 @@ def _run(folder: Path, *command: str) -> None:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except FileNotFoundError:
         raise InitError(
-            f"{command[0]} is not installed, and a repository needs it; nothing was created"
+            f"{command[0]} is not installed; nothing was created"
         ) from None
     if done.returncode:
         message = " ".join((done.stderr or done.stdout).split())[:300]

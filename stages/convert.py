@@ -19,6 +19,8 @@ def main(params: Params) -> None:
     counts = ", ".join(f"{name} {n}" for name, n in sorted(config["types"].items()))
     leaks = ", ".join(f"{reason} {n}" for reason, n in sorted(config["rejected"].items()))
     runtime.log(f"triples: {counts}; items left out: {leaks or 'none'}, see data/vqa/rejected.jsonl")
+    for sentence in config["left_out"]:
+        runtime.log(f"left out: {sentence}")
 
 
 if __name__ == "__main__":

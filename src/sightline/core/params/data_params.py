@@ -88,6 +88,13 @@ class DataParams(Settings):
 class ConvertParams(Settings):
     """Parameters of the convert stage."""
 
+    lexicon: Annotated[str, AfterValidator(PlugIn("data/questions/lexicons"))] = Field(
+        description="how things are found in captions: by a list of what photos show, or from the captions"
+    )
+    language: Annotated[str, AfterValidator(Matches(r"[a-z]{2,3}", "a code of two or three letters"))] = Field(
+        description="of the captions, as ISO 639 has it; questions are made in the languages of "
+        "src/sightline/data/questions/languages"
+    )
     vocab_size: int = Field(ge=100, description="entries of the tokenizer at most")
     min_frequency: Count = Field(description="a rarer word has no entry of its own")
     relation_margin: CountOrNone = Field(
@@ -99,6 +106,12 @@ class ConvertParams(Settings):
     hash_distance: int = Field(
         ge=0, le=64, description="photos of two splits whose perceptual hashes differ by at most this leak"
     )
+
+    @model_validator(mode="after")
+    def lexicon_knows_the_language(self) -> "ConvertParams":
+        known = self.lexicon != "photos" or self.language == "en"
+        require(known, "language", self.language, "en with convert.lexicon=photos; or convert.lexicon=corpus")
+        return self
 
     @model_validator(mode="after")
     def as_many_yes_as_no(self) -> "ConvertParams":

@@ -9,20 +9,20 @@ from typing import TextIO
 
 import numpy as np
 
-from sightline.core import artifacts, progress
+from sightline.core import artifacts, progress, registry
 from sightline.core.params.data_params import ConvertParams
 from sightline.core.runtime import derive_seed
-from sightline.data.questions.caption_rules import open_questions
-from sightline.data.questions.existence_questions import Statistics, attributes, existence, pope
+from sightline.data.questions.annotated_questions import annotated
 from sightline.data.questions.leakage import Leak, find_leaks
-from sightline.data.questions.object_lexicon import surface_forms
-from sightline.data.questions.object_mentions import parse_all
+from sightline.data.questions.lexicon import Lexicon
 from sightline.data.questions.prompt_template import DESCRIBE, TEMPLATE, prompt
+from sightline.data.questions.question_types import is_short
 from sightline.data.scenes.scene_questions import SceneQuestionGenerator
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 
 QuestionSource = Callable[[dict], list[dict]]
+FEW = 5  # short questions of a split below which its figures say nothing
 
 
 def convert(
@@ -44,15 +44,17 @@ def convert(
     usable = [line not in dropped and _refusal(items[line]) == "" for line in range(len(items))]
     counts: dict[str, Counter[str]] = {}
     answers: set[str] = set()
-    statistics = _statistics(items, usable)
+    lexicon = _lexicon(items, usable, params)
     sources: dict[str, QuestionSource] = {}
+    generated = False  # whether any item's questions come from its captions
     with ExitStack() as stack:
         files: dict[str, TextIO] = {}
         for line, item in progress.track(_chosen(items, usable), "questions about items", sum(usable)):
             split = item["split"]
+            generated |= "scene" not in item and not item.get("questions")
             if split not in files:
                 files[split] = stack.enter_context(_open(out / f"{split}.jsonl"))
-                sources[split] = _question_source(item, raw.config, statistics, params, seed)
+                sources[split] = _question_source(item, raw.config, lexicon, params, seed)
                 counts[split] = Counter()
             for triple in sources[split](item):
                 record = {"item": line, "image": item["id"], **triple}
@@ -73,40 +75,42 @@ def convert(
             Tokenizer.train(texts, params.vocab_size, params.min_frequency).save(out / "tokenizer.json")
     total = sum(counts.values(), Counter())
     return {
-        "objects": raw.config.get("objects") or surface_forms(),
+        "objects": raw.config.get("objects") or lexicon.objects(),
         "template": TEMPLATE,
         "types": {name: n for name, n in total.items() if not name.startswith("answers_")},
         "counts": {split: {name: n for name, n in count.items() if n} for split, count in counts.items()},
         "answers": sorted(answers),
+        "left_out": _left_out(lexicon.left_out() if generated else [], counts),
         "rejected": dict(refused),
         "raw": raw.digest(),
     }
 
 
-def photo_questions(item: dict, statistics: Statistics, params: ConvertParams, seed: int) -> list[dict]:
-    """Triples of a photo from its captions. The generator is the item's own, so neighbours change nothing."""
+def caption_questions(item: dict, lexicon: Lexicon, params: ConvertParams, seed: int) -> list[dict]:
+    """Triples of an item from its captions, or its own questions where it has some.
+
+    The generator is the item's own, so neighbours change nothing but the lexicon's statistics.
+    """
     rng = np.random.default_rng(derive_seed(seed, "convert", item["id"]))
     texts = [" ".join(caption.split()) for caption in item["captions"] if caption.strip()]
-    captions = parse_all(texts)
     train = item["split"] == "train"
     described = texts if train else texts[:1]
-    triples = [
+    triples: list[dict] = [
         {"type": "describe", "rule": "caption", "question": DESCRIBE, "answer": text.lower(), "source": n}
         for n, text in enumerate(described)
     ]
-    answered = open_questions(captions, rng)
-    colored = [triple for triple in answered if triple["type"] == "color"]
-    triples += (
-        existence(captions, statistics, rng) + attributes(colored, captions, statistics, rng) + answered
-    )
-    return triples if train else triples + pope(captions, statistics, rng, params.pope_per_image)
+    if given := annotated(item):
+        return triples + given
+    title = " ".join(item.get("title", "").split())
+    triples += lexicon.questions(texts, title, rng)
+    return triples if train else triples + lexicon.polls(texts, title, rng, params.pope_per_image)
 
 
 def _question_source(
-    item: dict, config: dict, statistics: Statistics, params: ConvertParams, seed: int
+    item: dict, config: dict, lexicon: Lexicon, params: ConvertParams, seed: int
 ) -> QuestionSource:
     if "scene" not in item:
-        return lambda photo: photo_questions(photo, statistics, params, seed)
+        return lambda described: caption_questions(described, lexicon, params, seed)
     rng = np.random.default_rng(derive_seed(seed, "convert", item["split"]))
     margin, polls = params.relation_margin, params.pope_per_image
     generator = SceneQuestionGenerator(item["split"], config["statistics"], rng, margin, polls)
@@ -123,12 +127,28 @@ def _chosen(items: Items, usable: list[bool]) -> Iterator[tuple[int, dict]]:
     return ((line, items[line]) for line in range(len(items)) if usable[line])
 
 
-def _statistics(items: Items, usable: list[bool]) -> Statistics:
-    statistics = Statistics()
-    for _, item in _chosen(items, usable):
+def _lexicon(items: Items, usable: list[bool], params: ConvertParams) -> Lexicon:
+    lexicon: Lexicon = registry.load("data/questions/lexicons", params.lexicon).build(params.language)
+    for _, item in progress.track(_chosen(items, usable), "words of the captions", sum(usable)):
         if item["split"] == "train" and "scene" not in item:
-            statistics.add(parse_all(item["captions"]))
-    return statistics
+            lexicon.count(item)
+    lexicon.finish()
+    return lexicon
+
+
+def _left_out(sentences: list[str], counts: dict[str, Counter[str]]) -> list[str]:
+    """What this data cannot teach: the lexicon's sentences, and splits with few short questions."""
+    short = {
+        split: sum(n for kind, n in count.items() if not kind.startswith("answers_") and is_short(kind))
+        for split, count in counts.items()
+    }
+    if not any(short.values()):
+        return sentences or ["no short questions: no caption has what the rules ask for"]
+    return [*sentences] + [
+        f"{split} has {n or 'no'} short questions: figures about them say little"
+        for split, n in sorted(short.items())
+        if split in ("val", "test") and n < FEW
+    ]
 
 
 def _reject(path: Path, items: Items, leaks: list[Leak]) -> Counter[str]:

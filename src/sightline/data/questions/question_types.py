@@ -1,6 +1,7 @@
 """Question types by what is read off their answers."""
 
 SHORT_TOKENS = 8  # the longest answer to a short question; right ones are one to three words
+POPE_TYPES = ("pope_random", "pope_popular", "pope_adversarial")
 
 
 def is_short(kind: str) -> bool:

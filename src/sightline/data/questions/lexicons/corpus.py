@@ -1,0 +1,93 @@
+"""The things, attributes and numbers that the training captions themselves name, in English or German."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sightline.core import registry
+from sightline.data.questions.corpus_parse import Item, read
+from sightline.data.questions.corpus_questions import CorpusQuestions
+from sightline.data.questions.corpus_statistics import TWICE, CorpusStatistics
+from sightline.data.questions.language import Language
+from sightline.data.questions.word_tagger import WordTagger
+
+LANGUAGES = "data/questions/languages"
+
+
+class Corpus:
+    """A `Lexicon`."""
+
+    def __init__(self, language: Language) -> None:
+        self._tagger = WordTagger(language)
+        self._statistics = CorpusStatistics(language)
+        self._questions = CorpusQuestions(self._statistics)
+        self._foreign = ""
+
+    def count(self, item: dict) -> None:
+        self._statistics.add(self._read(item["captions"], item.get("title", "")), item["id"])
+
+    def finish(self) -> None:
+        self._statistics.close()
+        language, tokens = self._statistics.language, self._statistics.tokens
+        known = self._statistics.known / tokens if tokens else 0.0
+        if self._statistics.items and known < language.known_share:
+            self._foreign = (
+                f"no short questions: of the captions' words {100 * known:.0f} % are {language.name}, expected "
+                f"{100 * language.known_share:.0f} %; set convert.language to theirs (there are questions in "
+                f"{', '.join(registry.names(LANGUAGES))})"
+            )
+
+    def questions(self, texts: Sequence[str], title: str, rng: np.random.Generator) -> list[dict]:
+        return [] if self._foreign else self._questions.of(self._read(texts, title), rng)
+
+    def polls(
+        self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int
+    ) -> list[dict]:
+        return [] if self._foreign else self._questions.polls(self._read(texts, title), rng, per_image)
+
+    def objects(self) -> dict[str, list[str]]:
+        return {} if self._foreign else self._questions.objects()
+
+    def left_out(self) -> list[str]:
+        return [self._foreign] if self._foreign else self._questions.left_out()
+
+    def _read(self, texts: Sequence[str], title: str) -> Item:
+        return read([" ".join(text.split()) for text in texts], " ".join(title.split()), self._tagger)
+
+
+class Unsupported:
+    """A `Lexicon` for captions in a language without word lists: no questions, and a sentence that says so."""
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+
+    def count(self, item: dict) -> None:
+        """There is nothing to count."""
+
+    def finish(self) -> None:
+        """There is nothing to close."""
+
+    def questions(self, texts: Sequence[str], title: str, rng: np.random.Generator) -> list[dict]:
+        return []
+
+    def polls(
+        self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int
+    ) -> list[dict]:
+        return []
+
+    def objects(self) -> dict[str, list[str]]:
+        return {}
+
+    def left_out(self) -> list[str]:
+        return [
+            f"no short questions: none are made in the language {self._code!r}, only in "
+            f"{', '.join(registry.names(LANGUAGES))} (convert.language); a table with columns of questions and "
+            "answers needs none made"
+        ]
+
+
+def build(language: str) -> Corpus | Unsupported:
+    """The lexicon of a language; one that makes no questions where the language has no word lists."""
+    if language not in registry.names(LANGUAGES):
+        return Unsupported(language)
+    return Corpus(registry.load(LANGUAGES, language).LANGUAGE)

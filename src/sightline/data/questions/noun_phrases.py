@@ -1,0 +1,197 @@
+"""The noun phrases of a text: which thing is named, what stands before it, and what a title is a title of."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sightline.data.questions.language import Language
+from sightline.data.questions.word_tagger import Word, WordTagger
+
+TOKEN = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*|\d+(?:[.,]\d+)*|'s|[^\w\s]")
+OWNER = re.compile(r"['’]s?$")
+IN_PHRASE = ("noun", "name", "adjective", "participle")
+MAX_WORDS = 400  # of a text: what comes later in a long description says little about the picture
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Tokens first:end of a text are the phrase (without its article), the noun that heads it is at `head`.
+
+    `article`: it has one, `indefinite`: a or an; `number`: two and more, 0 if none is said. `head` is -1 for
+    adjectives without a noun (", blue").
+    """
+
+    first: int
+    head: int
+    end: int
+    article: bool
+    indefinite: bool
+    number: int
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text cut into words, with their characters and the phrases they form."""
+
+    words: tuple[Word, ...]
+    spans: tuple[tuple[int, int], ...]
+    phrases: tuple[Phrase, ...]
+
+    def span(self, first: int, end: int) -> list[int]:
+        """Characters of the words first:end."""
+        return [self.spans[first][0], self.spans[end - 1][1]]
+
+    def before(self, phrase: Phrase) -> str:
+        """The word in front of a phrase and its article; "" at the start."""
+        first = phrase.first - (1 if phrase.article else 0)
+        return self.words[first - 1].text if first > 0 else ""
+
+    def after(self, phrase: Phrase) -> str:
+        """The word behind a phrase; "" at the end."""
+        return self.words[phrase.end].text if phrase.end < len(self.words) else ""
+
+
+def is_title(text: str, language: Language) -> bool:
+    """Whether a text reads as a title: no article, no full stop at its end, nothing but one line of words."""
+    words = [match[0].lower() for match in TOKEN.finditer(text)]
+    return bool(words) and not text.rstrip().endswith(".") and not language.articles & set(words)
+
+
+def parse(text: str, tagger: WordTagger, title: bool) -> Text:
+    """Words and phrases of a text; in a title a word that can be a noun is one."""
+    matches = [match for _, match in zip(range(MAX_WORDS), TOKEN.finditer(text), strict=False)]
+    words = tuple(_word(match[0], tagger) for match in matches)
+    phrases = tuple(_phrases(words, tagger.language, title))
+    return Text(words, tuple(match.span() for match in matches), phrases)
+
+
+def main_phrase(text: Text, language: Language) -> Phrase | None:
+    """The phrase of a title that says what is in the picture, with the noun that does as its head.
+
+    "Set of 3 cotton towels, blue": cotton towels. None where that is not certain, as in "shirt and trousers".
+    """
+    for phrase in text.phrases:
+        if phrase.head < 0:
+            continue
+        lemma = text.words[phrase.head].lemma
+        after = text.after(phrase)
+        if lemma in language.containers and after in language.of:
+            continue
+        if after in language.joining:
+            return None
+        head = _title_head(text.words, phrase, language)
+        if head is None:
+            return None
+        if head >= 0:
+            return Phrase(
+                phrase.first, head, phrase.end, phrase.article, phrase.indefinite, phrase.number
+            )
+    return None
+
+
+def _title_head(words: Sequence[Word], phrase: Phrase, language: Language) -> int | None:
+    """Place of the noun; -1 if the phrase has none that is a thing, None if it is not certain."""
+    materials = language.families["material"].words
+    skipped = language.abstract | language.audience | language.units
+    nouns = [place for place in range(phrase.first, phrase.end) if words[place].noun]
+    for place in reversed(nouns):
+        word = words[place]
+        if {word.text, word.lemma} & skipped or _is_value(word, "color", language):
+            continue
+        if _is_value(word, "pattern", language) or word.kind in ("adjective", "participle"):
+            continue
+        if (word.text in materials or word.lemma in materials) and len(nouns) > 1:
+            return None
+        return place
+    return -1
+
+
+def _is_value(word: Word, family: str, language: Language) -> bool:
+    words = language.families[family].words
+    return word.text in words or word.lemma in words
+
+
+def _word(text: str, tagger: WordTagger) -> Word:
+    if text[0].isdecimal():
+        number = text.isdecimal() and 1 < int(text[:4]) <= 10
+        return Word(text, "number" if number else "digits", text, False, False, False, True)
+    if OWNER.search(text):
+        return Word(text.lower(), "owner", text.lower(), False, False, False, True)
+    if not text[0].isalpha():
+        return Word(text, "punctuation", text, False, False, False, True)
+    return tagger.word(text)
+
+
+def _phrases(words: Sequence[Word], language: Language, title: bool) -> Iterator[Phrase]:
+    open_ = _Open(words, language)
+    for place, word in enumerate(words):
+        kind = _kind(words, place, open_, title)
+        if kind in IN_PHRASE:
+            if kind == "adjective" and open_.noun >= 0 and not title:
+                yield from open_.close(place)
+            open_.take(place, kind)
+        elif kind == "number" and open_.noun < 0:
+            open_.number = language.numbers.get(word.text) or int(word.text)
+            open_.first = place if open_.first < 0 else open_.first
+        elif kind in ("digits", "number") and title and open_.noun >= 0 and _inside(words, place, language):
+            continue
+        elif word.text in language.joining and open_.first >= 0 and open_.noun < 0:
+            continue
+        elif kind == "owner" and (title or open_.noun < 0):
+            continue
+        else:
+            if kind != "owner":
+                yield from open_.close(place)
+            open_.reset()
+            if kind == "article":
+                open_.article, open_.indefinite = True, word.text in language.indefinite
+    yield from open_.close(len(words))
+
+
+class _Open:
+    """The phrase that is being read."""
+
+    def __init__(self, words: Sequence[Word], language: Language) -> None:
+        self.words, self.language = words, language
+        self.reset()
+
+    def reset(self) -> None:
+        self.first, self.noun, self.last, self.number = -1, -1, -1, 0
+        self.article, self.indefinite = False, False
+
+    def take(self, place: int, kind: str) -> None:
+        self.first = place if self.first < 0 else self.first
+        self.last = place
+        if kind in ("noun", "name"):
+            self.noun = place
+
+    def close(self, end: int) -> Iterator[Phrase]:
+        if self.last >= 0:
+            last = self.last + 1
+            yield Phrase(self.first, self.noun, last, self.article, self.indefinite, self.number)
+        self.reset()
+
+
+def _inside(words: Sequence[Word], place: int, language: Language) -> bool:
+    """Whether a number stands within a name ("Air 90 Shoes"), not before a unit or at the end."""
+    following = words[place + 1] if place + 1 < len(words) else None
+    return following is not None and following.kind in IN_PHRASE and following.text not in language.units
+
+
+def _kind(words: Sequence[Word], place: int, phrase: _Open, title: bool) -> str:
+    """The class of a word in its place."""
+    word = words[place]
+    if not word.noun:
+        return "verb" if word.kind == "participle" and phrase.noun >= 0 and not title else word.kind
+    if word.kind == "name" or not word.verb:
+        return word.kind
+    if title:
+        return "participle" if word.kind == "participle" else "noun"
+    if phrase.noun >= 0:
+        if words[phrase.noun].plural or word.plural or word.text.endswith("ing"):
+            return "verb"
+        return "noun" if word.kind == "noun" else "verb"
+    if word.kind in ("participle", "noun"):
+        return word.kind
+    led = phrase.first >= 0 or phrase.article or place > 0 and words[place - 1].kind == "preposition"
+    return "noun" if led else word.kind

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sightline.data.questions.language import FAMILIES, Family
-from sightline.data.questions.noun_phrases import Phrase, Text, is_title, main_phrase, parse
+from sightline.data.questions.noun_phrases import Phrase, Text, is_title, parse, subjects
 from sightline.data.questions.word_tagger import Word, WordTagger
 
 Source = int | str
@@ -23,7 +23,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Item:
-    """The texts of an item. `titled`: the first is a title; `main` is then the phrase it is about.
+    """The texts of an item. `titled`: the first is a title; `subjects` are then phrases it may be about.
 
     `sources`: the number of the caption that a text is, or "title".
     """
@@ -32,12 +32,11 @@ class Item:
     texts: tuple[Text, ...]
     values: tuple[tuple[Value, ...], ...]
     titled: bool
-    main: Phrase | None
+    subjects: tuple[Phrase, ...]
 
-    @property
-    def head(self) -> str:
-        """Lemma of what the title is about; "" if it has none."""
-        return self.texts[0].words[self.main.head].lemma if self.main else ""
+    def lemma(self, phrase: Phrase) -> str:
+        """Lemma of the head of a phrase of the first text."""
+        return self.texts[0].words[phrase.head].lemma
 
     def words(self) -> set[str]:
         """Every word of the texts, as written and as lemma."""
@@ -60,8 +59,8 @@ def read(texts: Sequence[str], title: str, tagger: WordTagger) -> Item:
     sources, texts = [source for source, _ in named], [text for _, text in named]
     titled = bool(texts) and (bool(title) or is_title(texts[0], tagger.language))
     parsed = tuple(parse(text, tagger, titled and n == 0) for n, text in enumerate(texts))
-    main = main_phrase(parsed[0], tagger.language) if titled else None
-    return Item(tuple(sources), parsed, tuple(tuple(_values(text.words, tagger)) for text in parsed), titled, main)
+    about = tuple(subjects(parsed[0], tagger.language)) if titled else ()
+    return Item(tuple(sources), parsed, tuple(tuple(_values(text.words, tagger)) for text in parsed), titled, about)
 
 
 def _values(words: Sequence[Word], tagger: WordTagger) -> Iterator[Value]:
@@ -95,6 +94,14 @@ def value_of(word: Word, family: Family) -> str:
             if word.text.startswith(start) and len(word.text) > len(start) + 2:
                 return started
     return ""
+
+
+def keyed(text: Text, value: Value, family: Family) -> bool:
+    """Whether a value is that of a key: "Color: red"."""
+    if value.first < len((":", "red")):
+        return False
+    key, colon = text.words[value.first - 2 : value.first]
+    return colon.text in (":", "=") and key.text in family.keys
 
 
 def modifying(text: Text, phrase: Phrase, value: Value) -> tuple[str, ...] | None:

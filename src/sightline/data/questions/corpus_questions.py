@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sightline.data.questions.corpus_parse import Item, Source, Value, modifying
+from sightline.data.questions.corpus_parse import Item, Source, Value, keyed, modifying
 from sightline.data.questions.corpus_statistics import SEEN, TWICE, CorpusStatistics
 from sightline.data.questions.language import FAMILIES, Family, Thing
 from sightline.data.questions.noun_phrases import Phrase, Text
@@ -95,9 +95,10 @@ class CorpusQuestions:
         """
         statistics = self.statistics
         if statistics.titles:
-            if item.head not in statistics.askable:
+            main = self._main(item)
+            if main is None or item.lemma(main) not in statistics.askable:
                 return {}
-            return {item.head: (item.sources[0], _span(item.texts[0], item.main))} if item.main else {}
+            return {item.lemma(main): (item.sources[0], _span(item.texts[0], main))}
         spans: dict[str, dict[Source, list[int]]] = {}
         for number, text in enumerate(item.texts):
             for phrase in text.phrases:
@@ -118,9 +119,10 @@ class CorpusQuestions:
             if lemma not in letters and statistics.things[lemma].singular.lower().split()[-1] not in letters
         ]
         if statistics.titles:
-            if item.head not in statistics.row:
+            main = self._main(item)
+            if main is None:
                 return []
-            apart_T = statistics.apart_TT[:, statistics.row[item.head]]
+            apart_T = statistics.apart_TT[:, statistics.row[item.lemma(main)]]
             return [lemma for lemma in unsaid if apart_T[statistics.row[lemma]]]
         heads = [lemma for text in item.heads() for lemma in text]
         rows = [statistics.row[lemma] for lemma in heads if lemma in statistics.row]
@@ -131,47 +133,48 @@ class CorpusQuestions:
         hinted_T |= statistics.rivals_TT[rows].any(axis=0)
         return [lemma for lemma in unsaid if not hinted_T[statistics.row[lemma]]]
 
+    def _main(self, item: Item) -> Phrase | None:
+        """What the title is about; None if that is no thing that other titles are about."""
+        return self.statistics.subject([(phrase, item.lemma(phrase)) for phrase in item.subjects])
+
     def _about_title(self, item: Item, rng: np.random.Generator) -> list[dict]:
         statistics = self.statistics
-        if item.main is None or item.head not in statistics.things:
+        main = self._main(item)
+        if main is None:
             return []
-        thing, text = statistics.things[item.head], item.texts[0]
-        span = _span(text, item.main)
+        text, lemma = item.texts[0], item.lemma(main)
+        thing, span = statistics.things[lemma], _span(text, main)
         triples = []
         if len(statistics.things) >= TWICE:
-            answer = text.words[item.main.head].text if self.language.cased else thing.usual
+            written = statistics.written(text.words[main.head].text)
+            answer = written if self.language.cased else thing.usual
             question = self.language.questions.what
-            triples.append(_triple("what", "title", question, answer.lower(), item.sources[0], span, object=item.head))
+            source = item.sources[0]
+            triples.append(_triple("what", "title", question, answer.lower(), source, span, object=lemma))
         triples += self._existence(item, rng, 1)
         for family in FAMILIES:
             facts = [value for value in item.values[0] if value.family == family]
-            told = [value for value in facts if self._of_title(item, value)]
+            told = [value for value in facts if self._of_title(text, main, value)]
             told += [value for value in _keyed(item, self.language.families[family]) if value.family == family]
             if (value := self._only(item, told, family)) is not None:
-                triples += self._attribute(item, item.head, value, rng)
-        return triples + self._number(item, [(0, item.main)], item.head)
+                triples += self._attribute(item, lemma, value, rng)
+        return triples + self._number(item, [(0, main)], lemma)
 
-    def _of_title(self, item: Item, value: Value) -> bool:
+    def _of_title(self, text: Text, main: Phrase, value: Value) -> bool:
         """Whether a value in the title is that of what the title is about."""
-        text, main = item.texts[0], item.main
-        if main is None or value.doubtful:
+        if value.doubtful:
             return False
         if main.first <= value.first < main.end:
-            place = main.head
-            if value.first == place:  # a compound: Lederschuh
-                return True
-            return value.first > place or self._next_to(text, main, value)
+            return value.first >= main.head or self._next_to(text, main, value)
         for phrase in text.phrases:
             if phrase.first <= value.first < phrase.end:
-                rest = set(range(phrase.first, phrase.end)) - set(range(value.first, value.end))
+                rest = [*text.words[phrase.first : value.first], *text.words[value.end : phrase.end]]
                 plain = all(
-                    text.words[n].lemma in self.language.abstract
-                    or text.words[n].kind in ("adjective", "participle")
-                    for n in rest
+                    word.lemma in self.language.abstract or word.kind in ("adjective", "participle")
+                    for word in rest
                 )
-                before = text.before(phrase)
-                led = not before or not before[0].isalpha()
-                return plain and (led or before in self.language.families[value.family].told)
+                told = self.language.families[value.family].told
+                return plain and (not text.led(phrase) or text.before(phrase) in told)
         return False
 
     def _next_to(self, text: Text, phrase: Phrase, value: Value) -> bool:
@@ -336,15 +339,9 @@ def _named(value: str, family: Family, words: set[str]) -> bool:
 
 
 def _keyed(item: Item, family: Family) -> list[Value]:
-    """Values of "Color: red" in any text."""
-    return [
-        value
-        for text, values in zip(item.texts, item.values, strict=True)
-        for value in values
-        if value.first >= TWICE
-        and text.words[value.first - 1].text in (":", "=")
-        and text.words[value.first - 2].text in family.keys
-    ]
+    """Values that a text gives as that of a key."""
+    texts = zip(item.texts, item.values, strict=True)
+    return [value for text, values in texts for value in values if keyed(text, value, family)]
 
 
 def _span(text: Text, phrase: Phrase) -> list[int]:

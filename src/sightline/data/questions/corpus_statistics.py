@@ -3,14 +3,15 @@ with the number of items but with the number of different words."""
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from sightline.core.runtime import derive_seed
-from sightline.data.questions.corpus_parse import Item, modifying
+from sightline.data.questions.corpus_parse import Item, keyed, modifying
 from sightline.data.questions.language import Language, Thing
+from sightline.data.questions.noun_phrases import Phrase
 
 SAMPLE = 50_000  # items whose words are kept for what occurs together, chosen by their id
 VOCABULARY = 20_000  # most frequent words that may imply a thing
@@ -20,10 +21,14 @@ SEEN = 5  # items that must name a thing before it is called absent anywhere
 COVERED = 0.8  # share of a thing's pictures that must name it, so that its absence from captions counts
 IMPLIED = 0.2  # share of a word's items that name a thing, from which the word hints at it: twice its share
 CERTAIN = 0.5  # of all items, but within these bounds
+ENDING = 4  # letters of a last part that things have in common: Wasserflasche, Trinkflasche
 SHORTEST = 3  # letters of a thing
 FIXED = 0.9  # share of titles in which a noun stands before a thing, from which it is part of its name
 SAID = 0.02  # share of the texts about a thing that may name another that is called absent there
-LIKE = 0.5  # things whose texts are more alike may be two names of one
+LIKE = 0.3  # things whose texts are more alike may be two names of one; so may
+NEAREST = 2  # so many whose texts are the most alike
+CHANCE = 0.2  # whose texts are more alike than this
+COMMON = 0.05  # articles for each title about a thing, where texts have articles at all
 
 
 class Sampled(NamedTuple):
@@ -33,7 +38,7 @@ class Sampled(NamedTuple):
     id: str
     heads: tuple[tuple[str, ...], ...]
     words: tuple[str, ...]
-    head: str
+    subjects: tuple[tuple[Phrase, str], ...]
 
 
 class CorpusStatistics:
@@ -43,7 +48,8 @@ class CorpusStatistics:
         self.language = language
         self.items = self.titled = self.several = self.tokens = self.known = 0
         self.forms: dict[str, Counter[tuple[str, bool]]] = defaultdict(Counter)  # lemma -> (form, plural)
-        self.main: Counter[str] = Counter()  # lemma -> titles about it
+        self.articles: Counter[str] = Counter()  # lemma -> with an article, in any number
+        self.main: Counter[str] = Counter()  # lemma -> titles that may be about it
         self.before: dict[str, Counter[str]] = defaultdict(Counter)  # lemma -> noun in front, in titles
         self.named: Counter[str] = Counter()  # lemma -> items with the head in a text
         self.by_one: Counter[str] = Counter()  # lemma -> items of several texts of which one has the head
@@ -77,7 +83,8 @@ class CorpusStatistics:
                 word = text.words[phrase.head]
                 if not word.known:
                     self.guessed.add(word.lemma)
-                self.forms[word.lemma][self._written(word.text), word.plural] += 1
+                self.forms[word.lemma][self.written(word.text), word.plural] += 1
+                self.articles[word.lemma] += phrase.article
                 if not (item.titled and number == 0) and not word.plural:
                     self.counted[word.lemma] += phrase.indefinite
                     self.stuff[word.lemma] += not phrase.article and phrase.number == 0
@@ -86,28 +93,43 @@ class CorpusStatistics:
                     if nouns is not None:
                         self.follows[value.family, (*nouns, word.lemma)[0]][value.value] += 1
                         self.attributes[value.family, word.lemma][value.value] += 1
-        if item.main:
-            text, head = item.texts[0], item.main.head
-            self.main[item.head] += 1
-            self.forms[item.head][self._written(text.words[head].text), text.words[head].plural] += 1
-            front = text.words[head - 1] if head > item.main.first else None
-            self.before[item.head][front.text if front and front.noun else ""] += 1
+        self.main.update({item.lemma(phrase) for phrase in item.subjects})
+        self._add_told(item)
+        for phrase in item.subjects:
+            words, head = item.texts[0].words, phrase.head
+            self.forms[words[head].lemma][self.written(words[head].text), words[head].plural] += 1
+            front = words[head - 1] if head > phrase.first else None
+            self.before[words[head].lemma][front.text if front and front.noun else ""] += 1
         self._keep(item, heads, id)
 
+    def _add_told(self, item: Item) -> None:
+        """Values in a title or behind a key count for what the title may be about."""
+        for number, (text, values) in enumerate(zip(item.texts, item.values, strict=True)):
+            for value in values:
+                told = keyed(text, value, self.language.families[value.family])
+                if item.titled and not value.doubtful and (told or number == 0):
+                    for phrase in item.subjects:
+                        self.attributes[value.family, item.lemma(phrase)][value.value] += 1
+
     def _keep(self, item: Item, heads: list[list[str]], id: str) -> None:
+        subjects = tuple((phrase, item.lemma(phrase)) for phrase in item.subjects)
         rank = -derive_seed(0, "corpus sample", id)
-        entry = Sampled(rank, id, tuple(map(tuple, heads)), tuple(sorted(item.words())), item.head)
+        entry = Sampled(rank, id, tuple(map(tuple, heads)), tuple(sorted(item.words())), subjects)
         if len(self._sample) < SAMPLE:
             heapq.heappush(self._sample, entry)
         else:
             heapq.heappushpop(self._sample, entry)
 
-    def _written(self, form: str) -> str:
+    def written(self, form: str) -> str:
+        """A form as questions write it: Damen-Sonnenbrille is Sonnenbrille."""
+        first, _, rest = form.partition("-")
+        form = rest if rest and first in self.language.audience else form
         return form[0].upper() + form[1:] if self.language.cased else form
 
     def close(self) -> None:
         """Fix which heads are things and compute what occurs together."""
         self.titles = 2 * self.titled >= self.items > 0
+        self._described = self.articles.total() >= self.items
         source = self.main if self.titles else self.named
         chosen = [lemma for lemma, n in source.most_common() if n >= TWICE and self._is_thing(lemma)]
         self.things = {lemma: self._thing(lemma) for lemma in sorted(chosen[:THINGS])}
@@ -127,6 +149,17 @@ class CorpusStatistics:
             return bool(self.apart_TT[self.row[lemma]].any())
         return self.named[lemma] >= SEEN and self.several > 0 and self.coverage(lemma) >= COVERED
 
+    def subject(self, subjects: Sequence[tuple[Phrase, str]]) -> Phrase | None:
+        """Which of the phrases that a title may be about it is about, given each with its head's lemma.
+
+        Of a phrase with two possible heads the later; of several phrases the one that most titles have. None
+        if none is a thing, or two are the same.
+        """
+        last = {phrase.first: (phrase, lemma) for phrase, lemma in subjects if lemma in self.row}
+        found = max(last.values(), key=lambda entry: (self.main[entry[1]], entry[1]), default=None)
+        same = found and sum(lemma == found[1] for _, lemma in last.values()) > 1
+        return None if found is None or same else found[0]
+
     def _is_thing(self, lemma: str) -> bool:
         """A word that the tagger does not know may be a brand: attributes must vary before it."""
         language = self.language
@@ -134,6 +167,8 @@ class CorpusStatistics:
             return False
         if not self.titles and lemma in language.containers:
             return False
+        if self.titles and self._described and self.articles[lemma] < COMMON * self.main[lemma]:
+            return False  # names have no article
         known = lemma not in self.guessed
         return known or any(len(self.attributes[family, lemma]) >= TWICE for family in language.families)
 
@@ -146,7 +181,7 @@ class CorpusStatistics:
                 for (form, plural), n in self.forms[lemma].items()
                 if not any(form.lower().startswith(start) and not lemma.startswith(start) for start in starts)
             }
-        ) or Counter({(self._written(lemma), False): 1})
+        ) or Counter({(self.written(lemma), False): 1})
         singular = _most((form, n) for (form, plural), n in forms.items() if not plural)
         plural = _most((form, n) for (form, plural), n in forms.items() if plural)
         n_plural = sum(n for (_, many), n in forms.items() if many)
@@ -154,7 +189,8 @@ class CorpusStatistics:
         front, n = max(self.before[lemma].items(), key=lambda entry: (entry[1], entry[0]), default=("", 0))
         if front and n >= SEEN and n >= FIXED * self.main[lemma]:
             singular, plural = (f"{front} {form}" if form else "" for form in (singular, plural))
-        mass = self.stuff[lemma] > 2 * self.counted[lemma] and self.stuff[lemma] >= SEEN
+        bare = 10 if self.titles else 2  # short texts leave out articles
+        mass = self.stuff[lemma] > bare * self.counted[lemma] and self.stuff[lemma] >= SEEN
         return Thing(singular or plural, plural or singular, many, mass)
 
     def _compare_titles(self) -> None:
@@ -165,15 +201,14 @@ class CorpusStatistics:
         """
         size = len(self.things)
         about_WT = np.zeros((len(self.column), size), dtype=np.float32)
+        sampled_T = np.zeros(size, dtype=np.float32)
         for entry in self._sample:
-            if entry.head in self.row:
-                columns = [self.column[word] for word in entry.words if word in self.column]
-                about_WT[columns, self.row[entry.head]] += 1
+            if (main := self.subject(entry.subjects)) is not None:
+                row = self.row[dict(entry.subjects)[main]]
+                about_WT[[self.column[word] for word in entry.words if word in self.column], row] += 1
+                sampled_T[row] += 1
         number_T = np.array([self.main[lemma] for lemma in self.things], dtype=np.float32)
-        scale_T = np.bincount(
-            [self.row[entry.head] for entry in self._sample if entry.head in self.row], minlength=size
-        ).astype(np.float32)
-        about_WT /= np.maximum(scale_T, 1)
+        about_WT /= np.maximum(sampled_T, 1)
         own_T = [self.column.get(lemma, -1) for lemma in self.things]
         said_TT = np.array([about_WT[column] if column >= 0 else np.zeros(size) for column in own_T])
         said_TT = said_TT.reshape(size, size)
@@ -182,8 +217,11 @@ class CorpusStatistics:
         profile_WT[[column for column in own_T if column >= 0]] = 0
         profile_WT /= np.maximum(np.linalg.norm(profile_WT, axis=0), 1e-9)
         self.like_TT = profile_WT.T @ profile_WT
+        np.fill_diagonal(self.like_TT, 0)
         seen_T = number_T >= SEEN
-        self.apart_TT = (said_TT < SAID) & (said_TT.T < SAID) & (self.like_TT < LIKE)
+        order_TT = np.argsort(np.argsort(-self.like_TT, axis=1, kind="stable"), axis=1)
+        near_TT = (self.like_TT >= LIKE) | ((np.minimum(order_TT, order_TT.T) < NEAREST) & (self.like_TT > CHANCE))
+        self.apart_TT = (said_TT < SAID) & (said_TT.T < SAID) & ~near_TT
         self.apart_TT &= seen_T[:, None] & seen_T[None, :] & ~self._related()
 
     def _compare_captions(self) -> None:
@@ -221,21 +259,24 @@ class CorpusStatistics:
         np.fill_diagonal(self.rivals_TT, True)
 
     def related(self, one: str, other: str) -> bool:
-        """Whether two things are of one set of relatives."""
-        return any({one, other} <= group for group in self.language.relatives)
+        """Whether two things are of one set of relatives, by their names or (a word in no set) their endings."""
+        return bool(self._groups(one) & self._groups(other))
+
+    def _groups(self, lemma: str) -> set[int]:
+        groups = list(enumerate(self.language.relatives))
+        exact = {n for n, group in groups if lemma in group}
+        ends = {n for n, group in groups for word in group if len(word) >= ENDING and lemma.endswith(word)}
+        return exact or ends
 
     def _related(self) -> np.ndarray:
-        """Things of one set of relatives, and things of which one's name ends with the other's, [T, T]."""
+        """[T, T], the same for all things."""
         size = len(self.things)
         related_TT = np.zeros((size, size), dtype=bool)
-        for group in self.language.relatives:
-            rows = [self.row[lemma] for lemma in group if lemma in self.row]
-            related_TT[np.ix_(rows, rows)] = True
         for lemma, row in self.row.items():
-            for start in range(len(lemma)):
-                other = self.row.get(lemma[start:])
-                if other is not None:
-                    related_TT[row, other] = related_TT[other, row] = True
+            for other, column in self.row.items():
+                alike = lemma[-ENDING:] == other[-ENDING:] or lemma.endswith(other) or other.endswith(lemma)
+                if column < row and (alike or self.related(lemma, other)):
+                    related_TT[row, column] = related_TT[column, row] = True
         return related_TT
 
     def coverage(self, lemma: str) -> float:

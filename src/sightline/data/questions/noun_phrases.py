@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sightline.data.questions.language import Language
 from sightline.data.questions.word_tagger import Word, WordTagger
@@ -46,6 +46,11 @@ class Text:
         first = phrase.first - (1 if phrase.article else 0)
         return self.words[first - 1].text if first > 0 else ""
 
+    def led(self, phrase: Phrase) -> bool:
+        """Whether a preposition leads to a phrase."""
+        first = phrase.first - (1 if phrase.article else 0)
+        return first > 0 and self.words[first - 1].kind == "preposition"
+
     def after(self, phrase: Phrase) -> str:
         """The word behind a phrase; "" at the end."""
         return self.words[phrase.end].text if phrase.end < len(self.words) else ""
@@ -65,45 +70,55 @@ def parse(text: str, tagger: WordTagger, title: bool) -> Text:
     return Text(words, tuple(match.span() for match in matches), phrases)
 
 
-def main_phrase(text: Text, language: Language) -> Phrase | None:
-    """The phrase of a title that says what is in the picture, with the noun that does as its head.
+def subjects(text: Text, language: Language) -> list[Phrase]:
+    """The phrases of a title that may say what is in the picture, with the noun that does as their head.
 
-    "Set of 3 cotton towels, blue": cotton towels. None where that is not certain, as in "shirt and trousers".
+    "Set of 3 cotton towels, blue": cotton towels. None of "shirt and trousers", nor what a preposition leads
+    in ("for your kitchen", "with lid").
     """
+    found = []
     for phrase in text.phrases:
         if phrase.head < 0:
             continue
-        lemma = text.words[phrase.head].lemma
-        after = text.after(phrase)
-        if lemma in language.containers and after in language.of:
+        before, after = text.before(phrase), text.after(phrase)
+        if text.words[phrase.head].lemma in language.containers and after in language.of:
             continue
-        if after in language.joining:
-            return None
-        head = _title_head(text.words, phrase, language)
-        if head is None:
-            return None
-        if head >= 0:
-            return Phrase(
-                phrase.first, head, phrase.end, phrase.article, phrase.indefinite, phrase.number
-            )
-    return None
+        contained = before in language.of and text.words[max(0, phrase.first - 2)].lemma in language.containers
+        if {before, after} & language.joining or text.led(phrase) and not contained:
+            continue
+        # "| bottle green": a shade, unless it is how the title begins ("T-shirt black")
+        if phrase.first > 0 and phrase.head + 2 == phrase.end and _is_value(
+            text.words[phrase.end - 1], "color", language
+        ):
+            continue
+        found += [replace(phrase, head=head) for head in _title_heads(text.words, phrase, language)]
+    return found
 
 
-def _title_head(words: Sequence[Word], phrase: Phrase, language: Language) -> int | None:
-    """Place of the noun; -1 if the phrase has none that is a thing, None if it is not certain."""
+def _title_heads(words: Sequence[Word], phrase: Phrase, language: Language) -> Iterator[int]:
+    """Places of nouns that may be the thing, the likelier last.
+
+    That is the last noun. Where the model does not know it (a name?) it may be the last one that it knows.
+    """
     materials = language.families["material"].words
     skipped = language.abstract | language.audience | language.units
     nouns = [place for place in range(phrase.first, phrase.end) if words[place].noun]
+    heads: list[int] = []
     for place in reversed(nouns):
         word = words[place]
         if {word.text, word.lemma} & skipped or _is_value(word, "color", language):
             continue
         if _is_value(word, "pattern", language) or word.kind in ("adjective", "participle"):
             continue
-        if (word.text in materials or word.lemma in materials) and len(nouns) > 1:
-            return None
-        return place
-    return -1
+        if word.text in materials or word.lemma in materials:
+            if place == nouns[-1] and len(nouns) == 1:
+                heads.append(place)
+            break
+        if word.known or not heads:
+            heads.append(place)
+        if word.known:
+            break
+    yield from reversed(heads)
 
 
 def _is_value(word: Word, family: str, language: Language) -> bool:
@@ -127,8 +142,8 @@ def _phrases(words: Sequence[Word], language: Language, title: bool) -> Iterator
     for place, word in enumerate(words):
         kind = _kind(words, place, open_, title)
         if kind in IN_PHRASE:
-            if kind == "adjective" and open_.noun >= 0 and not title:
-                yield from open_.close(place)
+            if kind == "adjective" and open_.noun >= 0 and not title and not _goes_on(words, place):
+                yield from open_.close(place)  # "a man red with anger", but "a sky blue umbrella"
             open_.take(place, kind)
         elif kind == "number" and open_.noun < 0:
             open_.number = language.numbers.get(word.text) or int(word.text)
@@ -170,6 +185,11 @@ class _Open:
             last = self.last + 1
             yield Phrase(self.first, self.noun, last, self.article, self.indefinite, self.number)
         self.reset()
+
+
+def _goes_on(words: Sequence[Word], place: int) -> bool:
+    following = words[place + 1] if place + 1 < len(words) else None
+    return following is not None and following.kind in ("noun", "adjective") and not following.verb
 
 
 def _inside(words: Sequence[Word], place: int, language: Language) -> bool:

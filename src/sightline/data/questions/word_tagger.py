@@ -5,7 +5,7 @@ its wheel, so nothing is fetched. Words are tagged out of context: which class a
 decided by the rules of `noun_phrases.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sightline.data.questions.language import Language
@@ -48,6 +48,9 @@ class WordTagger:
             return Word(lower, "article", lower, False, False, False, True)
         if lower in language.numbers:
             return Word(lower, "number", lower, False, False, False, True)
+        if language.cased and "-" in text and len(text.rsplit("-", 1)[1]) >= SHORTEST_PART:
+            last = self.word(text.rsplit("-", 1)[1])  # Damen-Sonnenbrille
+            return replace(last, text=lower)
         spelled = text if language.cased else lower
         readings = self._model.tag_word(spelled, casesensitive=language.cased)
         if not readings:
@@ -61,7 +64,9 @@ class WordTagger:
         lemma = str(self._model.analyze(spelled, pos=tag)[0]).lower()
         plural = lower != lemma if language.cased else bool(nouns) and nouns[0] == "NN2"
         if nouns and not language.cased:  # derivation is undone too: a skateboarder is no skateboard
-            lemma = lower if not plural else lemma if known else lower.removesuffix("s")
+            lemma = lower if not plural else lemma if known else _stripped(lower)
+        elif nouns and not known:  # the ending of an unknown compound is a guess
+            lemma, plural = lower, False
         lemma = self._last_part(lemma) if nouns else lemma
         return Word(lower, kinds[0], lemma or lower, bool(nouns), bool({"verb", "participle"} & set(kinds)), bool(nouns) and plural, known)
 
@@ -79,3 +84,8 @@ class WordTagger:
 
     def _kind(self, tag: str) -> str:
         return next((kind for prefix, kind in self.language.tags if tag.startswith(prefix)), "other")
+
+
+def _stripped(plural: str) -> str:
+    ending = "es" if plural.endswith(("sses", "shes", "ches", "xes")) else "s"
+    return plural.removesuffix(ending)

@@ -14,7 +14,15 @@ from sightline.data.scenes import sample
 from sightline.data.shards import ShardWriter
 from sightline.data.tokenizer import Tokenizer
 
-PARAMS = ConvertParams(vocab_size=300, min_frequency=1, relation_margin=8, pope_per_image=2, hash_distance=4)
+PARAMS = ConvertParams(
+    lexicon="photos",
+    language="en",
+    vocab_size=300,
+    min_frequency=1,
+    relation_margin=8,
+    pope_per_image=2,
+    hash_distance=4,
+)
 CAPTIONS = [
     ["A brown dog runs in the snow .", "The dog is running .", "A dog ."],
     ["A man rides a white horse .", "A man is riding a horse .", "A man on a horse ."],

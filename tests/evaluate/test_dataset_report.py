@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sightline.data.questions.lexicons.photos import Photos
 from sightline.data.scenes import sample
 from sightline.evaluate.dataset_report import object_statistics, question_statistics, text_statistics
 from tests.support import tiny
@@ -79,7 +80,7 @@ def test_an_object_and_its_kind_are_no_bias():
         object_statistics.biases(np.array([90, 100]), np.array([[0, 90], [90, 0]]), 1000, ["boy", "person"])
         == []
     )
-    assert object_statistics.object_names({"captions": ["a boy throws a ball"]}) == {
+    assert object_statistics.object_names({"captions": ["a boy throws a ball"]}, Photos()) == {
         "boy",
         "child",
         "person",
@@ -89,7 +90,7 @@ def test_an_object_and_its_kind_are_no_bias():
 
 def test_the_built_in_pairs_of_scenes_are_the_strongest():
     scenes = [sample.sample(7, "train", index) for index in range(600)]
-    pictures = [object_statistics.object_names({"scene": scene}) for scene in scenes]
+    pictures = [object_statistics.object_names({"scene": scene}, Photos()) for scene in scenes]
     names = sorted(sample.KINDS)
     result = object_statistics.biases(*object_statistics.counts(pictures, names), len(pictures), names)
     assert {(row["given"], row["then"]) for row in result[:4]} == set(sample.BIAS.items())

@@ -91,9 +91,11 @@ class ConvertParams(Settings):
     lexicon: Annotated[str, AfterValidator(PlugIn("data/questions/lexicons"))] = Field(
         description="how things are found in captions: by a list of what photos show, or from the captions"
     )
-    language: Annotated[str, AfterValidator(Matches(r"[a-z]{2,3}", "a code of two or three letters"))] = Field(
-        description="of the captions, as ISO 639 has it; questions are made in the languages of "
-        "src/sightline/data/questions/languages"
+    language: Annotated[str, AfterValidator(Matches(r"[a-z]{2,3}", "a code of two or three letters"))] = (
+        Field(
+            description="of the captions, as ISO 639 has it; questions are made in the languages of "
+            "src/sightline/data/questions/languages"
+        )
     )
     vocab_size: int = Field(ge=100, description="entries of the tokenizer at most")
     min_frequency: Count = Field(description="a rarer word has no entry of its own")

@@ -2,6 +2,16 @@
 
 convert_captions.py: the entry point of the stage: counts, then writes every split
 triples.py: reads the written triples
+lexicon.py: what a lexicon can do
+lexicons/: how things are found in captions, a file each
+languages/: the words and the question forms of a language, a file each
+language.py: what a language consists of
+annotated_questions.py: questions that come with the data
+word_tagger.py: word classes and lemmas
+noun_phrases.py: phrases of a text, what a title is about
+corpus_parse.py: texts of an item and the attribute values in them
+corpus_statistics.py: what is counted over the training captions
+corpus_questions.py: the rules of the lexicon `corpus`
 caption_rules.py: colour, count, relation and other open questions
 existence_questions.py: yes/no questions and the POPE polls
 object_mentions.py: objects that a caption names

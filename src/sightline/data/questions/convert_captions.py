@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
@@ -44,7 +44,8 @@ def convert(
     usable = [line not in dropped and _refusal(items[line]) == "" for line in range(len(items))]
     counts: dict[str, Counter[str]] = {}
     answers: set[str] = set()
-    lexicon = _lexicon(items, usable, params)
+    chosen = progress.track(_chosen(items, usable), "words of the captions", sum(usable))
+    lexicon = counted_lexicon((item for _, item in chosen if item["split"] == "train"), params)
     sources: dict[str, QuestionSource] = {}
     generated = False  # whether any item's questions come from its captions
     with ExitStack() as stack:
@@ -127,10 +128,11 @@ def _chosen(items: Items, usable: list[bool]) -> Iterator[tuple[int, dict]]:
     return ((line, items[line]) for line in range(len(items)) if usable[line])
 
 
-def _lexicon(items: Items, usable: list[bool], params: ConvertParams) -> Lexicon:
+def counted_lexicon(training: Iterable[dict], params: ConvertParams) -> Lexicon:
+    """The lexicon that the parameters name, after it has counted the training items."""
     lexicon: Lexicon = registry.load("data/questions/lexicons", params.lexicon).build(params.language)
-    for _, item in progress.track(_chosen(items, usable), "words of the captions", sum(usable)):
-        if item["split"] == "train" and "scene" not in item:
+    for item in training:
+        if "scene" not in item:
             lexicon.count(item)
     lexicon.finish()
     return lexicon

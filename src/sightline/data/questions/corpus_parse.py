@@ -60,7 +60,9 @@ def read(texts: Sequence[str], title: str, tagger: WordTagger) -> Item:
     titled = bool(texts) and (bool(title) or is_title(texts[0], tagger.language))
     parsed = tuple(parse(text, tagger, titled and n == 0) for n, text in enumerate(texts))
     about = tuple(subjects(parsed[0], tagger.language)) if titled else ()
-    return Item(tuple(sources), parsed, tuple(tuple(_values(text.words, tagger)) for text in parsed), titled, about)
+    return Item(
+        tuple(sources), parsed, tuple(tuple(_values(text.words, tagger)) for text in parsed), titled, about
+    )
 
 
 def _values(words: Sequence[Word], tagger: WordTagger) -> Iterator[Value]:

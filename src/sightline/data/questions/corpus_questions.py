@@ -71,8 +71,8 @@ class CorpusQuestions:
         sentences = []
         if statistics.titles and not statistics.askable:
             sentences.append(
-                f"no questions about what is not shown: no two things are each the subject of {SEEN} titles and "
-                "certainly different"
+                "no questions about what is not shown: no two things are certainly different and each the "
+                f"subject of {SEEN} titles"
             )
         if not statistics.titles and not statistics.askable:
             sentences.append(
@@ -89,7 +89,7 @@ class CorpusQuestions:
         return sentences
 
     def present(self, item: Item) -> dict[str, tuple[Source, list[int]]]:
-        """Things that are certainly shown -> where a text says so; only such as may be called absent elsewhere.
+        """Things that are certainly shown -> where a text says so; only such as are absent from others.
 
         What the title is about, or what two captions name (or the only one).
         """
@@ -106,7 +106,9 @@ class CorpusQuestions:
                 if lemma in statistics.askable:
                     spans.setdefault(lemma, {}).setdefault(item.sources[number], _span(text, phrase))
         need = min(TWICE, len(item.texts))
-        return {lemma: next(iter(found.items())) for lemma, found in sorted(spans.items()) if len(found) >= need}
+        return {
+            lemma: next(iter(found.items())) for lemma, found in sorted(spans.items()) if len(found) >= need
+        }
 
     def absent(self, item: Item) -> list[str]:
         """Things that are certainly not shown: no text names them, and no word of a text hints at them."""
@@ -155,7 +157,9 @@ class CorpusQuestions:
         for family in FAMILIES:
             facts = [value for value in item.values[0] if value.family == family]
             told = [value for value in facts if self._of_title(text, main, value)]
-            told += [value for value in _keyed(item, self.language.families[family]) if value.family == family]
+            told += [
+                value for value in _keyed(item, self.language.families[family]) if value.family == family
+            ]
             if (value := self._only(item, told, family)) is not None:
                 triples += self._attribute(item, lemma, value, rng)
         return triples + self._number(item, [(0, main)], lemma)
@@ -178,7 +182,7 @@ class CorpusQuestions:
         return False
 
     def _next_to(self, text: Text, phrase: Phrase, value: Value) -> bool:
-        """Whether a value before the head is the head's, not that of a noun between them ("green tea cup")."""
+        """Whether a value before the head is the head's, not that of a noun between ("green tea cup")."""
         nouns = modifying(text, phrase, value)
         if nouns is None:
             return False
@@ -205,7 +209,9 @@ class CorpusQuestions:
         span = item.texts[number].span(value.first, value.end)
         source = item.sources[number]
         known = set(family.words.values())
-        counts = {other: n for other, n in statistics.attributes[value.family, lemma].items() if other in known}
+        counts = {
+            other: n for other, n in statistics.attributes[value.family, lemma].items() if other in known
+        }
         if value.value in VAGUE_VALUES or not set(counts) - {value.value}:
             return []
         triples = [
@@ -284,12 +290,14 @@ class CorpusQuestions:
         return True
 
     def _agreed(self, item: Item, found: Sequence[tuple[int, Phrase]], family: str) -> Value | None:
-        """The value that a thing's phrases give it: two of them the same, or the only one, and none another."""
+        """The value that a thing's phrases give it: two the same, or the only one, and no other."""
         told = [
             value
             for number, phrase in found
             for value in item.values[number]
-            if value.family == family and not value.doubtful and self._next_to(item.texts[number], phrase, value)
+            if value.family == family
+            and not value.doubtful
+            and self._next_to(item.texts[number], phrase, value)
         ]
         values = {value.value for value in told}
         return told[0] if len(values) == 1 and len(told) >= min(TWICE, len(item.texts)) else None

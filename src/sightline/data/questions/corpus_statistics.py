@@ -56,7 +56,7 @@ class CorpusStatistics:
         self.by_two: Counter[str] = Counter()
         self.stuff: Counter[str] = Counter()  # lemma -> singular in a sentence, without article
         self.counted: Counter[str] = Counter()  # lemma -> with a or an
-        # (family, word) -> values that stand before it: directly (but for adjectives), or before what it heads
+        # (family, word) -> values before it: directly but for adjectives, or before what it heads
         self.follows: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self.attributes: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self.guessed: set[str] = set()  # heads that the tagger does not know
@@ -220,17 +220,18 @@ class CorpusStatistics:
         np.fill_diagonal(self.like_TT, 0)
         seen_T = number_T >= SEEN
         order_TT = np.argsort(np.argsort(-self.like_TT, axis=1, kind="stable"), axis=1)
-        near_TT = (self.like_TT >= LIKE) | ((np.minimum(order_TT, order_TT.T) < NEAREST) & (self.like_TT > CHANCE))
+        near_TT = (self.like_TT >= LIKE) | (
+            (np.minimum(order_TT, order_TT.T) < NEAREST) & (self.like_TT > CHANCE)
+        )
         self.apart_TT = (said_TT < SAID) & (said_TT.T < SAID) & ~near_TT
         self.apart_TT &= seen_T[:, None] & seen_T[None, :] & ~self._related()
 
     def _compare_captions(self) -> None:
         """Things that captions name, over the sample.
 
-        `together_TT`: items that name both. `implied_WT`: so many of the items with a word name the thing that
-        the word makes it unsafe to call the thing absent.
-        `rivals_TT`: one may be another's word for the other: different captions of an item name them, but
-        hardly ever the same caption.
+        `together_TT`: items that name both. `implied_WT`: so many of the items with a word name the
+        thing that the word makes it unsafe to call the thing absent. `rivals_TT`: one may be
+        another's word for the other: different captions of an item name them, but hardly ever the same.
         """
         things = list(self.things)
         size = len(things)
@@ -244,7 +245,9 @@ class CorpusStatistics:
             word_W[columns] += 1
             if not rows:
                 continue
-            named_XR = np.array([[things[row] in text for row in rows] for text in entry.heads], dtype=np.int32)
+            named_XR = np.array(
+                [[things[row] in text for row in rows] for text in entry.heads], dtype=np.int32
+            )
             with_WT[np.ix_(columns, rows)] += 1
             self.together_TT[np.ix_(rows, rows)] += 1
             same_RR, any_R = named_XR.T @ named_XR, named_XR.sum(axis=0)
@@ -259,7 +262,7 @@ class CorpusStatistics:
         np.fill_diagonal(self.rivals_TT, True)
 
     def related(self, one: str, other: str) -> bool:
-        """Whether two things are of one set of relatives, by their names or (a word in no set) their endings."""
+        """Whether two things are of one set of relatives, by name or (a word in no set) by ending."""
         return bool(self._groups(one) & self._groups(other))
 
     def _groups(self, lemma: str) -> set[int]:

@@ -51,7 +51,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Questions:
-    """How a question is put; each gives one line. The answers `yes` and `no` stay English: measures read them."""
+    """How a question is put; each gives one line. The answers yes and no stay English: measures read them."""
 
     what: str
     shown: Callable[[Thing], str]  # is it in the picture?
@@ -96,7 +96,8 @@ def table(rows: str) -> tuple[dict[str, str], tuple[frozenset[str], ...]]:
 
     Returns (word -> value, sets of values alike).
     """
-    words, alike = {}, []
+    words: dict[str, str] = {}
+    alike: list[frozenset[str]] = []
     for row in rows.strip().splitlines():
         left, _, near = row.partition(">")
         value, _, others = left.partition(":")

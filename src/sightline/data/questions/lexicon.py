@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Lexicon(Protocol):
-    """One pass calls `count` for every training item, then `finish` once; the rest may be called after that."""
+    """One pass calls `count` for every training item, then `finish` once; the rest is called after that."""
 
     def count(self, item: dict) -> None:
         """Count the captions of a training item."""
@@ -18,10 +18,11 @@ class Lexicon(Protocol):
     def questions(self, texts: Sequence[str], title: str, rng: np.random.Generator) -> list[dict]:
         """Short questions about an item with these captions and this title ("" if it has none)."""
 
-    def polls(
-        self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int
-    ) -> list[dict]:
+    def polls(self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int) -> list[dict]:
         """POPE questions about the same; called right after `questions`, with the same generator."""
+
+    def shown(self, texts: Sequence[str], title: str) -> set[str]:
+        """Names of the things that an item with these captions certainly shows."""
 
     def objects(self) -> dict[str, list[str]]:
         """Name of each thing -> its surface forms, for the hallucination measures."""

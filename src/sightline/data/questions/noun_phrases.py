@@ -83,12 +83,16 @@ def subjects(text: Text, language: Language) -> list[Phrase]:
         before, after = text.before(phrase), text.after(phrase)
         if text.words[phrase.head].lemma in language.containers and after in language.of:
             continue
-        contained = before in language.of and text.words[max(0, phrase.first - 2)].lemma in language.containers
+        contained = (
+            before in language.of and text.words[max(0, phrase.first - 2)].lemma in language.containers
+        )
         if {before, after} & language.joining or text.led(phrase) and not contained:
             continue
         # "| bottle green": a shade, unless it is how the title begins ("T-shirt black")
-        if phrase.first > 0 and phrase.head + 2 == phrase.end and _is_value(
-            text.words[phrase.end - 1], "color", language
+        if (
+            phrase.first > 0
+            and phrase.head + 2 == phrase.end
+            and _is_value(text.words[phrase.end - 1], "color", language)
         ):
             continue
         found += [replace(phrase, head=head) for head in _title_heads(text.words, phrase, language)]

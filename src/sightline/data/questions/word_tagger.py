@@ -68,7 +68,8 @@ class WordTagger:
         elif nouns and not known:  # the ending of an unknown compound is a guess
             lemma, plural = lower, False
         lemma = self._last_part(lemma) if nouns else lemma
-        return Word(lower, kinds[0], lemma or lower, bool(nouns), bool({"verb", "participle"} & set(kinds)), bool(nouns) and plural, known)
+        verb = bool({"verb", "participle"} & set(kinds))
+        return Word(lower, kinds[0], lemma or lower, bool(nouns), verb, bool(nouns) and plural, known)
 
     def _last_part(self, lemma: str) -> str:
         """The thing of a compound that begins with its material: Lederschuh is a shoe."""
@@ -78,7 +79,8 @@ class WordTagger:
                 if rest == lemma or len(rest) < SHORTEST_PART:
                     continue
                 readings = self._model.tag_word(rest.capitalize())
-                if readings and readings[0][1] >= self.language.known_above and readings[0][0].startswith("NN"):
+                tag, score = readings[0] if readings else ("", float("-inf"))
+                if score >= self.language.known_above and tag.startswith("NN"):
                     return rest
         return lemma
 

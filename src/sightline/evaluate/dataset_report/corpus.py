@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sightline.core import artifacts
+from sightline.core.params.data_params import ConvertParams
 from sightline.core.params.loader import Params
 from sightline.data.questions.convert_captions import convert
 from sightline.data.questions.triples import Triples
@@ -20,7 +21,8 @@ class Corpus:
     """Items with their questions. `vqa` is None where no question could be made of them.
 
     `table` is the file name of a user's table (else empty), `left_out` counts what the convert stage leaves
-    out by reason, `max_tokens` is the longest text that the text tower reads.
+    out by reason, `cannot_teach` are its sentences about what the data cannot teach, `max_tokens` is the
+    longest text that the text tower reads.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Corpus:
     items: Items
     vqa: Path | None
     left_out: dict[str, int]
+    cannot_teach: list[str]
+    convert: ConvertParams
     max_tokens: int
     seed: int
 
@@ -63,9 +67,18 @@ def built(data: Path, params: Params) -> Corpus:
         raise artifacts.ArtifactError(
             f"{data / 'vqa'}: made from another {data / 'raw'} than the present one; run `dvc repro convert`"
         )
-    left_out = vqa.config["rejected"]
-    source = raw.config["source"]
-    return Corpus(source, "", raw, Items(raw.path), vqa.path, left_out, params.text.max_tokens, params.seed)
+    return Corpus(
+        raw.config["source"],
+        "",
+        raw,
+        Items(raw.path),
+        vqa.path,
+        vqa.config["rejected"],
+        vqa.config["left_out"],
+        params.convert,
+        params.text.max_tokens,
+        params.seed,
+    )
 
 
 def table(path: Path, params: Params, scratch: Path) -> Corpus:
@@ -86,15 +99,27 @@ def table(path: Path, params: Params, scratch: Path) -> Corpus:
         raise ValueError(f"{path}: expected rows with text, found none among {config['rows']['in']}{first}")
     vqa: Path | None = scratch / "vqa"
     left_out: dict[str, int] = {}
+    cannot_teach: list[str] = []
     trained = params.text.tower != "hf"
     config = {}
     try:
         with artifacts.create(scratch / "vqa", "vqa", config) as folder:
             config.update(convert(raw, folder, params.convert, params.seed, data.max_pixels, trained))
-            left_out = config["rejected"]
+            left_out, cannot_teach = config["rejected"], config["left_out"]
     except ValueError:  # no item to train on, as of a table whose pictures are all remote: the words remain
         vqa = None
-    return Corpus("table", path.name, raw, items, vqa, left_out, params.text.max_tokens, params.seed)
+    return Corpus(
+        "table",
+        path.name,
+        raw,
+        items,
+        vqa,
+        left_out,
+        cannot_teach,
+        params.convert,
+        params.text.max_tokens,
+        params.seed,
+    )
 
 
 def rejected(raw: Path) -> list[dict]:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sightline.core.runtime import derive_seed
+from sightline.data.questions.convert_captions import counted_lexicon
 from sightline.evaluate.dataset_report import object_statistics, question_statistics
 from sightline.evaluate.dataset_report.corpus import Corpus, rejected
 from sightline.evaluate.dataset_report.text_statistics import share, summary, tokens, vocabulary, words
@@ -28,6 +29,7 @@ def measure(corpus: Corpus) -> dict:
     pictures: dict[str, dict] = {}
     objects: dict[str, list[set[str]]] = {}
     coder = corpus.tokenizer()
+    lexicon = counted_lexicon((corpus.items[line] for line in corpus.items.split(base)), corpus.convert)
     base_captions: set[str] = set()
     for name in names:
         items = [corpus.items[line] for line in corpus.items.split(name)]
@@ -36,7 +38,7 @@ def measure(corpus: Corpus) -> dict:
         for text_words in parted:
             counted[name].update(text_words)
         pictures[name] = picture_sizes(corpus, items)
-        objects[name] = [object_statistics.object_names(item) for item in items]
+        objects[name] = [object_statistics.object_names(item, lexicon) for item in items]
         splits[name] = {"items": len(items), "pictures": pictures[name]["n"], "captions": len(texts)}
         captions[name] = {
             "per_item": summary(len(item["captions"]) for item in items),
@@ -70,6 +72,7 @@ def measure(corpus: Corpus) -> dict:
         "refused": dict(sorted(Counter(fault["reason"] for fault in faults).items())),
         "refused_first": faults[:LISTED],
         "left_out": dict(sorted(corpus.left_out.items())),
+        "cannot_teach": corpus.cannot_teach,
     }
 
 

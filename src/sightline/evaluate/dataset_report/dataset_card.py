@@ -44,6 +44,7 @@ def lines(report: dict) -> list[str]:
         if questions
         else "questions: none, as no item of train has a picture on this disk"
     )
+    facts += [f"cannot teach: {sentence}" for sentence in report["cannot_teach"]]
     if guess := _best_guess(report):
         facts.append(guess)
     gone = report["refused"] | report["left_out"]

@@ -1,7 +1,7 @@
 """Objects in the pictures: frequencies, co-occurrence, and the strongest co-occurrence biases.
 
-K: names of objects, sorted. A scene's graph lists its objects; a photo's captions name them, by the rules
-that also make its questions (an object counts when two captions name it, or the only one).
+K: names of objects, sorted. A scene's graph lists its objects; another item's captions name them, by the
+lexicon that also makes its questions (an object counts when two captions name it, or the only one).
 """
 
 from collections import Counter
@@ -9,20 +9,19 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from sightline.data.questions.existence_questions import present
+from sightline.data.questions.lexicon import Lexicon
 from sightline.data.questions.object_lexicon import RELATIVES
-from sightline.data.questions.object_mentions import parse_all
 from sightline.evaluate.dataset_report.text_statistics import share
 
 Z = 1.96  # of a 95 % interval
 TOP = 20
 
 
-def object_names(item: dict) -> set[str]:
-    """Names of the objects in the picture of an item."""
+def object_names(item: dict, lexicon: Lexicon) -> set[str]:
+    """Names of the objects in the picture of an item; the lexicon has counted the training items."""
     if "scene" in item:
         return {part["kind"] for part in item["scene"]["objects"]}
-    return set(present(parse_all(item["captions"])))
+    return lexicon.shown(item["captions"], item.get("title", ""))
 
 
 def counts(pictures: Sequence[set[str]], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

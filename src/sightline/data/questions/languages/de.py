@@ -99,10 +99,7 @@ STARTS = {
     "kunststoff": "kunststoff", "plastik": "kunststoff", "keramik": "keramik", "porzellan": "porzellan",
     "glas": "glas", "kork": "kork", "jeans": "denim", "samt": "samt", "marmor": "marmor",
 }  # fmt: skip
-ENDS = {
-    color: color
-    for color in "schwarz weiß rot blau grün gelb braun rosa grau beige lila orange".split()
-}
+ENDS = {color: color for color in "schwarz weiß rot blau grün gelb braun rosa grau beige lila orange".split()}
 
 LANGUAGE = Language(
     name="German",
@@ -213,4 +210,4 @@ mann frau person mensch junge mädchen kind leute spieler
             "pattern": lambda thing, value: f"Ist Folgendes {value}: {thing.usual}?",
         },
     ),
-)
+)  # fmt: skip

@@ -201,7 +201,7 @@ flip-flop sandal slipper flop
 bag handbag backpack purse tote clutch satchel rucksack duffel pouch briefcase suitcase luggage wallet
 shirt t-shirt tshirt tee top blouse tunic polo kurta jersey tank vest
 jacket coat blazer parka cardigan hoodie sweater sweatshirt pullover jumper fleece anorak vest top
-trouser trousers pants pant jeans jean chinos chino legging leggings jeggings short shorts joggers slacks capris
+trouser trousers pants pant jeans jean chinos chino legging leggings jeggings short shorts jogger slacks
 track tracksuit
 dress gown frock tunic skirt kurta
 suit blazer tuxedo

@@ -7,7 +7,7 @@ import numpy as np
 from sightline.core import registry
 from sightline.data.questions.corpus_parse import Item, read
 from sightline.data.questions.corpus_questions import CorpusQuestions
-from sightline.data.questions.corpus_statistics import TWICE, CorpusStatistics
+from sightline.data.questions.corpus_statistics import CorpusStatistics
 from sightline.data.questions.language import Language
 from sightline.data.questions.word_tagger import WordTagger
 
@@ -32,18 +32,19 @@ class Corpus:
         known = self._statistics.known / tokens if tokens else 0.0
         if self._statistics.items and known < language.known_share:
             self._foreign = (
-                f"no short questions: of the captions' words {100 * known:.0f} % are {language.name}, expected "
-                f"{100 * language.known_share:.0f} %; set convert.language to theirs (there are questions in "
-                f"{', '.join(registry.names(LANGUAGES))})"
+                f"no short questions: of the captions' words {100 * known:.0f} % are {language.name}, "
+                f"expected {100 * language.known_share:.0f} %; set convert.language to theirs "
+                f"(questions are made in {', '.join(registry.names(LANGUAGES))})"
             )
 
     def questions(self, texts: Sequence[str], title: str, rng: np.random.Generator) -> list[dict]:
         return [] if self._foreign else self._questions.of(self._read(texts, title), rng)
 
-    def polls(
-        self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int
-    ) -> list[dict]:
+    def polls(self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int) -> list[dict]:
         return [] if self._foreign else self._questions.polls(self._read(texts, title), rng, per_image)
+
+    def shown(self, texts: Sequence[str], title: str) -> set[str]:
+        return set() if self._foreign else set(self._questions.present(self._read(texts, title)))
 
     def objects(self) -> dict[str, list[str]]:
         return {} if self._foreign else self._questions.objects()
@@ -56,7 +57,7 @@ class Corpus:
 
 
 class Unsupported:
-    """A `Lexicon` for captions in a language without word lists: no questions, and a sentence that says so."""
+    """A `Lexicon` for captions in a language without word lists: no questions, and a sentence on it."""
 
     def __init__(self, code: str) -> None:
         self._code = code
@@ -70,10 +71,11 @@ class Unsupported:
     def questions(self, texts: Sequence[str], title: str, rng: np.random.Generator) -> list[dict]:
         return []
 
-    def polls(
-        self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int
-    ) -> list[dict]:
+    def polls(self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int) -> list[dict]:
         return []
+
+    def shown(self, texts: Sequence[str], title: str) -> set[str]:
+        return set()
 
     def objects(self) -> dict[str, list[str]]:
         return {}
@@ -81,8 +83,8 @@ class Unsupported:
     def left_out(self) -> list[str]:
         return [
             f"no short questions: none are made in the language {self._code!r}, only in "
-            f"{', '.join(registry.names(LANGUAGES))} (convert.language); a table with columns of questions and "
-            "answers needs none made"
+            f"{', '.join(registry.names(LANGUAGES))} (convert.language); a table with columns of questions "
+            "and answers needs none made"
         ]
 
 

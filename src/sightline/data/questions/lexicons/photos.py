@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.data.questions.caption_rules import open_questions
-from sightline.data.questions.existence_questions import Statistics, attributes, existence, pope
+from sightline.data.questions.existence_questions import Statistics, attributes, existence, pope, present
 from sightline.data.questions.object_lexicon import surface_forms
 from sightline.data.questions.object_mentions import parse_all
 
@@ -29,10 +29,11 @@ class Photos:
         polar = existence(captions, self._statistics, rng)
         return polar + attributes(colored, captions, self._statistics, rng) + answered
 
-    def polls(
-        self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int
-    ) -> list[dict]:
+    def polls(self, texts: Sequence[str], title: str, rng: np.random.Generator, per_image: int) -> list[dict]:
         return pope(parse_all(texts), self._statistics, rng, per_image)
+
+    def shown(self, texts: Sequence[str], title: str) -> set[str]:
+        return set(present(parse_all(texts)))
 
     def objects(self) -> dict[str, list[str]]:
         return surface_forms()

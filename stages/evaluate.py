@@ -33,7 +33,8 @@ def main(params: Params) -> None:
         {evaluation.REFERENCE: [setting.served], evaluation.SHIPPED: collect_predictions.SPINS},
         setting,
     )
-    blind = torch_session.session(torch_session.load_vlm(Path("models/blind")), None, Path("models/onnx"))
+    blind_vlm = torch_session.load_trained_vlm(Path("models/blind"))
+    blind = None if blind_vlm is None else torch_session.session(blind_vlm, None, Path("models/onnx"))
     rows = evaluation.evaluate(predictions, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
     session, detector = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
     rows += ood_detection.evaluate(

@@ -18,21 +18,27 @@ def main(params: Params) -> None:
     from sightline.explain import explain_items, explained_items, faithfulness_benchmark
     from sightline.explain.target import ExplainedModel, explain
     from sightline.inference import lazy_models
+    from sightline.inference.encoding import NO_ANSWERS
     from sightline.inference.session import Session
 
     session = Session.load(Path("models/bundle"), params.threads)
     model = ExplainedModel(session, SPIN_OFF, partial(lazy_models.vlm, Path("models/vlm")), params.seed)
     raw, vqa = Path("data/raw"), Path("data/vqa")
-    chosen = explained_items.choose(raw, vqa, "test", params.explain.items)
-    out = Path("plots/explain")
-    explain_items.run(
-        chosen,
-        lambda item, spin: explain(replace(model, spin=spin), params.explain.method, item.rgb, item.question),
-        same,
-        session.settings.spin,
-        params.explain.colormap,
-        out,
-    )
+    chosen, out = [], Path("plots/explain")
+    if session.answers:
+        chosen = explained_items.choose(raw, vqa, "test", params.explain.items)
+        explain_items.run(
+            chosen,
+            lambda item, spin: explain(
+                replace(model, spin=spin), params.explain.method, item.rgb, item.question
+            ),
+            same,
+            session.settings.spin,
+            params.explain.colormap,
+            out,
+        )
+    else:
+        explain_items.write_none(NO_ANSWERS, out)
     fp32 = ExplainedModel(Session.load_variant(Path("models/onnx"), "fp32", params.threads), SPIN_OFF)
     answers = islice(
         faithfulness_benchmark.located_answers(fp32, raw, vqa, "test", same), faithfulness_benchmark.COMPARED

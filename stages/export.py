@@ -17,12 +17,16 @@ def main(params: Params) -> None:
 
     run = runtime.start(params.threads, params.seed)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
-    folders = {"fp32": Path("models/vlm"), "pruned": Path("models/compressed")}
     clip = torch_session.load_clip(Path("models/clip"))
-    models = {name: torch_session.load_vlm(folder) for name, folder in folders.items()}
-    folders["clip"] = Path("models/clip")
+    models = {"fp32": torch_session.load_trained_vlm(Path("models/vlm"))}
+    if models["fp32"] is not None:
+        models["pruned"] = torch_session.load_vlm(Path("models/compressed"))
+    folders = {"fp32": Path("models/vlm"), "pruned": Path("models/compressed"), "clip": Path("models/clip")}
     sources = {name: artifacts.sha256(folder / artifacts.MANIFEST) for name, folder in folders.items()}
-    macs = {name: model_cost.macs(model) for name, model in models.items()}
+    macs = {
+        name: sum(model_cost.macs_of_embeddings(clip).values()) if model is None else model_cost.macs(model)
+        for name, model in models.items()
+    }
     macs |= {variants.QUANTIZED[name]: count for name, count in macs.items()} | {"int4": macs["fp32"]}
     tokenizer = folders["clip"] / "tokenizer.json"
     inputs = ExportInputs(models, clip, sources, macs, tokenizer, raw.path, vqa.path)

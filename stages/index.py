@@ -21,14 +21,16 @@ def main(params: Params) -> None:
     raw, exported = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("models/onnx"), "onnx")
     session = Session.load_variant(exported.path, exported.config["shipped"], params.threads)
     vqa, items = artifacts.load(Path("data/vqa"), "vqa"), Items(raw.path)
-    session.decoding_inputs(params.generation, params.spin)  # before an hour of work, not after it
+    if session.answers:
+        session.decoding_inputs(params.generation, params.spin)  # before an hour of work, not after it
     confidence = fit_confidence.fit(
         session, items, Triples(vqa.path, "val"), params.index.sure_accuracy, pixels
     )
     domain = out_of_domain.fit(session, items, params.index.domain_percentile, pixels)
     inputs = bundle.BundleInputs(
-        exported, session, confidence, params.generation, params.spin, domain, items, raw.config["source"]
-    )
+        exported, session, confidence, params.generation, params.spin, domain, items, raw.config["source"],
+        vqa.config["left_out"],
+    )  # fmt: skip
     gallery = bundle.write(Path("models/bundle"), inputs, params.index, pixels)
     runtime.log(
         f"{exported.config['shipped']} with {len(gallery)} items in models/bundle; ask it: sightline ask"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session
+from sightline.cli.app import AS_JSON, BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session, say_left_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +58,8 @@ def ask(
     if index is not None and not retrieve:
         raise typer.BadParameter("--index is what --retrieve reads: give both")
     session = open_session(bundle)
+    session.require_answers()
+    say_left_out(session)
     sources, question = split(pictures or [])
     sources, question = sources or [example(session.folder)], question or DESCRIBE
     overrides = {"candidates": candidates, "contrast": contrast}

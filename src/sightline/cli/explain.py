@@ -166,6 +166,7 @@ def failures(
 
     here = checkout_files.root()
     model, params = open_model(None)
+    model.session.require_answers()
     spin = "on" if model.session.settings.generation.spin else "off"  # the answers that users get
     objects = read_json(here / "data" / "vqa" / "config.json")["objects"]
     predictions = here / "metrics" / "evaluate" / f"predictions-test-shipped-spin_{spin}.jsonl"

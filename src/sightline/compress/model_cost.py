@@ -75,10 +75,10 @@ def parameters(vlm: VLM) -> int:
     return sum(tensor.numel() for tensor in vlm.parameters())
 
 
-def row(variant: str, vlm: VLM, accuracy: float) -> dict[str, str | int | float]:
+def row(variant: str, vlm: VLM, quality: dict[str, float]) -> dict[str, str | int | float]:
     """One line of the size / cost / quality table; bytes are those of the float32 weights."""
     return {
         "variant": variant, "decoder_heads": vlm.config["decoder_heads"],
         "decoder_hidden": vlm.config["decoder_hidden"], "parameters": parameters(vlm),
-        "bytes": 4 * parameters(vlm), "macs": macs(vlm), "accuracy": accuracy,
+        "bytes": 4 * parameters(vlm), "macs": macs(vlm), **quality,
     }  # fmt: skip

@@ -16,7 +16,7 @@ from sightline.core import artifacts, progress, runtime
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
 from sightline.data.vqa_data import VqaData
-from sightline.models.vlm import VLM
+from sightline.models.vlm import ABSENT, VLM
 from sightline.train import save_model
 from sightline.train.finetune import Phase, train_vqa
 from sightline.train.pack_state import unpack_weights
@@ -33,27 +33,35 @@ def compress(
     metrics/table.csv.
 
     The image tower is not cut and stays frozen while the decoder recovers, so both models share its graph.
+    Where no answering model was trained there is nothing to cut, and `out` says so.
     """
+    if trained.config == ABSENT:
+        save_model.write_absent(out)
+        write_table(metrics / "table.csv", [])
+        runtime.log(f"no answering model to prune; wrote {out}; next: export")
+        return
     vlm, tokenizer_file = VLM(trained.config), trained.path / "tokenizer.json"
     unpack_weights(artifacts.load_weights(trained.path / "weights.safetensors"), vlm)
     data, phase = VqaData.read(raw, vqa, tokenizer_file), recovery("compress", params, vlm, trained.digest())
     common = (data, phase.section, run, params.seed, phase.epochs)
     task = VqaTask(vlm.to(run.device), *common)
-    rows = [model_cost.row("fp32", vlm, _accuracy(task))]
+    rows = [model_cost.row("fp32", vlm, _quality(task))]
     scores = importance(task, params.compress.criterion, params)
     smaller = structured_pruning.prune(vlm, scores, params.compress.head_ratio, params.compress.neuron_ratio)
-    rows.append(model_cost.row("cut", smaller, _accuracy(VqaTask(smaller, *common))))
+    rows.append(model_cost.row("cut", smaller, _quality(VqaTask(smaller, *common))))
     with train_vqa(smaller, phase, params, run, data, metrics / "recovery") as (recovered, state):
-        rows.append(model_cost.row("pruned", smaller, _accuracy(recovered)))
+        rows.append(model_cost.row("pruned", smaller, _quality(recovered)))
         if run.is_main:
             save_model.write(
                 out, "vlm", smaller, tokenizer_file, "Answering model, pruned.", recovered, state
             )
             write_table(metrics / "table.csv", rows)
-            before, after = rows[0], rows[-1]
+            before, cut, after = rows
+            figure = task.metric
             runtime.log(
-                f"{before['bytes']} -> {after['bytes']} bytes, accuracy {before['accuracy']:.1f} -> "
-                f"{after['accuracy']:.1f} (cut: {rows[1]['accuracy']:.1f}); wrote {out}; next: export"
+                f"{before['bytes']} -> {after['bytes']} bytes, {figure.replace('_', ' ')} "
+                f"{before[figure]:.1f} -> {after[figure]:.1f} (cut: {cut[figure]:.1f}); wrote {out}; "
+                "next: export"
             )
 
 
@@ -67,11 +75,12 @@ def recovery(name: str, params: Params, teacher: VLM, digest: str) -> Phase:
 
 
 def write_table(path: Path, rows: list[dict]) -> None:
-    """Comma-separated, floats with four decimals."""
+    """Comma-separated, floats with four decimals; an empty file for no row."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(rows[0])
+        if rows:
+            writer.writerow(rows[0])
         for row in rows:
             writer.writerow([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row.values()])
 
@@ -102,8 +111,8 @@ def _loss(task: VqaTask, step: int) -> Tensor:
 
 
 @torch.no_grad()
-def _accuracy(task: VqaTask) -> float:
-    """The task's own validation metric."""
+def _quality(task: VqaTask) -> dict[str, float]:
+    """The task's own validation metric, by its name."""
     task.eval()
-    with progress.step("accuracy on val"):
-        return task.evaluate()[0]
+    with progress.step(f"{task.metric.replace('_', ' ')} on val"):
+        return {task.metric: task.evaluate()[0]}

@@ -56,7 +56,9 @@ def write(figures: dict[str, list[Row]], spin: str, folder: Path) -> None:
         for row in of_family
         if row["variant"] in ("shipped", "") and row["spin"] in ("", spin)
     ]
-    splits = sorted(dict.fromkeys(row["split"] for row in figures["vqa"]), key=lambda split: split != "test")
+    splits = sorted(
+        dict.fromkeys(row["split"] for row in figures["retrieval"]), key=lambda split: split != "test"
+    )
     for name, chart_figures in CHARTS.items():
         types = _types(rows, splits[0]) if name == "answers" else []
         chart = [_read(rows, splits[0], figure, "") for figure in chart_figures + types]

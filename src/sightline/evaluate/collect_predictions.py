@@ -42,7 +42,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class VariantPredictions:
-    """Predictions of one variant on one split: answers by SPIN setting, and retrieval ranks."""
+    """Predictions of one variant on one split: answers by SPIN setting (none where the model only searches),
+    and retrieval ranks."""
 
     answers: dict[str, predictions.Answers]
     retrieval: predictions.RetrievalRanks
@@ -60,7 +61,7 @@ def predict(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Var
         rng = np.random.default_rng(derive_seed(setting.seed, "swapped", name))
         answers = {
             spin: predictions.answers(session, split, setting.generation, gates[spin], batch_size)
-            for spin in spins
+            for spin in (spins if session.answers else ())
         }
         swaps = predictions.SwapInputs(words, kinds, rng)
         results[name] = VariantPredictions(

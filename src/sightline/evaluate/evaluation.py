@@ -25,10 +25,10 @@ from sightline.evaluate.split_contents import Split
 from sightline.inference.session import Session
 
 REFERENCE, SHIPPED = "fp32", "shipped"
-_FIGURE = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
+_FIGURE = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n", "pictures"]
 _PAIRED = [
     *["split", "comparison", "variant", "spin", "family", "type", "metric", "value", "low", "high"],
-    *["loss_bound", "not_worse", "n"],
+    *["loss_bound", "not_worse", "n", "pictures"],
 ]
 
 
@@ -49,15 +49,17 @@ def evaluate(
     compared: dict[str, list[list[Group]]] = {variant: [] for variant in outputs}
     for name in progress.track(setting.params.splits, "scoring splits"):
         split = setting.read(name)
-        baselines = {
-            "majority": majority_baseline.answers(split.triples, by_type),
-            "ceiling": oracle.answers(split.triples),
-        }
+        of_split = {variant: by_split[name] for variant, by_split in outputs.items()}
+        baselines = {}
+        if any(predicted.answers for predicted in of_split.values()):
+            baselines = {
+                "majority": majority_baseline.answers(split.triples, by_type),
+                "ceiling": oracle.answers(split.triples),
+            }
         if blind is not None and name == setting.params.splits[0]:
             baselines["blind"] = predictions.blind_answers(
                 blind, split, setting.generation, setting.params.batch_size
             )
-        of_split = {variant: by_split[name] for variant, by_split in outputs.items()}
         more_rows, more_differences, served = _score(split, of_split, baselines, setting)
         rows += more_rows
         differences += more_differences
@@ -116,8 +118,9 @@ def _score(
                 continue  # the oracle gives one of the references
             key = {"family": group.family, "split": split.name, "variant": variant, "spin": spin}
             rows += scoring.figure_rows(group, key, exact=variant == "ceiling")
-    served = {variant: groups[variant, setting.served] + retrieved[variant] for variant in of_split}
-    rows += _retrieval_bounds(split, split.name)
+    served = {variant: groups.get((variant, setting.served), []) + retrieved[variant] for variant in of_split}
+    directions = {kind for of_variant in of_split.values() for kind in of_variant.retrieval.ranks}
+    rows += _retrieval_bounds(split, directions)
     return rows, _differences(split.name, groups, retrieved), served
 
 
@@ -139,8 +142,9 @@ def _differences(
     return rows
 
 
-def _retrieval_bounds(split: Split, name: str) -> list[dict]:
-    """Figures of chance and of an oracle on this gallery; they have no sampling error, so no interval."""
+def _retrieval_bounds(split: Split, directions: set[str]) -> list[dict]:
+    """Figures of chance and of an oracle on this gallery, for the orders in `directions`; they have no
+    sampling error, so no interval."""
     texts, owner_T, size = split.gallery()
     oracle_IT = oracle.similarity(texts, owner_T, size)
     ranks = {
@@ -151,7 +155,9 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
         f"{direction}_{by}": ranks_Q
         for direction, ranks_Q in ranks.items()
         for by in ("reranked", "described")
+        if f"{direction}_{by}" in directions
     }
+    described = any(direction.endswith("described") for direction in directions)
     rows = []
     for direction, ranks_Q in ranks.items():
         best = {f"r{k}": 100.0 * float(np.mean(ranks_Q <= k)) for k in (1, 5, 10)}
@@ -159,7 +165,7 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
             rows += [
                 {
                     "family": "retrieval",
-                    "split": name,
+                    "split": split.name,
                     "variant": baseline,
                     "spin": "",
                     "type": direction,
@@ -168,6 +174,7 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
                     "low": "",
                     "high": "",
                     "n": len(ranks_Q),
+                    "pictures": size,
                 }
                 for metric, value in figures.items()
             ]
@@ -175,7 +182,7 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
         rows += [
             {
                 "family": "retrieval",
-                "split": name,
+                "split": split.name,
                 "variant": baseline,
                 "spin": "",
                 "type": kind,
@@ -184,26 +191,28 @@ def _retrieval_bounds(split: Split, name: str) -> list[dict]:
                 "low": "",
                 "high": "",
                 "n": size,
+                "pictures": size,
             }
-            for kind in ("swapped_kind", "swapped_kind_described")
+            for kind in ("swapped_kind", *(["swapped_kind_described"] if described else []))
             for baseline, value in (("chance", 50.0), ("ceiling", 100.0))
         ]
     return rows
 
 
 def _plots(outputs: dict[str, dict[str, VariantPredictions]], setting: Setting, plots: Path) -> None:
-    """Confusion and confidences of the shipped variant on the first split."""
+    """Confusion and confidences of the shipped variant on the first split; empty where it does not answer."""
     plotted = SHIPPED if SHIPPED in outputs else next(iter(outputs))
     split = setting.read(setting.params.splits[0])
-    predicted = outputs[plotted][split.name]
-    served = predicted.answers[setting.served]
-    result_files.write_csv(
-        plots / "confusion.csv", result_files.confusion(split.triples, served.texts), ["actual", "predicted"]
-    )
-    binary, short = scoring.yes_no_questions(split), scoring.short_questions(split)
-    bins = calibration.reliability(served.confidence_N[binary], scoring.correctness(split, served, binary))
+    served = outputs[plotted][split.name].answers.get(setting.served)
+    pairs: list[dict] = []
+    bins: list[dict] = []
+    points: list[dict] = []
+    if served is not None:
+        pairs = result_files.confusion(split.triples, served.texts)
+        binary, short = scoring.yes_no_questions(split), scoring.short_questions(split)
+        right_B, right_S = (scoring.correctness(split, served, asked) for asked in (binary, short))
+        bins = calibration.reliability(served.confidence_N[binary], right_B)
+        points = selective_prediction.points(served.confidence_N[short], right_S)
+    result_files.write_csv(plots / "confusion.csv", pairs, ["actual", "predicted"])
     result_files.write_csv(plots / "reliability.csv", bins, ["confidence", "accuracy", "n"])
-    points = selective_prediction.points(
-        served.confidence_N[short], scoring.correctness(split, served, short)
-    )
     result_files.write_csv(plots / "abstention.csv", points, ["coverage", "accuracy"])

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-TYPE_IN_TRAIN = {"pope_random": "existence", "pope_popular": "existence", "pope_adversarial": "existence"}
+YES_NO = ("existence", "yes/no")  # the types in train, of our rules and of annotations, that POPE's are like
 
 
 def majority(train: Iterable[dict]) -> dict[str, str]:
@@ -19,8 +19,10 @@ def majority(train: Iterable[dict]) -> dict[str, str]:
 
 
 def answers(triples: list[dict], by_type: dict[str, str]) -> list[str]:
-    """The majority answer to every triple; POPE questions, never trained on, take existence's; else empty."""
+    """The majority answer to every triple; POPE questions, never trained on, take that of YES_NO; else
+    empty."""
+    polled = next((by_type[kind] for kind in YES_NO if kind in by_type), "")
     return [
-        by_type.get(triple["type"], by_type.get(TYPE_IN_TRAIN.get(triple["type"], ""), ""))
+        by_type.get(triple["type"], polled if triple["type"].startswith("pope_") else "")
         for triple in triples
     ]

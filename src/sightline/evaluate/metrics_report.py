@@ -5,6 +5,7 @@ from typing import Any
 
 from sightline.core import templates
 from sightline.evaluate import result_files
+from sightline.evaluate.quality_gate import Check
 
 Row = dict[str, str]
 FAMILIES = ("vqa", "pope", "chair", "caption", "retrieval", "calibration", "abstention", "domain")
@@ -33,11 +34,14 @@ def markdown(
     summary: dict[str, Any],
     variants: list[Row],
     compressed: list[Row],
+    checks: list[Check],
 ) -> str:
-    """The whole report: one table per split and family, the paired comparisons, then what each variant costs
-    (`variants`: export's table, on validation questions; `compressed`: compress's)."""
+    """The whole report: what was left out, the gate's `checks`, one table per split and family, the paired
+    comparisons, then what each variant costs (`variants`: export's table, on validation questions;
+    `compressed`: compress's)."""
     return templates.render(
         "sightline.evaluate", "report.md", summary=summary, variants=variants, compressed=compressed,
+        checks=[check.line() for check in checks],
         families={
             family: {
                 split: _table([row for row in rows if row["split"] == split])

@@ -4,6 +4,8 @@ says otherwise."""
 
 from typing import Any
 
+from sightline.evaluate.scoring import LOWER_IS_BETTER
+
 Row = dict[str, str]
 # figure name -> (family, type, metric); the type of descriptions depends on their ground truth
 _ANSWERS = {
@@ -62,10 +64,12 @@ def build(
     variants: list[Row],
     parity: dict[str, Any],
     maps: dict[str, Any],
+    left_out: list[str],
 ) -> dict[str, Any]:
     """`figures`: rows of the evaluation's tables by family; `paired`: rows of its paired.csv; `variants`,
-    `parity`: what export measured; `maps`: how the explanations of fp32 and the shipped variant agree."""
-    splits = list(dict.fromkeys(row["split"] for row in figures["vqa"]))
+    `parity`: what export measured; `maps`: how the explanations of fp32 and the shipped variant agree;
+    `left_out`: what this data could not teach, in sentences."""
+    splits = list(dict.fromkeys(row["split"] for row in figures["retrieval"]))
     shipped, spin = next(row for row in variants if row["ships"] == "1"), served_spin(paired)
     cost = {"fp32": next(row for row in variants if row["variant"] == "fp32"), "shipped": shipped}
     quality = {
@@ -87,6 +91,7 @@ def build(
             split: _differences(paired, split, "shipped - fp32", spin) for split in splits
         },
         "loss_bounds": _bounds(paired),
+        "left_out": left_out,
     }
 
 
@@ -126,7 +131,8 @@ def _quality(
             )
             if same and kind in ("", row["type"]):
                 intervals[_figure_name(name, row)] = {
-                    key: float(row[key]) for key in ("value", "low", "high")
+                    **{key: float(row[key]) for key in ("value", "low", "high")},
+                    "pictures": int(row["pictures"]),
                 }
     return intervals
 
@@ -159,14 +165,19 @@ def _differences(paired: list[Row], split: str, comparison: str, spin: str) -> d
 
 def _bounds(paired: list[Row]) -> dict[str, dict[str, float]]:
     """How much worse the shipped variant can be than fp32: `loss_bound`, one-sided 95 %, of the difference
-    `value` over `n` questions, captions or descriptions of all splits."""
-    bounds = {}
+    `value` over `n` questions, captions or descriptions about `pictures` of all splits; `least_loss` is the
+    other end. Only n = 0 where the data has no such figure."""
+    bounds: dict[str, dict[str, float]] = {name: {"n": 0} for name in _BOUNDS}
     for name, (family, metric, kind) in _BOUNDS.items():
         for row in paired:
             same = (row["split"], row["family"], row["metric"]) == (POOLED, family, metric)
             if same and kind in ("", row["type"]):
-                keys = ("value", "loss_bound")
-                bounds[name] = {**{key: float(row[key]) for key in keys}, "n": int(row["n"])}
+                least = float(row["low"]) if metric in LOWER_IS_BETTER else -float(row["high"])
+                bounds[name] = {
+                    "value": float(row["value"]), "least_loss": least + 0.0,
+                    "loss_bound": float(row["loss_bound"]), "n": int(row["n"]),
+                    "pictures": int(row["pictures"]),
+                }  # fmt: skip
     return bounds
 
 

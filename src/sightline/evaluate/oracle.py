@@ -9,15 +9,17 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
+from sightline.evaluate.metrics.vqa_accuracy import truths
+
 
 def answers(triples: list[dict]) -> list[str]:
     """The oracle's answer to every triple: the most frequent truth of the same image and question."""
-    truths: dict[tuple, Counter] = defaultdict(Counter)
+    counters: dict[tuple, Counter] = defaultdict(Counter)
     for triple in triples:
-        truths[triple["image"], triple["question"]][triple["answer"]] += 1
+        counters[triple["image"], triple["question"]].update(truths(triple))
     return [
         min(counter, key=lambda answer: (-counter[answer], answer))
-        for counter in (truths[triple["image"], triple["question"]] for triple in triples)
+        for counter in (counters[triple["image"], triple["question"]] for triple in triples)
     ]
 
 

@@ -104,7 +104,8 @@ def retrieve(session: Session, split: Split, swaps: SwapInputs, params: Evaluate
     `described_top` (a word costs the answering model a decoder pass a pair), by the fusion head and
     `description_weight` times the log-probability that the model describes the picture so. A text that is
     short or says what most do is likely of any picture, so `nothing_share` of its log-probability for a
-    picture of nothing is taken off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879).
+    picture of nothing is taken off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879). A model that does
+    not answer has no `described`.
     """
     batch_size = params.batch_size
     texts, owner_T, size = split.gallery()
@@ -133,8 +134,9 @@ def retrieve(session: Session, split: Split, swaps: SwapInputs, params: Evaluate
     def describe(pictures: list[np.ndarray], image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
         return session.score_captions(pictures, distinct, image_N, text_N, batch_size=batch_size)
 
-    num = len(distinct)
-    prior_N = params.nothing_share * describe([NOTHING], np.zeros(num, np.int64), np.arange(num))
+    num, prior_N = len(distinct), np.zeros(len(distinct))
+    if session.answers:
+        prior_N = params.nothing_share * describe([NOTHING], np.zeros(num, np.int64), np.arange(num))
     fused = _PairCache(fuse, num)
     caption_scores = _PairCache(
         lambda image_N, text_N: describe(images, image_N, text_N) - prior_N[text_N], num
@@ -148,6 +150,8 @@ def retrieve(session: Session, split: Split, swaps: SwapInputs, params: Evaluate
         scores_QK = fused(image_QK, text_T[text_QK])
         right_QK = image_QK == owner_T[text_QK]
         ranks[f"{direction}_reranked"] = retrieval.reranked_ranks(scores_QK, right_QK, ranks[direction])
+        if not session.answers:
+            return
         best_QK = retrieval.candidates(scores_QK, params.described_top)
         image_QK, text_QK, right_QK = (
             np.take_along_axis(of_QK, best_QK, 1) for of_QK in (image_QK, text_QK, right_QK)
@@ -175,8 +179,10 @@ def retrieve(session: Session, split: Split, swaps: SwapInputs, params: Evaluate
             similarity_IT[picture_N, picture_N],
             swapped_IN[picture_N, np.arange(len(pairs))],
         ),
-        "swapped_kind_described": (described(picture_N, original_N), described(picture_N, changed_N)),
     }
+    if session.answers:
+        both = described(picture_N, original_N), described(picture_N, changed_N)
+        scores["swapped_kind_described"] = both
     scored = {
         kind: [(int(i), float(a), float(b)) for i, a, b in zip(picture_N, original, swapped, strict=True)]
         for kind, (original, swapped) in scores.items()

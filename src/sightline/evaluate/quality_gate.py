@@ -1,65 +1,141 @@
-"""Limits of the shipped variant: every check with its value and its limit."""
+"""Limits of the shipped variant: every check with its value, its limit, and the data behind it.
 
+A check has one of three outcomes. It is not tested where so few pictures cannot support its limit: `needed`
+says how many could. Even then it fails where the loss is certain.
+"""
+
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sightline.core.params.quality_params import GateParams
+from sightline.data.questions.deciding_figure import ENOUGH
 
-RELATIVE = ("vqa_accuracy", "pope_f1", "chair_i", "text_to_image_r1")  # no loss against fp32 beyond the limit
+RELATIVE = {  # no loss against fp32 beyond the limit; why there may be no such figure
+    "vqa_accuracy": "no short question in this data",
+    "pope_f1": "no POPE question in this data",
+    "chair_i": "no description of a known thing in this data",
+    "text_to_image_r1": "no caption in this data",
+}
+RULE_OF_THREE = 3.0  # no event in n independent cases: the rate is below 3 / n at 95 %
+LEAST_CERTAIN = 5  # pictures that all agree: fewer may do so by chance (sign test, 0.5 ** 5 < 5 %)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One figure against its limit; `side` is what the value must be: "at least" or "at most"."""
+    """One figure against its limit; `side` is what the value must be: "at least" or "at most". `n`: how many
+    pictures (or answers) are behind it, `needed` how many the limit needs; `passed` is None where it could
+    not be tested, and `note` says why there is no value."""
 
     variant: str
     figure: str
-    value: float
+    value: float | None
     side: str
     limit: float
-
-    @property
-    def passed(self) -> bool:
-        return self.value >= self.limit if self.side == "at least" else self.value <= self.limit
+    n: int
+    needed: int
+    passed: bool | None
+    note: str = ""
 
     def line(self) -> str:
-        verdict = "passed" if self.passed else "FAILED"
-        statement = f"{self.variant} {self.figure} is {self.value:.6g}"
-        return f"{verdict}: {statement}, must be {self.side} {self.limit:.6g}"
+        statement = f"{self.variant} {self.figure}"
+        if self.note:
+            return f"not tested: {statement}: {self.note}"
+        statement += f" is {self.value:.6g}, must be {self.side} {self.limit:.6g}"
+        if self.passed is None:
+            return f"not tested: {statement}: n = {self.n}, at least {self.needed} needed"
+        return f"{'passed' if self.passed else 'FAILED'}: {statement}"
 
     def plain(self) -> dict[str, Any]:
-        return {**asdict(self), "passed": self.passed}
+        return {key: value for key, value in asdict(self).items() if key != "note" or value}
+
+
+def passed(checks: Sequence[Check]) -> bool:
+    """Whether no check failed."""
+    return all(check.passed is not False for check in checks)
 
 
 def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Check]:
-    """The checks on one split. ValueError for a summary that lacks a figure: a missing figure is no passed
-    check; but maps are compared only where there are answers, and pointed with where boxes are known."""
-    shipped, reference = f"shipped ({_at(summary, 'shipped_variant')})", "fp32"
-    accuracy = _at(summary, "quality", "shipped", split, "vqa_accuracy", "value")
-    lost = {name: _at(summary, "loss_bounds", name, "loss_bound") for name in RELATIVE}
-    r1 = _at(summary, "quality", "shipped", split, "text_to_image_r1", "value")
-    gap = _at(summary, "parity", "max_logit_difference")
-    correlation = _at(summary, "maps", "rank_correlation")
-    pointing = [_at(summary, "maps", f"pointing_{variant}") for variant in ("fp32", "shipped")]
-    maps = []
-    if correlation is not None:
-        name = "maps' rank_correlation with fp32"
-        maps.append(Check(shipped, name, correlation, "at least", limits.min_map_correlation))
-    if None not in pointing:
-        name, drop = "maps' pointing_game drop against fp32", round(100 * (pointing[0] - pointing[1]), 6)
-        maps.append(Check(shipped, name, drop, "at most", limits.max_pointing_drop))
+    """The checks on one split. ValueError for a summary that says nothing of a figure: what was not measured
+    for want of data is in it, with n = 0."""
+    shipped = f"shipped ({_at(summary, 'shipped_variant')})"
+    quality = _at(summary, "quality", "shipped", split)
+    floors = {"vqa_accuracy": limits.min_vqa_accuracy, "text_to_image_r1": limits.min_retrieval_r1}
     return [
-        Check(shipped, f"{split} vqa_accuracy", accuracy, "at least", limits.min_vqa_accuracy),
-        Check(shipped, f"{split} text_to_image_r1", r1, "at least", limits.min_retrieval_r1),
+        *(_floor(shipped, split, name, quality.get(name), limit) for name, limit in floors.items()),
         *(
-            Check(
-                shipped, f"{name} loss against fp32 (95 % bound)", loss, "at most", limits.max_accuracy_drop
-            )
-            for name, loss in lost.items()
+            _loss(shipped, name, _at(summary, "loss_bounds", name), limits.max_accuracy_drop)
+            for name in RELATIVE
         ),
-        Check(reference, "parity max_logit_difference", gap, "at most", limits.max_logit_difference),
-        *maps,
+        _parity(_at(summary, "parity"), limits.max_logit_difference),
+        _correlation(shipped, _at(summary, "maps"), limits.min_map_correlation),
+        _pointing(shipped, _at(summary, "maps"), limits.max_pointing_drop),
     ]
+
+
+def _floor(variant: str, split: str, name: str, measured: dict[str, Any] | None, limit: float) -> Check:
+    """A share of right answers. From ENOUGH pictures on the value itself counts, below them its interval."""
+    figure = f"{split} {name}"
+    if measured is None:
+        return Check(variant, figure, None, "at least", limit, 0, ENOUGH, None, RELATIVE[name])
+    value, pictures = measured["value"], measured["pictures"]
+    outcome: bool | None = value >= limit
+    if pictures < ENOUGH and measured["low"] < limit:
+        certain = measured["high"] < limit and pictures >= LEAST_CERTAIN
+        outcome = False if certain else None
+    return Check(variant, figure, value, "at least", limit, pictures, ENOUGH, outcome)
+
+
+def _loss(variant: str, name: str, measured: dict[str, Any], limit: float) -> Check:
+    """The 95 % bound of a loss against fp32: without any loss it is still 100 * 3 / n points."""
+    figure, needed = f"{name} loss against fp32 (95 % bound)", _needed(limit)
+    if not measured["n"]:
+        return Check(variant, figure, None, "at most", limit, 0, needed, None, RELATIVE[name])
+    bound, pictures = measured["loss_bound"], measured["pictures"]
+    outcome: bool | None = bound <= limit
+    if pictures < needed:
+        certain = measured["least_loss"] > limit and pictures >= LEAST_CERTAIN
+        outcome = False if certain else None
+    return Check(variant, figure, bound, "at most", limit, pictures, needed, outcome)
+
+
+def _parity(parity: dict[str, Any], limit: float) -> Check:
+    key = "max_logit_difference"
+    value, n = _at({"parity": parity}, "parity", key), _at({"parity": parity}, "parity", "items")
+    note = "the model only searches" if value is None else ""
+    outcome = None if value is None else value <= limit
+    return Check("fp32", f"parity {key}", value, "at most", limit, n, 1, outcome, note)
+
+
+def _correlation(variant: str, maps: dict[str, Any], limit: float) -> Check:
+    """A mean of numbers in [-1, 1]: of n perfect ones it could still be 2 * 3 / n lower."""
+    figure, n, value = "maps' rank_correlation with fp32", maps["n"], maps["rank_correlation"]
+    needed = _needed(50 * (1 - limit))
+    if value is None:
+        return Check(variant, figure, None, "at least", limit, 0, needed, None, "no answer to compare")
+    outcome: bool | None = value >= limit
+    if n < needed:
+        outcome = False if value + 2 * RULE_OF_THREE / n < limit and n >= LEAST_CERTAIN else None
+    return Check(variant, figure, value, "at least", limit, n, needed, outcome)
+
+
+def _pointing(variant: str, maps: dict[str, Any], limit: float) -> Check:
+    """How much less often the strongest place is in the true box."""
+    figure, n, needed = "maps' pointing_game drop against fp32", maps["pointed"], _needed(limit)
+    if not n:
+        return Check(variant, figure, None, "at most", limit, 0, needed, None, "no answer with a known box")
+    drop = round(100 * (maps["pointing_fp32"] - maps["pointing_shipped"]), 6)
+    outcome: bool | None = drop <= limit
+    if n < needed:
+        outcome = False if drop - 100 * RULE_OF_THREE / n > limit and n >= LEAST_CERTAIN else None
+    return Check(variant, figure, drop, "at most", limit, n, needed, outcome)
+
+
+def _needed(points: float) -> int:
+    """Of how many cases without any event the rate is below so many percent at 95 %; a limit of 0 asks for no
+    number."""
+    return math.ceil(100 * RULE_OF_THREE / points) if points > 0 else 1
 
 
 def _at(summary: dict[str, Any], *keys: str) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sightline.data.questions.question_types import is_short
 from sightline.evaluate.metrics.normalize_answers import normalise
+from sightline.evaluate.metrics.vqa_accuracy import truths
 
 _LABELS = 40  # a confusion matrix with more answers than that cannot be read
 
@@ -32,15 +33,17 @@ def write_predictions(path: Path, triples: list[dict], texts: list[str], confide
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for triple, text, confidence in zip(triples, texts, confidence_N, strict=True):
-            row = {key: triple[key] for key in ("item", "image", "type", "question", "answer")}
+            kept = ("item", "image", "type", "question", "answer", "answers")
+            row = {key: triple[key] for key in kept if key in triple}
             row |= {"prediction": text, "confidence": round(float(confidence), 6)}
             file.write(json.dumps(row, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def confusion(triples: list[dict], texts: list[str]) -> list[dict]:
-    """(actual, predicted) of every short question that is not POPE; rare and unknown answers are 'other'."""
+    """(actual, predicted) of every short question that is not POPE; rare and unknown answers are 'other'. Of
+    the answers of several people the actual one is the predicted one where somebody gave it."""
     pairs = [
-        (normalise(triple["answer"]), normalise(text))
+        (_actual(triple, normalise(text)), normalise(text))
         for triple, text in zip(triples, texts, strict=True)
         if is_short(triple["type"])
     ]
@@ -53,3 +56,8 @@ def confusion(triples: list[dict], texts: list[str]) -> list[dict]:
         }
         for actual, predicted in pairs
     ]
+
+
+def _actual(triple: dict, predicted: str) -> str:
+    given = {normalise(truth) for truth in truths(triple)}
+    return predicted if predicted in given else normalise(triple["answer"])

@@ -23,7 +23,7 @@ from sightline.evaluate.metrics import (
     vqa_accuracy,
 )
 from sightline.evaluate.metrics.chair import Lexicon
-from sightline.evaluate.metrics.normalize_answers import normalise, same
+from sightline.evaluate.metrics.normalize_answers import normalise
 from sightline.evaluate.predictions import Answers, RetrievalRanks
 from sightline.evaluate.split_contents import Split
 
@@ -84,11 +84,12 @@ def answer_groups(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: 
         if kind == "describe":
             name = "scene truth" if split.true_objects else "caption-CHAIR"
             present = [split.present[picture] for picture in pictures]
-            counts = [
-                chair.item_counts(prediction, kinds, lexicon)
-                for (prediction, _), kinds in zip(predictions, present, strict=True)
-            ]
-            groups.append(_group("chair", name, chair, counts, pictures, weights_RC))
+            if any(present):  # else no object of this data is in the lexicon
+                counts = [
+                    chair.item_counts(prediction, kinds, lexicon)
+                    for (prediction, _), kinds in zip(predictions, present, strict=True)
+                ]
+                groups.append(_group("chair", name, chair, counts, pictures, weights_RC))
             references = [split.references(picture) for picture in pictures]
             counts = captioning.corpus_counts([prediction for prediction, _ in predictions], references)
             groups.append(_group("caption", "describe", captioning, counts, pictures, weights_RC))
@@ -96,7 +97,10 @@ def answer_groups(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: 
             counts = [pope.item_counts(truth, prediction) for prediction, truth in predictions]
             groups.append(_group("pope", kind.removeprefix("pope_"), pope, counts, pictures, weights_RC))
         else:
-            counts = [vqa_accuracy.item_counts(truth, prediction) for prediction, truth in predictions]
+            counts = [
+                vqa_accuracy.item_counts(vqa_accuracy.truths(split.triples[index]), texts[index])
+                for index in indices
+            ]
             groups.append(_group("vqa", kind, vqa_accuracy, counts, pictures, weights_RC))
     return groups
 
@@ -138,7 +142,8 @@ def _selective_groups(split: Split, answers: Answers, weights_RC: np.ndarray) ->
     sure = [index for index in short if answers.sure[index]]
     if sure:
         counts = [
-            vqa_accuracy.item_counts(split.triples[index]["answer"], answers.texts[index]) for index in sure
+            vqa_accuracy.item_counts(vqa_accuracy.truths(split.triples[index]), answers.texts[index])
+            for index in sure
         ]
         pictures = [split.picture_of[index] for index in sure]
         groups.append(_group("abstention", "sure answers", vqa_accuracy, counts, pictures, weights_RC))
@@ -157,9 +162,9 @@ def yes_no_questions(split: Split) -> list[int]:
 
 
 def correctness(split: Split, answers: Answers, indices: list[int]) -> np.ndarray:
-    """1.0 where the answer is the right one, else 0.0."""
-    pairs = ((split.triples[index]["answer"], answers.texts[index]) for index in indices)
-    return np.array([float(same(truth, text)) for truth, text in pairs])
+    """How right each answer is, in [0, 1] (vqa_accuracy.accuracy)."""
+    pairs = ((vqa_accuracy.truths(split.triples[index]), answers.texts[index]) for index in indices)
+    return np.array([vqa_accuracy.accuracy(truths, text) for truths, text in pairs])
 
 
 def retrieval_groups(results: RetrievalRanks, weights_RC: np.ndarray) -> list[Group]:
@@ -224,6 +229,7 @@ def figure_rows(group: Group, key: dict[str, str], exact: bool = False) -> list[
                 "low": "" if exact else rounded(estimate.low),
                 "high": "" if exact else rounded(estimate.high),
                 "n": sample_size,
+                "pictures": group.sample.filled,
             }
         )
     return rows
@@ -254,6 +260,7 @@ def difference_rows(after: list[Group], before: list[Group], key: dict[str, str]
                     "loss_bound": "" if loss is None else loss,
                     "not_worse": "" if loss is None else str(loss < NOT_WORSE).lower(),
                     "n": int(group.measure.sample_size(group.sample.total)),
+                    "pictures": group.sample.filled,
                 }
             )
     return rows

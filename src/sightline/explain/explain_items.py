@@ -98,6 +98,14 @@ def run(
     )
 
 
+def write_none(why: str, out: Path) -> None:
+    """The same files of a model or a split without an answer to explain."""
+    out.mkdir(parents=True, exist_ok=True)
+    words = heatmap_page.Words("No answers to explain", f"{why[:1].upper()}{why[1:]}.", [], "")
+    heatmap_page.write(out / "index.html", [], words, "magma")
+    artifacts.write_json(out / "explanations.json", {"items": [], "silenced_heads": []})
+
+
 def _plain(explanation: Explanation) -> dict[str, Any]:
     words = [
         {

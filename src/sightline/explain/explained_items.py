@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import artifacts
+from sightline.data.questions.question_types import is_short
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 
@@ -27,14 +28,15 @@ class Item:
 
 
 def choose(raw: Path, vqa: Path, split: str, count: int) -> list[Item]:
-    """`count` items: types in a fixed order, again and again, each time the type's next question on a new
-    picture."""
+    """`count` items: types in a fixed order, then other short ones, again and again, each time the type's
+    next question on a new picture."""
     items, triples = Items(raw), Triples(vqa, split)
     objects = artifacts.read_json(vqa / "config.json")["objects"]
     queues: dict[str, list[dict]] = {}
     for triple in (triples[index] for index in range(len(triples))):
         queues.setdefault(triple["type"], []).append(triple)
-    turns = [kind for kind in _ORDER if kind in queues]
+    others = [kind for kind in sorted(queues) if kind not in _ORDER and is_short(kind)]
+    turns = [kind for kind in _ORDER if kind in queues] + others
     chosen: list[Item] = []
     used: set[int] = set()
     while turns and len(chosen) < count:
@@ -54,7 +56,7 @@ def _item(items: Items, triple: dict, objects: dict[str, list[str]], number: int
     boxes = [(part["kind"], tuple(part["box"])) for part in item.get("scene", {}).get("objects", [])
              if names(text, part["kind"], objects)]  # fmt: skip
     return Item(
-        f"item{number:02d}_{triple['type']}",
+        f"item{number:02d}_{triple['type'].replace('/', '_')}",
         items.image(item),
         triple["type"],
         triple["question"],

@@ -43,7 +43,7 @@ def read(path: Path, right: Callable[[str, str], bool], absent: Callable[[dict],
         if line["type"] == "describe":
             if invented := absent(line):
                 failures.append(Failure(line, f"hallucinated: {', '.join(invented)}"))
-        elif not right(line["answer"], line["prediction"]):
+        elif not any(right(truth, line["prediction"]) for truth in line.get("answers", [line["answer"]])):
             failures.append(Failure(line, "wrong"))
     return sorted(failures, key=lambda failure: -failure.line["confidence"])
 

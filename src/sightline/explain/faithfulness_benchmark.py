@@ -39,7 +39,9 @@ def located_answers(
     model: ExplainedModel, raw: Path, vqa: Path, split: str, right: Callable[[str, str], bool]
 ) -> Iterator[LocatedAnswer]:
     """The split's color questions in order, one per picture; of scenes only those about a kind that is there
-    once. Of a split without any, its other short questions."""
+    once. Of a split without any, its other short questions. None where the model only searches."""
+    if not model.session.answers:
+        return
     items, triples, used = Items(raw), Triples(vqa, split), set()
     every = [triples[index] for index in range(len(triples))]
     colors = [triple for triple in every if triple["type"] == "color"]

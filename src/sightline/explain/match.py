@@ -47,5 +47,5 @@ def explain(model: ExplainedModel, rgb: np.ndarray, text: str) -> Explanation:
         for word, map_P in zip(["whole", *(word for word, _ in words)], maps_WP, strict=True)
     ]
     config = session.engine.config
-    silenced_LH = np.zeros((config["layers"], config["heads"]))
+    silenced_LH = np.zeros((config.get("layers", 0), config.get("heads", 0)))
     return Explanation(text, text, float(similarity_NW[0, 0]), heats, silenced_LH)

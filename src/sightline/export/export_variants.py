@@ -19,7 +19,7 @@ from sightline.data.shards import Items
 from sightline.export import onnx_graphs, parity, quantization_sensitivity, variants
 from sightline.inference import bundle_settings, calibration_data, torch_session
 from sightline.inference.bundle_settings import GENERATION, BundleSettings
-from sightline.inference.calibration_data import Questions
+from sightline.inference.calibration_data import Judge, Questions
 from sightline.inference.encoding import PREPROCESSOR
 from sightline.inference.session import TOKENIZER, Session
 from sightline.models.dual_encoder import DualEncoder
@@ -36,11 +36,12 @@ SCANNED = 256  # questions of train to measure each layer with when it alone is 
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """What is exported: the models fp32 and pruned with the dual encoder, the digests of their artifacts, the
-    multiply-accumulates of each variant, the tokenizer's file that all were trained with; and the folders of
-    the data that variants are calibrated and compared on."""
+    """What is exported: the models fp32 and pruned with the dual encoder (no pruned and None for fp32 where
+    no decoder was trained), the digests of their artifacts, the multiply-accumulates of each variant, the
+    tokenizer's file that all were trained with; and the folders of the data that variants are calibrated and
+    compared on."""
 
-    models: dict[str, VLM]
+    models: dict[str, VLM | None]
     clip: DualEncoder
     sources: dict[str, str]
     macs: dict[str, int]
@@ -57,17 +58,21 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
     section, pixels = params.export, params.data.max_pixels
     models, clip = inputs.models, inputs.clip
     items, train, val = Items(inputs.raw), Triples(inputs.vqa, "train"), Triples(inputs.vqa, "val")
-    config: dict[str, Any] = {"variants": list(variants.CANDIDATES)}
+    answers = models["fp32"] is not None
+    candidates = variants.CANDIDATES if answers else variants.SEARCHING
+    config: dict[str, Any] = {"variants": list(candidates)}
     with artifacts.create(out, "onnx", config, CARD) as folder:
         write_settings(folder, clip, models["fp32"], inputs.tokenizer)
         onnx_graphs.export_variants(models, clip, folder, section.opset, inputs.sources)
         calibration = calibration_data.read(items, train, section.calibration_items, pixels)
         captioned = calibration_data.read_captioned(items, "train", section.calibration_items, pixels)
         scanned = calibration_data.read(items, train, SCANNED, pixels, short=True)
+        if not scanned.questions:
+            scanned = calibration_data.read(items, train, SCANNED, pixels)
         metrics.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as background:
             questions = calibration_data.read(items, val, section.parity_items, pixels)
-            packed = {name: onnx_graphs.pack(model) for name, model in models.items()}
+            packed = {name: model and onnx_graphs.pack(model) for name, model in models.items()}
             comparing = background.submit(
                 _compare, packed, onnx_graphs.pack(clip), folder, questions, params.threads
             )
@@ -75,26 +80,29 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
                 layers = quantize_all(folder, calibration, captioned, scanned, section.max_flips)
             variants.write_table(metrics / "sensitivity.csv", layers, quantization_sensitivity.COLUMNS)
             runtime.log("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
-            questions = calibration_data.read(items, val, section.selection_items, pixels, short=True)
+            judge = Judge.read(items, val, section.selection_items, pixels) if answers else None
             gallery = calibration_data.read_captioned(items, "val", GALLERY, pixels)
-            config["shipped"], rows = variants.choose(
-                folder, inputs.macs, questions, gallery, section.max_drop
+            runtime.log(
+                f"judged by {judge.words() + ' and by ' if judge else ''}R@1 over {len(gallery)} pictures"
             )
-            variants.write_table(metrics / "variants.csv", rows)
+            config["shipped"], rows = variants.choose(folder, inputs.macs, judge, gallery, section.max_drop)
+            variants.write_table(metrics / "variants.csv", rows, list(rows[0]))
             with progress.step("comparing with PyTorch"):
                 figures = comparing.result()
-        artifacts.write_json(metrics / "parity.json", figures["fp32"] | {"pruned": figures["pruned"]})
+        of_pruned = {"pruned": figures["pruned"]} if answers else {}
+        artifacts.write_json(metrics / "parity.json", figures["fp32"] | of_pruned)
         for name, differences in figures.items():
             parity.check(differences, name)
     for row in rows:
+        quality = f"{judge.figure.replace('_', ' ')} {row[judge.figure]:.1f}, " if judge else ""
         runtime.log(
-            f"{row['variant']}: {row['bytes']} bytes, accuracy {row['accuracy']:.1f}, R@1 {row['r1']:.1f}"
+            f"{row['variant']}: {row['bytes']} bytes, {quality}R@1 {row['r1']:.1f}"
             + (", ships" if row["ships"] else "")
         )
 
 
 def _compare(
-    models: dict[str, onnx_graphs.Packed],
+    models: dict[str, onnx_graphs.Packed | None],
     clip: onnx_graphs.Packed,
     folder: Path,
     questions: Questions,
@@ -106,7 +114,9 @@ def _compare(
     dual = onnx_graphs.unpack(DualEncoder(clip[0]), clip[1])
     return {
         name: parity.compare(
-            torch_session.session(onnx_graphs.unpack(VLM(model[0]), model[1]), dual, folder),
+            torch_session.session(
+                None if model is None else onnx_graphs.unpack(VLM(model[0]), model[1]), dual, folder
+            ),
             Session.open(folder, name),
             questions.images,
             questions.questions,
@@ -119,14 +129,15 @@ def quantize_all(
     folder: Path, questions: Questions, gallery: list[tuple[np.ndarray, str]], scanned: Questions,
     max_flips: float,
 ) -> list[dict]:  # fmt: skip
-    """Write the int8 forms of fp32 and pruned, both with those layers in float32 that flip too many of fp32's
-    answers, and int4; returns the rows of the scan."""
+    """Write the int8 forms of fp32 and, where there is one, pruned, both with those layers in float32 that
+    flip too many of fp32's answers, and int4; returns the rows of the scan."""
+    answers = onnx_graphs.answers(folder / "fp32")
     digest, rows = variants.calibration_digest(questions, gallery), []
     with tempfile.TemporaryDirectory() as scratch:
-        for source in variants.QUANTIZED:
+        for source in variants.QUANTIZED if answers else ("fp32",):
             first, work_folder = source == "fp32", Path(scratch) / source
             forms = variants.calibrate(folder, source, questions, gallery if first else [], work_folder)
-            if first and max_flips < 100:
+            if first and answers and max_flips < 100:
                 rows = quantization_sensitivity.scan(
                     folder, source, forms, scanned, max_flips, work_folder / "scan"
                 )
@@ -136,15 +147,17 @@ def quantize_all(
     return rows
 
 
-def write_settings(folder: Path, clip: DualEncoder, vlm: VLM, tokenizer: Path) -> None:
-    """What a session needs besides the graphs: tokenizer, preprocessing, lengths."""
+def write_settings(folder: Path, clip: DualEncoder, vlm: VLM | None, tokenizer: Path) -> None:
+    """What a session needs besides the graphs: tokenizer, preprocessing, lengths. Without an answering model
+    the lengths of questions and answers are those of texts; nothing reads them."""
     shutil.copyfile(tokenizer, folder / TOKENIZER)
-    tower = vlm.vision
+    tower = clip.vision if vlm is None else vlm.vision
     preprocessor = preprocessor_config(tower.image_size, tower.mean, tower.std)
     artifacts.write_json(folder / PREPROCESSOR, preprocessor)
+    max_text = clip.text.config["max_tokens"]
     settings = BundleSettings(
-        max_question=vlm.config["max_question"], max_text=clip.text.config["max_tokens"],
-        generation=bundle_settings.greedy_generation(vlm.config["max_answer"]),
+        max_question=max_text if vlm is None else vlm.config["max_question"], max_text=max_text,
+        generation=bundle_settings.greedy_generation(max_text if vlm is None else vlm.config["max_answer"]),
     )  # fmt: skip
     bundle_settings.write(folder / GENERATION, settings)
 

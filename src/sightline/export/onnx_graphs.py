@@ -13,7 +13,7 @@ import json
 import logging
 import multiprocessing
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -25,11 +25,11 @@ from torch import nn
 from torch.export import Dim
 
 from sightline.core import progress
-from sightline.core.artifacts import write_json
+from sightline.core.artifacts import read_json, write_json
 from sightline.core.runtime import watch_launcher
 from sightline.export import fused_attention, graph_modules, onnx_metadata
 from sightline.export.simplify_graph import unstack
-from sightline.inference.onnx_engine import CONFIG, GRAPHS, SEARCH_SIDE
+from sightline.inference.onnx_engine import CONFIG, GRAPHS, SEARCH_SIDE, graphs
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM
 
@@ -40,9 +40,10 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def export_variants(
-    models: dict[str, VLM], clip: DualEncoder, root: Path, opset: int, sources: dict[str, str]
+    models: Mapping[str, VLM | None], clip: DualEncoder, root: Path, opset: int, sources: dict[str, str]
 ) -> None:
-    """Write root/<name>, six graphs and engine.json, for every answering model.
+    """Write root/<name>, six graphs and engine.json, for every answering model; three graphs for None, which
+    only searches.
 
     sources: digests of the artifacts of the models and, as "clip", of the dual encoder; each file says which
     one it was made from.
@@ -52,16 +53,18 @@ def export_variants(
     model whose text tower is not clip's.
     """
     for name, vlm in models.items():
-        _check_text(name, vlm, clip)
+        if vlm is not None:
+            _check_text(name, vlm, clip)
     first = next(iter(models))
     packed_clip = pack(clip)
     jobs = []
     for name, vlm in models.items():
         (root / name).mkdir(parents=True)
-        new_graphs = GRAPHS if name == first else ("memory", "decoder")
-        packed = pack(vlm)
+        config = engine_config(vlm, clip)
+        new_graphs = graphs(config) if name == first else ("memory", "decoder")
+        packed = None if vlm is None else pack(vlm)
         jobs += [(graph, packed, packed_clip, root / name / f"{graph}.onnx", opset) for graph in new_graphs]
-        write_json(root / name / CONFIG, engine_config(vlm, clip))
+        write_json(root / name / CONFIG, config)
     jobs.sort(key=lambda job: GRAPHS.index(job[0]), reverse=True)  # the slowest first
     with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
         exports = [pool.submit(_export_packed, *job) for job in jobs]
@@ -69,7 +72,7 @@ def export_variants(
             done.result()
     _stamp(jobs, sources)
     for name in models:
-        for graph in GRAPHS:
+        for graph in graphs(config):
             if not (root / name / f"{graph}.onnx").exists():
                 shutil.copyfile(root / first / f"{graph}.onnx", root / name / f"{graph}.onnx")
 
@@ -85,10 +88,12 @@ def _check_text(name: str, vlm: VLM, clip: DualEncoder) -> None:
             )
 
 
-def _stamp(jobs: list[tuple[str, Packed, Packed, Path, int]], sources: dict[str, str]) -> None:
+def _stamp(jobs: list[tuple[str, Packed | None, Packed, Path, int]], sources: dict[str, str]) -> None:
     """Write into each graph which configuration and artifact it was made from."""
     for graph, vlm, clip, path, _ in jobs:
-        config, made_of = (clip[0], "clip") if graph in SEARCH_SIDE else (vlm[0], path.parent.name)
+        config, made_of = clip[0], "clip"
+        if vlm is not None and graph not in SEARCH_SIDE:
+            config, made_of = vlm[0], path.parent.name
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
         needed = str(_opset(onnx.load(path)))
         onnx_metadata.stamp(path, {"config": digest, "opset": needed, "source": sources[made_of]})
@@ -105,15 +110,28 @@ def unpack(model: Model, weights: dict[str, np.ndarray]) -> Model:
     return model.eval()
 
 
-def _export_packed(graph: str, vlm: Packed, clip: Packed, path: Path, opset: int) -> None:
+def _export_packed(graph: str, vlm: Packed | None, clip: Packed, path: Path, opset: int) -> None:
     """`export_graph` in a process of its own, which ends with the one that started it."""
     watch_launcher()
     torch.set_num_threads(1)
-    export_graph(graph, unpack(VLM(vlm[0]), vlm[1]), unpack(DualEncoder(clip[0]), clip[1]), path, opset)
+    answering = None if vlm is None else unpack(VLM(vlm[0]), vlm[1])
+    export_graph(graph, answering, unpack(DualEncoder(clip[0]), clip[1]), path, opset)
 
 
-def engine_config(vlm: VLM, clip: DualEncoder) -> dict[str, Any]:
+def answers(folder: Path) -> bool:
+    """Whether the variant in `folder` answers, not only searches."""
+    return graphs(read_json(folder / CONFIG)) == GRAPHS
+
+
+def engine_config(vlm: VLM | None, clip: DualEncoder) -> dict[str, Any]:
     """What the torch-free engine must know of the models."""
+    if vlm is None:
+        return {
+            "embed_dim": clip.config["embed_dim"],
+            "grid": list(clip.vision.grid),
+            "image_size": clip.vision.image_size,
+            "vocab_size": clip.config["vocab_size"],
+        }
     config = vlm.config
     return {
         "embed_dim": clip.config["embed_dim"],
@@ -127,7 +145,7 @@ def engine_config(vlm: VLM, clip: DualEncoder) -> dict[str, Any]:
     }
 
 
-def export_graph(name: str, vlm: VLM, clip: DualEncoder, path: Path, opset: int) -> None:
+def export_graph(name: str, vlm: VLM | None, clip: DualEncoder, path: Path, opset: int) -> None:
     """Export one graph, check it with onnx.checker (shape inference included), and write it."""
     module, inputs, dynamic, outputs = _plan(name, vlm, clip)
     module.eval()
@@ -187,23 +205,20 @@ def _module(node: onnx.NodeProto) -> str:
     return f"{modules[-1]}/" if modules else ""
 
 
-def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict, list[str]]:
+def _plan(name: str, vlm: VLM | None, clip: DualEncoder) -> tuple[nn.Module, dict, dict, list[str]]:
     """(module, example inputs, dynamic axes, output names) of a graph. Example sizes are all different and
     above 1: an axis of size 1 would be taken for a constant."""
     draw = torch.Generator().manual_seed(0)
     batch, tokens, cached, question = Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC
-    config, side = vlm.config, vlm.vision.image_size
-    patches = config["grid"][0] * config["grid"][1]
-    layers, heads, head_width = config["layers"], config["decoder_heads"], config["head_width"]
-    groups = config["key_value_heads"] or heads
-    ids = torch.randint(config["vocab_size"], (2, 7), generator=draw)
+    side, patches = clip.vision.image_size, clip.vision.grid[0] * clip.vision.grid[1]
+    ids = torch.randint(clip.config["vocab_size"], (2, 7), generator=draw)
     text_mask = torch.ones(2, 7, dtype=torch.bool)
     text, text_axes = (
         {"ids": ids, "text_mask": text_mask},
         dict.fromkeys(["ids", "text_mask"], {0: batch, 1: question}),
     )
     pixels = torch.rand(2, 3, side, side, generator=draw)
-    image_tokens = torch.rand(2, patches, config["vision_width"], generator=draw)
+    image_tokens = torch.rand(2, patches, clip.vision.width, generator=draw)
     if name == "image_encoder":
         return (
             graph_modules.ImageEncoder(clip),
@@ -215,12 +230,10 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
         return graph_modules.TextEncoder(clip), text, text_axes, ["states", "embeds"]
     if name == "fusion":
         states = torch.rand(2, 7, clip.text.width, generator=draw)
-        tokens_BPD = torch.rand(
-            2, clip.vision.grid[0] * clip.vision.grid[1], clip.vision.width, generator=draw
-        )
-        inputs = {"tokens": tokens_BPD, "states": states, "text_mask": text_mask}
+        inputs = {"tokens": image_tokens, "states": states, "text_mask": text_mask}
         axes = {"tokens": {0: batch}, "states": {0: batch, 1: question}, "text_mask": {0: batch, 1: question}}
         return graph_modules.FusionHead(clip), inputs, axes, ["match"]
+    assert vlm is not None  # the other graphs answer
     if name == "vision":
         return graph_modules.Vision(vlm), {"pixels": pixels}, {"pixels": {0: batch}}, ["image_tokens"]
     if name == "memory":
@@ -228,6 +241,8 @@ def _plan(name: str, vlm: VLM, clip: DualEncoder) -> tuple[nn.Module, dict, dict
         inputs = {"image_tokens": image_tokens, "states": states, **text}
         axes = {"image_tokens": {0: batch}, "states": {0: batch, 1: question}, **text_axes}
         return graph_modules.MemoryBuilder(vlm), inputs, axes, ["cross_k", "cross_v", "mask", "image"]
+    layers, heads, head_width = (vlm.config[key] for key in ("layers", "decoder_heads", "head_width"))
+    groups = vlm.config["key_value_heads"] or heads
     memory_length = patches + 7
     past = torch.rand(layers, 2, groups, 4, head_width, generator=draw)
     cross = torch.rand(layers, 2, groups, memory_length, head_width, generator=draw)

@@ -2,8 +2,8 @@
 
 fp32 is the trained model, pruned the compressed one, int8 and pruned_int8 their quantized forms. int4 is int8
 with 4 bits a weight in the file wherever a matrix is multiplied, and in the decoder at work too. Candidates
-are tried from the smallest to the largest, and the first that loses at most `max_drop` points of validation
-accuracy ships.
+are tried from the smallest to the largest, and the first that loses at most `max_drop` points of what its
+answers are judged by ships. A model that only searches has no pruned form and no such loss.
 """
 
 import csv
@@ -15,23 +15,21 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import progress
+from sightline.core.artifacts import read_json
 from sightline.export import onnx_metadata, packed_weights
 from sightline.export.quantization_sensitivity import Layers
 from sightline.export.quantize import INT8_ACTIVATIONS, Recorder, Static, quantize_int4
-from sightline.inference.calibration_data import BATCH, Questions, accuracy
-from sightline.inference.onnx_engine import CONFIG, GRAPHS, SEARCH_SIDE
+from sightline.inference.calibration_data import BATCH, Judge, Questions
+from sightline.inference.onnx_engine import CONFIG, SEARCH_SIDE, graphs
 from sightline.inference.session import Session
 
 CANDIDATES = ("int4", "pruned_int8", "int8", "pruned", "fp32")
+SEARCHING = ("int4", "int8", "fp32")  # of a model without answers
 PRUNED_GRAPHS = ("memory", "decoder")  # the graphs that pruning changes
 QUANTIZED = {"fp32": "int8", "pruned": "pruned_int8"}
 FALLBACK = {"int8": "fp32", "pruned_int8": "fp32", "int4": "int8"}  # whose search side replaces a bad one
 SEARCHES_WITH = {"pruned": "fp32", "pruned_int8": "int8"}  # pruning leaves the search side alone
 RERANKED, RERANK_TOP = 200, 5  # queries and candidates that check the fusion head
-COLUMNS = (
-    "variant", "bytes", "macs", "accuracy", "accuracy_drop", "r1", "r1_drop", "reranked_r1",
-    "reranked_r1_drop", "search_graphs", "ships",
-)  # fmt: skip
 
 
 def calibrate(
@@ -41,7 +39,8 @@ def calibrate(
     those that answer. scratch: a folder to make."""
     session = Session.open(root, source)
     session.engine = recorder = Recorder(root / source)
-    session.answer(questions.images, questions.questions, batch_size=BATCH)
+    if session.answers:
+        session.answer(questions.images, questions.questions, batch_size=BATCH)
     if gallery:
         tokens, _ = session.encode_images([picture for picture, _ in gallery], BATCH)
         states, mask, _ = session.encode_texts([text for _, text in gallery], BATCH)
@@ -74,7 +73,7 @@ def write_int8(
     folder, whole = root / QUANTIZED[source], root / QUANTIZED["fp32"]
     folder.mkdir()
     shutil.copyfile(root / source / CONFIG, folder / CONFIG)
-    for graph in GRAPHS:
+    for graph in graphs(read_json(folder / CONFIG)):
         target = folder / f"{graph}.onnx"
         if source != "fp32" and graph not in PRUNED_GRAPHS:
             shutil.copyfile(whole / f"{graph}.onnx", target)
@@ -95,7 +94,7 @@ def write_int4(root: Path, forms: Mapping[str, Static]) -> None:
     folder = root / "int4"
     folder.mkdir()
     shutil.copyfile(root / "int8" / CONFIG, folder / CONFIG)
-    for graph in GRAPHS:
+    for graph in graphs(read_json(folder / CONFIG)):
         source, target = root / "int8" / f"{graph}.onnx", folder / f"{graph}.onnx"
         facts, moments = onnx_metadata.read(source), forms[graph].moments()
         if graph == "decoder":
@@ -132,36 +131,39 @@ def retrieval(session: Session, gallery: Sequence[tuple[np.ndarray, str]]) -> tu
 def choose(
     root: Path,
     macs: dict[str, int],
-    questions: Questions,
+    judge: Judge | None,
     gallery: Sequence[tuple[np.ndarray, str]],
     max_drop: float,
 ) -> tuple[str, list[dict]]:
-    """(name of the variant that ships, one row per variant with COLUMNS).
+    """(name of the variant that ships, one row per variant).
 
     A quantized search side that loses more than `max_drop` points of R@1 is replaced, in place, by that of
-    its FALLBACK.
+    its FALLBACK. judge: of the answers, None where the model only searches.
     """
     rows: dict[str, dict] = {}
-    for name in progress.track(CANDIDATES[::-1], "measuring variants"):
+    candidates = SEARCHING if judge is None else CANDIDATES
+    for name in progress.track(candidates[::-1], "measuring variants"):
         session = Session.open(root, name)
         r1, reranked = retrieval(session, gallery)
         base = rows.get("fp32", {"r1": r1, "reranked_r1": reranked})
-        graphs = SEARCHES_WITH.get(name, name)
+        search_graphs = SEARCHES_WITH.get(name, name)
         if name in FALLBACK and max(base["r1"] - r1, base["reranked_r1"] - reranked) > max_drop:
             other = rows[FALLBACK[name]]
             for graph in SEARCH_SIDE:
                 shutil.copyfile(root / FALLBACK[name] / f"{graph}.onnx", root / name / f"{graph}.onnx")
-            r1, reranked, graphs = other["r1"], other["reranked_r1"], other["search_graphs"]
+            r1, reranked, search_graphs = other["r1"], other["reranked_r1"], other["search_graphs"]
             session = Session.open(root, name)  # its text tower reads questions too
-        right = accuracy(session, questions)
-        best = base.get("accuracy", right)
-        rows[name] = {
-            "variant": name, "bytes": size(root / name), "macs": macs[name], "accuracy": right,
-            "accuracy_drop": best - right, "r1": r1, "r1_drop": base["r1"] - r1,
+        row = rows[name] = {"variant": name, "bytes": size(root / name), "macs": macs[name]}
+        if judge is not None:
+            row[judge.figure] = judge.measure(session)
+            row[f"{judge.figure}_drop"] = base.get(judge.figure, row[judge.figure]) - row[judge.figure]
+        row |= {
+            "r1": r1, "r1_drop": base["r1"] - r1,
             "reranked_r1": reranked, "reranked_r1_drop": base["reranked_r1"] - reranked,
-            "search_graphs": graphs,
+            "search_graphs": search_graphs,
         }  # fmt: skip
-    shipped = next(name for name in CANDIDATES if rows[name]["accuracy_drop"] <= max_drop)
+    drop = "r1_drop" if judge is None else f"{judge.figure}_drop"
+    shipped = next(name for name in candidates if rows[name][drop] <= max_drop)
     for name, row in rows.items():
         row["ships"] = int(name == shipped)
     return shipped, list(rows.values())
@@ -169,10 +171,10 @@ def choose(
 
 def size(folder: Path) -> int:
     """Bytes of a variant's graphs."""
-    return sum((folder / f"{name}.onnx").stat().st_size for name in GRAPHS)
+    return sum(path.stat().st_size for path in folder.glob("*.onnx"))
 
 
-def write_table(path: Path, rows: list[dict], columns: Sequence[str] = COLUMNS) -> None:
+def write_table(path: Path, rows: list[dict], columns: Sequence[str]) -> None:
     """Comma-separated, floats with four decimals."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as file:

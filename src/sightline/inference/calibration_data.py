@@ -1,6 +1,6 @@
-"""Questions with pictures and reference answers, and the accuracy of a session on them. N questions."""
+"""Questions with pictures and reference answers, and how good a session is at them. N questions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from sightline.core.params.generation import SPIN_OFF
 from sightline.data import images
+from sightline.data.questions.deciding_figure import ACCURACY, deciding_figure
 from sightline.data.questions.question_types import SHORT_TOKENS, is_short
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
@@ -28,15 +29,25 @@ class Questions:
 
 
 def read(items: Items, triples: Triples, count: int, max_pixels: int, short: bool = False) -> Questions:
-    """`count` questions, evenly spread over the split, with pictures; if `short`, those with short answers.
+    """`count` questions, evenly spread over the split, with pictures; if `short`, those with short answers,
+    of which there may be none. Raises ValueError when the split has no question about a picture."""
+    lines = short_lines(items, triples) if short else _lines(items, triples, lambda kind: True)
+    if not lines and not short:
+        raise ValueError(f"{triples.path}: no question about a picture; rerun the convert stage")
+    return _chosen(items, triples, lines, count, max_pixels)
 
-    Raises ValueError when there is none.
-    """
-    lines = [line for line in range(len(triples)) if not short or is_short(triples[line]["type"])]
-    lines = [line for line in lines if items[triples[line]["item"]]["image"] is not None]
-    if not lines:
-        what = "short question about a picture" if short else "question about a picture"
-        raise ValueError(f"{triples.path}: no {what}; rerun the convert stage")
+
+def short_lines(items: Items, triples: Triples) -> list[int]:
+    """Numbers of the triples with short answers whose item has a picture."""
+    return _lines(items, triples, is_short)
+
+
+def _lines(items: Items, triples: Triples, asked: Callable[[str], bool]) -> list[int]:
+    lines = [line for line in range(len(triples)) if asked(triples[line]["type"])]
+    return [line for line in lines if items[triples[line]["item"]]["image"] is not None]
+
+
+def _chosen(items: Items, triples: Triples, lines: list[int], count: int, max_pixels: int) -> Questions:
     spread = np.unique(np.linspace(0, len(lines) - 1, min(count, len(lines))).round().astype(int))
     chosen = [triples[lines[position]] for position in spread]
     needed = {triple["item"]: items[triple["item"]] for triple in chosen}
@@ -79,3 +90,38 @@ def correct(session: Session, answers: Sequence[Answer], questions: Questions) -
 def accuracy(session: Session, questions: Questions) -> float:
     """Percent of short answers that are correct."""
     return 100.0 * float(np.mean(correct(session, answer(session, questions), questions)))
+
+
+def token_likelihood(session: Session, described: Questions) -> float:
+    """Percent, the geometric mean over the tokens of the true descriptions of their probability: 100 /
+    perplexity."""
+    numbers_N = np.arange(len(described.images))
+    limit = session.engine.config["max_answer"]
+    tokens = sum(len(session.tokenizer.encode(text, limit)) - 1 for text in described.answers)
+    score_N = session.score_captions(described.images, described.answers, numbers_N, numbers_N, BATCH)
+    return 100.0 * float(np.exp(score_N.sum() / tokens))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What answering models are compared by: the figure's name, and the questions that it is measured on."""
+
+    figure: str
+    questions: Questions
+
+    @classmethod
+    def read(cls, items: Items, val: Triples, count: int, max_pixels: int) -> "Judge":
+        """With up to `count` short questions of `val`, or where it has too few, so many descriptions."""
+        short = short_lines(items, val)
+        figure = deciding_figure(len(short))
+        lines = short if figure == ACCURACY else _lines(items, val, lambda kind: kind == "describe")
+        return cls(figure, _chosen(items, val, lines, count, max_pixels))
+
+    def measure(self, session: Session) -> float:
+        """The figure of a session, percent; higher is better."""
+        return (accuracy if self.figure == ACCURACY else token_likelihood)(session, self.questions)
+
+    def words(self) -> str:
+        """The figure and what is behind it, in words."""
+        what = "short questions" if self.figure == ACCURACY else "descriptions"
+        return f"{self.figure.replace('_', ' ')} over {len(self.questions.questions)} {what} of val"

@@ -23,6 +23,10 @@ from sightline.spin import gate
 
 PREPROCESSOR = "preprocessor_config.json"
 PREPROCESSOR_KEYS = ("crop_size", "image_mean", "image_std")
+NO_ANSWERS = (
+    "this model was built without answering (finetune.epochs was 0): it searches only; for answers set "
+    "finetune.epochs above 0 and run `dvc repro`"
+)
 
 
 class SessionError(ValueError):
@@ -44,11 +48,23 @@ class Encoder:
             raise SessionError(f"{PREPROCESSOR}: lacks {', '.join(missing)}; rerun the stage that wrote it")
         self.engine, self.tokenizer, self.folder = engine, tokenizer, folder
         self.preprocess_config, self.settings = preprocess, settings
-        self.heads_kept(settings.spin)
+        if self.answers:
+            self.heads_kept(settings.spin)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the model has a decoder; one without it searches only."""
+        return "layers" in self.engine.config
+
+    def require_answers(self) -> None:
+        """Raises SessionError for a model that only searches."""
+        if not self.answers:
+            raise SessionError(NO_ANSWERS)
 
     def heads_kept(self, spin: Spin) -> tuple[np.ndarray, float]:
         """The gate's run-time inputs: heads kept per layer (int64) and the factor on the others. Raises
-        SessionError for a score or a layer that this model does not have."""
+        SessionError for a score or a layer that this model does not have, and for a model without answers."""
+        self.require_answers()
         if spin.score != "mass":
             raise SessionError(
                 f"spin.score {spin.score!r}: exported graphs rank heads by attention mass; use mass, or "

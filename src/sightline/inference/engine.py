@@ -61,7 +61,8 @@ class Step(NamedTuple, Generic[CacheT]):
 class Engine(Protocol[CacheT]):
     """A vision-language decoder and a dual encoder behind one numpy face.
 
-    `config` holds at least `layers` and `heads` of the decoder. `k_L` is the number of heads kept in each
+    `config` holds at least `layers` and `heads` of the decoder, and neither where there is none and the
+    model only searches. `k_L` is the number of heads kept in each
     layer (int64; all of them = no gate) and `alpha` the factor on the others: both are run-time inputs.
     """
 

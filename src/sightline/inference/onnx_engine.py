@@ -6,7 +6,7 @@ E embedding width, V vocabulary, C,Y,X channels and sides.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's 
 ANSWERING = ("text_encoder", "vision", "memory", "decoder")  # one text tower reads questions and captions
 SEARCH_GRAPHS = ("image_encoder", "text_encoder")  # what embeddings, and so an index, depend on
 CONFIG = "engine.json"
-CONFIG_KEYS = ("embed_dim", "grid", "head_width", "heads", "image_size", "layers", "max_answer", "vocab_size")
+CONFIG_KEYS = ("embed_dim", "grid", "image_size", "vocab_size")
+DECODER_KEYS = ("head_width", "heads", "layers", "max_answer")  # none of them: the model only searches
 REBUILD = "rerun the export stage (`dvc repro export`) or fetch the files again (`dvc checkout`)"
 # What the decoder reads and writes of each layer apart, as `<name>.<layer>`: nothing is cut or put together.
 CACHE, GROWN, CROSS = ("self_k", "self_v"), ("next_k", "next_v"), ("cross_k", "cross_v")
@@ -48,7 +49,8 @@ class LayerCache:
 
 
 class OnnxEngine:
-    """Six graphs and engine.json in a folder; implements `inference.engine.Engine`.
+    """Six graphs and engine.json in a folder, or three of a model that only searches; implements
+    `inference.engine.Engine`.
 
     With several threads a batch of pictures is divided among them, as threads that share every product wait
     for each other at every node. A single picture, a text and a token are computed by all of them together.
@@ -60,15 +62,21 @@ class OnnxEngine:
         if not path.is_file():
             raise EngineError(f"{path}: no such file; {REBUILD}")
         self.config: dict[str, Any] = read_json(path)
-        missing = [key for key in CONFIG_KEYS if not isinstance(self.config, dict) or key not in self.config]
+        known = self.config.keys() if isinstance(self.config, dict) else set()
+        answers = any(key in known for key in DECODER_KEYS)
+        missing = [key for key in CONFIG_KEYS + (DECODER_KEYS if answers else ()) if key not in known]
         if missing:
             raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
-        paths = {name: self.folder / f"{name}.onnx" for name in GRAPHS}
+        paths = {name: self.folder / f"{name}.onnx" for name in graphs(self.config)}
         self._sessions = {name: _session(path, _threads(name, path, threads)) for name, path in paths.items()}
         self._threads = threads
         if threads > 1:
-            self._single_threaded = {name: _session(paths[name], 1) for name in IMAGE_SIDE}
+            self._single_threaded = {name: _session(paths[name], 1) for name in IMAGE_SIDE if name in paths}
             self._pool = ThreadPoolExecutor(threads)
+        if answers:
+            self._read_decoder(paths["decoder"])
+
+    def _read_decoder(self, path: Path) -> None:
         layers = self.config["layers"]
         self._reads = of_layers(CACHE + CROSS, layers)
         self._plain = ["logits", *of_layers(GROWN, layers)]
@@ -76,7 +84,7 @@ class OnnxEngine:
         inputs = {node.name: node.shape for node in self._sessions["decoder"].get_inputs()}
         if not inputs.keys() >= set(self._reads):
             raise EngineError(
-                f"{paths['decoder']}: takes {', '.join(sorted(inputs))}, expected keys and values layer by "
+                f"{path}: takes {', '.join(sorted(inputs))}, expected keys and values layer by "
                 f"layer ({self._reads[0]}, ...): another version of the project exported it; {REBUILD}"
             )
         # Keys may have fewer heads than queries (grouped-query attention): the graph knows how many.
@@ -143,6 +151,11 @@ class OnnxEngine:
 
     def _run(self, graph: str, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         return self._sessions[graph].run(outputs, feed)
+
+
+def graphs(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The graphs of a model with this engine.json."""
+    return GRAPHS if "layers" in config else SEARCH_SIDE
 
 
 def of_layers(names: Sequence[str], layers: int) -> list[str]:

@@ -13,20 +13,27 @@ from sightline.core import artifacts
 from sightline.data.tokenizer import Tokenizer
 from sightline.inference import bundle_settings
 from sightline.inference.bundle_settings import GENERATION
-from sightline.inference.encoding import PREPROCESSOR
+from sightline.inference.encoding import NO_ANSWERS, PREPROCESSOR, SessionError
 from sightline.inference.session import TOKENIZER, Session
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.dual_encoder import DualEncoder
-from sightline.models.vlm import VLM
+from sightline.models.vlm import ABSENT, VLM
 
 WEIGHTS = "weights.safetensors"
 Model = TypeVar("Model", VLM, DualEncoder)
 
 
 def load_vlm(folder: Path) -> VLM:
-    """The answering model of an artifact, verified, in evaluation mode."""
+    """The answering model of an artifact, verified, in evaluation mode. ValueError where none was trained."""
     artifact = artifacts.load(folder, "vlm")
+    if artifact.config == ABSENT:
+        raise SessionError(f"{folder}: {NO_ANSWERS}")
     return _filled(VLM(artifact.config), artifact)
+
+
+def load_trained_vlm(folder: Path) -> VLM | None:
+    """The same; None where none was trained."""
+    return None if artifacts.load(folder, "vlm").config == ABSENT else load_vlm(folder)
 
 
 def load_clip(folder: Path) -> DualEncoder:
@@ -35,7 +42,7 @@ def load_clip(folder: Path) -> DualEncoder:
     return _filled(DualEncoder(artifact.config), artifact)
 
 
-def session(vlm: VLM, clip: DualEncoder | None, settings: Path) -> Session:
+def session(vlm: VLM | None, clip: DualEncoder | None, settings: Path) -> Session:
     """Ask PyTorch models with the tokenizer and settings in the folder `settings`."""
     return Session(
         TorchEngine(vlm, clip), Tokenizer.load(settings / TOKENIZER),

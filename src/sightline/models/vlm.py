@@ -37,6 +37,7 @@ OPTIONS = {
     **LayerConfig()._asdict(),
 }
 del OPTIONS["positions"]
+ABSENT = {"answers": False}  # config of an artifact without a model: finetune.epochs is 0
 
 
 class Memory(NamedTuple):

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,8 @@ NUM_EXAMPLES = 6
 @dataclass(frozen=True)
 class BundleInputs:
     """What a bundle is made of: the export stage's folder, the variant in it that ships as a session, how
-    that answers, its OOD detector, and the items of its index with their source."""
+    that answers, its OOD detector, the items of its index with their source, and, in sentences, what these
+    could not teach."""
 
     exported: artifacts.Artifact
     session: Session
@@ -44,6 +46,7 @@ class BundleInputs:
     domain: OODDetector
     items: Items
     source: str
+    left_out: list[str]
 
 
 def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) -> ItemIndex:
@@ -57,10 +60,14 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
         raise ValueError(
             f"index.split is {index.split!r}: no such items; there are {', '.join(items.splits)}"
         )
-    inputs.session.decoding_inputs(inputs.generation, inputs.spin)
+    if inputs.session.answers:
+        inputs.session.decoding_inputs(inputs.generation, inputs.spin)
     shipped = exported.config["shipped"]
-    config = {"model_type": "sightline", "source": inputs.source, "split": index.split, "variant": shipped}
-    with artifacts.create(out, "bundle", config, _card(config, inputs.spin, len(lines))) as folder:
+    config = {
+        "model_type": "sightline", "source": inputs.source, "split": index.split, "variant": shipped,
+        "left_out": inputs.left_out,
+    }  # fmt: skip
+    with artifacts.create(out, "bundle", config, _card(config, inputs, len(lines))) as folder:
         shutil.copytree(exported.path / shipped, folder / MODEL)
         for name in (TOKENIZER, PREPROCESSOR):
             shutil.copyfile(exported.path / name, folder / name)
@@ -133,23 +140,26 @@ def _write_examples(folder: Path, items: Items, lines: np.ndarray) -> None:
     artifacts.write_json(folder / "examples.json", examples)
 
 
-def _card(config: dict[str, str], spin: Spin, items: int) -> str:
-    scenes = config["source"] == "scenes"
+def _card(config: dict[str, Any], inputs: BundleInputs, items: int) -> str:
     scope = (
         "It was trained on rendered scenes of simple objects and knows nothing else: asked about a "
         "photograph, its answer means nothing, whatever its confidence; `sightline ask` then warns."
-        if scenes
-        else f"It was trained on the captions of {config['source']}, answers in their words and repeats bias."
+        if config["source"] == "scenes"
+        else f"It was trained on the captions of {config['source']}, uses their words and repeats their bias."
     )
-    gate = ", ".join(f"{key} {value}" for key, value in spin.model_dump(mode="json").items())
+    what, spin = "answers questions about a picture, describes it, and searches pictures\nand texts", ""
+    if inputs.session.answers:
+        gate = ", ".join(f"{key} {value}" for key, value in inputs.spin.model_dump(mode="json").items())
+        spin = f"- SPIN at inference (`generation.json`): {gate}.\n"
+    else:
+        what = "searches pictures and texts. It answers no questions: it was built\nwith finetune.epochs 0"
+    left_out = "".join(f"- {sentence}\n" for sentence in config["left_out"])
     return f"""# Sightline bundle
 
-A small vision-language model that answers questions about a picture, describes it, and searches pictures
-and texts.
+A small vision-language model that {what}.
 
 - Variant: `{config["variant"]}` (see `metrics/export/variants.csv` for the ones it was chosen from).
 - Training data: `{config["source"]}`. {scope}
-- SPIN at inference (`generation.json`): {gate}.
-- Index: {items} items of the split `{config["split"]}`; it fits these graphs only.
+{left_out}{spin}- Index: {items} items of the split `{config["split"]}`; it fits these graphs only.
 - Not for decisions about people, safety or rights. Measured quality: `metrics/summary.json`.
 """

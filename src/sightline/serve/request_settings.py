@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sightline.core.params.generation import Generation, Spin
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.inference.describing import SEED
+from sightline.inference.encoding import NO_ANSWERS
 from sightline.inference.session import Session
 from sightline.serve import api_schema
 from sightline.serve.batch_model import Question
@@ -31,8 +32,11 @@ class Options:
 
 
 def question(session: Session, text: str, options: Options) -> Question:
-    """The model's question; an empty text asks for a description. Raises ApiError for a gate that the
-    model does not have; a longer answer than its longest is no error: it never comes."""
+    """The model's question; an empty text asks for a description. Raises ApiError for a model that does not
+    answer and for a gate that it does not have; a longer answer than its longest is no error: it never
+    comes."""
+    if not session.answers:
+        raise ApiError(400, NO_ANSWERS, "no_answers", "model")
     text = text.strip() or DESCRIBE
     spin = _spin(session, options.spin)
     gated = bool((session.heads_kept(spin)[0] < session.engine.config["heads"]).any())

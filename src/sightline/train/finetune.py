@@ -49,7 +49,16 @@ def finetune(
     curves: Path,
 ) -> None:
     """Write the answering model to `out`, and to `blind_out` the same decoder trained on the same questions
-    without pictures, for `blind_share` of the steps."""
+    without pictures, for `blind_share` of the steps. With 0 epochs neither is made: both artifacts say so."""
+    if not params.finetune.epochs:
+        if run.is_main:
+            for folder in (out, blind_out):
+                save_model.write_absent(folder)
+            curves.mkdir(parents=True, exist_ok=True)
+            runtime.log(
+                "finetune.epochs is 0: no decoder is trained, the model only searches; next: compress"
+            )
+        return
     towers = DualEncoder(clip.config)
     unpack_weights(artifacts.load_weights(clip.path / "weights.safetensors"), towers)
     tokenizer_file, section = clip.path / "tokenizer.json", params.finetune
@@ -89,6 +98,7 @@ def train_vqa(
 ) -> Iterator[tuple[VqaTask, State]]:
     """Train `model` in place on the questions of `data`; the body writes it (see resume.trained)."""
     task = phase.task(model.to(run.device), data, phase.section, run, params.seed, phase.epochs)
+    runtime.log(f"{phase.name} keeps the weights that are best by {task.deciding()}")
     facts = {"params": repr(phase.section), "inputs": list(data.digests)} | phase.facts
     recipe = Recipe.of(phase.name, phase.section, params, task.steps)
     with trained(task, recipe, run, facts, curves) as state:

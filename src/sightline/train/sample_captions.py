@@ -10,11 +10,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from sightline.core.runtime import derive_seed
+from sightline.data.questions.question_types import AUXILIARY, is_short
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 
-SHORT = ("existence", "attribute", "color", "size", "count", "relation", "what", "who", "where")
-AUXILIARY = ("position", "left_of")  # trained on, never evaluated
+OWN = ("existence", "attribute", "color", "size", "count", "relation", "what", "who", "where")  # of our rules
 WEIGHTS = {"relation": 1.5, "count": 3.0, "attribute": 1.5}  # the harder a type, the more often drawn
 FULL_CAPTION_SHARE = 0.5  # how often a scene's full description, which retrieval uses, is its caption
 MIN_CORRELATION = 0.3  # on scenes kinds and colours have 0.9 and more, everything else 0.2 and less
@@ -49,6 +49,11 @@ def caption(item: dict, rng: np.random.Generator) -> str:
     return texts[0 if full else rng.integers(len(texts))]
 
 
+def is_asked(kind: str, auxiliary: bool) -> bool:
+    """Whether questions of a type are drawn as short ones."""
+    return is_short(kind) and (auxiliary or kind not in AUXILIARY)
+
+
 def questions(
     triples: Triples, lines: list[int], count: int, auxiliary: bool, rng: np.random.Generator
 ) -> tuple[list[dict], dict | None]:
@@ -59,8 +64,7 @@ def questions(
     """
     drawn = [triples[line] for line in lines]
     describing = [triple for triple in drawn if triple["type"] == "describe"]
-    types = SHORT + AUXILIARY if auxiliary else SHORT
-    short = [triple for triple in drawn if triple["type"] in types]
+    short = [triple for triple in drawn if is_asked(triple["type"], auxiliary)]
     weights = np.array([WEIGHTS.get(triple["type"], 1.0) for triple in short])
     ranked = np.argsort(-(rng.random(len(short)) ** (1 / weights)), kind="stable")
     chosen = [short[i] for i in np.resize(ranked, count)] if short else []

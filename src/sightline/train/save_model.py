@@ -9,6 +9,7 @@ from typing import Any, cast
 from torch import nn
 
 from sightline.core import artifacts
+from sightline.models.vlm import ABSENT
 from sightline.train.checkpoint import State
 from sightline.train.task import Task
 
@@ -28,3 +29,10 @@ def write(
     with artifacts.create(out, kind, config, card) as folder:
         artifacts.save_weights(folder / "weights.safetensors", model.state_dict())
         shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
+
+
+def write_absent(out: Path) -> None:
+    """Make `out` the artifact of an answering model that was not trained."""
+    card = f"# {out.name}\n\nNo answering model: finetune.epochs is 0, so the model only searches.\n"
+    with artifacts.create(out, "vlm", dict(ABSENT), card):
+        pass

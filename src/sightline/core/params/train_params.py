@@ -86,7 +86,9 @@ class AlignParams(Training):
 class FinetuneParams(Training):
     """Parameters of the finetune stage."""
 
-    epochs: Positive = Field(description="passes over the images of train")
+    epochs: NotNegative = Field(
+        description="passes over the images of train; 0 trains no decoder: the model only searches"
+    )
     batch_size: Count = Field(description="images of a step, over all processes; each brings its questions")
     vision_lr_scale: Positive = Field(
         description="on top of lr_scale, for the image tower in the second phase"

@@ -19,6 +19,8 @@ object_lexicon.py: object classes: synonyms, relatives
 word_lists.py: closed word lists: colours, numbers, ...
 caption_consensus.py: whether captions of a picture agree
 question_types.py: types by the form of their answer
+deciding_figure.py: which validation figure has enough data behind it to choose by
+split_coverage.py: what the splits cannot teach or measure, in sentences
 prompt_template.py: the template in which a question is put
 leakage.py: the same picture in two splits
 

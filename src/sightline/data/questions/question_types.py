@@ -1,5 +1,6 @@
 """Question types by what is read off their answers."""
 
+AUXILIARY = ("position", "left_of")  # trained on, never evaluated
 SHORT_TOKENS = 8  # the longest answer to a short question; right ones are one to three words
 POPE_TYPES = ("pope_random", "pope_popular", "pope_adversarial")
 

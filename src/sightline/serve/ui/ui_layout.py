@@ -9,7 +9,9 @@ from typing import Any, Literal, TypedDict
 
 import gradio as gr
 
+from sightline.core import artifacts
 from sightline.data.questions.prompt_template import DESCRIBE
+from sightline.inference.encoding import NO_ANSWERS
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.service import Service
@@ -33,13 +35,21 @@ def build(
     shipped, thumbs, variants = examples(bundle), Thumbs(bundle, checkout), compare_tab.Variants(checkout)
     with gr.Blocks(title="Sightline", analytics_enabled=False) as page:
         html(HEAD)
+        if said := artifacts.read_json(bundle / "config.json").get("left_out"):
+            html(ask_tab.message(" ".join(said)))
         with gr.Tabs():
             with gr.Tab("Ask"):
-                _ask_tab(service, model, limits, shipped)
+                if model.session.answers:
+                    _ask_tab(service, model, limits, shipped)
+                else:
+                    html(ask_tab.message(NO_ANSWERS))
             with gr.Tab("Search"):
                 _search_tab(service, model, limits, shipped, thumbs)
             with gr.Tab("Compare"):
-                _compare_tab(service, limits, shipped, variants)
+                if model.session.answers:
+                    _compare_tab(service, limits, shipped, variants)
+                else:
+                    html(ask_tab.message(NO_ANSWERS))
             with gr.Tab("Dashboard"):
                 drawn = html(ask_tab.message("Reading the pipeline's files."))
         page.load(lambda: dashboard_tab.draw(checkout), None, drawn, **HIDDEN_EVENT)

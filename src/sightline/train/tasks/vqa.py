@@ -8,7 +8,8 @@ tower, V vocabulary.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+import math
+from collections import Counter, OrderedDict, defaultdict
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +20,13 @@ from torch.nn.functional import cross_entropy
 from sightline.core.params.train_params import FinetuneParams
 from sightline.core.runtime import Runtime
 from sightline.data import batches
+from sightline.data.questions.deciding_figure import (
+    ACCURACY,
+    ENOUGH,
+    ENOUGH_OF_A_TYPE,
+    TOKEN_LIKELIHOOD,
+    deciding_figure,
+)
 from sightline.data.questions.prompt_template import prompt
 from sightline.data.vqa_data import VqaData
 from sightline.models.transformer import checkpoint_layers
@@ -40,10 +48,13 @@ IGNORED = -100  # target of padding
 
 class VqaTask(Task):
     """`model` is a VLM; a blind one reads no picture. Two phases: image tower frozen for the first
-    `warmup_phase_share` of the steps, then training at `vision_lr_scale`. The text tower stays frozen."""
+    `warmup_phase_share` of the steps, then training at `vision_lr_scale`. The text tower stays frozen.
+
+    `metric` is what the validation questions can decide by (`deciding_figure`); `asked`: how many short ones
+    of each type they are."""
 
     model: VLM
-    metric, unit = "accuracy", "images"
+    unit = "images"
 
     def __init__(
         self,
@@ -76,6 +87,8 @@ class VqaTask(Task):
         self.states: OrderedDict[str, Tensor] = OrderedDict()
         self.encode_short = lru_cache(maxsize=CACHED_TEXTS)(data.tokenizer.encode)
         self.sample_lines: list[str] = []
+        self.asked = self._asked()
+        self.metric = deciding_figure(self.asked.total())
 
     def batch(self, step: int) -> dict:
         indices = batches.batch_indices(self.seed, step, self.per_step, len(self.numbers["train"]))
@@ -136,8 +149,11 @@ class VqaTask(Task):
         return self.params.vision_lr_scale * min(1.0, (step - self.thaw_step + 1) / self.warmup_steps)
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
-        """Percent of short answers that are right in every token (each predicted from the true ones before
-        it), averaged over the question types; also by type, and the descriptions' token accuracy."""
+        """The deciding figure, percent; by type how many short answers are right in every token (each
+        predicted from the true ones before it), and the descriptions' token accuracy.
+
+        The accuracy is the mean over the types with ENOUGH_OF_A_TYPE questions; the likelihood is the
+        geometric mean over all tokens of all answers."""
         right: dict[str, float] = defaultdict(float)
         total: dict[str, float] = defaultdict(float)
         numbers = self.numbers["val"][:VAL_IMAGES]
@@ -155,15 +171,38 @@ class VqaTask(Task):
                 for number in chunk
             ]
             self._score(self._inputs(chunk, drawn), right, total)
-        types = ("describe", *sample_captions.SHORT)
+        types = ("describe", *self.asked, TOKEN_LIKELIHOOD)
         sums = distributed.sum_over_ranks(
             [value for name in types for value in (right[name], total[name])], self.run
         )
-        accuracy = {
-            name: 100.0 * sums[2 * i] / sums[2 * i + 1] for i, name in enumerate(types) if sums[2 * i + 1]
-        }
-        short = [value for name, value in accuracy.items() if name != "describe"]
-        return float(np.mean(short)) if short else accuracy["describe"], accuracy
+        mean = {name: sums[2 * i] / sums[2 * i + 1] for i, name in enumerate(types) if sums[2 * i + 1]}
+        log_likelihood = mean.pop(TOKEN_LIKELIHOOD, 0.0)
+        accuracy = {name: 100.0 * value for name, value in mean.items()}
+        if self.metric == TOKEN_LIKELIHOOD:
+            return 100.0 * math.exp(log_likelihood), accuracy
+        judged = [kind for kind, count in self.asked.items() if count >= ENOUGH_OF_A_TYPE]
+        return float(np.mean([accuracy[kind] for kind in judged])), accuracy
+
+    def deciding(self) -> str:
+        """What checkpoints are chosen by, in words."""
+        pictures, count = len(self.numbers["val"][:VAL_IMAGES]), self.asked.total()
+        if self.metric == ACCURACY:
+            return f"the accuracy of {count} short answers about {pictures} pictures of val"
+        return (
+            f"how likely the true answers about {pictures} pictures of val are: {count} short questions are "
+            f"too few to tell, {ENOUGH} are enough"
+        )
+
+    def _asked(self) -> Counter[str]:
+        """How many short questions of each type an evaluation asks; the types of our own rules first."""
+        asked: Counter[str] = Counter()
+        for number in self.numbers["val"][:VAL_IMAGES]:
+            rng = sample_captions.generator(self.seed, "val questions", int(number))
+            lines, count = self.lines["val"][int(number)], self.params.questions_per_image
+            drawn, _ = sample_captions.questions(self.triples["val"], lines, count, False, rng)
+            asked.update({triple["question"]: triple["type"] for triple in drawn}.values())
+        types = [*sample_captions.OWN, *sorted(asked.keys() - set(sample_captions.OWN))]
+        return Counter({kind: asked[kind] for kind in types if kind in asked})
 
     def samples(self) -> list[str]:
         return self.sample_lines
@@ -263,9 +302,13 @@ class VqaTask(Task):
         for group in (batch["short"], batch["long"]):
             if group is None:
                 continue
-            guessed_BT = self.decode(tokens_NPD, group)[1].logits.argmax(-1)
+            output = self.decode(tokens_NPD, group)[1]
+            guessed_BT = output.logits.argmax(-1)
             real_BT = group["targets"] != IGNORED
             hit_BT = (guessed_BT == group["targets"]) & real_BT
+            if self.metric == TOKEN_LIKELIHOOD:
+                right[TOKEN_LIKELIHOOD] -= float(self.summed_loss(output.logits, group, tokens_NPD))
+                total[TOKEN_LIKELIHOOD] += float(real_BT.sum())
             for row, triple in enumerate(group["triples"]):
                 length, hits = int(real_BT[row].sum()), int(hit_BT[row].sum())
                 whole = triple["type"] != "describe"

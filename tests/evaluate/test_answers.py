@@ -36,10 +36,10 @@ def test_short_answers_match_up_to_case_articles_and_punctuation(answer, truth, 
 
 def test_vqa_accuracy():
     per_item = [
-        vqa_accuracy.item_counts("red", "Red"),
-        vqa_accuracy.item_counts("red", "blue"),
-        vqa_accuracy.item_counts("2", "2"),
-        vqa_accuracy.item_counts("yes", ""),
+        vqa_accuracy.item_counts(["red"], "Red"),
+        vqa_accuracy.item_counts(["red"], "blue"),
+        vqa_accuracy.item_counts(["2"], "2"),
+        vqa_accuracy.item_counts(["yes"], ""),
     ]
     assert figures(vqa_accuracy, per_item) == {"accuracy": 50.0}
     assert vqa_accuracy.sample_size(total(per_item)) == 4
@@ -161,5 +161,5 @@ def test_share_of_nothing_is_zero_elementwise():
 def test_any_text_can_be_scored(text):
     assert all(word == word.lower() for word in words(text.lower()))
     chair.item_counts(text, {"cube"}, LEXICON)
-    assert vqa_accuracy.item_counts(text, text)["correct"] == 1.0
+    assert vqa_accuracy.item_counts([text], text)["correct"] == 1.0
     assert yes_no(text) in ("yes", "no", "invalid")

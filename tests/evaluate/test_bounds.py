@@ -16,7 +16,7 @@ def group(family, measure, kind, per_item, pictures, weights_RC):
 
 def answers(right, weights_RC):
     """One question a picture."""
-    per_item = [vqa_accuracy.item_counts("a", "a" if good else "b") for good in right]
+    per_item = [vqa_accuracy.item_counts(["a"], "a" if good else "b") for good in right]
     return group("vqa", vqa_accuracy, "all", per_item, list(range(len(right))), weights_RC)
 
 

@@ -16,10 +16,12 @@ from sightline.evaluate import (
     metrics_summary,
     ood_detection,
     predictions,
+    quality_gate,
     result_files,
     split_contents,
 )
 from sightline.inference.bundle_settings import greedy_generation
+from tests.evaluate.test_quality_gate import LIMITS
 from tests.support import scripted
 
 SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))
@@ -126,7 +128,7 @@ def test_retrieval_and_swapped_kinds(evaluated):
 
 def test_files(evaluated):
     folder, _ = evaluated
-    header = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
+    header = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n", "pictures"]
     families = ("vqa", "pope", "chair", "caption", "retrieval", "calibration", "abstention", "domain")
     for family in families:
         text = (folder / f"metrics/{family}.csv").read_bytes()
@@ -227,6 +229,7 @@ EXPORTED = [
     {"variant": "int8", "bytes": "100", "macs": "15", "accuracy": "89.5", "ships": "1"},
 ]
 PARITY = {"max_logit_difference": 2e-6, "items": 48}
+LEFT_OUT = ["val has 5 short questions."]
 MAPS = {
     "method": "cross_attention", "n": 20, "rank_correlation": 0.97, "pointed": 18, "pointing_fp32": 0.9444,
     "pointing_shipped": 0.8889,
@@ -240,7 +243,7 @@ def summarised(evaluated):
         metrics_report.read(folder / "metrics"),
         result_files.read_csv(folder / "metrics/paired.csv"),
     )
-    return figures, paired, metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS)
+    return figures, paired, metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, LEFT_OUT)
 
 
 def test_a_bundle_that_answers_with_spin_is_reported_with_spin(tmp_path):
@@ -254,7 +257,7 @@ def test_a_bundle_that_answers_with_spin_is_reported_with_spin(tmp_path):
     ood_detection.evaluate(reds, 4.0, gated, tmp_path / "m")
     figures = metrics_report.read(tmp_path / "m")
     paired = result_files.read_csv(tmp_path / "m" / "paired.csv")
-    built = metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS)
+    built = metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, LEFT_OUT)
     chair = {row["spin"]: float(row["value"]) for row in figures["chair"] if row["metric"] == "chair_i"
              and (row["split"], row["variant"]) == ("test", "shipped")}  # fmt: skip
     assert (gated.served, built["spin"]) == ("on", "on")
@@ -267,14 +270,16 @@ def test_summary(summarised):
     built = summarised[2]
     assert (built["shipped_variant"], built["spin"]) == ("int8", "off")
     assert built["cost"] == {"fp32": {"bytes": 400, "macs": 20}, "shipped": {"bytes": 100, "macs": 15}}
-    assert built["quality"]["shipped"]["test"]["vqa_accuracy"] == {"value": 100.0, "low": 50.0, "high": 100.0}
+    assert built["quality"]["shipped"]["test"]["vqa_accuracy"] == {
+        "value": 100.0, "low": 50.0, "high": 100.0, "pictures": 6,
+    }  # fmt: skip
     assert built["spin_on_minus_off"]["test"]["chair_i"]["value"] == 50
     assert built["shipped_minus_fp32"]["test"]["vqa_accuracy"]["value"] == 0
     bounds = built["loss_bounds"]
     assert set(bounds) == {"vqa_accuracy", "pope_f1", "chair_i", "text_to_image_r1", "image_to_text_r1"}
     # 18 short and 24 POPE questions about 6 pictures that both variants answer alike: the rule of three
-    assert bounds["vqa_accuracy"] == {"value": 0, "loss_bound": 50, "n": 18}
-    assert bounds["pope_f1"] == {"value": 0, "loss_bound": 50, "n": 24}
+    told = {"value": 0, "least_loss": -50, "loss_bound": 50, "pictures": 6}
+    assert bounds["vqa_accuracy"] == told | {"n": 18} and bounds["pope_f1"] == told | {"n": 24}
     assert (bounds["chair_i"]["n"], bounds["text_to_image_r1"]["n"]) == (6, 6)
     edges = built["edges"]["test"]
     assert (edges["yes_no_ece_before"]["value"], edges["yes_no_ece"]["value"]) == (50, 25)
@@ -291,12 +296,15 @@ def test_the_headline_is_a_few_figures_of_the_shipped_variant(summarised):
 
 def test_report(summarised):
     figures, paired, built = summarised
-    text = metrics_report.markdown(figures, paired, built, EXPORTED, EXPORTED)
+    checks = quality_gate.checks(built, LIMITS, "test")
+    text = metrics_report.markdown(figures, paired, built, EXPORTED, EXPORTED, checks)
+    assert "- val has 5 short questions." in text and "- passed: fp32 parity" in text
+    assert "is 50, must be at most 1.5: n = 6, at least 200 needed" in text
     assert "| all | accuracy | 18 |" in text
     assert "| int8 | 100 | 15 | 89.5 | 1 |" in text
     assert "rank correlation 0.970" in text and "94.4 % (fp32) and 88.9 % (shipped) of the 18 right" in text
     photos = built | {"maps": MAPS | {"pointed": 0, "pointing_fp32": None, "pointing_shipped": None}}
-    assert "true box" not in metrics_report.markdown(figures, paired, photos, EXPORTED, EXPORTED)
+    assert "true box" not in metrics_report.markdown(figures, paired, photos, EXPORTED, EXPORTED, [])
     assert "chance" in text and "ceiling" in text and "blind" in text
     assert max(line.count("|") for line in text.splitlines()) < 16
 

@@ -1,4 +1,5 @@
-"""The gate names variant, figure, value and limit, and stops the pipeline."""
+"""The gate names variant, figure, value and limit, and stops the pipeline; what so little data cannot tell is
+reported and stops nothing."""
 
 import json
 import subprocess
@@ -18,27 +19,46 @@ LIMITS = GateParams(
 )  # fmt: skip
 
 
-def summary(**sabotage):
+def summary(pictures=1000, compared=500, **sabotage):
     figures = {"accuracy": 90.0, "r1": 60.0, "gap": 2e-6, "correlation": 0.97, "pointing": 0.93}
     lost = {"vqa_accuracy": 0.5, "pope_f1": 0.2, "chair_i": 0.1, "text_to_image_r1": -0.3}
     figures |= {name: value for name, value in sabotage.items() if name not in lost}
     lost |= {name: value for name, value in sabotage.items() if name in lost}
-    quality = {"vqa_accuracy": {"value": figures["accuracy"]}, "text_to_image_r1": {"value": figures["r1"]}}
+
+    def share(value):
+        return {"value": value, "low": value - 10, "high": value + 10, "pictures": pictures}
+
     return {
         "shipped_variant": "int8",
-        "quality": {"shipped": {"test": quality}},
-        "loss_bounds": {name: {"loss_bound": bound} for name, bound in lost.items()},
-        "parity": {"max_logit_difference": figures["gap"]},
+        "quality": {
+            "shipped": {
+                "test": {
+                    "vqa_accuracy": share(figures["accuracy"]),
+                    "text_to_image_r1": share(figures["r1"]),
+                }
+            }
+        },
+        "loss_bounds": {
+            name: {"least_loss": bound - 4, "loss_bound": bound, "n": 5 * pictures, "pictures": pictures}
+            for name, bound in lost.items()
+        },
+        "parity": {"max_logit_difference": figures["gap"], "items": 48},
         "maps": {
+            "n": compared if figures["correlation"] is not None else 0,
             "rank_correlation": figures["correlation"],
+            "pointed": compared if figures["pointing"] is not None else 0,
             "pointing_fp32": 0.94,
             "pointing_shipped": figures["pointing"],
         },
     }
 
 
+def checked(built):
+    return {check.figure: check for check in quality_gate.checks(built, LIMITS, "test")}
+
+
 def test_a_good_summary_passes():
-    assert all(check.passed for check in quality_gate.checks(summary(), LIMITS, "test"))
+    assert all(check.passed for check in checked(summary()).values())
 
 
 @pytest.mark.parametrize(
@@ -65,9 +85,7 @@ def test_a_good_summary_passes():
     ],
 )
 def test_a_sabotaged_summary_fails_naming_the_figure(sabotage, named):
-    failed = [
-        check.line() for check in quality_gate.checks(summary(**sabotage), LIMITS, "test") if not check.passed
-    ]
+    failed = [check.line() for check in checked(summary(**sabotage)).values() if not check.passed]
     assert failed == [named]
 
 
@@ -75,25 +93,69 @@ def test_a_figure_at_its_limit_passes():
     at_limit = summary(
         accuracy=70.0, r1=40.0, vqa_accuracy=1.5, gap=1e-4, correlation=0.9, pointing=0.92
     )  # fmt: skip
-    assert all(check.passed for check in quality_gate.checks(at_limit, LIMITS, "test"))
+    assert all(check.passed for check in checked(at_limit).values())
 
 
 def test_a_missing_figure_is_not_a_passed_one():
-    broken = summary()
-    del broken["quality"]["shipped"]["test"]["text_to_image_r1"]
-    with pytest.raises(ValueError, match="quality.shipped.test.text_to_image_r1"):
-        quality_gate.checks(broken, LIMITS, "test")
+    for path in ("quality.shipped.test.text_to_image_r1", "loss_bounds.pope_f1", "parity.items", "maps"):
+        *parents, last = path.split(".")
+        broken = part = summary()
+        for name in parents:
+            part = part[name]
+        del part[last]
+        with pytest.raises(ValueError, match=f"has no {path}"):
+            quality_gate.checks(broken, LIMITS, "test")
 
 
-def test_maps_are_checked_where_the_data_allows():
-    """Photos have no boxes; a split without short questions has no maps to compare."""
-    for unknown, checked in (({"pointing": None}, 8), ({"pointing": None, "correlation": None}, 7)):
-        checks = quality_gate.checks(summary(**unknown), LIMITS, "test")
-        assert len(checks) == checked and all(check.passed for check in checks)
-    broken = summary()
-    del broken["maps"]
-    with pytest.raises(ValueError, match="has no maps"):
-        quality_gate.checks(broken, LIMITS, "test")
+def test_what_the_data_does_not_have_is_not_tested():
+    """No short question, no POPE, nothing known named, no boxes, no decoder: each says so and none fails."""
+    built = summary(pointing=None, correlation=None, gap=None)
+    built["quality"]["shipped"]["test"].pop("vqa_accuracy")
+    built["loss_bounds"] |= {name: {"n": 0} for name in ("vqa_accuracy", "pope_f1", "chair_i")}
+    checks = list(checked(built).values())
+    untested = [check for check in checks if check.passed is None]
+    assert len(untested) == 7 and quality_gate.passed(checks)
+    lines = [check.line() for check in untested]
+    assert (
+        "not tested: shipped (int8) pope_f1 loss against fp32 (95 % bound): no POPE question in this data"
+        in lines
+    )
+    assert "not tested: fp32 parity max_logit_difference: the model only searches" in lines
+    assert all(check.plain()["value"] is None for check in untested)
+
+
+def test_a_limit_that_so_few_pictures_cannot_support_is_not_tested():
+    """A loss of at most 1.5 points: of n pictures without any it is below 300 / n, so 200 are needed."""
+    few = checked(summary(pictures=199, vqa_accuracy=1.6))
+    assert few["vqa_accuracy loss against fp32 (95 % bound)"].passed is None
+    assert few["vqa_accuracy loss against fp32 (95 % bound)"].line() == (
+        "not tested: shipped (int8) vqa_accuracy loss against fp32 (95 % bound) is 1.6, must be at most 1.5: "
+        "n = 199, at least 200 needed"
+    )
+    enough = checked(summary(pictures=200, vqa_accuracy=1.6))
+    assert enough["vqa_accuracy loss against fp32 (95 % bound)"].passed is False
+    # 90 perfect correlations could still hide a mean of 1 - 6 / 90; 0.9 needs 60, a drop of 2 points 150
+    maps = checked(summary(compared=59, correlation=0.89, pointing=0.91))
+    assert [
+        (check.passed, check.needed) for name, check in maps.items() if name.startswith("maps'")
+    ] == [(None, 60), (None, 150)]  # fmt: skip
+
+
+def test_a_loss_that_is_certain_fails_also_with_few_pictures():
+    assert checked(summary(pictures=12, chair_i=6.0))["chair_i loss against fp32 (95 % bound)"].passed is False
+    assert checked(summary(pictures=4, chair_i=6.0))["chair_i loss against fp32 (95 % bound)"].passed is None
+    maps = checked(summary(compared=50, correlation=0.7, pointing=0.8))
+    assert [check.passed for name, check in maps.items() if name.startswith("maps'")] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("value", "pictures", "outcome"),
+    [(81.0, 3, True), (79.0, 99, None), (79.0, 100, True), (61.0, 99, None), (61.0, 100, False),
+     (59.0, 99, False), (59.0, 4, None)],
+)  # fmt: skip
+def test_a_floor_counts_the_interval_while_pictures_are_few(value, pictures, outcome):
+    """70 % wanted; the interval is 10 points to either side."""
+    assert checked(summary(pictures=pictures, accuracy=value))["test vqa_accuracy"].passed is outcome
 
 
 def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
@@ -114,3 +176,4 @@ def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
         verdict = json.loads((tmp_path / "metrics/gate/gate.json").read_text())
         assert verdict["passed"] is (code == 0)
         assert len(verdict["checks"]) == 9
+        assert verdict["checks"][0]["n"] == 1000 and verdict["checks"][0]["needed"] == 100

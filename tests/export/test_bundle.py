@@ -40,6 +40,7 @@ def write(out, exported, items, source="scenes", split="test"):
     inputs = bundle.BundleInputs(
         exported, Session.load_variant(exported.path, "int8"), NOT_FITTED, GATED, SPIN,
         OODDetector(np.zeros(32), np.eye(32), 5.0), items, source,
+        ["No POPE question."],
     )  # fmt: skip
     return bundle.write(out, inputs, tiny.index_params(split), 10**6)
 

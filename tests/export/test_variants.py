@@ -17,7 +17,9 @@ from sightline.inference.session import Session
 from tests.support import tiny
 
 MACS = dict.fromkeys(variants.CANDIDATES, 1)
-ASKED = calibration_data.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "yes"])
+ASKED = calibration_data.Judge(
+    "accuracy", calibration_data.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "yes"])
+)
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def measure(monkeypatch, folder, accuracies, retrieved=None):
     """Let every variant have the given accuracy and (R@1, re-ranked R@1)."""
     retrieved = retrieved or dict.fromkeys(variants.CANDIDATES, (50.0, 60.0))
     name = lambda session: session.engine.folder.name  # noqa: E731
-    monkeypatch.setattr(variants, "accuracy", lambda session, asked: accuracies[name(session)])
+    monkeypatch.setattr(calibration_data, "accuracy", lambda session, asked: accuracies[name(session)])
     monkeypatch.setattr(variants, "retrieval", lambda session, gallery: retrieved[name(session)])
 
 
@@ -89,7 +91,7 @@ def test_an_int4_search_side_that_retrieves_worse_becomes_that_of_int8_before_it
         read[session.engine.folder.name] = session.engine.search_digest()
         return 90.0
 
-    monkeypatch.setattr(variants, "accuracy", accuracy)
+    monkeypatch.setattr(calibration_data, "accuracy", accuracy)
     _, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
     row = next(row for row in rows if row["variant"] == "int4")
     assert (row["search_graphs"], row["r1"], row["reranked_r1"]) == ("int8", 49.5, 61.0)
@@ -110,9 +112,9 @@ def test_real_figures_of_the_same_model_are_equal(folder):
 def test_the_table_is_plain_csv(monkeypatch, folder, tmp_path):
     measure(monkeypatch, folder, dict.fromkeys(variants.CANDIDATES, 89.5) | {"fp32": 90.0})
     _, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
-    variants.write_table(tmp_path / "metrics" / "variants.csv", rows)
+    variants.write_table(tmp_path / "metrics" / "variants.csv", rows, list(rows[0]))
     lines = (tmp_path / "metrics" / "variants.csv").read_text().splitlines()
-    assert lines[0] == ",".join(variants.COLUMNS) and len(lines) == 6
+    assert lines[0].startswith("variant,bytes,macs,accuracy,accuracy_drop,r1,") and len(lines) == 6
     assert lines[1].startswith("fp32,") and ",90.0000,0.0000," in lines[1]
 
 

@@ -9,7 +9,7 @@ from sightline.core.params.generation import SPIN_OFF
 from sightline.data.questions.triples import Triples
 from sightline.inference import calibration_data, fit_confidence
 from sightline.inference.bundle_settings import greedy_generation
-from sightline.inference.confidence import calibrated, fit_temperature
+from sightline.inference.confidence import NOT_FITTED, calibrated, fit_temperature
 from sightline.inference.session import Session
 from tests.support import tiny
 
@@ -47,7 +47,7 @@ def asked(session, items, truths):
 
 
 def test_fitted_on_what_the_session_answers(session, items, tmp_path):
-    rows = asked(session, items, [True, False, True, False])
+    rows = asked(session, items, [True, False, True, False]) * 25
     extra = [
         {"item": 0, "type": "describe", "question": tiny.QUESTIONS[2], "answer": "no"},
         {"item": 0, "type": "pope_random", "question": tiny.QUESTIONS[1], "answer": "no"},
@@ -75,7 +75,9 @@ def test_fitted_on_what_the_session_answers(session, items, tmp_path):
     assert all(np.array(right)[confidence > found.sure_above])
 
 
-def test_a_split_without_short_questions_is_named(session, items, tmp_path):
-    rows = [{"item": 0, "type": "describe", "question": tiny.QUESTIONS[2], "answer": "no"}]
-    with pytest.raises(ValueError, match="val.jsonl: no short question"):
-        fit_confidence.fit(session, items, triples(tmp_path, rows), 95.0, PIXELS)
+def test_too_few_short_questions_make_no_answer_sure(session, items, tmp_path, capsys):
+    described = {"item": 0, "type": "describe", "question": tiny.QUESTIONS[2], "answer": "no"}
+    for short in ([], asked(session, items, [True, False, True])):
+        found = fit_confidence.fit(session, items, triples(tmp_path, [described, *short]), 95.0, PIXELS)
+        assert found == NOT_FITTED
+        assert f"val has {len(short)} short questions, 100 are enough" in capsys.readouterr().out

@@ -82,6 +82,8 @@ def evaluate_params(**changed) -> EvaluateParams:
 class Scripted:
     """Sees everything, except that with SPIN on it denies every ball and calls every red thing blue."""
 
+    answers = True
+
     def __init__(self, lying: bool = False):
         self.lying, self.calls = lying, 0
 

@@ -18,7 +18,7 @@ Scores = Callable[[Iterator[np.ndarray]], np.ndarray]  # pictures -> [N], higher
 SIDE, PER_KIND = 64, 50  # pixels and pictures
 BOOTSTRAP = 1000  # resamples of the command's figures
 KINDS = ("noise", "clouds", "stripes", "gradient", "inverted")
-COLUMNS = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n"]
+COLUMNS = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n", "pictures"]
 
 
 def evaluate(scores: Scores, bound: float, setting: Setting, metrics: Path) -> list[dict]:
@@ -59,7 +59,8 @@ def compare(scores: Scores, bound: float, in_domain: Iterator[np.ndarray], ood: 
 
 def _rows(split: str, kind: str, figures: dict[str, dict], scores_N: np.ndarray) -> list[dict]:
     key = {"split": split, "variant": "shipped", "spin": "", "type": kind}
-    return [{**key, "metric": metric, **figure, "n": len(scores_N)} for metric, figure in figures.items()]
+    size = {"n": len(scores_N), "pictures": len(scores_N)}
+    return [{**key, "metric": metric, **figure, **size} for metric, figure in figures.items()]
 
 
 def warned(scores_N: np.ndarray, bound: float, bootstrap: int, rng: np.random.Generator) -> dict[str, float]:

@@ -60,10 +60,11 @@ def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Chec
     """The checks on one split. ValueError for a summary that says nothing of a figure: what was not measured
     for want of data is in it, with n = 0."""
     shipped = f"shipped ({_at(summary, 'shipped_variant')})"
-    quality = _at(summary, "quality", "shipped", split)
-    floors = {"vqa_accuracy": limits.min_vqa_accuracy, "text_to_image_r1": limits.min_retrieval_r1}
+    quality = ("quality", "shipped", split)
+    asked, found = _at(summary, *quality).get("vqa_accuracy"), _at(summary, *quality, "text_to_image_r1")
     return [
-        *(_floor(shipped, split, name, quality.get(name), limit) for name, limit in floors.items()),
+        _floor(shipped, split, "vqa_accuracy", asked, limits.min_vqa_accuracy),
+        _floor(shipped, split, "text_to_image_r1", found, limits.min_retrieval_r1),
         *(
             _loss(shipped, name, _at(summary, "loss_bounds", name), limits.max_accuracy_drop)
             for name in RELATIVE
@@ -135,7 +136,7 @@ def _pointing(variant: str, maps: dict[str, Any], limit: float) -> Check:
 def _needed(points: float) -> int:
     """Of how many cases without any event the rate is below so many percent at 95 %; a limit of 0 asks for no
     number."""
-    return math.ceil(100 * RULE_OF_THREE / points) if points > 0 else 1
+    return math.ceil(round(100 * RULE_OF_THREE / points, 6)) if points > 0 else 1
 
 
 def _at(summary: dict[str, Any], *keys: str) -> Any:

@@ -72,7 +72,9 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
         metrics.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as background:
             questions = calibration_data.read(items, val, section.parity_items, pixels)
-            packed = {name: model and onnx_graphs.pack(model) for name, model in models.items()}
+            packed = {
+                name: None if model is None else onnx_graphs.pack(model) for name, model in models.items()
+            }
             comparing = background.submit(
                 _compare, packed, onnx_graphs.pack(clip), folder, questions, params.threads
             )

@@ -55,6 +55,7 @@ def align(
     unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
     loss = registry.load("train/losses", section.loss)
     task = ContrastiveTask(model.to(run.device), data, words, loss, section, run, params.seed)
+    task.say_batch_size("align", section.batch_size)
     if task.skipped:
         runtime.log(f"{task.skipped} training items have no picture and take no part")
     if task.steps == 0 and params.vision.pretrained == "none":

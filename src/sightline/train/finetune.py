@@ -98,6 +98,7 @@ def train_vqa(
 ) -> Iterator[tuple[VqaTask, State]]:
     """Train `model` in place on the questions of `data`; the body writes it (see resume.trained)."""
     task = phase.task(model.to(run.device), data, phase.section, run, params.seed, phase.epochs)
+    task.say_batch_size(phase.name, phase.section.batch_size)
     runtime.log(f"{phase.name} keeps the weights that are best by {task.deciding()}")
     facts = {"params": repr(phase.section), "inputs": list(data.digests)} | phase.facts
     recipe = Recipe.of(phase.name, phase.section, params, task.steps)

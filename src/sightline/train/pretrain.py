@@ -33,6 +33,7 @@ def pretrain(
     model = tower.build({**params.text.tower_config(), "vocab_size": tokenizer.size}).to(run.device)
     triples = {split: Triples(vqa.path, split) for split in ("train", "val")}
     task = MlmTask(model, tokenizer, Items(raw.path), triples, params.pretrain, run, params.seed)
+    task.say_batch_size("pretrain", params.pretrain.batch_size)
     model.count(task.documents())
     recipe = Recipe.of("pretrain", params.pretrain, params, task.steps)
     facts = {"params": params.pretrain.model_dump(), "inputs": [raw.digest(), vqa.digest()]}

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from sightline.core import runtime
+
 
 class Task(nn.Module, ABC):
     """A model, its data and its loss.
@@ -34,6 +36,11 @@ class Task(nn.Module, ABC):
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """Validation metric (higher is better, the same in every process) and more numbers for the curves.
         Called in eval mode without gradients."""
+
+    def say_batch_size(self, name: str, wanted: int) -> None:
+        """Print that a batch is smaller than params.yaml has it (schedule.batch_size)."""
+        if self.per_step < wanted:
+            runtime.log(f"{name} trains in batches of {self.per_step}, not of {wanted}: there is no more data")
 
     def samples(self) -> list[str]:
         """Lines to show after an evaluation."""

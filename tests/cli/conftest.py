@@ -1,1 +1,1 @@
-from tests.support.exported import bundle  # noqa: F401  (a fixture of this folder)
+from tests.support.exported import bundle, searching_bundle  # noqa: F401  (fixtures of this folder)

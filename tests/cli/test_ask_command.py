@@ -1,6 +1,7 @@
 """`sightline ask` and `search`: one picture, many, folders, addresses, and texts that are no paths."""
 
 import json
+import shutil
 import threading
 import zipfile
 from functools import partial
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from sightline.cli import ask as ask_module
 from sightline.cli.app import app
+from sightline.core.artifacts import create, read_json
 from sightline.serve import image_input
 from tests.support import tiny
 
@@ -141,3 +143,27 @@ def test_a_question_that_is_cut_is_said_to_be(run):
     assert f"only the first {tiny.MAX_QUESTION} tokens of this question are read" in done.stderr
     short = run("ask", "shots/1.png", QUESTION, "--json")
     assert rows(short)[0]["question_cut"] is False and "tokens" not in short.stderr
+
+
+def test_a_model_without_answers_says_so_and_searches(searching_bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(tiny.pictures(1)[0]).save(tmp_path / "0.png")
+    of_bundle = ["--bundle", str(searching_bundle)]
+    refused = CliRunner().invoke(app, ["ask", "0.png", QUESTION, *of_bundle])
+    assert refused.exit_code and "built without answering" in str(refused.exception)
+    for query in ("a red ball", "0.png"):
+        found = CliRunner().invoke(app, ["search", query, "--k", "3", "--json", *of_bundle])
+        assert found.exit_code == 0, found.output
+        assert len(json.loads(found.stdout)["results"]) == 3
+
+
+def test_what_the_data_could_not_teach_is_said_beside_an_answer(bundle, run, tmp_path):
+    assert "of this model" not in run("ask", "shots/0.png", QUESTION).stderr
+    poor = shutil.copytree(bundle, tmp_path / "poor")
+    config = read_json(poor / "config.json")
+    with create(tmp_path / "again", "bundle", config | {"left_out": ["No POPE.", "Few pictures."]}) as folder:
+        shutil.copytree(
+            poor, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "manifest.json")
+        )
+    said = CliRunner().invoke(app, ["ask", "shots/0.png", QUESTION, "--bundle", str(tmp_path / "again")])
+    assert said.exit_code == 0 and "sightline: of this model: No POPE. Few pictures." in said.stderr

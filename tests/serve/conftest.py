@@ -9,7 +9,7 @@ from sightline.serve.limits import Limits
 from tests.support import exported
 from tests.support.serving import running
 
-bundle = exported.bundle
+bundle, searching_bundle = exported.bundle, exported.searching_bundle
 
 
 @pytest.fixture(scope="session")

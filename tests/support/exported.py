@@ -30,6 +30,12 @@ def root(tmp_path_factory, tiny_graphs):
 
 
 @pytest.fixture(scope="session")
+def searching_bundle(tmp_path_factory, tiny_graphs):
+    """A bundle without a decoder; read-only for tests."""
+    return serving.build_searching_bundle(tmp_path_factory.mktemp("search"), tiny_graphs)
+
+
+@pytest.fixture(scope="session")
 def bundle(tmp_path_factory, tiny_graphs):
     """A bundle of tiny random models with ten items; read-only for tests."""
     return serving.build_bundle(tmp_path_factory.mktemp("serve"), tiny_graphs)

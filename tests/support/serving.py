@@ -17,6 +17,7 @@ from sightline.core.params.generation import Spin
 from sightline.data.shards import Items
 from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.confidence import Confidence
+from sightline.inference.onnx_engine import CONFIG, DECODER_KEYS, GRAPHS, SEARCH_SIDE
 from tests.support import tiny
 
 SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))  # of the tiny bundle
@@ -42,6 +43,19 @@ def build_bundle(here, tiny_graphs, name="bundle", **generation):
     )  # fmt: skip
     bundle.write(here / name, inputs, tiny.index_params(), 10**6)
     return here / name
+
+
+def build_searching_bundle(here, tiny_graphs):
+    """The same of a model without a decoder: it searches and answers nothing."""
+    with artifacts.create(here / "onnx", "onnx", {"variants": ["fp32"], "shipped": "fp32"}) as folder:
+        shutil.copytree(tiny_graphs, folder, dirs_exist_ok=True)
+        for graph in set(GRAPHS) - set(SEARCH_SIDE):
+            (folder / "fp32" / f"{graph}.onnx").unlink()
+        config = artifacts.read_json(folder / "fp32" / CONFIG)
+        kept = {key: value for key, value in config.items() if key not in DECODER_KEYS}
+        artifacts.write_json(folder / "fp32" / CONFIG, kept)
+    tiny.raw(here / "raw")
+    return build_bundle(here, tiny_graphs)
 
 
 def png(rgb):

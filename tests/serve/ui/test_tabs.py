@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sightline.core import artifacts
 from sightline.core.params.generation import SPIN_OFF
 from sightline.data import images
+from sightline.inference.encoding import NO_ANSWERS
+from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab, svg_charts, ui_layout
 from sightline.serve.ui.ui_images import Thumbs, address, choose, examples, glow
@@ -232,7 +235,35 @@ def test_the_dashboard_shows_files_and_says_what_is_absent(checkout, tmp_path):
     assert html.index("cross attention<small>500") < html.index("random<small>500")  # the best first
     nothing = dashboard_tab.draw(tmp_path)
     assert "metrics/faithfulness.json. `sightline lab faithfulness` writes it" in nothing
-    assert nothing.count("Not here yet") == 7 and "run `sightline serve`" in dashboard_tab.draw(None)
+    assert nothing.count("Not here yet") == 8 and "run `sightline serve`" in dashboard_tab.draw(None)
+
+
+def test_the_dashboard_shows_the_gate_and_only_what_was_measured(tmp_path):
+    quality = {"image_to_text_r1": {"value": 66.7}}
+    summary = {"answers": {}, "cost": {"shipped": {"bytes": 4e5}}, "shipped_variant": "int4"}
+    (tmp_path / "metrics" / "gate").mkdir(parents=True)
+    artifacts.write_json(
+        tmp_path / "metrics" / "summary.json", summary | {"quality": {"shipped": {"test": quality}}}
+    )
+    check = {"figure": "chair_i loss", "value": 3.0, "side": "at most", "limit": 1.5, "n": 12, "needed": 200}
+    checks = [
+        check | {"passed": None},
+        check | {"figure": "parity", "value": None, "passed": None, "note": "it only searches"},
+        check | {"figure": "r1", "passed": False},
+    ]
+    artifacts.write_json(tmp_path / "metrics" / "gate" / "gate.json", {"passed": False, "checks": checks})
+    html = dashboard_tab.draw(tmp_path)
+    assert "66.7 %" in html and "short answers right" not in html and "are not there" not in html
+    assert "chair_i loss<small>n = 12, 200 needed</small>" in html
+    assert "parity<small>it only searches</small>" in html
+    assert html.count("not tested") == 2 and '<td class="bad">failed</td>' in html
+
+
+def test_a_model_without_answers_has_a_page_that_says_so(tmp_path, tiny_graphs):
+    bundle = serving.build_searching_bundle(tmp_path, tiny_graphs)
+    page = ui_layout.build(lambda: None, Model.load(bundle, 4), Limits(batch=4), bundle, None)
+    values = [str(block.value) for block in page.blocks.values() if hasattr(block, "value")]
+    assert sum(NO_ANSWERS in value for value in values) == 2  # in place of Ask and Compare
 
 
 def test_a_chart_places_its_points():

@@ -228,7 +228,7 @@ def test_values_out_of_range_are_refused_where_they_stand(tmp_path, place, secti
         ("data.timeout_s", 0, ["> 0"]),
         ("data.val_share", 0.5, ["[0.001, 0.4]"]),
         ("convert.pope_per_image", 3, ["even"]),
-        ("convert.hash_distance", 65, ["[0, 64]"]),
+        ("convert.near_duplicates", "hide", ["drop", "keep"]),
         ("index.sure_accuracy", 101, ["[0, 100]"]),
         ("index.domain_percentile", -1, ["[0, 100]"]),
         ("finetune.heads", 7, ["multiple of finetune.heads = 7"]),

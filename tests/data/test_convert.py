@@ -21,7 +21,7 @@ PARAMS = ConvertParams(
     min_frequency=1,
     relation_margin=8,
     pope_per_image=2,
-    hash_distance=4,
+    near_duplicates="drop",
 )
 CAPTIONS = [
     ["A brown dog runs in the snow .", "The dog is running .", "A dog ."],
@@ -57,7 +57,16 @@ def run(tmp_path, items, name="vqa", **kwargs):
     source = raw(tmp_path / f"raw-{name}", items)
     config = {}
     with artifacts.create(tmp_path / name, "vqa", config) as out:
-        config.update(convert(source, out, PARAMS, kwargs.get("seed", 7), 10**6, kwargs.get("trained", True)))
+        config.update(
+            convert(
+                source,
+                out,
+                kwargs.get("params", PARAMS),
+                kwargs.get("seed", 7),
+                10**6,
+                kwargs.get("trained", True),
+            )
+        )
     return tmp_path / name, config
 
 
@@ -151,6 +160,22 @@ def test_unusable_items_and_leaks_are_recorded_and_left_out(tmp_path):
     assert next(r for r in rejected if r["id"] == "copy")["with"] == "p4"
     assert config["rejected"] == {"same_bytes": 1, "no_caption": 1, "no_picture": 1}
     assert not {"copy", "mute", "blind"} & {t["image"] for t in lines(folder, "train")}
+
+
+@pytest.mark.parametrize("choice", ["drop", "keep"])
+def test_near_duplicates_are_reported_whether_they_stay_or_not(tmp_path, choice):
+    # p5 is in train; its copy in test is the same photo, scaled.
+    copy = io.BytesIO()
+    Image.open(io.BytesIO(picture(5))).resize((36, 36), Image.Resampling.BICUBIC).save(copy, "PNG")
+    items = photos() + [({"id": "copy", "split": "test", "captions": CAPTIONS[2]}, copy.getvalue())]
+    folder, config = run(tmp_path, items, params=PARAMS.model_copy(update={"near_duplicates": choice}))
+    record = json.loads((folder / "rejected.jsonl").read_text())
+    expected = {"id": "p5", "split": "train", "reason": "same_picture", "with": "copy", "with_split": "test"}
+    assert record == expected | ({"kept": True} if choice == "keep" else {})
+    assert any(t["image"] == "p5" for t in lines(folder, "train")) == (choice == "keep")
+    assert (config["rejected"], config["kept_copies"]) == (
+        ({}, 1) if choice == "keep" else ({"same_picture": 1}, 0)
+    )
 
 
 def test_no_training_item_is_an_error_with_a_cure(tmp_path):

@@ -2,17 +2,9 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from sightline.data.questions.leakage import (
-    THUMBNAIL_DISTANCE,
-    find_leaks,
-    fingerprint,
-    graph_key,
-    near_pairs,
-)
+from sightline.data.questions.leakage import find_leaks, graph_key
 from sightline.data.shards import Items, ShardWriter
 
 
@@ -39,11 +31,9 @@ def items(folder, entries) -> Items:
     return Items(folder)
 
 
-def leaks(tmp_path, entries, distance=4):
-    return [
-        (leak.dropped, leak.kept, leak.reason)
-        for leak in find_leaks(items(tmp_path / "raw", entries), 10**6, distance)
-    ]
+def leaks(tmp_path, entries):
+    found = find_leaks(items(tmp_path / "raw", entries), 10**6)
+    return [(leak.dropped, leak.kept, leak.reason) for leak in found]
 
 
 @pytest.mark.parametrize(
@@ -77,12 +67,10 @@ def test_copies_within_a_split_stay(tmp_path):
     assert leaks(tmp_path, [("train", one, {}), ("train", one, {}), ("test", encoded(scenery(2)), {})]) == []
 
 
-def test_flat_pictures_of_other_brightness_are_innocent(tmp_path):
-    entries = [("train", encoded(Image.new("RGB", (64, 64), (shade,) * 3)), {}) for shade in (0, 60, 120)]
-    entries.append(("test", encoded(Image.new("RGB", (64, 64), (240,) * 3)), {}))
-    hashes = {int(fingerprint(np.full((64, 64, 3), shade, np.uint8))[0]) for shade in (0, 60, 120, 240)}
-    assert len(hashes) == 1  # the hash alone would have dropped them all
-    assert leaks(tmp_path, entries) == []
+def test_flat_pictures_are_innocent(tmp_path):
+    shades = ("train", 60), ("train", 120), ("train", 235), ("test", 240)
+    flat = [(split, encoded(Image.new("RGB", (64, 64), (shade,) * 3)), {}) for split, shade in shades]
+    assert leaks(tmp_path, flat) == []
 
 
 def test_equal_scene_graphs_leak_whatever_the_order(tmp_path):
@@ -101,37 +89,3 @@ def test_equal_scene_graphs_leak_whatever_the_order(tmp_path):
 
 def test_items_without_a_picture_are_passed_over(tmp_path):
     assert leaks(tmp_path, [("train", None, {}), ("test", encoded(scenery(1)), {})]) == []
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.integers(0, 7))
-def test_pairs_equal_brute_force(seed, distance):
-    rng = np.random.default_rng(seed)
-    hashes_N = rng.integers(0, 2**63, 12, dtype=np.uint64)
-    for n in range(12, 40):
-        bits = rng.integers(0, 64, rng.integers(0, 10))
-        flips = np.bitwise_or.reduce(
-            np.left_shift(np.uint64(1), bits.astype(np.uint64)), initial=np.uint64(0)
-        )
-        hashes_N = np.append(hashes_N, hashes_N[rng.integers(n)] ^ flips)
-    groups_N = rng.integers(0, 3, len(hashes_N))
-    expected = [
-        (a, b)
-        for a in range(len(hashes_N))
-        for b in range(a + 1, len(hashes_N))
-        if groups_N[a] != groups_N[b] and int(hashes_N[a] ^ hashes_N[b]).bit_count() <= distance
-    ]
-    assert list(near_pairs(hashes_N, groups_N, distance)) == expected
-
-
-def test_no_items_no_pairs():
-    assert list(near_pairs(np.zeros(0, np.uint64), np.zeros(0, np.int8), 4)) == []
-
-
-def test_threshold_leaves_room_on_both_sides():
-    # Copies (JPEG 50, half size) differ by a few levels; unrelated pictures by tens: the bound lies between.
-    image = scenery(3)
-    copy = Image.open(io.BytesIO(encoded(image, "JPEG", quality=50))).convert("RGB").resize((128, 96))
-    thumbnails = [fingerprint(np.asarray(picture))[1].astype(int) for picture in (image, copy, scenery(4))]
-    assert np.abs(thumbnails[0] - thumbnails[1]).mean() < THUMBNAIL_DISTANCE
-    assert np.abs(thumbnails[0] - thumbnails[2]).mean() > THUMBNAIL_DISTANCE * 2

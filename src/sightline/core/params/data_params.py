@@ -2,7 +2,7 @@
 and scenes to questions and answers)."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -105,8 +105,8 @@ class ConvertParams(Settings):
     pope_per_image: CountOrNone = Field(
         description="POPE questions of each kind per evaluated image, half of them yes"
     )
-    hash_distance: int = Field(
-        ge=0, le=64, description="photos of two splits whose perceptual hashes differ by at most this leak"
+    near_duplicates: Literal["drop", "keep"] = Field(
+        description="training items whose photo is in val or test too, encoded, scaled or cropped anew"
     )
 
     @model_validator(mode="after")

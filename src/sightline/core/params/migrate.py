@@ -37,6 +37,7 @@ RENAMED = {
 PROFILES = {"csv": "own"}
 # What is no parameter any more, and the value that changed nothing.
 GONE: dict[str, Any] = {
+    "convert.hash_distance": 4,
     "finetune.split_cross_attention": False,
     "finetune.spin_training.probability": 0.0,
 }

@@ -23,6 +23,7 @@ deciding_figure.py: which validation figure has enough data behind it to choose 
 split_coverage.py: what the splits cannot teach or measure, in sentences
 prompt_template.py: the template in which a question is put
 leakage.py: the same picture in two splits
+near_duplicates.py: one photo encoded, scaled or cropped anew
 
 Not here: questions about rendered scenes (`data/scenes/scene_questions.py`), how answers are scored
 (`evaluate/metrics`).

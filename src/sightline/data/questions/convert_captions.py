@@ -13,7 +13,7 @@ from sightline.core import artifacts, progress, registry
 from sightline.core.params.data_params import ConvertParams
 from sightline.core.runtime import derive_seed
 from sightline.data.questions.annotated_questions import annotated
-from sightline.data.questions.leakage import Leak, find_leaks
+from sightline.data.questions.leakage import NEAR, Leak, find_leaks
 from sightline.data.questions.lexicon import Lexicon
 from sightline.data.questions.prompt_template import DESCRIBE, TEMPLATE, prompt
 from sightline.data.questions.question_types import is_short
@@ -39,8 +39,8 @@ def convert(
     """
     items = Items(raw.path)
     with progress.step("comparing the pictures of all splits"):
-        leaks = find_leaks(items, max_pixels, params.hash_distance)
-    dropped = {leak.dropped for leak in leaks}
+        leaks = find_leaks(items, max_pixels)
+    dropped = {leak.dropped for leak in leaks if not _stays(leak, params)}
     usable = [line not in dropped and _refusal(items[line]) == "" for line in range(len(items))]
     counts: dict[str, Counter[str]] = {}
     answers: set[str] = set()
@@ -69,7 +69,7 @@ def convert(
             f"{raw.path}: none of {len(items)} items can be used for training, expected at least one of "
             "split train with picture and caption; see rejected.jsonl there and data in params.yaml"
         )
-    refused = _reject(out / "rejected.jsonl", items, leaks)
+    refused, kept_copies = _reject(out / "rejected.jsonl", items, leaks, params)
     if train_tokenizer:
         texts = _texts(items, usable, out / "train.jsonl")
         with progress.step("training the tokenizer"):
@@ -83,6 +83,7 @@ def convert(
         "answers": sorted(answers),
         "left_out": _left_out(lexicon.left_out() if generated else [], counts),
         "rejected": dict(refused),
+        "kept_copies": kept_copies,
         "raw": raw.digest(),
     }
 
@@ -153,21 +154,30 @@ def _left_out(sentences: list[str], counts: dict[str, Counter[str]]) -> list[str
     ]
 
 
-def _reject(path: Path, items: Items, leaks: list[Leak]) -> Counter[str]:
+def _stays(leak: Leak, params: ConvertParams) -> bool:
+    return leak.reason == NEAR and params.near_duplicates == "keep"
+
+
+def _reject(path: Path, items: Items, leaks: list[Leak], params: ConvertParams) -> tuple[Counter[str], int]:
+    """Write what is left out, with the reason, and near-duplicates that stay (`kept`): how many of each."""
     refused: Counter[str] = Counter()
+    kept_copies = 0
     leaking = {leak.dropped: leak for leak in leaks}
     with _open(path) as file:
         for line in range(len(items)):
             item = items[line]
             reason, details = _refusal(item), {}
-            if line in leaking:
-                kept = items[leaking[line].kept]
-                reason, details = leaking[line].reason, {"with": kept["id"], "with_split": kept["split"]}
+            leak, stays = leaking.get(line), False
+            if leak and (not reason or not _stays(leak, params)):
+                partner, stays = items[leak.kept], _stays(leak, params)
+                reason, details = leak.reason, {"with": partner["id"], "with_split": partner["split"]}
+                details |= {"kept": True} if stays else {}
             if reason:
                 record = {"id": item["id"], "split": item["split"], "reason": reason, **details}
                 file.write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
-                refused[reason] += 1
-    return refused
+                refused[reason] += not stays
+                kept_copies += stays
+    return +refused, kept_copies
 
 
 def _open(path: Path) -> TextIO:

@@ -23,16 +23,10 @@ def main(params: Params) -> None:
         config.setdefault("left_out", []).extend(split_coverage.left_out(config["counts"], pictures))
     counts = ", ".join(f"{name} {n}" for name, n in sorted(config["types"].items()))
     leaks = ", ".join(f"{reason} {n}" for reason, n in sorted(config["rejected"].items()))
-<<<<<<< HEAD
-    for sentence in config["left_out"]:
-        runtime.log(sentence)
-    runtime.log(f"triples: {counts}; items left out: {leaks or 'none'}, see data/vqa/rejected.jsonl")
-    for sentence in config["left_out"]:
-        runtime.log(f"left out: {sentence}")
-=======
     kept = f"; near-duplicates kept: {config['kept_copies']}" if config["kept_copies"] else ""
     runtime.log(f"triples: {counts}; items left out: {leaks or 'none'}{kept}, see data/vqa/rejected.jsonl")
->>>>>>> b23c410 (Near-duplicates by content: FAISS finds candidates, laid over each other they are compared; convert.near_duplicates drops or keeps)
+    for sentence in config["left_out"]:
+        runtime.log(f"left out: {sentence}")
 
 
 if __name__ == "__main__":

@@ -120,7 +120,8 @@ def test_at_least_one_head_and_neuron_stay(vlm):
 def test_pruning_costs_less_and_leaves_the_original_alone(vlm):
     before = {name: tensor.clone() for name, tensor in vlm.state_dict().items()}
     smaller = structured_pruning.prune(vlm, structured_pruning.magnitude(vlm), 0.5, 0.5)
-    rows = [model_cost.row(name, model, {"accuracy": 50.0}) for name, model in (("fp32", vlm), ("pruned", smaller))]
+    models, right = {"fp32": vlm, "pruned": smaller}, {"accuracy": 50.0}
+    rows = [model_cost.row(name, model, right) for name, model in models.items()]
     for key in ("parameters", "bytes", "macs", "decoder_heads", "decoder_hidden"):
         assert rows[1][key] < rows[0][key]
     assert rows[0]["bytes"] == sum(4 * p.numel() for p in vlm.parameters())

@@ -1,4 +1,4 @@
-"""What a data set cannot teach or measure is said in sentences; what nothing can be done without is refused."""
+"""What a data set cannot teach or measure is said; a split that nothing works without is refused."""
 
 import pytest
 

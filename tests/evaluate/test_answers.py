@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sightline.evaluate import result_files
 from sightline.evaluate.metrics import chair, pope, vqa_accuracy
 from sightline.evaluate.metrics.chair import Lexicon, plural
-from sightline.evaluate import result_files
 from sightline.evaluate.metrics.normalize_answers import normalise, words, yes_no
 from sightline.evaluate.metrics.ratios import share
 
@@ -49,7 +49,7 @@ def test_vqa_accuracy():
 @pytest.mark.parametrize(
     ("agreed", "right"),
     # Leaving out each of ten people: one of the agreed leaves one fewer, each other one leaves them all.
-    [(0, 0.0), (1, 9 / 3 / 10), (2, (2 / 3 + 8 * 2 / 3) / 10), (3, (3 * 2 / 3 + 7) / 10), (4, 1.0), (10, 1.0)],
+    [(0, 0), (1, 9 / 3 / 10), (2, (2 / 3 + 8 * 2 / 3) / 10), (3, (3 * 2 / 3 + 7) / 10), (4, 1), (10, 1)],
 )
 def test_the_soft_accuracy_of_ten_people(agreed, right):
     people = ["Two."] * agreed + [f"other {number}" for number in range(10 - agreed)]
@@ -58,7 +58,8 @@ def test_the_soft_accuracy_of_ten_people(agreed, right):
 
 def test_with_few_people_any_of_their_answers_is_right():
     triple = {"answer": "red", "answers": ["red", "dark red", "red"]}
-    assert [vqa_accuracy.accuracy(vqa_accuracy.truths(triple), said) for said in ("dark red", "blue")] == [1, 0]
+    people = vqa_accuracy.truths(triple)
+    assert [vqa_accuracy.accuracy(people, said) for said in ("dark red", "blue")] == [1, 0]
     assert vqa_accuracy.truths({"answer": "red"}) == ["red"]
     confused = result_files.confusion([triple | {"type": "other"}] * 3, ["dark red", "red", "blue"])
     assert [row["actual"] for row in confused] == ["dark red", "red", "red"]

@@ -18,6 +18,7 @@ RELATIVE = {  # no loss against fp32 beyond the limit; why there may be no such 
     "chair_i": "no description of a known thing in this data",
     "text_to_image_r1": "no caption in this data",
 }
+ONLY_SEARCHES = "the model only searches"
 RULE_OF_THREE = 3.0  # no event in n independent cases: the rate is below 3 / n at 95 %
 LEAST_CERTAIN = 5  # pictures that all agree: fewer may do so by chance (sign test, 0.5 ** 5 < 5 %)
 
@@ -60,14 +61,16 @@ def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Chec
     """The checks on one split. ValueError for a summary that says nothing of a figure: what was not measured
     for want of data is in it, with n = 0."""
     shipped = f"shipped ({_at(summary, 'shipped_variant')})"
+    searches = _at(summary, "parity", "max_logit_difference") is None
+    absent = {name: ONLY_SEARCHES if searches else why for name, why in RELATIVE.items()}
     quality = ("quality", "shipped", split)
     asked, found = _at(summary, *quality).get("vqa_accuracy"), _at(summary, *quality, "text_to_image_r1")
     return [
-        _floor(shipped, split, "vqa_accuracy", asked, limits.min_vqa_accuracy),
-        _floor(shipped, split, "text_to_image_r1", found, limits.min_retrieval_r1),
+        _floor(shipped, f"{split} vqa_accuracy", asked, limits.min_vqa_accuracy, absent["vqa_accuracy"]),
+        _floor(shipped, f"{split} text_to_image_r1", found, limits.min_retrieval_r1, ""),
         *(
-            _loss(shipped, name, _at(summary, "loss_bounds", name), limits.max_accuracy_drop)
-            for name in RELATIVE
+            _loss(shipped, name, _at(summary, "loss_bounds", name), limits.max_accuracy_drop, why)
+            for name, why in absent.items()
         ),
         _parity(_at(summary, "parity"), limits.max_logit_difference),
         _correlation(shipped, _at(summary, "maps"), limits.min_map_correlation),
@@ -75,11 +78,10 @@ def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Chec
     ]
 
 
-def _floor(variant: str, split: str, name: str, measured: dict[str, Any] | None, limit: float) -> Check:
+def _floor(variant: str, figure: str, measured: dict[str, Any] | None, limit: float, absent: str) -> Check:
     """A share of right answers. From ENOUGH pictures on the value itself counts, below them its interval."""
-    figure = f"{split} {name}"
     if measured is None:
-        return Check(variant, figure, None, "at least", limit, 0, ENOUGH, None, RELATIVE[name])
+        return Check(variant, figure, None, "at least", limit, 0, ENOUGH, None, absent)
     value, pictures = measured["value"], measured["pictures"]
     outcome: bool | None = value >= limit
     if pictures < ENOUGH and measured["low"] < limit:
@@ -88,11 +90,11 @@ def _floor(variant: str, split: str, name: str, measured: dict[str, Any] | None,
     return Check(variant, figure, value, "at least", limit, pictures, ENOUGH, outcome)
 
 
-def _loss(variant: str, name: str, measured: dict[str, Any], limit: float) -> Check:
+def _loss(variant: str, name: str, measured: dict[str, Any], limit: float, absent: str) -> Check:
     """The 95 % bound of a loss against fp32: without any loss it is still 100 * 3 / n points."""
     figure, needed = f"{name} loss against fp32 (95 % bound)", _needed(limit)
     if not measured["n"]:
-        return Check(variant, figure, None, "at most", limit, 0, needed, None, RELATIVE[name])
+        return Check(variant, figure, None, "at most", limit, 0, needed, None, absent)
     bound, pictures = measured["loss_bound"], measured["pictures"]
     outcome: bool | None = bound <= limit
     if pictures < needed:
@@ -104,7 +106,7 @@ def _loss(variant: str, name: str, measured: dict[str, Any], limit: float) -> Ch
 def _parity(parity: dict[str, Any], limit: float) -> Check:
     key = "max_logit_difference"
     value, n = _at({"parity": parity}, "parity", key), _at({"parity": parity}, "parity", "items")
-    note = "the model only searches" if value is None else ""
+    note = ONLY_SEARCHES if value is None else ""
     outcome = None if value is None else value <= limit
     return Check("fp32", f"parity {key}", value, "at most", limit, n, 1, outcome, note)
 

@@ -40,7 +40,7 @@ class Task(nn.Module, ABC):
     def say_batch_size(self, name: str, wanted: int) -> None:
         """Print that a batch is smaller than params.yaml has it (schedule.batch_size)."""
         if self.per_step < wanted:
-            runtime.log(f"{name} trains in batches of {self.per_step}, not of {wanted}: there is no more data")
+            runtime.log(f"{name} trains in batches of {self.per_step}, not {wanted}: there is no more data")
 
     def samples(self) -> list[str]:
         """Lines to show after an evaluation."""

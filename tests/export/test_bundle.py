@@ -15,7 +15,7 @@ from sightline.inference.onnx_engine import EngineError
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import MODEL, Session
 from sightline.search import bundle
-from sightline.search.item_index import KINDS, ItemIndex
+from sightline.search.item_index import KINDS, ItemIndex, file_names
 from sightline.search.vector_index import SearchIndexError
 from tests.support import tiny
 
@@ -36,13 +36,13 @@ def items(tmp_path_factory):
     return tiny.raw(tmp_path_factory.mktemp("data") / "raw")
 
 
-def write(out, exported, items, source="scenes", split="test"):
+def write(out, exported, items, source="scenes", split="test", thumbnails=0):
     inputs = bundle.BundleInputs(
         exported, Session.load_variant(exported.path, "int8"), NOT_FITTED, GATED, SPIN,
         OODDetector(np.zeros(32), np.eye(32), 5.0), items, source,
         ["No POPE question."],
     )  # fmt: skip
-    return bundle.write(out, inputs, tiny.index_params(split), 10**6)
+    return bundle.write(out, inputs, tiny.index_params(split, thumbnails), 10**6)
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,9 @@ def test_a_bundle_answers_like_its_variant_with_the_bundles_spin(shipped, export
 
 def test_the_gallery_finds_every_item_by_what_it_has(shipped, items):
     session = Session.load(shipped)
-    gallery = ItemIndex.load(shipped / bundle.INDEX, session.engine.search_digest())
+    gallery = ItemIndex(shipped / bundle.INDEX, session.engine.search_digest())
     assert len(gallery) == 10
-    assert [len(gallery.indexes[kind]) for kind in KINDS] == [9, 9, 10]
+    assert [gallery.counts[kind] for kind in KINDS] == [9, 9, 10]
     picture = decode(items.image_bytes(items[3]), 10**6)
     hit = gallery.search(session.embed_images([picture], 32), 3)[0][0]
     assert (hit.id, hit.text) == ("item-3", items[3]["captions"][0])
@@ -105,6 +105,34 @@ def test_examples_ship_with_rendered_scenes_only(shipped, exported, items, tmp_p
     assert "rendered scenes" not in (tmp_path / "photos" / "README.md").read_text()
 
 
+def test_all_splits_are_searched_and_every_item_is_found(exported, tmp_path):
+    """Each by its own picture and by its own caption, of whatever split it is."""
+    items = tiny.raw(tmp_path / "raw", 12, ("train", "val", "test"))
+    write(tmp_path / "bundle", exported, items, split="all", thumbnails=24)
+    session = Session.load(tmp_path / "bundle")
+    index = ItemIndex(tmp_path / "bundle" / bundle.INDEX, session.search_digest())
+    assert index.what == "12 items of all splits"
+    assert "12 items of every split" in (tmp_path / "bundle" / "README.md").read_text()
+    for number in range(12):
+        item = items[number]
+        if item["image"] is not None:
+            picture = decode(items.image_bytes(item), 10**6)
+            hit = index.search(session.embed_images([picture], 32), 1)[0][0]
+            assert hit.id == item["id"]
+            assert max(decode(index.thumbnail(hit.entry), 10**6).shape) == 24
+        else:
+            assert index.thumbnail(number) is None
+        if item["captions"]:
+            hits = index.search(session.embed_texts(item["captions"][:1], 32), 12, "text")[0]
+            best = [hit.id for hit in hits if hit.score > 0.9999]  # tiny captions may share a vector
+            assert item["id"] in best
+
+
+def test_a_bundle_keeps_no_pictures_unless_told(shipped, exported, items):
+    index = ItemIndex(shipped / bundle.INDEX, Session.load(shipped).search_digest())
+    assert not index.has_thumbnails and index.thumbnail(0) is None
+
+
 def test_an_unknown_split_is_named(exported, items, tmp_path):
     with pytest.raises(ValueError, match="index.split is 'val'.*test"):
         write(tmp_path / "x", exported, items, split="val")
@@ -114,17 +142,23 @@ def test_an_unknown_split_is_named(exported, items, tmp_path):
 def test_the_index_of_another_model_is_refused(shipped, exported):
     other = Session.load_variant(exported.path, "fp32").engine.search_digest()
     with pytest.raises(SearchIndexError, match="built with the model"):
-        ItemIndex.load(shipped / bundle.INDEX, other)
+        ItemIndex(shipped / bundle.INDEX, other)
 
 
 def test_every_single_damaged_file_is_noticed(copied):
-    files = sorted(path for path in copied.rglob("*") if path.is_file())
-    assert len(files) > 10
+    """By whoever opens the bundle; in the large files of the index, by whoever verifies everything (how a
+    search notices them: tests/search/test_item_index.py)."""
+    files = sorted(path for path in copied.rglob("*") if path.is_file() and path.stat().st_size)
+    later = {copied / bundle.INDEX / name for name in file_names()}
+    assert len(files) > 10 and later & set(files)
     for path in files:
         data = path.read_bytes()
         path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         with pytest.raises(ValueError, match=r"bundle"):
-            Session.load(copied)
+            if path in later:
+                artifacts.load(copied, "bundle", everything=True)
+            else:
+                Session.load(copied)
         path.write_bytes(data)
     Session.load(copied)
 

@@ -1,94 +1,87 @@
-"""`sightline index`: a user's table encoded once, changed, searched, and replaced while it is searched."""
+"""An index of a user's own items: changed, searched, and replaced while it is searched."""
 
 import threading
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 import pytest
 
+from sightline.core import artifacts
 from sightline.search import vector_index as indexes
 from sightline.search.item_index import Entry
-from sightline.search.user_index import ReloadingIndex, UserIndex, open_user_index
+from sightline.search.user_index import ReloadingIndex, kept_blocks, open_user_index, write
 from sightline.search.vector_index import SearchIndexError
-
-ROOT = Path(__file__).resolve().parents[2]
-DIGEST = "d" * 64
+from tests.support.indexes import DIGEST, made, opened
 
 
-def made(names, seed=0, width=8):
-    """A catalog of random unit vectors; every third item has no picture."""
-    draw = np.random.default_rng(seed)
-    entries, pictures, texts = [], {}, {}
-    for number, name in enumerate(names):
-        rows = draw.normal(size=(2, width)).astype(np.float32)
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        entries.append(Entry(name, f"title {name}", [f"title {name}"], bool(number % 3), True))
-        texts[name] = rows[0]
-        if number % 3:
-            pictures[name] = rows[1]
-    return UserIndex(entries, pictures, texts, width)
+def saved(rows, folder):
+    return write(folder, DIGEST, 8, rows.blocks(), None)
 
 
-def same(one, other):
-    assert one.entries == other.entries
-    for kind in ("pictures", "texts"):
-        left, right = getattr(one, kind), getattr(other, kind)
-        assert left.keys() == right.keys()
-        for name in left:
-            np.testing.assert_array_equal(left[name], right[name])
-
-
-def test_what_is_saved_is_loaded(tmp_path):
-    held = made("abcdef")
-    held.save(tmp_path / "index", DIGEST)
-    same(UserIndex.load(tmp_path / "index", DIGEST), held)
+def changed(folder, new=None, gone=()):
+    """The index in `folder` with `new` rows added and the ids `gone` taken out."""
+    index = open_user_index(folder, DIGEST)
+    kept = kept_blocks(index, gone, [entry.id for entry in new.entries] if new else ())
+    return write(folder, DIGEST, 8, chain(kept, new.blocks() if new else ()), None)
 
 
 def test_adding_replaces_equal_ids_and_deleting_forgets(tmp_path):
     held, new = made("abcd"), made("cx", seed=1)
-    merged = held.merged(new)
-    assert [entry.id for entry in merged.entries] == ["a", "b", "d", "c", "x"]
-    assert "c" not in merged.pictures and merged.texts["c"] is new.texts["c"]
-    same(merged.without("cx"), held.without("c"))
+    saved(held, tmp_path / "index")
+    merged = changed(tmp_path / "index", new)
+    assert [entry.id for entry in merged.entries()] == ["a", "b", "d", "c", "x"]
+    number = merged.find("c")
+    assert merged.vector(number, "image") is None and merged.thumbnail(number) is None
+    np.testing.assert_array_equal(merged.vector(number, "text"), new.texts["c"])
+    less = changed(tmp_path / "index", gone=["c", "x"])
+    assert list(less.entries()) == held.without("c").entries
     with pytest.raises(SearchIndexError, match="no item 'zz'.*nothing changed"):
-        held.without(["a", "zz"])
+        changed(tmp_path / "index", gone=["a", "zz"])
+    assert len(open_user_index(tmp_path / "index", DIGEST)) == 3
 
 
-def test_a_changed_index_is_the_index_built_at_once(tmp_path):
-    whole = made("abcdefghij")
-    part = whole.without("ghij")
-    part.save(tmp_path / "index", DIGEST)
-    grown = UserIndex.load(tmp_path / "index", DIGEST).merged(whole.without("abcdef"))
-    grown.save(tmp_path / "index", DIGEST)
-    whole.save(tmp_path / "whole", DIGEST)
+@pytest.mark.parametrize("flat", [5, 10**6])
+def test_a_changed_index_is_the_index_built_at_once(tmp_path, flat, monkeypatch):
+    """To the byte, exact or in inverted lists, whatever the blocks."""
+    monkeypatch.setattr(indexes, "FLAT_UP_TO", flat)
+    monkeypatch.setattr("sightline.search.user_index.COPIED", 7)
+    names = [f"item-{number}" for number in range(60)]
+    whole = made(names)
+    saved(whole.without(names[45:]), tmp_path / "index")
+    changed(tmp_path / "index", whole.without(names[:45]))
+    changed(tmp_path / "index", gone=[names[3], names[59]])
+    saved(whole.without([names[3], names[59]]), tmp_path / "whole")
     assert (tmp_path / "index" / "manifest.json").read_bytes() == (
         tmp_path / "whole" / "manifest.json"
     ).read_bytes()
 
 
 def test_another_model_is_refused(tmp_path):
-    made("abc").save(tmp_path / "index", DIGEST)
-    for read in (UserIndex.load, open_user_index, ReloadingIndex):
+    saved(made("abc"), tmp_path / "index")
+    for read in (open_user_index, ReloadingIndex):
         with pytest.raises(SearchIndexError, match="built with the model"):
             read(tmp_path / "index", "e" * 64)
 
 
-def test_many_items_get_inverted_lists(tmp_path, monkeypatch):
-    monkeypatch.setattr(indexes, "FLAT_UP_TO", 5)
-    held = made([f"item-{number}" for number in range(60)])
-    held.save(tmp_path / "index", DIGEST)
-    gallery = open_user_index(tmp_path / "index", DIGEST)
-    assert gallery.indexes["fused"].factory == "IVF8,Flat;nprobe=8"
-    for name in held.texts:
-        assert gallery.search(held.texts[name][None], 1, "text")[0][0].id == name
-        np.testing.assert_array_equal(gallery.vector(name, "text"), held.texts[name])
+def test_a_damaged_large_file_is_noticed_by_a_full_verification(tmp_path):
+    """Loading looks at its size; `sightline doctor` reads it."""
+    saved(made("abc"), tmp_path / "index")
+    path = tmp_path / "index" / "thumbnails.bin"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + b"!")
+    artifacts.load(tmp_path / "index", "index")
+    with pytest.raises(artifacts.ArtifactError, match=r"thumbnails\.bin: expected sha256"):
+        artifacts.load(tmp_path / "index", "index", everything=True)
+    path.write_bytes(data + b"!")
+    with pytest.raises(artifacts.ArtifactError, match=r"thumbnails\.bin: expected \d+ bytes"):
+        artifacts.load(tmp_path / "index", "index")
 
 
-def test_other_pictures_leave_out_the_picture_itself_and_items_without_words():
+def test_other_pictures_leave_out_the_picture_itself_and_items_without_words(tmp_path):
     held = made([f"item-{number}" for number in range(9)])  # pictures: 1, 2, 4, 5, 7, 8
     held.pictures["item-5"] = held.pictures["item-4"]
     held.entries[8] = Entry("item-8", "", [], True, True)
-    gallery = held.item_index()
+    gallery = opened(held, tmp_path / "i")
     asked = np.stack([held.pictures[f"item-{number}"] for number in (4, 1)])
     found = gallery.similar_pictures(asked, 3)
     for row, (own, rest) in enumerate([("45", "127"), ("1", "2457")]):
@@ -105,13 +98,6 @@ def test_what_is_told_of_an_item_is_all_of_a_table_and_the_first_caption_of_a_da
     assert Entry("a", "", [], True, False).description == ""
 
 
-def test_an_item_without_a_picture_has_no_image_vector():
-    held = made("ab")
-    gallery = held.item_index()
-    assert gallery.vector("a", "image") is None and gallery.vector("nobody", "fused") is None
-    np.testing.assert_array_equal(gallery.vector("a", "fused"), held.texts["a"])
-
-
 def test_a_search_sees_one_whole_index_while_it_is_replaced(tmp_path):
     """The items of generation g are named g:0.. and there are 5 + g of them: a mixture would show."""
 
@@ -119,7 +105,7 @@ def test_a_search_sees_one_whole_index_while_it_is_replaced(tmp_path):
         return made([f"{number}:{place}" for place in range(5 + number)], seed=number)
 
     folder = tmp_path / "index"
-    generation(0).save(folder, DIGEST)
+    saved(generation(0), folder)
     watched, failures, stop, seen = ReloadingIndex(folder, DIGEST), [], threading.Event(), set()
 
     def look(read):
@@ -139,7 +125,7 @@ def test_a_search_sees_one_whole_index_while_it_is_replaced(tmp_path):
     for reader in readers:
         reader.start()
     for number in range(1, 15):
-        generation(number).save(folder, DIGEST)
+        saved(generation(number), folder)
     stop.set()
     for reader in readers:
         reader.join()
@@ -147,14 +133,24 @@ def test_a_search_sees_one_whole_index_while_it_is_replaced(tmp_path):
     assert len(watched.item_index()) == 19 and len(seen) > 1
 
 
+def test_an_open_index_outlives_its_folder(tmp_path):
+    """What is searched first after the replacement is still of the old index."""
+    rows = made("abc")
+    old = saved(rows, tmp_path / "index")
+    saved(made("xyz", seed=1), tmp_path / "index")
+    for kind, of in (("text", rows.texts), ("image", rows.pictures)):
+        assert old.search(of["b"][None], 1, kind)[0][0].id == "b"
+    assert old.thumbnail(old.find("b")) == rows.thumbnails["b"]
+
+
 def test_a_damaged_replacement_leaves_the_old_index_in_use(tmp_path, caplog):
     folder = tmp_path / "index"
-    made("abc").save(folder, DIGEST)
+    saved(made("abc"), folder)
     watched = ReloadingIndex(folder, DIGEST)
-    made("abcd").save(folder, DIGEST)
-    (folder / "gallery.jsonl").write_text("broken")
+    saved(made("abcd"), folder)
+    (folder / "entries.jsonl").write_text("broken")
     assert len(watched.item_index()) == 3
-    assert "the new index is not used" in caplog.text and "gallery.jsonl" in caplog.text
+    assert "the new index is not used" in caplog.text and "entries.jsonl" in caplog.text
     assert len(watched.item_index()) == 3 and len(caplog.records) == 1  # told once, not with every search
-    made("abcde").save(folder, DIGEST)
+    saved(made("abcde"), folder)
     assert len(watched.item_index()) == 5

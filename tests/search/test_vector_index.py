@@ -6,56 +6,63 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sightline.core import checked_files
+from sightline.core.atomic_io import ArtifactError
 from sightline.search.vector_index import AUTO, FLAT_UP_TO, SearchIndexError, VectorIndex, build, choose, fuse
+from tests.support.indexes import unit
 
 
-def unit(seed, rows, width=16):
-    vectors = np.random.default_rng(seed).normal(size=(rows, width)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+def saved(index, folder):
+    """The index written to a folder and opened there."""
+    folder.mkdir(exist_ok=True)
+    head = index.save(folder / "vectors.faiss")
+    checked_files.record(folder, ["vectors.faiss"])
+    return reopened(folder, index, head)
 
 
-def names(rows):
-    return [f"item-{row}" for row in range(rows)]
+def reopened(folder, index, head):
+    file = checked_files.open_all(folder)["vectors.faiss"]
+    return VectorIndex.open(file, head, index.factory, len(index), index.width)
+
+
+def positions(results):
+    return [found.tolist() for found, _ in results]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 120), st.integers(1, 150))
 def test_flat_search_is_brute_force(seed, rows, k):
     entries, queries = unit(seed, rows), unit(seed + 1, 3)
-    found, scores = build(entries, names(rows), "Flat").search(queries, k)
     truth = queries.astype(np.float64) @ entries.astype(np.float64).T
-    for row in range(3):
+    for row, (found, scores) in enumerate(build(entries, "Flat").search(queries, k)):
         best = np.argsort(-truth[row], kind="stable")[: min(k, rows)]
         # Sixteen float32 products: 1e-6 bounds their rounding; entries nearer than that may change places.
-        np.testing.assert_allclose(scores[row], truth[row][best], atol=1e-6)
-        assert len(set(found[row])) == len(found[row]) == min(k, rows)
-        for name, score in zip(found[row], scores[row], strict=True):
-            assert abs(truth[row][names(rows).index(name)] - score) < 1e-6
+        np.testing.assert_allclose(scores, truth[row][best], atol=1e-6)
+        assert len(set(found.tolist())) == len(found) == min(k, rows)
+        np.testing.assert_allclose(truth[row][found], scores, atol=1e-6)
 
 
 def test_an_entry_finds_itself_and_equal_entries_come_in_order():
     entries = unit(0, 50)
     entries[7] = entries[3]
-    found, scores = build(entries, names(50), "Flat").search(entries, 2)
-    assert [f[0] for f in found] == [name if name != "item-7" else "item-3" for name in names(50)]
-    assert found[3] == found[7] == ["item-3", "item-7"]
-    np.testing.assert_allclose(scores[:, 0], 1.0, atol=1e-6)
+    found = build(entries, "Flat").search(entries, 2)
+    assert [int(near[0]) for near, _ in found] == [row if row != 7 else 3 for row in range(50)]
+    assert positions(found)[3] == positions(found)[7] == [3, 7]
+    np.testing.assert_allclose([scores[0] for _, scores in found], 1.0, atol=1e-6)
 
 
 def test_a_query_does_not_feel_its_neighbours():
-    index, queries = build(unit(0, 500), names(500), "Flat"), unit(1, 40)
-    together_ids, together = index.search(queries, 10)
+    index, queries = build(unit(0, 500), "Flat"), unit(1, 40)
+    together = index.search(queries, 10)
     for row in range(40):
-        ids, scores = index.search(queries[row : row + 1], 10)
-        assert ids[0] == together_ids[row] and np.array_equal(scores[0], together[row])
+        alone = index.search(queries[row : row + 1], 10)[0]
+        assert all(np.array_equal(one, other) for one, other in zip(alone, together[row], strict=True))
 
 
 @pytest.mark.parametrize("factory", ["IVF8,Flat", "HNSW16"])
 def test_approximate_factories_work_and_say_less_than_brute_force(factory):
-    index = build(unit(0, 400), names(400), factory)
-    found, scores = index.search(unit(1, 5), 10)
-    assert all(0 < len(ids) <= 10 for ids in found)
-    assert scores.shape == (5, 10)
+    found = build(unit(0, 400), factory).search(unit(1, 5), 10)
+    assert all(0 < len(near) == len(scores) <= 10 for near, scores in found)
 
 
 def test_how_many_vectors_decide_how_they_are_searched(monkeypatch):
@@ -65,7 +72,7 @@ def test_how_many_vectors_decide_how_they_are_searched(monkeypatch):
         "IVF1024,Flat;nprobe=8",
     ]
     monkeypatch.setattr("sightline.search.vector_index.FLAT_UP_TO", 99)
-    factories = [build(unit(0, rows), names(rows), AUTO).factory for rows in (99, 100)]
+    factories = [build(unit(0, rows), AUTO).factory for rows in (99, 100)]
     assert factories == ["Flat", "IVF8,Flat;nprobe=8"]
 
 
@@ -73,78 +80,77 @@ def test_how_many_vectors_decide_how_they_are_searched(monkeypatch):
 def test_a_large_index_is_the_same_every_time_and_keeps_its_settings(tmp_path, factory):
     entries, queries = unit(0, 400), unit(1, 20)
     faiss.omp_set_num_threads(2)
-    index = build(entries, names(400), factory)
+    index = build(entries, factory)
     assert faiss.omp_get_max_threads() == 2
     faiss.omp_set_num_threads(1)
-    for name, made in (("a", index), ("b", build(entries, names(400), factory))):
-        made.save(tmp_path / name, "d" * 64)
+    loaded, _ = saved(index, tmp_path / "a"), saved(build(entries, factory), tmp_path / "b")
     assert (tmp_path / "a" / "vectors.faiss").read_bytes() == (tmp_path / "b" / "vectors.faiss").read_bytes()
-    loaded = VectorIndex.load(tmp_path / "a", "d" * 64)
-    assert loaded.factory == factory
-    exact = build(entries, names(400), "Flat").search(queries, 10)[0]
+    exact = positions(build(entries, "Flat").search(queries, 10))
     # All lists are probed, and the graph's search is wider than half of it: nothing is missed here.
-    assert loaded.search(queries, 10)[0] == exact
-    np.testing.assert_array_equal(loaded.vector("item-7"), entries[7])
+    assert positions(loaded.search(queries, 10)) == exact
+    np.testing.assert_array_equal(loaded.vector(7), entries[7])
+    np.testing.assert_array_equal(loaded.vectors(3, 90), entries[3:90])
     loaded.tune("nprobe=1" if "IVF" in factory else "efSearch=1")
-    assert loaded.search(queries, 10)[0] != exact
+    assert positions(loaded.search(queries, 10)) != exact
 
 
-def test_empty_index_answers_nothing():
-    ids, scores = build(np.zeros((0, 16), np.float32), [], "Flat").search(unit(0, 2), 3)
-    assert ids == [[], []] and scores.shape == (2, 0)
+def test_empty_index_answers_nothing(tmp_path):
+    index = build(np.zeros((0, 16), np.float32), "Flat")
+    for one in (index, saved(index, tmp_path)):
+        assert positions(one.search(unit(0, 2), 3)) == [[], []] and one.vectors(0, 0).shape == (0, 16)
 
 
-def test_save_and_load_give_the_same_answers_and_bytes(tmp_path):
-    index = build(unit(0, 30), names(30), "Flat")
-    index.save(tmp_path / "a", "d" * 64)
-    VectorIndex.load(tmp_path / "a", "d" * 64).save(tmp_path / "b", "d" * 64)
-    for name in ("vectors.faiss", "index.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    again = VectorIndex.load(tmp_path / "b", "d" * 64)
-    assert again.search(unit(2, 4), 5)[0] == index.search(unit(2, 4), 5)[0]
+@pytest.mark.parametrize("factory", ["Flat", "IVF8,Flat;nprobe=3", "HNSW16"])
+def test_an_index_on_disk_answers_as_the_one_in_memory_to_the_bit(tmp_path, factory):
+    index, queries = build(unit(0, 300), factory), unit(2, 4)
+    loaded = saved(index, tmp_path)
+    for one, other in zip(loaded.search(queries, 5), index.search(queries, 5), strict=True):
+        assert all(np.array_equal(left, right) for left, right in zip(one, other, strict=True))
 
 
-def test_another_models_index_is_refused(tmp_path):
-    build(unit(0, 3), names(3), "Flat").save(tmp_path, "a" * 64)
-    with pytest.raises(SearchIndexError, match=r"aaaaaaaaaaaa.*bbbbbbbbbbbb.*[Rr]erun the index stage"):
-        VectorIndex.load(tmp_path, "b" * 64)
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "noise"])
+def test_a_damaged_file_is_refused(tmp_path, damage):
+    index = build(unit(0, 30), "Flat")
+    head = index.save(tmp_path / "vectors.faiss")
+    checked_files.record(tmp_path, ["vectors.faiss"])
+    path = tmp_path / "vectors.faiss"
+    data = path.read_bytes()
+    harm = {"missing": None, "empty": b"", "cut": data[:99], "noise": b"\x07" * len(data)}[damage]
+    path.unlink()
+    if harm is not None:
+        path.write_bytes(harm)
+    with pytest.raises(ArtifactError, match=r"vectors\.faiss"):
+        reopened(tmp_path, index, head)
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "noise", "other"])
-def test_a_damaged_index_is_refused(tmp_path, damage):
-    build(unit(0, 30), names(30), "Flat").save(tmp_path, "d" * 64)
-    vectors = tmp_path / "vectors.faiss"
-    data = vectors.read_bytes()
-    if damage == "missing":
-        vectors.unlink()
-    elif damage == "other":
-        build(unit(0, 29), names(29), "Flat").save(tmp_path / "x", "d" * 64)
-        vectors.write_bytes((tmp_path / "x" / "vectors.faiss").read_bytes())
-    else:
-        vectors.write_bytes({"empty": b"", "cut": data[: len(data) // 2], "noise": b"\x07" * 999}[damage])
-    with pytest.raises(SearchIndexError, match=r"vectors\.faiss"):
-        VectorIndex.load(tmp_path, "d" * 64)
+def test_another_index_than_the_header_tells_of_is_refused(tmp_path):
+    other = build(unit(0, 29), "Flat")
+    saved(other, tmp_path)
+    with pytest.raises(SearchIndexError, match=r"holds 29 vectors of 16 numbers, expected 30"):
+        reopened(tmp_path, build(unit(0, 30), "Flat"), 0)
+    (tmp_path / "vectors.faiss").write_bytes(b"\x07" * 999)
+    checked_files.record(tmp_path, ["vectors.faiss"])  # someone who may write the hashes, too
+    with pytest.raises(SearchIndexError, match="no readable FAISS index"):
+        reopened(tmp_path, other, 999)
 
 
 @pytest.mark.parametrize(
-    "embeds,ids,factory,word",
+    "embeds,factory,word",
     [
-        (unit(0, 3), names(2), "Flat", "3 vectors for 2 ids"),
-        (unit(0, 2), ["a", "a"], "Flat", "more than once"),
-        (unit(0, 2) * 2, names(2), "Flat", "length 2.0"),
-        (unit(0, 2), names(2), "Nonsense", "Nonsense"),
-        (np.full((1, 4), np.nan, np.float32), ["a"], "Flat", "not finite"),
+        (unit(0, 2) * 2, "Flat", "vector 0 has length 2.0"),
+        (unit(0, 2), "Nonsense", "Nonsense"),
+        (np.full((1, 4), np.nan, np.float32), "Flat", "not finite"),
     ],
 )
-def test_what_cannot_be_indexed_is_named(embeds, ids, factory, word):
+def test_what_cannot_be_indexed_is_named(embeds, factory, word):
     with pytest.raises(SearchIndexError, match=word):
-        build(embeds, ids, factory)
+        build(embeds, factory)
 
 
 @pytest.mark.parametrize("k,width,word", [(0, 16, "k must be"), (1, 8, r"expected \[rows, 16\]")])
 def test_impossible_queries_are_named(k, width, word):
     with pytest.raises(SearchIndexError, match=word):
-        build(unit(0, 3), names(3), "Flat").search(unit(0, 1, width), k)
+        build(unit(0, 3), "Flat").search(unit(0, 1, width), k)
 
 
 def test_fused_vectors_are_unit_and_between():

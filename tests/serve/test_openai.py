@@ -95,7 +95,7 @@ def test_the_extension_brings_maps_and_neighbours(ai, session, bundle):
     grid = session.engine.config["grid"]
     assert all(np.shape(word["map"]) == tuple(grid) for word in told["explanation"])
     assert all(0 <= np.min(word["map"]) <= np.max(word["map"]) <= 1 for word in told["explanation"])
-    gallery = ItemIndex.load(bundle / INDEX, session.engine.search_digest())
+    gallery = ItemIndex(bundle / INDEX, session.engine.search_digest())
     hits = gallery.similar_pictures(session.embed_images(tiny.pictures(1), 4), 3)[0]
     assert [(hit["id"], hit["text"]) for hit in told["retrieved"]] == [(hit.id, hit.text) for hit in hits]
     assert "item-0" not in {hit["id"] for hit in told["retrieved"]}  # the picture that is asked about
@@ -106,7 +106,7 @@ def test_the_extension_brings_maps_and_neighbours(ai, session, bundle):
 
 def test_the_question_is_read_beside_what_is_retrieved(ai, session, bundle):
     body, picture = chat("Describe the image in detail."), tiny.pictures(1)
-    gallery = ItemIndex.load(bundle / INDEX, session.engine.search_digest())
+    gallery = ItemIndex(bundle / INDEX, session.engine.search_digest())
     for k in (0, 2, 10):  # of the ten items, one has no picture, one no caption, one is the picture itself
         captions = [hit.text for hit in gallery.similar_pictures(session.embed_images(picture, 4), k)[0]]
         assert len(captions) == min(k, 7)

@@ -106,8 +106,10 @@ def settings(**changed) -> BundleSettings:
     return BundleSettings(**plain | changed)
 
 
-def index_params(split: str = "test") -> IndexParams:
-    return IndexParams(split=split, factory="Flat", sure_accuracy=90.0, domain_percentile=99.0)
+def index_params(split: str = "test", thumbnails: int = 0) -> IndexParams:
+    return IndexParams(
+        split=split, factory="Flat", thumbnails=thumbnails, sure_accuracy=90.0, domain_percentile=99.0
+    )
 
 
 def raw(folder: Path, count: int = 10, splits: tuple[str, ...] = ("test",)) -> Items:

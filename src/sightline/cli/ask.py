@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +28,14 @@ PICTURES = typer.Argument(
     "Default: an example that ships with the model, and a description of it.",
 )
 BATCH = 8  # pictures that are answered together
+
+
+class Kind(StrEnum):
+    """Vectors of an item: of its picture, of its text, of both."""
+
+    image = "image"
+    text = "text"
+    fused = "fused"
 
 
 @app.command(rich_help_panel=USE)
@@ -172,7 +181,11 @@ def answer_lines(row: dict) -> Iterator[str]:
 def search(
     query: Annotated[str, typer.Argument(help="Words, or a picture: a file or, with --fetch, an address.")],
     k: Annotated[int, typer.Option(help="How many results.")] = 5,
+    kind: Annotated[Kind, typer.Option(help="Which vectors of the items are searched.")] = Kind.fused,
     index: Annotated[Path | None, INDEX] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Also write the results with their pictures as a web page.")
+    ] = None,
     fetch: Annotated[bool, FETCH] = False,
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
@@ -180,23 +193,36 @@ def search(
     """Find the items of an index that are nearest to words or to a picture."""
     from sightline.cli import picture_input
 
-    session, of_picture = open_session(bundle), picture_input.names_picture(query)
-    if of_picture:
+    session, picture = open_session(bundle), None
+    if picture_input.names_picture(query):
         picture = picture_input.read(query, fetch)
         embeds, notes = session.embed_images([picture]), check_domain(session, picture, query)
     else:
         embeds, notes = session.embed_texts([query]), {"query_cut": session.text_is_cut(query)}
         if notes["query_cut"]:
             warn_of_cut("query", session.settings.max_text)
-    rows = result_rows(open_index(session, index).search(embeds, k, "fused")[0])
+    item_index = open_index(session, index)
+    hits = item_index.search(embeds, k, kind.value)[0]
+    rows = result_rows(hits)
+    if page is not None:
+        from sightline.search import results_page
+
+        results_page.write(page, query, picture, item_index, hits)
     if as_json:
-        typer.echo(json.dumps({"query": query, "results": rows, **notes}))
+        typer.echo(json.dumps({"query": query, "searched": item_index.what, "results": rows, **notes}))
         return
     for rank, row in enumerate(rows, 1):
         typer.echo(f"{rank:2d}  {row['score']:.3f}  {row['id']}  {row['text']}")
-    where = index or session.folder / "index"
-    typer.echo(f"search: the {len(rows)} nearest of {where} to the {'picture' if of_picture else 'words'}")
-    typer.echo("try: sightline index items.csv -o FOLDER, then search --index FOLDER: your own items")
+        if row["from"]:
+            typer.echo(f"           {row['from']}")
+    nearest = f"the {len(rows)} nearest to the {'words' if picture is None else 'picture'}"
+    typer.echo(f"search: {nearest} of {item_index.what} in {index or session.folder / 'index'}")
+    if page is not None:
+        typer.echo(f"search: wrote {page}; open it in a browser, it needs no network")
+    elif item_index.has_thumbnails:
+        typer.echo("try: --page results.html shows the pictures")
+    if index is None:
+        typer.echo("try: sightline index items.csv -o FOLDER, then search --index FOLDER: your own items")
 
 
 def open_index(session, index: Path | None):
@@ -205,8 +231,10 @@ def open_index(session, index: Path | None):
     from sightline.search.user_index import open_user_index
 
     digest = session.search_digest()
-    return open_user_index(index, digest) if index else ItemIndex.load(session.folder / "index", digest)
+    return open_user_index(index, digest) if index else ItemIndex(session.folder / "index", digest)
 
 
 def result_rows(hits) -> list[dict]:
-    return [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
+    return [
+        {"id": hit.id, "score": round(hit.score, 4), "text": hit.text, "from": hit.source} for hit in hits
+    ]

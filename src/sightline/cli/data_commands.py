@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ import typer
 
 from sightline.cli import checkout_files
 from sightline.cli.app import AS_JSON, BUNDLE, DATA, MAX_PIXELS, app, open_session
+
+MAX_REFUSED = 5  # rows that are named
 
 
 @app.command(rich_help_panel=DATA)
@@ -29,40 +32,41 @@ def index(
     Without --add or --delete an index in the folder is replaced. A search meanwhile reads the old index or
     the new one, whole.
     """
-    from sightline.search.user_index import UserIndex, encode_table, writing
+    from sightline.search import user_index
 
     if table is None and not delete:
         raise typer.BadParameter("give a CSV, or --delete ID")
     session = open_session(bundle)
-    digest, encoded = session.search_digest(), 0
-    refused: dict[str, int] = {}
-    with writing(out):
-        user_index = UserIndex.load(out, digest) if add or delete else None
-        if user_index is not None and delete:
-            user_index = user_index.without(delete)
-        if table is not None:
-            new, refused = encode_table(session, table, MAX_PIXELS, fetch)
-            encoded, user_index = len(new), user_index.merged(new) if user_index else new
-        assert user_index is not None  # loaded, or made of the table
-        item_index = user_index.save(out, digest)
+    with ExitStack() as held:
+        held.enter_context(user_index.writing(out))
+        kept = user_index.open_user_index(out, session.search_digest()) if add or delete else None
+        rows = held.enter_context(user_index.read_table(table, MAX_PIXELS, fetch)) if table else None
+        made = user_index.make(out, session, kept, rows, delete or ())
+    refused = rows.rejected if rows else {}
+    listed = user_index.refused_rows(out) if refused else []
     done = {
         "index": str(out),
-        "items": len(item_index),
-        "with_picture": len(item_index.indexes["image"]),
-        "encoded": encoded,
+        "items": len(made),
+        "with_picture": made.counts["image"],
+        "encoded": len(rows.items) if rows else 0,
         "deleted": len(set(delete or ())),
         "refused": refused,
-        "factory": item_index.indexes["fused"].factory,
+        "refused_rows": listed[:MAX_REFUSED],
+        "factory": made.vectors("fused").factory,
     }
     if as_json:
         typer.echo(json.dumps(done, sort_keys=True))
         return
     typer.echo(
-        f"index: {done['items']} items in {out} ({done['with_picture']} with a picture; {encoded} encoded, "
-        f"{done['deleted']} deleted)"
+        f"index: {done['items']} items in {out} ({done['with_picture']} with a picture; "
+        f"{done['encoded']} encoded, {done['deleted']} deleted)"
     )
     for reason, count in sorted(refused.items()):
         typer.echo(f"index: {count} refused: {reason}")
+    for row in listed[:MAX_REFUSED]:
+        typer.echo(f"index: refused {row['id']}: {row['detail']}")
+    if listed:
+        typer.echo(f"index: all {len(listed)} refused rows and pictures are in {out / user_index.REFUSED}")
     typer.echo(f'try: sightline search "a red ball" --index {out}, or sightline serve --index {out}')
 
 

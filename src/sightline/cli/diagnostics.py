@@ -108,7 +108,7 @@ def artifact(folder: Path, name: str, cure: str) -> Check:
     try:
         manifest = artifacts.read_json(folder / artifacts.MANIFEST)
         kind = manifest.get("kind", "") if isinstance(manifest, dict) else ""
-        built = artifacts.load(folder, kind)
+        built = artifacts.load(folder, kind, everything=True)
         size = sum(path.stat().st_size for path in built.path.rglob("*") if path.is_file())
         return Check(name, True, f"{len(manifest['files'])} files, {size / 2**20:.1f} MiB, all as recorded")
     except (OSError, ValueError) as error:

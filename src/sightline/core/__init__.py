@@ -3,6 +3,7 @@ pictures, models or training, and imports no other room and no torch.
 
 params/: params.yaml read and checked: a file a section
 artifacts.py: folders with a manifest, complete and verified or absent
+checked_files.py: large files of an artifact, checked where they are read
 folder_lock.py: one process at a time in a folder
 atomic_io.py: files that are whole or absent, hashes
 replace_folder.py: a finished folder in place of an older one, never of what Sightline did not write

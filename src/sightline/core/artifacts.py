@@ -2,7 +2,8 @@
 
 An artifact is filled in a temporary sibling folder, gets `config.json` (all that rebuilds it), an
 optional card (`README.md`) and `manifest.json` (sha256 of every file), is fsynced and renamed into
-place. No weight format notices a flipped bit, so loading verifies every hash first.
+place. No weight format notices a flipped bit, so loading verifies every hash first; the large files of a
+search index are verified part by part, when they are read (`checked_files`).
 """
 
 import json
@@ -16,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from sightline.core import replace_folder
+from sightline.core import checked_files, replace_folder
 from sightline.core.atomic_io import FULL, ArtifactError, full, sha256, sync_folder, write_bytes
 from sightline.core.replace_folder import MANIFEST
 
@@ -59,8 +60,9 @@ def create(folder: Path, kind: str, config: dict[str, Any], card: str = "") -> I
         replace_folder.end(filling, folder)
 
 
-def load(folder: Path, kind: str) -> Artifact:
-    """Verify every file of an artifact and return it.
+def load(folder: Path, kind: str, everything: bool = False) -> Artifact:
+    """Verify every file of an artifact and return it. Of files that a `chunks.json` in it lists, the size is
+    verified, and with `everything` the content, too.
 
     Raises ArtifactError, naming file, expected, found and the cure, for a missing, extra, changed or
     linked file, and for an artifact of another kind.
@@ -82,9 +84,19 @@ def load(folder: Path, kind: str) -> Artifact:
             raise ArtifactError(f"{folder / name}: expected by the manifest, found no such file; {cure}")
         if name not in manifest["files"]:
             raise ArtifactError(f"{folder / name}: not in the manifest, found an extra file; remove it")
+    sizes: dict[str, int] = {}
+    for name in sorted(present, key=lambda name: (Path(name).name != checked_files.CHUNKS, name)):
+        if name in sizes and not everything:
+            size = present[name].stat().st_size
+            if size != sizes[name]:
+                raise ArtifactError(f"{folder / name}: expected {sizes[name]} bytes, found {size}; {cure}")
+            continue
         expected, digest = manifest["files"][name], sha256(present[name])
         if digest != expected:
             raise ArtifactError(f"{folder / name}: expected sha256 {expected}, found {digest}; {cure}")
+        if Path(name).name == checked_files.CHUNKS:
+            rows = checked_files.listed(present[name].parent)
+            sizes |= {Path(name).with_name(row[0]).as_posix(): row[1] for row in rows}
     return Artifact(folder, kind, read_json(folder / "config.json"))
 
 

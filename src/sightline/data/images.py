@@ -64,13 +64,13 @@ def shrink(rgb: np.ndarray, side: int) -> np.ndarray:
     return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.BICUBIC))
 
 
-def encode(rgb: np.ndarray, ext: str = "png") -> tuple[bytes, str]:
+def encode(rgb: np.ndarray, ext: str = "png", quality: int = JPEG_QUALITY) -> tuple[bytes, str]:
     """[Y, X, 3] -> (encoded bytes without metadata, extension). "png" loses nothing, "jpg" suits photos."""
     out = io.BytesIO()
     if ext == "png":
         Image.fromarray(rgb).save(out, "PNG", optimize=False)
     else:
-        Image.fromarray(rgb).save(out, "JPEG", quality=JPEG_QUALITY)
+        Image.fromarray(rgb).save(out, "JPEG", quality=quality)
     return out.getvalue(), ext
 
 

@@ -1,8 +1,10 @@
 """Finding pictures and texts, and the folder that ships.
 
 vector_index.py: nearest neighbours by FAISS
-item_index.py: the searchable items of a bundle
+item_index.py: the searchable items of a bundle, read where they lie
+index_writer.py: writes them as they come
 user_index.py: `sightline index`: an index of a table of yours
+results_page.py: results with their pictures as a page
 bundle.py: models/bundle: graphs, tokenizer, settings, index, card
 
 Not here: the embeddings (`models/dual_encoder.py`, `inference/session.py`), how re-ranking is measured

@@ -5,7 +5,7 @@ The index is built with the shipped graphs. The session is handed in: search kno
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sightline.core import artifacts, progress
-from sightline.core.params.bundle_params import IndexParams
+from sightline.core.params.bundle_params import ALL_SPLITS, IndexParams
 from sightline.core.params.generation import Generation, Spin
 from sightline.data import images
 from sightline.data.questions.prompt_template import DESCRIBE
@@ -24,12 +24,14 @@ from sightline.inference.confidence import Confidence
 from sightline.inference.encoding import PREPROCESSOR
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import MODEL, TOKENIZER, Session
-from sightline.search.item_index import Entry, ItemIndex, assemble
+from sightline.search.index_writer import Block, IndexWriter
+from sightline.search.item_index import Entry, ItemIndex
 
 INDEX, EXAMPLES = "index", "examples"
 BATCH = 32
 CHUNK = 256  # pictures decoded and held at a time
 NUM_EXAMPLES = 6
+THUMBNAIL_QUALITY = 85  # of JPEG: about 4 KB at 128 pixels
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,20 @@ class BundleInputs:
 
 
 def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) -> ItemIndex:
-    """Write the bundle and return its item index. Example pictures are copied from rendered scenes only:
-    photographs belong to their owners.
+    """Write the bundle and return its item index. Pictures are copied as `index.thumbnails` says, and example
+    pictures from rendered scenes only: photographs belong to their owners.
 
     Raises ValueError when the split is empty or the model cannot answer so.
     """
-    exported, items, lines = inputs.exported, inputs.items, inputs.items.split(index.split)
+    exported, items, session = inputs.exported, inputs.items, inputs.session
+    lines = np.arange(len(items)) if index.split == ALL_SPLITS else items.split(index.split)
     if not len(lines):
         raise ValueError(
-            f"index.split is {index.split!r}: no such items; there are {', '.join(items.splits)}"
+            f"index.split is {index.split!r}: no such items; there are {', '.join(items.splits)}, and "
+            f"{ALL_SPLITS} means each of them"
         )
-    if inputs.session.answers:
-        inputs.session.decoding_inputs(inputs.generation, inputs.spin)
+    if session.answers:
+        session.decoding_inputs(inputs.generation, inputs.spin)
     shipped = exported.config["shipped"]
     config = {
         "model_type": "sightline", "source": inputs.source, "split": index.split, "variant": shipped,
@@ -76,55 +80,51 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
         )
         bundle_settings.write(folder / GENERATION, settings)
         inputs.domain.save(folder / out_of_domain.FOLDER)
-        item_index = embed(inputs.session, items, lines, index.factory, max_pixels)
-        item_index.save(folder / INDEX, inputs.session.search_digest())
+        with IndexWriter(folder / INDEX, session.engine.config["embed_dim"]) as writer:
+            for block in encode(session, items, lines, first_caption, max_pixels, index.thumbnails):
+                writer.add(block)
+            writer.finish(index.factory, session.search_digest(), index.split)
         if inputs.source == "scenes":
             _write_examples(folder / EXAMPLES, items, lines)
-    return item_index
+    return ItemIndex(out / INDEX, session.search_digest())
 
 
-def embed(session: Session, items: Items, lines: np.ndarray, factory: str, max_pixels: int) -> ItemIndex:
-    """The index of some items: image vector where there is a picture, text vector of the first caption."""
-    texts = {item["id"]: next(iter(item["captions"]), "") for item in (items[line] for line in lines)}
-    entries, pictures, captions = encode(session, items, lines, texts, max_pixels)
-    return assemble(entries, pictures, captions, session.engine.config["embed_dim"], factory)
+def first_caption(item: dict) -> str:
+    return next(iter(item["captions"]), "")
 
 
 def encode(
-    session: Session, items: Items, lines: np.ndarray, texts: dict[str, str], max_pixels: int
-) -> tuple[list[Entry], dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """(entries, image vectors, text vectors) of some items. `texts`: id -> the text that is embedded; an
-    empty one has no vector."""
-    entries: list[Entry] = []
-    pictures: dict[str, np.ndarray] = {}
-    captions: dict[str, np.ndarray] = {}
-    count = math.ceil(len(lines) / CHUNK)
-    for chunk in progress.track(_chunks([items[line] for line in lines]), f"embedding {CHUNK} items", count):
+    session: Session, items: Items, lines: np.ndarray, text_of: Callable[[dict], str], max_pixels: int,
+    thumbnails: int,
+) -> Iterator[Block]:  # fmt: skip
+    """Some items, encoded block by block: an image vector where there is a picture, a text vector of
+    `text_of` the item unless that is empty; small JPEGs of `thumbnails` pixels a side (0: none)."""
+    starts = range(0, len(lines), CHUNK)
+    width = session.engine.config["embed_dim"]
+    for start in progress.track(starts, f"embedding {CHUNK} items", math.ceil(len(lines) / CHUNK)):
+        chunk = [items[line] for line in lines[start : start + CHUNK]]
         with_image = [item for item in chunk if item["image"] is not None]
-        with_text = [item for item in chunk if texts[item["id"]]]
-        if with_image:
-            decoded = [images.decode(items.image_bytes(item), max_pixels, item["id"]) for item in with_image]
-            rows = session.embed_images(decoded, batch_size=BATCH)
-            pictures |= {item["id"]: row for item, row in zip(with_image, rows, strict=True)}
-        if with_text:
-            rows = session.embed_texts([texts[item["id"]] for item in with_text], batch_size=BATCH)
-            captions |= {item["id"]: row for item, row in zip(with_text, rows, strict=True)}
-        entries += [
-            Entry(
-                item["id"],
-                item.get("title", ""),
-                item["captions"],
-                item["id"] in pictures,
-                item["id"] in captions,
-            )
-            for item in chunk
-        ]
-    return entries, pictures, captions
+        texts = [text_of(item) for item in chunk]
+        decoded = [images.decode(items.image_bytes(item), max_pixels, item["id"]) for item in with_image]
+        image_BE = text_BE = np.zeros((0, width), dtype=np.float32)
+        if decoded:
+            image_BE = session.embed_images(decoded, batch_size=BATCH)
+        if spoken := [text for text in texts if text]:
+            text_BE = session.embed_texts(spoken, batch_size=BATCH)
+        small = iter(_thumbnail(rgb, thumbnails) for rgb in decoded)
+        yield Block(
+            [_entry(item, bool(text)) for item, text in zip(chunk, texts, strict=True)], image_BE, text_BE,
+            [next(small) if item["image"] is not None else b"" for item in chunk],
+        )  # fmt: skip
 
 
-def _chunks(rows: list[dict]) -> Iterator[list[dict]]:
-    for start in range(0, len(rows), CHUNK):
-        yield rows[start : start + CHUNK]
+def _entry(item: dict, text: bool) -> Entry:
+    has_image = item["image"] is not None
+    return Entry(item["id"], item.get("title", ""), item["captions"], has_image, text, item.get("from") or "")
+
+
+def _thumbnail(rgb: np.ndarray, side: int) -> bytes:
+    return images.encode(images.shrink(rgb, side), "jpg", THUMBNAIL_QUALITY)[0] if side else b""
 
 
 def _write_examples(folder: Path, items: Items, lines: np.ndarray) -> None:
@@ -141,6 +141,7 @@ def _write_examples(folder: Path, items: Items, lines: np.ndarray) -> None:
 
 
 def _card(config: dict[str, Any], inputs: BundleInputs, items: int) -> str:
+    split = "every split" if config["split"] == ALL_SPLITS else f"the split `{config['split']}`"
     scope = (
         "It was trained on rendered scenes of simple objects and knows nothing else: asked about a "
         "photograph, its answer means nothing, whatever its confidence; `sightline ask` then warns."
@@ -160,6 +161,6 @@ A small vision-language model that {what}.
 
 - Variant: `{config["variant"]}` (see `metrics/export/variants.csv` for the ones it was chosen from).
 - Training data: `{config["source"]}`. {scope}
-{left_out}{spin}- Index: {items} items of the split `{config["split"]}`; it fits these graphs only.
+{left_out}{spin}- Index: {items:,} items of {split}; it fits these graphs only.
 - Not for decisions about people, safety or rights. Measured quality: `metrics/summary.json`.
 """

@@ -1,43 +1,63 @@
-"""The searchable items of a bundle: an index of their pictures, one of their texts, one of both, and what is
-displayed of them.
+"""The searchable items of a bundle or of a table: an index of their pictures, one of their texts, one of
+both, and what is displayed of them.
 
-A query vector, of words or of a picture, may be searched in any of the three. B queries, E embedding width.
+A query vector, of words or of a picture, may be searched in any of the three. An open index is a few memory
+maps (`core/checked_files.py`): a search reads the vectors that it compares and the entries that it returns.
+
+    index.json         what the index holds, and the model that made its vectors
+    entries.jsonl      an entry a line; entries.offsets: where each begins
+    image.faiss, ...   the vectors of a kind; image.rows, ...: the entry of each of them
+    ids.hashes         hashes of the ids, sorted; ids.rows: the entry of each
+    thumbnails.bin     small JPEGs, one behind the other; thumbnails.offsets: where each begins
+
+B queries, E embedding width, N items.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sightline.search.vector_index import SearchIndexError, VectorIndex, build, fuse
+from sightline.core import checked_files
+from sightline.core.artifacts import read_json
+from sightline.core.params.bundle_params import ALL_SPLITS
+from sightline.search.vector_index import SearchIndexError, VectorIndex
 
 KINDS = ("image", "text", "fused")
-ENTRIES = "gallery.jsonl"
+HEADER, ENTRIES, THUMBNAILS, IDS = "index.json", "entries", "thumbnails", "ids"
+FORMAT = 2  # 1: the whole index was read at every start
 # A cosine above it is the same picture: embeddings of equal pixels differ by float32 rounding, 1e-6; the most
 # alike of 1,000 different rendered scenes have 0.998.
 SAME = 0.9999
+CURE = "make it again: `dvc repro index`, or `sightline index TABLE -o FOLDER`"
 
 
 class Hit(NamedTuple):
-    """One result: item id, cosine, the item's title or first caption."""
+    """One result: item id, cosine, the item's title or first caption, where its picture came from (empty:
+    unknown), the number of its entry."""
 
     id: str
     score: float
     text: str
+    source: str
+    entry: int
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An indexed item; `image` and `text` say which vectors it has."""
+    """An indexed item; `image` and `text` say which vectors it has, `source` where its picture came from."""
 
     id: str
     title: str
     captions: list[str]
     image: bool
     text: bool
+    source: str = ""
 
     @property
     def heading(self) -> str:
@@ -50,95 +70,150 @@ class Entry:
 
 
 class ItemIndex:
-    """The three indexes and the entries behind them."""
+    """An open index. Several threads may search it."""
 
-    def __init__(self, indexes: dict[str, VectorIndex], entries: dict[str, Entry]):
-        self.indexes, self.entries = indexes, entries
+    def __init__(self, folder: Path, model_digest: str) -> None:
+        """Open an index folder that the model with `model_digest` made (OnnxEngine.search_digest).
+
+        Raises SearchIndexError for another model's and another version's, ArtifactError for an incomplete
+        one. What is read later is checked then.
+        """
+        self.folder = folder
+        self._header = _header(folder, model_digest)
+        self._files = checked_files.open_all(folder)
+        missing = [name for name in file_names() if name not in self._files]
+        if missing:
+            raise SearchIndexError(f"{folder}: lacks {missing[0]}; {CURE}")
+        self._indexes: dict[str, VectorIndex] = {}
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return self._header["items"]
 
-    @classmethod
-    def load(cls, folder: Path, model_digest: str) -> "ItemIndex":
-        """Read a bundle's `index` folder, made by the model with `model_digest` (OnnxEngine.search_digest).
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many items have a vector of each kind."""
+        return {kind: row["count"] for kind, row in self._header["kinds"].items()}
 
-        Raises SearchIndexError for another model's, an incomplete or a damaged one.
-        """
-        indexes = {kind: VectorIndex.load(folder / kind, model_digest) for kind in KINDS}
-        path = folder / ENTRIES
-        if not path.is_file():
-            raise SearchIndexError(f"{path}: no such file; rerun the index stage (`dvc repro index`)")
-        try:
-            rows = [Entry(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-        except (ValueError, TypeError) as error:
-            raise SearchIndexError(f"{path}: no readable gallery ({error}); rerun the index stage") from error
-        entries = {entry.id: entry for entry in rows}
-        unknown = sorted({name for index in indexes.values() for name in index.ids} - set(entries))
-        if unknown:
-            raise SearchIndexError(f"{path}: lacks {len(unknown)} indexed items, {unknown[0]!r} first")
-        return cls(indexes, entries)
+    @property
+    def what(self) -> str:
+        """What is searched, for people: "200 items of all splits"."""
+        split = self._header["split"]
+        named = {"": "", ALL_SPLITS: " of all splits"}.get(split, f" of the split {split}")
+        return f"{len(self):,} item{'s' if len(self) != 1 else ''}{named}"
 
-    def save(self, folder: Path, model_digest: str) -> None:
-        for kind, index in self.indexes.items():
-            index.save(folder / kind, model_digest)
-        lines = [
-            json.dumps(vars(entry), sort_keys=True, ensure_ascii=False) for entry in self.entries.values()
-        ]
-        (folder / ENTRIES).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+    @property
+    def has_thumbnails(self) -> bool:
+        return self._files[f"{THUMBNAILS}.bin"].size > 0
+
+    def vectors(self, kind: str) -> VectorIndex:
+        """The vectors of a kind, opened once. Raises SearchIndexError for an unknown kind."""
+        if kind not in KINDS:
+            raise SearchIndexError(f"search: kind is {kind!r}; choose one of {', '.join(KINDS)}")
+        with self._lock:
+            if kind not in self._indexes:
+                row = self._header["kinds"][kind]
+                self._indexes[kind] = VectorIndex.open(
+                    self._files[f"{kind}.faiss"], row["head"], row["factory"], row["count"],
+                    self._header["width"],
+                )  # fmt: skip
+            return self._indexes[kind]
 
     def search(self, queries_BE: np.ndarray, k: int, kind: str = "image") -> list[list[Hit]]:
         """The `k` nearest items of every query, best first. Raises SearchIndexError for an unknown kind."""
-        if kind not in self.indexes:
-            raise SearchIndexError(f"search: kind is {kind!r}; choose one of {', '.join(self.indexes)}")
-        ids_BK, scores_BK = self.indexes[kind].search(queries_BE, k)
-        return [
-            [
-                Hit(name, float(score), self.entries[name].heading)
-                for name, score in zip(ids, scores, strict=False)
-            ]
-            for ids, scores in zip(ids_BK, scores_BK, strict=True)
-        ]
+        results = []
+        for positions_K, scores_K in self.vectors(kind).search(queries_BE, k):
+            hits = []
+            for position, score in zip(positions_K, scores_K, strict=True):
+                number = self._entry_of(kind, int(position))
+                entry = self.entry(number)
+                hits.append(Hit(entry.id, float(score), entry.heading, entry.source, number))
+            results.append(hits)
+        return results
 
     def similar_pictures(self, images_BE: np.ndarray, k: int) -> list[list[Hit]]:
         """The `k` nearest pictures of every picture, best first, with their descriptions. The picture itself
         and items without a caption are left out."""
-        index, results = self.indexes["image"], []
+        index, results = self.vectors("image"), []
         for image_E in images_BE:
-            count, hits = k + 1, []
+            count = k + 1
+            hits: list[Hit] = []
             while k:
-                ids, scores = index.search(image_E[None], count)
-                hits = [
-                    Hit(name, float(score), self.entries[name].description)
-                    for name, score in zip(ids[0], scores[0], strict=False)
-                    if score < SAME and self.entries[name].description
-                ]
+                hits = []
+                for position, score in zip(*index.search(image_E[None], count)[0], strict=True):
+                    number = self._entry_of("image", int(position))
+                    entry = self.entry(number)
+                    if score < SAME and entry.description:
+                        hits.append(Hit(entry.id, float(score), entry.description, entry.source, number))
                 if len(hits) >= k or count >= len(index):
                     break
                 count *= 2
             results.append(hits[:k])
         return results
 
-    def vector(self, name: str, kind: str) -> np.ndarray | None:
-        """The unit vector of an item, [E]; None where the item has none of this kind."""
-        return self.indexes[kind].vector(name)
+    def entry(self, number: int) -> Entry:
+        """The entry of a number, 0 <= number < N."""
+        start, stop = self._files[f"{ENTRIES}.offsets"].numbers(number, number + 2)
+        row = json.loads(self._files[f"{ENTRIES}.jsonl"].read(int(start), int(stop)))
+        row["source"] = row.pop("from", "")
+        return Entry(**row)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries, one at a time."""
+        return map(self.entry, range(len(self)))
+
+    def find(self, id: str) -> int | None:
+        """The number of the entry with an id; None where there is none."""
+        hashes_N = self._files[f"{IDS}.hashes"].numbers()
+        wanted = id_hash(id)
+        for place in range(int(np.searchsorted(hashes_N, wanted)), len(hashes_N)):
+            if hashes_N[place] != wanted:
+                break
+            number = int(self._files[f"{IDS}.rows"].numbers(place, place + 1)[0])
+            if self.entry(number).id == id:
+                return number
+        return None
+
+    def vector(self, number: int, kind: str) -> np.ndarray | None:
+        """The unit vector of an entry, [E]; None where it has none of this kind."""
+        index, rows_N = self.vectors(kind), self._files[f"{kind}.rows"].numbers()
+        position = int(np.searchsorted(rows_N, number))
+        found = position < len(rows_N) and rows_N[position] == number
+        return index.vector(position) if found else None
+
+    def thumbnail(self, number: int) -> bytes | None:
+        """The small JPEG of an entry; None where the index holds none."""
+        if not self.has_thumbnails:
+            return None
+        start, stop = self._files[f"{THUMBNAILS}.offsets"].numbers(number, number + 2)
+        return self._files[f"{THUMBNAILS}.bin"].read(int(start), int(stop)) or None
+
+    def _entry_of(self, kind: str, position: int) -> int:
+        return int(self._files[f"{kind}.rows"].numbers(position, position + 1)[0])
 
 
-def assemble(
-    entries: Sequence[Entry], image_embeds: dict[str, np.ndarray], text_embeds: dict[str, np.ndarray],
-    width: int, factory: str,
-) -> ItemIndex:  # fmt: skip
-    """Indexes entries under their image vectors, their text vectors, and the unit mean of both (or the one
-    there is)."""
-    fused = {
-        entry.id: fuse(image_embeds[entry.id], text_embeds[entry.id])
-        if entry.image and entry.text
-        else (image_embeds if entry.image else text_embeds)[entry.id]
-        for entry in entries
-        if entry.image or entry.text
-    }
-    indexes = {}
-    for kind, embeds in zip(KINDS, (image_embeds, text_embeds, fused), strict=True):
-        ids = [entry.id for entry in entries if entry.id in embeds]
-        rows = np.stack([embeds[name] for name in ids]) if ids else np.zeros((0, width), dtype=np.float32)
-        indexes[kind] = build(rows, ids, factory)
-    return ItemIndex(indexes, {entry.id: entry for entry in entries})
+def file_names() -> list[str]:
+    """The files of an index folder that are checked where they are read."""
+    kinds = [f"{kind}.{ending}" for kind in KINDS for ending in ("faiss", "rows")]
+    pairs = [f"{ENTRIES}.jsonl", f"{ENTRIES}.offsets", f"{IDS}.hashes", f"{IDS}.rows"]
+    return [*kinds, *pairs, f"{THUMBNAILS}.bin", f"{THUMBNAILS}.offsets"]
+
+
+def id_hash(id: str) -> int:
+    """63 bits of an id's sha256."""
+    return int.from_bytes(hashlib.sha256(id.encode()).digest()[:8], "little") >> 1
+
+
+def _header(folder: Path, model_digest: str) -> dict[str, Any]:
+    path = folder / HEADER
+    if not path.is_file():
+        raise SearchIndexError(f"{path}: no such file: no index, or one of an earlier version; {CURE}")
+    header = read_json(path)
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise SearchIndexError(f"{path}: expected an index of format {FORMAT}, found another; {CURE}")
+    if header["model"] != model_digest:
+        raise SearchIndexError(
+            f"{folder}: this index was built with the model {header['model'][:12]}, but the loaded model is "
+            f"{model_digest[:12]}; their embeddings cannot be compared. {CURE[0].upper()}{CURE[1:]}"
+        )
+    return header

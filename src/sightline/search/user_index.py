@@ -1,16 +1,20 @@
 """A search index of a user's own items: encoded once, then added to and deleted from, always whole on disk.
 
-The folder is an artifact of kind `index`: the item index (image, text, fused) and its vectors, so that a
-change encodes only new items. A change is written beside the folder and renamed over it: a search reads the
-old index or the new one. N items, E embedding width.
+The folder is an artifact of kind `index`: an item index, and the rows of the last table that were refused. A
+change copies what is kept, encodes new items only, is written beside the folder and renamed over it: a search
+reads the old index or the new one. E embedding width.
 """
 
+import json
 import logging
+import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,84 +27,37 @@ from sightline.data.shards import Items
 from sightline.data.sources import table as table_source
 from sightline.inference.session import Session
 from sightline.search.bundle import encode
-from sightline.search.item_index import Entry, ItemIndex, assemble
+from sightline.search.index_writer import Block, IndexWriter
+from sightline.search.item_index import ItemIndex
 from sightline.search.vector_index import AUTO, SearchIndexError
 
 log = logging.getLogger("sightline.search")
-KIND, VECTORS = "index", "vectors.safetensors"
-Vectors = dict[str, np.ndarray]  # id -> unit vector [E]
+KIND, REFUSED = "index", "rejected.jsonl"
 SIDE = 512  # pixels of a picture's longer side, many times what the image tower sees
 TOLD = ColumnParams(id="", image="", captions=(), split="", question="", answer="")  # from the names
+THUMBNAIL = 128  # pixels of the longer side of the pictures in results
 VAL_SHARE = 0.1  # an index has no splits, but the table's reader wants a share
 SWAP_S = 5.0  # a replaced folder is back under its name long before
+COPIED = 4096  # items copied at a time
 
 
-class UserIndex:
-    """Entries with their image and text vectors."""
+@dataclass(frozen=True)
+class Table:
+    """A user's table as it was read: its items, and how many rows or pictures were refused, by reason; which
+    ones is in the file `refused`."""
 
-    def __init__(self, entries: list[Entry], pictures: Vectors, texts: Vectors, width: int) -> None:
-        self.entries, self.pictures, self.texts, self.width = entries, pictures, texts, width
+    items: Items
+    rejected: dict[str, int] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def merged(self, new: "UserIndex") -> "UserIndex":
-        """This index with the entries of another, which replace those of the same id."""
-        kept = self.without({entry.id for entry in new.entries} & {entry.id for entry in self.entries})
-        return UserIndex(
-            [*kept.entries, *new.entries], kept.pictures | new.pictures, kept.texts | new.texts, self.width
-        )
-
-    def without(self, ids: Iterable[str]) -> "UserIndex":
-        """This index without some ids. Raises SearchIndexError for an id that it does not hold."""
-        gone = set(ids)
-        unknown = sorted(gone - {entry.id for entry in self.entries})
-        if unknown:
-            raise SearchIndexError(
-                f"the index has no item {unknown[0]!r} ({len(unknown)} unknown); nothing changed"
-            )
-        return UserIndex(
-            [entry for entry in self.entries if entry.id not in gone],
-            {name: row for name, row in self.pictures.items() if name not in gone},
-            {name: row for name, row in self.texts.items() if name not in gone},
-            self.width,
-        )
-
-    def item_index(self) -> ItemIndex:
-        """The searchable form; `vector_index.choose` gives its factory."""
-        return assemble(self.entries, self.pictures, self.texts, self.width, AUTO)
-
-    def save(self, folder: Path, digest: str) -> ItemIndex:
-        """Write the index of the model with `digest`, or leave what is there; returns its searchable form."""
-        with artifacts.create(folder, KIND, {"items": len(self), "model": digest}) as filling:
-            item_index = self.item_index()
-            item_index.save(filling, digest)
-            rows = {
-                "image": _stacked(self.entries, self.pictures, self.width),
-                "text": _stacked(self.entries, self.texts, self.width),
-            }
-            artifacts.save_weights(filling / VECTORS, rows)
-        return item_index
-
-    @classmethod
-    def load(cls, folder: Path, digest: str) -> "UserIndex":
-        """Read an index for a change. Raises ValueError for a damaged one and for another model's."""
-        artifact, item_index = _read(folder, digest)
-        rows, entries = artifacts.load_weights(artifact.path / VECTORS), list(item_index.entries.values())
-        ids_of = {"image": [e.id for e in entries if e.image], "text": [e.id for e in entries if e.text]}
-        vectors = {kind: dict(zip(ids, rows[kind], strict=True)) for kind, ids in ids_of.items()}
-        width = item_index.indexes["fused"].width
-        return cls(entries, vectors["image"], vectors["text"], width)
+    @property
+    def refused(self) -> Path:
+        return self.items.folder / REFUSED
 
 
-def encode_table(
-    session: Session, table: Path, max_pixels: int, fetch: bool
-) -> tuple[UserIndex, dict[str, int]]:
-    """The items of a CSV (title, description, image_url, id), encoded, and how many rows or pictures were
-    refused, by reason. Pictures on other machines are fetched only with `fetch`.
-
-    The text of an item is its title and its description. Raises ValueError for an unusable table.
-    """
+@contextmanager
+def read_table(table: Path, max_pixels: int, fetch: bool) -> Iterator[Table]:
+    """The usable rows of a CSV (title, description, image_url, id). Pictures on other machines are fetched
+    only with `fetch`. Raises ValueError for an unusable table."""
     params = DataParams(
         source="table", path=str(table), pictures=str(table.parent), columns=TOLD, base_url="", checksums={},
         max_items=0, sizes={}, image_side=SIDE, shard_mb=64, max_pixels=max_pixels, timeout_s=30.0,
@@ -111,10 +68,88 @@ def encode_table(
         items = Items(Path(scratch) / "raw")
         if not len(items):
             raise SearchIndexError(f"{table}: no row can be used ({counts['rejected']}); nothing changed")
-        lines: np.ndarray = np.arange(len(items))
-        descriptions = {item["id"]: ". ".join(item["captions"]) for item in (items[line] for line in lines)}
-        entries, pictures, texts = encode(session, items, lines, descriptions, max_pixels)
-    return UserIndex(entries, pictures, texts, session.engine.config["embed_dim"]), counts["rejected"]
+        yield Table(items, counts["rejected"])
+
+
+def make(
+    folder: Path, session: Session, kept: ItemIndex | None, table: Table | None, gone: Collection[str] = ()
+) -> ItemIndex:
+    """Write an index folder of what an index held, without the ids `gone`, and of a table, whose items
+    replace those of the same id; returns it open.
+
+    Raises SearchIndexError for an id that is to go and is not there; then nothing changes.
+    """
+    parts, refused = [], None
+    if kept is not None:
+        new = (table.items[line]["id"] for line in range(len(table.items))) if table is not None else ()
+        parts.append(kept_blocks(kept, gone, new))
+        refused = kept.folder / REFUSED
+    if table is not None:
+        lines = np.arange(len(table.items))
+        parts.append(encode(session, table.items, lines, whole_text, SIDE**2, THUMBNAIL))
+        refused = table.refused
+    width = session.engine.config["embed_dim"]
+    return write(folder, session.search_digest(), width, chain.from_iterable(parts), refused)
+
+
+def write(folder: Path, digest: str, width: int, blocks: Iterable[Block], refused: Path | None) -> ItemIndex:
+    """Write an index folder, or leave what is there; returns it open. `digest`, `width`: of the model that
+    made the vectors; `refused`: the list that is kept beside them."""
+    with artifacts.create(folder, KIND, {"model": digest}) as filling:
+        with IndexWriter(filling, width) as writer:
+            for block in blocks:
+                writer.add(block)
+            writer.finish(AUTO, digest, "")
+        if refused is not None and refused.is_file():
+            shutil.copyfile(refused, filling / REFUSED)
+    return open_user_index(folder, digest)
+
+
+def kept_blocks(index: ItemIndex, gone: Collection[str], replaced: Iterable[str] = ()) -> Iterator[Block]:
+    """The items of an index without the ids `gone`, each of which must be there, and those `replaced`.
+
+    Raises SearchIndexError, before the first block, for an id that is to go and is not there.
+    """
+    found = {id: index.find(id) for id in gone}
+    unknown = sorted(id for id, number in found.items() if number is None)
+    if unknown:
+        raise SearchIndexError(
+            f"the index has no item {unknown[0]!r} ({len(unknown)} unknown); nothing changed"
+        )
+    return _copied(index, {*found.values(), *map(index.find, replaced)})
+
+
+def refused_rows(folder: Path) -> list[dict[str, str]]:
+    """The rows and pictures of an index's last table that were refused: id, reason code and a sentence."""
+    path = folder / REFUSED
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
+def whole_text(item: dict) -> str:
+    """The text of a table's item that is embedded: its title and its description."""
+    return ". ".join(item["captions"])
+
+
+def _copied(index: ItemIndex, left_out: Collection[int | None]) -> Iterator[Block]:
+    """The items of an index, block by block, without some."""
+    done = {"image": 0, "text": 0}
+    for start in range(0, len(index), COPIED):
+        numbers = range(start, min(start + COPIED, len(index)))
+        entries = [index.entry(number) for number in numbers]
+        keep = [number not in left_out for number in numbers]
+        vectors = {}
+        for kind in done:
+            having = [getattr(entry, kind) for entry in entries]
+            stop = done[kind] + sum(having)
+            rows_BE = index.vectors(kind).vectors(done[kind], stop)
+            vectors[kind] = rows_BE[[keeps for keeps, has in zip(keep, having, strict=True) if has]]
+            done[kind] = stop
+        chosen = [(number, index.entry(number)) for number in numbers if number not in left_out]
+        yield Block(
+            [entry for _, entry in chosen], vectors["image"], vectors["text"],
+            [index.thumbnail(number) or b"" for number, _ in chosen],
+        )  # fmt: skip
 
 
 @contextmanager
@@ -132,7 +167,7 @@ class BundleIndex:
     """A bundle's own index, which never changes under it, searched as a `ReloadingIndex` one is."""
 
     def __init__(self, folder: Path, digest: str) -> None:
-        self.digest, self._item_index = digest, ItemIndex.load(folder, digest)
+        self.digest, self._item_index = digest, ItemIndex(folder, digest)
 
     def item_index(self) -> ItemIndex:
         return self._item_index
@@ -162,7 +197,7 @@ class ReloadingIndex:
 def open_user_index(folder: Path, digest: str) -> ItemIndex:
     """The searchable form of an index folder, whatever replaces it meanwhile.
 
-    Raises ValueError as UserIndex.load."""
+    Raises ValueError for a damaged one and for another model's."""
     return _read(folder, digest)[1]
 
 
@@ -171,7 +206,7 @@ def _read(folder: Path, digest: str) -> tuple[artifacts.Artifact, ItemIndex]:
 
     def read() -> tuple[artifacts.Artifact, ItemIndex]:
         artifact = artifacts.load(folder, KIND)
-        return artifact, ItemIndex.load(folder, digest)
+        return artifact, ItemIndex(folder, digest)
 
     return _unless_replaced(folder, read)
 
@@ -200,8 +235,3 @@ def _stamp(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
-
-
-def _stacked(entries: list[Entry], vectors: Vectors, width: int) -> np.ndarray:
-    rows = [vectors[entry.id] for entry in entries if entry.id in vectors]
-    return np.stack(rows) if rows else np.zeros((0, width), dtype=np.float32)

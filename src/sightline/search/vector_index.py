@@ -1,24 +1,23 @@
 """Nearest-neighbour search over unit embeddings with FAISS (https://arxiv.org/abs/2401.08281), torch-free.
 
-B queries, N entries, E embedding width, K results. Scores are inner products: cosines, the vectors being of
-unit length. An index remembers which model made its vectors and refuses every other one: embeddings of two
-models live in unrelated spaces, and comparing them gives confident nonsense.
+B queries, N vectors, E embedding width, K results. Scores are inner products: cosines, the vectors being of
+unit length. An index on disk is read through a memory map, without a copy of its vectors: opening a million
+reads the centroids and the table of places, and a search the lists that it visits.
 """
 
 import math
-from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import faiss
 import numpy as np
 
-from sightline.core.artifacts import read_json, write_json
+from sightline.core.atomic_io import FULL, full
+from sightline.core.checked_files import CheckedFile
 
-VECTORS, ENTRIES = "vectors.faiss", "index.json"
 AUTO = "auto"  # the factory that `choose` names
 FLAT_UP_TO = 100_000  # vectors; exact search of more takes longer than a person notices
 FLAT = "Flat"
+ROWS = 1 << 14  # vectors looked at together while an index is made
 PROBED = 8  # inverted lists read: 99 % of the exact ten among a million (docs/reports/search-speed.md)
 
 
@@ -27,91 +26,126 @@ class SearchIndexError(ValueError):
 
 
 class VectorIndex:
-    """Entries with their ids. `search` asks one query at a time, so an answer never depends on its
+    """Vectors by their position. `search` asks one query at a time, so an answer never depends on its
     neighbours."""
 
-    def __init__(self, backend: faiss.Index, ids: Sequence[str], factory: str, width: int):
-        self._backend, self.ids, self.factory, self.width = backend, list(ids), factory, width
+    def __init__(self, backend: faiss.Index, factory: str, file: CheckedFile | None = None):
+        """`file`: what the backend reads its lists from, None for one in memory."""
+        self._backend, self.factory, self._file = backend, factory, file
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self._backend.ntotal
 
-    def search(self, queries_BE: np.ndarray, k: int) -> tuple[list[list[str]], np.ndarray]:
-        """The ids and scores of the `k` nearest entries per query, best first; of equal ones the earlier
-        entry.
+    @property
+    def width(self) -> int:
+        return self._backend.d
 
-        Returns (ids: B lists of at most K, scores_BK float32), K = min(k, N). Raises ValueError for k < 1, a
-        wrong width, or a query that is not finite.
+    def search(self, queries_BE: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Positions (int64) and scores (float32) of the `k` nearest vectors for each query, best first; of
+        equal ones the earlier. At most K = min(k, N) of them.
+
+        Raises ValueError for k < 1, a wrong width, or a query that is not finite, and ArtifactError where
+        the vectors that it reads are damaged.
         """
         queries_BE = _checked(queries_BE, "search queries", self.width)
         if k < 1:
             raise SearchIndexError(f"search: k must be at least 1, got {k}")
         k = min(k, len(self))
         if k == 0:
-            return [[] for _ in queries_BE], np.zeros((len(queries_BE), 0), dtype=np.float32)
-        result_ids, result_scores = [], np.full((len(queries_BE), k), -np.inf, dtype=np.float32)
-        for row, query_E in enumerate(queries_BE):
+            return [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in queries_BE]
+        results = []
+        for query_E in queries_BE:
+            if self._file is not None:
+                self._check_visited(query_E, self._file)
             scores_1K, positions_1K = self._backend.search(query_E[None], k)
             real = positions_1K[0] >= 0  # an inverted-file index returns -1 where its probed lists run dry
             scores_K, positions_K = scores_1K[0][real], positions_1K[0][real]
             order_K = np.lexsort((positions_K, -scores_K))
-            result_scores[row, : len(order_K)] = scores_K[order_K]
-            result_ids.append([self.ids[position] for position in positions_K[order_K]])
-        return result_ids, result_scores
+            results.append((positions_K[order_K], scores_K[order_K]))
+        return results
 
     def tune(self, settings: str) -> None:
         """Set FAISS's run-time parameters, such as efSearch=64. Raises RuntimeError for unknown ones."""
         _set_parameters(self._backend, settings)
 
-    def vector(self, name: str) -> np.ndarray | None:
-        """The vector of an entry, [E]; None where there is no such entry."""
-        position = self._positions.get(name)
-        return None if position is None else np.asarray(self._backend.reconstruct(position))
+    def vector(self, position: int) -> np.ndarray:
+        """The vector at a position, [E]."""
+        if self._file is not None:
+            if isinstance(self._backend, faiss.IndexIVF):
+                number = self._backend.direct_map.get(position) >> 32
+                self._file.check(*_extent(self._backend, number, self._file.bytes_N))
+            else:
+                self._file.check()
+        return np.asarray(self._backend.reconstruct(position))
 
-    @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {name: position for position, name in enumerate(self.ids)}
+    def vectors(self, start: int, stop: int) -> np.ndarray:
+        """The vectors at the positions [start, stop), [rows, E]."""
+        if start == stop:
+            return np.zeros((0, self.width), np.float32)
+        if self._file is not None:
+            self._file.check()
+        return np.asarray(self._backend.reconstruct_batch(np.arange(start, stop)))
 
-    def save(self, folder: Path, model_digest: str) -> None:
-        """Write the vectors and the list of entries; the same index gives the same bytes."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / VECTORS).write_bytes(faiss.serialize_index(self._backend).tobytes())
-        entries = {"factory": self.factory, "ids": self.ids, "model": model_digest, "width": self.width}
-        write_json(folder / ENTRIES, entries)
+    def save(self, path: Path) -> int:
+        """Write the index; the same index gives the same bytes. Returns how many of the first bytes an
+        `open` reads. Raises ArtifactError for a full disk."""
+        try:
+            faiss.write_index(self._backend, str(path))
+        except RuntimeError as error:
+            if any(f"errno {number}" in str(error) for number in FULL) or "No space" in str(error):
+                raise full(path, len(self) * self.width * 4) from error
+            raise
+        size = path.stat().st_size
+        if not isinstance(self._backend, faiss.IndexIVF):
+            return size
+        bytes_N = np.memmap(path, dtype=np.uint8, mode="r")
+        backend = _parsed(bytes_N)
+        assert isinstance(backend, faiss.IndexIVF)  # as it was written
+        return min(_extent(backend, number, bytes_N)[0] for number in range(backend.nlist))
 
     @classmethod
-    def load(cls, folder: Path, model_digest: str) -> "VectorIndex":
-        """Read an index that `model_digest` made; SearchIndexError names what is wrong with any other."""
-        for name in (VECTORS, ENTRIES):
-            if not (folder / name).is_file():
-                raise SearchIndexError(
-                    f"{folder / name}: no such file; rerun the index stage (`dvc repro index`)"
-                )
-        entries = read_json(folder / ENTRIES)
-        kinds = {"factory": str, "ids": list, "model": str, "width": int}
-        if not isinstance(entries, dict) or any(
-            type(entries.get(key)) is not kind for key, kind in kinds.items()
-        ):
-            raise SearchIndexError(
-                f"{folder / ENTRIES}: expected the keys {sorted(kinds)}; rerun the index stage"
-            )
-        if entries["model"] != model_digest:
-            raise SearchIndexError(
-                f"{folder}: this index was built with the model {entries['model'][:12]}, but the loaded "
-                f"model is {model_digest[:12]}; their embeddings cannot be compared. Rerun the index stage"
-            )
+    def open(cls, file: CheckedFile, head: int, factory: str, count: int, width: int) -> "VectorIndex":
+        """The index in a file that `save` wrote, `head` bytes of which are read now.
+
+        Raises ArtifactError for a damaged one, SearchIndexError for another one."""
+        file.check(0, head)
         try:
-            backend = faiss.deserialize_index(np.frombuffer((folder / VECTORS).read_bytes(), dtype=np.uint8))
+            backend = _parsed(file.bytes_N)
         except RuntimeError as error:
+            raise SearchIndexError(f"{file.path}: no readable FAISS index ({_first_line(error)})") from error
+        if (backend.ntotal, backend.d) != (count, width):
             raise SearchIndexError(
-                f"{folder / VECTORS}: no readable FAISS index ({_first_line(error)})"
-            ) from error
-        if (backend.ntotal, backend.d) != (len(entries["ids"]), entries["width"]):
-            raise SearchIndexError(
-                f"{folder / VECTORS}: holds {backend.ntotal} vectors of {backend.d} numbers, but {ENTRIES} "
-                f"says {len(entries['ids'])} of {entries['width']}; rerun the index stage"
+                f"{file.path}: holds {backend.ntotal} vectors of {backend.d} numbers, expected {count} of "
+                f"{width}; make the index again"
             )
-        return cls(backend, entries["ids"], entries["factory"], entries["width"])
+        return cls(backend, factory, file)
+
+    def _check_visited(self, query_E: np.ndarray, file: CheckedFile) -> None:
+        """Check what a search reads: the lists nearest to the query, or all."""
+        if not isinstance(self._backend, faiss.IndexIVF):
+            file.check()
+            return
+        _, lists_1L = self._backend.quantizer.search(query_E[None], self._backend.nprobe)
+        for number in lists_1L[0][lists_1L[0] >= 0]:
+            file.check(*_extent(self._backend, int(number), file.bytes_N))
+
+
+def _parsed(bytes_N: np.ndarray) -> faiss.Index:
+    """The index in mapped bytes, which it goes on reading."""
+    # FAISS's stubs do not know this reader.
+    reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(bytes_N), len(bytes_N))  # type: ignore[attr-defined]
+    return faiss.read_index(reader)
+
+
+def _extent(backend: faiss.IndexIVF, number: int, bytes_N: np.ndarray) -> tuple[int, int]:
+    """Where an inverted list begins and ends in the bytes: its vectors, then their positions."""
+    lists = backend.invlists
+    assert lists is not None
+    count = lists.list_size(number)
+    if not count:
+        return len(bytes_N), len(bytes_N)
+    base = bytes_N.ctypes.data
+    return int(lists.get_codes(number)) - base, int(lists.get_ids(number)) - base + 8 * count
 
 
 def choose(count: int) -> str:
@@ -125,39 +159,35 @@ def lists(count: int) -> int:
     return 2 ** round(math.log2(math.sqrt(count)))
 
 
-def build(embeds_NE: np.ndarray, ids: Sequence[str], factory: str) -> VectorIndex:
-    """Index unit vectors under their ids. `factory` is AUTO or a FAISS factory string, where wanted with
-    run-time parameters behind a semicolon (IVF256,Flat;nprobe=8): Flat is exact, IVF and HNSW are not.
+def build(embeds_NE: np.ndarray, factory: str) -> VectorIndex:
+    """Index unit vectors, which may be a memory map. `factory` is AUTO or a FAISS factory string, where
+    wanted with run-time parameters behind a semicolon (IVF256,Flat;nprobe=8): Flat is exact, IVF and HNSW are
+    not.
 
-    Raises ValueError when numbers and ids differ in count, ids repeat, a vector is not of unit length, or
-    FAISS does not know the factory string.
+    Raises SearchIndexError when a vector is not finite or not of unit length, or FAISS does not know the
+    factory string.
     """
-    embeds_NE = _checked(embeds_NE, "index vectors", None)
-    if len(embeds_NE) != len(ids):
-        raise SearchIndexError(f"index: {len(embeds_NE)} vectors for {len(ids)} ids")
-    if len(set(ids)) != len(ids):
-        raise SearchIndexError(
-            f"index: {len(ids) - len(set(ids))} ids appear more than once; ids must be unique"
-        )
-    lengths_N = np.sqrt(np.einsum("ne,ne->n", embeds_NE, embeds_NE))  # no second copy of a million vectors
-    if len(ids) and not np.allclose(lengths_N, 1.0, atol=1e-3):  # float32 normalisation is good to 1e-6
-        worst = int(np.abs(lengths_N - 1.0).argmax())
-        raise SearchIndexError(
-            f"index: the vector of {ids[worst]!r} has length {lengths_N[worst]:.4f}, expected 1"
-        )
-    width = embeds_NE.shape[1]
-    factory = choose(len(ids)) if factory == AUTO else factory
+    count, width = embeds_NE.shape
+    for start in range(0, count, ROWS):
+        rows_BE = _checked(embeds_NE[start : start + ROWS], "index vectors", width)
+        lengths_B = np.sqrt(np.einsum("be,be->b", rows_BE, rows_BE))
+        if not np.allclose(lengths_B, 1.0, atol=1e-3):  # float32 normalisation is good to 1e-6
+            worst = int(np.abs(lengths_B - 1.0).argmax())
+            raise SearchIndexError(
+                f"index: vector {start + worst} has length {lengths_B[worst]:.4f}, expected 1"
+            )
+    factory = choose(count) if factory == AUTO else factory
     try:
-        return VectorIndex(_filled(embeds_NE, factory), ids, factory, width)
+        return VectorIndex(_filled(embeds_NE, factory), factory)
     except RuntimeError as error:
         raise SearchIndexError(
-            f"index.factory {factory!r} cannot index {len(ids)} vectors of {width} numbers: "
+            f"index.factory {factory!r} cannot index {count} vectors of {width} numbers: "
             f"{_first_line(error)}; use {AUTO}, Flat (exact), or see FAISS's factory strings"
         ) from error
 
 
 def _filled(embeds_NE: np.ndarray, factory: str) -> faiss.Index:
-    """A FAISS index of the vectors. Raises RuntimeError where FAISS cannot."""
+    """A FAISS index of the vectors, as large as they are. Raises RuntimeError where FAISS cannot."""
     kind, _, settings = factory.partition(";")
     backend = faiss.index_factory(embeds_NE.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
     if settings:
@@ -168,7 +198,7 @@ def _filled(embeds_NE: np.ndarray, factory: str) -> faiss.Index:
         if len(embeds_NE):
             if not backend.is_trained:
                 backend.train(embeds_NE)
-            backend.add(embeds_NE)
+            backend.add(embeds_NE)  # at once: growing step by step would take twice the memory
         if isinstance(backend, faiss.IndexIVF):
             backend.make_direct_map()  # so that a vector can be had by its place
     finally:

@@ -35,6 +35,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }  # fmt: skip
 READING: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (401, 403, 404)}
 
+PICTURE: dict[int | str, dict[str, Any]] = READING | {status: REFUSALS[status] for status in (400, 504)}
+
 
 def create_app(
     model: Model, limits: Limits | None = None, keys: Sequence[str] = (), fetch: bool = False
@@ -148,6 +150,17 @@ def _add_search_and_explain(app: FastAPI) -> None:
         """Items of the index nearest to one of them."""
         service, deadline = request.app.state.service, request.state.deadline
         return _json({"results": await service.similar(body.id, body.k, body.kind, deadline)})
+
+    jpeg: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+    }
+
+    @app.get("/picture", responses=PICTURE | jpeg, response_class=Response)
+    async def picture(request: Request, id: api_schema.ItemId) -> Response:
+        """The small picture of an item of the index."""
+        service, deadline = request.app.state.service, request.state.deadline
+        data = await service.thumbnail(id, deadline)
+        return Response(data, media_type="image/jpeg", headers={"X-Content-Type-Options": "nosniff"})
 
     @app.post("/explain", responses=REFUSALS | {200: {"model": api_schema.ExplainResponse}})
     async def explain(request: Request, body: api_schema.ExplainRequest) -> Response:

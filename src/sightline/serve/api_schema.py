@@ -128,8 +128,11 @@ class SearchRequest(Closed):
         return self
 
 
+ItemId = Annotated[str, Field(min_length=1, max_length=500)]
+
+
 class SimilarRequest(Closed):
-    id: Annotated[str, Field(min_length=1, max_length=500)]
+    id: ItemId
     k: Results = 10
     kind: Kind = "fused"
 
@@ -159,6 +162,7 @@ class Hit(BaseModel):
     id: str
     score: float
     text: str
+    source: str = Field(alias="from", description="Where the item's picture came from; empty: unknown.")
 
 
 class OODVerdict(BaseModel):

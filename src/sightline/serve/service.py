@@ -141,13 +141,27 @@ class Service:
 
         def nearest() -> list[Any]:
             item_index = self.model.index.item_index()
-            embed_E = item_index.vector(name, kind)
+            number = item_index.find(name)
+            embed_E = None if number is None else item_index.vector(number, kind)
             if embed_E is None:
                 raise ApiError(404, f"the index holds no {kind} vector of this id", "unknown_item", "id")
             hits = item_index.search(embed_E[None], k + 1, kind)[0]
             return [hit for hit in hits if hit.id != name][:k]
 
         return _hits(await self.aside(deadline, nearest))
+
+    async def thumbnail(self, name: str, deadline: float) -> bytes:
+        """The small JPEG of an item. ApiError 404 where the index holds none."""
+
+        def read() -> bytes | None:
+            item_index = self.model.index.item_index()
+            number = item_index.find(name)
+            return None if number is None else item_index.thumbnail(number)
+
+        data = await self.aside(deadline, read)
+        if data is None:
+            raise ApiError(404, "the index holds no picture of this id", "unknown_item", "id")
+        return data
 
     async def evidence(
         self, question: Question, reply: Reply, deadline: float, maps: bool | str = False
@@ -253,7 +267,9 @@ def _silenced(answer: Answer) -> float:
 
 
 def _hits(hits: Sequence[Any]) -> list[dict[str, Any]]:
-    return [{"id": hit.id, "score": round(hit.score, 4), "text": hit.text} for hit in hits]
+    return [
+        {"id": hit.id, "score": round(hit.score, 4), "text": hit.text, "from": hit.source} for hit in hits
+    ]
 
 
 def _png(map_YX: np.ndarray) -> str:

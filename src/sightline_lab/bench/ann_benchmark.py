@@ -123,11 +123,10 @@ def _size_rows(embeddings: Embeddings, gallery_NE: np.ndarray, echo: Echo) -> li
     size = len(gallery_NE)
     queries_QE = np.concatenate([embeddings.words_QE, embeddings.pictures_QE])
     truth_QK = faiss.knn(queries_QE, gallery_NE, K, metric=faiss.METRIC_INNER_PRODUCT)[1]
-    ids = [str(position) for position in range(size)]
     rows = []
     for kind, factory, efforts in kinds(size):
         before_kb, start = faiss.get_mem_usage_kb(), time.perf_counter()
-        index = indexes.build(gallery_NE, ids, factory)
+        index = indexes.build(gallery_NE, factory)
         built = {
             "build_s": rounded(time.perf_counter() - start),
             "memory_mb": rounded((faiss.get_mem_usage_kb() - before_kb) / 1024),
@@ -186,9 +185,9 @@ def _timed_search(index: VectorIndex, queries_QE: np.ndarray, count: int) -> tup
     nearest_QK, seconds_Q = np.full((len(chosen), K), -1), np.zeros(len(chosen))
     for row, query in enumerate(chosen):
         start = time.perf_counter()
-        ids, _ = index.search(queries_QE[query][None], K)
+        positions_K, _ = index.search(queries_QE[query][None], K)[0]
         seconds_Q[row] = time.perf_counter() - start
-        nearest_QK[row, : len(ids[0])] = list(map(int, ids[0]))
+        nearest_QK[row, : len(positions_K)] = positions_K
     return nearest_QK, seconds_Q
 
 

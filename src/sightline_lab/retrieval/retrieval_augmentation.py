@@ -5,6 +5,7 @@ A picture's own captions are excluded, except in the control that bounds the gai
 index is the shipped index, or `train`. B pictures, E embedding width, K captions.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from sightline.evaluate.split_contents import Split
 from sightline.inference.engine import Memory
 from sightline.inference.session import Session
 from sightline.search import bundle
-from sightline.search.item_index import ItemIndex, assemble
+from sightline.search.index_writer import IndexWriter
+from sightline.search.item_index import ItemIndex
 
 CHOOSE, REPORT, TRAIN = "val", "test", "train"
 TRIED = (1, 3, 5)
@@ -94,7 +96,7 @@ class Appended(Session):
 
 def run(session: Session, study: Study, echo: Echo) -> dict[str, Any]:
     """The whole result. Raises ValueError where a split has no pictures or an index no others."""
-    index = ItemIndex.load(session.folder / bundle.INDEX, session.search_digest())
+    index = ItemIndex(session.folder / bundle.INDEX, session.search_digest())
     split = short(study.read(CHOOSE))
     embeds_BE = _embeds(session, split)
     weights_RC = _weights(study, split)
@@ -118,7 +120,8 @@ def report(session: Session, study: Study, index: ItemIndex, k: int, echo: Echo)
     """The test split without and with `k` captions, from two indexes, and the controls."""
     split = study.read(REPORT)
     embeds_BE, weights_RC = _embeds(session, split), _weights(study, split)
-    train = train_index(session, study)
+    with tempfile.TemporaryDirectory() as folder:  # an open index outlives it
+        train = train_index(session, study, Path(folder) / TRAIN)
     appended = Appended(
         session.engine, session.tokenizer, session.preprocess_config, session.settings, session.folder
     )
@@ -156,7 +159,7 @@ def nearest(index: ItemIndex, study: Study, split: Split, embeds_BE: np.ndarray,
 def sampled(index: ItemIndex, study: Study, split: Split, k: int) -> Captions:
     """Descriptions of `k` random pictures for each of the split's; its own id is excluded."""
     rng = np.random.default_rng(derive_seed(study.seed, "drawn captions", split.name))
-    entries = [entry for entry in index.entries.values() if entry.image and entry.description]
+    entries = [entry for entry in index.entries() if entry.image and entry.description]
     captions = []
     for name in _names(study, split):
         selected = [entries[position] for position in rng.permutation(len(entries))[: k + 1]]
@@ -164,15 +167,17 @@ def sampled(index: ItemIndex, study: Study, split: Split, k: int) -> Captions:
     return captions
 
 
-def train_index(session: Session, study: Study) -> ItemIndex:
-    """An index of the pictures of train, without their texts."""
+def train_index(session: Session, study: Study, folder: Path) -> ItemIndex:
+    """An index of the pictures of train, without their texts, in the new `folder`."""
     items = Items(study.raw)
     lines = [line for line in items.split(TRAIN) if items[line]["image"] is not None]
     lines = np.array(lines[: study.items] if study.items else lines)
-    silent = {items[line]["id"]: "" for line in lines}
     most = read_json(study.raw / "config.json")["image_side"] ** 2
-    entries, pictures, texts = bundle.encode(session, items, lines, silent, most)
-    return assemble(entries, pictures, texts, session.engine.config["embed_dim"], "Flat")
+    with IndexWriter(folder, session.engine.config["embed_dim"]) as writer:
+        for block in bundle.encode(session, items, lines, lambda item: "", most, 0):
+            writer.add(block)
+        writer.finish("Flat", session.search_digest(), TRAIN)
+    return ItemIndex(folder, session.search_digest())
 
 
 def short(split: Split) -> Split:

@@ -16,9 +16,10 @@ from sightline.inference.encoding import NO_ANSWERS
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab, svg_charts, ui_layout
-from sightline.serve.ui.ui_images import Thumbs, address, choose, examples, glow
+from sightline.serve.ui.ui_images import Thumbs, address, choose, encoded, examples, glow
 from sightline.serve.ui.ui_style import DARK, LIGHT, css
 from tests.support import serving, tiny
+from tests.support.indexes import made, opened
 
 QUESTION = "What color is the ball?"
 
@@ -114,8 +115,9 @@ def test_text_from_people_and_from_the_model_is_escaped(at_service):
     assert "<img" not in ask_tab.message(evil) and "<img" not in ask_tab.waiting(evil, evil)
     assert "<img" not in ui_layout.chips([evil])
     assert "<img" not in search_tab.marked(evil, {"img"}).replace("<mark>", "")
-    hit = {"id": '"><script>', "score": 0.5, "text": evil}
-    assert "<script" not in search_tab.card(1, hit, None, set())
+    hit = {"id": '"><script>', "score": 0.5, "text": evil, "from": evil}
+    drawn = search_tab.card(1, hit, None, set())
+    assert "<script" not in drawn and "<img" not in drawn
 
 
 def test_pictures_lose_everything_but_pixels(model):
@@ -167,19 +169,23 @@ def test_words_find_items_and_the_shared_words_are_marked(at_service, bundle, ch
     assert "<mark>red</mark> <mark>ball</mark>" in html and "<mark>a</mark>" not in html
 
 
-def test_pictures_of_results_come_from_the_checkout_alone(bundle, checkout):
-    found = Thumbs(bundle, checkout).get("item-0", 10**6)
-    np.testing.assert_array_equal(pixels_of(found), tiny.pictures(1)[0])
-    assert Thumbs(bundle, checkout).get("item-8", 10**6) is None  # has no picture
-    assert Thumbs(bundle, checkout).get("../item", 10**6) is None
+def test_pictures_of_results_come_from_the_index_or_else_from_the_checkout(bundle, checkout, model, tmp_path):
+    index = model.index.item_index()
+    thumbs = Thumbs(bundle, checkout)
+    np.testing.assert_array_equal(pixels_of(thumbs.get(index, "item-0", 10**6)), tiny.pictures(1)[0])
+    assert thumbs.get(index, "item-8", 10**6) is None  # has no picture
+    assert thumbs.get(index, "../item", 10**6) is None
     alone = Thumbs(bundle, None)
-    assert not alone.any and alone.get("item-0", 10**6) is None
+    assert not alone.any(index) and alone.get(index, "item-0", 10**6) is None
+    own = opened(made(["item-0", "item-1"]), tmp_path / "own")
+    assert alone.any(own) and alone.get(own, "item-0", 10**6) is None
+    assert alone.get(own, "item-1", 10**6) == encoded(b"JPEG of item-1", "jpeg")
 
 
-def test_other_datas_pictures_are_not_taken(bundle, tmp_path):
+def test_other_datas_pictures_are_not_taken(bundle, model, tmp_path):
     tiny.raw(tmp_path / "data" / "raw")
     (tmp_path / "data" / "raw" / "config.json").write_text('{"source": "flickr8k"}')
-    assert not Thumbs(bundle, tmp_path).any
+    assert not Thumbs(bundle, tmp_path).any(model.index.item_index())
 
 
 def test_a_picture_finds_itself_and_names_words(at_service, bundle, checkout, shown):
@@ -202,7 +208,7 @@ def test_an_empty_query_is_answered(at_service, bundle):
     assert "Type what you look for" in at_service(
         lambda service: search_tab.by_words(service, Thumbs(bundle, None), " ")
     )
-    assert "see the pictures" in " ".join(search_tab.start_text(0, False).split())
+    assert "see the pictures" in " ".join(search_tab.start_text("0 items", False).split())
 
 
 def test_variants_answer_side_by_side(at_service, checkout, shown, model):

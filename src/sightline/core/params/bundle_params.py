@@ -5,6 +5,8 @@ from pydantic import Field
 
 from sightline.core.params.checks import Count, Name, Percent, Settings
 
+ALL_SPLITS = "all"  # of index.split: the items of every split
+
 
 class ExportParams(Settings):
     """Parameters of the export stage."""
@@ -22,9 +24,12 @@ class ExportParams(Settings):
 class IndexParams(Settings):
     """Parameters of the index stage."""
 
-    split: Name = Field(description="the split that is searched")
+    split: Name = Field(description="the split that is searched, or all of them: all")
     factory: Name = Field(
         description="auto (by size: exact, or inverted lists when large) or a FAISS index factory string"
+    )
+    thumbnails: int = Field(
+        ge=0, le=512, description="side, pixels, of the small pictures kept for results; 0 keeps none"
     )
     sure_accuracy: Percent = Field(
         description='percent of short answers that are right on val where `ask` does not say "not sure"'

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, model_validator
 from pydantic.fields import FieldInfo
 
-from sightline.core.params.bundle_params import ExportParams, IndexParams
+from sightline.core.params.bundle_params import ALL_SPLITS, ExportParams, IndexParams
 from sightline.core.params.checks import Count, Matches, Name, Positive, Settings, require
 from sightline.core.params.data_params import ConvertParams, DataParams
 from sightline.core.params.generation import Generation, Spin
@@ -72,7 +72,8 @@ class Params(Settings):
             )
 
     def _splits_are_built(self) -> None:
-        named = {"index.split": (self.index.split,), "evaluate.splits": self.evaluate.splits}
+        searched = () if self.index.split == ALL_SPLITS else (self.index.split,)
+        named = {"index.split": searched, "evaluate.splits": self.evaluate.splits}
         for key, splits in named.items():
             built = self.data.sizes or dict.fromkeys(splits)
             missing = [split for split in splits if split not in built]

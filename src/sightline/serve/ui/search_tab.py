@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sightline.explain.heatmap_figures import GLUE
+from sightline.search.item_index import ItemIndex
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError
 from sightline.serve.service import Service
@@ -58,11 +59,15 @@ async def like(service: Service, thumbs: Thumbs, name: str) -> str:
     until = deadline(service)
     try:
         hits = await service.similar(name, RESULTS, "fused", until)
-        entry = (await service.aside(until, service.model.index.item_index)).entries.get(name)
-        text = entry.heading if entry else name
+        text = await service.aside(until, _heading, service.model.index.item_index(), name)
         return await _grid(service, thumbs, hits, roots(text), f"More like “{text}”", until)
     except ApiError as error:
         return message(f"No results: {error.message}.", "bad")
+
+
+def _heading(index: ItemIndex, name: str) -> str:
+    number = index.find(name)
+    return name if number is None else index.entry(number).heading or name
 
 
 async def nearest_words(
@@ -104,8 +109,9 @@ async def _grid(
         return message("The index is empty.")
 
     def draw() -> str:
+        index = service.model.index.item_index()
         cards = (
-            card(rank, hit, thumbs.get(hit["id"], service.limits.pixels), wanted)
+            card(rank, hit, thumbs.get(index, hit["id"], service.limits.pixels), wanted)
             for rank, hit in enumerate(hits, 1)
         )
         return PARTS.grid(title, cards)
@@ -120,12 +126,13 @@ def card(rank: int, hit: dict[str, Any], thumb: str | None, wanted: set[str]) ->
 
 def start(model: Model, thumbs: Thumbs) -> str:
     """The message before the first search."""
-    return message(start_text(len(model.index.item_index()), thumbs.any))
+    index = model.index.item_index()
+    return message(start_text(index.what, thumbs.any(index)))
 
 
-def start_text(size: int, pictures: bool) -> str:
+def start_text(what: str, pictures: bool) -> str:
     without = (
         " The index ships their words and vectors only; run from the checkout that built the model to see "
         "the pictures."
     )
-    return f"{size} items to search. Type words, or give a picture.{'' if pictures else without}"
+    return f"{what} to search. Type words, or give a picture.{'' if pictures else without}"

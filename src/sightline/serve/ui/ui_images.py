@@ -15,6 +15,7 @@ from sightline.core import artifacts
 from sightline.data import images
 from sightline.data.shards import Items
 from sightline.explain.heatmap import centre_square, resize
+from sightline.search.item_index import ItemIndex
 from sightline.serve import image_input
 from sightline.serve.image_input import Picture
 from sightline.serve.limits import Limits
@@ -95,8 +96,8 @@ def examples(bundle: Path) -> list[Example]:
 
 
 class Thumbs:
-    """Pictures of search results, from the checkout's data/raw where it holds the data that the bundle was
-    trained on: the index itself ships words and vectors only."""
+    """Pictures of search results: the index's own, else from the checkout's data/raw where it holds the data
+    that the bundle was trained on, as photographs that belong to others are not copied into an index."""
 
     def __init__(self, bundle: Path, checkout: Path | None) -> None:
         raw = checkout / "data" / "raw" if checkout else None
@@ -107,22 +108,24 @@ class Thumbs:
             ).get("source")
             self._items = Items(raw) if same else None
 
-    @property
-    def any(self) -> bool:
-        return self._items is not None
+    def any(self, index: ItemIndex) -> bool:
+        return index.has_thumbnails or self._items is not None
 
     @cached_property
     def _lines(self) -> dict[str, int]:
         items = self._items
         return {items[line]["id"]: line for line in range(len(items))} if items is not None else {}
 
-    def get(self, name: str, max_pixels: int) -> str | None:
+    def get(self, index: ItemIndex, id: str, max_pixels: int) -> str | None:
         """The picture of an item as a data address, None where there is none that can be read."""
-        items, line = self._items, self._lines.get(name)
-        if items is None or line is None or (item := items[line])["image"] is None:
+        number = index.find(id)
+        if number is not None and (small := index.thumbnail(number)):
+            return encoded(small, "jpeg")
+        items = self._items
+        if items is None or (line := self._lines.get(id)) is None or (item := items[line])["image"] is None:
             return None
         try:
-            rgb = images.decode(items.image_bytes(item), max_pixels, name)
+            rgb = images.decode(items.image_bytes(item), max_pixels, id)
         except (images.ImageError, ValueError):
             return None
         return address(images.shrink(rgb, THUMB_SIDE))

@@ -57,6 +57,59 @@ def test_a_table_is_indexed_searched_and_changed(run, tmp_path):
     assert {row["id"] for row in found["results"]} == {"i0", "i1", "i2", "text", "far"}
 
 
+def test_results_say_what_was_searched_and_where_each_picture_is(run, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for number, rgb in enumerate(tiny.pictures(3)):
+        Image.fromarray(rgb).save(tmp_path / "pictures" / f"{number}.png")
+    rows = [[f"thing {n} <b>", tiny.CAPTIONS[n], f"pictures/{n}.png", f"i{n}"] for n in range(3)]
+    rows.append(["words only", "a red cube", "", "text"])
+    made = run("index", table(tmp_path, "items.csv", rows), "-o", "mine").stdout
+    assert "4 items in mine (3 with a picture" in made
+    asked = ("search", tmp_path / "pictures" / "1.png", "--index", "mine", "--k", 9, "--kind", "image")
+    found = json.loads(run(*asked, "--json", "--page", "found.html").stdout)
+    assert found["searched"] == "4 items" and len(found["results"]) == 3
+    assert found["results"][0]["id"] == "i1" and found["results"][0]["score"] > 0.9
+    assert {"id", "score", "text", "from"} == found["results"][0].keys()
+    page = (tmp_path / "found.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 4  # the query and three results
+    assert "thing 1 &lt;b&gt;" in page and "thing 1 <b>" not in page
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)", page)  # nothing is loaded from elsewhere
+    said = run("search", "a red ball", "--index", "mine", "--page", "found.html").stdout
+    assert "search: the 4 nearest to the words of 4 items in mine" in said and "wrote found.html" in said
+    assert "no picture here" in (tmp_path / "found.html").read_text(encoding="utf-8")
+    (tmp_path / "notes.html").write_text("mine")
+    run("search", "a red ball", "--index", "mine", "--page", "notes.html", code=2)
+    assert (tmp_path / "notes.html").read_text() == "mine"
+
+
+def test_refused_rows_are_named_and_kept_beside_the_index(run, tmp_path):
+    rows = [["thing", "a red cube", "", "good"], ["", "", "", "empty"]]
+    rows += [[f"thing {n}", "x", f"{n}.png", f"lost-{n}"] for n in range(7)]
+    first = table(tmp_path, "items.csv", rows)
+    said = run("index", first, "-o", "mine").stdout
+    assert "index: 1 refused: empty_text" in said and "index: 7 refused: image_missing" in said
+    assert said.count("index: refused ") == 5 and "index: refused lost-0: " in said
+    assert "all 8 refused rows and pictures are in mine/rejected.jsonl" in said
+    kept = [json.loads(line) for line in (tmp_path / "mine" / "rejected.jsonl").read_text().splitlines()]
+    assert {row["id"] for row in kept} == {"empty", *(f"lost-{n}" for n in range(7))}
+    told = json.loads(run("index", first, "-o", "mine", "--json").stdout)
+    assert told["refused_rows"] == kept[:5]
+    assert run("index", "-o", "mine", "--delete", "good").stdout.count("refused") == 0
+    assert (tmp_path / "mine" / "rejected.jsonl").is_file()
+
+
+def test_the_doctor_reads_all_of_an_index(run, tmp_path):
+    run("index", table(tmp_path, "items.csv", [["thing", "a red cube", "", "i0"]]), "-o", "mine")
+    assert "mine" in run("doctor", "--index", "mine").stdout
+    path = tmp_path / "mine" / "text.faiss"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    told = run("doctor", "--index", "mine", code=1).stdout
+    assert re.search(r"WRONG index: .*text\.faiss: expected sha256", told) and "sightline index" in told
+    refused = run("search", "a red cube", "--index", "mine", "--kind", "text", code=2).stderr
+    assert "text.faiss: expected sha256" in refused
+
+
 def test_a_question_reads_the_captions_of_similar_pictures(run, tmp_path):
     for number, rgb in enumerate(tiny.pictures(3)):
         Image.fromarray(rgb).save(tmp_path / f"{number}.png")

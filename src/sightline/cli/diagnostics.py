@@ -41,8 +41,8 @@ class Check:
     cure: str = ""
 
 
-def examine(start: Path, bundle: Path | None) -> list[Check]:
-    """Every check that applies at `start`: of the checkout there, if it is one, and of `bundle`."""
+def examine(start: Path, bundle: Path | None, index: Path | None = None) -> list[Check]:
+    """Every check that applies at `start`: of the checkout there, if it is one, of `bundle` and of `index`."""
     try:
         here = checkout_files.root(start)
     except checkout_files.CheckoutError:
@@ -53,6 +53,8 @@ def examine(start: Path, bundle: Path | None) -> list[Check]:
         checks.append(Check("bundle", False, what, "give --bundle PATH, or run this inside a checkout"))
     if bundle is not None:
         checks.append(artifact(bundle, "bundle", f"copy it again from where {bundle} came from"))
+    if index is not None:
+        checks.append(artifact(index, "index", f"make it again: sightline index TABLE -o {index}"))
     if here is not None:
         outs = {out.path: out for out in dvc_outs.read(here)}
         checks += [

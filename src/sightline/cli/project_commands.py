@@ -91,13 +91,17 @@ def demo() -> None:
 
 
 @app.command(rich_help_panel=BUILD)
-def doctor(bundle: Annotated[Path | None, BUNDLE] = None, as_json: Annotated[bool, AS_JSON] = False) -> None:
-    """Check packages, artifacts, DVC and folders. Exit code 1 when something is wrong."""
+def doctor(
+    bundle: Annotated[Path | None, BUNDLE] = None,
+    index: Annotated[Path | None, typer.Option(help="Also an index made by `sightline index`.")] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Check packages, every byte of the artifacts, DVC and folders. Exit code 1 when something is wrong."""
     from sightline.cli import diagnostics
     from sightline.core import progress
 
     with progress.step("checking"):
-        checks = diagnostics.examine(Path.cwd(), bundle)
+        checks = diagnostics.examine(Path.cwd(), bundle, index)
     wrong = [check for check in checks if not check.ok]
     if as_json:
         typer.echo(json.dumps({"ok": not wrong, "checks": [vars(check) for check in checks]}))

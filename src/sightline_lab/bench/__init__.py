@@ -11,6 +11,7 @@ explanation_cost.py: cost of an explanation
 training_throughput.py: training against open_clip
 training_process.py: one such process
 ann_benchmark.py: search against size
+cold_search.py: from process start to the first search result
 ann_page.py: docs/reports/search-speed.md
 bench_page.py: docs/reports/bench.md
 

@@ -26,7 +26,7 @@ def page(result: dict[str, Any]) -> str:
     sizes = sorted({one["size"] for one in result["rows"]})
     return templates.render(
         "sightline_lab.bench", "search-speed.md", result=result, sizes=sizes, picture=PICTURE.name,
-        verdict=_verdict(result["rows"], sizes[-1]),
+        verdict=_verdict(result["rows"], sizes[-1]), cold=result.get("cold"),
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Check:
 
 
 def examine(start: Path, bundle: Path | None, index: Path | None = None) -> list[Check]:
-    """Every check that applies at `start`: of the checkout there, if it is one, of `bundle` and of `index`."""
+    """Every check that applies at `start`: of the checkout there, if it is one, of `bundle`, `index`."""
     try:
         here = checkout_files.root(start)
     except checkout_files.CheckoutError:

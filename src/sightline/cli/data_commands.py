@@ -85,7 +85,8 @@ def dataset_report(
     here = checkout_files.root()
     out = out or here / "plots" / "analysis"
     settings = loader.load_params(
-        here / "params.yaml", {"profile": "own", "data.path": str(table)} if table else None
+        here / "params.yaml",
+        {"profile": "own", "data.path": str(table), "data.pictures": str(table.parent)} if table else None,
     )
     with tempfile.TemporaryDirectory() as scratch:
         if table is None:

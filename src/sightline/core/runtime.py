@@ -139,9 +139,10 @@ def resume_dir(stage: str, fingerprint: str) -> Path:
 
 
 def log(line: str) -> None:
-    """Print one line of a stage's progress, on rank 0 only."""
+    """Print one line of progress, on rank 0 only; a command's own output stays alone on stdout."""
     if is_main_rank():
-        print(f"{_state.stage}: {line}" if _state.stage else line, flush=True)
+        stream = sys.stdout if _state.stage else sys.stderr
+        print(f"{_state.stage}: {line}" if _state.stage else line, file=stream, flush=True)
 
 
 def stage_name() -> str:

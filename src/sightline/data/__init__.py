@@ -1,6 +1,7 @@
 """Pictures, captions and questions, from a source to model inputs, in numpy. No torch.
 
 sources/: a file per format: where data comes from
+intake/: the rows of any source to items on disk
 questions/: captions to questions and answers
 scenes/: the rendered scenes of the benchmark
 shards.py: the tar shards on disk, `Items`

@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 
+from sightline.data.intake.splits import hash_share
 from sightline.data.sources import coco
 from tests.support.fault_server import fault_server
 from tests.support.sources import balanced, jpeg, params, read
@@ -74,7 +75,7 @@ def test_splits_and_captions(tmp_path):
     assert rejected == [] and config["rows"] == {"in": 105, "accepted": 105, "rejected": 0, "unused": 0}
     assert {items[str(n)]["split"] for n in VAL} == {"test"}
     val = {n for n in TRAIN if items[str(n)]["split"] == "val"}
-    assert val == {n for n in TRAIN if coco.hash_share(str(n)) < 0.2} and 0 < len(val) < 15
+    assert val == {n for n in TRAIN if hash_share(str(n)) < 0.2} and 0 < len(val) < 15
     assert items["7"]["captions"] == ["A cat 7 0.", "A cat 7 1.", "A cat 7 2."]
 
 
@@ -122,17 +123,21 @@ def test_faults_are_recorded(tmp_path):
     (tmp_path / "secret.jpg").write_bytes(jpeg())
     config, items, rejected = folder_build(files, tmp_path)
     assert {record["id"]: record["reason"] for record in rejected} == {
-        "1": "no_image", "2": "empty_text", "101": "image_truncated", "102": "no_image", "104": "no_image"
+        "999": "no_image", "100": "empty_text", "101": "image_truncated", "102": "image_missing",
+        "104": "image_outside",
     }  # fmt: skip
     assert config["rows"]["rejected"] == 2 + 9 and not {"101", "102", "104"} & items.keys()
 
 
 def test_unusable_input_is_named(tmp_path):
-    with pytest.raises(ValueError, match="data.path and data.base_url are both empty"):
-        coco.build(params("coco"), 7, tmp_path / "a")
-    with pytest.raises(ValueError, match="captions_val2017.json was not found"):
+    with pytest.raises(ValueError, match="coco needs one of them"):
+        params("coco")
+    with pytest.raises(ValueError, match="has no COCO file"):
         coco.build(params("coco", path=str(tmp_path)), 7, tmp_path / "b")
+    only = {"zips/val2017.zip": archives(members())["zips/val2017.zip"]}
+    with pytest.raises(ValueError, match="captions_val2017.json was not found"):
+        folder_build(only, tmp_path, "only")
     for number, data in enumerate([b"{", b"[]", b'{"images": [{}], "annotations": []}']):
         files = members() | {"annotations/captions_val2017.json": data}
-        with pytest.raises(ValueError, match=r"captions_val2017\.json is not a COCO caption file"):
+        with pytest.raises(ValueError, match=r"captions_val2017\.json(:| is no| is not a COCO file)"):
             folder_build(files, tmp_path, f"c{number}")

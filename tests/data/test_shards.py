@@ -1,6 +1,7 @@
 """Shards: what is written is what is read, to the byte; damage is named."""
 
 import json
+import re
 import tarfile
 import tempfile
 from pathlib import Path
@@ -59,9 +60,12 @@ def test_tars_are_plain_split_and_without_times_or_owners(tmp_path):
                     0o644,
                 )
                 members.append((member.name, tar.extractfile(member).read()))
-        payload = sum(512 + -(-len(data) // 512) * 512 for name, data in members[-1:])
+        payload = sum(512 + -(-len(data) // 512) * 512 for name, data in members[-2:])
         assert shard.stat().st_size <= 5000 + payload + tarfile.RECORDSIZE
-    assert members == [(f"item{n}.jpg", image) for n, (_, image) in enumerate(sample())]
+    assert members[::2] == [(f"item{n}.jpg", image) for n, (_, image) in enumerate(sample())]
+    assert [(name, json.loads(data)) for name, data in members[1::2]] == [
+        (f"item{n}.json", {"title": "", **item}) for n, (item, _) in enumerate(sample())
+    ]
 
 
 def test_two_runs_give_the_same_bytes(tmp_path):
@@ -86,13 +90,15 @@ def test_any_id_and_bytes_survive(rows):
         assert [(read[n]["id"], read.image_bytes(read[n])) for n in range(len(read))] == rows
         for shard in Path(folder).glob("*.tar"):
             with tarfile.open(shard) as tar:
-                assert all("/" not in name and not name.startswith(".") for name in tar.getnames())
+                assert all(re.fullmatch(r"[\w-]+\.(jpg|json)", name) for name in tar.getnames())
 
 
 def test_an_item_without_a_picture(tmp_path):
     write(tmp_path, [({"id": "a", "split": "train", "captions": ["x"]}, None)])
     items = Items(tmp_path)
-    assert items[0]["image"] is None and not list(tmp_path.glob("*.tar"))
+    assert items[0]["image"] is None and [path.name for path in tmp_path.glob("*.tar")] == ["texts-00000.tar"]
+    with tarfile.open(tmp_path / "texts-00000.tar") as tar:
+        assert tar.getnames() == ["a.json"]
     with pytest.raises(ValueError, match="'a' has no picture"):
         items.image_bytes(items[0])
 

@@ -23,7 +23,6 @@ UPRIGHT = {
     5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
 }  # fmt: skip
 STRIP = 1 << 18  # pixels that are converted at once: whole pictures would be held in memory several times
-PNG_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 # JPEG segments without private data: tables, frames, restart interval, JFIF (E0), Adobe colour transform (EE)
 JPEG_SEGMENTS = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
 
@@ -77,12 +76,12 @@ def encode(rgb: np.ndarray, ext: str = "png", quality: int = JPEG_QUALITY) -> tu
 def prepare(data: bytes, max_pixels: int, side: int, name: str = "") -> tuple[bytes, str]:
     """Encoded bytes from outside -> (bytes to keep, extension): fully decodable, at most `side`, no metadata.
 
-    A small JPEG or PNG that holds nothing but pixels keeps its bytes; anything else is encoded again.
-    Raises ImageError.
+    A small JPEG that holds nothing but pixels keeps its bytes; anything else becomes one: readers of shards
+    want one kind of picture. Raises ImageError.
     """
     rgb = decode(data, max_pixels, name)
-    if max(rgb.shape[:2]) <= side and _only_pixels(data):
-        return data, "jpg" if data[:2] == b"\xff\xd8" else "png"
+    if max(rgb.shape[:2]) <= side and data[:2] == b"\xff\xd8" and _jpeg_only_pixels(data):
+        return data, "jpg"
     return encode(shrink(rgb, side), "jpg")
 
 
@@ -175,26 +174,8 @@ def _profile(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
         return None
 
 
-def _only_pixels(data: bytes) -> bool:
-    """Whether this decodable JPEG or PNG has no metadata, profile or comment, and nothing after its end."""
-    if data[:2] == b"\xff\xd8":
-        return _jpeg_only_pixels(data)
-    return data[:8] == b"\x89PNG\r\n\x1a\n" and _png_only_pixels(data)
-
-
-def _png_only_pixels(data: bytes) -> bool:
-    position, kind = 8, b""
-    while position + 12 <= len(data):
-        kind = data[position + 4 : position + 8]
-        if kind not in PNG_CHUNKS:
-            return False
-        position += 12 + int.from_bytes(data[position : position + 4])
-        if kind == b"IEND":
-            break
-    return kind == b"IEND" and position == len(data)
-
-
 def _jpeg_only_pixels(data: bytes) -> bool:
+    """Whether this decodable JPEG has no metadata, profile or comment, and nothing after its end."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] in JPEG_SEGMENTS:
         position += 2 + int.from_bytes(data[position + 2 : position + 4])

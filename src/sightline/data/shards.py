@@ -1,8 +1,10 @@
-"""Images and captions on disk: deterministic tar shards, and JSON lines read in place.
+"""Images and captions on disk: deterministic webdataset shards, and JSON lines read in place.
 
-A folder holds `images-00000.tar`, ... (USTAR, every time stamp and owner 0), `items.jsonl` (one accepted item
-a line) and `rejected.jsonl` (one refused row a line, with its reason). An item's picture is found by
-(shard, offset, size), so reading one never scans a tar.
+A folder holds `images-00000.tar`, ... (USTAR, every time stamp and owner 0): webdataset shards, a sample of
+`<key>.jpg` or `.png` and `<key>.json` (id, split, title, captions) for each item with a picture. Items
+without one are samples of `texts-00000.tar`, .... `items.jsonl` holds every accepted item, one a line, and
+`rejected.jsonl` every refused row with its reason. An item's picture is found by (shard, offset, size), so
+reading one never scans a tar.
 """
 
 import hashlib
@@ -22,30 +24,60 @@ from sightline.data import images
 MAX_PIXELS = 2**25  # of a stored picture: what the download stage keeps is smaller by far
 BLOCK = 512  # bytes of a tar header, and the unit members are padded to
 SCAN_BYTES = 1 << 20
-SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
+IMAGES, TEXTS = "images", "texts"  # names of the shards
+SAFE_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}")  # a dot would end the key
 
 
 def shard_name(shard: int) -> str:
-    """File name of the shard with this number."""
-    return f"images-{shard:05d}.tar"
+    """File name of the shard of pictures with this number."""
+    return f"{IMAGES}-{shard:05d}.tar"
 
 
-def member_name(id: str, ext: str) -> str:
-    """`<id>.<ext>`, or a hash in place of an id that is not a plain file name."""
-    stem = id if SAFE_NAME.fullmatch(id) else "id-" + hashlib.sha256(id.encode()).hexdigest()[:32]
-    return f"{stem}.{ext}"
+def sample_key(id: str) -> str:
+    """The id, or a hash in place of one that is no plain file name without a dot."""
+    return id if SAFE_KEY.fullmatch(id) else "id-" + hashlib.sha256(id.encode()).hexdigest()[:32]
+
+
+class _Tar:
+    """A row of shards `<name>-00000.tar`, ...; a sample is never divided between two."""
+
+    def __init__(self, folder: Path, name: str, shard_bytes: int) -> None:
+        self._folder, self._name, self._shard_bytes = folder, name, shard_bytes
+        self._file: BinaryIO | None = None
+        self.shard = -1
+
+    def add(self, members: dict[str, bytes]) -> int:
+        """Append the files of a sample; returns the offset of the first one's bytes."""
+        room = sum(BLOCK + len(data) + -len(data) % BLOCK for data in members.values())
+        if self._file is None or (self._file.tell() and self._file.tell() + room > self._shard_bytes):
+            self.close()
+            self.shard += 1
+            self._file = open(self._folder / f"{self._name}-{self.shard:05d}.tar", "xb")
+        start = self._file.tell() + BLOCK
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(data), 0o644
+            self._file.write(info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % BLOCK))
+        return start
+
+    def close(self) -> None:
+        """End the current shard."""
+        if self._file is not None:
+            end = self._file.tell() + 2 * BLOCK
+            self._file.write(bytes(2 * BLOCK + -end % tarfile.RECORDSIZE))
+            self._file.close()
+            self._file = None
 
 
 class ShardWriter:
     """Streams items, pictures and refused rows into `folder`; memory does not grow with their number.
 
-    A new tar starts when the next picture would take the current one over `shard_bytes`. `accepted` counts
+    A new tar starts when the next sample would take the current one over `shard_bytes`. `accepted` counts
     items per split, `rejected` refused rows per reason. Use it as a context manager, or call `close`.
     """
 
     def __init__(self, folder: Path, shard_bytes: int) -> None:
         self.folder = Path(folder)
-        self.shard_bytes = shard_bytes
         self.accepted: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -54,8 +86,8 @@ class ShardWriter:
         self._rejects = open(
             self.folder / "rejected.jsonl", "x", encoding="utf-8", newline="\n", errors="backslashreplace"
         )
-        self._tar: BinaryIO | None = None
-        self._shard = -1
+        self._images = _Tar(self.folder, IMAGES, shard_bytes)
+        self._texts = _Tar(self.folder, TEXTS, shard_bytes)
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -65,7 +97,15 @@ class ShardWriter:
 
     def add(self, item: dict, image: bytes | None, ext: str = "png") -> None:
         """Appends an item; sets item["image"] to the location of `image` (encoded bytes, or None)."""
-        item["image"] = None if image is None else self._put(member_name(item["id"], ext), image)
+        key = sample_key(item["id"])
+        about = {"id": item["id"], "split": item["split"], "title": item.get("title", "")}
+        text = json.dumps(about | {"captions": item["captions"]}, ensure_ascii=False).encode()
+        if image is None:
+            self._texts.add({f"{key}.json": text})
+            item["image"] = None
+        else:
+            offset = self._images.add({f"{key}.{ext}": image, f"{key}.json": text})
+            item["image"] = {"shard": self._images.shard, "offset": offset, "size": len(image)}
         print(json.dumps(item, sort_keys=True, ensure_ascii=False, allow_nan=False), file=self._items)
         self.accepted[item["split"]] += 1
 
@@ -76,31 +116,11 @@ class ShardWriter:
         self.rejected[reason_code] += 1
 
     def close(self) -> None:
-        """Ends the current tar and closes all files."""
-        self._end_shard()
+        """Ends the current tars and closes all files."""
+        self._images.close()
+        self._texts.close()
         self._items.close()
         self._rejects.close()
-
-    def _put(self, name: str, image: bytes) -> dict[str, int]:
-        room = BLOCK + len(image) + BLOCK
-        if self._tar is None or (self._tar.tell() and self._tar.tell() + room > self.shard_bytes):
-            self._end_shard()
-            self._shard += 1
-            self._tar = open(self.folder / shard_name(self._shard), "xb")
-        info = tarfile.TarInfo(name)
-        info.size, info.mode = len(image), 0o644
-        self._tar.write(info.tobuf(tarfile.USTAR_FORMAT))
-        offset = self._tar.tell()
-        self._tar.write(image)
-        self._tar.write(bytes(-len(image) % BLOCK))
-        return {"shard": self._shard, "offset": offset, "size": len(image)}
-
-    def _end_shard(self) -> None:
-        if self._tar is not None:
-            end = self._tar.tell() + 2 * BLOCK
-            self._tar.write(bytes(2 * BLOCK + -end % tarfile.RECORDSIZE))
-            self._tar.close()
-            self._tar = None
 
 
 def _map(path: Path) -> mmap.mmap | bytes:

@@ -18,10 +18,14 @@ from sightline.core.params.checks import (
     require,
 )
 
-NEEDS = {"scenes": "sizes", "table": "path", "flickr8k": "base_url"}
+NEEDS = {"scenes": "sizes"} | dict.fromkeys(("table", "folder", "webdataset", "flickr30k", "vqa"), "path")
+FETCHED = ("flickr8k", "coco", "hf")  # data.path, or data.base_url
 Source = Annotated[str, AfterValidator(PlugIn("data/sources"))]
 Address = Annotated[
-    str, AfterValidator(Matches(r"((https?|file)://.*)?", "an address that starts with https:// or file://"))
+    str,
+    AfterValidator(
+        Matches(r"((https?|file|hf)://.*)?", "an address that starts with https://, file:// or hf://")
+    ),
 ]
 Checksum = Annotated[
     str,
@@ -45,13 +49,15 @@ class DataParams(Settings):
 
     source: Source = Field(description="where pictures and captions come from")
     path: Name = Field(
-        description="table: the file; coco: folder of archives, or of them unpacked; never in a profile"
+        description="your table, folder, shards or dataset, by data.source; never in a profile"
     )
     pictures: Name = Field(
-        description="folder of the pictures that a table names by a path; never in a profile"
+        description="table, hf, vqa: folder of the pictures that are named by a path; never in a profile"
     )
     columns: ColumnParams
-    base_url: Address = Field(description="flickr8k, coco: where the archives are (https:// or file://)")
+    base_url: Address = Field(
+        description="flickr8k, coco: where the archives are (https:// or file://); hf: hf://datasets/<owner>/<name>@<commit>"
+    )
     checksums: dict[str, Checksum] = Field(description="archive name -> md5:<hex> or sha256:<hex>")
     max_items: CountOrNone = Field(description="per split; 0 takes all")
     sizes: dict[str, Count] = Field(description="scenes: images per split")
@@ -79,6 +85,10 @@ class DataParams(Settings):
         value = getattr(self, need or "source")
         words = f"a value: the source {self.source} needs it"
         require(bool(value) and value != NO_INPUT, need or "source", value, words)
+        found = self.source not in FETCHED or self.has_path or bool(self.base_url)
+        require(
+            found, "path", self.path, f"a value, or one of data.base_url: {self.source} needs one of them"
+        )
         for name in self.sizes:
             lower = bool(re.fullmatch(r"[a-z][a-z0-9_]*", name))
             require(lower, "sizes", name, "split names in lower case")

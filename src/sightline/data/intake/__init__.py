@@ -6,6 +6,9 @@ text_encoding.py: the encoding of a text file
 columns.py: which column holds what, told from the usual names
 splits.py: names of splits, and the split of an item that has none
 pictures.py: pictures of a folder or of the internet, by name
+photo_files.py: photos that a list names, in whatever layout
+captions_files.py: caption files of Flickr8k, Flickr30k and COCO
+tar_files.py: the samples of webdataset shards
 build_items.py: rows to shards
 usable.py: whether what was built can be trained on
 

@@ -7,6 +7,7 @@ import re
 NAMES = {
     "train": "train", "training": "train", "restval": "train", "val": "val", "valid": "val",
     "validation": "val", "dev": "val", "test": "test", "testing": "test",
+    "testdev": "test",
 }  # fmt: skip
 FORM = re.compile(r"[a-z][a-z0-9_]{0,39}")
 

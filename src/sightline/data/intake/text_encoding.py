@@ -11,7 +11,12 @@ MARKS = {
 }  # fmt: skip
 CHUNK = 1 << 20
 SAMPLE = 1 << 18  # bytes of lines that are not ASCII, by which another encoding is told
-ASCII = bytes(range(32, 127))  # what delimiters and column names are written in
+CANDIDATES = (  # the legacy encodings of the WHATWG encoding standard: what programs still write
+    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "iso8859_2",
+    "iso8859_3", "iso8859_4", "iso8859_5", "iso8859_6", "iso8859_7", "iso8859_8", "iso8859_10", "iso8859_13",
+    "iso8859_14", "iso8859_15", "iso8859_16", "koi8_r", "koi8_u", "mac_roman", "cp866", "cp874", "gb18030",
+    "big5", "euc_jp", "shift_jis", "cp932", "euc_kr", "cp949",
+)  # fmt: skip
 NUL_SHARE = 0.2  # of a text without a mark: UTF-16 of mostly Latin letters has half
 
 
@@ -44,7 +49,7 @@ def encoding_of(path: Path) -> str:
 
 def _guess(sample: bytes) -> str:
     """The likeliest encoding of lines that are not UTF-8; of several that are as likely, Western Europe's."""
-    matches = [match for match in from_bytes(sample) if ASCII.decode(match.encoding, "replace").isascii()]
+    matches = list(from_bytes(sample, cp_isolation=list(CANDIDATES)))
     if not matches:
         return "utf-8"
     best = matches[0]

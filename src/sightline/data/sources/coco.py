@@ -1,23 +1,27 @@
-"""COCO captions 2017: 118,287 + 5,000 photos with about five captions each.
+"""COCO captions: 118,287 + 5,000 photos with about five captions each, or any files in COCO's form.
 
-X. Chen et al.: Microsoft COCO captions (arXiv 1504.00325). val2017 is the test split; a share of train2017,
-chosen by a hash of the photo's number, is val. Read in place from the three archives or from unpacked
-folders. The caption files are parsed whole (92 MB of JSON for train2017, under 1 GiB in memory). A row is one
-caption.
+X. Chen et al.: Microsoft COCO captions (arXiv 1504.00325). Of the release of 2017, from its three archives or
+from unpacked folders, val2017 is the test split, and a share of train2017, chosen by a hash of the photo's
+number, is val. Any other folder: every JSON file with images and annotations (captions, or categories, whose
+names are the caption then) or A. Karpathy's dataset_coco.json; photos may lie anywhere below it, splits are
+those in the names of files and folders. Caption files are parsed whole (92 MB of JSON for train2017, under
+1 GiB in memory). A row is one caption.
 """
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-from sightline.core import progress
+from sightline.core import runtime
 from sightline.core.params.data_params import DataParams
-from sightline.data import fetch, images, shards
-from sightline.data.archives import Archive, ArchiveError
+from sightline.data import fetch
+from sightline.data.archives import Archive
+from sightline.data.intake import captions_files
+from sightline.data.intake.build_items import Joining, build_items
+from sightline.data.intake.photo_files import PhotoFiles
+from sightline.data.intake.pictures import PictureFolder
+from sightline.data.intake.rows import Location, PictureError, Refusal, Row
 
 YEAR_SETS = {"val2017": "zips/val2017.zip", "train2017": "zips/train2017.zip"}
 ANNOTATIONS = "annotations/annotations_trainval2017.zip"
@@ -25,128 +29,117 @@ MAX_ARCHIVE_BYTES = 64 << 30
 MAX_JSON_BYTES = 2 << 30
 MAX_PHOTO_BYTES = 64 << 20
 MAX_ENTRIES = 1_000_000
-Reader = Callable[[str, int], bytes | None]
+Open = Callable[[str, int], bytes]  # (member, most bytes) -> its bytes; raises PictureError
 
 
 def build(params: DataParams, seed: int, out: Path) -> dict:
     """Fills `out` with shards and items; returns counts of captions (rows) and of items per split.
 
-    With `path`, archives or unpacked folders are taken from there, otherwise archives from `base_url`. With
-    `max_items` the photos with the smallest hashes are kept; nothing depends on `seed` or the files' order.
+    With `path`, archives or folders are taken from there, otherwise the archives of 2017 from `base_url`.
+    Photos come in the order of their numbers; nothing depends on `seed`. Raises ValueError for a folder
+    without captions and for a file that is not in COCO's form.
     """
-    if not params.has_path and not params.base_url:
-        raise ValueError("data.path and data.base_url are both empty; coco needs one of them")
-    rows = Counter({"in": 0, "accepted": 0, "rejected": 0, "unused": 0})
-    with ExitStack() as stack, shards.ShardWriter(out, params.shard_mb << 20) as writer:
+    joining = Joining(by_picture=True, needs_picture=True)
+    with ExitStack() as stack:
+        if params.has_path and not _is_release(Path(params.path)):
+            folder = PictureFolder(Path(params.path), params.timeout_s)
+            return build_items(_any_rows(folder), folder.read, params, out, joining)
         annotations = _reader(params, ANNOTATIONS, stack)
-        for year_set, archive in YEAR_SETS.items():
-            photos = _load(annotations, f"annotations/captions_{year_set}.json", rows, writer)
-            chosen = _choose(photos, year_set, params.val_share, params.max_items)
-            read = _reader(params, archive, stack)
-            for number, split in progress.track(chosen, f"photos of {year_set}"):
-                file_name, captions = photos.pop(number)
-                photo = Photo(f"{year_set}/{file_name}", number, split, captions)
-                accepted = _add(writer, params, read, photo)
-                rows["accepted" if accepted else "rejected"] += len(captions)
-            rows["unused"] += sum(len(captions) for _, captions in photos.values())
-    assert rows["in"] == rows["accepted"] + rows["rejected"] + rows["unused"]
-    return {"rows": dict(rows), "items": dict(writer.accepted), "rejected": dict(writer.rejected)}
+        readers = {year_set: _reader(params, archive, stack) for year_set, archive in YEAR_SETS.items()}
+
+        def read(location: Location) -> bytes:
+            return readers[str(location).split("/")[0]](str(location), MAX_PHOTO_BYTES)
+
+        return build_items(_release_rows(annotations), read, params, out, joining)
 
 
-def hash_share(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone: splits by it do not depend on order."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
+def _is_release(folder: Path) -> bool:
+    """Whether a folder has the files of 2017: caption files, or one of the archives."""
+    named = [f"annotations/captions_{year_set}.json" for year_set in YEAR_SETS]
+    archives = [
+        place for name in (ANNOTATIONS, *YEAR_SETS.values()) for place in (name, name.rsplit("/")[-1])
+    ]
+    return any((folder / name).is_file() for name in archives) or all(
+        (folder / name).is_file() for name in named
+    )
 
 
-def _reader(params: DataParams, archive: str, stack: ExitStack) -> Reader:
-    """A function (member path, most bytes) -> bytes, or None if there is no such member."""
+def _reader(params: DataParams, archive: str, stack: ExitStack) -> Open:
     name = archive.rsplit("/", 1)[-1]
     if params.has_path:
         folder = Path(params.path)
         local = next((path for path in (folder / archive, folder / name) if path.is_file()), None)
         if local is None:
-            return lambda member, most: _read_file(folder, member, most)
+            return _folder_reader(PictureFolder(folder, params.timeout_s))
         url = local.resolve().as_uri()
     else:
         url = f"{params.base_url}/{archive}"
     path = fetch.cached(url, params.checksums.get(name), params.timeout_s, MAX_ARCHIVE_BYTES)
-    opened = stack.enter_context(Archive(path, MAX_ARCHIVE_BYTES, MAX_ENTRIES))
+    opened, lock = stack.enter_context(Archive(path, MAX_ARCHIVE_BYTES, MAX_ENTRIES)), threading.Lock()
     members = set(opened.names)
-    return lambda member, most: opened.read(member, most) if member in members else None
+
+    def read(member: str, most: int) -> bytes:
+        if member not in members:
+            raise PictureError("missing", f"{name} has no {member}")
+        with lock:  # the archive is one file
+            return opened.read(member, most)
+
+    return read
 
 
-def _read_file(folder: Path, member: str, most: int) -> bytes | None:
-    path = (folder / member).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        return None
-    if path.stat().st_size > most:
-        raise ArchiveError(f"{path} has {path.stat().st_size} bytes, {most} are allowed")
-    return path.read_bytes()
+def _folder_reader(folder: PictureFolder) -> Open:
+    return lambda member, most: folder.read(member)
 
 
-def _load(
-    read: Reader, member: str, rows: Counter[str], writer: shards.ShardWriter
-) -> dict[int, tuple[str, list[str]]]:
-    """Photo number -> (file name, captions in the order of their numbers)."""
-    data = read(member, MAX_JSON_BYTES)
-    if data is None:
-        raise ValueError(f"{member} was not found; coco needs {ANNOTATIONS.rsplit('/')[-1]} or its folder")
-    try:
-        parsed = json.loads(data)
-        photos: dict[int, tuple[str, list[str]]] = {
-            int(image["id"]): (str(image["file_name"]), []) for image in parsed["images"]
-        }
-        annotations = sorted(parsed["annotations"], key=lambda annotation: annotation["id"])
-        for annotation in annotations:
-            rows["in"] += 1
-            caption = " ".join(annotation["caption"].split())
-            photo = photos.get(annotation["image_id"])
-            if photo is None or not caption:
-                reason = "no_image" if photo is None else "empty_text"
-                writer.reject(str(annotation["id"]), reason, f"caption of photo {annotation['image_id']}")
-                rows["rejected"] += 1
-            else:
-                photo[1].append(caption)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{member} is not a COCO caption file: {type(error).__name__} {error}") from error
-    return photos
+def _release_rows(annotations: Open) -> Iterator[Row | Refusal]:
+    for year_set in YEAR_SETS:
+        member = f"annotations/captions_{year_set}.json"
+        try:
+            data = captions_files.load(annotations(member, MAX_JSON_BYTES), member)
+        except PictureError as error:
+            needed = ANNOTATIONS.rsplit("/")[-1]
+            raise ValueError(
+                f"{member} was not found ({error}); coco needs {needed} or its folder"
+            ) from error
+        yield from _coco(data, member, _placed_in(year_set), "test" if year_set == "val2017" else "")
 
 
-def _choose(photos: dict, year_set: str, val_share: float, max_items: int) -> list[tuple[int, str]]:
-    """(photo number, split) of the photos to use, by number."""
-    ranked: dict[str, list[tuple[float, int]]] = {}
-    for number, (_, captions) in photos.items():
-        share = hash_share(str(number))
-        split = "test" if year_set == "val2017" else "val" if share < val_share else "train"
-        if captions:
-            ranked.setdefault(split, []).append((share, number))
-    return sorted(
-        (number, split)
-        for split, candidates in ranked.items()
-        for _, number in sorted(candidates)[: max_items or None]
+def _placed_in(year_set: str) -> captions_files.Find:
+    return lambda name, *near: f"{year_set}/{name}"
+
+
+def _any_rows(folder: PictureFolder) -> Iterator[Row | Refusal]:
+    """The captions of every file in COCO's form below a folder; Karpathy's file alone, where it is there."""
+    paths = list(folder.files())
+    find, used = PhotoFiles(paths).find, []
+    names = [path for path in paths if path.endswith(".json")]
+    for name in [path for path in names if "dataset_" in path] or names:
+        file = folder.folder / name
+        if file.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"{file} has {file.stat().st_size} bytes, at most {MAX_JSON_BYTES} are read")
+        try:
+            data = captions_files.load(file.read_bytes(), name)
+        except ValueError as error:
+            runtime.log(f"left out: {error}")
+            continue
+        if "images" in data and "annotations" not in data and "dataset_" in name:
+            used.append(name)
+            yield from captions_files.karpathy(data, name, find)
+        elif {"images", "annotations"} <= data.keys():
+            used.append(name)
+            yield from _coco(data, name, find, None)
+    if not used:
+        raise ValueError(
+            f"data.path: {folder.folder} has no COCO file; expected annotations/captions_train2017.json, "
+            "another JSON file with images and annotations, or dataset_coco.json"
+        )
+    runtime.log(
+        f"captions from {', '.join(used[:5])}" + (f" and {len(used) - 5} more" if len(used) > 5 else "")
     )
 
 
-@dataclass(frozen=True)
-class Photo:
-    """A photo of an archive: the name of its member, its number, its split and its captions."""
-
-    member: str
-    number: int
-    split: str
-    captions: list[str]
-
-
-def _add(writer: shards.ShardWriter, params: DataParams, read: Reader, photo: Photo) -> bool:
-    data = read(photo.member, MAX_PHOTO_BYTES)
-    if data is None:
-        missing = f"{len(photo.captions)} captions, but there is no {photo.member}"
-        writer.reject(str(photo.number), "no_image", missing)
-        return False
+def _coco(data: dict, name: str, find: captions_files.Find, split: str | None) -> Iterator[Row | Refusal]:
     try:
-        image, ext = images.prepare(data, params.max_pixels, params.image_side, photo.member)
-    except images.ImageError as error:
-        writer.reject(str(photo.number), f"image_{error.reason}", str(error))
-        return False
-    writer.add({"id": str(photo.number), "split": photo.split, "captions": photo.captions}, image, ext)
-    return True
+        yield from captions_files.coco(data, name, find, split)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{name} is not a COCO file: {type(error).__name__} {error}") from error

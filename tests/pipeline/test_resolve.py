@@ -1,8 +1,12 @@
 """The stage `resolve` under the real DVC: what `-S` changes, what reruns, what a refused value leaves."""
 
+import json
+
 import pytest
 
+from sightline.core.params import edit
 from tests.pipeline.conftest import fresh
+from tests.support.sources import jpeg
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +66,51 @@ def test_launch_changes_no_resolved_value(repo):
     assert added(repo, "params.yaml") == ["launch: python"] and added(repo, "resolved.yaml") == []
 
 
-def test_an_edited_table_is_read_again(repo, tmp_path):
+def test_what_is_edited_is_read_again_and_nothing_else(repo, tmp_path):
+    """A cell of a table and a picture rerun from `download` on; a file that nothing reads reruns nothing."""
+    table, pictures = tmp_path / "items.csv", tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(12):
+        (pictures / f"{number}.jpg").write_bytes(jpeg(number))
+    rows = [f"i{number},{number}.jpg,A red ball {number}." for number in range(12)]
+    table.write_text("\n".join(["id,image,caption", *rows]))
+    given = [f"data.path={table}", f"data.pictures={pictures}"]
+    run = [word for leaf in ("profile=own", *given) for word in ("-S", leaf)]
+    assert repo.stages_run(repo.run("dvc", "exp", "run", *run, "convert").stdout) == [
+        "resolve", "download", "convert",
+    ]  # fmt: skip
+
+    def rerun() -> list[str]:
+        return repo.stages_run(repo.run("dvc", "repro", "convert").stdout)
+
+    assert rerun() == []
+    table.write_text(table.read_text().replace("A red ball 3.", "A blue cup."))
+    assert rerun() == ["download", "convert"]
+    (pictures / "3.jpg").write_bytes(jpeg(99))
+    assert rerun() == ["download", "convert"]
+    (tmp_path / "notes.txt").write_text("nothing reads this")
+    assert rerun() == []
+
+
+def test_an_exchanged_weights_file_changes_the_one_stage_that_reads_it(repo, tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"one")
+    edit.fill(repo.path / "params.yaml", {"vision.checkpoint": str(weights)})
+    readers = [name for name, said in status(repo).items() if str(weights) in said]
+    assert readers == ["align"]
+
+
+def status(repo) -> dict[str, str]:
+    return {
+        name: json.dumps(said)
+        for name, said in json.loads(repo.run("dvc", "status", "--json").stdout).items()
+    }
+
+
+def test_a_table_that_cannot_be_trained_on_stops_at_download(repo, tmp_path):
     table = tmp_path / "items.csv"
-    rows = [f"red ball {n},a red ball {n},,i{n}" for n in range(40)]
-    table.write_text("title,description,image_url,id\n" + "\n".join(rows) + "\n")
-    run = ("dvc", "exp", "run", "-S", "profile=own", "-S", f"data.path={table}", "download")
-    assert repo.stages_run(repo.run(*run).stdout) == ["resolve", "download"]
-    again = repo.run("dvc", "repro", "download").stdout
-    assert repo.stages_run(again) == []
-    table.write_text(table.read_text() + "blue cup,a blue cup,,cup\n")
-    assert repo.stages_run(repo.run("dvc", "repro", "download").stdout) == ["download"]
+    table.write_text("id,caption\n1,A red ball.\n2,A blue cup.\n")
+    run = ("dvc", "exp", "run", "-S", "profile=own", "-S", f"data.path={table}", "convert")
+    done = repo.run(*run, ok=False)
+    assert done.returncode and "none of 2 items has a picture" in done.stdout + done.stderr
+    assert repo.stages_run(done.stdout) == ["resolve", "download"]

@@ -130,7 +130,7 @@ def test_a_question_reads_the_captions_of_similar_pictures(run, tmp_path):
 def test_impossible_changes_are_named_and_change_nothing(run, tmp_path):
     bad = table(tmp_path, "bad.csv", [["", "", "", "x"]])
     assert "no row can be used" in run("index", bad, "-o", "mine", code=2).stderr
-    assert "give a CSV" in run("index", "-o", "mine", code=2).stderr
+    assert "give a table" in run("index", "-o", "mine", code=2).stderr
     assert "found no such folder" in run("index", "-o", "mine", "--delete", "x", code=2).stderr
     assert not (tmp_path / "mine").exists()
     assert "mine" in run("search", "x", "--index", "mine", code=2).stderr

@@ -140,8 +140,8 @@ def test_a_second_analysis_leaves_nothing_of_the_first(checkout, table):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("title,description,image_url\na,b,\n", "expected the columns title, description, image_url, id"),
-        ("title,description,image_url,id\n,,,1\n", "found none among 1; the first: bad.csv, line 2: neither"),
+        ("sku,price\na,b\n", "no column with captions was recognised among its columns: sku, price"),
+        ("title,description,image_url,id\n,,,1\n", "found none among 1; the first: bad.csv, line 2: no caption"),
         ("title,description,image_url,id\n", "expected rows with text, found none among 0"),
         (None, "bad.csv is not a file"),
     ],

@@ -12,13 +12,16 @@ import typer
 from sightline.cli import checkout_files
 from sightline.cli.app import AS_JSON, BUNDLE, DATA, MAX_PIXELS, app, open_session
 
+TABLE = "A table: CSV, TSV, JSON lines or parquet."
+PICTURES = typer.Option(help="Folder that its pictures lie in; default: that of the table.")
 MAX_REFUSED = 5  # rows that are named
 
 
 @app.command(rich_help_panel=DATA)
 def index(
     out: Annotated[Path, typer.Option("-o", help="Folder of the index.")],
-    table: Annotated[Path | None, typer.Argument(help="A CSV: title, description, image_url, id.")] = None,
+    table: Annotated[Path | None, typer.Argument(help=TABLE)] = None,
+    pictures: Annotated[Path | None, PICTURES] = None,
     add: Annotated[
         bool, typer.Option("--add", help="Keep what the index holds; equal ids are replaced.")
     ] = False,
@@ -27,7 +30,7 @@ def index(
     bundle: Annotated[Path | None, BUNDLE] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Make a search index of your own items from a CSV, or change one.
+    """Make a search index of your own items from a table, or change one.
 
     Without --add or --delete an index in the folder is replaced. A search meanwhile reads the old index or
     the new one, whole.
@@ -35,12 +38,14 @@ def index(
     from sightline.search import user_index
 
     if table is None and not delete:
-        raise typer.BadParameter("give a CSV, or --delete ID")
+        raise typer.BadParameter("give a table, or --delete ID")
     session = open_session(bundle)
     with ExitStack() as held:
         held.enter_context(user_index.writing(out))
         kept = user_index.open_user_index(out, session.search_digest()) if add or delete else None
-        rows = held.enter_context(user_index.read_table(table, MAX_PIXELS, fetch)) if table else None
+        rows = (
+            held.enter_context(user_index.read_table(table, pictures, MAX_PIXELS, fetch)) if table else None
+        )
         made = user_index.make(out, session, kept, rows, delete or ())
     refused = rows.rejected if rows else {}
     listed = user_index.refused_rows(out) if refused else []
@@ -72,9 +77,8 @@ def index(
 
 @app.command(rich_help_panel=DATA)
 def dataset_report(
-    table: Annotated[
-        Path | None, typer.Argument(help="A CSV: title, description, image_url, id; default: the built data.")
-    ] = None,
+    table: Annotated[Path | None, typer.Argument(help=f"{TABLE} Default: the built data.")] = None,
+    pictures: Annotated[Path | None, PICTURES] = None,
     out: Annotated[Path | None, typer.Option("-o", help="Folder; default: plots/analysis.")] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
@@ -86,7 +90,9 @@ def dataset_report(
     out = out or here / "plots" / "analysis"
     settings = loader.load_params(
         here / "params.yaml",
-        {"profile": "own", "data.path": str(table), "data.pictures": str(table.parent)} if table else None,
+        {"profile": "own", "data.path": str(table), "data.pictures": str(pictures or table.parent)}
+        if table
+        else None,
     )
     with tempfile.TemporaryDirectory() as scratch:
         if table is None:

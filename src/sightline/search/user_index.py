@@ -55,11 +55,11 @@ class Table:
 
 
 @contextmanager
-def read_table(table: Path, max_pixels: int, fetch: bool) -> Iterator[Table]:
-    """The usable rows of a CSV (title, description, image_url, id). Pictures on other machines are fetched
-    only with `fetch`. Raises ValueError for an unusable table."""
+def read_table(table: Path, pictures: Path | None, max_pixels: int, fetch: bool) -> Iterator[Table]:
+    """The usable rows of a table, whose pictures lie in `pictures` or beside it. Pictures on other machines
+    are fetched only with `fetch`. Raises ValueError for an unusable table."""
     params = DataParams(
-        source="table", path=str(table), pictures=str(table.parent), columns=TOLD, base_url="", checksums={},
+        source="table", path=str(table), pictures=str(pictures or table.parent), columns=TOLD, base_url="", checksums={},
         max_items=0, sizes={}, image_side=SIDE, shard_mb=64, max_pixels=max_pixels, timeout_s=30.0,
         val_share=VAL_SHARE,
     )  # fmt: skip

@@ -32,9 +32,7 @@ def main(params: Params) -> None:
         vqa.config["left_out"],
     )  # fmt: skip
     gallery = bundle.write(Path("models/bundle"), inputs, params.index, pixels)
-    runtime.log(
-        f"{exported.config['shipped']} with {len(gallery)} items in models/bundle; ask it: sightline ask"
-    )
+    runtime.log(f"{exported.config['shipped']} with {gallery.what} in models/bundle; ask it: sightline ask")
 
 
 if __name__ == "__main__":

@@ -165,7 +165,6 @@ def test_learning_rates_as_dvc_writes_them_are_numbers(tmp_path, written):
         ("score: mass", "score: max", ["spin.score", "'max'", "mass, logit_sum"]),
         ("nproc-per-node 2", "nproc-per-node 7", ["pretrain.batch_size", "launch's 7 processes"]),
         ("launch: python", "launch: rm", ["launch", "'rm ", "python"]),
-        ("split: test", "split: tst", ["index.split", "tst", "splits of data.sizes: train"]),
         ("profile: scenes", "profiles: {}\nprofile: scenes", ["profiles", "an unknown key", "profile"]),
     ],
 )
@@ -195,6 +194,8 @@ def test_slips_are_refused(tmp_path, old, new, fragments):
             "file",
             ["vision.checkpoint", ".safetensors file, as vision.pretrained is file"],
         ),
+        ("index", "split", "tst", ["index.split", "tst", "splits of data.sizes: train"]),
+        ("index", "thumbnails", 513, ["index.thumbnails", "513"]),
         ("align", "matching_samples", 129, ["at most align.batch_size = 128"]),
         ("finetune", "width", 129, ["multiple of finetune.heads = 8"]),
         ("align", "dropout", 1, ["[0, 1)"]),

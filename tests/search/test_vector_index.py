@@ -1,5 +1,7 @@
 """The search index: exact search equals brute force, foreign and damaged indexes are refused."""
 
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pytest
@@ -121,6 +123,12 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
         path.write_bytes(harm)
     with pytest.raises(ArtifactError, match=r"vectors\.faiss"):
         reopened(tmp_path, index, head)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_is_said():
+    with pytest.raises(ArtifactError, match="no space left on the disk: 64000 bytes"):
+        build(unit(0, 1000), "Flat").save(Path("/dev/full"))
 
 
 def test_another_index_than_the_header_tells_of_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from sightline.core.atomic_io import FULL, full
+from sightline.core.atomic_io import full
 from sightline.core.checked_files import CheckedFile
 
 AUTO = "auto"  # the factory that `choose` names
@@ -91,16 +91,13 @@ class VectorIndex:
         `open` reads. Raises ArtifactError for a full disk."""
         try:
             faiss.write_index(self._backend, str(path))
-        except RuntimeError as error:
-            if any(f"errno {number}" in str(error) for number in FULL) or "No space" in str(error):
-                raise full(path, len(self) * self.width * 4) from error
-            raise
-        size = path.stat().st_size
-        if not isinstance(self._backend, faiss.IndexIVF):
-            return size
-        bytes_N = np.memmap(path, dtype=np.uint8, mode="r")
-        backend = _parsed(bytes_N)
-        assert isinstance(backend, faiss.IndexIVF)  # as it was written
+            # FAISS is silent about what fails when it closes the file, so the file is looked at.
+            bytes_N = np.memmap(path, dtype=np.uint8, mode="r")
+            backend = _parsed(bytes_N)
+        except (RuntimeError, ValueError) as error:
+            raise full(path, len(self) * self.width * 4) from error
+        if not isinstance(backend, faiss.IndexIVF):
+            return len(bytes_N)
         return min(_extent(backend, number, bytes_N)[0] for number in range(backend.nlist))
 
     @classmethod

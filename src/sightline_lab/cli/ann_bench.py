@@ -40,11 +40,12 @@ def search_bench(
     from sightline_lab.bench import ann_benchmark, ann_page, cold_search, paired_timing
 
     here = checkout_files.root()
+    load = round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
     before = artifacts.read_json(here / ann_page.RESULT) if (here / ann_page.RESULT).is_file() else None
     seed = load_params(here / "params.yaml").seed
     if part != Part.search:
         cold = cold_search.run(cold_search.COLD_SIZES, width, seed, typer.echo)
-        cold["processor"] = paired_timing.processor()
+        cold |= {"processor": paired_timing.processor(), "load": load}
     else:
         cold = (before or {}).get("cold")
     if part == Part.cold:
@@ -56,7 +57,6 @@ def search_bench(
         wanted = [int(size) for size in sizes.split(",")] if sizes else list(ann_benchmark.SIZES)
     except ValueError as error:
         raise typer.BadParameter(f"--sizes is {sizes!r}, expected numbers with commas") from error
-    load = round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
     session = open_session(bundle)
     embeddings = ann_benchmark.read(session, here / "data" / "raw")
     result = ann_benchmark.run(embeddings, wanted, threads, seed, typer.echo)

@@ -1,5 +1,6 @@
 """One split: its pictures in order, their questions, captions and the objects that are present."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,20 +52,32 @@ def lexicon(vqa: Path) -> Lexicon:
     return Lexicon(artifacts.read_json(vqa / "config.json")["objects"])
 
 
+def chosen_lines(items: Items, lines: list[int], max_items: int) -> list[int]:
+    """At most `max_items` of the lines (0: all): scenes from the first, which are drawn at random, of other
+    data those whose ids have the smallest digests. A table may be sorted, and a new row changes no other's
+    place."""
+    if not max_items or len(lines) <= max_items:
+        return lines
+    if "scene" in items[lines[0]]:
+        return lines[:max_items]
+    digests = {line: hashlib.sha256(items[line]["id"].encode()).digest() for line in lines}
+    return sorted(sorted(lines, key=digests.__getitem__)[:max_items])
+
+
 def read(raw: Path, vqa: Path, name: str, max_items: int) -> Split:
-    """The first `max_items` pictures of a split (0: all) with all their questions."""
+    """`max_items` pictures of a split (0: all) with all their questions: see `chosen_lines`."""
     items, triples, words = Items(raw), Triples(vqa, name), lexicon(vqa)
     lines = [int(line) for line in items.split(name) if items[line]["image"] is not None]
     if not lines:
         raise ValueError(
             f"evaluate: data/raw has no pictures in split {name!r}; set evaluate.splits to splits it has"
         )
-    lines = lines[:max_items] if max_items else lines
+    lines = chosen_lines(items, lines, max_items)
     position = {line: index for index, line in enumerate(lines)}
     questions = [triple for triple in (triples[i] for i in range(len(triples))) if triple["item"] in position]
     if not questions:
         raise ValueError(
-            f"evaluate: {vqa}/{name}.jsonl has no question about the first {len(lines)} pictures of {name!r}"
+            f"evaluate: {vqa}/{name}.jsonl has no question about {len(lines)} pictures of {name!r}"
         )
     chosen = [items[line] for line in lines]
     true_objects = all("scene" in item for item in chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, *names))
 
 
-def usable(items: Items, lines: dict[int, list[int]]) -> np.ndarray:
+def usable(items: Items, lines: Mapping[int, list[int]]) -> np.ndarray:
     """Line numbers of the items that the convert stage kept (`lines`: its triples of each) and that have a
     picture."""
     return np.array([number for number in sorted(lines) if items[number]["image"]], dtype=np.int64)

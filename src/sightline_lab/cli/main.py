@@ -5,10 +5,12 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     ann_bench,
     bench,
     catalogue,
+    duplicates,
     faithfulness,
     hallucination,
     load_test,
     reports,
     retrieval,
+    scale,
 )
 from sightline_lab.cli.app import app  # noqa: F401  (the entry point names it here)

@@ -177,12 +177,12 @@ class Comparison:
 def compare(one: Content, other: Content, limits: Limits = LIMITS) -> Comparison:
     """How far the content of one picture is that of another: at COARSE, and at full size if it passes."""
     side = int(np.clip(min(one.side, other.side), SMALLEST, LARGEST))
-    compared = Comparison(0.0)
-    for size in sorted({min(COARSE, side), side}):
-        compared = _compared(one.shown(size), other.shown(size), limits)
-        if not compared.same(limits):
-            break
-    return compared
+    coarse = min(COARSE, side)
+    first = _compared(one.shown(coarse), other.shown(coarse), limits)
+    if coarse == side or not first.same(limits):
+        return first
+    full = _compared(one.shown(side), other.shown(side), limits)
+    return Comparison(full.correlation, full.gain, max(first.difference, full.difference))
 
 
 def _compared(one_SSC: np.ndarray, other_SSC: np.ndarray, limits: Limits) -> Comparison:

@@ -25,6 +25,25 @@ from sightline.train.schedule import batch_size, num_steps
 from sightline.train.task import Task
 
 EVAL_BATCH = 128
+RANKED = 4096  # texts held against all pictures at a time: memory grows with the pairs, not with their square
+
+
+def ranks(text_nE: Tensor, image_nE: Tensor) -> tuple[Tensor, Tensor]:
+    """Rank of each text's own picture among all pictures, and of each picture's own text, [n]; 1 is best, and
+    a tie counts against the model."""
+    match_n = torch.empty(len(text_nE), device=text_nE.device)
+    of_image_n = torch.empty(len(text_nE), dtype=torch.int64, device=text_nE.device)
+    of_text_n = torch.zeros_like(of_image_n)
+    starts = range(0, len(text_nE), RANKED)
+    for start in starts:
+        score_rn = text_nE[start : start + RANKED] @ image_nE.T
+        block_r = slice(start, start + len(score_rn))
+        match_n[block_r] = score_rn.diagonal(start)
+        of_image_n[block_r] = (score_rn >= match_n[block_r, None]).sum(1)  # its own score counts
+    for start in starts:  # again: every picture's match is known only now
+        score_rn = text_nE[start : start + RANKED] @ image_nE.T
+        of_text_n += (score_rn >= match_n[None, :]).sum(0)
+    return of_image_n, of_text_n
 
 
 class ContrastiveTask(Task):
@@ -127,11 +146,10 @@ class ContrastiveTask(Task):
             _, text_BE = self._encode_text(tokens["ids"], tokens["mask"])
             images.append(distributed.gather(image_BE.float())[:real])
             texts.append(distributed.gather(text_BE.float())[:real])
-        score_nn = torch.cat(texts) @ torch.cat(images).T
-        match_n = score_nn.diagonal()
-        self.ranks = (score_nn >= match_n[:, None]).sum(1).cpu().numpy()  # 1 is best: its own score counts
+        of_image_n, of_text_n = (ranks_n.cpu() for ranks_n in ranks(torch.cat(texts), torch.cat(images)))
+        self.ranks = of_image_n.numpy()
         text_to_image = 100.0 * float((self.ranks == 1).mean())
-        image_to_text = 100.0 * float(((score_nn >= match_n[None, :]).sum(0) == 1).float().mean())
+        image_to_text = 100.0 * float((of_text_n == 1).float().mean())
         values = {"text_to_image": text_to_image, "image_to_text": image_to_text}
         return (text_to_image + image_to_text) / 2, values
 

@@ -1,0 +1,32 @@
+"""metrics/scale.json as docs/reports/scale-data.md."""
+
+from pathlib import Path
+from typing import Any
+
+from sightline.core import artifacts, templates
+from sightline.core.atomic_io import write_bytes
+from sightline_lab.scale.scale_study import STAGES
+
+RESULT, PAGE = Path("metrics/scale.json"), Path("docs/reports/scale-data.md")
+
+
+def write(root: Path) -> None:
+    """The page from the JSON alone."""
+    (root / PAGE).parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(root / PAGE, page(artifacts.read_json(root / RESULT)).encode())
+
+
+def page(result: dict[str, Any]) -> str:
+    """The whole page as Markdown."""
+    return templates.render(
+        "sightline_lab.scale", "scale-data.md", sizes=result["sizes"], stages=STAGES, growth=_growth
+    )
+
+
+def _growth(sizes: list[dict[str, Any]], stage: str) -> str:
+    """KiB that a row adds, from the smallest to the largest number of rows that a stage ran over."""
+    ran = [size for size in sizes if stage in size["stages"]]
+    if len(ran) < 2:
+        return "-"
+    more = ran[-1]["stages"][stage]["peak_mib"] - ran[0]["stages"][stage]["peak_mib"]
+    return f"{1024 * more / (ran[-1]['rows'] - ran[0]['rows']):.1f}"

@@ -12,6 +12,7 @@ from sightline.core.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> None:
+    from sightline.data.shards import Items
     from sightline.evaluate import collect_predictions, evaluation, ood_detection
     from sightline.inference import bundle_settings, torch_session
     from sightline.inference.out_of_domain import OODDetector
@@ -22,6 +23,11 @@ def main(params: Params) -> None:
     setting = collect_predictions.Setting(
         Path("data/raw"), Path("data/vqa"), params.evaluate, shipped.generation, shipped.spin, params.seed
     )
+    limit = params.evaluate.max_items
+    for name in params.evaluate.splits:
+        count = len(Items(setting.raw).split(name))
+        if limit and count > limit:
+            runtime.log(f"{name}: {limit} of {count} items are evaluated (evaluate.max_items)")
     loaders = {
         evaluation.REFERENCE: partial(
             Session.load_variant, Path("models/onnx"), "fp32", threads=params.threads

@@ -8,6 +8,8 @@ hallucination/: decoding methods and trainings against hallucination
 faithfulness/: faithfulness of explanations
 pruning/: criteria of pruning
 retrieval/: answers beside captions of similar pictures
+duplicates/: near-duplicates against look-alikes
+scale/: memory and time of the stages against the number of rows
 experiments/: a search by `dvc exp run --queue` as a table
 bench/: speed
 load_test/: the server under load

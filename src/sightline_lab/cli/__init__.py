@@ -10,6 +10,8 @@ catalogue.py: catalogue
 ann_bench.py: search-bench
 load_test.py: load
 retrieval.py: retrieval
+duplicates.py: duplicates
+scale.py: scale
 reports.py: reports
 
 Not here: what a study does (its folder).

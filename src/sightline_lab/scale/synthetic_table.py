@@ -22,7 +22,7 @@ def write(folder: Path, rows: int, side: int, seed: int) -> Iterator[int]:
     folder.mkdir(parents=True)
     with open(folder / "items.csv", "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(("id", "title", "description", "image"))
+        table.writerow(("id", "title", "description", "image_url"))
         for number in range(rows):
             rng = np.random.default_rng(derive_seed(seed, "scale", number))
             color, kind, part = (str(rng.choice(names)) for names in (list(COLORS), KINDS, PARTS))

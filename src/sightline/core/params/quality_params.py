@@ -30,7 +30,7 @@ class EvaluateParams(Settings):
     """Parameters of the evaluate stage; the last four are those of the re-ranking."""
 
     splits: tuple[Name, ...] = Field(strict=False, description="what is evaluated; the gate reads the first")
-    max_items: CountOrNone = Field(description="images per split; 0 takes all")
+    max_items: CountOrNone = Field(description="images per split, drawn by their ids; 0 takes all")
     batch_size: Count = Field(description="questions at once")
     bootstrap: Count = Field(description="resamples of an interval")
     rerank_top: Count = Field(description="results of a search that the re-ranker puts in order")

@@ -27,6 +27,9 @@ def test_num_steps_drops_the_incomplete_batch():
     assert schedule.num_steps(2.5, 64, 32) == 5
     assert schedule.num_steps(0.001, 64, 32) == 1
     assert schedule.num_steps(0, 64, 32) == 0
+    assert schedule.num_steps(2.0, 64, 32, least=10) == 10  # a small table is passed more often
+    assert schedule.num_steps(8.0, 64, 32, least=10) == 16  # a large one as often as epochs say
+    assert schedule.num_steps(0, 64, 32, least=10) == 0
 
 
 @given(steps=st.integers(1, 500), evals=st.integers(1, 20))

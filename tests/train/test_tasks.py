@@ -78,7 +78,7 @@ class Scenes:
         loss = registry.load("train/losses", "info_nce")
         return ContrastiveTask(model, self.data, words, loss, section, run, seed=5)
 
-    def answering(self, run=ALONE, blind=False, epochs=120, **changes):
+    def answering(self, run=ALONE, blind=False, epochs=120, params=None, **changes):
         clip, words = self.clip()
         word_ids = [self.tokenizer.encode(word, 8, special=False) for word in words]
         small = {
@@ -88,7 +88,8 @@ class Scenes:
             "questions_per_image": 8,
             "warmup_phase_share": 0.1,
         }
-        section = self.params.finetune.model_copy(update={**small, "max_question": 24, **changes})
+        small |= {"max_question": 24, **changes, **(params or {})}
+        section = self.params.finetune.model_copy(update=small)
         model = from_clip(clip, section.model_dump(), word_ids, blind=blind)
         return VqaTask(model, self.data, section, run, seed=5, epochs=epochs)
 
@@ -124,6 +125,16 @@ def test_overfits_a_few_scenes(data, tmp_path, monkeypatch, make, lr, metric):
     history, state = fit(getattr(data, make)(), tmp_path, monkeypatch, lr)
     assert history[-1]["loss"] < 0.6 * history[0]["loss"]
     assert state.best_metric > metric
+
+
+def test_min_steps_passes_a_small_table_more_often_and_shorter_trainings_in_proportion(data):
+    assert data.contrastive(epochs=2).steps == 2
+    assert data.contrastive(epochs=2, min_steps=50).steps == 50
+    assert data.contrastive(epochs=60, min_steps=50).steps == 60
+    assert data.contrastive(epochs=0, min_steps=50).steps == 0
+    real = {"epochs": 4, "min_steps": 100}
+    assert data.answering(epochs=4, params=real).steps == 100
+    assert data.answering(epochs=0.4, blind=True, params=real).steps == 10
 
 
 def tensors(batch):

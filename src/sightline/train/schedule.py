@@ -23,10 +23,10 @@ def warmup_steps(steps: int, share: float) -> int:
     return max(1, round(steps * share))
 
 
-def num_steps(epochs: float, items: int, batch_size: int) -> int:
-    """Optimizer steps in `epochs` passes over `items` examples (the incomplete last batch is dropped);
-    0 only for epochs == 0."""
-    return 0 if epochs == 0 else max(1, round(epochs * (items // batch_size)))
+def num_steps(epochs: float, items: int, batch_size: int, least: int = 0) -> int:
+    """Optimizer steps in `epochs` passes over `items` examples (the incomplete last batch is dropped), but
+    `least` of them at least; 0 only for epochs == 0."""
+    return 0 if epochs == 0 else max(1, least, round(epochs * (items // batch_size)))
 
 
 def warmup_cosine(step: int, steps: int, warmup_steps: int) -> float:

@@ -27,6 +27,9 @@ class Training(Settings):
     """What every stage that trains has."""
 
     epochs: NotNegative = Field(description="passes over train; 0 trains nothing")
+    min_steps: CountOrNone = Field(
+        description="steps at least, if epochs is not 0: a small table is passed more often"
+    )
     batch_size: Count = Field(description="items of a step, over all processes")
     lr_scale: Positive = Field(description="factor on lr")
     warmup_ratio: Share = Field(description="steps in which the rate rises from 0, share of all")

@@ -58,7 +58,9 @@ class MlmTask(Task):
             for split, lines in self.lines.items()
         }
         self.per_step = batch_size(params.batch_size, len(self.numbers["train"]), run.world)
-        self.steps = num_steps(params.epochs, len(self.numbers["train"]), self.per_step)
+        self.steps = num_steps(
+            params.epochs, len(self.numbers["train"]), self.per_step, params.min_steps
+        )
 
     def batch(self, step: int) -> dict:
         numbers = batches.batch_indices(self.seed, step, self.per_step, len(self.numbers["train"]))

@@ -81,7 +81,9 @@ class VqaTask(Task):
             split: sample_captions.usable(data.items, lines) for split, lines in self.lines.items()
         }
         self.per_step = batch_size(params.batch_size, len(self.numbers["train"]), run.world)
-        self.steps = num_steps(epochs, len(self.numbers["train"]), self.per_step)
+        share = epochs / params.epochs if params.epochs else 0.0  # of the blind baseline, of a recovery
+        least = math.ceil(share * params.min_steps)
+        self.steps = num_steps(epochs, len(self.numbers["train"]), self.per_step, least)
         self.thaw_step = round(self.steps * params.warmup_phase_share)
         self.warmup_steps = warmup_steps(self.steps, params.warmup_ratio)
         self.states: OrderedDict[str, Tensor] = OrderedDict()

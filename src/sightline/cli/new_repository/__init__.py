@@ -1,9 +1,8 @@
 """`sightline init`: a repository of a user's own, made for their data.
 
-own_repository.py: the files, git and DVC
+own_repository.py: the files, git and DVC; templates/: its README
 own_dag.py: its dvc.yaml, made from the project's own
 pinned_version.py: the line of requirements.txt
-templates/: its README
 
 Not here: reading of tables and pictures (`data`), the files that it is made of (`core/packaged_project.py`).
 """

@@ -171,9 +171,7 @@ def _run(folder: Path, *command: str) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except FileNotFoundError:
-        raise InitError(
-            f"{command[0]} is not installed; nothing was created"
-        ) from None
+        raise InitError(f"{command[0]} is not installed; nothing was created") from None
     if done.returncode:
         message = " ".join((done.stderr or done.stdout).split())[:300]
         shown = " ".join(("dvc", *command[3:]) if command[0] == sys.executable else command)

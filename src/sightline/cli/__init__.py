@@ -7,9 +7,11 @@ ask.py: ask, search
 explain.py: explain, failures
 serve.py: serve
 data_commands.py: index, dataset-report, out-of-domain
+init.py: init
 project_commands.py: params, estimate, demo, doctor, tables
 picture_input.py: pictures from the command line: files, folders, archives, addresses
 diagnostics.py: the checks of doctor
+rebuild_estimate/: what a build that was never measured takes
 new_repository/: the repository that `sightline init` makes
 dvc_outs.py: what dvc.lock records of built files, and what brings them back
 checkout_files.py: where the checkout is, copies, cost of a rebuild

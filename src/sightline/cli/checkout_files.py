@@ -92,6 +92,14 @@ def _unpacked(folder: Path, names: list[str], skipped: set[Path]) -> Iterator[Pa
             yield path
 
 
+def measured(project: Path, profile: str) -> bool:
+    """Whether metrics/cost.json of the project knows what a rebuild of the profile takes."""
+    from sightline.core.artifacts import read_json
+
+    cost_file = project / "metrics" / "cost.json"
+    return cost_file.exists() and profile in read_json(cost_file)
+
+
 def estimate(project: Path, profile: str) -> list[str]:
     """Lines with the measured cost of a full rebuild and the free disk here."""
     from sightline.core.artifacts import read_json

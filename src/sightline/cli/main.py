@@ -3,7 +3,15 @@
 import sys
 from importlib.metadata import entry_points
 
-from sightline.cli import ask, checkout_files, data_commands, explain, project_commands, serve  # noqa: F401
+from sightline.cli import (  # noqa: F401
+    ask,
+    checkout_files,
+    data_commands,
+    explain,
+    init,
+    project_commands,
+    serve,
+)
 from sightline.cli.app import EXPERIMENTS, app
 
 LAB = "lab"

@@ -1,0 +1,45 @@
+"""Where the local pictures of a table lie: told from some of its paths, before anything is created."""
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+SAMPLED = 200  # paths that are looked for
+MAX_FOLDERS = 200  # beside a table, in which its pictures are looked for
+
+
+def local(values: Iterable[str]) -> list[str]:
+    """The values that are paths and no addresses, as paths."""
+    parts = [(value, urlsplit(value)) for value in values if value]
+    return [unquote(split.path) if split.scheme == "file" else value for value, split in parts
+            if split.scheme not in ("http", "https")]  # fmt: skip
+
+
+def find(table: Path, paths: Sequence[str]) -> Path | None:
+    """The folder that holds most of `paths`, which are absolute or relative to the table's folder, to a
+    folder beside the table, or to one in it. None where none of them is found."""
+    beside = table.resolve().parent
+    folders = [path for path in sorted(beside.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    candidates = [beside, *islice(folders, MAX_FOLDERS)]
+    sample = paths[:SAMPLED]
+    best = max(candidates, key=lambda folder: held(folder, sample))
+    if not held(best, sample):
+        return None
+    return _narrowed(best, paths) if best == beside else best
+
+
+def held(folder: Path, paths: Sequence[str]) -> int:
+    """How many of the paths are files, seen from `folder`."""
+    return sum((folder / path).is_file() for path in paths)
+
+
+def _narrowed(folder: Path, paths: Sequence[str]) -> Path:
+    """The folder in `folder` that all the paths lead into, or `folder`: DVC looks at every file of it, and
+    the new repository must not lie inside."""
+    firsts = {Path(path).parts[0] for path in paths}
+    first = firsts.pop()
+    if firsts or first.startswith(".") or not (folder / first).is_dir():
+        return folder
+    return Path(os.path.commonpath(paths)) if first == "/" else folder / first

@@ -35,7 +35,7 @@ class Sample:
 
 
 def take(params: Params, folder: Path) -> Sample:
-    """Build a sample in `folder`/data/raw. Raises ValueError, as the stage would, for data that cannot be used."""
+    """Build a sample in `folder`/data/raw. Raises ValueError, as the stage would, for unusable data."""
     source = registry.load("data/sources", params.data.source)
     limit = min(PER_SPLIT, params.data.max_items or PER_SPLIT)
     data = params.data.replaced(max_items=limit)

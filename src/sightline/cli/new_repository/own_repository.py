@@ -17,7 +17,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from sightline.cli.new_repository import own_dag, pinned_version
+from sightline.cli.new_repository import own_dag, pinned_version, processor
 from sightline.core import packaged_project
 from sightline.core.params import edit, loader, params_files, reference, resolved
 from sightline.core.templates import render
@@ -31,6 +31,7 @@ COPIED = (
     ".dvc/page.html",
     ".dvc/plots/",
 )
+PRECISIONS = ("pretrain.precision", "align.precision", "finetune.precision")
 BASE = "own"  # the packaged profile that a user's extends
 IGNORED = ("/plots/analysis", "/plots/failures.html", "/dvc_plots/", "/.resume/", "/.demo/", "/.venv/",
            "__pycache__/")  # fmt: skip
@@ -71,7 +72,7 @@ def profile_name(target: Path) -> str:
 
 
 def create(target: Path, plan: Plan) -> list[str]:
-    """Make the repository at `target`; return lines on the pin and the first commit. Raises InitError."""
+    """Make the repository at `target`; return lines on what was chosen and the first commit. Raises InitError."""
     check_place(target)
     pin = pinned_version.find()
     with _being_made(target) as folder:
@@ -79,9 +80,10 @@ def create(target: Path, plan: Plan) -> list[str]:
         _run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
         _fill(folder, profile_name(target), plan, pin)
         said = _first_commit(folder)
-    shown = pin.line or f"# {pinned_version.DISTRIBUTION}: write its git address and commit here"
-    lines = [f"requirements.txt pins {shown}", said]
-    return lines + ([f"WARNING: {pin.warning}"] if pin.warning else [])
+    lines = [f"requirements.txt pins {pin.line}"] if pin.line else []
+    if processor.slow_bf16():
+        lines.append("training computes in fp32: bf16 is many times slower on this processor (params.yaml)")
+    return [*lines, said, *([f"WARNING: {pin.warning}"] if pin.warning else [])]
 
 
 @contextmanager
@@ -119,7 +121,8 @@ def _fill(folder: Path, name: str, plan: Plan, pin: pinned_version.Pin) -> None:
     for file, text in texts.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(text, encoding="utf-8", newline="\n")
-    edit.fill(folder / "params.yaml", {"profile": name, **plan.local})
+    precision = dict.fromkeys(PRECISIONS, "fp32") if processor.slow_bf16() else {}
+    edit.fill(folder / "params.yaml", {"profile": name, **plan.local, **precision})
     reference.write(folder)
     resolved.write(loader.load_params(folder / "params.yaml"), folder)
 

@@ -305,6 +305,23 @@ def test_max_items_counts_the_rest(tmp_path):
     assert config["items"] == {"train": 3, "val": 3, "test": 3} and config["rows"]["unused"] == 91
 
 
+def test_a_path_may_be_seen_from_the_table_or_from_the_folder_of_the_pictures(tmp_path):
+    """`data.pictures` is the folder pics beside the table; pics/pics/c.jpg is meant by its own path first."""
+    (tmp_path / "pics" / "pics").mkdir(parents=True)
+    for name, number in (("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3), ("pics/c.jpg", 4)):
+        (tmp_path / "pics" / name).write_bytes(jpeg(number))
+    (tmp_path / "other.jpg").write_bytes(jpeg(5))
+    table = tmp_path / "items.csv"
+    rows = ("A,a,pics/a.jpg,1", "B,b,b.jpg,2", "C,c,pics/c.jpg,3", "D,d,other.jpg,4")
+    table.write_text(HEADER + "\n".join(rows) + "\n")
+    chosen = params("table", path=str(table), pictures=str(tmp_path / "pics"))
+    config = source.build(chosen, 7, tmp_path / "out")
+    items, rejected = read(tmp_path / "out")
+    assert {id: items[id].get("from") for id in "123"} == {"1": "a.jpg", "2": "b.jpg", "3": "pics/c.jpg"}
+    assert Items(tmp_path / "out").image_bytes(items["3"]) == jpeg(4)
+    assert config["pictures"] == {"none": 0, "kept": 3, "refused": 1} and rejected[0]["id"] == "4"
+
+
 def test_local_pictures_that_cannot_be_had_keep_the_text(tmp_path):
     (tmp_path / "outside.jpg").write_bytes(jpeg())
     folder = tmp_path / "in"

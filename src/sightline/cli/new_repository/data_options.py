@@ -110,9 +110,7 @@ def _pictures(table: Table, cells: Sequence[Any]) -> Path | None:
         pictures = picture_folder.find(table.path, paths)
     else:
         _there(table.pictures, "--pictures")
-        places = (table.pictures, table.path.resolve().parent)
-        found = any(picture_folder.held(place, paths[: picture_folder.SAMPLED]) for place in places)
-        pictures = table.pictures if found else None
+        pictures = table.pictures if picture_folder.serves(table.pictures, table.path, paths) else None
     if pictures is None:
         where = table.pictures or f"{table.path.parent} and the folders in it"
         raise InitError(

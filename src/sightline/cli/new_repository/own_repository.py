@@ -72,7 +72,7 @@ def profile_name(target: Path) -> str:
 
 
 def create(target: Path, plan: Plan) -> list[str]:
-    """Make the repository at `target`; return lines on what was chosen and the first commit. Raises InitError."""
+    """Make the repository at `target`; return lines on what came of it. Raises InitError."""
     check_place(target)
     pin = pinned_version.find()
     with _being_made(target) as folder:

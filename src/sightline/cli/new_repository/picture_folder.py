@@ -30,6 +30,12 @@ def find(table: Path, paths: Sequence[str]) -> Path | None:
     return _narrowed(best, paths) if best == beside else best
 
 
+def serves(folder: Path, table: Path, paths: Sequence[str]) -> bool:
+    """Whether some of the paths are files of the folder, seen from it or from the table's folder."""
+    seen = [base / path for base in (folder, table.parent) for path in paths[:SAMPLED]]
+    return any(path.is_file() and path.resolve().is_relative_to(folder.resolve()) for path in seen)
+
+
 def held(folder: Path, paths: Sequence[str]) -> int:
     """How many of the paths are files, seen from `folder`."""
     return sum((folder / path).is_file() for path in paths)

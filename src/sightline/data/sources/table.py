@@ -7,8 +7,9 @@ picture and split, and their captions and questions are joined. A picture is a p
 without a readable picture keeps its text, and the picture's fault is recorded.
 """
 
+import os
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sightline.core import runtime
 from sightline.core.params.data_params import DataParams
@@ -50,20 +51,29 @@ def _rows(
         if isinstance(record, Refusal):
             yield record
             continue
-        located = _locate(record, columns.image, folder) if columns.image else ("", "")
+        located = _locate(record, columns.image, folder, table.path.parent) if columns.image else ("", "")
         row = to_row(record.where, record.cells, columns, located)
         if isinstance(row, Row) and isinstance(row.picture, str) and row.picture and not has_pictures:
             _require_address(row, table.path)
         yield row
 
 
-def _locate(record: Record, column: str, folder: PictureFolder) -> tuple[Location, str]:
+def _locate(record: Record, column: str, folder: PictureFolder, beside: Path) -> tuple[Location, str]:
     """Where the picture of a row is, and its digest where it stands in the table itself."""
     cell = record.cells.get(column)
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     if isinstance(data, bytes):
         return (record.number, column), digest_of(data)
-    return folder.name(column_names.first(cell.get("path") if isinstance(cell, dict) else cell)), ""
+    location = column_names.first(cell.get("path") if isinstance(cell, dict) else cell)
+    return _named(location, folder, beside) if location else "", ""
+
+
+def _named(location: str, folder: PictureFolder, beside: Path) -> str:
+    """A path in the folder of the pictures, also where it was written as seen from the table's folder
+    `beside` (`images/1.jpg`, and data.pictures is that folder images). An address stays as it is."""
+    seen = folder.name(os.path.normpath(beside.absolute() / location))
+    leads = not PurePath(seen).is_absolute() and not (folder.folder / location).is_file()
+    return seen if leads and ":" not in location else folder.name(location)
 
 
 def _require_address(row: Row, table: Path) -> None:

@@ -48,4 +48,5 @@ def _narrowed(folder: Path, paths: Sequence[str]) -> Path:
     first = firsts.pop()
     if firsts or first.startswith(".") or not (folder / first).is_dir():
         return folder
-    return Path(os.path.commonpath(paths)) if first == "/" else folder / first
+    absolute = first == "/"
+    return Path(os.path.commonpath([os.path.dirname(path) for path in paths])) if absolute else folder / first

@@ -74,8 +74,8 @@ def test_without_an_identity_git_has_no_commit_and_it_is_said(tmp_path):
     for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
         os.environ.pop(name, None)
     done = subprocess.run(
-        command_line.command("init", "x", "--table", "items.csv"), cwd=tmp_path, capture_output=True, text=True,
-        env=command_line.environment(**env),
+        command_line.command("init", "x", "--table", "items.csv"), cwd=tmp_path,
+        env=command_line.environment(**env), capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0 and "git has no commit yet" in done.stdout, done.stdout + done.stderr
     assert (tmp_path / "x" / "params.yaml").exists()

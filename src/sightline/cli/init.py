@@ -61,9 +61,9 @@ def init(
         raise typer.BadParameter(f"give exactly one of {names}")
     own_repository.check_place(target)
     if table is not None:
-        names = data_options.split_names(caption, table) if caption else ()
+        captions = data_options.split_names(caption, table) if caption else ()
         columns = ColumnParams(
-            id=id, image=image, captions=names, split=split, question=question, answer=answer
+            id=id, image=image, captions=captions, split=split, question=question, answer=answer
         )
         plan, said = data_options.plan_table(data_options.Table(table, columns, pictures), target)
     elif any((image, caption, id, split, question, answer, pictures)):

@@ -48,7 +48,8 @@ def _absolute(params: Params, checkout: Path) -> Params:
 
 
 def _rehearse(checkout: Path, scratch: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "sightline.cli.rebuild_estimate.rehearsal", checkout, "rehearsed.json"]
+    module = "sightline.cli.rebuild_estimate.rehearsal"
+    command = [sys.executable, "-m", module, str(checkout), "rehearsed.json"]
     done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
     if done.returncode:
         raise ValueError((done.stderr.strip().splitlines() or ["the rehearsal ended early"])[-1])

@@ -11,7 +11,7 @@ DIR = typer.Argument(metavar="DIR", help="The folder that is made; it must not e
 LAYOUTS = {
     "folder": "A folder of pictures with texts beside them, or with a metadata file.",
     "webdataset": "A folder of webdataset shards.",
-    "hf": "A dataset of Hugging Face, saved on this disk, or its name on the hub.",
+    "hf": "A dataset of Hugging Face, saved on this disk, or a dataset of the hub as OWNER/NAME@COMMIT.",
     "coco": "COCO captions: a folder of the archives, or of them unpacked.",
     "vqa": "A folder of VQA-v2, GQA or POPE annotations with their pictures.",
     "flickr30k": "A folder of Flickr30k.",

@@ -2,6 +2,7 @@
 params.yaml and of the profile."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,26 @@ class Table:
 
 
 def plan_layout(source: str, path: str, target: Path) -> tuple[Plan, list[str]]:
-    """The plan for a source that is a folder of its own layout, and lines on what was understood."""
+    """The plan for a source that is a folder of its own layout, or a dataset of the hub; and lines on what
+    was understood."""
+    if source == "hf" and not Path(path).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+(@\w*)?", path):
+        return _plan_hub(path)
     _there(Path(path), f"--{source}")
     _apart(target, Path(path), f"--{source}")
     local = {"data.path": shown(Path(path), target)}
-    return Plan(Path(path).resolve().name, local, {"data.source": source}), [
-        f"{source}: {local['data.path']}"
-    ]
+    plan = Plan(Path(path).resolve().name, local, {"data.source": source})
+    return plan, [f"{source}: {local['data.path']}"]
+
+
+def _plan_hub(name: str) -> tuple[Plan, list[str]]:
+    """A dataset of the hub, which is pinned by its commit."""
+    if not re.fullmatch(r".+@[0-9a-f]{40}", name):
+        raise InitError(
+            f"--hf: {name} is no folder here, and a dataset of the hub is named with its commit: "
+            "owner/name@<40 hexadecimal digits>; nothing was created"
+        )
+    leaves = {"data.source": "hf", "data.base_url": f"hf://datasets/{name}"}
+    return Plan(name, {}, leaves), [f"hf: {leaves['data.base_url']}, which is fetched"]
 
 
 def plan_table(table: Table, target: Path) -> tuple[Plan, list[str]]:

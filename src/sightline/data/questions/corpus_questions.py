@@ -174,7 +174,7 @@ class CorpusQuestions:
             if phrase.first <= value.first < phrase.end:
                 rest = [*text.words[phrase.first : value.first], *text.words[value.end : phrase.end]]
                 plain = all(
-                    word.lemma in self.language.abstract or word.kind in ("adjective", "participle")
+                    word.lemma in self.language.trailing or word.kind in ("adjective", "participle")
                     for word in rest
                 )
                 told = self.language.families[value.family].told

@@ -163,7 +163,7 @@ class CorpusStatistics:
     def _is_thing(self, lemma: str) -> bool:
         """A word that the tagger does not know may be a brand: attributes must vary before it."""
         language = self.language
-        if lemma in language.abstract | language.audience & self.main.keys() or len(lemma) < SHORTEST:
+        if lemma in language.abstract | language.trailing or len(lemma) < SHORTEST:
             return False
         if not self.titles and lemma in language.containers:
             return False
@@ -190,7 +190,9 @@ class CorpusStatistics:
         if front and n >= SEEN and n >= FIXED * self.main[lemma]:
             singular, plural = (f"{front} {form}" if form else "" for form in (singular, plural))
         bare = 10 if self.titles else 2  # short texts leave out articles
-        mass = self.stuff[lemma] > bare * self.counted[lemma] and self.stuff[lemma] >= SEEN
+        mass = (
+            self.stuff[lemma] > bare * self.counted[lemma] and self.stuff[lemma] >= SEEN and self._described
+        )
         return Thing(singular or plural, plural or singular, many, mass)
 
     def _compare_titles(self) -> None:
@@ -272,15 +274,19 @@ class CorpusStatistics:
         return exact or ends
 
     def _related(self) -> np.ndarray:
-        """[T, T], the same for all things."""
-        size = len(self.things)
-        related_TT = np.zeros((size, size), dtype=bool)
-        for lemma, row in self.row.items():
-            for other, column in self.row.items():
-                alike = lemma[-ENDING:] == other[-ENDING:] or lemma.endswith(other) or other.endswith(lemma)
-                if column < row and (alike or self.related(lemma, other)):
-                    related_TT[row, column] = related_TT[column, row] = True
-        return related_TT
+        """The same for all things, and whether two end alike, [T, T]."""
+        groups = {lemma: self._groups(lemma) for lemma in self.things}
+        rows = [
+            [
+                lemma[-ENDING:] == other[-ENDING:]
+                or lemma.endswith(other)
+                or other.endswith(lemma)
+                or not groups[lemma].isdisjoint(groups[other])
+                for other in self.things
+            ]
+            for lemma in self.things
+        ]
+        return np.array(rows, dtype=bool).reshape(len(rows), len(rows))
 
     def coverage(self, lemma: str) -> float:
         """Share of the pictures with a thing whose texts name it, by the lower bound of Chao (1987) for those

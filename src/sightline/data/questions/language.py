@@ -66,8 +66,12 @@ class Language:
     """Word lists (lower case) and question forms.
 
     `model` is HanTa's; `cased`: nouns have a capital. A word is known if its log-probability is at least
-    `known_above`; texts of which a smaller share than `known_share` is known are in another language.
-    `relatives` are sets of things of which one is never called absent because another is named.
+    `known_above`; texts of which a smaller share than `known_share` is known are in another language. `tags`
+    are beginnings of HanTa's tags, the first that fits decides.
+    `containers` stand before what they hold ("pair of"), `trailing` behind the thing of a title ("mug set").
+    `abstract` are nouns that are no things, `persons` those of `audience` that a title may be about ("woman
+    wearing a hat"). `vague` words make a number uncertain. `relatives` are sets of things of which one is
+    never called absent because another is named.
     """
 
     name: str
@@ -82,8 +86,10 @@ class Language:
     joining: frozenset[str]
     of: frozenset[str]
     containers: frozenset[str]
+    trailing: frozenset[str]
     abstract: frozenset[str]
     audience: frozenset[str]
+    persons: frozenset[str]
     units: frozenset[str]
     vague: frozenset[str]
     families: Mapping[str, Family]

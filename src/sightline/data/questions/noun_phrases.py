@@ -33,6 +33,7 @@ class Phrase:
 class Text:
     """A text cut into words, with their characters and the phrases they form."""
 
+    raw: str
     words: tuple[Word, ...]
     spans: tuple[tuple[int, int], ...]
     phrases: tuple[Phrase, ...]
@@ -67,7 +68,7 @@ def parse(text: str, tagger: WordTagger, title: bool) -> Text:
     matches = [match for _, match in zip(range(MAX_WORDS), TOKEN.finditer(text), strict=False)]
     words = tuple(_word(match[0], tagger) for match in matches)
     phrases = tuple(_phrases(words, tagger.language, title))
-    return Text(words, tuple(match.span() for match in matches), phrases)
+    return Text(text, words, tuple(match.span() for match in matches), phrases)
 
 
 def subjects(text: Text, language: Language) -> list[Phrase]:
@@ -95,17 +96,21 @@ def subjects(text: Text, language: Language) -> list[Phrase]:
             and _is_value(text.words[phrase.end - 1], "color", language)
         ):
             continue
-        found += [replace(phrase, head=head) for head in _title_heads(text.words, phrase, language)]
+        found += [replace(phrase, head=head) for head in _title_heads(text, phrase, language)]
     return found
 
 
-def _title_heads(words: Sequence[Word], phrase: Phrase, language: Language) -> Iterator[int]:
+def _title_heads(text: Text, phrase: Phrase, language: Language) -> Iterator[int]:
     """Places of nouns that may be the thing, the likelier last.
 
-    That is the last noun. Where the model does not know it (a name?) it may be the last one that it knows.
+    That is the last noun. Where the model does not know it and it has a capital (a name?) it may be the last
+    one that it knows. "Horse riding" is no thing; a person is one where nothing else is named.
     """
+    words = text.words
+    if words[phrase.end - 1].kind == "participle" and words[phrase.end - 1].text.endswith("ing"):
+        return
     materials = language.families["material"].words
-    skipped = language.abstract | language.audience | language.units
+    skipped = language.trailing | language.audience | language.units
     nouns = [place for place in range(phrase.first, phrase.end) if words[place].noun]
     heads: list[int] = []
     for place in reversed(nouns):
@@ -114,14 +119,19 @@ def _title_heads(words: Sequence[Word], phrase: Phrase, language: Language) -> I
             continue
         if _is_value(word, "pattern", language) or word.kind in ("adjective", "participle"):
             continue
+        if word.lemma in language.abstract:
+            break
         if word.text in materials or word.lemma in materials:
             if place == nouns[-1] and len(nouns) == 1:
                 heads.append(place)
             break
-        if word.known or not heads:
+        name = not word.known and text.raw[text.spans[place][0]].isupper()
+        if not name or not heads:
             heads.append(place)
-        if word.known:
+        if not name:
             break
+    if not heads and len(nouns) == 1 and _is_person(words, nouns[0], language):
+        heads = nouns
     yield from reversed(heads)
 
 
@@ -145,7 +155,9 @@ def _phrases(words: Sequence[Word], language: Language, title: bool) -> Iterator
     open_ = _Open(words, language)
     for place, word in enumerate(words):
         kind = _kind(words, place, open_, title)
-        if kind in IN_PHRASE:
+        if kind == "participle" and title and _is_person(words, open_.noun, language):
+            yield from open_.close(place)  # "woman wearing a hat", not "women printed dress"
+        elif kind in IN_PHRASE:
             if kind == "adjective" and open_.noun >= 0 and not title and not _goes_on(words, place):
                 yield from open_.close(place)  # "a man red with anger", but "a sky blue umbrella"
             open_.take(place, kind)
@@ -189,6 +201,10 @@ class _Open:
             last = self.last + 1
             yield Phrase(self.first, self.noun, last, self.article, self.indefinite, self.number)
         self.reset()
+
+
+def _is_person(words: Sequence[Word], place: int, language: Language) -> bool:
+    return place >= 0 and words[place].lemma in language.persons and not words[place].plural
 
 
 def _goes_on(words: Sequence[Word], place: int) -> bool:

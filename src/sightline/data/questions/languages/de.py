@@ -123,16 +123,20 @@ LANGUAGE = Language(
     containers=frozenset(
         "set paar packung stück satz gruppe menge haufen reihe bild foto pack bündel sammlung art".split()
     ),
+    trailing=frozenset(
+        """set paar packung stück größe farbe stil design kollektion modell muster motiv länge ärmel kragen
+        optik look serie form geschenk""".split()
+    ),
     abstract=frozenset(
-        """set paar packung stück artikel produkt größe farbe stil design kollektion qualität geschenk modell
-        marke art jahr tag zeit garantie versand rückgabe muster motiv material stoff länge ärmel kragen
-        maße liter vordergrund hintergrund seite mitte luft bild foto kamera ende teil rand gesicht kopf
-        hand arm bein fuß auge haar mund finger optik look serie form breite höhe gewicht""".split()
+        """artikel produkt qualität marke art jahr tag zeit garantie versand rückgabe material stoff maße
+        liter vordergrund hintergrund seite mitte luft bild foto kamera ende teil rand gesicht kopf hand
+        arm bein fuß auge haar mund finger breite höhe gewicht""".split()
     ),
     audience=frozenset(
         """damen dame herren herr kinder kind mädchen jungen junge baby babys frauen frau männer mann unisex
         erwachsene""".split()
     ),
+    persons=frozenset("mann frau person kind".split()),
     units=frozenset("ml l cl cm mm m kg g w v watt volt gb tb mah stk stück teilig er".split()),
     vague=frozenset("andere anderen anderer weitere mehrere viele gruppe menge einige".split()),
     families={

@@ -5,17 +5,17 @@ from sightline.data.questions.language import Family, Language, Questions, Thing
 COLORS, COLORS_ALIKE = table(
     """
 black: > charcoal navy gray brown
-white: > ivory cream beige silver gray
+white: > ivory beige silver gray
 red: > maroon burgundy rust coral pink orange crimson brown purple
 blue: > navy teal turquoise indigo purple green gray
 green: > olive teal turquoise mint khaki lime blue
-yellow: > mustard gold golden cream orange tan lime
+yellow: > mustard gold golden ivory orange tan lime
 brown: > tan beige khaki bronze copper rust maroon chocolate orange golden
 orange: > peach coral rust tan copper
 pink: > peach coral magenta salmon fuchsia purple
 purple: violet > lavender magenta maroon burgundy lilac indigo fuchsia
 gray: grey > silver charcoal
-beige: > tan cream ivory khaki taupe yellow
+beige: > tan ivory khaki taupe yellow
 tan: > beige khaki yellow golden
 maroon: > burgundy
 burgundy: wine
@@ -24,7 +24,7 @@ teal: > turquoise gray
 turquoise: aqua
 olive: > khaki brown gray yellow
 khaki: > gray
-cream: ivory off-white > pink
+ivory: off-white > pink
 gold: golden > bronze copper orange tan
 silver: > steel
 charcoal: > navy
@@ -102,7 +102,8 @@ PATTERNS, PATTERNS_ALIKE = table(
 striped: stripes stripe stripy pinstripe pinstriped
 checked: checkered check checks chequered plaid tartan gingham
 floral: flowered flowery
-dotted: polka polka-dot spotted
+dotted: polka polka-dot
+spotted: > dotted
 paisley: > floral
 camouflage: camo
 houndstooth: > checked
@@ -153,11 +154,13 @@ LANGUAGE = Language(
         """pack set pair piece lot box bundle group bunch crowd number couple herd flock kind type sort
         row stack pile variety range selection collection picture photo image photograph drawing""".split()
     ),
+    trailing=frozenset(
+        """set pack pair piece pcs size color colour style design collection edition fit look version series
+        model finish shade tone print pattern sleeve length neck collar waist inch combo gift""".split()
+    ),
     abstract=frozenset(
-        """set pack pair piece pcs item product size color colour style design collection edition quality gift
-        fit look version type kind way day time year warranty delivery return returns free series range
-        model brand use fashion finish shade tone print pattern sleeve length neck collar waist inch
-        combo kit offer sale price value unit number line art life home world background front back side
+        """item product quality type kind way day time year warranty delivery return returns free range brand
+        use fashion offer sale price value unit number line art life home world background front back side
         top bottom middle center centre end part corner distance air view scene photo picture image
         camera one thing something someone other shot place area edge direction face head hand arm leg
         foot eye hair mouth body finger left right kind action trick turn fun game event competition
@@ -167,6 +170,7 @@ LANGUAGE = Language(
         """men man mens women woman womens ladies lady gents girls girl boys boy kids kid baby babies toddler
         infant children child unisex adult adults junior teen""".split()
     ),
+    persons=frozenset("man woman person boy girl child".split()),
     units=frozenset(
         """ml l cl cm mm m inch inches in kg g gram grams oz lb lbs w v watt watts volt gb tb mb mah pcs pc
         piece pieces pack ply tier person persons seater cup cups litre litres liter liters qt ft""".split()
@@ -249,7 +253,12 @@ bicycle bike cycle
 car vehicle truck van suv
 dog puppy
 cat kitten
-man person woman people guy boy girl child kid lady player rider
+person people man guy gentleman
+person people woman lady
+child kid boy
+child kid girl
+boy man
+girl woman
 """
     ),
     questions=Questions(

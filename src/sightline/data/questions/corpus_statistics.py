@@ -28,7 +28,7 @@ SAID = 0.02  # share of the texts about a thing that may name another that is ca
 LIKE = 0.3  # things whose texts are more alike may be two names of one; so may
 NEAREST = 2  # so many whose texts are the most alike
 CHANCE = 0.2  # whose texts are more alike than this
-COMMON = 0.05  # articles for each title about a thing, where texts have articles at all
+COMMON = 0.05  # articles for each title about a thing, where most things have any
 
 
 class Sampled(NamedTuple):
@@ -129,8 +129,9 @@ class CorpusStatistics:
     def close(self) -> None:
         """Fix which heads are things and compute what occurs together."""
         self.titles = 2 * self.titled >= self.items > 0
-        self._described = self.articles.total() >= self.items
         source = self.main if self.titles else self.named
+        common = sum(n for lemma, n in source.items() if self.articles[lemma] >= COMMON * n)
+        self._described = 2 * common >= source.total() > 0
         chosen = [lemma for lemma, n in source.most_common() if n >= TWICE and self._is_thing(lemma)]
         self.things = {lemma: self._thing(lemma) for lemma in sorted(chosen[:THINGS])}
         self.row = {lemma: row for row, lemma in enumerate(self.things)}

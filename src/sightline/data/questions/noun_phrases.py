@@ -77,7 +77,7 @@ def subjects(text: Text, language: Language) -> list[Phrase]:
     "Set of 3 cotton towels, blue": cotton towels. None of "shirt and trousers", nor what a preposition leads
     in ("for your kitchen", "with lid").
     """
-    found = []
+    found: list[Phrase] = []
     for phrase in text.phrases:
         if phrase.head < 0:
             continue
@@ -96,7 +96,10 @@ def subjects(text: Text, language: Language) -> list[Phrase]:
             and _is_value(text.words[phrase.end - 1], "color", language)
         ):
             continue
-        found += [replace(phrase, head=head) for head in _title_heads(text, phrase, language)]
+        heads = [replace(phrase, head=head) for head in _title_heads(text, phrase, language)]
+        if heads and not found and _is_person(text.words, heads[0].head, language):
+            return heads  # what a person wears or does follows
+        found += heads
     return found
 
 

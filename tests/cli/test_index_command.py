@@ -70,11 +70,15 @@ def test_results_say_what_was_searched_and_where_each_picture_is(run, tmp_path):
     assert found["searched"] == "4 items" and len(found["results"]) == 3
     assert found["results"][0]["id"] == "i1" and found["results"][0]["score"] > 0.9
     assert {"id", "score", "text", "from"} == found["results"][0].keys()
+    assert {hit["id"]: hit["from"] for hit in found["results"]} == {
+        f"i{n}": f"pictures/{n}.png" for n in range(3)
+    }
     page = (tmp_path / "found.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg;base64,") == 4  # the query and three results
     assert "thing 1 &lt;b&gt;" in page and "thing 1 <b>" not in page
     assert not re.search(r"(?:src|href)=[\"'](?!data:)", page)  # nothing is loaded from elsewhere
     said = run("search", "a red ball", "--index", "mine", "--page", "found.html").stdout
+    assert "\n           pictures/0.png\n" in said
     assert "search: the 4 nearest to the words of 4 items in mine" in said and "wrote found.html" in said
     assert "no picture here" in (tmp_path / "found.html").read_text(encoding="utf-8")
     (tmp_path / "notes.html").write_text("mine")

@@ -59,9 +59,9 @@ def read_table(table: Path, pictures: Path | None, max_pixels: int, fetch: bool)
     """The usable rows of a table, whose pictures lie in `pictures` or beside it. Pictures on other machines
     are fetched only with `fetch`. Raises ValueError for an unusable table."""
     params = DataParams(
-        source="table", path=str(table), pictures=str(pictures or table.parent), columns=TOLD, base_url="", checksums={},
-        max_items=0, sizes={}, image_side=SIDE, shard_mb=64, max_pixels=max_pixels, timeout_s=30.0,
-        val_share=VAL_SHARE,
+        source="table", path=str(table), pictures=str(pictures or table.parent), columns=TOLD, base_url="",
+        checksums={}, max_items=0, sizes={}, image_side=SIDE, shard_mb=64, max_pixels=max_pixels,
+        timeout_s=30.0, val_share=VAL_SHARE,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         counts = table_source.build(params, 0, Path(scratch) / "raw", online=fetch)

@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,20 +30,23 @@ def measure(corpus: Corpus) -> dict:
     pictures: dict[str, dict] = {}
     objects: dict[str, list[set[str]]] = {}
     coder = corpus.tokenizer()
-    lexicon = counted_lexicon((corpus.items[line] for line in corpus.items.split(base)), corpus.convert)
+    lexicon = counted_lexicon(split_items(corpus, base), corpus.convert)
     base_captions: set[str] = set()
     for name in names:
-        items = [corpus.items[line] for line in corpus.items.split(name)]
-        texts = [caption for item in items for caption in item["captions"]]
-        parted = [words(text) for text in texts]
-        for text_words in parted:
-            counted[name].update(text_words)
-        pictures[name] = picture_sizes(corpus, items)
-        objects[name] = [object_statistics.object_names(item, lexicon) for item in items]
-        splits[name] = {"items": len(items), "pictures": pictures[name]["n"], "captions": len(texts)}
+        # Items are read anew for each figure: the words of a large table, all at once, take gigabytes.
+        texts = [caption for item in split_items(corpus, name) for caption in item["captions"]]
+        lengths: list[int] = []
+        for text in texts:
+            parted = words(text)
+            counted[name].update(parted)
+            lengths.append(len(parted))
+        pictures[name] = picture_sizes(corpus, split_items(corpus, name))
+        objects[name] = [object_statistics.object_names(item, lexicon) for item in split_items(corpus, name)]
+        count = len(corpus.items.split(name))
+        splits[name] = {"items": count, "pictures": pictures[name]["n"], "captions": len(texts)}
         captions[name] = {
-            "per_item": summary(len(item["captions"]) for item in items),
-            "words": summary(map(len, parted)),
+            "per_item": summary(len(item["captions"]) for item in split_items(corpus, name)),
+            "words": summary(lengths),
             "tokens": tokens(texts, coder, corpus.max_tokens) if coder else None,
             "different": len(set(texts)),
         }
@@ -76,7 +80,12 @@ def measure(corpus: Corpus) -> dict:
     }
 
 
-def picture_sizes(corpus: Corpus, items: list[dict]) -> dict:
+def split_items(corpus: Corpus, name: str) -> Iterator[dict]:
+    """The items of a split, read one by one."""
+    return (corpus.items[line] for line in corpus.items.split(name))
+
+
+def picture_sizes(corpus: Corpus, items: Iterable[dict]) -> dict:
     """Sides in pixels and bytes of the kept pictures; headers are read, nothing is decoded."""
     sides: Counter[tuple[int, int]] = Counter()
     formats: Counter[str] = Counter()

@@ -12,7 +12,7 @@ from sightline_lab.cli.app import app
 
 @app.command()
 def duplicates(
-    items: Annotated[int, typer.Option(min=50, help="Rows of the catalogue that is drawn.")] = 5000,
+    items: Annotated[int, typer.Option(min=50, help="Rows of the catalogue that is drawn.")] = 3000,
     catalogue: Annotated[Path | None, typer.Option(help="A drawn one, instead of a new one.")] = None,
     photos: Annotated[Path | None, typer.Option(help="A folder of photos (*.jpg) as well.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 7,

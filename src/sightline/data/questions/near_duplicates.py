@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 
 THUMBNAIL = 10  # side: coarse enough that a crop of 5 % hardly changes it
 NEIGHBOURS = 3  # candidates of a picture: of 99 % of planted copies the original is among them
-LIKENESS = 0.8  # cosine of the thumbnails of a pair that is looked at; a crop of 5 % of a photo keeps more
+LIKENESS = 0.9  # cosine of the thumbnails of a pair that is looked at; planted copies that are found have more
 EXACT_UP_TO = 1 << 17  # pictures that are searched one by one; more are sorted into lists
 PROBED = 16
 BLOCK = 1 << 12  # pictures asked for at a time
@@ -30,7 +30,8 @@ SPREAD = 1.75  # half of the content's side, in standard deviations of where it 
 SMALLEST, LARGEST = 24, 160  # sides of compared contents: of the smaller picture, so that no blur is compared
 COARSE = 48  # side that tells most pairs apart
 MARGIN = 0.08  # of the side: an edge that a crop or an alignment may have taken away is not compared
-STEPS = 6  # of the alignment, at each of two sides
+STEPS = 6  # of the alignment at most, at each of two sides
+SETTLED = 0.002  # of the side: an alignment that moves less is done
 ALIGNED_AT = (16, 32)
 REACH = 0.15  # largest change of scale, and shift as a share of the side, that an alignment finds
 CONTRAST = 50.0  # standard deviation, levels: fainter contents have their differences enlarged to it
@@ -226,10 +227,12 @@ def align(one_SSC: np.ndarray, other_SSC: np.ndarray) -> np.ndarray:
         solved_Pn = np.linalg.solve(slopes_nP.T @ slopes_nP + 1e-3 * side**2 * np.eye(3), slopes_nP.T)
         for _ in range(STEPS):
             error_n = (_laid_over(other_SS, alignment_P) - one_SS)[inner, inner].reshape(-1)
-            scale, right, down = solved_Pn @ error_n
+            scale, right, down = step_P = solved_Pn @ error_n
             new_scale = alignment_P[0] / (1.0 + scale)
             shift_2 = alignment_P[1:] - new_scale * np.array([right, down])
             alignment_P = np.clip(np.array([new_scale, *shift_2]), low_P, high_P)
+            if np.abs(step_P).max() < SETTLED:
+                break
     return alignment_P
 
 

@@ -133,7 +133,8 @@ border:1px solid var(--sl-line);color:var(--sl-quiet);background:var(--sl-card)}
 .sl-grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,200px),1fr));gap:16px}
 .sl-card{background:var(--sl-card);border:1px solid var(--sl-line);border-radius:16px;overflow:hidden;
 display:flex;flex-direction:column;color:var(--sl-ink)}
-.sl-card>img,.sl-noimg{width:100%;aspect-ratio:1;object-fit:cover;background:#0b0d13;margin:0}
+.sl-card>img,.sl-noimg{width:100%;aspect-ratio:1;object-fit:contain;background:#0b0d13;margin:0}
+.sl-card>img{background:color-mix(in srgb,var(--sl-ink) 6%,transparent)}
 .sl-card>img[src^="data:image/png"]{image-rendering:pixelated}
 .sl-card small{color:var(--sl-quiet);font-size:12px;overflow-wrap:anywhere}
 .sl-noimg{display:grid;place-items:center;color:#8b93a7;font-size:13px;aspect-ratio:auto;padding:12px}

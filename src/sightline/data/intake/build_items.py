@@ -5,6 +5,7 @@ nor with the pictures.
 """
 
 import json
+import re
 import sqlite3
 import threading
 import unicodedata
@@ -32,6 +33,8 @@ MAX_TEXTS = 1000  # captions or questions of a row
 CONNECTIONS = 8
 AHEAD = 4 * CONNECTIONS  # pictures that are read before they are written
 DECODERS = threading.BoundedSemaphore(2)  # a picture of 50 megapixels takes 150 MB while it is decoded
+CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")  # the category Cc of Unicode
+SURROGATE = re.compile("[\\ud800-\\udfff]")  # what undecodable bytes are read as
 SCRATCH = "rows.sqlite"
 TABLES = """
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;
@@ -243,7 +246,7 @@ def _fault(row: Row, id: str) -> tuple[str, str] | None:
     asked = [text for it in row.questions for text in (it.question, *it.answers)]
     texts = [*row.texts, row.title, *asked]
     everything = "".join([row.id, row.picture if isinstance(row.picture, str) else "", *texts])
-    if any("\ud800" <= char <= "\udfff" for char in everything):
+    if SURROGATE.search(everything):
         return "bad_utf8", "bytes that are not UTF-8"
     if "\0" in everything:
         return "nul", "a NUL character"
@@ -261,6 +264,5 @@ def _fault(row: Row, id: str) -> tuple[str, str] | None:
 
 def _clean(text: str) -> str:
     """One line, NFC, without control characters; a missing value becomes empty."""
-    spaced = "".join(" " if unicodedata.category(char) == "Cc" else char for char in text)
-    line = " ".join(unicodedata.normalize("NFC", spaced).split())
+    line = " ".join(unicodedata.normalize("NFC", CONTROL.sub(" ", text)).split())
     return "" if line in EMPTY else line

@@ -211,4 +211,4 @@ def test_a_sabotaged_model_fails_the_gate_by_name(experiment_repo):
 def test_ask_before_anything_is_built_names_the_command(tmp_path):
     for name in ("dvc.yaml", "params.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    assert "make repro" in command_line.run(tmp_path, "ask", code=2).stderr
+    assert "dvc repro" in command_line.run(tmp_path, "ask", code=2).stderr

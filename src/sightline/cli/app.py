@@ -50,7 +50,7 @@ def bundle_folder(bundle: Path | None) -> Path:
     folder = bundle or checkout_files.root() / "models" / "bundle"
     if not folder.exists():
         raise checkout_files.CheckoutError(
-            f"no model at {folder}: run `make repro`, or `make demo` for a tiny one"
+            f"no model at {folder}: run `dvc repro`, or `sightline demo` for a tiny one"
         )
     return folder
 

@@ -92,21 +92,23 @@ def _unpacked(folder: Path, names: list[str], skipped: set[Path]) -> Iterator[Pa
             yield path
 
 
-def measured(project: Path, profile: str) -> bool:
-    """Whether metrics/cost.json of the project knows what a rebuild of the profile takes."""
+def is_own(project: Path) -> bool:
+    """Whether this is a repository of `sightline init`: the code is not in it but installed."""
+    return not (project / "src" / "sightline").is_dir()
+
+
+def measured(project: Path) -> dict[str, dict]:
+    """What a rebuild took, by profile: metrics/cost.json of the project, else the package's."""
+    from sightline.core import packaged_project
     from sightline.core.artifacts import read_json
 
-    cost_file = project / "metrics" / "cost.json"
-    return cost_file.exists() and profile in read_json(cost_file)
+    files = [folder / "metrics" / "cost.json" for folder in (project, packaged_project.folder())]
+    return next((read_json(file) for file in files if file.exists()), {})
 
 
 def estimate(project: Path, profile: str) -> list[str]:
     """Lines with the measured cost of a full rebuild and the free disk here."""
-    from sightline.core.artifacts import read_json
-
-    free = shutil.disk_usage(project).free / GIB
-    cost_file = project / "metrics" / "cost.json"
-    costs = read_json(cost_file) if cost_file.exists() else {}
+    free, costs = shutil.disk_usage(project).free / GIB, measured(project)
     if profile not in costs:
         return [f"repro: profile {profile}; never measured, so no estimate; {free:.0f} GiB free here"]
     stages = costs[profile]["stages"]

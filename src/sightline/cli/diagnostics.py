@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from sightline.cli import checkout_files, dvc_outs
 from sightline.core import artifacts
+from sightline.core.params import resolved
+from sightline.core.params.loader import load_params
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -28,6 +30,7 @@ LOCKS = ("requirements.txt", "requirements-serve.txt")
 DISTRIBUTION = "sightline-vlm"  # `sightline` on a package index is another project
 BUILT = ("data/raw", "data/vqa", "models/text", "models/clip", "models/vlm", "models/blind",
          "models/compressed", "models/onnx", "models/bundle")  # fmt: skip
+ALWAYS = ["always changed"]  # what `dvc status` says of a stage that always runs
 MAX_LISTED = 5  # packages named before "and so many more"
 
 
@@ -47,7 +50,8 @@ def examine(start: Path, bundle: Path | None, index: Path | None = None) -> list
         here = checkout_files.root(start)
     except checkout_files.CheckoutError:
         here = None
-    checks = [python(), packages(here)]
+    locked = None if here is None or checkout_files.is_own(here) else here
+    checks = [python(), packages(locked)]
     if bundle is None and here is None:
         what = "no checkout here and no --bundle given"
         checks.append(Check("bundle", False, what, "give --bundle PATH, or run this inside a checkout"))
@@ -139,13 +143,26 @@ def dvc(here: Path) -> Check:
         return Check("dvc", True, "not installed: nothing is rebuilt here")
     done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True)
     try:
-        changed = sorted(json.loads(done.stdout))
+        found = json.loads(done.stdout)
+        changed = sorted(stage for stage, why in found.items() if why != ALWAYS)
     except ValueError:
         message = " ".join(done.stderr.split())[:300] or "no message"
         return Check("dvc", False, f"dvc status failed: {message}", _dvc_cure(here, message))
+    if not changed and ALWAYS in found.values() and not _resolved(here):
+        changed = ["resolve"]
     if changed:
         return Check("dvc", False, f"out of date: {', '.join(changed)}", "dvc repro")
     return Check("dvc", True, "every stage is up to date")
+
+
+def _resolved(here: Path) -> bool:
+    """Whether resolved.yaml is what the stage `resolve` would write; where the code is installed, DVC runs
+    that stage always and cannot tell."""
+    try:
+        resolved.check(load_params(here / "params.yaml"), here)
+    except ValueError:
+        return False
+    return True
 
 
 def _dvc_cure(here: Path, message: str) -> str:

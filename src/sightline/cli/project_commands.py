@@ -68,7 +68,7 @@ def estimate() -> None:
 
     here = checkout_files.root()
     params = loader.load_params(here / "params.yaml")
-    if checkout_files.measured(here, params.profile):
+    if params.profile in checkout_files.measured(here):
         said = checkout_files.estimate(here, params.profile)
     else:
         try:
@@ -84,12 +84,17 @@ def estimate() -> None:
 @app.command(rich_help_panel=BUILD)
 def demo() -> None:
     """Build the smoke profile in .demo/ and open a page: a question, its answer, the regions behind it."""
+    from sightline.core.params import edit, params_files
+    from sightline.core.params.checks import NO_INPUT
+
     here = checkout_files.root()
     target = here / DEMO
     for line in checkout_files.estimate(here, "smoke"):
         typer.echo(line.replace("repro:", "demo:", 1))
     checkout_files.check_copy(target)
     checkout_files.copy(here, target, "smoke")
+    # Its pictures are rendered: none of one's own inputs is read.
+    edit.fill(target / "params.yaml", dict.fromkeys(params_files.LOCAL, NO_INPUT))
     done = subprocess.run(["dvc", "repro"], cwd=target)
     if done.returncode:
         raise typer.Exit(done.returncode)
@@ -97,7 +102,7 @@ def demo() -> None:
     page = target / "plots" / "explain" / "index.html"
     typer.echo(
         f"demo: the page with maps is {page.relative_to(here)}; the model is tiny and often wrong: "
-        "`make repro` builds the real one"
+        "`dvc repro` builds the real one"
     )
     typer.echo(f'try: cd {DEMO}, then sightline ask, or sightline search "a red ball"')
     if sys.stdout.isatty():
@@ -135,6 +140,11 @@ def tables() -> None:
     from sightline.cli import readme_tables
 
     here = checkout_files.root()
+    if checkout_files.is_own(here):
+        raise checkout_files.CheckoutError(
+            "the tables are those of Sightline's own README; the figures of this repository are in "
+            "metrics/report/report.md"
+        )
     for built in (here, here / DEMO):
         checkout_files.record_cost(here, built)
     readme_tables.fill(here)

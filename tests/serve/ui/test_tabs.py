@@ -222,7 +222,7 @@ def test_variants_answer_side_by_side(at_service, checkout, shown, model):
 
 def test_absent_or_damaged_variants_are_said(at_service, checkout, shown, tmp_path):
     nowhere = compare_tab.Variants(None)
-    assert "make repro" in at_service(lambda service: compare_tab.table(service, nowhere, shown, QUESTION))
+    assert "dvc repro" in at_service(lambda service: compare_tab.table(service, nowhere, shown, QUESTION))
     shutil.copytree(checkout / "models", tmp_path / "models")
     (tmp_path / "models" / "onnx" / "fp32" / "decoder.onnx").write_bytes(b"no")
     broken = compare_tab.Variants(tmp_path)

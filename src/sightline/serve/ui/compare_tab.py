@@ -101,5 +101,5 @@ async def table(service: Service, variants: Variants, displayed: DisplayedImage 
 def empty() -> str:
     return message(
         "The variants are not here: they lie in models/onnx of the checkout that built the model. "
-        "Run `make repro` there, then `sightline serve` from inside it."
+        "Run `dvc repro` there, then `sightline serve` from inside it."
     )

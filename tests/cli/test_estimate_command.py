@@ -1,0 +1,81 @@
+"""`sightline estimate` before anything is built: sizes, minutes, what cannot be taught; what cannot work is one
+sentence and exit code 1; nothing is fetched."""
+
+import re
+
+import pytest
+
+from sightline.cli.rebuild_estimate import cost_model, data_sample
+from sightline.core.params import edit, loader
+from sightline.data.shards import Items
+from tests.cli.test_init_command import init, picture
+from tests.support import command_line
+
+HEADER = "title,description,image_url,id\n"
+TINY = {
+    "text.width": 32, "text.layers": 1, "text.heads": 2, "vision.width": 32, "vision.image_size": 32,
+    "finetune.width": 32, "align.embed_dim": 32, "pretrain.batch_size": 16, "align.batch_size": 16,
+    "align.matching_samples": 8, "finetune.batch_size": 16, "launch": "python",
+}  # fmt: skip
+
+
+def repository(folder, rows):
+    (folder / "items.csv").write_text(HEADER + "\n".join(rows) + "\n")
+    init(folder, "mine", "--table", "items.csv")
+    return folder / "mine"
+
+
+def row(folder, number: int) -> str:
+    picture(folder / "pictures" / f"{number}.png", number)
+    return f"Red cup {number},A red cup on a blue table,pictures/{number}.png,i{number}"
+
+
+def test_sizes_minutes_and_what_cannot_be_taught(tmp_path):
+    made = repository(tmp_path, [row(tmp_path, number) for number in range(60)])
+    edit.fill(made / "params.yaml", TINY)
+    before = sorted(path for path in made.rglob("*") if ".git" not in path.parts)
+    said = command_line.run(made, "estimate", code=0).stdout
+    assert re.search(r"estimate: 60 items \(.*train \d+", said)
+    assert re.search(r"about [1-9]\d? min on this machine", said) and "GiB of disk" in said
+    assert "questions" in said and re.search(r"test has \d pictures: .* known to \d+ points at best", said)
+    assert sorted(path for path in made.rglob("*") if ".git" not in path.parts) == before
+
+
+@pytest.mark.parametrize(
+    ("count", "message"), [(1, "at least 3 items with a picture are needed, 1 are there")]
+)
+def test_what_cannot_work_is_one_sentence(tmp_path, count, message):
+    made = repository(tmp_path, [row(tmp_path, number) for number in range(count)])
+    done = command_line.run(made, "estimate", code=1)
+    assert message in done.stderr and done.stderr.count("estimate: ") == 1
+
+
+def test_pictures_of_the_internet_are_counted_and_not_fetched(tmp_path):
+    rows = [f"Red cup {n},A red cup,https://example.invalid/{n}.png,i{n}" for n in range(1200)]
+    params = loader.load_params(repository(tmp_path, rows) / "params.yaml")
+    data = params.data.replaced(path=str(tmp_path / "items.csv"))
+    sample = data_sample.take(params.model_copy(update={"data": data}), tmp_path / "sample")
+    assert sum(sample.items.values()) == pytest.approx(1200, abs=2)
+    assert sample.remote == pytest.approx(1200, abs=2)
+    assert sample.taken["train"] == data_sample.PER_SPLIT and sample.items["train"] > 900
+    items = Items(tmp_path / "sample" / "data" / "raw")
+    shown = {items.image_bytes(items[n]) for n in range(len(items))}
+    assert len(shown) == len(items), "no two stand-ins are equal, or they would count as duplicates"
+
+
+def test_minutes_follow_the_data_and_the_parameters(tmp_path):
+    params = loader.load_params(repository(tmp_path, [row(tmp_path, 0)]) / "params.yaml")
+    one = params.model_copy(update={"launch": "python"})
+    per_item = {"download": 0.0, "convert": 0.0, "pretrain": 0.01, "align": 0.02, "finetune": 0.03}
+
+    def minutes(count: int, of=one) -> dict[str, float]:
+        return cost_model.minutes(of, cost_model.Measured(per_item, {"train": count, "val": 0, "test": 0}))
+
+    more, less = minutes(6000), minutes(0)
+    assert more["align"] - less["align"] == pytest.approx(0.02 * 6000 * params.align.epochs / 60)
+    assert more["pretrain"] - less["pretrain"] == pytest.approx(0.01 * 6000 * params.pretrain.epochs / 60)
+    assert more["evaluate"] == less["evaluate"]
+    longer = one.model_copy(update={"align": one.align.replaced(epochs=2 * one.align.epochs)})
+    assert minutes(6000, longer)["align"] - less["align"] == pytest.approx(
+        2 * (more["align"] - less["align"])
+    )

@@ -1,5 +1,5 @@
-"""`sightline estimate` before anything is built: sizes, minutes, what cannot be taught; what cannot work is one
-sentence and exit code 1; nothing is fetched."""
+"""`sightline estimate` before anything is built: sizes, minutes, what cannot be taught; what cannot work is
+one sentence and exit code 1; nothing is fetched."""
 
 import re
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageFilter
 
 THUMBNAIL = 10  # side: coarse enough that a crop of 5 % hardly changes it
 NEIGHBOURS = 3  # candidates of a picture: of 99 % of planted copies the original is among them
-LIKENESS = 0.9  # cosine of the thumbnails of a pair that is looked at; planted copies that are found have more
+LIKENESS = 0.9  # cosine of the thumbnails of a pair that is looked at; planted copies found have more
 EXACT_UP_TO = 1 << 17  # pictures that are searched one by one; more are sorted into lists
 PROBED = 16
 BLOCK = 1 << 12  # pictures asked for at a time

@@ -32,7 +32,7 @@ def scale(
     with tempfile.TemporaryDirectory() as temporary:
         for number in wanted:
             folder = (scratch or Path(temporary)) / str(number)
-            result = scale_study.run(here, folder, number, side, 7, typer.echo)
-            scale_study.merge(here / scale_page.RESULT, result)
-            scale_page.write(here)
+            for result in scale_study.run(here, folder, number, side, 7, typer.echo):
+                scale_study.merge(here / scale_page.RESULT, result)
+                scale_page.write(here)
     typer.echo(f"scale: {scale_page.RESULT} and {scale_page.PAGE}")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,11 @@ TINY = {
 Echo = Callable[[str], None]
 
 
-def run(checkout: Path, scratch: Path, rows: int, side: int, seed: int, echo: Echo) -> dict[str, Any]:
-    """Every stage over `rows` rows in `scratch`, which must not exist; peak_mib and wall_seconds by stage.
+def run(
+    checkout: Path, scratch: Path, rows: int, side: int, seed: int, echo: Echo
+) -> Iterator[dict[str, Any]]:
+    """Every stage over `rows` rows in `scratch`, which must not exist; after each, peak_mib and wall_seconds of
+    all so far.
 
     A stage that fails ends the run with RuntimeError, but for the gate, which a model of a few steps fails.
     """
@@ -59,11 +62,11 @@ def run(checkout: Path, scratch: Path, rows: int, side: int, seed: int, echo: Ec
     echo(f"{rows:,} rows: table and {side}-pixel pictures in {time.monotonic() - began:.0f} s")
     for stage in STAGES:
         _run_stage(checkout, work, stage)
-        cost = read_json(work / ".resume" / "cost" / f"{PROFILE}.json").get(stage, {})
-        echo(f"{rows:,} rows: {stage} {cost.get('peak_mib')} MiB, {cost.get('wall_seconds')} s")
-    costs = read_json(work / ".resume" / "cost" / f"{PROFILE}.json")
-    bytes_on_disk = sum(path.stat().st_size for path in (work / "data" / "raw").iterdir())
-    return {"rows": rows, "side": side, "raw_mib": round(bytes_on_disk / 2**20), "stages": costs}
+        costs = read_json(work / ".resume" / "cost" / f"{PROFILE}.json")
+        if stage in costs:
+            echo(f"{rows:,} rows: {stage} {costs[stage]['peak_mib']} MiB, {costs[stage]['wall_seconds']} s")
+        size = sum(path.stat().st_size for path in (work / "data" / "raw").iterdir())
+        yield {"rows": rows, "side": side, "raw_mib": round(size / 2**20), "stages": costs}
 
 
 def _run_stage(checkout: Path, work: Path, stage: str) -> None:

@@ -35,8 +35,10 @@ def write(folder: Path, rows: int, side: int, seed: int) -> Iterator[int]:
 
 
 def _picture(rng: np.random.Generator, color: tuple[int, int, int], side: int) -> bytes:
-    """A thing of some corners on white, with grain; JPEG."""
-    picture = Image.new("RGB", (side, side), "white")
+    """A thing of some corners before something blurred; JPEG. Few are alike: how long look-alikes on white
+    take is measured elsewhere (docs/reports/duplicates.md)."""
+    behind = Image.fromarray(rng.integers(90, 256, (5, 5, 3), dtype=np.uint8))
+    picture = behind.resize((side, side), Image.Resampling.BICUBIC)
     corners = rng.uniform(0.1, 0.9, (int(rng.integers(3, 8)), 2)) * side
     ImageDraw.Draw(picture).polygon([(float(x), float(y)) for x, y in corners], fill=color)
     grain_YX1 = rng.integers(-8, 9, (side, side, 1))

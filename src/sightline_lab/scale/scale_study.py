@@ -41,10 +41,9 @@ Echo = Callable[[str], None]
 def run(
     checkout: Path, scratch: Path, rows: int, side: int, seed: int, echo: Echo
 ) -> Iterator[dict[str, Any]]:
-    """Every stage over `rows` rows in `scratch`, which must not exist; after each, peak_mib and wall_seconds of
-    all so far.
+    """Every stage over `rows` rows in `scratch`, which must not exist; after each, what all so far needed.
 
-    A stage that fails ends the run with RuntimeError, but for the gate, which a model of a few steps fails.
+    A stage that fails ends the run with RuntimeError, but for the gate, which a model of a few steps may fail.
     """
     data, work = scratch / "input", scratch / "work"
     began = time.monotonic()

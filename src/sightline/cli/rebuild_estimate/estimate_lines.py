@@ -13,6 +13,7 @@ from typing import Any
 from sightline.cli.rebuild_estimate import cost_model, data_sample
 from sightline.core import progress
 from sightline.core.artifacts import read_json
+from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.loader import Params
 
 GIB = 2**30
@@ -21,7 +22,7 @@ SHARE_HALF_WIDTH = 98.0  # points, over the root of n: 95 % bounds of a share ne
 
 def lines(checkout: Path, params: Params) -> list[str]:
     """The lines. Raises ValueError, in the words of the stage that would fail, where a build cannot work."""
-    if params.data.base_url.startswith("http") and not params.data.has_path:
+    if params.data.base_url.startswith(("http", "hf:")) and not params.data.has_path:
         return [
             f"its archives are fetched from {params.data.base_url} first, so nothing is known of them yet"
         ]
@@ -40,11 +41,10 @@ def lines(checkout: Path, params: Params) -> list[str]:
 
 
 def _absolute(params: Params, checkout: Path) -> Params:
-    """The params with local inputs as seen from anywhere."""
-    local = {"path": params.data.path, "pictures": params.data.pictures}
-    return params.model_copy(
-        update={"data": params.data.replaced(**{name: str(checkout / path) for name, path in local.items()})}
-    )
+    """The params with the local inputs that are given as seen from anywhere."""
+    given = {"path": params.data.path, "pictures": params.data.pictures}
+    local = {name: str(checkout / path) for name, path in given.items() if path != NO_INPUT}
+    return params.model_copy(update={"data": params.data.replaced(**local)})
 
 
 def _rehearse(checkout: Path, scratch: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core import artifacts
+from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.loader import Params, load_params
 from sightline.data.questions.triples import Triples
 
@@ -23,7 +24,7 @@ STEPS = {"pretrain": (1, 3), "align": (1, 3), "finetune": (1, 5)}  # the second 
 def main(checkout: Path, out: Path) -> None:
     """Convert, then train; `out` gets {"vqa": its config and the images of each split, "convert": seconds,
     "per_item": {stage: seconds}}."""
-    params = load_params(checkout / "params.yaml", {"launch": "python"})
+    params = _params(checkout)
     convert = _stage(checkout, "convert")
     began = time.process_time()
     convert(params)
@@ -33,6 +34,15 @@ def main(checkout: Path, out: Path) -> None:
     per_item = {name: _train(_stage(checkout, name), params, name, images["train"]) for name in STEPS}
     result = {"vqa": vqa.config | {"images": images}, "convert": seconds, "per_item": per_item}
     artifacts.write_json(out, result)
+
+
+def _params(checkout: Path) -> Params:
+    """Of the checkout, for one process, with its weight files as seen from here."""
+    file, alone = checkout / "params.yaml", {"launch": "python"}
+    params = load_params(file, alone)
+    given = {"text.checkpoint": params.text.checkpoint, "vision.checkpoint": params.vision.checkpoint}
+    local = {key: str(checkout / path) for key, path in given.items() if path != NO_INPUT}
+    return load_params(file, alone | local)
 
 
 def _stage(checkout: Path, name: str) -> Callable[[Params], Any]:

@@ -224,3 +224,41 @@ def test_scenes_are_asked_from_their_graph(tmp_path):
     found = lines(tmp_path / "vqa", "test")
     assert {"describe", "existence", "relation"} <= {t["type"] for t in found}
     assert all(t["source"] == "scene" for t in found) and config["objects"] == {"x": ["x"]}
+
+
+def test_questions_that_come_with_an_item_are_used_instead(tmp_path):
+    items = photos()
+    given = [
+        {"question": "What is on the table?", "answers": ["cup", "Cup", "a mug"]},
+        {"question": "Is it blue?", "answers": ["yes"]},
+        {"question": "How many?", "answers": ["3"], "type": "number"},
+        {"question": "Is there a cat?", "answers": ["no"], "type": "pope_random"},
+        {"question": "Who?", "answers": [" "]},
+    ]
+    items[0][0]["questions"] = given
+    items[3][0]["questions"] = given
+    folder, config = run(tmp_path, items)
+    for split, image in (("train", "p0"), ("val", "p3")):
+        found = [t for t in lines(folder, split) if t["image"] == image and t["type"] != "describe"]
+        assert [(t["type"], t["answer"], t.get("answers")) for t in found] == [
+            ("other", "cup", ["cup", "cup", "a mug"]),
+            ("yes/no", "yes", None),
+            ("number", "3", None),
+            ("pope_random", "no", None),
+        ]
+        assert all(t["rule"] == "annotated" for t in found)
+    assert any(t["rule"] != "annotated" for t in lines(folder, "train") if t["type"] != "describe")
+    assert config["counts"]["train"]["number"] == 1
+
+
+def test_what_cannot_be_taught_is_said(tmp_path):
+    few = [({"id": f"n{n}", "split": split, "captions": ["蓝色的汽车"]}, picture(n))
+           for n, split in enumerate(("train", "train", "val"))]  # fmt: skip
+    _, config = run(tmp_path, few)
+    assert config["types"].keys() == {"describe"}
+    assert config["left_out"] == [
+        "the captions name nothing of the list `photos`; convert.lexicon=corpus takes the things from the "
+        "captions themselves"
+    ]
+    _, config = run(tmp_path, photos(), "enough")
+    assert config["left_out"] == []

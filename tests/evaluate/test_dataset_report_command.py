@@ -48,7 +48,7 @@ def table(tmp_path):
         Image.fromarray(pixels).save(tmp_path / "pics" / f"{number}.png")
         rows.append(
             [
-                f"A {animal} and a {thing}",
+                f"{animal.title()} with a {thing}",
                 f"A brown {animal} with a {thing}",
                 f"pics/{number}.png",
                 f"i{number}",

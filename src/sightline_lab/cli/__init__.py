@@ -8,6 +8,7 @@ faithfulness.py: faithfulness
 bench.py: bench, pruning
 catalogue.py: catalogue
 ann_bench.py: search-bench
+audit.py: audit
 load_test.py: load
 retrieval.py: retrieval
 duplicates.py: duplicates

@@ -3,6 +3,7 @@
 from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     ablations,
     ann_bench,
+    audit,
     bench,
     catalogue,
     duplicates,

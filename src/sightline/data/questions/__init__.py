@@ -10,7 +10,7 @@ annotated_questions.py: questions that come with the data
 word_tagger.py: word classes and lemmas
 noun_phrases.py: phrases of a text, what a title is about
 corpus_parse.py: texts of an item and the attribute values in them
-corpus_statistics.py: what is counted over the training captions
+corpus_counts.py: what is counted over the training captions
 corpus_questions.py: the rules of the lexicon `corpus`
 caption_rules.py: colour, count, relation and other open questions
 existence_questions.py: yes/no questions and the POPE polls

@@ -2,14 +2,14 @@
 
 from collections import Counter
 
-from sightline.data.questions.question_types import POPE_TYPES
+from sightline.data.questions.question_types import ANNOTATED_TYPES
 
 
 def annotated(item: dict) -> list[dict]:
     """A triple for each question of the item that has an answer.
 
     The answer is the one that most people gave, of equals the first; `answers` has all where there are
-    several. The type is read off the answer, unless the annotation is a POPE poll and says so.
+    several. The type is the annotation's, or read off the answer.
     """
     triples = []
     for number, asked in enumerate(item.get("questions", ())):
@@ -20,9 +20,12 @@ def annotated(item: dict) -> list[dict]:
         answer = Counter(answers).most_common(1)[0][0]
         kind = asked.get("type", "")
         triple = {
-            "type": kind if kind in POPE_TYPES else _type(answer), "rule": "annotated", "question": question,
-            "answer": answer, "source": f"question {number}",
-        }  # fmt: skip
+            "type": kind if kind in ANNOTATED_TYPES else _type(answer),
+            "rule": "annotated",
+            "question": question,
+            "answer": answer,
+            "source": f"question {number}",
+        }
         triples.append(triple | ({"answers": answers} if len(answers) > 1 else {}))
     return triples
 

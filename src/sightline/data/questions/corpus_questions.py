@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sightline.data.questions.corpus_counts import SEEN, TWICE, CorpusStatistics
 from sightline.data.questions.corpus_parse import Item, Source, Value, keyed, modifying
-from sightline.data.questions.corpus_statistics import SEEN, TWICE, CorpusStatistics
 from sightline.data.questions.language import FAMILIES, Family, Thing
 from sightline.data.questions.noun_phrases import Phrase, Text
 from sightline.data.questions.question_types import POPE_TYPES
@@ -109,6 +109,13 @@ class CorpusQuestions:
         return {
             lemma: next(iter(found.items())) for lemma, found in sorted(spans.items()) if len(found) >= need
         }
+
+    def named(self, item: Item) -> set[str]:
+        """Things that two texts name, or the only one; of a title and its description one is enough."""
+        need = 1 if self.statistics.titles else min(TWICE, len(item.texts))
+        texts = [set(heads) for heads in item.heads()]
+        things = set().union(*texts) & self.statistics.things.keys()
+        return {lemma for lemma in things if sum(lemma in heads for heads in texts) >= need}
 
     def absent(self, item: Item) -> list[str]:
         """Things that are certainly not shown: no text names them, and no word of a text hints at them."""

@@ -22,7 +22,7 @@ class Lexicon(Protocol):
         """POPE questions about the same; called right after `questions`, with the same generator."""
 
     def shown(self, texts: Sequence[str], title: str) -> set[str]:
-        """Names of the things that an item with these captions certainly shows."""
+        """Names of the things that the captions of an item agree on."""
 
     def objects(self) -> dict[str, list[str]]:
         """Name of each thing -> its surface forms, for the hallucination measures."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.core import registry
+from sightline.data.questions.corpus_counts import CorpusStatistics
 from sightline.data.questions.corpus_parse import Item, read
 from sightline.data.questions.corpus_questions import CorpusQuestions
-from sightline.data.questions.corpus_statistics import CorpusStatistics
 from sightline.data.questions.language import Language
 from sightline.data.questions.word_tagger import WordTagger
 
@@ -44,7 +44,7 @@ class Corpus:
         return [] if self._foreign else self._questions.polls(self._read(texts, title), rng, per_image)
 
     def shown(self, texts: Sequence[str], title: str) -> set[str]:
-        return set() if self._foreign else set(self._questions.present(self._read(texts, title)))
+        return set() if self._foreign else self._questions.named(self._read(texts, title))
 
     def objects(self) -> dict[str, list[str]]:
         return {} if self._foreign else self._questions.objects()

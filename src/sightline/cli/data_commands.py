@@ -84,7 +84,7 @@ def dataset_report(
 ) -> None:
     """Describe a dataset and its biases: a page, figures and a data card."""
     from sightline.core.params import loader
-    from sightline.evaluate.dataset_report import corpus, dataset_card, write_report
+    from sightline.evaluate.dataset_report import analysed_corpus as corpus, dataset_card, write_report
 
     here = checkout_files.root()
     out = out or here / "plots" / "analysis"

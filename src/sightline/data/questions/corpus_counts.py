@@ -161,6 +161,11 @@ class CorpusStatistics:
         same = found and sum(lemma == found[1] for _, lemma in last.values()) > 1
         return None if found is None or same else found[0]
 
+    def is_common(self, lemma: str) -> bool:
+        """Whether two training items or more name a thing by this word, which the tagger knows."""
+        no_things = self.language.abstract | self.language.trailing | self.language.containers
+        return self.named[lemma] >= TWICE and lemma not in no_things | self.guessed
+
     def _is_thing(self, lemma: str) -> bool:
         """A word that the tagger does not know may be a brand: attributes must vary before it."""
         language = self.language

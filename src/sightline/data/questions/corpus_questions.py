@@ -114,8 +114,11 @@ class CorpusQuestions:
         """Things that two texts name, or the only one; of a title and its description one is enough."""
         need = 1 if self.statistics.titles else min(TWICE, len(item.texts))
         texts = [set(heads) for heads in item.heads()]
-        things = set().union(*texts) & self.statistics.things.keys()
-        return {lemma for lemma in things if sum(lemma in heads for heads in texts) >= need}
+        return {
+            lemma
+            for lemma in set().union(*texts)
+            if self.statistics.is_common(lemma) and sum(lemma in heads for heads in texts) >= need
+        }
 
     def absent(self, item: Item) -> list[str]:
         """Things that are certainly not shown: no text names them, and no word of a text hints at them."""

@@ -1,7 +1,7 @@
 """`sightline dataset-report`: the contents of a table or of the built data, before anything is trained.
 
 write_report.py: the entry point
-corpus.py: the items and questions that are analysed
+analysed_corpus.py: the items and questions that are analysed
 corpus_statistics.py: every figure as one dict
 text_statistics.py: caption lengths, vocabulary
 object_statistics.py: object frequencies and co-occurrence

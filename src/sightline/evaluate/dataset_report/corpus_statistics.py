@@ -11,7 +11,7 @@ from PIL import Image
 from sightline.core.runtime import derive_seed
 from sightline.data.questions.convert_captions import counted_lexicon
 from sightline.evaluate.dataset_report import object_statistics, question_statistics
-from sightline.evaluate.dataset_report.corpus import Corpus, rejected
+from sightline.evaluate.dataset_report.analysed_corpus import Corpus, rejected
 from sightline.evaluate.dataset_report.text_statistics import share, summary, tokens, vocabulary, words
 
 EXAMPLES = 12

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sightline.core import artifacts, progress, replace_folder
 from sightline.evaluate.dataset_report import corpus_statistics, dataset_card, dataset_figures, dataset_page
-from sightline.evaluate.dataset_report.corpus import Corpus
+from sightline.evaluate.dataset_report.analysed_corpus import Corpus
 
 KIND, FIGURES = "dataset_report", "analysis.json"
 WRITTEN = (

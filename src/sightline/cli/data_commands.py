@@ -84,7 +84,7 @@ def dataset_report(
 ) -> None:
     """Describe a dataset and its biases: a page, figures and a data card."""
     from sightline.core.params import loader
-    from sightline.evaluate.dataset_report import analysed_corpus as corpus, dataset_card, write_report
+    from sightline.evaluate.dataset_report import analysed_corpus, dataset_card, write_report
 
     here = checkout_files.root()
     out = out or here / "plots" / "analysis"
@@ -96,9 +96,9 @@ def dataset_report(
     )
     with tempfile.TemporaryDirectory() as scratch:
         if table is None:
-            data = corpus.built(here / "data", settings)
+            data = analysed_corpus.built(here / "data", settings)
         else:
-            data = corpus.table(table, settings, Path(scratch))
+            data = analysed_corpus.table(table, settings, Path(scratch))
         report = write_report.run(data, out)
     if as_json:
         typer.echo(json.dumps(report, sort_keys=True))

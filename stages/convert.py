@@ -9,7 +9,6 @@ from sightline.core import artifacts, runtime  # noqa: E402
 from sightline.core.params.loader import Params  # noqa: E402
 from sightline.data.questions import split_coverage  # noqa: E402
 from sightline.data.questions.convert_captions import convert  # noqa: E402
-from sightline.data.questions.triples import Triples  # noqa: E402
 
 
 def main(params: Params) -> None:
@@ -19,8 +18,6 @@ def main(params: Params) -> None:
     with artifacts.create(Path("data/vqa"), "vqa", config) as folder:
         config.update(convert(raw, folder, params.convert, params.seed, params.data.max_pixels, trained))
         split_coverage.check(config["counts"])
-        pictures = {name: len(Triples(folder, name).by_item()) for name in split_coverage.NEEDED}
-        config.setdefault("left_out", []).extend(split_coverage.left_out(config["counts"], pictures))
     counts = ", ".join(f"{name} {n}" for name, n in sorted(config["types"].items()))
     leaks = ", ".join(f"{reason} {n}" for reason, n in sorted(config["rejected"].items()))
     kept = f"; near-duplicates kept: {config['kept_copies']}" if config["kept_copies"] else ""

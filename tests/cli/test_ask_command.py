@@ -161,9 +161,9 @@ def test_what_the_data_could_not_teach_is_said_beside_an_answer(bundle, run, tmp
     assert "of this model" not in run("ask", "shots/0.png", QUESTION).stderr
     poor = shutil.copytree(bundle, tmp_path / "poor")
     config = read_json(poor / "config.json")
-    with create(tmp_path / "again", "bundle", config | {"left_out": ["No POPE.", "Few pictures."]}) as folder:
+    with create(tmp_path / "again", "bundle", config | {"left_out": ["no POPE", "few pictures"]}) as folder:
         shutil.copytree(
             poor, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "manifest.json")
         )
     said = CliRunner().invoke(app, ["ask", "shots/0.png", QUESTION, "--bundle", str(tmp_path / "again")])
-    assert said.exit_code == 0 and "sightline: of this model: No POPE. Few pictures." in said.stderr
+    assert said.exit_code == 0 and "sightline: of this model: no POPE; few pictures" in said.stderr

@@ -14,7 +14,7 @@ MANY = {"train": 5000, "val": 500, "test": 500}
 
 
 def test_nothing_is_said_of_data_that_has_it_all():
-    assert split_coverage.left_out(ENOUGH, MANY) == []
+    assert split_coverage.left_out(ENOUGH, MANY, []) == []
 
 
 @pytest.mark.parametrize(
@@ -22,20 +22,22 @@ def test_nothing_is_said_of_data_that_has_it_all():
     [
         ({}, {"train": 24}, "train has 24 pictures"),
         ({"val": {"describe": 9, "color": 99}}, {}, "val has 99 short questions, 100 are enough"),
-        ({"test": {"describe": 9, "pope_random": 4}}, {}, "test has no short question"),
-        ({"test": {"describe": 9, "color": 4, "pope_popular": 4}}, {}, "no question of type existence"),
-        ({"test": WHOLE}, {}, "test has no POPE question"),
+        ({"test": {"describe": 9, "pope_random": 4}}, {}, "test has no short questions"),
+        ({"test": {"describe": 9, "color": 4, "pope_popular": 4}}, {}, "no questions of type existence"),
+        ({"test": WHOLE}, {}, "test has no POPE questions"),
     ],
 )
 def test_what_is_missing_is_said_once(changed, pictures, said):
-    (sentence,) = split_coverage.left_out(ENOUGH | changed, MANY | pictures)
+    (sentence,) = split_coverage.left_out(ENOUGH | changed, MANY | pictures, [])
     assert said in sentence
 
 
 def test_texts_without_any_short_question_are_described_only():
     described = {name: {"describe": 30} for name in ENOUGH}
-    few, none = split_coverage.left_out(described, MANY | {"train": 18})
-    assert "18 pictures" in few and "No short question could be made" in none
+    few, none = split_coverage.left_out(described, MANY | {"train": 18}, [])
+    assert "18 pictures" in few and none.startswith("no short questions")
+    why = ["no short questions: the captions are in another language"]
+    assert split_coverage.left_out(described, MANY, why) == why
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])

@@ -79,6 +79,17 @@ def test_short_questions_in_train_alone(tmp_path):
     assert not figures["vqa"] and checks["test vqa_accuracy"].passed is None
 
 
+def test_one_short_question(tmp_path):
+    """Some resamples of the pictures leave out the one that it is about."""
+    left = iter([True])
+    figures, _, checks = reported(
+        tmp_path,
+        lambda split, kind: split == "train" or kind == "describe" or (kind == "color" and next(left, False)),
+    )
+    counts = {row["n"] for row in figures["vqa"] + figures["abstention"] if row["metric"] != "coverage"}
+    assert counts == {"1"} and checks["test vqa_accuracy"].n == 1
+
+
 def test_no_pope(tmp_path):
     figures, _, checks = reported(tmp_path, lambda split, kind: not kind.startswith("pope"))
     assert figures["vqa"] and not figures["pope"]

@@ -67,7 +67,7 @@ def say_left_out(session) -> None:
 
     said = read_json(session.folder / "config.json").get("left_out", [])
     if said:
-        typer.echo(f"sightline: of this model: {' '.join(said)}", err=True)
+        typer.echo(f"sightline: of this model: {'; '.join(said)}", err=True)
 
 
 def check_domain(session, picture, name: str) -> dict[str, float | bool]:

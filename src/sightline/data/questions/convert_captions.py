@@ -12,17 +12,16 @@ import numpy as np
 from sightline.core import artifacts, progress, registry
 from sightline.core.params.data_params import ConvertParams
 from sightline.core.runtime import derive_seed
+from sightline.data.questions import split_coverage
 from sightline.data.questions.annotated_questions import annotated
 from sightline.data.questions.leakage import NEAR, Leak, find_leaks
 from sightline.data.questions.lexicon import Lexicon
 from sightline.data.questions.prompt_template import DESCRIBE, TEMPLATE, prompt
-from sightline.data.questions.question_types import is_short
 from sightline.data.scenes.scene_questions import SceneQuestionGenerator
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
 
 QuestionSource = Callable[[dict], list[dict]]
-FEW = 5  # short questions of a split below which its figures say nothing
 
 
 def convert(
@@ -43,6 +42,7 @@ def convert(
     dropped = {leak.dropped for leak in leaks if not _stays(leak, params)}
     usable = [line not in dropped and _refusal(items[line]) == "" for line in range(len(items))]
     counts: dict[str, Counter[str]] = {}
+    pictures: Counter[str] = Counter()
     answers: set[str] = set()
     chosen = progress.track(_chosen(items, usable), "words of the captions", sum(usable))
     lexicon = counted_lexicon((item for _, item in chosen if item["split"] == "train"), params)
@@ -52,6 +52,7 @@ def convert(
         files: dict[str, TextIO] = {}
         for line, item in progress.track(_chosen(items, usable), "questions about items", sum(usable)):
             split = item["split"]
+            pictures[split] += 1
             generated |= "scene" not in item and not item.get("questions")
             if split not in files:
                 files[split] = stack.enter_context(_open(out / f"{split}.jsonl"))
@@ -81,7 +82,7 @@ def convert(
         "types": {name: n for name, n in total.items() if not name.startswith("answers_")},
         "counts": {split: {name: n for name, n in count.items() if n} for split, count in counts.items()},
         "answers": sorted(answers),
-        "left_out": _left_out(lexicon.left_out() if generated else [], counts),
+        "left_out": split_coverage.left_out(counts, pictures, lexicon.left_out() if generated else []),
         "rejected": dict(refused),
         "kept_copies": kept_copies,
         "raw": raw.digest(),
@@ -137,21 +138,6 @@ def counted_lexicon(training: Iterable[dict], params: ConvertParams) -> Lexicon:
             lexicon.count(item)
     lexicon.finish()
     return lexicon
-
-
-def _left_out(sentences: list[str], counts: dict[str, Counter[str]]) -> list[str]:
-    """What this data cannot teach: the lexicon's sentences, and splits with few short questions."""
-    short = {
-        split: sum(n for kind, n in count.items() if not kind.startswith("answers_") and is_short(kind))
-        for split, count in counts.items()
-    }
-    if not any(short.values()):
-        return sentences or ["no short questions: no caption has what the rules ask for"]
-    return [*sentences] + [
-        f"{split} has {n or 'no'} short questions: figures about them say little"
-        for split, n in sorted(short.items())
-        if split in ("val", "test") and n < FEW
-    ]
 
 
 def _stays(leak: Leak, params: ConvertParams) -> bool:

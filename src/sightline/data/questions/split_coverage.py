@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sightline.data.questions.deciding_figure import ENOUGH
-from sightline.data.questions.question_types import AUXILIARY, is_short
+from sightline.data.questions.question_types import AUXILIARY, POPE_TYPES, is_short
 
 NEEDED = ("train", "val", "test")
 FEW_PICTURES = 1000  # of train: with fewer a model from scratch mostly remembers its training pictures
@@ -21,33 +21,32 @@ def check(counts: Counts) -> None:
             )
 
 
-def left_out(counts: Counts, pictures: Mapping[str, int]) -> list[str]:
-    """A sentence for everything that the splits of NEEDED cannot teach or measure; `pictures`: of each."""
-    short = {split: sum(_short(counts[split]).values()) for split in NEEDED}
-    said = []
-    if pictures["train"] < FEW_PICTURES:
+def left_out(counts: Counts, pictures: Mapping[str, int], told: list[str]) -> list[str]:
+    """A sentence for everything that the splits of NEEDED cannot teach or measure; `pictures`: how many each
+    has, `told`: why the captions gave no questions, or not those of some kinds."""
+    short = {split: _short(counts.get(split, {})) for split in NEEDED}
+    asked = {split: sum(of_split.values()) for split, of_split in short.items()}
+    few = pictures.get("train", 0)
+    said = [
+        f"train has {few} pictures: from fewer than {FEW_PICTURES:,} a model learns little beyond these"
+    ] * (few < FEW_PICTURES)
+    if not asked["train"]:
+        return said + (told or ["no short questions: no caption has what the rules ask for"])
+    said += told
+    if asked["val"] < ENOUGH:
         said.append(
-            f"train has {pictures['train']} pictures: a model learns these and little beyond them from fewer "
-            f"than {FEW_PICTURES:,}."
+            f"val has {asked['val'] or 'no'} short questions, {ENOUGH} are enough to choose by: checkpoints "
+            "and variants are chosen by how likely the true descriptions are, and no answer is marked sure"
         )
-    if not short["train"]:
-        return [
-            *said,
-            "No short question could be made from these texts: the model learns to search and to describe, "
-            "and short answers are neither taught nor measured.",
-        ]
-    if short["val"] < ENOUGH:
-        said.append(
-            f"val has {short['val']} short questions, {ENOUGH} are enough to choose by: checkpoints and "
-            "variants are chosen by how likely the true descriptions are, and no answer is marked sure."
-        )
-    unmeasured = sorted(_short(counts["train"]).keys() - counts["test"].keys() - set(AUXILIARY))
-    if not short["test"]:
-        said.append("test has no short question: how many answers are right is not measured.")
+    unmeasured = sorted(short["train"].keys() - short["test"].keys() - set(AUXILIARY))
+    if not asked["test"]:
+        said.append("test has no short questions: how many answers are right is not measured")
     elif unmeasured:
-        said.append(f"test asks no question of type {', '.join(unmeasured)}: their answers are not measured.")
-    if not any(kind.startswith("pope_") for kind in counts["test"]):
-        said.append("test has no POPE question: how often absent things are said to be there is not polled.")
+        said.append(f"test has no questions of type {', '.join(unmeasured)}: these answers are not measured")
+    if not any(kind in POPE_TYPES for kind in counts.get("test", {})):
+        said.append(
+            "test has no POPE questions: how often absent things are said to be there is not measured"
+        )
     return said
 
 

@@ -49,7 +49,10 @@ def curve(level_N: np.ndarray, right_N: np.ndarray, w_N: np.ndarray) -> tuple[np
 
 def figures(level_N: np.ndarray, right_N: np.ndarray, w_N: np.ndarray) -> Counts:
     """RiskCoverage's figures: `aurc` is the mean over answers of the risk of all that are at least as sure;
-    the accuracy at a coverage that falls among equals is the one above it."""
+    the accuracy at a coverage that falls among equals is the one above it. All 0 where no answer counts, as
+    in a resample without any of the few pictures that are asked about."""
+    if not w_N.sum():
+        return dict.fromkeys(("questions", *RiskCoverage.NAMES), np.zeros(()))
     coverage_K, accuracy_K = curve(level_N, right_N, w_N)
     result = {"questions": w_N.sum(), "aurc": 100.0 * np.diff(coverage_K, prepend=0.0) @ (1.0 - accuracy_K)}
     return result | {

@@ -36,7 +36,7 @@ def build(
     with gr.Blocks(title="Sightline", analytics_enabled=False) as page:
         html(HEAD)
         if said := artifacts.read_json(bundle / "config.json").get("left_out"):
-            html(ask_tab.message(" ".join(said)))
+            html(ask_tab.message(f"Of this model: {'; '.join(said)}."))
         with gr.Tabs():
             with gr.Tab("Ask"):
                 if model.session.answers:

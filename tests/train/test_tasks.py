@@ -1,6 +1,7 @@
 """The three tasks on twelve rendered scenes with tiny towers: pure batches, losses that fall, metrics that
 rise."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ class Scenes:
             "batch_size": TRAIN,
             "width": 32,
             "heads": 4,
-            "questions_per_image": 8,
+            "questions_per_image": 9,
             "warmup_phase_share": 0.1,
         }
         small |= {"max_question": 24, **changes, **(params or {})}
@@ -428,3 +429,43 @@ def test_answering_on_a_frozen_tower_sees_the_same_pictures(data):
         task.train()
     torch.testing.assert_close(frozen(frozen.batch(1))[0], whole(whole.batch(1))[0], atol=1e-4, rtol=1e-5)
     assert len(frozen.frozen.kept) == TRAIN and whole.frozen is None
+
+
+def few_short(data, folder, short):
+    """The data with that many short questions in val, beside the descriptions of two pictures."""
+    whole = data.triples["val"]
+    rows = [whole[line] for line in range(len(whole))]
+    numbers = sorted({row["item"] for row in rows})[:2]
+    kept = [row for row in rows if row["item"] in numbers and row["type"] == "describe"]
+    kept += [row for row in rows if row["item"] in numbers and row["type"] == "color"][:short]
+    folder.mkdir()
+    (folder / "val.jsonl").write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in kept))
+    return VqaData(data.tokenizer, data.items, data.triples | {"val": Triples(folder, "val")})
+
+
+@pytest.mark.parametrize("short", [0, 2])
+def test_few_short_questions_are_not_what_a_checkpoint_is_chosen_by(data, tmp_path, monkeypatch, short):
+    """A model to which every token is as likely gives each 1 / V: its likelihood is 100 / V percent."""
+    monkeypatch.setattr(data, "data", few_short(data, tmp_path / "few", short))
+    task = data.answering().eval()
+    assert task.metric == "token_likelihood" and task.asked.total() == short
+    assert f"{short} short questions are too few to tell" in task.deciding()
+    with torch.no_grad():
+        task.model.embedding.weight.zero_()
+        likelihood, accuracy = task.evaluate()
+    assert likelihood == pytest.approx(100 / data.tokenizer.size, rel=1e-4)
+    assert set(accuracy) == {"describe"} | ({"color"} if short else set())
+
+
+def test_enough_short_questions_are(data):
+    task = data.answering(questions_per_image=12)
+    assert task.asked.total() >= 100 and task.metric == "accuracy"
+    assert f"the accuracy of {task.asked.total()} short answers about 12 pictures" in task.deciding()
+
+
+def test_a_batch_larger_than_the_data_shrinks_and_says_so(data, capsys):
+    task = data.answering(HALVES[0], batch_size=255)
+    assert task.per_step == TRAIN  # a multiple of the processes
+    task.say_batch_size("finetune", 255)
+    assert "finetune trains in batches of 12, not 255" in capsys.readouterr().out
+    assert len(task.batch(0)["items"]) == TRAIN // 2

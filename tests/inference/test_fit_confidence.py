@@ -80,4 +80,4 @@ def test_too_few_short_questions_make_no_answer_sure(session, items, tmp_path, c
     for short in ([], asked(session, items, [True, False, True])):
         found = fit_confidence.fit(session, items, triples(tmp_path, [described, *short]), 95.0, PIXELS)
         assert found == NOT_FITTED
-        assert f"val has {len(short)} short questions, 100 are enough" in capsys.readouterr().out
+        assert f"val has {len(short)} short questions, 100 are enough" in "".join(capsys.readouterr())

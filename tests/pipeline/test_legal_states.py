@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "launch": "python", "data.path": "items.csv", "data.pictures": "pictures", "data.image_side": 32,
     "convert.vocab_size": 200, "convert.min_frequency": 1, "text.width": 16, "text.layers": 1,
-    "text.heads": 2, "vision.image_size": 32, "vision.width": 16, "pretrain.epochs": 1, "align.epochs": 1,
-    "align.embed_dim": 16, "align.words": 8, "align.fusion_width": 16, "align.matching_samples": 4,
+    "text.heads": 2, "vision.image_size": 32, "vision.width": 16, "align.epochs": 1,
+    "align.min_steps": 0, "finetune.min_steps": 0, "align.embed_dim": 16, "align.words": 8, "align.fusion_width": 16, "align.matching_samples": 4,
     "finetune.width": 16, "finetune.heads": 2, "generation.method": "greedy",
     "generation.beams": 1, "export.calibration_items": 4, "export.parity_items": 2, "export.max_flips": 100.0,
     "explain.items": 1, "evaluate.bootstrap": 20,
@@ -63,7 +63,7 @@ def test_a_table_without_short_questions_is_built_and_passes(table, tmp_path, ep
     shutil.copytree(table, here)
     params_files.write(here, "own", {**SMALL, "finetune.epochs": epochs})
     said = run(here, "download", *SEARCHING)
-    assert "no short questions" in said and "trains in batches of 10, not 256" in said
+    assert "no short questions" in said and "trains in batches of 10, not 64" in said
     gate = read_json(here / "metrics" / "gate" / "gate.json")
     assert gate["passed"] and {check["passed"] for check in gate["checks"]} <= {True, None}
     bundle = load(here / "models" / "bundle", "bundle")

@@ -467,5 +467,5 @@ def test_a_batch_larger_than_the_data_shrinks_and_says_so(data, capsys):
     task = data.answering(HALVES[0], batch_size=255)
     assert task.per_step == TRAIN  # a multiple of the processes
     task.say_batch_size("finetune", 255)
-    assert "finetune trains in batches of 12, not 255" in capsys.readouterr().out
+    assert "finetune trains in batches of 12, not 255" in "".join(capsys.readouterr())
     assert len(task.batch(0)["items"]) == TRAIN // 2

@@ -3,7 +3,11 @@ and what is hostile or broken is refused by name."""
 
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +16,10 @@ from sightline.data.archives import ArchiveError
 from sightline.data.intake import usable
 from sightline.data.intake.splits import NAMES
 from sightline.data.shards import Items
+from tests.support.fault_server import fault_server
 from tests.support.sources import NO_COLUMNS, balanced, jpeg, params, read
 
+ROOT = Path(__file__).parents[2]
 SPLITS = {"train": 6, "val": 2, "test": 2}
 DATA = {  # stem -> (split, captions, picture)
     f"photo_{split}_{n}": (split, [f"A dog {n} of {split}.", f"Größe {n}, a cat."], jpeg(hash_seed))
@@ -496,3 +502,43 @@ def test_what_cannot_be_trained_on_is_said_at_once(tmp_path, rows, said):
 
 def test_all_spellings_of_splits_lead_to_the_three():
     assert set(NAMES.values()) == {"train", "val", "test"}
+
+
+HUB_BUILD = """
+import json, sys
+from pathlib import Path
+from sightline.data.sources import hf
+from tests.support.sources import params
+address = "hf://datasets/owner/name@" + "a" * 40
+print(json.dumps(hf.build(params("hf", base_url=address), 7, Path(sys.argv[1]))["items"]))
+"""
+
+
+def test_a_dataset_of_the_hub_is_fetched_once_by_its_commit(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    file = io.BytesIO()
+    pytest.importorskip("pyarrow.parquet").write_table(arrow.Table.from_pylist(records()), file)
+    base, commit, name = "/datasets/owner/name", "a" * 40, "data/all-00000-of-00001.parquet"
+    listed = [{"type": "file", "path": name, "size": len(file.getvalue()), "oid": "b" * 40}]
+    with fault_server() as server:
+        server.files = {
+            f"/api{base}/tree/{commit}?recursive=true&expand=false": json.dumps(listed).encode(),
+            f"{base}/resolve/{commit}/{name}": file.getvalue(),
+        }
+        server.headers = {"X-Repo-Commit": commit}
+        env = os.environ | {
+            "HF_ENDPOINT": server.url,
+            "HF_HUB_DISABLE_XET": "1",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        for out in ("a", "b"):
+            command = [sys.executable, "-c", HUB_BUILD, str(tmp_path / out)]
+            done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=120)
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout) == SPLITS
+            asked, server.requests = len(server.requests), []
+    assert asked == 0
+    with pytest.raises(
+        ValueError, match="with all 40 digits of the commit; got 'hf://datasets/owner/name@main'"
+    ):
+        build("hf", {"base_url": "hf://datasets/owner/name@main"}, tmp_path / "c")

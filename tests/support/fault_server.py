@@ -15,7 +15,7 @@ class FaultServer:
 
     def __init__(self):
         self.files, self.faults, self.requests, self.sent = {}, [], [], 0
-        self.etag = '"one"'
+        self.etag, self.headers = '"one"', {}  # the headers of every answer
 
     @property
     def url(self):
@@ -35,6 +35,8 @@ def fault_server():
             _answer(server, self, fault)
             self.close_connection = True
 
+        do_HEAD = do_GET
+
         def log_message(self, *args):
             pass
 
@@ -53,7 +55,7 @@ def _answer(server, handler, fault):
     body = fault.get("body", server.files.get(handler.path))
     status = fault.get("status", 200 if body is not None else 404)
     body = body or b""
-    headers = {"ETag": server.etag} if server.etag else {}
+    headers = server.headers | ({"ETag": server.etag} if server.etag else {})
     wanted = handler.headers.get("Range")
     fresh = handler.headers.get("If-Range") in (None, server.etag)
     if status == 200 and wanted and fresh and not fault.get("ignore_range"):
@@ -74,6 +76,8 @@ def _answer(server, handler, fault):
         for name, value in (headers | fault.get("headers", {})).items():
             handler.send_header(name, value)
         handler.end_headers()
+        if handler.command == "HEAD":
+            return
         if "trickle" in fault:
             for byte in body:
                 handler.wfile.write(bytes([byte]))

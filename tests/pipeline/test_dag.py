@@ -152,8 +152,8 @@ def test_modules_of_inference_import_in_one_direction():
 
 
 def test_no_two_modules_of_the_product_share_a_name():
-    """But the same role in sibling folders, as models/text/hf.py and models/vision/hf.py; and a source has the
-    name of its format, which others may read too."""
+    """But the same role in sibling folders, as models/text/hf.py and models/vision/hf.py; and a source has
+    the name of its format, which others may read too."""
     by_name: dict[str, list[Path]] = {}
     for path in (SRC / "sightline").rglob("*.py"):
         if path.name != "__init__.py" and path.parent.name != "sources":

@@ -43,7 +43,7 @@ def run(
 ) -> Iterator[dict[str, Any]]:
     """Every stage over `rows` rows in `scratch`, which must not exist; after each, what all so far needed.
 
-    A stage that fails ends the run with RuntimeError, but for the gate, which a model of a few steps may fail.
+    A stage that fails ends the run with RuntimeError; the gate may fail.
     """
     data, work = scratch / "input", scratch / "work"
     began = time.monotonic()

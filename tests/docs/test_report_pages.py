@@ -14,7 +14,7 @@ from sightline_lab.hallucination import hallucination_page
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "docs" / "reports"
 PAGES = ("bench.bench_page", "bench.ann_page", "pruning.pruning_page", "retrieval.retrieval_page")
-PAGES += ("load_test.load_page",)
+PAGES += ("load_test.load_page", "duplicates.duplicates_page", "scale.scale_page")
 HALLUCINATION = [("decoding", "scenes"), ("decoding", "flickr8k"), ("candidates", "flickr8k")]
 
 

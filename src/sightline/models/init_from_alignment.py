@@ -52,10 +52,11 @@ def init_from_alignment(
     model.embedding.weight.copy_(words_VD)
     if not model.config["tie_embeddings"]:
         model.output.copy_(words_VD)  # the output matrix reads the same vectors
-    patch_weights_WD = clip.word_head.weight.detach().float()
-    word_vectors_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
-    model.image_projection.weight.copy_(word_vectors_WD.T @ (patch_weights_WD - patch_weights_WD.mean(0)))
-    model.image_projection.bias.zero_()
+    if word_ids:  # captions that agree on no word leave the word head without one
+        patch_weights_WD = clip.word_head.weight.detach().float()
+        word_vectors_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])
+        model.image_projection.weight.copy_(word_vectors_WD.T @ (patch_weights_WD - patch_weights_WD.mean(0)))
+        model.image_projection.bias.zero_()
     model.question_projection.weight.mul_(QUESTION_SHARE)
     model.question_projection.bias.zero_()
     attentions = [layer.cross_attention for layer in model.decoder.layers]

@@ -167,6 +167,14 @@ def test_aligned_start(vlm, clip):
     torch.testing.assert_close(vlm.image_projection(token_D), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_a_start_from_a_word_head_without_words():
+    """Captions that agree on no word leave none to start from; the image projection stays as it was drawn."""
+    wordless = DualEncoder(CLIP | {"words": []})
+    model = from_clip(wordless, FINETUNE, [])
+    assert model.image_projection.weight.abs().sum() > 0
+    assert all(torch.isfinite(weight).all() for weight in model.parameters())
+
+
 @torch.no_grad()
 def test_aligned_start_of_options(clip):
     """Grouped heads start as similarity and copying too: every group reads its keys, and the copies of a

@@ -12,6 +12,7 @@ import numpy as np
 from sightline.evaluate.metrics.ratios import Counts
 
 Figure = Callable[[Counts], np.ndarray]
+LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
 _RULE_OF_THREE = 3.0  # zero events in n independent cases: the rate is below 3 / n at 95 %
 
 

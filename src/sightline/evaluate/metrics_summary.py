@@ -4,7 +4,7 @@ says otherwise."""
 
 from typing import Any
 
-from sightline.evaluate.scoring import LOWER_IS_BETTER
+from sightline.evaluate.bootstrap import LOWER_IS_BETTER
 
 Row = dict[str, str]
 # figure name -> (family, type, metric); the type of descriptions depends on their ground truth

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sightline.data.questions.question_types import is_short
-from sightline.evaluate.bootstrap import Sample, cluster, difference, interval, sample
+from sightline.evaluate.bootstrap import LOWER_IS_BETTER, Sample, cluster, difference, interval, sample
 from sightline.evaluate.metrics import (
     calibration,
     captioning,
@@ -28,7 +28,6 @@ from sightline.evaluate.predictions import Answers, RetrievalRanks
 from sightline.evaluate.split_contents import Split
 
 CONFIDENCES = ("calibration", "abstention")  # families of `confidence_groups`
-LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
 NEITHER = {"words", "yes_rate"}  # no direction is a loss
 NOT_PERCENT = {"words", "mcc", "cider_d"}
 NOT_WORSE = 1.0  # points: the bound below which a loss counts as none

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sightline.evaluate.bootstrap import Sample, difference, holm, p_value
+from sightline.evaluate.bootstrap import LOWER_IS_BETTER, Sample, difference, holm, p_value
 from sightline.evaluate.metrics.ratios import Counts
-from sightline.evaluate.scoring import LOWER_IS_BETTER, NOT_WORSE, Group, rounded
+from sightline.evaluate.scoring import NOT_WORSE, Group, rounded
 
 SHIFTED, USUAL = "shift", "usual"  # roles; data without a shifted split uses the usual one for both
 PRIMARIES = (

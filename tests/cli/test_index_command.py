@@ -116,10 +116,10 @@ def test_the_doctor_reads_all_of_an_index(run, tmp_path):
 
 def test_a_question_reads_the_captions_of_similar_pictures(run, tmp_path):
     for number, rgb in enumerate(tiny.pictures(3)):
-        Image.fromarray(rgb).save(tmp_path / f"{number}.png")
-    rows = [[f"thing {n}", tiny.CAPTIONS[n], f"{n}.png", f"i{n}"] for n in range(3)]
+        Image.fromarray(rgb).save(tmp_path / f"{number}.jpg")
+    rows = [[f"thing {n}", tiny.CAPTIONS[n], f"{n}.jpg", f"i{n}"] for n in range(3)]
     run("index", table(tmp_path, "items.csv", rows), "-o", "mine")
-    asked = ("ask", tmp_path / "1.png", "What color is the ball?")
+    asked = ("ask", tmp_path / "1.jpg", "What color is the ball?")
     plain = json.loads(run(*asked, "--json").stdout)
     assert "retrieved" not in plain
     own = json.loads(run(*asked, "--retrieve", 5, "--index", "mine", "--json").stdout)

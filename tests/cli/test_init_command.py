@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from sightline.cli.new_repository import data_options, picture_folder, processor
+from sightline.cli.new_repository import data_options, picture_folder
 from sightline.cli.new_repository.own_repository import Plan
 from sightline.core.params import loader
 from sightline.core.params.data_params import ColumnParams
@@ -163,11 +163,3 @@ def test_a_folder_of_pictures_of_several_layouts(tmp_path):
         "/a b.png",
         "c.png",
     ]
-
-
-@pytest.mark.parametrize(("flags", "slow"), [("avx avx2", True), ("avx2 avx512f", False)])
-def test_bf16_is_slow_without_its_instructions(tmp_path, monkeypatch, flags, slow):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: fpu {flags} sse\n")
-    assert processor.slow_bf16(tmp_path / "cpuinfo") is slow
-    assert processor.slow_bf16(tmp_path / "absent") is False

@@ -33,12 +33,14 @@ def names(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.rglob("*.yaml*")}
 
 
-def test_the_released_file_changes_nothing(root):
+def test_the_released_file_brings_the_profile_that_is_gone_and_changes_nothing_else(root):
     before = {name: (root / name).read_bytes() for name in names(root)}
     said = migrate(OLD, root)
-    assert {name: (root / name).read_bytes() for name in names(root)} == before
-    assert "nothing differs from today's params.yaml and profiles/" in said
-    assert "profile own had data.path = data/items.csv: give it with -S data.path=data/items.csv" in said
+    after = {name: (root / name).read_bytes() for name in names(root)}
+    assert b"source: table" in after.pop("profiles/csv.yaml")
+    assert after == before
+    assert "profile csv is profiles/csv.yaml, which extends scenes" in said
+    assert "profile csv had data.path = data/items.csv: give it with -S data.path=data/items.csv" in said
 
 
 def test_values_at_the_top_are_kept_under_their_names_of_today(root):

@@ -298,3 +298,12 @@ def test_resume_folder(monkeypatch, tmp_path):
     assert runtime.resume_dir("align", "0123456789abcdef0123") == tmp_path / ".resume/align/0123456789abcdef"
     monkeypatch.delenv("DVC_ROOT")
     assert runtime.resume_dir("align", "ab") == Path(".resume/align/ab")
+
+
+def test_precision_auto_is_bf16_only_where_the_processor_multiplies_in_it():
+    flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags"))
+    native = "bf16" if {"avx512bw", "avx512vl", "avx512dq"} <= set(flags.split()) else "fp32"
+    assert runtime.training_precision("auto", "cpu") == native
+    assert [runtime.training_precision(name, "cpu") for name in ("fp32", "bf16", "fp16")] == [
+        "fp32", "bf16", "fp16",
+    ]  # fmt: skip

@@ -60,7 +60,7 @@ def align(
         runtime.log(f"{task.skipped} training items have no picture and take no part")
     if task.steps == 0 and params.vision.pretrained == "none":
         settle(task, run)
-    recipe = Recipe.of("align", section, params, task.steps)
+    recipe = Recipe.of("align", section, params, task.steps, run)
     facts = {"params": params.align.model_dump(), "inputs": [raw.digest(), vqa.digest(), text.digest()]}
     with trained(task, recipe, run, facts, curves) as state:
         if run.is_main:

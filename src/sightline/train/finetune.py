@@ -102,7 +102,7 @@ def train_vqa(
     task.say_batch_size(phase.name, phase.section.batch_size)
     runtime.log(f"{phase.name} keeps the weights that are best by {task.deciding()}")
     facts = {"params": repr(phase.section), "inputs": list(data.digests)} | phase.facts
-    recipe = Recipe.of(phase.name, phase.section, params, task.steps)
+    recipe = Recipe.of(phase.name, phase.section, params, task.steps, run)
     with trained(task, recipe, run, facts, curves) as state:
         yield task, state
 

@@ -44,7 +44,7 @@ class Recipe:
     evals: int
 
     @classmethod
-    def of(cls, name: str, section: Any, params: Params, steps: int) -> Recipe:
+    def of(cls, name: str, section: Any, params: Params, steps: int, run: Runtime) -> Recipe:
         """section: the stage's params, which hold lr_scale, warmup_ratio, weight_decay, precision and
         evals."""
         return cls(
@@ -54,7 +54,7 @@ class Recipe:
             params.lr * section.lr_scale,
             schedule.warmup_steps(steps, section.warmup_ratio),
             section.weight_decay,
-            section.precision,
+            runtime.training_precision(section.precision, run.device),
             section.evals,
         )
 

@@ -35,7 +35,7 @@ def pretrain(
     task = MlmTask(model, tokenizer, Items(raw.path), triples, params.pretrain, run, params.seed)
     task.say_batch_size("pretrain", params.pretrain.batch_size)
     model.count(task.documents())
-    recipe = Recipe.of("pretrain", params.pretrain, params, task.steps)
+    recipe = Recipe.of("pretrain", params.pretrain, params, task.steps, run)
     facts = {"params": params.pretrain.model_dump(), "inputs": [raw.digest(), vqa.digest()]}
     with trained(task, recipe, run, facts, curves) as state:
         if run.is_main:

@@ -32,6 +32,8 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
     facts = {**facts, "recipe": asdict(recipe), "code": code}
     key = fingerprint(facts, pack_weights(task.model), run)
     store = Store(runtime.resume_dir(recipe.name, key), run)
+    processes = "1 process" if run.world == 1 else f"{run.world} processes"
+    runtime.log(f"{recipe.name} trains in {processes} on {run.device.split(':')[0]}, in {recipe.precision}")
     with store.lock():
         distributed.barrier(run)
         saved = store.load()

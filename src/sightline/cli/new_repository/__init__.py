@@ -3,7 +3,6 @@
 data_options.py: what the options name: checks, and which column holds what
 picture_folder.py: where the pictures of a table lie
 own_repository.py: the files, git and DVC; templates/: its README
-processor.py: whether it computes bf16 well
 own_dag.py: its dvc.yaml, made from the project's own
 pinned_version.py: the line of requirements.txt
 

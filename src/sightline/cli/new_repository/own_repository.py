@@ -17,7 +17,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from sightline.cli.new_repository import own_dag, pinned_version, processor
+from sightline.cli.new_repository import own_dag, pinned_version
 from sightline.core import packaged_project
 from sightline.core.params import edit, loader, params_files, reference, resolved
 from sightline.core.templates import render
@@ -31,7 +31,6 @@ COPIED = (
     ".dvc/page.html",
     ".dvc/plots/",
 )
-PRECISIONS = ("pretrain.precision", "align.precision", "finetune.precision")
 BASE = "own"  # the packaged profile that a user's extends
 IGNORED = ("/plots/analysis", "/plots/failures.html", "/dvc_plots/", "/.resume/", "/.demo/", "/.venv/",
            "__pycache__/")  # fmt: skip
@@ -81,8 +80,6 @@ def create(target: Path, plan: Plan) -> list[str]:
         _fill(folder, profile_name(target), plan, pin)
         said = _first_commit(folder)
     lines = [f"requirements.txt pins {pin.line}"] if pin.line else []
-    if processor.slow_bf16():
-        lines.append("training computes in fp32: bf16 is many times slower on this processor (params.yaml)")
     return [*lines, said, *([f"WARNING: {pin.warning}"] if pin.warning else [])]
 
 
@@ -121,8 +118,7 @@ def _fill(folder: Path, name: str, plan: Plan, pin: pinned_version.Pin) -> None:
     for file, text in texts.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(text, encoding="utf-8", newline="\n")
-    precision = dict.fromkeys(PRECISIONS, "fp32") if processor.slow_bf16() else {}
-    edit.fill(folder / "params.yaml", {"profile": name, **plan.local, **precision})
+    edit.fill(folder / "params.yaml", {"profile": name, **plan.local})
     reference.write(folder)
     resolved.write(loader.load_params(folder / "params.yaml"), folder)
 

@@ -34,7 +34,6 @@ RENAMED = {
     "index.candidates": "generation.candidates",
     "index.contrast": "generation.contrast",
 }
-PROFILES = {"csv": "own"}
 # What is no parameter any more, and the value that changed nothing.
 GONE: dict[str, Any] = {
     "convert.hash_distance": 4,
@@ -102,8 +101,7 @@ def _document(path: Path) -> dict[str, Any]:
 def _plan(document: dict[str, Any], top: ParamsFile, profiles: dict[str, ParamsFile]) -> Migration:
     plan = Migration()
     blocks = {
-        PROFILES.get(name, name): _renamed(block or {}, plan, f"profiles.{name}")
-        for name, block in document["profiles"].items()
+        name: _renamed(block or {}, plan, f"profiles.{name}") for name, block in document["profiles"].items()
     }
     above = _renamed(
         {key: value for key, value in document.items() if key != "profiles"}, plan, "params.yaml"
@@ -119,8 +117,10 @@ def _plan(document: dict[str, Any], top: ParamsFile, profiles: dict[str, ParamsF
     _unshare(plan, above, blocks, top, profiles)
     for name in sorted(blocks, key=lambda name: _depth(name, profiles)):
         _plan_profile(plan, name, blocks[name], top, profiles)
+    roots = [file.filled() for file in profiles.values() if file.extends is None]
     for key, value in above.items():
-        if value is not None and value != plan.top.get(key, top.values[key]):
+        in_profiles = top.values[key] is None and all(root.get(key) == value for root in roots)
+        if value is not None and value != plan.top.get(key, top.values[key]) and not in_profiles:
             plan.top[key] = value
             plan.messages.append(f"{key} = {value!r} in params.yaml")
     return plan
@@ -210,8 +210,8 @@ def _renamed(block: dict[str, Any], plan: Migration, where: str) -> Leaves:
     values = {RENAMED.get(key, key): value for key, value in flat.items() if not key.startswith(RELATED)}
     if values.get("data.source") == "csv":
         values["data.source"] = "table"
-    if "profile" in values:
-        values["profile"] = PROFILES.get(values["profile"], values["profile"])
+    for key in (key for key in values if key.endswith(".precision")):
+        values[key] = "auto" if values[key] == "bf16" else values[key]  # the same where bf16 is computed
     _decoding(values)
     _towers(values)
     unknown = sorted(set(values) - set(leaves()))

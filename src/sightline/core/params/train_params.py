@@ -18,7 +18,7 @@ from sightline.core.params.checks import (
 )
 from sightline.core.params.tower_params import Activation, Norm, NormType, Positions
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 # The other losses of the folder have weights of their own.
 Loss = Annotated[str, AfterValidator(PlugIn("train/losses", r"def loss\(\s*image_BE\b"))]
 
@@ -34,7 +34,9 @@ class Training(Settings):
     lr_scale: Positive = Field(description="factor on lr")
     warmup_ratio: Share = Field(description="steps in which the rate rises from 0, share of all")
     weight_decay: NotNegative = Field(description="of AdamW, on matrices")
-    precision: Precision = Field(description="of matrix products in training")
+    precision: Precision = Field(
+        description="of matrix products in training; auto: bf16 where the device computes it, elsewhere fp32"
+    )
     evals: Count = Field(description="evaluations on val while training")
 
 

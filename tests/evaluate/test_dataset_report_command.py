@@ -141,7 +141,10 @@ def test_a_second_analysis_leaves_nothing_of_the_first(checkout, table):
     ("text", "message"),
     [
         ("sku,price\na,b\n", "no column with captions was recognised among its columns: sku, price"),
-        ("title,description,image_url,id\n,,,1\n", "found none among 1; the first: bad.csv, line 2: no caption"),
+        (
+            "title,description,image_url,id\n,,,1\n",
+            "found none among 1; the first: bad.csv, line 2: no caption",
+        ),
         ("title,description,image_url,id\n", "expected rows with text, found none among 0"),
         (None, "bad.csv is not a file"),
     ],

@@ -177,11 +177,14 @@ class VqaTask(Task):
         sums = distributed.sum_over_ranks(
             [value for name in types for value in (right[name], total[name])], self.run
         )
-        mean = {name: sums[2 * i] / sums[2 * i + 1] for i, name in enumerate(types) if sums[2 * i + 1]}
-        log_likelihood = mean.pop(TOKEN_LIKELIHOOD, 0.0)
-        accuracy = {name: 100.0 * value for name, value in mean.items()}
+        *counted, log_likelihood, tokens = sums
+        accuracy = {
+            name: 100.0 * counted[2 * i] / counted[2 * i + 1]
+            for i, name in enumerate(types[:-1])
+            if counted[2 * i + 1]
+        }
         if self.metric == TOKEN_LIKELIHOOD:
-            return 100.0 * math.exp(log_likelihood), accuracy
+            return 100.0 * math.exp(log_likelihood / tokens), accuracy
         judged = [kind for kind, count in self.asked.items() if count >= ENOUGH_OF_A_TYPE]
         return float(np.mean([accuracy[kind] for kind in judged])), accuracy
 

@@ -1,7 +1,6 @@
 """`sightline ask` and `search`: one picture, many, folders, addresses, and texts that are no paths."""
 
 import json
-import shutil
 import threading
 import zipfile
 from functools import partial
@@ -13,7 +12,6 @@ from typer.testing import CliRunner
 
 from sightline.cli import ask as ask_module
 from sightline.cli.app import app
-from sightline.core.artifacts import create, read_json
 from sightline.serve import image_input
 from tests.support import tiny
 
@@ -155,15 +153,3 @@ def test_a_model_without_answers_says_so_and_searches(searching_bundle, tmp_path
         found = CliRunner().invoke(app, ["search", query, "--k", "3", "--json", *of_bundle])
         assert found.exit_code == 0, found.output
         assert len(json.loads(found.stdout)["results"]) == 3
-
-
-def test_what_the_data_could_not_teach_is_said_beside_an_answer(bundle, run, tmp_path):
-    assert "of this model" not in run("ask", "shots/0.png", QUESTION).stderr
-    poor = shutil.copytree(bundle, tmp_path / "poor")
-    config = read_json(poor / "config.json")
-    with create(tmp_path / "again", "bundle", config | {"left_out": ["no POPE", "few pictures"]}) as folder:
-        shutil.copytree(
-            poor, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("config.json", "manifest.json")
-        )
-    said = CliRunner().invoke(app, ["ask", "shots/0.png", QUESTION, "--bundle", str(tmp_path / "again")])
-    assert said.exit_code == 0 and "sightline: of this model: no POPE; few pictures" in said.stderr

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PANELS = {
     application.USE: {"ask", "search", "explain", "failures", "serve"},
     application.DATA: {"index", "dataset-report", "out-of-domain"},
-    application.BUILD: {"demo", "estimate", "params", "doctor", "tables"},
+    application.BUILD: {"demo", "estimate", "init", "params", "doctor", "tables"},
 }
 
 

@@ -256,9 +256,10 @@ def test_what_cannot_be_taught_is_said(tmp_path):
            for n, split in enumerate(("train", "train", "val"))]  # fmt: skip
     _, config = run(tmp_path, few)
     assert config["types"].keys() == {"describe"}
-    assert config["left_out"] == [
+    nothing = (
         "the captions name nothing of the list `photos`; convert.lexicon=corpus takes the things from the "
         "captions themselves"
-    ]
+    )
+    assert nothing in config["left_out"]
     _, config = run(tmp_path, photos(), "enough")
-    assert config["left_out"] == []
+    assert not [sentence for sentence in config["left_out"] if "photos" in sentence]

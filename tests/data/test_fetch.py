@@ -357,6 +357,6 @@ def test_cached_says_the_hash_of_an_unpinned_file(server, tmp_path, monkeypatch,
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     path = fetch.cached(f"{server.url}/a.zip", None, 5, 10**6)
     assert path.read_bytes() == BODY and path.is_relative_to(tmp_path / ".resume" / "downloads")
-    assert PIN in capsys.readouterr().out
+    assert PIN in capsys.readouterr().err
     assert fetch.cached(f"{server.url}/a.zip", PIN, 5, 10**6) == path
     assert len(server.requests) == 1 and isinstance(path, Path)

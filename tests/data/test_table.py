@@ -7,6 +7,8 @@ import random
 import tempfile
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,7 +68,7 @@ def test_bom_line_ends_and_column_order(tmp_path, bom, ending):
     [
         ("", "expected a first line that names the columns, found nothing"),
         ("title,title,image_url,id\n", "found title twice"),
-        ("sku,price\n", r"no column with captions was recognised among its columns: sku, price; give it: -S"),
+        ("sku,price\n", "no column with captions was recognised among its columns: sku, price; give its"),
     ],
 )
 def test_a_table_without_usable_columns_is_named(tmp_path, header, said):
@@ -141,7 +143,7 @@ def test_questions_with_answers(tmp_path):
     rows = ["1,a.jpg,Is it red?,yes", "2,a.jpg,How many?,3", "3,a.jpg,Is it red?,no"]
     table = "\n".join(["question_id,image,question,answer", *rows])
     _, items, _ = build(tmp_path, table)
-    assert items["a.jpg"]["captions"] == []
+    assert items["a.jpg"]["captions"] == ["Is it red? yes", "How many? 3"]
     assert items["a.jpg"]["questions"] == [
         {"question": "Is it red?", "answers": ["yes", "no"]}, {"question": "How many?", "answers": ["3"]}
     ]  # fmt: skip
@@ -185,7 +187,6 @@ def test_local_pictures_need_their_folder(tmp_path):
 
 @pytest.mark.parametrize("form", ["parquet", "arrow", "jsonl"])
 def test_lists_of_captions_and_pictures_in_the_table(tmp_path, form):
-    pa = pytest.importorskip("pyarrow")
     rows = [
         {"image": {"bytes": jpeg(n), "path": None}, "caption": [f"One {n}.", f"Two {n}."]} for n in range(150)
     ]
@@ -196,15 +197,15 @@ def test_lists_of_captions_and_pictures_in_the_table(tmp_path, form):
             row["image"] = f"{n}.jpg"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     elif form == "parquet":
-        pytest.importorskip("pyarrow.parquet").write_table(
-            pa.Table.from_pylist(rows), path, row_group_size=40
+        pq.write_table(
+            pyarrow.Table.from_pylist(rows), path, row_group_size=40
         )
     else:
         with (
-            pa.OSFile(str(path), "wb") as file,
-            pa.ipc.new_stream(file, pa.Table.from_pylist(rows).schema) as out,
+            pyarrow.OSFile(str(path), "wb") as file,
+            pyarrow.ipc.new_stream(file, pyarrow.Table.from_pylist(rows).schema) as out,
         ):
-            out.write_table(pa.Table.from_pylist(rows), max_chunksize=40)
+            out.write_table(pyarrow.Table.from_pylist(rows), max_chunksize=40)
     chosen = params("table", path=str(path), pictures=str(tmp_path))
     config = source.build(chosen, 7, tmp_path / "out")
     items = Items(tmp_path / "out")
@@ -373,3 +374,42 @@ def test_without_an_allowance_no_local_server_is_asked(tmp_path):
         assert (
             server.requests == [] and rejected[0]["reason"] == "image_address" and items["1"]["image"] is None
         )
+
+
+def test_an_open_quote_is_an_error_and_no_caption(tmp_path):
+    rows = [f"{n},a.jpg,A cup number {n}." for n in range(20)]
+    rows[4] = '4,a.jpg,"A cup number 4.'
+    with pytest.raises(ValueError, match=r"items\.csv, line 6: a quote is opened there and takes 15 more"):
+        build(tmp_path, "\n".join(["id,image,caption", *rows, ""]))
+
+
+def test_a_text_of_many_lines_is_one_caption(tmp_path):
+    _, items, _ = build(tmp_path, 'id,image,caption\n1,,"A list:\nred, round\nblue\ngreen\nwhite"\n')
+    assert items["1"]["captions"] == ["A list: red, round blue green white"]
+
+
+def test_a_misspelled_split_is_refused_and_another_is_said(tmp_path, capsys):
+    table = "id,text,split\n1,words,trian\n2,words,holdout\n3,words,train\n"
+    _, items, rejected = build(tmp_path, table)
+    assert set(items) == {"2", "3"}
+    assert rejected[0]["reason"] == "bad_split" and rejected[0]["detail"].endswith("did you mean 'train'?")
+    assert "1 items are of the split holdout" in capsys.readouterr().err
+
+
+def test_entities_of_html_are_characters(tmp_path):
+    _, items, _ = build(tmp_path, "id,text\n1,Women&#x27;s shirt &amp; R&B\n")
+    assert items["1"]["captions"] == ["Women's shirt & R&B"]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\x1f\x8b\x08\x00rest", "is compressed; expected CSV"),
+        (b"%PDF-1.4\n", "is a PDF"),
+        (b'[{"image": "a.jpg"}]', "is a JSON array; expected JSON lines"),
+        (bytes(range(1, 32)) * 8, "is no text"),
+    ],
+)
+def test_what_is_no_table_is_said_to_be_none(tmp_path, data, said):
+    with pytest.raises(ValueError, match=said):
+        build(tmp_path, data)

@@ -102,6 +102,7 @@ def test_ground_is_white_and_the_product_in_the_middle_has_its_color():
 def test_the_text_states_what_the_truth_says_it_claims(language, request):
     _, rows, truth = request.getfixturevalue(language)
     german = language == "german"
+    assert len(rows) == len(truth) > 0
     for row, line in zip(rows, truth, strict=True):
         text, kind = words_of(row), vocabulary.KINDS[line["kind"]]
         shade = next(shade for shade in vocabulary.SHADES if shade.en == line["shade"])

@@ -94,8 +94,10 @@ def test_an_index_says_what_is_searched(tmp_path, split, said):
 def test_equal_items_give_equal_bytes(tmp_path):
     for name in "ab":
         opened(made(NAMES), tmp_path / name, "IVF4,Flat")
-    for path in sorted((tmp_path / "a").iterdir()):
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+    one, other = (sorted((tmp_path / name).iterdir()) for name in "ab")
+    assert [(path.name, path.read_bytes()) for path in one] == [
+        (path.name, path.read_bytes()) for path in other
+    ]
 
 
 def test_a_model_or_a_format_that_does_not_fit_is_refused(tmp_path):

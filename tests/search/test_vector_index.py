@@ -36,7 +36,9 @@ def positions(results):
 def test_flat_search_is_brute_force(seed, rows, k):
     entries, queries = unit(seed, rows), unit(seed + 1, 3)
     truth = queries.astype(np.float64) @ entries.astype(np.float64).T
-    for row, (found, scores) in enumerate(build(entries, "Flat").search(queries, k)):
+    results = build(entries, "Flat").search(queries, k)
+    assert len(results) == len(queries)
+    for row, (found, scores) in enumerate(results):
         best = np.argsort(-truth[row], kind="stable")[: min(k, rows)]
         # Sixteen float32 products: 1e-6 bounds their rounding; entries nearer than that may change places.
         np.testing.assert_allclose(scores, truth[row][best], atol=1e-6)
@@ -106,7 +108,9 @@ def test_empty_index_answers_nothing(tmp_path):
 def test_an_index_on_disk_answers_as_the_one_in_memory_to_the_bit(tmp_path, factory):
     index, queries = build(unit(0, 300), factory), unit(2, 4)
     loaded = saved(index, tmp_path)
-    for one, other in zip(loaded.search(queries, 5), index.search(queries, 5), strict=True):
+    on_disk, in_memory = loaded.search(queries, 5), index.search(queries, 5)
+    assert len(on_disk) == len(queries)
+    for one, other in zip(on_disk, in_memory, strict=True):
         assert all(np.array_equal(left, right) for left, right in zip(one, other, strict=True))
 
 

@@ -15,7 +15,7 @@ ROUTES = [
     ("GET", "/live"), ("GET", "/ready"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/v1/models"),
     ("GET", "/v1/models/sightline"), ("POST", "/v1/chat/completions"), ("POST", "/v1/embeddings"),
     ("POST", "/search"), ("POST", "/similar"), ("POST", "/explain"), ("OPTIONS", "/search"),
-    ("GET", "/nowhere"),
+    ("GET", "/picture"), ("GET", "/nowhere"),
 ]  # fmt: skip
 OTHER_SITES = [
     {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": ""}, {"Origin": "http://localhost:1"},

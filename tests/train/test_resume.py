@@ -123,7 +123,7 @@ def test_a_damaged_state_is_said_and_not_used(whole, tmp_path, monkeypatch, caps
     damaged[-1] ^= 1
     path.write_bytes(damaged)
     toy_task.train(ALONE, tmp_path / "out", toy_task.make(ALONE, STEPS))
-    assert "is damaged" in capsys.readouterr().out
+    assert "is damaged" in capsys.readouterr().err
     assert toy_task.files(tmp_path / "out") == whole
 
 

@@ -61,15 +61,6 @@ def open_session(bundle: Path | None):
     return Session.load(bundle_folder(bundle))
 
 
-def say_left_out(session) -> None:
-    """A line on stderr: what the model's training data could not teach it."""
-    from sightline.core.artifacts import read_json
-
-    said = read_json(session.folder / "config.json").get("left_out", [])
-    if said:
-        typer.echo(f"sightline: of this model: {'; '.join(said)}", err=True)
-
-
 def check_domain(session, picture, name: str) -> dict[str, float | bool]:
     """How unlike the training pictures this one is; a line on stderr where it is out of domain."""
     from sightline.inference.out_of_domain import OODDetector

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session, say_left_out
+from sightline.cli.app import AS_JSON, BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,6 @@ def ask(
         raise typer.BadParameter("--index is what --retrieve reads: give both")
     session = open_session(bundle)
     session.require_answers()
-    say_left_out(session)
     sources, question = split(pictures or [])
     sources, question = sources or [example(session.folder)], question or DESCRIBE
     overrides = {"candidates": candidates, "contrast": contrast}

@@ -22,7 +22,7 @@ class Part(StrEnum):
 
 @app.command("search-bench")
 def search_bench(
-    sizes: Annotated[str, typer.Option(help="Vectors, with commas; default: 10000,100000,1000000.")] = "",
+    sizes: Annotated[str, typer.Option(help="Vectors, with commas; default: up to a million.")] = "",
     threads: Annotated[int, typer.Option(min=1, help="Of a query.")] = 2,
     part: Annotated[Part, typer.Option(help="Measure the search alone, or the cold start alone.")] = Part.all,
     width: Annotated[int, typer.Option(min=8, help="Numbers of a vector, for the cold start.")] = 512,
@@ -43,31 +43,26 @@ def search_bench(
     load = round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
     before = artifacts.read_json(here / ann_page.RESULT) if (here / ann_page.RESULT).is_file() else None
     seed = load_params(here / "params.yaml").seed
-    if part != Part.search:
-        cold = cold_search.run(cold_search.COLD_SIZES, width, seed, typer.echo)
-        cold |= {"processor": paired_timing.processor(), "load": load}
-    else:
-        cold = (before or {}).get("cold")
-    if part == Part.cold:
-        if before is None:
-            raise checkout_files.CheckoutError(f"{ann_page.RESULT} is not there: leave --part out once")
-        _write(here, before | {"cold": cold})
-        return
     try:
-        wanted = [int(size) for size in sizes.split(",")] if sizes else list(ann_benchmark.SIZES)
+        wanted = [int(size) for size in sizes.split(",")] if sizes else []
     except ValueError as error:
         raise typer.BadParameter(f"--sizes is {sizes!r}, expected numbers with commas") from error
-    session = open_session(bundle)
-    embeddings = ann_benchmark.read(session, here / "data" / "raw")
-    result = ann_benchmark.run(embeddings, wanted, threads, seed, typer.echo)
-    result |= {
-        "machine": {"processor": paired_timing.processor(), "load": load},
-        "width": embeddings.words_QE.shape[1],
-    }
-    result["model"] = session.search_digest()
-    if before is not None:
-        result = ann_benchmark.merged(before, result)
-    _write(here, result | {"cold": cold} if cold else result)
+    machine = {"processor": paired_timing.processor(), "load": load}
+    result = before
+    if part != Part.cold:
+        session = open_session(bundle)
+        embeddings = ann_benchmark.read(session, here / "data" / "raw")
+        result = ann_benchmark.run(embeddings, wanted or list(ann_benchmark.SIZES), threads, seed, typer.echo)
+        result |= {
+            "machine": machine, "width": embeddings.words_QE.shape[1], "model": session.search_digest()
+        }  # fmt: skip
+        if before is not None:
+            result = ann_benchmark.merged(before, result) | {"cold": before.get("cold")}
+    if result is None:
+        raise checkout_files.CheckoutError(f"{ann_page.RESULT} is not there: leave --part out once")
+    if part != Part.search:
+        result["cold"] = cold_search.run(wanted or cold_search.COLD_SIZES, width, seed, typer.echo) | machine
+    _write(here, {key: value for key, value in result.items() if value is not None})
 
 
 def _write(here: Path, result: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ RESAMPLES = 10_000  # so that a p-value survives its correction for all ideas
 ROLES = {USUAL: ("val", "test"), SHIFTED: ("shift_val", "shift_test")}  # role -> to choose on, to report
 UNIFORM = "uniform_test"  # reported without controls
 TYPICAL_ITEMS, WATCHED_ITEMS = 200, 50  # pictures over which heads are watched
-COLUMNS = ["split", "way", "family", "type", "metric", "value", "low", "high", "n"]
+COLUMNS = ["split", "way", "family", "type", "metric", "value", "low", "high", "n", "pictures"]
 BATCH = 100  # rows decoded at a time: in PyTorch large batches save most of the time
 Echo = Callable[[str], None]
 

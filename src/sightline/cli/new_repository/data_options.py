@@ -104,7 +104,7 @@ def _resolved(table: Table, header: Sequence[str]) -> Columns:
 
 def shown(path: Path, target: Path) -> str:
     """The path as params.yaml gets it: relative where it lies inside the new repository or beside it."""
-    whole, home = path.resolve(), target.resolve()
+    whole, home = Path(os.path.abspath(path)), Path(os.path.abspath(target))  # a link keeps its name
     return os.path.relpath(whole, home) if whole.is_relative_to(home.parent) else str(whole)
 
 

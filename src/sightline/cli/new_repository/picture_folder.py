@@ -20,7 +20,7 @@ def local(values: Iterable[str]) -> list[str]:
 def find(table: Path, paths: Sequence[str]) -> Path | None:
     """The folder that holds most of `paths`, which are absolute or relative to the table's folder, to a
     folder beside the table, or to one in it. None where none of them is found."""
-    beside = table.resolve().parent
+    beside = Path(os.path.abspath(table)).parent
     folders = [path for path in sorted(beside.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     candidates = [beside, *islice(folders, MAX_FOLDERS)]
     sample = paths[:SAMPLED]

@@ -4,6 +4,7 @@ Rows lie in a scratch database meanwhile, pictures are read a few ahead, so memo
 nor with the pictures.
 """
 
+import html
 import json
 import re
 import sqlite3
@@ -90,6 +91,11 @@ def build_items(
                 writer.add(item, image, ext)
                 counts["accepted"] += size
         scratch.unlink()
+    for name in sorted(set(writer.accepted) - {"train", "val", "test"}):
+        runtime.log(
+            f"{writer.accepted[name]} items are of the split {name}: neither trained on nor chosen by; "
+            "evaluate.splits may name it"
+        )
     assert counts["in"] == counts["accepted"] + counts["rejected"] + counts["unused"]
     return {
         "rows": dict(counts),
@@ -217,11 +223,14 @@ class _Collected:
                 self.counts["unused"] += len(datas)
                 continue
             taken[split] += 1
+            questions = _questions(datas)
             captions = list(dict.fromkeys(text for _, texts, _ in datas for text in texts))
+            # Without a caption the questions with their answers are what is known of the picture.
+            captions = captions or [f"{it['question']} {it['answers'][0]}" for it in questions]
             item: dict[str, Any] = {"id": id, "split": split, "captions": captions}
             if title := next((title for title, _, _ in datas if title), ""):
                 item["title"] = title
-            if questions := _questions(datas):
+            if questions:
                 item["questions"] = questions
             location = json.loads(picture) if picture else ""
             if isinstance(location, str) and location:
@@ -263,6 +272,7 @@ def _fault(row: Row, id: str) -> tuple[str, str] | None:
 
 
 def _clean(text: str) -> str:
-    """One line, NFC, without control characters; a missing value becomes empty."""
+    """One line, NFC, without control characters and HTML's entities; a missing value becomes empty."""
+    text = html.unescape(text) if "&" in text else text
     line = " ".join(unicodedata.normalize("NFC", CONTROL.sub(" ", text)).split())
     return "" if line in EMPTY else line

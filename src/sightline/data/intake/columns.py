@@ -12,7 +12,7 @@ from typing import Any
 
 from sightline.core.params.data_params import ColumnParams
 from sightline.data.intake.rows import Location, Question, Refusal, Row
-from sightline.data.intake.splits import split_name
+from sightline.data.intake.splits import misspelled, split_name
 
 EMPTY = ("", "nan", "NaN", "NAN")  # as other programs write a missing value
 TITLES = ("title", "name", "productname", "productdisplayname", "producttitle", "itemname", "headline")
@@ -89,7 +89,7 @@ def resolve(given: ColumnParams, header: Sequence[str], table: str) -> Columns:
     if not captions and not chosen["question"]:
         raise ValueError(
             f"{table}: no column with captions was recognised among its columns: {listed}; "
-            f"give it: -S 'data.columns.captions=[{header[0] if header else 'NAME'}]'"
+            "give its name: --caption NAME, or -S 'data.columns.captions=[NAME]'"
         )
     title = next((name for name in captions if _plain(name) in TITLES), "")
     return Columns(captions=captions, title=title, **chosen)
@@ -104,6 +104,8 @@ def to_row(where: str, cells: Cells, columns: Columns, located: tuple[Location, 
     split = split_name(text)
     if text and not split:
         return Refusal(id or where, "bad_split", f"{where}: {text[:100]!r} is no name of a split")
+    if meant := misspelled(split):
+        return Refusal(id or where, "bad_split", f"{where}: {text[:100]!r}; did you mean {meant!r}?")
     questions: tuple[Question, ...] = ()
     if columns.question:
         asked, answers = texts(cells.get(columns.question)), texts(cells.get(columns.answer))

@@ -1,6 +1,7 @@
 """Names of splits, and the split of an item that has none: by a hash of its id, so that neither the order of
 the rows nor the seed decides, and an added row moves no other."""
 
+import difflib
 import hashlib
 import re
 
@@ -16,6 +17,12 @@ def split_name(text: str) -> str:
     """train, val and test for their usual spellings, another name in lower case; '' for what is no name."""
     lower = text.strip().lower()
     return NAMES.get(lower, lower if FORM.fullmatch(lower) else "")
+
+
+def misspelled(name: str) -> str:
+    """The usual name that a split's name was probably meant to be; '' for one that stands for itself."""
+    close = difflib.get_close_matches(name, list(NAMES), n=1, cutoff=0.75)
+    return NAMES[close[0]] if close and name not in NAMES.values() else ""
 
 
 def split_in(path: str) -> str:

@@ -6,6 +6,7 @@ Memory does not grow with the rows. The kind is told by the content, not by the 
 import csv
 import json
 import threading
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from sightline.data.intake.text_encoding import encoding_of
 MAX_FIELD = 1 << 26  # characters; a longer field means a quote that is never closed
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED = 50  # records that a delimiter is told by
+FOREIGN = 0.2  # of the first characters: more of those that no text has, and the file is none
+SWALLOWED = 3  # lines of one field that look like rows: a quote is open; fewer may be a text
 BATCH = 64  # rows of a parquet file that are decoded at once
 TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow")
 Picture = Callable[[int, str], bytes]
@@ -58,9 +61,17 @@ def open_table(path: Path) -> TableFile:
         return _arrow_table(path)
     if start[:4] == b"PK\x03\x04" or start[:4] == b"\xd0\xcf\x11\xe0":
         raise ValueError(f"{path} is a spreadsheet or an archive; save the table as CSV")
+    if start[:2] == b"\x1f\x8b" or start[:4] == b"%PDF":
+        found = "a PDF" if start[:1] == b"%" else "compressed"
+        raise ValueError(f"{path} is {found}; expected CSV, TSV, JSON lines or parquet, not compressed")
     encoding = encoding_of(path)
     with open(path, encoding=encoding, errors="replace") as text:
         head = text.read(4096).lstrip()
+    if head.startswith("["):
+        raise ValueError(f"{path} is a JSON array; expected JSON lines: one object a line, without brackets")
+    foreign = sum(unicodedata.category(char) == "Cc" and char not in "\t\r\n\f" for char in head)
+    if foreign + head.count("\ufffd") > len(head) * FOREIGN:
+        raise ValueError(f"{path} is no text; expected a table: CSV, TSV, JSON lines or parquet")
     if head.startswith("{") or path.suffix.lower() in (".jsonl", ".ndjson"):
         return _json_lines(path, encoding)
     return _delimited(path, encoding)
@@ -102,11 +113,24 @@ def _fields(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, li
         try:
             for fields in reader:
                 if fields:
+                    _refuse_swallowed(path, reader.line_num, fields, delimiter)
                     yield reader.line_num, fields
         except csv.Error as error:
             raise ValueError(f"{path}, line {reader.line_num}: {error}; is a quote left open?") from error
         except UnicodeError as error:
             raise ValueError(f"{path}: not {encoding} throughout ({error}); save it as UTF-8") from error
+
+
+def _refuse_swallowed(path: Path, line: int, fields: list[str], delimiter: str) -> None:
+    """Raises ValueError for a field that holds whole rows: an open quote has swallowed them."""
+    for field in fields:
+        lines = field.splitlines()
+        rows = [text for text in lines[1:] if text.count(delimiter) >= max(1, len(fields) - 1)]
+        if len(rows) >= SWALLOWED and 2 * len(rows) >= len(lines):
+            raise ValueError(
+                f"{path}, line {line - len(lines) + 1}: a quote is opened there and takes {len(rows)} more "
+                'rows into one field; close it, or double it ("") inside a quoted field'
+            )
 
 
 def _delimiter(path: Path, encoding: str) -> str:

@@ -9,6 +9,11 @@ from sightline.data.shards import Items
 
 SAME_REASON = 0.9  # of the pictures: a fault that nearly all share is one of the set-up, not of the data
 
+CURES = {
+    "image_connection": "; check the network and run it again: what was fetched is kept",
+    "image_missing": "; name the folder that the paths start from: -S data.pictures=<folder>",
+}
+
 
 def require(config: dict, out: Path, params: DataParams) -> None:
     """Raises ValueError, with the reason and the cure, where nearly every picture was refused for the same
@@ -20,7 +25,7 @@ def require(config: dict, out: Path, params: DataParams) -> None:
     if reason and faults[reason] >= SAME_REASON * named:
         raise ValueError(
             f"{faults[reason]} of {named} pictures were refused for the same reason, {reason}; the first: "
-            f"{_first(out, reason)}"
+            f"{_first(out, reason)}{CURES.get(reason, '')}"
         )
     items = Items(out)
     shown = Counter(item["split"] for item in (items[n] for n in range(len(items))) if item["image"])

@@ -78,7 +78,9 @@ def modules(package: str) -> set[str]:
 def test_the_wheel_of_the_product_has_ranges_and_no_lab(tmp_path):
     files, metadata, points = wheel(ROOT, tmp_path)
     assert metadata["Name"] == "sightline-vlm" and not any(name.startswith("sightline_lab") for name in files)
-    assert {name for name in files if name.startswith("sightline/")} == modules("sightline")
+    carried = {name for name in files if name.startswith("sightline/project/")}  # what init copies
+    assert "sightline/project/dvc.yaml" in carried
+    assert {name for name in files if name.startswith("sightline/")} - carried == modules("sightline")
     required = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
     assert {one.name for one in required if not one.marker} >= {"numpy", "onnxruntime", "typer"}
     assert all({bound.operator for bound in one.specifier} == {">=", "<"} for one in required)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sightline.cli.rebuild_estimate import cost_model, data_sample
+from sightline.cli.rebuild_estimate import cost_model, data_sample, rehearsal
 from sightline.core.params import edit, loader
 from sightline.data.shards import Items
 from tests.cli.test_init_command import init, picture
@@ -79,3 +79,24 @@ def test_minutes_follow_the_data_and_the_parameters(tmp_path):
     assert minutes(6000, longer)["align"] - less["align"] == pytest.approx(
         2 * (more["align"] - less["align"])
     )
+
+
+def test_a_small_table_takes_the_steps_that_it_takes_at_least(tmp_path):
+    params = loader.load_params(repository(tmp_path, [row(tmp_path, 0)]) / "params.yaml")
+    section = params.align.replaced(epochs=2, batch_size=64, min_steps=600)
+    one = params.model_copy(update={"launch": "python", "align": section})
+    per_item = {"download": 0.0, "convert": 0.0, "align": 0.01}
+
+    def seconds(train: int) -> float:
+        return 60 * cost_model.minutes(one, cost_model.Measured(per_item, {"train": train}))["align"]
+
+    assert seconds(1000) - seconds(0) == pytest.approx(600 * 64 * 0.01)
+    assert seconds(50_000) - seconds(0) == pytest.approx(2 * 50_000 * 0.01)
+
+
+def test_a_rehearsal_trains_its_few_steps_whatever_a_table_takes_at_least(tmp_path):
+    params = loader.load_params(repository(tmp_path, [row(tmp_path, 0)]) / "params.yaml")
+    assert params.align.min_steps > 3
+    trained = []
+    rehearsal._train(lambda given: trained.append(given.align), params, "align", 320)
+    assert [(round(it.epochs * (320 // it.batch_size)), it.min_steps) for it in trained] == [(1, 0), (3, 0)]

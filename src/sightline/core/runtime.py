@@ -100,7 +100,7 @@ def start(threads: int, seed: int) -> Runtime:
 
 def training_precision(setting: str, device: str) -> str:
     """Return what a training computes in: for "auto" bf16 where the device multiplies in it, elsewhere fp32.
-    A processor without AVX-512 (most laptops) takes fifteen times as long for a product in bf16."""
+    PyTorch has no fast product in bf16 for a processor without AVX-512, as most laptops have."""
     if setting != "auto":
         return setting
     import torch

@@ -145,10 +145,10 @@ def _copied(index: ItemIndex, left_out: Collection[int | None]) -> Iterator[Bloc
             rows_BE = index.vectors(kind).vectors(done[kind], stop)
             vectors[kind] = rows_BE[[keeps for keeps, has in zip(keep, having, strict=True) if has]]
             done[kind] = stop
-        chosen = [(number, index.entry(number)) for number in numbers if number not in left_out]
         yield Block(
-            [entry for _, entry in chosen], vectors["image"], vectors["text"],
-            [index.thumbnail(number) or b"" for number, _ in chosen],
+            [entry for entry, keeps in zip(entries, keep, strict=True) if keeps],
+            vectors["image"], vectors["text"],
+            [index.thumbnail(number) or b"" for number, keeps in zip(numbers, keep, strict=True) if keeps],
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sightline.core.params.loader import Params
+from sightline.core.params.train_params import Training
 
 EFFICIENCY = 0.9  # of a second process: scenes take 1.8 times as many core-seconds as seconds
 BLIND = 0.6  # of a fine-tuning step: without the image tower
@@ -39,9 +40,9 @@ def minutes(params: Params, measured: Measured) -> dict[str, float]:
     seconds = {
         "download": per_item["download"] * sum(measured.items.values()),
         "convert": per_item["convert"] * sum(measured.items.values()),
-        "pretrain": per_item.get("pretrain", 0.0) * train * params.pretrain.epochs / _processes(params),
-        "align": per_item.get("align", 0.0) * train * params.align.epochs / _processes(params),
-        "finetune": tuned * train * params.finetune.epochs * (1 + BLIND * params.finetune.blind_share)
+        "pretrain": per_item.get("pretrain", 0.0) * _passed(params.pretrain, train) / _processes(params),
+        "align": per_item.get("align", 0.0) * _passed(params.align, train) / _processes(params),
+        "finetune": tuned * _passed(params.finetune, train) * (1 + BLIND * params.finetune.blind_share)
         / _processes(params),
         "compress": 1.5 * tuned * train * params.compress.recovery_epochs,
         "export": tuned * (params.export.parity_items + params.export.selection_items) / 4,
@@ -55,6 +56,13 @@ def minutes(params: Params, measured: Measured) -> dict[str, float]:
 def disk_gib(bytes_per_item: float, items: int) -> float:
     """Of what the stages write, and of DVC's copy."""
     return CACHED * (bytes_per_item * items / 2**30 + MODELS_GIB)
+
+
+def _passed(section: Training, train: int) -> float:
+    """Items that a stage passes in all its steps."""
+    if not section.epochs:
+        return 0.0
+    return max(section.epochs * train, section.min_steps * min(section.batch_size, train))
 
 
 def _limited(count: int, limit: int) -> int:

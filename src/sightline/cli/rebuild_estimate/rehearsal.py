@@ -57,7 +57,7 @@ def _train(stage: Callable[[Params], Any], params: Params, name: str, images: in
         stage(params)
         return 0.0
     size = min(SIZE, section.batch_size, images)
-    smaller: dict[str, Any] = {"batch_size": size, "evals": 1}
+    smaller: dict[str, Any] = {"batch_size": size, "evals": 1, "min_steps": 0}
     if name == "align":  # as large a part of the batch as in the build
         smaller["matching_samples"] = max(2, section.matching_samples * size // section.batch_size)
     taken = []

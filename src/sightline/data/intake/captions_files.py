@@ -67,9 +67,7 @@ def coco(data: dict, file_name: str, find: Find, split: str | None = None) -> Ro
     images = {image["id"]: str(image["file_name"]) for image in data["images"]}
     place = PurePosixPath(file_name)
     near = [place.parent.as_posix(), re.sub(r"^[a-z_]+?_(?=train|val|test)", "", place.stem)]
-    released = (
-        split is not None
-    )  # the photos of a release have numbers of their own, of other files the paths
+    released = split is not None  # its photos have numbers of their own, those of other files their paths
     split = split_in(file_name) if split is None else split
     for image_id, texts in sorted(_texts(data).items(), key=lambda pair: (str(type(pair[0])), pair[0])):
         name = images.get(image_id)

@@ -3,8 +3,6 @@
 import codecs
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
@@ -49,6 +47,8 @@ def encoding_of(path: Path) -> str:
 
 def _guess(sample: bytes) -> str:
     """The likeliest encoding of lines that are not UTF-8; of several that are as likely, Western Europe's."""
+    from charset_normalizer import from_bytes  # a search imports this room and reads no table
+
     matches = list(from_bytes(sample, cp_isolation=list(CANDIDATES)))
     if not matches:
         return "utf-8"

@@ -204,8 +204,7 @@ class CorpusQuestions:
     def _only(self, item: Item, told: Sequence[Value], family: str) -> Value | None:
         """The value that the texts give, if they give one."""
         said = {value.value for values in item.values for value in values if value.family == family}
-        general = {"wood", "metal", "holz", "metall"} if family == "material" else set()
-        exact = said - general or said
+        exact = said - self.language.families[family].general or said
         if len(exact) != 1:
             return None
         return next((value for value in told if value.value in exact and not value.doubtful), None)
@@ -222,7 +221,7 @@ class CorpusQuestions:
         counts = {
             other: n for other, n in statistics.attributes[value.family, lemma].items() if other in known
         }
-        if value.value in VAGUE_VALUES or not set(counts) - {value.value}:
+        if value.value in family.unasked or not set(counts) - {value.value}:
             return []
         triples = [
             _triple(
@@ -230,7 +229,7 @@ class CorpusQuestions:
                 object=lemma,
             )
         ]  # fmt: skip
-        said = {form for form in item.words()}
+        said = item.words()
         near = family.compatible(value.value)
         others = sorted(
             other
@@ -347,9 +346,6 @@ class CorpusQuestions:
             "type": type_, "rule": f"absent_{kind}", "question": self._ask(self.statistics.things[lemma]),
             "answer": "no", "source": "all captions", "object": lemma, "negative": kind,
         }  # fmt: skip
-
-
-VAGUE_VALUES = frozenset(("multicolor", "bunt"))
 
 
 def _named(value: str, family: Family, words: set[str]) -> bool:

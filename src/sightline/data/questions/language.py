@@ -32,7 +32,8 @@ class Family:
     that a question with the answer no may name. `stems`: a compound that begins (materials) or ends
     (colours) with one has that value. `keys` are the words of "Color: red". `near` are words that make a
     value doubtful ("faux leather"), `told` what comes before a value that stands behind the thing
-    ("made of", "in").
+    ("made of", "in"). `general` are values that a more exact one goes before (metal, steel); `unasked` those
+    that are no answer (multicolor).
     """
 
     words: Mapping[str, str]
@@ -43,6 +44,8 @@ class Family:
     told: frozenset[str]
     starts: Mapping[str, str]
     ends: Mapping[str, str]
+    general: frozenset[str] = frozenset()
+    unasked: frozenset[str] = frozenset()
 
     def compatible(self, value: str) -> set[str]:
         """Values that a thing with this value may be said to have as well."""

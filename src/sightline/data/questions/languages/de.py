@@ -144,13 +144,13 @@ LANGUAGE = Language(
             COLORS, COLORS_ALIKE,
             frozenset("schwarz weiß rot blau grün gelb braun orange rosa lila grau".split()),
             frozenset(("farbe", "farben")), frozenset("nicht kein keine ohne".split()), frozenset(("in",)),
-            {}, ENDS,
+            {}, ENDS, unasked=frozenset(("bunt",)),
         ),
         "material": Family(
             MATERIALS, MATERIALS_ALIKE, frozenset(MATERIALS.values()),
             frozenset(("material", "stoff", "obermaterial")),
             frozenset("kunstleder optik imitat pflege reiniger nicht kein keine ohne mix".split()),
-            frozenset(("aus",)), STARTS, {},
+            frozenset(("aus",)), STARTS, {}, general=frozenset(("holz", "metall")),
         ),
         "pattern": Family(
             PATTERNS, PATTERNS_ALIKE, frozenset(PATTERNS.values()) - {"einfarbig"},

@@ -182,6 +182,7 @@ LANGUAGE = Language(
             frozenset("black white red blue green yellow brown orange pink purple gray".split()),
             frozenset("color colour colors colours".split()),
             frozenset("like not no non without".split()), frozenset(("in", "colour", "color")), {}, {},
+            unasked=frozenset(("multicolor",)),
         ),
         "material": Family(
             MATERIALS, MATERIALS_ALIKE,
@@ -191,7 +192,7 @@ LANGUAGE = Language(
                 """faux fake imitation vegan artificial look effect free like synthetic not no non without
                 polish cleaner care cleaning tone print finish blend mix mixed""".split()
             ),
-            frozenset(("of", "from")), {}, {},
+            frozenset(("of", "from")), {}, {}, general=frozenset(("wood", "metal")),
         ),
         "pattern": Family(
             PATTERNS, PATTERNS_ALIKE, frozenset(PATTERNS.values()) - {"paisley", "solid"},

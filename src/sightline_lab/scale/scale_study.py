@@ -31,6 +31,7 @@ TINY = {
     "vision.width": 32, "finetune.width": 32, "finetune.layers": 1, "finetune.heads": 2,
     "align.embed_dim": 64, "pretrain.batch_size": BATCH, "align.batch_size": BATCH,
     "finetune.batch_size": BATCH, "pretrain.evals": 1, "align.evals": 1, "finetune.evals": 1,
+    "align.min_steps": 0, "finetune.min_steps": 0,
     "align.matching_samples": 16, "spin.layers": [0], "compress.batches": 2, "export.calibration_items": 32,
     "export.parity_items": 32, "export.max_flips": 100.0, "export.max_drop": 100.0,
     "export.selection_items": 64, "explain.items": 2, "evaluate.max_items": 200, "evaluate.bootstrap": 100,

@@ -44,7 +44,8 @@ def minutes(params: Params, measured: Measured) -> dict[str, float]:
         "align": per_item.get("align", 0.0) * _passed(params.align, train) / _processes(params),
         "finetune": tuned * _passed(params.finetune, train) * (1 + BLIND * params.finetune.blind_share)
         / _processes(params),
-        "compress": 1.5 * tuned * train * params.compress.recovery_epochs,
+        "compress": 1.5 * tuned * _passed(params.finetune, train) * params.compress.recovery_epochs
+        / (params.finetune.epochs or 1.0),
         "export": tuned * (params.export.parity_items + params.export.selection_items) / 4,
         "index": tuned * sum(measured.items.values()) / 4,
         "explain": tuned * 20 * params.explain.items,

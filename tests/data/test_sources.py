@@ -527,6 +527,7 @@ def test_a_dataset_of_the_hub_is_fetched_once_by_its_commit(tmp_path):
         env = os.environ | {
             "HF_ENDPOINT": server.url,
             "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0",
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         for out in ("a", "b"):

@@ -1,9 +1,8 @@
-# Verbs of the project. Everything after `make setup` works offline.
+# Verbs of the project. Everything after `make setup` works offline, unless a profile names a model of the hub.
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
-export HF_HUB_OFFLINE ?= 1
 
 .PHONY: setup demo repro test test-full study bench docs reports lock clean
 
@@ -18,6 +17,7 @@ setup: .venv/ready
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable src/sightline_lab
 	@touch $@
 
+demo: export HF_HUB_OFFLINE = 1
 demo: setup          ## the smoke profile in .demo/, then a page with a question, its answer and why
 	@sightline demo
 

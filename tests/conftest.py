@@ -10,6 +10,8 @@ import pytest
 from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test reaches for the network
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 import sightline  # noqa: E402, F401  (before any test module: it turns the dependencies' telemetry off)
 

@@ -3,6 +3,7 @@ pictures, models or training, and imports no other room and no torch.
 
 params/: params.yaml read and checked: a file a section
 artifacts.py: folders with a manifest, complete and verified or absent
+hub_files.py: files of a model on the Hugging Face hub at a pinned commit
 checked_files.py: large files of an artifact, checked where they are read
 folder_lock.py: one process at a time in a folder
 atomic_io.py: files that are whole or absent, hashes

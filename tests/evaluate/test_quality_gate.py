@@ -39,7 +39,7 @@ def summary(pictures=1000, compared=500, **sabotage):
             }
         },
         "loss_bounds": {
-            name: {"least_loss": bound - 4, "loss_bound": bound, "n": 5 * pictures, "pictures": pictures}
+            name: {"least_loss": bound - 2, "loss_bound": bound, "n": 5 * pictures, "pictures": pictures}
             for name, bound in lost.items()
         },
         "parity": {"max_logit_difference": figures["gap"], "items": 48},
@@ -124,6 +124,19 @@ def test_what_the_data_does_not_have_is_not_tested():
     built["parity"]["max_logit_difference"] = None  # there is no decoder
     notes = [check.note for check in checked(built).values() if check.passed is None]
     assert len(notes) == 7 and notes.count("the model only searches") == 5
+
+
+def test_a_loss_whose_noise_alone_is_beyond_the_limit_is_not_tested():
+    """300 descriptions that name few known things: CHAIR_i is known to 7.4 points, and no loss at all would
+    fail a limit of 1.5. Four times the pictures halve the width."""
+    noisy = summary(pictures=300)
+    noisy["loss_bounds"]["chair_i"] |= {"least_loss": -10.0, "loss_bound": 4.8}
+    check = checked(noisy)["chair_i loss against fp32 (95 % bound)"]
+    assert (check.passed, check.needed) == (None, 7302)  # 300 * (7.4 / 1.5) ** 2
+    noisy["loss_bounds"]["chair_i"] |= {"least_loss": -13.6, "loss_bound": 1.2}  # as noisy, but in its favour
+    assert checked(noisy)["chair_i loss against fp32 (95 % bound)"].passed is True
+    noisy["loss_bounds"]["chair_i"] |= {"least_loss": 1.6, "loss_bound": 16.4}  # a certain loss
+    assert checked(noisy)["chair_i loss against fp32 (95 % bound)"].passed is False
 
 
 def test_a_limit_that_so_few_pictures_cannot_support_is_not_tested():

@@ -91,15 +91,18 @@ def _floor(variant: str, figure: str, measured: dict[str, Any] | None, limit: fl
 
 
 def _loss(variant: str, name: str, measured: dict[str, Any], limit: float, absent: str) -> Check:
-    """The 95 % bound of a loss against fp32: without any loss it is still 100 * 3 / n points."""
+    """The 95 % bound of a loss against fp32. Without any loss it is still 100 * 3 / n points, and half the
+    width of the loss's interval: where that alone is beyond the limit, an equal variant would fail as well.
+    The width falls with the root of n."""
     figure, needed = f"{name} loss against fp32 (95 % bound)", _needed(limit)
     if not measured["n"]:
         return Check(variant, figure, None, "at most", limit, 0, needed, None, absent)
-    bound, pictures = measured["loss_bound"], measured["pictures"]
+    bound, least, pictures = measured["loss_bound"], measured["least_loss"], measured["pictures"]
     outcome: bool | None = bound <= limit
+    if not outcome and limit > 0:
+        needed = max(needed, math.ceil(pictures * ((bound - least) / 2 / limit) ** 2))
     if pictures < needed:
-        certain = measured["least_loss"] > limit and pictures >= LEAST_CERTAIN
-        outcome = False if certain else None
+        outcome = False if least > limit and pictures >= LEAST_CERTAIN else None
     return Check(variant, figure, bound, "at most", limit, pictures, needed, outcome)
 
 

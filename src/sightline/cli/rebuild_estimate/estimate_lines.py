@@ -15,6 +15,7 @@ from sightline.core import progress
 from sightline.core.artifacts import read_json
 from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.loader import Params
+from sightline.data.questions import split_coverage
 
 GIB = 2**30
 SHARE_HALF_WIDTH = 98.0  # points, over the root of n: 95 % bounds of a share near one half
@@ -37,7 +38,7 @@ def lines(checkout: Path, params: Params) -> list[str]:
                 "convert": rehearsed["convert"] / max(sum(sample.taken.values()), 1)}  # fmt: skip
     minutes = cost_model.minutes(params, cost_model.Measured(per_item, items))
     said = [_sizes(sample), _time(minutes), _disk(checkout, sample)]
-    return [*said, *_questions(rehearsed["vqa"]), *_bounds(params, items)]
+    return [*said, _questions(rehearsed["vqa"]), *_left_out(rehearsed["vqa"], items), *_bounds(params, items)]
 
 
 def _absolute(params: Params, checkout: Path) -> Params:
@@ -80,18 +81,31 @@ def _disk(checkout: Path, sample: data_sample.Sample) -> str:
     return f"about {needed:.1f} GiB of disk, {free:.0f} GiB free here{short}"
 
 
-def _questions(vqa: Mapping[str, Any]) -> list[str]:
-    """Short questions by type, in a picture of train, and what the converter leaves out."""
+def _questions(vqa: Mapping[str, Any]) -> str:
+    """Short questions by type, in a picture of train."""
     images = max(vqa["images"].get("train", 0), 1)
     counts = {name: n for name, n in vqa["counts"].get("train", {}).items()
               if name != "describe" and not name.startswith("answers_")}  # fmt: skip
     listed = ", ".join(
         f"{name} {n / images:.2f}" for name, n in sorted(counts.items(), key=lambda it: -it[1])
     )
-    said = f"short questions a picture: {sum(counts.values()) / images:.1f} ({listed})" if counts else (
-        "no short questions: the model will search and describe, and answer none"
-    )  # fmt: skip
-    return [said, *(f"left out: {sentence}" for sentence in vqa.get("left_out", []))]
+    if not counts:
+        return "no short questions: the model will search and describe, and answer none"
+    return f"short questions a picture: {sum(counts.values()) / images:.1f} ({listed})"
+
+
+def _left_out(vqa: Mapping[str, Any], items: Mapping[str, int]) -> list[str]:
+    """What the converter would leave out: its sentences on the sample with the counts of the whole data."""
+    of_sample = split_coverage.left_out(vqa["counts"], vqa["images"], [])
+    told = [sentence for sentence in vqa["left_out"] if sentence not in of_sample]
+    reckoned = {
+        split: {
+            kind: round(n * items.get(split, 0) / max(vqa["images"].get(split, 0), 1))
+            for kind, n in of_split.items()
+        }
+        for split, of_split in vqa["counts"].items()
+    }
+    return [f"left out: {sentence}" for sentence in split_coverage.left_out(reckoned, items, told)]
 
 
 def _bounds(params: Params, items: Mapping[str, int]) -> list[str]:

@@ -230,7 +230,8 @@ def _plan(name: str, vlm: VLM | None, clip: DualEncoder) -> tuple[nn.Module, dic
         return graph_modules.TextEncoder(clip), text, text_axes, ["states", "embeds"]
     if name == "fusion":
         states = torch.rand(2, 7, clip.text.width, generator=draw)
-        inputs = {"tokens": image_tokens, "states": states, "text_mask": text_mask}
+        tokens_BPD = torch.rand(2, clip.vision.num_prefix_tokens + patches, clip.vision.width)
+        inputs = {"tokens": tokens_BPD, "states": states, "text_mask": text_mask}
         axes = {"tokens": {0: batch}, "states": {0: batch, 1: question}, "text_mask": {0: batch, 1: question}}
         return graph_modules.FusionHead(clip), inputs, axes, ["match"]
     assert vlm is not None  # the other graphs answer

@@ -1,8 +1,8 @@
 """The dual encoder (CLIP, arXiv 2103.00020) with two more heads: the caption words that a patch
 shows, and the cross-attention re-ranker.
 
-Shapes: B batch, P patches, T text tokens, D a tower's width, E embedding width, W words, C,Y,X channels and
-sides.
+Shapes: B batch, P image tokens (what a tower puts in front of its patches included), T text tokens, D a tower's
+width, E embedding width, W words, C,Y,X channels and sides.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class DualEncoder(nn.Module):
         return nn.functional.normalize(pooled_BD.float(), dim=1)
 
     def word_logits(self, tokens_BPD: Tensor) -> Tensor:
-        """For every patch and word of config["words"]: logit that the patch shows it, [B, P, W]."""
-        return self.word_head(tokens_BPD)
+        """For every patch and word of config["words"]: logit that the patch shows it, [B, patches, W]."""
+        return self.word_head(self.vision.patches(tokens_BPD))
 
     def match(self, tokens_BPD: Tensor, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """How well text and image fit, [B]: their similarity in logits plus the re-ranker's correction. The

@@ -34,11 +34,13 @@ class Tower(nn.Module):
 
 
 class VisionTower(Tower, ABC):
-    """image_BCYX (normalised with mean and std, image_size pixels a side) -> tokens_BPD; P = rows * cols of
-    grid, row by row. A tower with a better summary of the image than its tokens' mean and maximum
+    """image_BCYX (normalised with mean and std, image_size pixels a side) -> tokens_BPD: num_prefix_tokens
+    that stand for no place (a class token, by which `summarise` knows the picture), then rows * cols of grid,
+    row by row. A tower with a better summary of the image than its tokens' mean and maximum
     overrides `summarise` and `summary_width`."""
 
     grid: tuple[int, int]
+    num_prefix_tokens: int = 0
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -54,6 +56,10 @@ class VisionTower(Tower, ABC):
         """Input of the image's projection, [B, summary_width]. The mean describes the whole
         image, the maximum what it holds anywhere."""
         return torch.cat([tokens_BPD.mean(1), tokens_BPD.amax(1)], 1)
+
+    def patches(self, tokens_BPD: Tensor) -> Tensor:
+        """The tokens that stand for places of the picture, [B, rows * cols, D]: without class tokens."""
+        return tokens_BPD[:, self.num_prefix_tokens :] if self.num_prefix_tokens else tokens_BPD
 
 
 class TextTower(Tower, ABC):

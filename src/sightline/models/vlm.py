@@ -135,10 +135,10 @@ class VLM(nn.Module):
         return self
 
     def image_tokens(self, image_BCYX: Tensor) -> Tensor:
-        """The image tower's tokens, [B, P, D of the tower]; learned constants for a blind model."""
+        """The image tower's patches, [B, P, D of the tower]; learned constants for a blind model."""
         if self.config["blind"]:
             return self.constants.expand(image_BCYX.shape[0], -1, -1)
-        return self.vision(image_BCYX)
+        return self.vision.patches(self.vision(image_BCYX))
 
     def text_states(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """The frozen text tower's states of the questions, [B, T, D of the tower], without gradient."""

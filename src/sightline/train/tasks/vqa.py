@@ -213,10 +213,10 @@ class VqaTask(Task):
         return self.sample_lines
 
     def image_tokens(self, batch: dict) -> Tensor:
-        """The image tower's tokens of a batch's pictures, [N, P, D]."""
+        """The image tower's patches of a batch's pictures, [N, P, D]."""
         if self.frozen is not None:
             items, mirrored = batch["image"]
-            return self.frozen(items, self.run.device, mirrored)
+            return self.model.vision.patches(self.frozen(items, self.run.device, mirrored))
         return self.model.image_tokens(batch["image"])
 
     def decode(

@@ -1,7 +1,7 @@
 """The dual encoder (CLIP, arXiv 2103.00020) with two more heads: the caption words that a patch
 shows, and the cross-attention re-ranker.
 
-Shapes: B batch, P image tokens (what a tower puts in front of its patches included), T text tokens, D a tower's
+Shapes: B batch, P image tokens (with what a tower puts in front of its patches), T text tokens, D a tower's
 width, E embedding width, W words, C,Y,X channels and sides.
 """
 

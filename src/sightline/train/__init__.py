@@ -8,6 +8,7 @@ losses/: a file per loss
 pretrain.py: entry point: the text tower alone
 align.py: entry point: image and text tower together
 finetune.py: entry point: the decoder that answers, and the blind baseline
+lora.py: low-rank adapters of frozen matrices
 optimizer.py: AdamW, its groups and learning rates
 pack_state.py: weights and moments as named arrays
 schedule.py: warm-up and decay by step

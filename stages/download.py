@@ -21,7 +21,8 @@ def main(params: Params) -> None:
     counts = ", ".join(f"{name} {len(lines_N)}" for name, lines_N in Items(out).splits.items())
     with open(out / "rejected.jsonl", "rb") as file:
         rejected = sum(1 for _ in file)
-    runtime.log(f"items accepted: {counts or 'none'}; {rejected} rejected, see {out}/rejected.jsonl")
+    refused = f"; {rejected} rows or pictures rejected, see {out}/rejected.jsonl" if rejected else ""
+    runtime.log(f"items accepted: {counts or 'none'}{refused}")
 
 
 if __name__ == "__main__":

@@ -96,6 +96,8 @@ def test_without_an_identity_git_has_no_commit_and_it_is_said(tmp_path):
 )
 def test_usual_headers_are_understood(tmp_path, header, row, columns):
     plan = planned(table(tmp_path, header, row), tmp_path / "x")
+    told = "de" if "Tasse" in row else "en" if "captions" in columns else None
+    assert plan.leaves.pop("convert.language", None) == told
     assert plan.leaves == {"data.source": "table"} | {f"data.columns.{key}": columns[key] for key in columns}
     assert plan.local == {"data.path": "../items.csv", "data.pictures": "../pictures"}
 
@@ -130,6 +132,7 @@ def test_addresses_need_no_folder(tmp_path):
         (("x", "--table", "wordless.csv"), "no column with captions"),
         (("x", "--table", "far.csv"), "are not in"),
         (("x", "--folder", "absent"), "absent is not there"),
+        (("x", "--coco", "items.csv"), "items.csv is a file, expected a folder"),
         (("pictures/x", "--table", "items.csv"), "every build would change it"),
         (("x",), "give exactly one of --table"),
         (("x", "--table", "items.csv", "--folder", "pictures"), "give exactly one of --table"),
@@ -163,3 +166,22 @@ def test_a_folder_of_pictures_of_several_layouts(tmp_path):
         "/a b.png",
         "c.png",
     ]
+
+
+def test_the_language_of_the_captions_is_told(tmp_path):
+    """By the word lists of the languages that questions are made in; a language without one is said so."""
+    german = table(tmp_path / "de", "Titel;Beschreibung;Bild;Artikelnummer",
+                   "Rote Tasse;Eine rote Tasse aus Keramik auf dem Tisch;pictures/{}.png;i{}")  # fmt: skip
+    plan = planned(german, tmp_path / "shop")
+    assert plan.leaves["convert.language"] == "de"
+    assert plan.leaves["data.columns.captions"] == ["Titel", "Beschreibung"]
+    assert (plan.leaves["data.columns.image"], plan.leaves["data.columns.id"]) == ("Bild", "Artikelnummer")
+    english = table(tmp_path / "en", row="Red cup,A red cup on a wooden table,pictures/{}.png,i{}")
+    assert planned(english, tmp_path / "shop").leaves["convert.language"] == "en"
+    dutch = table(tmp_path / "nl", row="Rode beker,een rode beker bij het raam,pictures/{}.png,i{}")
+    said = init(tmp_path, "shop", "--table", "nl/items.csv").stdout
+    assert "language: none of de, en, in which questions are made from captions (--language)" in said
+    assert "convert.language" not in planned(dutch, tmp_path / "other").leaves
+    named = init(tmp_path, "named", "--table", "nl/items.csv", "--language", "nl").stdout
+    assert "language: nl (--language)" in named
+    assert loader.load_params(tmp_path / "named" / "params.yaml").convert.language == "nl"

@@ -42,6 +42,10 @@ def init(
     split: Annotated[str, _column("train, val or test")] = "",
     question: Annotated[str, _column("a question about the picture")] = "",
     answer: Annotated[str, _column("its answer")] = "",
+    language: Annotated[
+        str,
+        typer.Option(metavar="CODE", show_default=False, help="Of a table's captions: en, de; else told."),
+    ] = "",
     pictures: Annotated[
         Path | None, typer.Option(help="Of a table: the folder of its local pictures; looked for if absent.")
     ] = None,
@@ -65,9 +69,9 @@ def init(
         columns = ColumnParams(
             id=id, image=image, captions=captions, split=split, question=question, answer=answer
         )
-        plan, said = data_options.plan_table(data_options.Table(table, columns, pictures), target)
-    elif any((image, caption, id, split, question, answer, pictures)):
-        raise typer.BadParameter("columns and --pictures are of a table: give them with --table")
+        plan, said = data_options.plan_table(data_options.Table(table, columns, pictures, language), target)
+    elif any((image, caption, id, split, question, answer, language, pictures)):
+        raise typer.BadParameter("columns, --language and --pictures are of a table: give them with --table")
     else:
         plan, said = data_options.plan_layout(*next(iter(given.items())), target)
     for line in [*said, *own_repository.create(target, plan)]:

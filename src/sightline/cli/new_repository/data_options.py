@@ -10,10 +10,12 @@ from typing import Any
 
 from sightline.cli.new_repository import picture_folder
 from sightline.cli.new_repository.own_repository import InitError, Plan
+from sightline.core import registry
 from sightline.core.params.data_params import ColumnParams
 from sightline.data.intake import columns as table_columns
 from sightline.data.intake import table_files
 from sightline.data.intake.columns import Columns
+from sightline.data.questions import caption_language
 
 OPTIONS = {
     "image": "--image", "captions": "--caption", "id": "--id", "split": "--split", "question": "--question",
@@ -28,11 +30,13 @@ WITHOUT = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table and what the options say of it. `columns`: the leaves of data.columns that were given."""
+    """A table and what the options say of it. `columns`: the leaves of data.columns that were given;
+    `language`: of its captions, '' where it is to be told."""
 
     path: Path
     columns: ColumnParams
     pictures: Path | None
+    language: str = ""
 
 
 def plan_layout(source: str, path: str, target: Path) -> tuple[Plan, list[str]]:
@@ -41,6 +45,8 @@ def plan_layout(source: str, path: str, target: Path) -> tuple[Plan, list[str]]:
     if source == "hf" and not Path(path).exists() and re.fullmatch(r"[\w.-]+/[\w.-]+(@\w*)?", path):
         return _plan_hub(path)
     _there(Path(path), f"--{source}")
+    if not Path(path).is_dir():
+        raise InitError(f"--{source}: {path} is a file, expected a folder; nothing was created")
     _apart(target, Path(path), f"--{source}")
     local = {"data.path": shown(Path(path), target)}
     plan = Plan(Path(path).resolve().name, local, {"data.source": source})
@@ -73,6 +79,10 @@ def plan_table(table: Table, target: Path) -> tuple[Plan, list[str]]:
         lines.append(f"{leaf}: {_named(value, WITHOUT.get(leaf, ''))} ({option})")
         if value:
             leaves[f"data.columns.{leaf}"] = list(value) if isinstance(value, tuple) else value
+    language, told = _language(table, columns, records)
+    lines.append(f"language: {told} (--language)")
+    if language:
+        leaves["convert.language"] = language
     local = {"data.path": shown(table.path, target)}
     pictures = _pictures(table, [record.cells.get(columns.image) for record in records])
     if pictures is not None:
@@ -132,6 +142,20 @@ def _pictures(table: Table, cells: Sequence[Any]) -> Path | None:
             "--pictures names their folder"
         )
     return pictures
+
+
+def _language(table: Table, columns: Columns, records: Sequence[table_files.Record]) -> tuple[str, str]:
+    """The code of the captions' language, '' where it is not known; and words on it."""
+    if table.language:
+        return table.language, table.language
+    texts = [
+        text for record in records for name in columns.captions if (text := str(record.cells.get(name) or ""))
+    ]
+    language = caption_language.tell(texts)
+    if language or not texts:
+        return language, language or "no captions"
+    codes = ", ".join(registry.names(caption_language.LANGUAGES))
+    return "", f"none of {codes}, in which questions are made from captions"
 
 
 def _named(columns: str | Sequence[str], without: str) -> str:

@@ -15,19 +15,22 @@ from sightline.data.intake.rows import Location, Question, Refusal, Row
 from sightline.data.intake.splits import misspelled, split_name
 
 EMPTY = ("", "nan", "NaN", "NAN")  # as other programs write a missing value
-TITLES = ("title", "name", "productname", "productdisplayname", "producttitle", "itemname", "headline")
+TITLES = ("title", "name", "productname", "productdisplayname", "producttitle", "itemname", "headline",
+          "titel", "bezeichnung", "artikelname", "produktname")  # fmt: skip
 USUAL = {  # the first name that the table has is taken
     "id": ("id", "itemid", "productid", "articleid", "articlenumber", "sku", "asin", "uid", "uuid", "imageid",
-           "imgid"),
+           "imgid", "artikelnummer", "artikelnr", "artnr"),
     "image": ("image", "imageurl", "imagepath", "imagefile", "imagefilename", "imagename", "img", "imgurl",
               "imgpath", "picture", "pictureurl", "picturepath", "photo", "photourl", "photopath", "filename",
-              "filepath", "file", "thumbnail", "path", "url"),
+              "filepath", "file", "thumbnail", "path", "url", "bild",
+              "bildurl", "bildpfad", "bilddatei", "foto", "dateiname"),
     "split": ("split", "subset", "partition"),
-    "question": ("question", "questions"),
-    "answer": ("answers", "answer"),
+    "question": ("question", "questions", "frage"),
+    "answer": ("answers", "answer", "antwort"),
 }  # fmt: skip
 CAPTION = re.compile(
-    r"(caption|text|txt|sentence|comment|description|desc|alttext|alt|imagecaption|productdescription)s?\d*"
+    r"(captions?|texts?|txt|sentences?|comments?|descriptions?|desc|alttext|alt|imagecaption|"
+    r"productdescription|tags|keywords|(produkt)?beschreibung|bildunterschrift|stichworte|schlagworte)\d*"
 )
 LABEL = re.compile(r"label|labels|class|category|cls")  # a caption only where there is nothing better
 Cells = dict[str, Any]

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.core import registry
+from sightline.data.questions.caption_language import LANGUAGES
 from sightline.data.questions.corpus_counts import CorpusStatistics
 from sightline.data.questions.corpus_parse import Item, read
 from sightline.data.questions.corpus_questions import CorpusQuestions
 from sightline.data.questions.language import Language
 from sightline.data.questions.word_tagger import WordTagger
-
-LANGUAGES = "data/questions/languages"
 
 
 class Corpus:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.core import artifacts, registry
+from sightline.core.preprocessing import Preprocessing
 from sightline.explain import faithfulness
 from sightline.explain.heatmap import of_word
 from sightline_lab.faithfulness import faithfulness_page
@@ -16,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def heat(patch_scores, shape=(16, 16)):
-    return of_word("m", "red", shape, patch_scores, [("what", 1.0)])
+    seen = Preprocessing.plain(16, [0.5] * 3, [0.25] * 3).seen(*shape)
+    return of_word("m", "red", seen, patch_scores, [("what", 1.0)])
 
 
 def corner():

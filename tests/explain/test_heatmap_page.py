@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 from sightline.core.params.generation import Spin
+from sightline.core.preprocessing import Preprocessing
 from sightline.explain import explain_items, explained_items, heatmap_figures
 from sightline.explain.explained_items import Item
 from sightline.explain.heatmap import Explanation, Heatmap, on_picture
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp; $x^2$ javascript:alert(3)"
+SEEN = Preprocessing.plain(24, [0.5] * 3, [0.25] * 3).seen(24, 32)
 ON = Spin(keep=0.5, alpha=0.25, layers=(0,))
 
 
@@ -24,10 +26,11 @@ def explanation(words, seed=0):
     heats = [
         Heatmap(
             patch,
-            on_picture(patch, 24, 32),
+            on_picture(patch, SEEN),
             [("is", 0.25), (EVIL, 0.75)],
             {"method": "m", "word": word, "image_share": 0.5},
             patch,
+            SEEN,
         )
         for patch, word in zip(maps, words, strict=True)
     ]

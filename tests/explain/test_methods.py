@@ -9,6 +9,7 @@ import torch
 
 from sightline.core import registry
 from sightline.core.params.generation import SPIN_OFF, Spin
+from sightline.core.preprocessing import Preprocessing
 from sightline.explain import gradients, heatmap, perturbation, target
 from sightline.explain.methods import (
     attention_rollout,
@@ -18,7 +19,6 @@ from sightline.explain.methods import (
     occlusion,
     rise,
 )
-from sightline.export.export_variants import preprocessor_config
 from sightline.inference.bundle_settings import greedy_generation  # noqa: E402
 from sightline.inference.session import Session
 from sightline.inference.torch_engine import TorchEngine
@@ -47,8 +47,9 @@ def test_words_drawn_together_are_the_words_drawn_alone(model):
     maps = draw.dirichlet(np.ones(90), size=(2, 4, 4)).astype(np.float32)
     gates = draw.choice(np.array([0.5, 1.0], np.float32), size=(2, 4, 4))
     gates[..., 2] = 0
+    seen = model.session.preprocessing.seen(40, 44)
     case = target.ExplainedAnswer(
-        tiny.pictures(1)[0], QUESTION, "red cup ring", 0.5, [5, 6, 7, 8],
+        tiny.pictures(1)[0], seen, QUESTION, "red cup ring", 0.5, [5, 6, 7, 8],
         [("red", [0, 1]), ("cup", [2]), ("ring", [3])], list(range(26)),
         [("ball", [3]), ("the", [1, 2])], maps, gates,
     )  # fmt: skip
@@ -283,7 +284,7 @@ def test_other_image_towers(name, method, tmp_path):
     vision = {"tower": "timm", "name": name, "image_size": 64, "checkpoint": "none", "width": 32}
     vlm, _ = tiny.models(tiny.tokenizer().size, vision=vision)
     tiny.write_settings(tmp_path)
-    write_json(tmp_path / "preprocessor_config.json", preprocessor_config(64, [0.5] * 3, [0.25] * 3))
+    write_json(tmp_path / "preprocessor_config.json", vlm.vision.preprocessing.to_config())
     model = target.ExplainedModel(torch_session.session(vlm, None, tmp_path), SPIN_OFF, lambda: vlm, 7)
     ids = tiny.tokenizer().encode("red", 8, special=False)
     case = target.force(model, tiny.pictures(1)[0], QUESTION, ids)
@@ -294,10 +295,15 @@ def test_other_image_towers(name, method, tmp_path):
 
 
 def test_pixels_outside_the_seen_square_are_dark():
-    pixels = heatmap.on_picture(np.ones((2, 2)), 8, 20)
-    assert (pixels[:, 6:14] == 1).all()
+    plain = Preprocessing.plain(4, [0.5] * 3, [0.25] * 3)
+    pixels = heatmap.on_picture(np.ones((2, 2)), plain.seen(8, 20))
+    assert pixels.shape == (8, 20) and (pixels[:, 6:14] == 1).all()
     assert not pixels[:, :6].any() and not pixels[:, 14:].any()
-    assert heatmap.centre_square(20, 8) == (6, 0, 8)
+    cropped = replace(plain, resize=5)  # four fifths of the square
+    pixels = heatmap.on_picture(np.ones((2, 2)), cropped.seen(20, 10))
+    assert (pixels[6:14, 1:9] == 1).all() and pixels.sum() == 64
+    squashed = replace(plain, squash=True)
+    assert (heatmap.on_picture(np.ones((2, 2)), squashed.seen(8, 20)) == 1).all()
 
 
 def test_an_even_map_stays_dark_and_a_peak_is_one():
@@ -326,7 +332,7 @@ def test_resize_is_smooth_and_stays_in_range():
 def test_a_session_of_an_engine_without_a_dual_encoder_is_enough(model, case):
     """Explaining an answer asks for nothing but the answering model."""
     session = Session(
-        TorchEngine(model.trained(), None), model.session.tokenizer, model.session.preprocess_config,
+        TorchEngine(model.trained(), None), model.session.tokenizer, model.session.preprocessing,
         model.session.settings,
     )  # fmt: skip
     alone = replace(model, session=session)

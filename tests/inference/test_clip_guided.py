@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sightline.core.preprocessing import Preprocessing
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.inference import describing
 from sightline.inference.bundle_settings import BundleSettings, greedy_generation
@@ -11,7 +12,7 @@ from sightline.inference.session import Session
 from tests.support import tiny
 from tests.support.toy_engine import ToyEngine
 
-PREPROCESS = {"crop_size": {"height": 8}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+PREPROCESS = Preprocessing.plain(8, [0.5] * 3, [0.25] * 3)
 GREEDY = greedy_generation(6)
 HOT = GREEDY.replaced(temperature=2.0, top_p=1.0)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sightline.core.params.generation import SPIN_OFF, Spin
+from sightline.core.preprocessing import Preprocessing
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.inference.bundle_settings import BundleSettings, greedy_generation
 from sightline.inference.confidence import Confidence, calibrated
@@ -12,7 +13,7 @@ from sightline.inference.session import Session
 from tests.support import tiny
 from tests.support.toy_engine import ToyEngine
 
-PREPROCESS = {"crop_size": {"height": 8}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+PREPROCESS = Preprocessing.plain(8, [0.5] * 3, [0.25] * 3)
 SPIN = Spin(keep=0.5, alpha=0.0, layers=(0, 1))
 SETTINGS = BundleSettings(max_question=16, max_text=20, generation=greedy_generation(6))
 BEAM = greedy_generation(6).replaced(method="beam", beams=3)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from sightline.core import artifacts
+from sightline.core.preprocessing import Preprocessing
 from sightline.data.questions.convert_captions import convert
 from sightline.data.scenes import sample as sampling
 from sightline.data.sources import scenes
@@ -21,7 +22,6 @@ from sightline.evaluate import bootstrap, split_contents
 from sightline.evaluate.metrics import chair
 from sightline.evaluate.scoring import Group
 from sightline.evaluate.split_contents import Split
-from sightline.export.export_variants import preprocessor_config
 from sightline.inference import bundle_settings, torch_session
 from sightline.spin.gate import published
 from sightline_lab.ablations import arms as planning
@@ -246,7 +246,7 @@ def checkout(tmp_path_factory):
     settings.mkdir()
     tokenizer.save(settings / "tokenizer.json")
     artifacts.write_json(
-        settings / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3)
+        settings / "preprocessor_config.json", Preprocessing.plain(32, [0.5] * 3, [0.25] * 3).to_config()
     )
     bundle_settings.write(settings / "generation.json", tiny.settings())
     return here

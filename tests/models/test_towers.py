@@ -55,7 +55,7 @@ def test_vision_tower_conforms(tower, config):
     module = registry.load("models/vision", tower)
     model = module.build({"tower": tower, **config})
     assert model.image_size == config["image_size"]
-    assert len(model.mean) == len(model.std) == 3 and all(value > 0 for value in model.std)
+    assert all(value > 0 for value in model.preprocessing.std)
     image_BCYX = torch.randn(3, 3, model.image_size, model.image_size)
     tokens_BPD = model(image_BCYX)
     assert tokens_BPD.shape == (3, model.grid[0] * model.grid[1], model.width)
@@ -210,7 +210,7 @@ def test_pretrained_squeezenet():
     with zipfile.ZipFile(photos / "Flickr8k_Dataset.zip") as archive, torch.no_grad():
         for kind, names in (("dogs", dogs), ("others", others)):
             photo_N = [decode(archive.read(f"Flicker8k_Dataset/{name}"), 10**6) for name in names]
-            pictures = [preprocess(rgb, 224, tower.mean, tower.std) for rgb in photo_N]
+            pictures = [preprocess(rgb, tower.preprocessing) for rgb in photo_N]
             tokens_BPD = tower(torch.from_numpy(np.stack(pictures)))
             places_BPD = tower.scale * tokens_BPD
             logits_BC = (

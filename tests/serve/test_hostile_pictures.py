@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sightline.core.preprocessing import Preprocessing
 from sightline.data import http_connection
 from sightline.data.http_connection import FetchError
 from sightline.data.transforms import preprocess
@@ -21,12 +22,13 @@ from sightline.serve.limits import ApiError, Limits
 from tests.support import tiny
 from tests.support.serving import chat, png, url
 
+PREPROCESSING = Preprocessing.plain(32, [0.5] * 3, [0.25] * 3)
 GOOD = png(tiny.pictures(1)[0])
 
 
 def pixels(pictures_N):
     """As Session.pixels of a model that sees 32 x 32 pixels."""
-    return np.stack([preprocess(rgb, 32, [0.5] * 3, [0.25] * 3) for rgb in pictures_N])
+    return np.stack([preprocess(rgb, PREPROCESSING) for rgb in pictures_N])
 
 
 def encoded(kind, size=(40, 30), **more):

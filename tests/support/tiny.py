@@ -92,10 +92,11 @@ def export(folder: Path) -> Path:
 def write_settings(folder: Path) -> None:
     """Tokenizer, preprocessing and lengths beside exported graphs."""
     from sightline.core.artifacts import write_json
-    from sightline.export.export_variants import preprocessor_config
+    from sightline.core.preprocessing import Preprocessing
 
     tokenizer().save(folder / "tokenizer.json")
-    write_json(folder / "preprocessor_config.json", preprocessor_config(32, [0.5] * 3, [0.25] * 3))
+    plain = Preprocessing.plain(32, [0.5] * 3, [0.25] * 3)
+    write_json(folder / "preprocessor_config.json", plain.to_config())
     bundle_settings.write(folder / "generation.json", settings())
 
 

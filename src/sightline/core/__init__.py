@@ -1,5 +1,5 @@
-"""What every room stands on: parameters, files, artifacts, processes, drawing. It knows nothing of
-pictures, models or training, and imports no other room and no torch.
+"""What every room stands on: parameters, files, artifacts, processes, drawing. It reads no pictures and
+knows nothing of models or training, and imports no other room and no torch.
 
 params/: params.yaml read and checked: a file a section
 artifacts.py: folders with a manifest, complete and verified or absent
@@ -10,6 +10,7 @@ atomic_io.py: files that are whole or absent, hashes
 replace_folder.py: a finished folder in place of an older one, never of what Sightline did not write
 source_digest.py: which code decides a result
 packaged_project.py: dvc.yaml, stages and profiles as the checkout or the wheel holds them
+preprocessing.py: how a picture becomes the input of a model: sizes, filter, mean, deviation
 registry.py: a name in params.yaml is a file name of a folder
 runtime.py: the process of a stage: device, threads, seeds, signals, its cost
 progress.py: how far a long step is: a bar, or plain lines

@@ -1,13 +1,13 @@
 """Is a map true? Figures of one map, and of many paired ones.
 
-Shapes: S side of the square that the model saw, K steps of a curve, N cases, W resamples.
+Shapes: S side of the model's input, K steps of a curve, N cases, W resamples.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from sightline.explain.heatmap import Heatmap, centre_square, enlarge
+from sightline.explain.heatmap import Heatmap, enlarge
 
 STEPS = 10  # of deletion and insertion
 RESAMPLES = 20_000  # of the sign-flip test, so that p can fall to 5e-5
@@ -18,11 +18,11 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1, half-open, pixels of the whol
 def pointing(heat: Heatmap, box: Box) -> bool:
     """The pointing game (Zhang et al. 2016, arXiv 1608.00507), without tolerance: is the map's maximum in
     the true box?"""
-    height, width = heat.pixel_map.shape
-    top, left, side = centre_square(height, width)
-    y, x = np.unravel_index(int(enlarge(heat.scores, side, side).argmax()), (side, side))
+    seen = heat.seen
+    strongest = int(enlarge(heat.scores, seen.rows, seen.columns).argmax())
+    y, x = np.unravel_index(strongest, (seen.rows, seen.columns))
     x0, y0, x1, y1 = box
-    return bool(x0 <= x + left < x1 and y0 <= y + top < y1)
+    return bool(x0 <= x + seen.left < x1 and y0 <= y + seen.top < y1)
 
 
 def mass_inside(heat: Heatmap, box: Box) -> float:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sightline.core.preprocessing import Seen
+
 PIXELS = 64  # side of a map that is no finer than the patch grid
 
 
@@ -19,10 +21,10 @@ class Heatmap:
     """One explained word.
 
     `patch_map` [rows, cols] and `pixel_map` [Y, X] are in [0, 1], from nothing (0) to most (1);
-    outside the square the model saw, pixel_map is 0. `text_scores`: question words with their share of what
-    the question has, sum 1. `provenance`: method, word and `image_share`, the part of all that is the
-    image's. `scores` [S, S]: the method's own figures on the square that the model saw, higher is more, in
-    its own unit and with its sign; what faithfulness is measured on.
+    outside `seen`, the part of the picture that the model saw, pixel_map is 0. `text_scores`: question words
+    with their share of what the question has, sum 1. `provenance`: method, word and `image_share`, the part
+    of all that is the image's. `scores` [S, S]: the method's own figures on the model's input, higher is
+    more, in its own unit and with its sign; what faithfulness is measured on.
     """
 
     patch_map: np.ndarray
@@ -30,6 +32,7 @@ class Heatmap:
     text_scores: list[tuple[str, float]]
     provenance: dict[str, Any]
     scores: np.ndarray
+    seen: Seen
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,16 @@ def evidence(scores: np.ndarray) -> np.ndarray:
 def of_word(
     method: str,
     word: str,
-    shape: tuple[int, int],
+    seen: Seen,
     patch_scores: np.ndarray,
     question: list[tuple[str, float]],
     *,
     scale: Callable[[np.ndarray], np.ndarray] = evidence,
     scores: np.ndarray | None = None,
 ) -> Heatmap:
-    """The heat map of `word` on a picture of `shape` (Y, X) from a method's own figures: patch_scores
-    [rows, cols], one signed score for each word of the question, and `scores` [S, S] where the method knows
-    better than to enlarge its patches."""
+    """The heat map of `word` on a picture of which the model saw the part `seen`, from a method's own
+    figures: patch_scores [rows, cols], one signed score for each word of the question, and `scores` [S, S]
+    where the method knows better than to enlarge its patches."""
     patch_scores = np.asarray(patch_scores, dtype=np.float64)
     if scores is None:
         scores = enlarge(patch_scores, PIXELS, PIXELS)
@@ -84,10 +87,11 @@ def of_word(
     everything = image + total
     return Heatmap(
         scale(patch_scores),
-        on_picture(scale(scores), *shape),
+        on_picture(scale(scores), seen),
         of_question(question),
         {"method": method, "word": word, "image_share": image / everything if everything > 0 else 0.0},
         scores,
+        seen,
     )
 
 
@@ -113,17 +117,11 @@ def resize(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.clip(enlarge(values, height, width), 0.0, 1.0)
 
 
-def centre_square(height: int, width: int) -> tuple[int, int, int]:
-    """(top, left, side) of the centre square that preprocessing keeps."""
-    side = min(height, width)
-    return (height - side) // 2, (width - side) // 2, side
-
-
-def on_picture(square_map: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A map of any resolution laid over the part of a [height, width] picture that the model saw."""
-    top, left, side = centre_square(height, width)
-    if height == width:
-        return resize(square_map, side, side)
-    pixels = np.zeros((height, width))
-    pixels[top : top + side, left : left + side] = resize(square_map, side, side)
+def on_picture(square_map: np.ndarray, seen: Seen) -> np.ndarray:
+    """A map of any resolution laid over the part of a picture that the model saw, [Y, X]."""
+    part = resize(square_map, seen.rows, seen.columns)
+    if (seen.rows, seen.columns) == (seen.height, seen.width):
+        return part
+    pixels = np.zeros((seen.height, seen.width))
+    pixels[seen.slices] = part
     return pixels

@@ -159,7 +159,8 @@ def mean_map(explanation: Explanation) -> Heatmap | None:
     patches = np.mean([heat.patch_map for heat in explanation.words], axis=0)
     pixels = np.mean([heat.pixel_map for heat in explanation.words], axis=0)
     top = max(float(patches.max()), 0.5)  # words that look at different places must not dim each other
-    return Heatmap(patches / top, np.clip(pixels / top, 0.0, 1.0), [], {"word": "whole answer"}, pixels)
+    whole, seen = {"word": "whole answer"}, explanation.words[0].seen
+    return Heatmap(patches / top, np.clip(pixels / top, 0.0, 1.0), [], whole, pixels, seen)
 
 
 def silenced(path: Path, share_LH: np.ndarray, kept: str, colormap: str) -> None:

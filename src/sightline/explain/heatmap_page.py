@@ -15,8 +15,9 @@ from PIL import Image
 
 from sightline.core import templates
 from sightline.core.atomic_io import check_output
+from sightline.core.preprocessing import Seen
 from sightline.explain.explained_items import Item
-from sightline.explain.heatmap import Explanation, Heatmap, centre_square, resize
+from sightline.explain.heatmap import Explanation, Heatmap, resize
 from sightline.explain.heatmap_figures import GLUE
 
 MARK = b"<title>Sightline: "  # how every page begins
@@ -59,7 +60,7 @@ def write(path: Path, cards: list[Card], words: Words, colormap: str) -> None:
     text = templates.render(
         "sightline.explain", "heatmap.html", cards=cards, words=words, lut=colours(colormap).tolist(),
         first=_most_interesting, glow=_glow, nothing=_png(np.zeros((1, 1, 4), np.uint8)), png=_png,
-        crop_box=_crop_box, shade=_shade, small=lambda rgb: max(rgb.shape) <= _SMALL,
+        seen_box=_seen_box, shade=_shade, small=lambda rgb: max(rgb.shape) <= _SMALL,
         thumbnail=_thumbnail, within=_within,
     )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,9 +88,13 @@ def _within(rgb: np.ndarray, box: tuple[float, float, float, float]) -> str:
     )
 
 
-def _crop_box(rgb: np.ndarray) -> str:
-    top, left, side = centre_square(*rgb.shape[:2])
-    return _within(rgb, (left, top, left + side, top + side))
+def _seen_box(card: Card) -> str:
+    """The CSS that puts the maps over what the model saw; the whole picture where it gave no word."""
+    rgb = card.item.rgb
+    height, width = rgb.shape[:2]
+    whole = Seen(height, width, 0, 0, height, width)
+    seen = next((heat.seen for view in card.views for heat in view.words), whole)
+    return _within(rgb, (seen.left, seen.top, seen.left + seen.columns, seen.top + seen.rows))
 
 
 def _most_interesting(explanation: Explanation) -> int:
@@ -106,10 +111,9 @@ def _interest(heat: Heatmap) -> float:
     return (content + 1e-3) * float(heat.provenance["image_share"]) * (1.0 - float(heat.patch_map.mean()))
 
 
-def _glow(pixel_map: np.ndarray, lut: list[list[int]]) -> np.ndarray:
-    """The map of the seen square as [side, side, 4] colours, more opaque where it is stronger."""
-    top, left, side = centre_square(*pixel_map.shape)
-    smooth = resize(pixel_map[top : top + side, left : left + side], _MAP_SIDE, _MAP_SIDE)
+def _glow(heat: Heatmap, lut: list[list[int]]) -> np.ndarray:
+    """The map of what the model saw as [side, side, 4] colours, more opaque where it is stronger."""
+    smooth = resize(heat.pixel_map[heat.seen.slices], _MAP_SIDE, _MAP_SIDE)
     colours = np.array(lut, np.uint8)[np.rint(smooth * 255).astype(np.intp)]
     alpha = np.rint(235 * smooth**0.75).astype(np.uint8)
     return np.concatenate([colours, alpha[..., None]], axis=2)

@@ -42,8 +42,9 @@ def explain(model: ExplainedModel, rgb: np.ndarray, text: str) -> Explanation:
     gain_W = similarity_NW[0, 0] - similarity_NW[0, 1:]
     gains = [(word, float(gain)) for (word, _), gain in zip(words, gain_W, strict=True)]
     maps_WP = [each_PW[:, 0], *(each_PW[:, 0] - each_PW[:, row] for row in range(1, 1 + len(words)))]
+    seen = session.preprocessing.seen(*rgb.shape[:2])
     heats = [
-        of_word("occlusion", word, rgb.shape[:2], map_P.reshape(model.grid), gains)
+        of_word("occlusion", word, seen, map_P.reshape(model.grid), gains)
         for word, map_P in zip(["whole", *(word for word, _ in words)], maps_WP, strict=True)
     ]
     config = session.engine.config

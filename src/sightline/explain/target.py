@@ -19,6 +19,7 @@ import numpy as np
 
 from sightline.core import registry
 from sightline.core.params.generation import Generation, Spin
+from sightline.core.preprocessing import Seen
 from sightline.explain.heatmap import Explanation, Heatmap
 from sightline.inference.answering import Answer
 from sightline.inference.engine import Step, log_softmax
@@ -60,11 +61,12 @@ class ExplainedModel:
 
 @dataclass(frozen=True)
 class ExplainedAnswer:
-    """One answer. `words`: each with its positions in `ids`; `question_words`: those of the question with
-    their positions in `question_ids`. `maps_LHTM`, `gates_LHT`: cross-attention and SPIN's factor per answer
-    token; None for an empty answer."""
+    """One answer. `seen`: the part of the picture that the model saw. `words`: each with its positions in
+    `ids`; `question_words`: those of the question with their positions in `question_ids`. `maps_LHTM`,
+    `gates_LHT`: cross-attention and SPIN's factor per answer token; None for an empty answer."""
 
     rgb: np.ndarray
+    seen: Seen
     question: str
     answer: str
     confidence: float
@@ -118,8 +120,8 @@ def of_answer(model: ExplainedModel, rgb: np.ndarray, question: str, answer: Ans
     """The answer that was given with its maps, as it is explained."""
     words = model.session.tokenizer.words
     return ExplainedAnswer(
-        rgb, question, answer.text, answer.confidence, answer.ids, words(answer.ids), answer.question_ids,
-        words(answer.question_ids), answer.maps_LHTM, answer.gates_LHT,
+        rgb, _seen(model, rgb), question, answer.text, answer.confidence, answer.ids, words(answer.ids),
+        answer.question_ids, words(answer.question_ids), answer.maps_LHTM, answer.gates_LHT,
     )  # fmt: skip
 
 
@@ -134,9 +136,10 @@ def force(model: ExplainedModel, rgb: np.ndarray, question: str, ids: list[int])
     patches = int(np.prod(model.grid))
     words = session.tokenizer.words
     return ExplainedAnswer(
-        rgb, question, session.tokenizer.decode(ids), float(np.exp(_of_tokens(step, ids).sum())), list(ids),
-        words(ids), question_tokens, words(question_tokens),
-        step.maps_LBHTM[:, 0, ..., : patches + len(question_tokens)], step.gates_LBHT[:, 0],
+        rgb, _seen(model, rgb), question, session.tokenizer.decode(ids),
+        float(np.exp(_of_tokens(step, ids).sum())), list(ids), words(ids), question_tokens,
+        words(question_tokens), step.maps_LBHTM[:, 0, ..., : patches + len(question_tokens)],
+        step.gates_LBHT[:, 0],
     )  # fmt: skip
 
 
@@ -208,6 +211,10 @@ def looked_at(session: Session, grid: tuple[int, int]) -> tuple[np.ndarray, np.n
         ordered = (np.diff(places_K) > 0).all()
         centres.append(places_K if ordered else (np.arange(cells) + 0.5) / cells)
     return centres[0], centres[1]
+
+
+def _seen(model: ExplainedModel, rgb: np.ndarray) -> Seen:
+    return model.session.preprocessing.seen(*rgb.shape[:2])
 
 
 def _of_tokens(step: Step, ids: list[int]) -> np.ndarray:

@@ -3,7 +3,6 @@
 import multiprocessing
 import shutil
 import tempfile
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,24 +153,10 @@ def write_settings(folder: Path, clip: DualEncoder, vlm: VLM | None, tokenizer: 
     the lengths of questions and answers are those of texts; nothing reads them."""
     shutil.copyfile(tokenizer, folder / TOKENIZER)
     tower = clip.vision if vlm is None else vlm.vision
-    preprocessor = preprocessor_config(tower.image_size, tower.mean, tower.std)
-    artifacts.write_json(folder / PREPROCESSOR, preprocessor)
+    artifacts.write_json(folder / PREPROCESSOR, tower.preprocessing.to_config())
     max_text = clip.text.config["max_tokens"]
     settings = BundleSettings(
         max_question=max_text if vlm is None else vlm.config["max_question"], max_text=max_text,
         generation=bundle_settings.greedy_generation(max_text if vlm is None else vlm.config["max_answer"]),
     )  # fmt: skip
     bundle_settings.write(folder / GENERATION, settings)
-
-
-def preprocessor_config(size: int, mean: Sequence[float], std: Sequence[float]) -> dict:
-    """What data.transforms.preprocess does, in the words of transformers: its CLIPImageProcessorPil reads
-    this file and gives the same pixels, but for the centre of an odd rest, which it puts one pixel earlier
-    than torchvision."""
-    return {
-        "image_processor_type": "CLIPImageProcessor", "do_convert_rgb": True,
-        "do_resize": True, "size": {"shortest_edge": size}, "resample": 3,
-        "do_center_crop": True, "crop_size": {"height": size, "width": size},
-        "do_rescale": True, "rescale_factor": 1 / 255,
-        "do_normalize": True, "image_mean": list(mean), "image_std": list(std),
-    }  # fmt: skip

@@ -40,7 +40,7 @@ def scan(
         layers = forms[graph].layers
         for layer, nodes in progress.track(layers.items(), f"layers of {graph} in int8", len(layers)):
             forms[graph].write(path, [layer])
-            session = Session(OnnxEngine(scratch), plain.tokenizer, plain.preprocess_config, plain.settings)
+            session = Session(OnnxEngine(scratch), plain.tokenizer, plain.preprocessing, plain.settings)
             pairs = zip(calibration_data.answer(session, questions), before, strict=True)
             flipped = 100.0 * float(np.mean([answer.ids != ids for answer, ids in pairs]))
             rows.append(

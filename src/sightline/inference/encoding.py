@@ -7,11 +7,12 @@ C,Y,X channels and sides.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from sightline.core import artifacts
 from sightline.core.params.generation import SPIN_OFF, Generation, Spin
+from sightline.core.preprocessing import Preprocessing
 from sightline.data.questions.prompt_template import prompt
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
@@ -22,7 +23,6 @@ from sightline.inference.engine import DecodingInputs, Engine, Memory
 from sightline.spin import gate
 
 PREPROCESSOR = "preprocessor_config.json"
-PREPROCESSOR_KEYS = ("crop_size", "image_mean", "image_std")
 NO_ANSWERS = (
     "this model was built without answering (finetune.epochs was 0): it searches only; for answers set "
     "finetune.epochs above 0 and run `dvc repro`"
@@ -38,16 +38,11 @@ class Encoder:
     those of the bundle, `folder` is where it lies (None: nowhere)."""
 
     def __init__(
-        self, engine: Engine, tokenizer: Tokenizer, preprocess: dict[str, Any], settings: BundleSettings,
+        self, engine: Engine, tokenizer: Tokenizer, preprocessing: Preprocessing, settings: BundleSettings,
         folder: Path | None = None,
     ):  # fmt: skip
-        missing = [
-            key for key in PREPROCESSOR_KEYS if not isinstance(preprocess, dict) or key not in preprocess
-        ]
-        if missing:
-            raise SessionError(f"{PREPROCESSOR}: lacks {', '.join(missing)}; rerun the stage that wrote it")
         self.engine, self.tokenizer, self.folder = engine, tokenizer, folder
-        self.preprocess_config, self.settings = preprocess, settings
+        self.preprocessing, self.settings = preprocessing, settings
         if self.answers:
             self.heads_kept(settings.spin)
 
@@ -159,11 +154,17 @@ class Encoder:
         """pixels_NCYX float32, as the model was trained with them."""
         if not len(images):
             raise SessionError("no pictures given; give at least one")
-        config = self.preprocess_config
-        mean, std = config["image_mean"], config["image_std"]
-        return np.stack([preprocess(rgb, self.image_size, mean, std) for rgb in images])
+        return np.stack([preprocess(rgb, self.preprocessing) for rgb in images])
 
     @property
     def image_size(self) -> int:
-        """Side of the square that the model sees, in pixels."""
-        return self.preprocess_config["crop_size"]["height"]
+        """Side of the model's input, in pixels."""
+        return self.preprocessing.image_size
+
+
+def read_preprocessing(folder: Path) -> Preprocessing:
+    """The preprocessing that a folder's preprocessor_config.json describes. Raises SessionError."""
+    try:
+        return Preprocessing.from_config(artifacts.read_json(folder / PREPROCESSOR))
+    except ValueError as error:
+        raise SessionError(f"{folder / PREPROCESSOR}: {error}") from error

@@ -20,7 +20,7 @@ from sightline.inference.answering import Answer
 from sightline.inference.batching import DistinctQuestions, Row, filled
 from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import calibrated
-from sightline.inference.encoding import PREPROCESSOR, Encoder, SessionError
+from sightline.inference.encoding import Encoder, SessionError, read_preprocessing
 from sightline.inference.engine import SHORT_ANSWER, GeneratedTokens
 from sightline.inference.onnx_engine import OnnxEngine
 
@@ -55,8 +55,8 @@ class Session(Encoder):
                 f"{folder / TOKENIZER}: {tokenizer.size} tokens, but the model was trained with "
                 f"{engine.config['vocab_size']}; use the tokenizer that was exported with it"
             )
-        preprocessor = artifacts.read_json(folder / PREPROCESSOR)
-        return cls(engine, tokenizer, preprocessor, bundle_settings.read(folder / GENERATION), folder)
+        preprocessing = read_preprocessing(folder)
+        return cls(engine, tokenizer, preprocessing, bundle_settings.read(folder / GENERATION), folder)
 
     def search_digest(self) -> str:
         """Of an exported model: what an index must have been built with (`OnnxEngine.search_digest`)."""

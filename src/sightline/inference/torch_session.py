@@ -13,7 +13,7 @@ from sightline.core import artifacts
 from sightline.data.tokenizer import Tokenizer
 from sightline.inference import bundle_settings
 from sightline.inference.bundle_settings import GENERATION
-from sightline.inference.encoding import NO_ANSWERS, PREPROCESSOR, SessionError
+from sightline.inference.encoding import NO_ANSWERS, SessionError, read_preprocessing
 from sightline.inference.session import TOKENIZER, Session
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.dual_encoder import DualEncoder
@@ -46,7 +46,7 @@ def session(vlm: VLM | None, clip: DualEncoder | None, settings: Path) -> Sessio
     """Ask PyTorch models with the tokenizer and settings in the folder `settings`."""
     return Session(
         TorchEngine(vlm, clip), Tokenizer.load(settings / TOKENIZER),
-        artifacts.read_json(settings / PREPROCESSOR), bundle_settings.read(settings / GENERATION),
+        read_preprocessing(settings), bundle_settings.read(settings / GENERATION),
     )  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from sightline.core.preprocessing import Preprocessing
+
 
 class Tower(nn.Module):
     """A module that can be frozen: no gradients, and evaluation mode whatever the model around it is in."""
@@ -34,19 +36,22 @@ class Tower(nn.Module):
 
 
 class VisionTower(Tower, ABC):
-    """image_BCYX (normalised with mean and std, image_size pixels a side) -> tokens_BPD: num_prefix_tokens
-    that stand for no place (a class token, by which `summarise` knows the picture), then rows * cols of grid,
-    row by row. A tower with a better summary of the image than its tokens' mean and maximum
-    overrides `summarise` and `summary_width`."""
+    """image_BCYX (as `preprocessing` makes it of a picture) -> tokens_BPD: num_prefix_tokens that stand for
+    no place (a class token, by which `summarise` knows the picture), then rows * cols of grid, row by row. A
+    tower with a better summary of the image than its tokens' mean and maximum overrides `summarise` and
+    `summary_width`."""
 
     grid: tuple[int, int]
     num_prefix_tokens: int = 0
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    preprocessing: Preprocessing
 
     @abstractmethod
     def forward(self, image_BCYX: Tensor) -> Tensor: ...
+
+    @property
+    def image_size(self) -> int:
+        """Side of the input, pixels."""
+        return self.preprocessing.image_size
 
     @property
     def summary_width(self) -> int:

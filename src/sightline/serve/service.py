@@ -191,18 +191,15 @@ class Service:
         shape = np.broadcast_to(np.uint8(0), (*size, 3))  # attention needs no pixels, a map their number
         case = target.of_answer(self._explained, shape, question.text, reply.answer)
         explanation = target.explain_answer(self._explained, "cross_attention", case)
-        top, left, side = heatmap.centre_square(*size)
         rows, cols = self._explained.grid
         return [
             {
                 "word": heat.provenance["word"],
                 "image_share": round(heat.provenance["image_share"], 4),
-                # As a picture, or as cells of the square that the model saw, where its patches look.
+                # As a picture, or as cells of the part that the model saw, where its patches look.
                 "map": _png(heat.pixel_map)
                 if png
-                else np.round(
-                    heatmap.resize(heat.pixel_map[top : top + side, left : left + side], rows, cols), 4
-                ).tolist(),
+                else np.round(heatmap.resize(heat.pixel_map[heat.seen.slices], rows, cols), 4).tolist(),
                 "question": [[word, round(share, 4)] for word, share in heat.text_scores],
             }
             for heat in explanation.words

@@ -18,7 +18,7 @@ class ImageLoader:
 
     def __init__(self, items: Items, tower: VisionTower) -> None:
         self.items = items
-        self.size, self.mean, self.std = tower.image_size, tower.mean, tower.std
+        self.preprocessing = tower.preprocessing
 
     def __call__(self, items: Sequence[dict], device: str, mirrored: Sequence[bool] | None = None) -> Tensor:
         """image_BCYX of some items, float32, normalised; left and right exchanged where `mirrored`."""
@@ -27,4 +27,4 @@ class ImageLoader:
         return torch.from_numpy(np.stack(arrays)).to(device)
 
     def _array(self, item: dict) -> np.ndarray:
-        return transforms.preprocess(self.items.image(item), self.size, self.mean, self.std)
+        return transforms.preprocess(self.items.image(item), self.preprocessing)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sightline.explain import faithfulness, perturbation
 from sightline.explain.faithfulness_benchmark import LocatedAnswer
-from sightline.explain.heatmap import Heatmap, centre_square, enlarge
+from sightline.explain.heatmap import Heatmap, enlarge
 from sightline.explain.target import ExplainedAnswer, ExplainedModel, log_prob
 
 INSTALL = "pip install quantus==0.6.0"
@@ -70,7 +70,6 @@ def theirs(
     import torch
 
     height, width = heat.pixel_map.shape
-    top, left, side = centre_square(height, width)
     x0, y0, x1, y1 = labelled.box
     inside = np.zeros((1, 1, height, width), dtype=bool)
     inside[..., y0:y1, x0:x1] = True
@@ -104,8 +103,8 @@ def theirs(
         rank_SS[None, None], channel_first=True, softmax=False,
     )  # fmt: skip
     whole = _probability(subject, labelled.answer, pixels_CYX[None])
-    square = enlarge(heat.scores, side, side)
-    in_square = inside[..., top : top + side, left : left + side]
+    square = enlarge(heat.scores, heat.seen.rows, heat.seen.columns)
+    in_square = inside[..., *heat.seen.slices]
     return (
         localised(package.PointingGame, square - square.min(), in_square),
         localised(package.RelevanceMassAccuracy, heat.pixel_map, inside),

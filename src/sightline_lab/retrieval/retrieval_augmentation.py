@@ -123,7 +123,7 @@ def report(session: Session, study: Study, index: ItemIndex, k: int, echo: Echo)
     with tempfile.TemporaryDirectory() as folder:  # an open index outlives it
         train = train_index(session, study, Path(folder) / TRAIN)
     appended = Appended(
-        session.engine, session.tokenizer, session.preprocess_config, session.settings, session.folder
+        session.engine, session.tokenizer, session.preprocessing, session.settings, session.folder
     )
     first_captions = [captions[:1] for captions in split.captions]
     variants: dict[str, tuple[Session, Captions]] = {

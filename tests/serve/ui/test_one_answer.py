@@ -71,7 +71,7 @@ def test_http_and_a_stream_that_says_what_it_cannot(asked):
 
 def test_the_page(asked):
     model = Model.load(asked.folder, 2)
-    shown = choose(serving.url(serving.png(asked.picture)), model.session.pixels, LIMITS)
+    shown = choose(serving.url(serving.png(asked.picture)), model.session, LIMITS)
 
     async def reply():
         service = Service(model, LIMITS, Metrics(model.ood_detector, LIMITS.queue), False)

@@ -27,7 +27,7 @@ QUESTION = "What color is the ball?"
 @pytest.fixture
 def shown(model):
     url = serving.url(serving.png(tiny.pictures(1)[0]))
-    return choose(url, model.session.pixels, Limits())
+    return choose(url, model.session, Limits())
 
 
 async def collect(parts):
@@ -125,7 +125,7 @@ def test_pictures_lose_everything_but_pixels(model):
     exif[0x010E], exif[0x0112] = "secret place", 6  # description; stored lying on its side
     file = io.BytesIO()
     Image.new("RGB", (300, 200), "red").save(file, "JPEG", exif=exif)
-    found = choose(serving.url(file.getvalue(), "jpeg"), model.session.pixels, Limits())
+    found = choose(serving.url(file.getvalue(), "jpeg"), model.session, Limits())
     assert (found.picture.height, found.picture.width) == (300, 200)  # set upright
     data = base64.b64decode(found.view.split(",")[1])
     assert b"secret" not in data and b"Exif" not in data
@@ -287,8 +287,8 @@ def test_the_colours_are_the_explanation_pages():
 
 def test_a_large_photo_is_shown_small(model):
     rgb = np.zeros((900, 1200, 3), np.uint8)
-    shown = choose(address(rgb), model.session.pixels, Limits())
+    shown = choose(address(rgb), model.session, Limits())
     assert pixels_of(shown.view).shape == (480, 640, 3) and not shown.small
-    assert shown.visible_square == "left:12.50%;top:0.00%;width:75.00%;height:100.00%"
+    assert shown.visible_part == "left:12.50%;top:0.00%;width:75.00%;height:100.00%"
     with pytest.raises(ApiError):
         choose(serving.url(images.encode(np.zeros((4000, 4000, 3), np.uint8))[0]), {}, Limits())

@@ -19,7 +19,7 @@ def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int], n
     patches, words = perturbation.parts(model, answer)
     coefficient_F = attribute(model, answer, tokens, name)
     return of_word(
-        name, answer.word(tokens), answer.rgb.shape[:2], coefficient_F[:patches].reshape(model.grid),
+        name, answer.word(tokens), answer.seen, coefficient_F[:patches].reshape(model.grid),
         perturbation.by_word(answer, coefficient_F[patches:]),
     )  # fmt: skip
 

@@ -61,5 +61,5 @@ def heatmap(
     from_M = rule(rows * cols, text, joint, decoder, cross)[tokens].mean(axis=0)
     patches = from_M[: rows * cols].reshape(rows, cols)
     question = gradients.words(answer, from_M[rows * cols :])
-    word, shape = answer.word(tokens), answer.rgb.shape[:2]
-    return of_word(name, word, shape, patches, question, scale=scale, scores=model.spread(patches))
+    word, scores = answer.word(tokens), model.spread(patches)
+    return of_word(name, word, answer.seen, patches, question, scale=scale, scores=scores)

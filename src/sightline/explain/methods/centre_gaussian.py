@@ -14,6 +14,6 @@ def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -
     y, x = np.mgrid[:rows, :cols]
     away = ((y + 0.5) / rows - 0.5) ** 2 + ((x + 0.5) / cols - 0.5) ** 2
     return of_word(
-        "centre_gaussian", answer.word(tokens), answer.rgb.shape[:2], np.exp(-away / (2 * WIDTH**2)),
+        "centre_gaussian", answer.word(tokens), answer.seen, np.exp(-away / (2 * WIDTH**2)),
         [(word, 1.0) for word, _ in answer.question_words],
     )  # fmt: skip

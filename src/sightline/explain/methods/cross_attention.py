@@ -41,7 +41,7 @@ def of_heads(
     return [
         Heatmap(
             patch_maps[n],
-            on_picture(square_maps[n], *answer.rgb.shape[:2]),
+            on_picture(square_maps[n], answer.seen),
             of_question(
                 [
                     (word, sum(question_NQ[n][position] for position in positions))
@@ -51,6 +51,7 @@ def of_heads(
             # Attention also falls on the template's tokens, so the image's share is of all of it.
             {"method": "cross_attention", "word": answer.word(tokens), "image_share": image_N[n]},
             scores_NSS[n],
+            answer.seen,
         )
         for n, tokens in enumerate(words)
     ]

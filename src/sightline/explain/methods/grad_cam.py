@@ -22,6 +22,6 @@ def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -
     cam_P = (tape.image[0].detach().numpy() * slope_1PD[0].mean(axis=0)).sum(axis=1).clip(min=0)
     patches = cam_P.reshape(model.grid)
     return of_word(
-        "grad_cam", answer.word(tokens), answer.rgb.shape[:2], patches,
+        "grad_cam", answer.word(tokens), answer.seen, patches,
         gradients.words(answer, of_token_1Q[0]), scores=model.spread(patches),
     )  # fmt: skip

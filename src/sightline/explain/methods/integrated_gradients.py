@@ -26,7 +26,7 @@ def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -
     of_pixel_CYX, of_token_Q = attribute(model, answer, tokens)
     of_pixel_YX = of_pixel_CYX.sum(axis=0)
     return of_word(
-        "integrated_gradients", answer.word(tokens), answer.rgb.shape[:2],
+        "integrated_gradients", answer.word(tokens), answer.seen,
         in_patches(of_pixel_YX, model.grid), gradients.words(answer, of_token_Q),
         scores=smooth(of_pixel_YX, SMOOTH * len(of_pixel_YX)),
     )  # fmt: skip

@@ -24,7 +24,7 @@ def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -
     loss_N, loss_W = np.split(score_N[0] - score_N[1:], [len(hidden_NP)])
     loss_P = loss_N @ hidden_NP / hidden_NP.sum(axis=0)
     return of_word(
-        "occlusion", answer.word(tokens), answer.rgb.shape[:2], loss_P.reshape(model.grid),
+        "occlusion", answer.word(tokens), answer.seen, loss_P.reshape(model.grid),
         perturbation.by_word(answer, loss_W),
     )  # fmt: skip
 

@@ -10,6 +10,6 @@ def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -
     # The picture's sum tells apart cases with the same answer.
     rng = np.random.default_rng([model.seed, int(answer.rgb.sum()), *answer.ids, *tokens])
     return of_word(
-        "random", answer.word(tokens), answer.rgb.shape[:2], rng.random(model.grid),
+        "random", answer.word(tokens), answer.seen, rng.random(model.grid),
         [(word, rng.random()) for word, _ in answer.question_words],
     )  # fmt: skip

@@ -38,7 +38,7 @@ def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int]) -
     of_pixel_YX = _slope(score_N, visible_NYX.reshape(MASKS, -1)).reshape(visible_NYX.shape[1:])
     mean_of = np.prod(model.grid) / of_pixel_YX.size  # pixels of a cell come and go together: not a sum
     return of_word(
-        "rise", answer.word(tokens), answer.rgb.shape[:2], in_patches(of_pixel_YX, model.grid) * mean_of,
+        "rise", answer.word(tokens), answer.seen, in_patches(of_pixel_YX, model.grid) * mean_of,
         perturbation.by_word(answer, _slope(score_N, word_NW.astype(np.float64))), scores=of_pixel_YX,
     )  # fmt: skip
 

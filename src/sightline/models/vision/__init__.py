@@ -6,5 +6,6 @@ timm.py: any architecture of timm
 torchvision.py: any classifier of torchvision
 _checkpoint.py: weights from safetensors
 
-Not here: preprocessing (`data/transforms.py`), training (`train/align.py`).
+Not here: what a tower asks of its pictures (`core/preprocessing.py`), preparing them (`data/transforms.py`),
+training (`train/align.py`).
 """

@@ -20,8 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sightline.core.preprocessing import Preprocessing
 from sightline.models.tower import VisionTower
 
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 GRID = 8  # patches a side that the tower aims at
 
 
@@ -50,14 +52,12 @@ class SmallCNN(VisionTower):
     """Stem, then stages that each halve the sides and double the channels, then a 1x1 convolution to the
     width."""
 
-    mean = (0.5, 0.5, 0.5)
-    std = (0.25, 0.25, 0.25)
-
     def __init__(self, config: dict[str, Any]):
         super().__init__()
         self.config = config
         self.width = width = config["width"]
-        self.image_size = size = config["image_size"]
+        size = config["image_size"]
+        self.preprocessing = Preprocessing.plain(size, MEAN, STD)
         halvings = max(2, round(math.log2(size / GRID)))
         if size % 2**halvings:
             raise ValueError(

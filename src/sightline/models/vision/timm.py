@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from sightline.core.preprocessing import Preprocessing
 from sightline.models.tower import VisionTower
 from sightline.models.vision import _checkpoint
 
@@ -46,9 +47,8 @@ class TimmTower(VisionTower):
     def __init__(self, config: dict[str, Any], model: Any):
         super().__init__()
         self.config, self.model = config, model
-        self.image_size = config["image_size"]
-        self.mean = tuple(model.pretrained_cfg["mean"])
-        self.std = tuple(model.pretrained_cfg["std"])
+        published = model.pretrained_cfg
+        self.preprocessing = Preprocessing.plain(config["image_size"], published["mean"], published["std"])
         model.eval()
         with torch.no_grad():
             features = model.forward_features(torch.zeros(1, 3, self.image_size, self.image_size))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sightline.core.preprocessing import Preprocessing
 from sightline.models.tower import VisionTower
 from sightline.models.vision import _checkpoint
 
@@ -72,8 +73,7 @@ class TorchvisionTower(VisionTower):
     ):
         super().__init__()
         self.config, self.features, self.classifier = config, features, classifier
-        self.image_size = config["image_size"]
-        self.mean, self.std = mean, std
+        self.preprocessing = Preprocessing.plain(config["image_size"], mean, std)
         features.eval()
         with torch.no_grad():
             draw = torch.Generator().manual_seed(0)

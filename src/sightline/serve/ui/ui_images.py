@@ -4,7 +4,7 @@ Shapes: [Y, X, 3] pictures, [rows, cols] patch maps.
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import artifacts
+from sightline.core.preprocessing import Seen
 from sightline.data import images
 from sightline.data.shards import Items
-from sightline.explain.heatmap import centre_square, resize
+from sightline.explain.heatmap import resize
+from sightline.inference.session import Session
 from sightline.search.item_index import ItemIndex
 from sightline.serve import image_input
 from sightline.serve.image_input import Picture
@@ -29,9 +31,11 @@ RAMP = np.array([[66, 10, 104], [130, 37, 103], [187, 55, 84], [229, 92, 48], [2
 
 @dataclass(frozen=True)
 class DisplayedImage:
-    """A chosen picture: the model's input, and the data address that the page displays."""
+    """A chosen picture: the model's input, the part of it that the model sees, and the data address that the
+    page displays."""
 
     picture: Picture
+    seen: Seen
     view: str
 
     @property
@@ -39,20 +43,20 @@ class DisplayedImage:
         return max(self.picture.height, self.picture.width) <= SMALL
 
     @property
-    def visible_square(self) -> str:
-        """CSS for the centre square that the model sees."""
-        height, width = self.picture.height, self.picture.width
-        top, left, side = centre_square(height, width)
+    def visible_part(self) -> str:
+        """CSS for the part that the model sees."""
+        height, width, top, left, rows, columns = self.seen
         return (
             f"left:{100 * left / width:.2f}%;top:{100 * top / height:.2f}%;"
-            f"width:{100 * side / width:.2f}%;height:{100 * side / height:.2f}%"
+            f"width:{100 * columns / width:.2f}%;height:{100 * rows / height:.2f}%"
         )
 
 
-def choose(url: str, pixels: Callable[[list[np.ndarray]], np.ndarray], limits: Limits) -> DisplayedImage:
-    """A picture given as a data URL, refused as by the API (ApiError). `pixels`: Session.pixels."""
+def choose(url: str, session: Session, limits: Limits) -> DisplayedImage:
+    """A picture given as a data URL, refused as by the API (ApiError)."""
     rgb = image_input.decode(url, limits, fetch=False)
-    return DisplayedImage(image_input.ready(rgb, pixels), address(images.shrink(rgb, VIEW_SIDE)))
+    picture, seen = image_input.ready(rgb, session.pixels), session.preprocessing.seen(*rgb.shape[:2])
+    return DisplayedImage(picture, seen, address(images.shrink(rgb, VIEW_SIDE)))
 
 
 def address(pixels: np.ndarray) -> str:

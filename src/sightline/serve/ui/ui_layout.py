@@ -87,9 +87,9 @@ async def take(service: Service, url: str | None, error: str | None) -> tuple[Di
     if error or not isinstance(url, str):
         return None, ask_tab.message(error or "No picture came.", "bad")
     try:
-        pixels = service.model.session.pixels
+        session = service.model.session
         return await service.aside(
-            ask_tab.deadline(service), choose, url, pixels, service.limits
+            ask_tab.deadline(service), choose, url, session, service.limits
         ), ask_tab.NOTHING
     except ApiError as refused:
         return None, ask_tab.message(f"{refused.message[:1].upper()}{refused.message[1:]}.", "bad")
@@ -138,7 +138,7 @@ def _wire_picker(
 
 
 def _first(shipped: list[Example], model: Model, limits: Limits) -> DisplayedImage | None:
-    return choose(shipped[0].url, model.session.pixels, limits) if shipped else None
+    return choose(shipped[0].url, model.session, limits) if shipped else None
 
 
 def _ask_tab(service: Callable[[], Service], model: Model, limits: Limits, shipped: list[Example]) -> None:

@@ -10,6 +10,7 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     faithfulness,
     hallucination,
     load_test,
+    own_tables,
     reports,
     retrieval,
     scale,

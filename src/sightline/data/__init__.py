@@ -9,7 +9,8 @@ vqa_data.py: pictures, questions and tokenizer together, `VqaData`
 images.py: a picture from anywhere, decoded safely
 image_folder.py: a folder or zip of pictures that a user points at
 transforms.py: a picture as model input: resize, crop, normalise
-tokenizer.py: WordPiece: trained or pretrained
+tokenizer.py: text to ids and back: the trained WordPiece, or a pretrained model's
+tokenizer_files.py: tokenizer.json and the roles of its special tokens, checked
 batches.py: which samples make which step
 fetch.py: downloads with pinned checksums
 http_transfer.py: one attempt at a download

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sightline.core import artifacts
+from sightline.data import tokenizer_files
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
@@ -26,5 +27,5 @@ class VqaData:
     @classmethod
     def read(cls, raw: artifacts.Artifact, vqa: artifacts.Artifact, tokenizer_file: Path) -> VqaData:
         triples = {split: Triples(vqa.path, split) for split in TRAINED_ON}
-        digests = raw.digest(), vqa.digest(), artifacts.sha256(tokenizer_file)
+        digests = raw.digest(), vqa.digest(), tokenizer_files.digest(tokenizer_file)
         return cls(Tokenizer.load(tokenizer_file), Items(raw.path), triples, digests)

@@ -61,7 +61,7 @@ def run(
 ) -> Tape:
     """The word at `tokens` after the answer's words before it, about one or more pictures.
 
-    `presence_BQ` fades question tokens to [MASK] (at 0); default: all are there.
+    `presence_BQ` fades question tokens to the mask token (at 0); default: all are there.
     """
     if model.trained is None:
         raise ValueError(
@@ -116,11 +116,12 @@ def words(answer: ExplainedAnswer, of_token_Q: np.ndarray) -> list[tuple[str, fl
     return [(word, float(of_token_Q[positions].sum())) for word, positions in answer.question_words]
 
 
-def fading(presence_BQ: Tensor, mask: int) -> Callable:
-    """A forward hook on an embedding: tokens fade to the one of id `mask` where their presence is 0."""
+def fading(presence_BQ: Tensor, mask: int | None) -> Callable:
+    """A forward hook on an embedding: tokens fade to the one of id `mask`, or to nothing where there is none,
+    where their presence is 0."""
 
     def fade(module: nn.Embedding, _: tuple, out_BQD: Tensor) -> Tensor:
-        nothing_D = module.weight[mask]
+        nothing_D = torch.zeros_like(module.weight[0]) if mask is None else module.weight[mask]
         return nothing_D + presence_BQ[..., None] * (out_BQD - nothing_D)
 
     return fade

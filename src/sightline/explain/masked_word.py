@@ -1,5 +1,5 @@
 """Which words carry a masked word? The text tower alone, by integrated gradients (arXiv 1703.01365) from a
-text in which every other word is [MASK] too, to the text as it is.
+text in which every other word is masked too, to the text as it is.
 
 Shapes: B steps of the line, T tokens, V vocabulary.
 """
@@ -27,7 +27,8 @@ class Filled(NamedTuple):
 
 
 def explain(tower: TextTower, tokenizer: Tokenizer, text: str, count: int = 5) -> Filled:
-    """`text` holds one [MASK]. Raises ValueError when it does not."""
+    """`text` holds one [MASK], whatever the tokenizer calls it. Raises ValueError when it does not, and for a
+    tower whose tokenizer has no mask token."""
     import torch
 
     from sightline.explain.gradients import fading, hooked, word_table
@@ -35,10 +36,8 @@ def explain(tower: TextTower, tokenizer: Tokenizer, text: str, count: int = 5) -
     before, *rest = text.split(MASK)
     if len(rest) != 1:
         raise ValueError(f"explain --masked: {text!r} holds {MASK} {len(rest)} times; write it once")
-    left = tokenizer.encode(before, 10**6, special=False)
-    right = tokenizer.encode(rest[0], 10**6, special=False)
-    ids = [tokenizer.bos, *left, tokenizer.mask, *right, tokenizer.eos]
-    position, words = 1 + len(left), tokenizer.words(ids)
+    ids, position = tokenizer.encode_masked(before, rest[0])
+    words = tokenizer.words(ids)
     limit = tower.config["max_tokens"]
     if len(ids) > limit:
         raise ValueError(f"explain --masked: {len(ids)} tokens, but the text tower reads {limit}")
@@ -58,5 +57,6 @@ def explain(tower: TextTower, tokenizer: Tokenizer, text: str, count: int = 5) -
     best = log_prob_V.topk(count)
     slope_BT = torch.autograd.grad(log_prob_BV[:-1, best.indices[0]].sum(), presence_BT)[0].numpy()[:-1]
     of_token_T = weights / 2 @ slope_BT * word_T
-    filled = zip(tokenizer.pieces(best.indices.tolist()), best.values.exp().tolist(), strict=True)
+    names = [tokenizer.decode([i]) or tokenizer.pieces([i])[0] for i in best.indices.tolist()]
+    filled = zip(names, best.values.exp().tolist(), strict=True)
     return Filled(list(filled), [(word, float(of_token_T[positions].sum())) for word, positions in words])

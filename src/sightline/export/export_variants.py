@@ -1,7 +1,6 @@
 """The export verb: the variants as ONNX graphs, their parity, cost and quality, and which one ships."""
 
 import multiprocessing
-import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 
 from sightline.core import artifacts, progress, runtime
 from sightline.core.params.loader import Params
+from sightline.data import tokenizer_files
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.export import onnx_graphs, parity, quantization_sensitivity, variants
@@ -20,7 +20,7 @@ from sightline.inference import bundle_settings, calibration_data, torch_session
 from sightline.inference.bundle_settings import GENERATION, BundleSettings
 from sightline.inference.calibration_data import Judge, Questions
 from sightline.inference.encoding import PREPROCESSOR
-from sightline.inference.session import TOKENIZER, Session
+from sightline.inference.session import Session
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM
 
@@ -151,7 +151,7 @@ def quantize_all(
 def write_settings(folder: Path, clip: DualEncoder, vlm: VLM | None, tokenizer: Path) -> None:
     """What a session needs besides the graphs: tokenizer, preprocessing, lengths. Without an answering model
     the lengths of questions and answers are those of texts; nothing reads them."""
-    shutil.copyfile(tokenizer, folder / TOKENIZER)
+    tokenizer_files.copy(tokenizer, folder)
     tower = clip.vision if vlm is None else vlm.vision
     artifacts.write_json(folder / PREPROCESSOR, tower.preprocessing.to_config())
     max_text = clip.text.config["max_tokens"]

@@ -83,7 +83,7 @@ def correct(session: Session, answers: Sequence[Answer], questions: Questions) -
     """Which answers equal their reference token by token: bool [N]."""
     limit = session.engine.config["max_answer"]
     pairs = zip(answers, questions.answers, strict=True)
-    encode = session.tokenizer.encode
+    encode = session.tokenizer.encode_answer
     return np.array([answer.ids == encode(reference, limit)[1:-1] for answer, reference in pairs])
 
 
@@ -97,7 +97,7 @@ def token_likelihood(session: Session, described: Questions) -> float:
     perplexity."""
     numbers_N = np.arange(len(described.images))
     limit = session.engine.config["max_answer"]
-    tokens = sum(len(session.tokenizer.encode(text, limit)) - 1 for text in described.answers)
+    tokens = sum(len(session.tokenizer.encode_answer(text, limit)) - 1 for text in described.answers)
     score_N = session.score_captions(described.images, described.answers, numbers_N, numbers_N, BATCH)
     return 100.0 * float(np.exp(score_N.sum() / tokens))
 

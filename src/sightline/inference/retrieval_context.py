@@ -44,15 +44,14 @@ def read(
 def append_captions(
     tokenizer: Tokenizer, ids_BQ: np.ndarray, mask_BQ: np.ndarray, captions_B: Sequence[str], length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(ids_BS, mask_BS) of [CLS] question [SEP] caption [SEP], cut to `length` tokens: the question keeps its
-    positions."""
+    """(ids_BS, mask_BS) of question and caption, as [CLS] question [SEP] caption [SEP], cut to `length`
+    tokens: the question keeps its positions."""
     ids_BS = np.full((len(ids_BQ), length), tokenizer.pad, dtype=np.int64)
     mask_BS = np.zeros(ids_BS.shape, dtype=bool)
     for row, caption in enumerate(captions_B):
         question = ids_BQ[row, mask_BQ[row]].tolist()
         free = length - len(question)
-        # Of a caption's frame only the closing [SEP] is kept, as in BERT's pairs.
-        text = tokenizer.encode(_plain(caption), free + 1)[1:] if caption and free > 1 else []
+        text = tokenizer.encode_second(_plain(caption), free) if caption and free > 1 else []
         ids_BS[row, : len(question) + len(text)] = question + text
         mask_BS[row, : len(question) + len(text)] = True
     return ids_BS, mask_BS

@@ -15,7 +15,7 @@ import numpy as np
 from sightline.core import artifacts, progress
 from sightline.core.params.bundle_params import ALL_SPLITS, IndexParams
 from sightline.core.params.generation import Generation, Spin
-from sightline.data import images
+from sightline.data import images, tokenizer_files
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.data.shards import Items
 from sightline.inference import bundle_settings, out_of_domain
@@ -73,8 +73,8 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
     }  # fmt: skip
     with artifacts.create(out, "bundle", config, _card(config, inputs, len(lines))) as folder:
         shutil.copytree(exported.path / shipped, folder / MODEL)
-        for name in (TOKENIZER, PREPROCESSOR):
-            shutil.copyfile(exported.path / name, folder / name)
+        tokenizer_files.copy(exported.path / TOKENIZER, folder)
+        shutil.copyfile(exported.path / PREPROCESSOR, folder / PREPROCESSOR)
         settings = bundle_settings.read(exported.path / GENERATION).replaced(
             confidence=inputs.confidence, generation=inputs.generation, spin=inputs.spin
         )

@@ -17,6 +17,7 @@ import numpy as np
 
 from sightline.core.params.generation import SPIN_OFF
 from sightline.data import images
+from sightline.data.tokenizer import REPLACEMENT
 from sightline.explain import heatmap, target
 from sightline.inference.answering import Answer
 from sightline.serve import image_input, request_settings
@@ -80,7 +81,7 @@ class Service:
         assert ticket.parts is not None
         try:
             while (ids := await self._until(deadline, ticket.parts.get())) is not None:
-                yield self.model.session.tokenizer.decode(ids)
+                yield self.model.session.tokenizer.decode(ids).rstrip(REPLACEMENT)  # half a character
             yield self._counted(await self._result(ticket, deadline))
         finally:
             ticket.dropped = True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any, cast
 
 from torch import nn
 
 from sightline.core import artifacts
+from sightline.data import tokenizer_files
 from sightline.models.vlm import ABSENT
 from sightline.train.checkpoint import State
 from sightline.train.task import Task
@@ -28,7 +28,7 @@ def write(
     config = cast(dict[str, Any], model.config)
     with artifacts.create(out, kind, config, card) as folder:
         artifacts.save_weights(folder / "weights.safetensors", model.state_dict())
-        shutil.copyfile(tokenizer_file, folder / "tokenizer.json")
+        tokenizer_files.copy(tokenizer_file, folder)
 
 
 def write_absent(out: Path) -> None:

@@ -61,6 +61,11 @@ class MlmTask(Task):
         self.steps = num_steps(
             params.epochs, len(self.numbers["train"]), self.per_step, params.min_steps
         )
+        if self.steps and tokenizer.mask is None:
+            raise ValueError(
+                f"pretrain.epochs is {params.epochs}, but this text tower's tokenizer has no mask token, so "
+                "no word can be masked: set pretrain.epochs to 0; the tower still trains in the stage align"
+            )
 
     def batch(self, step: int) -> dict:
         numbers = batches.batch_indices(self.seed, step, self.per_step, len(self.numbers["train"]))
@@ -121,6 +126,7 @@ class MlmTask(Task):
             torch.from_numpy(array) for array in self.tokenizer.batch(texts, self.model.config["max_tokens"])
         )
         generator = torch.Generator().manual_seed(seed)
+        assert self.tokenizer.mask is not None  # checked before the first step
         inputs_BT, targets_BT = masked_tokens.mask_tokens(
             ids_BT,
             mask_BT,

@@ -87,7 +87,8 @@ class VqaTask(Task):
         self.thaw_step = round(self.steps * params.warmup_phase_share)
         self.warmup_steps = warmup_steps(self.steps, params.warmup_ratio)
         self.states: OrderedDict[str, Tensor] = OrderedDict()
-        self.encode_short = lru_cache(maxsize=CACHED_TEXTS)(data.tokenizer.encode)
+        self.encode_question = lru_cache(maxsize=CACHED_TEXTS)(data.tokenizer.encode)
+        self.encode_short = lru_cache(maxsize=CACHED_TEXTS)(data.tokenizer.encode_answer)
         self.sample_lines: list[str] = []
         self.asked = self._asked()
         self.metric = deciding_figure(self.asked.total())
@@ -257,12 +258,13 @@ class VqaTask(Task):
         if not rows:
             return None
         questions = [prompt(triple["question"]) for _, triple in rows]
-        encode = self.tokenizer.encode if rows[0][1]["type"] == "describe" else self.encode_short
+        long = rows[0][1]["type"] == "describe"
+        encode_answer = self.tokenizer.encode_answer if long else self.encode_short
         ids_BT, mask_BT = self._padded(
-            [self.encode_short(text, self.params.max_question) for text in questions]
+            [self.encode_question(text, self.params.max_question) for text in questions]
         )
         answers_BT, real_BT = self._padded(
-            [encode(triple["answer"], self.params.max_answer) for _, triple in rows]
+            [encode_answer(triple["answer"], self.params.max_answer) for _, triple in rows]
         )
         targets_BT = np.where(real_BT, answers_BT, IGNORED)[:, 1:]
         arrays = {
@@ -290,7 +292,7 @@ class VqaTask(Task):
         are the same bits whatever the batch and wherever a resumed run starts."""
         if question not in self.states:
             ids_BT = torch.tensor(
-                [self.encode_short(question, self.params.max_question)], device=self.run.device
+                [self.encode_question(question, self.params.max_question)], device=self.run.device
             )
             with torch.autocast(self.run.device.split(":")[0], enabled=False):
                 self.states[question] = self.model.text_states(

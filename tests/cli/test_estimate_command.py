@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sightline.cli.rebuild_estimate import cost_model, data_sample, rehearsal
+from sightline.cli.rebuild_estimate import cost_model, data_sample, estimate_lines, rehearsal
 from sightline.core.params import edit, loader
 from sightline.data.shards import Items
 from tests.cli.test_init_command import init, picture
@@ -100,3 +100,18 @@ def test_a_rehearsal_trains_its_few_steps_whatever_a_table_takes_at_least(tmp_pa
     trained = []
     rehearsal._train(lambda given: trained.append(given.align), params, "align", 320)
     assert [(round(it.epochs * (320 // it.batch_size)), it.min_steps) for it in trained] == [(1, 0), (3, 0)]
+
+
+def test_what_is_left_out_is_of_the_whole_data_and_not_of_its_sample():
+    """480 pictures of a sample stand for 1,639; of the 40 val questions for so many more are 164."""
+    counts = {
+        "train": {"color": 900, "describe": 480},
+        "val": {"color": 40},
+        "test": {"color": 50, "pope_random": 9},
+    }
+    sentence = "no questions of colours: too few captions name one"
+    vqa = {"counts": counts, "images": {"train": 480, "val": 45, "test": 46}, "left_out": [sentence]}
+    assert estimate_lines.left_out(vqa, {"train": 1639, "val": 184, "test": 177}) == [f"left out: {sentence}"]
+    few = estimate_lines.left_out(vqa, {"train": 480, "val": 45, "test": 46})
+    assert any("train has 480 pictures" in line for line in few)
+    assert any("val has 40 short questions" in line for line in few)

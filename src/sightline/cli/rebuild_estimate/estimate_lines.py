@@ -38,7 +38,7 @@ def lines(checkout: Path, params: Params) -> list[str]:
                 "convert": rehearsed["convert"] / max(sum(sample.taken.values()), 1)}  # fmt: skip
     minutes = cost_model.minutes(params, cost_model.Measured(per_item, items))
     said = [_sizes(sample), _time(minutes), _disk(checkout, sample)]
-    return [*said, _questions(rehearsed["vqa"]), *_left_out(rehearsed["vqa"], items), *_bounds(params, items)]
+    return [*said, _questions(rehearsed["vqa"]), *left_out(rehearsed["vqa"], items), *_bounds(params, items)]
 
 
 def _absolute(params: Params, checkout: Path) -> Params:
@@ -94,7 +94,7 @@ def _questions(vqa: Mapping[str, Any]) -> str:
     return f"short questions a picture: {sum(counts.values()) / images:.1f} ({listed})"
 
 
-def _left_out(vqa: Mapping[str, Any], items: Mapping[str, int]) -> list[str]:
+def left_out(vqa: Mapping[str, Any], items: Mapping[str, int]) -> list[str]:
     """What the converter would leave out: its sentences on the sample with the counts of the whole data."""
     of_sample = split_coverage.left_out(vqa["counts"], vqa["images"], [])
     told = [sentence for sentence in vqa["left_out"] if sentence not in of_sample]

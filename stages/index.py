@@ -27,8 +27,9 @@ def main(params: Params) -> None:
         session, items, Triples(vqa.path, "val"), params.index.sure_accuracy, pixels
     )
     domain = out_of_domain.fit(session, items, params.index.domain_percentile, pixels)
+    origin = bundle.DataOrigin(raw.config["source"], params.convert.language, raw.digest())
     inputs = bundle.BundleInputs(
-        exported, session, confidence, params.generation, params.spin, domain, items, raw.config["source"],
+        exported, session, confidence, params.generation, params.spin, domain, items, origin,
         vqa.config["left_out"],
     )  # fmt: skip
     gallery = bundle.write(Path("models/bundle"), inputs, params.index, pixels)

@@ -115,6 +115,7 @@ ROOMS = {  # room -> rooms it may import; lab is the package of experiments, whi
     "export": {"core", "data", "spin", "models", "inference", "compress"},
     "search": {"core", "data", "inference"},
     "evaluate": {"core", "data", "inference"},
+    "share": {"core", "data", "models", "inference", "search", "evaluate"},
     "explain": {"core", "data", "spin", "models", "inference"},
 }
 TOP_ROOMS = {"serve", "cli"}

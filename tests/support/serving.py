@@ -39,7 +39,7 @@ def build_bundle(here, tiny_graphs, name="bundle", **generation):
         exported, Session.load_variant(exported.path, "fp32"), Confidence(temperature=1.0, sure_above=0.5),
         greedy_generation(tiny.MAX_ANSWER).replaced(**generation), SPIN,
         OODDetector(np.zeros(32), np.eye(32), 5.0),
-        Items(here / "raw"), "scenes", [],
+        Items(here / "raw"), bundle.DataOrigin("scenes", "en", "a" * 64), [],
     )  # fmt: skip
     bundle.write(here / name, inputs, tiny.index_params(), 10**6)
     return here / name

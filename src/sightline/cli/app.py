@@ -9,6 +9,7 @@ import typer
 from sightline.cli import checkout_files
 
 USE, DATA, BUILD, EXPERIMENTS = "Use the model", "Your data", "Build the model", "Experiments"  # of --help
+SHARE = "Share the model"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,13 +26,17 @@ AS_JSON = typer.Option("--json", help="Print JSON instead of text.")
 FETCH = typer.Option("--fetch", help="Allow pictures to be fetched from https addresses.")
 
 
+def installed_version() -> str:
+    """The version of the distribution, which is found through its command: its name on a package index may
+    differ."""
+    commands = entry_points(group="console_scripts", name="sightline", value="sightline.cli.main:main")
+    installed = next(iter(commands), None)
+    return installed.dist.version if installed and installed.dist else "that is not installed"
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
-        # The distribution is found through its command, as its name on a package index may differ.
-        commands = entry_points(group="console_scripts", name="sightline", value="sightline.cli.main:main")
-        installed = next(iter(commands), None)
-        version = installed.dist.version if installed and installed.dist else "that is not installed"
-        typer.echo(f"sightline {version}")
+        typer.echo(f"sightline {installed_version()}")
         raise typer.Exit
 
 

@@ -26,10 +26,21 @@ class Out:
 def read(here: Path) -> list[Out]:
     """Every output that dvc.lock records; none where dvc.lock cannot be read, which `dvc status` reports."""
     try:
-        lock = YAML(typ="safe", pure=True).load((here / "dvc.lock").read_text(encoding="utf-8"))
-        return [_out(here, stage, out) for stage, entry in lock["stages"].items() for out in entry["outs"]]
+        return [_out(here, stage, out) for stage, entry in _lock(here).items() for out in entry["outs"]]
     except (OSError, YAMLError, TypeError, KeyError):
         return []
+
+
+def outdated(here: Path, path: str) -> list[str]:
+    """Stages that dvc.lock says read another version of the output `path` than the one it records."""
+    stages = _lock(here)
+    made = {out["path"]: out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
+    return [
+        stage
+        for stage, entry in stages.items()
+        for dep in entry.get("deps", [])
+        if dep["path"] == path and dep.get("md5") != made.get(path)
+    ]
 
 
 def differing(here: Path, out: Out) -> list[str]:
@@ -48,6 +59,11 @@ def cure(here: Path, out: Out) -> str:
         return f"rm -rf {quoted}; dvc checkout {quoted}"
     removed = " ".join([quoted, *(path.as_posix() for path in sorted(damaged))])
     return f"rm -rf {removed}; dvc repro {out.stage}"
+
+
+def _lock(here: Path) -> dict:
+    """The stages of dvc.lock."""
+    return YAML(typ="safe", pure=True).load((here / "dvc.lock").read_text(encoding="utf-8"))["stages"]
 
 
 def _out(here: Path, stage: str, entry: dict[str, str]) -> Out:

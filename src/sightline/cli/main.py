@@ -11,6 +11,7 @@ from sightline.cli import (  # noqa: F401
     init,
     project_commands,
     serve,
+    share,
 )
 from sightline.cli.app import EXPERIMENTS, app
 

@@ -21,6 +21,7 @@ from sightline.core import checked_files, replace_folder
 from sightline.core.atomic_io import FULL, ArtifactError, full, sha256, sync_folder, write_bytes
 from sightline.core.replace_folder import MANIFEST
 
+BESIDE = (".git", ".gitattributes", ".cache")  # what git and the Hugging Face Hub keep beside the files
 
 @dataclass(frozen=True)
 class Artifact:
@@ -160,12 +161,14 @@ def _seal(filling: Path, kind: str, config: dict[str, Any], card: str) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return all files below a folder, sorted; links into a DVC cache are files.
+    """Return all files below a folder but BESIDE, sorted; links into a DVC cache are files.
 
     Raises ArtifactError for another link and for a special file.
     """
     files = []
     for path in sorted(folder.rglob("*")):
+        if path.relative_to(folder).parts[0] in BESIDE:
+            continue
         linked = path.is_symlink() and not replace_folder.is_cached(path)
         if linked or not (path.is_file() or path.is_dir()):
             raise ArtifactError(f"{path}: expected a regular file, found a link or a special file")

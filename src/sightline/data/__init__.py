@@ -11,6 +11,7 @@ image_folder.py: a folder or zip of pictures that a user points at
 transforms.py: a picture as model input: resize, crop, normalise
 tokenizer.py: text to ids and back: the trained WordPiece, or a pretrained model's
 tokenizer_files.py: tokenizer.json and the roles of its special tokens, checked
+transformers_tokenizer.py: a tokenizer as `transformers` loads it
 batches.py: which samples make which step
 fetch.py: downloads with pinned checksums
 http_transfer.py: one attempt at a download

@@ -6,6 +6,7 @@ index_writer.py: writes them as they come
 user_index.py: `sightline index`: an index of a table of yours
 results_page.py: results with their pictures as a page
 bundle.py: models/bundle: graphs, tokenizer, settings, index, card
+bundle_card.py: its model card
 
 Not here: the embeddings (`models/dual_encoder.py`, `inference/session.py`), how re-ranking is measured
 (`evaluate/metrics/retrieval.py`).

@@ -8,14 +8,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sightline.core import artifacts, progress
 from sightline.core.params.bundle_params import ALL_SPLITS, IndexParams
 from sightline.core.params.generation import Generation, Spin
-from sightline.data import images, tokenizer_files
+from sightline.data import images, transformers_tokenizer
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.data.shards import Items
 from sightline.inference import bundle_settings, out_of_domain
@@ -23,7 +22,8 @@ from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import Confidence
 from sightline.inference.encoding import PREPROCESSOR
 from sightline.inference.out_of_domain import OODDetector
-from sightline.inference.session import MODEL, TOKENIZER, Session
+from sightline.inference.session import MODEL, Session
+from sightline.search import bundle_card
 from sightline.search.index_writer import Block, IndexWriter
 from sightline.search.item_index import Entry, ItemIndex
 
@@ -35,9 +35,18 @@ THUMBNAIL_QUALITY = 85  # of JPEG: about 4 KB at 128 pixels
 
 
 @dataclass(frozen=True)
+class DataOrigin:
+    """Where items are from: `data.source`, the language of their captions, the sha256 of their manifest."""
+
+    source: str
+    language: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class BundleInputs:
     """What a bundle is made of: the export stage's folder, the variant in it that ships as a session, how
-    that answers, its OOD detector, the items of its index with their source, and, in sentences, what these
+    that answers, its OOD detector, the items of its index with their origin, and, in sentences, what these
     could not teach."""
 
     exported: artifacts.Artifact
@@ -47,7 +56,7 @@ class BundleInputs:
     spin: Spin
     domain: OODDetector
     items: Items
-    source: str
+    origin: DataOrigin
     left_out: list[str]
 
 
@@ -68,12 +77,17 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
         session.decoding_inputs(inputs.generation, inputs.spin)
     shipped = exported.config["shipped"]
     config = {
-        "model_type": "sightline", "source": inputs.source, "split": index.split, "variant": shipped,
+        "model_type": "sightline", "variant": shipped, "answers": session.answers,
+        "source": inputs.origin.source, "language": inputs.origin.language,
+        "data": {
+            "items": {name: len(rows) for name, rows in items.splits.items()}, "sha256": inputs.origin.sha256
+        },
+        "split": index.split, "indexed": len(lines), "thumbnails": index.thumbnails,
         "left_out": inputs.left_out,
     }  # fmt: skip
-    with artifacts.create(out, "bundle", config, _card(config, inputs, len(lines))) as folder:
+    with artifacts.create(out, "bundle", config, bundle_card.text(config, inputs.spin)) as folder:
         shutil.copytree(exported.path / shipped, folder / MODEL)
-        tokenizer_files.copy(exported.path / TOKENIZER, folder)
+        transformers_tokenizer.write(folder, session.tokenizer, session.settings.max_text)
         shutil.copyfile(exported.path / PREPROCESSOR, folder / PREPROCESSOR)
         settings = bundle_settings.read(exported.path / GENERATION).replaced(
             confidence=inputs.confidence, generation=inputs.generation, spin=inputs.spin
@@ -84,7 +98,7 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
             for block in encode(session, items, lines, first_caption, max_pixels, index.thumbnails):
                 writer.add(block)
             writer.finish(index.factory, session.search_digest(), index.split)
-        if inputs.source == "scenes":
+        if inputs.origin.source == "scenes":
             _write_examples(folder / EXAMPLES, items, lines)
     return ItemIndex(out / INDEX, session.search_digest())
 
@@ -139,28 +153,3 @@ def _write_examples(folder: Path, items: Items, lines: np.ndarray) -> None:
         examples.append({"caption": item["captions"][0], "file": name, "questions": questions})
     artifacts.write_json(folder / "examples.json", examples)
 
-
-def _card(config: dict[str, Any], inputs: BundleInputs, items: int) -> str:
-    split = "every split" if config["split"] == ALL_SPLITS else f"the split `{config['split']}`"
-    scope = (
-        "It was trained on rendered scenes of simple objects and knows nothing else: asked about a "
-        "photograph, its answer means nothing, whatever its confidence; `sightline ask` then warns."
-        if config["source"] == "scenes"
-        else f"It was trained on the captions of {config['source']}, uses their words and repeats their bias."
-    )
-    what, spin = "answers questions about a picture, describes it, and searches pictures\nand texts", ""
-    if inputs.session.answers:
-        gate = ", ".join(f"{key} {value}" for key, value in inputs.spin.model_dump(mode="json").items())
-        spin = f"- SPIN at inference (`generation.json`): {gate}.\n"
-    else:
-        what = "searches pictures and texts. It answers no questions: it was built\nwith finetune.epochs 0"
-    left_out = "".join(f"- {sentence}\n" for sentence in config["left_out"])
-    return f"""# Sightline bundle
-
-A small vision-language model that {what}.
-
-- Variant: `{config["variant"]}` (see `metrics/export/variants.csv` for the ones it was chosen from).
-- Training data: `{config["source"]}`. {scope}
-{left_out}{spin}- Index: {items:,} items of {split}; it fits these graphs only.
-- Not for decisions about people, safety or rights. Measured quality: `metrics/summary.json`.
-"""

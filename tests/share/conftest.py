@@ -1,0 +1,81 @@
+"""A small checkout that built and measured the tiny bundle: what push-to-hub reads, without the cost of a
+pipeline. tests/pipeline/test_pipeline.py has a whole one."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+
+import pytest
+from ruamel.yaml import YAML
+
+from sightline.core import artifacts
+from tests.support import exported
+from tests.support.command_line import ROOT
+
+bundle, searching_bundle = exported.bundle, exported.searching_bundle
+GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+
+
+def md5(data):
+    return hashlib.md5(data).hexdigest()
+
+
+def entry(path, md5):
+    return {"path": path, "md5": md5}
+
+
+def lock(here, reported=""):
+    """Writes dvc.lock and DVC's list of models/bundle as `dvc repro` would after all stages. `reported`: the
+    older metrics/evaluate that the report was made from."""
+    folder = here / "models" / "bundle"
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    listed = [
+        {"md5": md5(path.read_bytes()), "relpath": path.relative_to(folder).as_posix()} for path in paths
+    ]
+    data = json.dumps(listed).encode()
+    cached = here / ".dvc" / "cache" / "files" / "md5" / md5(data)[:2] / f"{md5(data)[2:]}.dir"
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.write_bytes(data)
+    made, evaluated = f"{md5(data)}.dir", "e.dir"
+    summary = md5((here / "metrics" / "summary.json").read_bytes())
+    stages = {
+        "index": {"deps": [], "outs": [entry("models/bundle", made)]},
+        "evaluate": {
+            "deps": [entry("models/bundle", made)], "outs": [entry("metrics/evaluate", evaluated)]
+        },
+        "report": {
+            "deps": [entry("metrics/evaluate", reported or evaluated)],
+            "outs": [entry("metrics/summary.json", summary)],
+        },
+    }  # fmt: skip
+    with open(here / "dvc.lock", "w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": stages}, file)
+
+
+def measured(path):
+    """Adds the numbers of pictures, which the committed summary is older than, to a summary."""
+    summary = artifacts.read_json(path)
+    for split in summary["quality"]["shipped"].values():
+        for cell in split.values():
+            cell["pictures"] = 1000
+    for cell in summary["loss_bounds"].values():
+        cell |= {"pictures": 2000, "least_loss": -cell["loss_bound"]}
+    artifacts.write_json(path, summary)
+
+
+@pytest.fixture
+def checkout(tmp_path, bundle):
+    """In git, with the figures of Sightline's own README."""
+    here = tmp_path / "checkout"
+    shutil.copytree(ROOT / "profiles", here / "profiles")
+    for name in ("params.yaml", "dvc.yaml", "resolved.yaml", "LICENSE", "metrics/summary.json"):
+        (here / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, here / name)
+    measured(here / "metrics" / "summary.json")
+    shutil.copytree(bundle, here / "models" / "bundle")
+    (here / ".gitignore").write_text("/models\n/.dvc\n/dvc.lock\n")
+    lock(here)
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "built"]):
+        subprocess.run([*GIT, *words], cwd=here, check=True)
+    return here

@@ -110,3 +110,28 @@ def _measured(folder: Path):
             "missing): run `dvc repro`"
         ) from error
     return MeasuredBundle(here, params, summary, checks, installed_version())
+
+
+@app.command(rich_help_panel=SHARE)
+def save_pretrained(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that is made.")],
+) -> None:
+    """Write the trained towers in the layouts of transformers, timm and torchvision, for other programs.
+
+    Towers of Sightline alone stay where they are, and are named.
+    """
+    models = checkout_files.root() / "models"
+    if not (models / "clip").exists():
+        raise checkout_files.CheckoutError(f"no trained model at {models / 'clip'}: run `dvc repro align`")
+    from sightline.share import pretrained_layouts
+
+    for part in pretrained_layouts.save(models, out):
+        if part.loader:
+            typer.echo(
+                f"save-pretrained: {part.name} ({part.tower}): {part.loader.format(folder=out / part.name)}"
+            )
+        else:
+            typer.echo(
+                f"save-pretrained: {part.name} ({part.tower}): Sightline's own, {pretrained_layouts.FORMAT}"
+            )
+    typer.echo(f"try: the lines above in Python; {out / 'README.md'} has them too")

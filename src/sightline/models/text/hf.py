@@ -67,6 +67,7 @@ class HuggingFaceText(TextTower):
     """The encoder's last hidden states; a masked-language head of our own, since most encoders come without
     one."""
 
+    loader = 'from transformers import AutoModel; model = AutoModel.from_pretrained("{folder}")'
     model: Any  # a Hugging Face encoder: torch types no part of it
 
     def __init__(self, config: dict[str, Any], model: nn.Module):
@@ -78,6 +79,9 @@ class HuggingFaceText(TextTower):
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
         return self.model(input_ids=ids_BT, attention_mask=mask_BT.long()).last_hidden_state
+
+    def save_pretrained(self, folder: Path) -> None:
+        self.model.save_pretrained(folder)
 
     def word_embeddings(self) -> Tensor:
         return self.model.get_input_embeddings().weight

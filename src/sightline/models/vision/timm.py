@@ -60,6 +60,19 @@ class TimmTower(VisionTower):
             self.grid = tuple(model.patch_embed.grid_size)
         self.width = self._tokens(features).shape[2]
 
+    loader = 'import timm; model = timm.create_model("local-dir:{folder}", pretrained=True)'
+
+    def save_pretrained(self, folder: Path) -> None:
+        from timm.models import save_for_hf
+
+        seen = self.preprocessing
+        data_config = {
+            "input_size": (3, seen.image_size, seen.image_size), "mean": seen.mean, "std": seen.std,
+            "interpolation": seen.interpolation, "crop_pct": seen.image_size / seen.resize,
+            "crop_mode": "squash" if seen.squash else "center",
+        }  # fmt: skip
+        save_for_hf(self.model, str(folder), safe_serialization=True, data_config=data_config)
+
     def train(self, mode: bool = True) -> Self:
         """On a CPU the gradient of PyTorch's fused attention takes most of a step: training has it in plain
         operations, which add in another order."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sightline.core.preprocessing import Preprocessing
@@ -42,12 +43,11 @@ def build(config: dict[str, Any]) -> TorchvisionTower:
             "which is never read: "
             "give the path of a safetensors file, or use the tower timm"
         )
-    size = {"image_size": config["image_size"]} if name.startswith("vit_") else {}
-    model = models.get_model(name, weights=None, **size)
+    model = models.get_model(name, weights=None, **_size(config))
     if config["checkpoint"] != "none":
         _checkpoint.load(model, Path(config["checkpoint"]), name)
     published = models.get_model_weights(name).DEFAULT.transforms()
-    features = _VisionTransformerMap(model) if name.startswith("vit_") else _feature_map(model)
+    features = _features(name, model)
     mean, std = tuple(published.mean), tuple(published.std)
     return TorchvisionTower({**config, "checkpoint": "none"}, features, _classifier(model), mean, std)
 
@@ -74,6 +74,12 @@ class TorchvisionTower(VisionTower):
         super().__init__()
         self.config, self.features, self.classifier = config, features, classifier
         self.preprocessing = Preprocessing.plain(config["image_size"], mean, std)
+        options = "".join(f", {key}={value}" for key, value in _size(config).items())
+        self.loader = (
+            "import torchvision, safetensors.torch; "
+            f'model = torchvision.models.get_model("{config["name"]}"{options}); '
+            'model.load_state_dict(safetensors.torch.load_file("{folder}/model.safetensors"), strict=False)'
+        )
         features.eval()
         with torch.no_grad():
             draw = torch.Generator().manual_seed(0)
@@ -90,6 +96,23 @@ class TorchvisionTower(VisionTower):
         map_BDYX = self.features(image_BCYX.contiguous(memory_format=torch.channels_last))
         map_BQD = map_BDYX.flatten(2).transpose(1, 2) / self.scale
         return map_BQD if self.share_PQ is None else self.share_PQ @ map_BQD
+
+    def save_pretrained(self, folder: Path) -> None:
+        """model.safetensors under torchvision's names, without the head that the tower does without."""
+        from torchvision import models
+
+        fresh: Any = models.get_model(self.config["name"], weights=None, **_size(self.config))
+        names = {id(tensor): name for name, tensor in fresh.state_dict(keep_vars=True).items()}
+        features = _features(self.config["name"], fresh)
+        parts = [(features, self.features), (_classifier(fresh), self.classifier)]
+        tensors = {
+            names[id(tensor)]: trained.state_dict()[key].contiguous()
+            for part, trained in parts
+            if trained is not None
+            for key, tensor in part.state_dict(keep_vars=True).items()
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, folder / "model.safetensors")
 
     @property
     def summary_width(self) -> int:
@@ -120,6 +143,15 @@ class _VisionTransformerMap(nn.Module):
         class_B1D = self.model.class_token.expand(patches_BPD.shape[0], -1, -1)
         tokens_BPD = self.model.encoder(torch.cat([class_B1D, patches_BPD], 1))[:, 1:]
         return tokens_BPD.transpose(1, 2).unflatten(2, (self.side, self.side))
+
+
+def _size(config: dict[str, Any]) -> dict[str, int]:
+    """What get_model is told of the image size: transformers have positions for one."""
+    return {"image_size": config["image_size"]} if config["name"].startswith("vit_") else {}
+
+
+def _features(name: str, model: nn.Module) -> nn.Module:
+    return _VisionTransformerMap(model) if name.startswith("vit_") else _feature_map(model)
 
 
 def _feature_map(model: nn.Module) -> nn.Sequential:

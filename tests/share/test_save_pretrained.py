@@ -1,0 +1,125 @@
+"""What `sightline save-pretrained` writes loads in timm, torchvision and transformers, with equal outputs."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from sightline.core import artifacts
+from sightline.core.registry import load as build_tower
+from sightline.inference.torch_session import load_clip
+from sightline.models.dual_encoder import DualEncoder
+from tests.support import command_line, tiny
+
+ATOL = 1e-6  # both compute in float32 by the same operations
+VISION = {
+    "small_cnn": {"width": 32, "image_size": 32},
+    "timm": {"name": "test_vit", "image_size": 64, "checkpoint": "none"},
+    "torchvision": {"name": "squeezenet1_0", "image_size": 64, "checkpoint": "none"},
+}
+OWN_TEXT = {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": tiny.MAX_TEXT}
+
+
+def hf_text(folder):
+    """A folder with a small BERT of the tiny vocabulary, as a checkpoint comes."""
+    config = BertConfig(
+        vocab_size=tiny.tokenizer().size, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=32,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    return {"tower": "hf", "checkpoint": str(folder), "max_tokens": tiny.MAX_TEXT}
+
+
+def trained(models, vision, text):
+    """models/clip of a dual encoder with these towers, with weights that are nobody's start."""
+    torch.manual_seed(1)
+    config = {
+        "vision": vision, "text": text, "embed_dim": 16, "projection_hidden": 0, "dropout": 0.0,
+        "temperature": 0.07, "words": [6, 7, 8], "fusion_width": 32, "fusion_layers": 1,
+        "vocab_size": tiny.tokenizer().size,
+    }  # fmt: skip
+    clip = DualEncoder(config)
+    with torch.no_grad():
+        for tensor in clip.parameters():
+            tensor.add_(0.01 * torch.randn_like(tensor))
+    with artifacts.create(models / "clip", "clip", clip.config) as folder:
+        artifacts.save_weights(folder / "weights.safetensors", clip.state_dict())
+        tiny.tokenizer().save(folder / "tokenizer.json")
+    return load_clip(models / "clip")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def loaded(out, name):
+    """The model that the card's code for a part makes."""
+    code = (out / "README.md").read_text(encoding="utf-8").split(f"`{name}` (")[1].split("```")[1]
+    scope = {}
+    exec(code.removeprefix("python\n").replace(name, str(out / name)), scope)
+    return scope["model"].eval()
+
+
+def save(checkout, code=0):
+    return command_line.run(checkout, "save-pretrained", "out", code=code)
+
+
+def test_timm_and_transformers_load_their_towers(checkout, tmp_path):
+    vision = {"tower": "timm", **VISION["timm"]}
+    clip = trained(checkout / "models", vision, hf_text(tmp_path / "bert"))
+    said = save(checkout).stdout
+    image_BCYX = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        features = loaded(checkout / "out", "clip/vision").forward_features(image_BCYX)
+        torch.testing.assert_close(clip.vision._tokens(features), clip.vision(image_BCYX), atol=ATOL, rtol=0)
+        tokenizer = AutoTokenizer.from_pretrained(checkout / "out" / "clip" / "text")
+        read = tokenizer(list(tiny.CAPTIONS), padding=True, truncation=True, return_tensors="pt")
+        ids_BT, mask_BT = map(torch.from_numpy, tiny.tokenizer().batch(tiny.CAPTIONS, tiny.MAX_TEXT))
+        assert torch.equal(read.input_ids, ids_BT) and torch.equal(read.attention_mask.bool(), mask_BT)
+        theirs = loaded(checkout / "out", "clip/text")(**read).last_hidden_state
+        torch.testing.assert_close(theirs, clip.text(ids_BT, mask_BT), atol=ATOL, rtol=0)
+    assert 'timm.create_model("local-dir:out/clip/vision", pretrained=True)' in said
+    assert 'AutoModel.from_pretrained("out/clip/text")' in said
+    saved = artifacts.load(checkout / "out", "pretrained", everything=True)
+    assert saved.config["parts"] == {"clip/text": "hf", "clip/vision": "timm"}
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "resnet18", "vit_b_16"])
+def test_torchvision_loads_its_towers(checkout, name):
+    vision = {"tower": "torchvision", **VISION["torchvision"], "name": name}
+    clip = trained(checkout / "models", vision, OWN_TEXT)
+    said = save(checkout).stdout
+    assert "clip/text (bert): Sightline's own, docs/reference/artifacts.md" in said
+    model = loaded(checkout / "out", "clip/vision")
+    tower = build_tower("models/vision", "torchvision").build(clip.vision.config)
+    ours, theirs = clip.vision.state_dict(), model.state_dict()
+    assert len(theirs) >= len(ours) - 1  # `scale` is ours
+    from sightline.models.vision import torchvision as towers
+
+    rebuilt = towers._features(name, model).eval()
+    image_BCYX = torch.randn(2, 3, tower.image_size, tower.image_size)
+    with torch.no_grad():
+        torch.testing.assert_close(rebuilt(image_BCYX), clip.vision.features(image_BCYX), atol=ATOL, rtol=0)
+
+
+def test_towers_of_ours_are_named_and_nothing_is_written(checkout):
+    trained(checkout / "models", {"tower": "small_cnn", **VISION["small_cnn"]}, OWN_TEXT)
+    error = save(checkout, code=2).stderr
+    assert "bert, small_cnn are towers of Sightline alone" in error and "docs/reference/artifacts.md" in error
+    assert not (checkout / "out").exists()
+
+
+def test_a_folder_with_other_files_stays(checkout, tmp_path):
+    trained(checkout / "models", {"tower": "timm", **VISION["timm"]}, OWN_TEXT)
+    (checkout / "out").mkdir()
+    (checkout / "out" / "mine.json").write_text(json.dumps({}))
+    assert "mine.json" in save(checkout, code=2).stderr
+    assert [path.name for path in (checkout / "out").iterdir()] == ["mine.json"]
+
+
+def test_without_a_model_the_cure_is_named(checkout):
+    assert "dvc repro" in save(checkout, code=2).stderr

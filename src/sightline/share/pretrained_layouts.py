@@ -47,7 +47,7 @@ def save(models: Path, out: Path) -> list[Part]:
             tower.save_pretrained(folder / part.name)
             if isinstance(tower, TextTower):
                 tokenizer = Tokenizer.load(models / "clip" / TOKENIZER)
-                transformers_tokenizer.write(folder / part.name, tokenizer, tower.max_tokens)
+                transformers_tokenizer.write(folder / part.name, tokenizer, tower.config["max_tokens"])
     return parts
 
 

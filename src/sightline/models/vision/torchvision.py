@@ -103,12 +103,12 @@ class TorchvisionTower(VisionTower):
 
         fresh: Any = models.get_model(self.config["name"], weights=None, **_size(self.config))
         names = {id(tensor): name for name, tensor in fresh.state_dict(keep_vars=True).items()}
-        features = _features(self.config["name"], fresh)
-        parts = [(features, self.features), (_classifier(fresh), self.classifier)]
+        parts: list[tuple[Any, nn.Module]] = [(_features(self.config["name"], fresh), self.features)]
+        if self.classifier is not None:
+            parts.append((_classifier(fresh), self.classifier))
         tensors = {
             names[id(tensor)]: trained.state_dict()[key].contiguous()
             for part, trained in parts
-            if trained is not None
             for key, tensor in part.state_dict(keep_vars=True).items()
         }
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ lexicon.py: what a lexicon can do
 lexicons/: how things are found in captions, a file each
 languages/: the words and the question forms of a language, a file each
 language.py: what a language consists of
+caption_language.py: which language captions are in
 annotated_questions.py: questions that come with the data
 word_tagger.py: word classes and lemmas
 noun_phrases.py: phrases of a text, what a title is about

@@ -266,7 +266,7 @@ def test_what_says_nothing_to_a_tower_cannot_be_asked_for(tmp_path, leaf, value)
     for tower, (unused, why) in UNUSED.items():
         if leaf not in unused and value != "rotary":
             continue
-        own = {"text.name": "any/model"} if tower == "hf" else {}
+        own = {"text.name": "any/model", "text.revision": "a" * 40} if tower == "hf" else {}
         params = load_params(files(tmp_path, own, {"text.tower": tower}))  # asks for nothing
         assert unused == {name: getattr(params.text, name) for name in unused}
         message = error(files(tmp_path, {**own, f"text.{leaf}": value}, {"text.tower": tower}))
@@ -277,11 +277,16 @@ def test_what_says_nothing_to_a_tower_cannot_be_asked_for(tmp_path, leaf, value)
 
 @pytest.mark.parametrize(
     ("name", "folder", "given"),
-    [("any/model", "data/no_input", "any/model"), ("", "weights/minilm", "weights/minilm")],
-)
+    [("any/model", "data/no_input", {"checkpoint": "any/model", "revision": "a" * 40}),
+     ("", "weights/minilm", {"checkpoint": "weights/minilm"})],
+)  # fmt: skip
 def test_a_pretrained_text_tower_is_a_folder_or_a_name(tmp_path, name, folder, given):
-    top = {"text.tower": "hf", "text.name": name, "text.checkpoint": folder}
-    assert load_params(files(tmp_path, top)).text.tower_config()["checkpoint"] == given
+    pinned = {"text.revision": "a" * 40} if name else {}
+    top = {"text.tower": "hf", "text.name": name, "text.checkpoint": folder, **pinned}
+    config = load_params(files(tmp_path, top)).text.tower_config()
+    assert {key: config[key] for key in ("checkpoint", "revision") if key in config} == given
+    for revision in ("main", "a" * 39) if name else ("a" * 40,):
+        assert "text.revision: got" in error(files(tmp_path, {**top, "text.revision": revision}))
     assert "text.checkpoint" in error(files(tmp_path, {"text.tower": "hf"}))
     both = {"text.tower": "hf", "text.name": "any/model", "text.checkpoint": "weights/minilm"}
     assert "text.checkpoint" in error(files(tmp_path, both))

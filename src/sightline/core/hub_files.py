@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 REVISION = r"[0-9a-f]{40}"  # a branch or a tag would be other weights another day
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 
 

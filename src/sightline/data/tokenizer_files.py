@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from sightline.core import artifacts
+from sightline.core import artifacts, hub_files
 
-TOKENIZER = "tokenizer.json"
-ROLES = ("tokenizer_config.json", "special_tokens_map.json")  # where a checkpoint has them
+TOKENIZER, *ROLES = hub_files.TOKENIZER_FILES  # of the others a checkpoint may have one, both or none
 MAX_FILE_BYTES = 64 * 2**20
 ROLE_KEYS = {
     "pad": ("pad_token",),

@@ -129,5 +129,6 @@ def fading(presence_BQ: Tensor, mask: int | None) -> Callable:
 
 def word_table(tower: TextTower) -> nn.Module:
     """A text tower's input embedding, whichever tower it is."""
-    table = tower.word_embeddings()
-    return next(module for module in tower.modules() if getattr(module, "weight", None) is table)
+    start = tower.word_embeddings().data_ptr()
+    tables = (module for module in tower.modules() if isinstance(module, nn.Embedding))
+    return next(table for table in tables if table.weight.data_ptr() == start)

@@ -1,9 +1,11 @@
 """Schemas of the sections `text` and `vision`: the two towers."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from sightline.core.hub_files import REVISION
 from sightline.core.params.checks import (
     NO_INPUT,
     Count,
@@ -39,6 +41,7 @@ class TextParams(Settings):
 
     tower: Annotated[str, AfterValidator(PlugIn("models/text"))] = Field(description="the text tower")
     name: str = Field(description="hf: the name on the hub, unless checkpoint is given")
+    revision: str = Field(description="hf: the commit of that name on the hub")
     checkpoint: Name = Field(description="hf: folder of a model; never in a profile")
     width: Count = Field(description="of a token's state")
     layers: Count = Field(description="transformer layers")
@@ -60,6 +63,9 @@ class TextParams(Settings):
         one = len(sources) == (1 if self.tower == "hf" else 0)
         require(one, "checkpoint", sources, "a folder or text.name, as text.tower is hf" if self.tower == "hf"
                 else f"neither a folder nor text.name, as text.tower is {self.tower}")  # fmt: skip
+        pinned = bool(re.fullmatch(REVISION, self.revision)) if self.name else not self.revision
+        words = "the 40 hexadecimal digits of a commit, as text.name is on the hub" if self.name else "''"
+        require(pinned, "revision", self.revision, words)
         if self.tower == "idf_bag":
             words = "learned, sinusoidal or none, as text.tower is idf_bag: it has no attention"
             require(self.positions not in ("rotary", "alibi"), "positions", self.positions, words)
@@ -70,9 +76,11 @@ class TextParams(Settings):
         return self
 
     def tower_config(self) -> dict[str, Any]:
-        """Return what the tower is built from; `checkpoint` is a folder, a name on the hub or empty."""
+        """Return what the tower is built from; `checkpoint` is a folder, a name on the hub, which has a
+        `revision`, or empty."""
         source = self.name if self.checkpoint == NO_INPUT else self.checkpoint
-        return self.model_dump(exclude={"name"}) | {"checkpoint": source}
+        pinned = {"revision": self.revision} if self.revision else {}
+        return self.model_dump(exclude={"name", "revision"}) | {"checkpoint": source} | pinned
 
 
 class VisionParams(Settings):

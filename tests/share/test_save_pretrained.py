@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import timm.data
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from sightline.core import artifacts
+from sightline.core.preprocessing import Preprocessing
 from sightline.core.registry import load as build_tower
 from sightline.inference.torch_session import load_clip
 from sightline.models.dual_encoder import DualEncoder
@@ -83,6 +85,14 @@ def test_timm_and_transformers_load_their_towers(checkout, tmp_path):
         assert torch.equal(read.input_ids, ids_BT) and torch.equal(read.attention_mask.bool(), mask_BT)
         theirs = loaded(checkout / "out", "clip/text")(**read).last_hidden_state
         torch.testing.assert_close(theirs, clip.text(ids_BT, mask_BT), atol=ATOL, rtol=0)
+    written = artifacts.read_json(checkout / "out" / "clip" / "vision" / "preprocessor_config.json")
+    assert Preprocessing.from_config(written) == clip.vision.preprocessing
+    seen = timm.data.resolve_data_config(model=loaded(checkout / "out", "clip/vision"))
+    assert (seen["input_size"], seen["interpolation"]) == (
+        (3, 64, 64),
+        clip.vision.preprocessing.interpolation,
+    )
+    assert tuple(seen["mean"]) == clip.vision.preprocessing.mean
     assert 'timm.create_model("local-dir:out/clip/vision", pretrained=True)' in said
     assert 'AutoModel.from_pretrained("out/clip/text")' in said
     saved = artifacts.load(checkout / "out", "pretrained", everything=True)

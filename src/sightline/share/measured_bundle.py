@@ -28,7 +28,7 @@ INDEXED = {
 }
 LIMITS = {  # what a figure, percent, says of the model's limits
     "chair_i": "of the things that its descriptions name are not in the picture (CHAIR_i)",
-    "caption_chair_i": "of the things that its descriptions name are in none of its captions (CHAIR_i)",
+    "caption_chair_i": "of the things that its descriptions name are in no caption of the picture (CHAIR_i)",
     "pope_adversarial_false_positive_rate": "of the questions about an absent thing that usually comes along "
     "are answered with yes (POPE adversarial)",
     "sure_accuracy": "of the short answers that it calls sure are right",

@@ -8,7 +8,8 @@ from sightline.data import transformers_tokenizer
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.tokenizer_files import TOKENIZER
 from sightline.inference import torch_session
-from sightline.models.tower import TextTower
+from sightline.inference.encoding import PREPROCESSOR
+from sightline.models.tower import TextTower, VisionTower
 
 KIND = "pretrained"  # of the artifact that holds them
 FORMAT = "docs/reference/artifacts.md"
@@ -45,6 +46,8 @@ def save(models: Path, out: Path) -> list[Part]:
             (folder / part.name).mkdir(parents=True)
             tower = towers[part.name]
             tower.save_pretrained(folder / part.name)
+            if isinstance(tower, VisionTower):
+                artifacts.write_json(folder / part.name / PREPROCESSOR, tower.preprocessing.to_config())
             if isinstance(tower, TextTower):
                 tokenizer = Tokenizer.load(models / "clip" / TOKENIZER)
                 transformers_tokenizer.write(folder / part.name, tokenizer, tower.config["max_tokens"])

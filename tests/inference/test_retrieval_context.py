@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sightline.core.preprocessing import Preprocessing
 from sightline.data.questions.prompt_template import prompt
 from sightline.inference.bundle_settings import BundleSettings, greedy_generation
 from sightline.inference.retrieval_context import append_captions
@@ -40,7 +41,7 @@ def engine(tokenizer):
 
 @pytest.fixture
 def session(engine, tokenizer):
-    pictures = {"crop_size": {"height": 8}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+    pictures = Preprocessing.plain(8, [0.5] * 3, [0.25] * 3)
     settings = BundleSettings(max_question=16, max_text=LENGTH, generation=greedy_generation(6))
     return Session(engine, tokenizer, pictures, settings)
 

@@ -84,6 +84,7 @@ def test_a_changed_profile_and_a_profile_of_ones_own_become_files(root):
     assert (shop.data.source, shop.data.path, shop.data.base_url) == ("table", "shop/items.csv", "")
     assert (shop.generation.max_tokens, shop.generation.method, shop.generation.beams) == (40, "beam", 4)
     assert (shop.vision.pretrained, shop.vision.checkpoint) == ("file", "w.safetensors")
+    assert (shop.vision.preprocessing, scenes.vision.preprocessing) == ("plain", "published")
     assert (shop.convert.pope_per_image, scenes.convert.pope_per_image, coco.convert.pope_per_image) == (
         4,
         2,

@@ -293,12 +293,42 @@ def test_a_pretrained_text_tower_is_a_folder_or_a_name(tmp_path, name, folder, g
 
 
 @pytest.mark.parametrize(
-    ("pretrained", "given"), [("hub", "hub"), ("none", "none"), ("file", "w.safetensors")]
+    ("pretrained", "more", "given"),
+    [
+        ("hub", {"revision": "a" * 40}, {"checkpoint": "hub", "revision": "a" * 40}),
+        ("none", {}, {"checkpoint": "none"}),
+        ("file", {"checkpoint": "w.safetensors"}, {"checkpoint": "w.safetensors"}),
+        ("file", {"tower": "hf", "checkpoint": "clip"}, {"tower": "hf", "checkpoint": "clip"}),
+    ],
 )
-def test_pretrained_pictures_come_from_a_file_or_the_hub(tmp_path, pretrained, given):
-    file = "w.safetensors" if pretrained == "file" else "data/no_input"
-    params = load_params(files(tmp_path, {"vision.pretrained": pretrained, "vision.checkpoint": file}))
-    assert params.vision.tower_config()["checkpoint"] == given
+def test_pretrained_pictures_come_from_a_file_a_folder_or_the_hub(tmp_path, pretrained, more, given):
+    change = {"tower": "timm", "name": "any", "pretrained": pretrained, **more}
+    params = load_params(files(tmp_path, {f"vision.{leaf}": value for leaf, value in change.items()}))
+    expected = {"tower": "timm", "name": "any", "image_size": 64, "width": 128, "preprocessing": "published"}
+    assert params.vision.tower_config() == expected | given
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pretrained": "hub"}, "vision.revision: got '', allowed: all 40 digits of a commit"),
+        ({"pretrained": "hub", "revision": "main"}, "vision.revision: got 'main', allowed: all 40 digits"),
+        ({"revision": "a" * 40}, "allowed: empty, as vision.pretrained is none"),
+        ({"tower": "hf"}, "vision.pretrained: got 'none', allowed: hub or file, as vision.tower is hf"),
+        ({"tower": "hf", "pretrained": "hub", "revision": "a" * 40}, "allowed: a name on the hub"),
+        ({"tower": "hf", "pretrained": "file"}, "vision.checkpoint: got 'data/no_input', allowed: a model's"),
+    ],
+)
+def test_image_towers_without_what_they_need_are_refused(tmp_path, change, message):
+    assert message in error(files(tmp_path, {f"vision.{leaf}": value for leaf, value in change.items()}))
+
+
+def test_the_config_of_a_tower_that_reads_pictures_the_plain_way_is_what_it_was(tmp_path):
+    """Its digest is in every exported graph."""
+    plain = {"vision.tower": "torchvision", "vision.name": "resnet18", "vision.preprocessing": "plain"}
+    for change in ({}, plain):
+        config = load_params(files(tmp_path, change)).vision.tower_config()
+        assert list(config) == ["tower", "name", "checkpoint", "image_size", "width"]
 
 
 @pytest.mark.parametrize("key", leaves())

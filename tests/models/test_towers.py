@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sightline.core import registry
+from sightline.core.preprocessing import Preprocessing
 from sightline.data.images import decode
 from sightline.data.transforms import preprocess
 from sightline.models.text import bert
@@ -37,6 +38,25 @@ VISION = {
         {"name": "vit_b_16", "image_size": 32, "checkpoint": "none"},
     ],
 }
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 8}
+TALL = {"intermediate_size": 64}
+FAMILIES = {
+    "clip_vision_model": SMALL | TALL,
+    "siglip_vision_model": SMALL | TALL,
+    "dinov2": SMALL | {"mlp_ratio": 2},
+    "dinov2_with_registers": SMALL | {"mlp_ratio": 2, "num_register_tokens": 4},
+    "vit": SMALL | TALL,
+}
+VISION["hf"] = [
+    {
+        "name": family,
+        "image_size": 32,
+        "checkpoint": "none",
+        "architecture": {"model_type": family, "image_size": 32, **sizes},
+        "preprocessing": Preprocessing.plain(32, [0.5] * 3, [0.5] * 3).to_config(),
+    }
+    for family, sizes in FAMILIES.items()
+]
 TEXT = {"width": 32, "layers": 2, "heads": 4, "max_tokens": 10, "vocab_size": 50}
 
 
@@ -58,7 +78,10 @@ def test_vision_tower_conforms(tower, config):
     assert all(value > 0 for value in model.preprocessing.std)
     image_BCYX = torch.randn(3, 3, model.image_size, model.image_size)
     tokens_BPD = model(image_BCYX)
-    assert tokens_BPD.shape == (3, model.grid[0] * model.grid[1], model.width)
+    patches = model.grid[0] * model.grid[1]
+    assert tokens_BPD.shape == (3, model.num_prefix_tokens + patches, model.width)
+    assert model.patches(tokens_BPD).shape == (3, patches, model.width)
+    assert model.summarise(tokens_BPD).shape == (3, model.summary_width)
     tokens_BPD.square().mean().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
@@ -115,7 +138,9 @@ def test_timm_tower_equals_timm(tmp_path):
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         expected = reference.forward_features(image)[:, reference.num_prefix_tokens :]
-        assert torch.equal(tower(image), expected)
+        tokens = tower(image)
+        assert torch.equal(tower.patches(tokens), expected)
+        assert torch.equal(reference.head(tower.summarise(tokens)), reference(image))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains with fused attention")
@@ -130,7 +155,7 @@ def test_timm_trains_with_plain_attention_and_the_same_gradients():
     expected_BPD = reference.forward_features(image_BCYX)[:, reference.num_prefix_tokens :]
     expected_BPD.square().mean().backward()
     with torch.profiler.profile() as profile:
-        tokens_BPD = tower.train()(image_BCYX)
+        tokens_BPD = tower.patches(tower.train()(image_BCYX))
         tokens_BPD.square().mean().backward()
     assert not any("flash" in event.key for event in profile.key_averages())
     torch.testing.assert_close(tokens_BPD, expected_BPD, atol=1e-5, rtol=0)
@@ -232,8 +257,8 @@ def test_pretrained_squeezenet():
         (torchvision_tower.build, {"name": "squeeze"}, "near: squeezenet1_0"),
         (
             torchvision_tower.build,
-            {"name": "resnet18", "checkpoint": "hub"},
-            "pickled file, which is never read",
+            {"name": "vit_b_16", "checkpoint": "hub"},
+            "it keeps none of this architecture; else give the path of a safetensors file",
         ),
     ],
 )
@@ -247,7 +272,7 @@ def test_wrong_checkpoints_are_refused(tmp_path):
     save_file({"conv.weight": torch.zeros(1)}, other)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"not safetensors at all")
-    for path, message in ((other, "tensors missing"), (broken, "no safetensors file")):
+    for path, message in ((other, "does not fit test_vit: .*Missing key"), (broken, "no safetensors file")):
         with pytest.raises(ValueError, match=message):
             timm_tower.build({"name": "test_vit", "image_size": 64, "checkpoint": str(path)})
 

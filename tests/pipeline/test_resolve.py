@@ -92,9 +92,12 @@ def test_what_is_edited_is_read_again_and_nothing_else(repo, tmp_path):
     assert rerun() == []
 
 
-def test_an_exchanged_weights_file_changes_the_one_stage_that_reads_it(repo, tmp_path):
-    weights = tmp_path / "weights.safetensors"
-    weights.write_bytes(b"one")
+@pytest.mark.parametrize("name", ["weights.safetensors", "siglip/model.safetensors"])
+def test_exchanged_weights_change_the_one_stage_that_reads_them(repo, tmp_path, name):
+    """A file, or a model's folder."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"one")
+    weights = tmp_path / name.split("/")[0]
     edit.fill(repo.path / "params.yaml", {"vision.checkpoint": str(weights)})
     readers = [name for name, said in status(repo).items() if str(weights) in said]
     assert readers == ["align"]

@@ -78,7 +78,8 @@ def test_timm_and_transformers_load_their_towers(checkout, tmp_path):
     image_BCYX = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         features = loaded(checkout / "out", "clip/vision").forward_features(image_BCYX)
-        torch.testing.assert_close(clip.vision._tokens(features), clip.vision(image_BCYX), atol=ATOL, rtol=0)
+        patches_BPD = clip.vision.patches(clip.vision(image_BCYX))
+        torch.testing.assert_close(clip.vision._patches(features), patches_BPD, atol=ATOL, rtol=0)
         tokenizer = AutoTokenizer.from_pretrained(checkout / "out" / "clip" / "text")
         read = tokenizer(list(tiny.CAPTIONS), padding=True, truncation=True, return_tensors="pt")
         ids_BT, mask_BT = map(torch.from_numpy, tiny.tokenizer().batch(tiny.CAPTIONS, tiny.MAX_TEXT))

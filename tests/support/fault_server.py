@@ -16,6 +16,7 @@ class FaultServer:
     def __init__(self):
         self.files, self.faults, self.requests, self.sent = {}, [], [], 0
         self.etag, self.headers = '"one"', {}  # the headers of every answer
+        self.etags = {}  # path -> its ETag, where files must differ in it
 
     @property
     def url(self):
@@ -55,9 +56,10 @@ def _answer(server, handler, fault):
     body = fault.get("body", server.files.get(handler.path))
     status = fault.get("status", 200 if body is not None else 404)
     body = body or b""
-    headers = server.headers | ({"ETag": server.etag} if server.etag else {})
+    etag = server.etags.get(handler.path, server.etag)
+    headers = server.headers | ({"ETag": etag} if etag else {})
     wanted = handler.headers.get("Range")
-    fresh = handler.headers.get("If-Range") in (None, server.etag)
+    fresh = handler.headers.get("If-Range") in (None, etag)
     if status == 200 and wanted and fresh and not fault.get("ignore_range"):
         start = int(wanted.removeprefix("bytes=").removesuffix("-"))
         if start >= len(body):

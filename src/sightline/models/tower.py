@@ -9,7 +9,7 @@ tower.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,6 +74,21 @@ class VisionTower(Tower, ABC):
     def patches(self, tokens_BPD: Tensor) -> Tensor:
         """The tokens that stand for places of the picture, [B, rows * cols, D]: without class tokens."""
         return tokens_BPD[:, self.num_prefix_tokens :] if self.num_prefix_tokens else tokens_BPD
+
+
+def preprocessing_of(config: Mapping[str, Any], published: Preprocessing) -> Preprocessing:
+    """What a tower's config says of preprocessing: published; plain, or nothing, as in models written before
+    there was a choice; or, of a tower that was built, what it then was."""
+    chosen = config.get("preprocessing", "plain")
+    if chosen == "plain":
+        return Preprocessing.plain(published.image_size, published.mean, published.std)
+    return published if chosen == "published" else Preprocessing.from_config(chosen)
+
+
+def with_preprocessing(config: Mapping[str, Any], preprocessing: Preprocessing) -> dict[str, Any]:
+    """A built tower's config: what the library publishes is in it, as another version may publish another."""
+    chosen = {"preprocessing": preprocessing.to_config()} if "preprocessing" in config else {}
+    return {**config, **chosen}
 
 
 class TextTower(Tower, ABC):

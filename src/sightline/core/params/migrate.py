@@ -241,5 +241,7 @@ def _towers(values: Leaves) -> None:
         values["vision.pretrained"] = weights if weights in ("none", "hub") else "file"
         if values["vision.pretrained"] == "file":
             values["vision.checkpoint"] = weights
+    if values.get("vision.tower") in ("timm", "torchvision"):
+        values["vision.preprocessing"] = "plain"
     if values.get("data.path") in ("", NO_INPUT):
         del values["data.path"]

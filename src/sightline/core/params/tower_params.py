@@ -87,9 +87,14 @@ class VisionParams(Settings):
     """Parameters of the image tower."""
 
     tower: Annotated[str, AfterValidator(PlugIn("models/vision"))] = Field(description="the image tower")
-    name: str = Field(description="timm, torchvision: the architecture")
+    name: str = Field(description="timm, torchvision: the architecture; hf: the name on the hub")
     pretrained: Literal["none", "hub", "file"] = Field(description="weights to start from; file: checkpoint")
-    checkpoint: Name = Field(description="a safetensors file; never in a profile")
+    checkpoint: Name = Field(description="a safetensors file, of hf a model's folder; never in a profile")
+    revision: str = Field(description="hub: the commit of the weights, 40 digits")
+    preprocessing: Literal["published", "plain"] = Field(
+        description="of pictures: as the weights were made with (small_cnn has its own), or the whole centre "
+        "square, bicubic"
+    )
     image_size: int = Field(ge=16, description="side of the input, pixels")
     width: int = Field(ge=8, description="small_cnn: of a patch's state")
 
@@ -97,17 +102,35 @@ class VisionParams(Settings):
     def family_names_an_architecture(self) -> "VisionParams":
         named = self.tower not in ("timm", "torchvision") or bool(self.name)
         require(named, "name", self.name, f"an architecture of {self.tower}")
+        if self.tower == "hf":
+            require(self.pretrained != "none", "pretrained", self.pretrained,
+                    "hub or file, as vision.tower is hf: its checkpoint is its architecture")  # fmt: skip
+            require(self.pretrained == "file" or bool(self.name), "name", self.name, "a name on the hub")
         return self
 
     @model_validator(mode="after")
     def checkpoint_is_there_when_wanted(self) -> "VisionParams":
-        wanted = self.pretrained == "file"
-        fits = self.checkpoint.endswith(".safetensors") if wanted else self.checkpoint == NO_INPUT
-        words = "a .safetensors file" if wanted else NO_INPUT
-        require(fits, "checkpoint", self.checkpoint, f"{words}, as vision.pretrained is {self.pretrained}")
+        file, why = self.checkpoint != NO_INPUT, f"as vision.pretrained is {self.pretrained}"
+        if self.pretrained == "file":
+            fits = file and (self.tower == "hf" or self.checkpoint.endswith(".safetensors"))
+            words = "a model's folder" if self.tower == "hf" else "a .safetensors file"
+        else:
+            fits, words = not file, NO_INPUT
+        require(fits, "checkpoint", self.checkpoint, f"{words}, {why}")
+        if self.pretrained == "hub":
+            require(bool(re.fullmatch(REVISION, self.revision)), "revision", self.revision,
+                    f"all 40 digits of a commit, {why}: a branch is other weights another day")  # fmt: skip
+        else:
+            require(not self.revision, "revision", self.revision, f"empty, {why}")
         return self
 
     def tower_config(self) -> dict[str, Any]:
-        """Return what the tower is built from; `checkpoint` is none, hub or a file."""
-        source = self.checkpoint if self.pretrained == "file" else self.pretrained
-        return self.model_dump(exclude={"pretrained"}) | {"checkpoint": source}
+        """Return what the tower is built from; `checkpoint` is none, hub, a file or a folder. Without
+        `preprocessing` pictures are read the plain way, or that of a tower that publishes none."""
+        config = self.model_dump(exclude={"pretrained", "revision", "preprocessing"})
+        config["checkpoint"] = self.checkpoint if self.pretrained == "file" else self.pretrained
+        if self.pretrained == "hub":
+            config["revision"] = self.revision
+        if self.tower == "hf" or (self.tower != "small_cnn" and self.preprocessing == "published"):
+            config["preprocessing"] = self.preprocessing
+        return config

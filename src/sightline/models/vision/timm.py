@@ -1,10 +1,12 @@
-"""Any architecture of timm (https://github.com/huggingface/pytorch-image-models) as a tower.
+"""Any architecture of timm (https://github.com/huggingface/pytorch-image-models) as a tower, at any size of
+picture: weights enter through timm's own filters, which resample position embeddings to the grid.
 
-Shapes: B batch, P patches, D width, C,Y,X channels and sides.
+Shapes: B batch, P image tokens, D width, S summary, C,Y,X channels and sides.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,53 +14,59 @@ import torch
 from torch import Tensor
 
 from sightline.core.preprocessing import Preprocessing
-from sightline.models.tower import VisionTower
+from sightline.models.tower import VisionTower, preprocessing_of, with_preprocessing
 from sightline.models.vision import _checkpoint
 
 
 def build(config: dict[str, Any]) -> TimmTower:
-    """config: name, image_size, checkpoint (none, hub, or the path of a safetensors file).
+    """config: name, image_size, checkpoint (none, hub, or the path of a safetensors file), revision (of the
+    hub), preprocessing (see `preprocessing_of`).
 
-    Raises ValueError for an unknown name, and for a checkpoint that is missing, unreachable or does not fit.
+    Raises ValueError for an unknown name, a size that the architecture cannot read, and for a checkpoint that
+    is missing, unreachable or does not fit.
     """
     import timm
 
-    name = config["name"]
+    name, image_size = config["name"], config["image_size"]
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         near = timm.list_models(f"*{architecture[:6]}*")[:5] if architecture else []
         raise ValueError(f"vision.name: timm has no architecture {name!r}; near: {', '.join(near) or 'none'}")
     published = timm.get_pretrained_cfg(name)
-    size = {"img_size": config["image_size"]} if published is not None and published.fixed_input_size else {}
+    # timm's own rule: an architecture of a fixed input size takes that size when it is made.
+    size = {"img_size": image_size} if published is not None and published.fixed_input_size else {}
     model: Any = timm.create_model(name, pretrained=False, num_classes=0, **size)
     if config["checkpoint"] != "none":
-        path = _from_hub(name, published) if config["checkpoint"] == "hub" else Path(config["checkpoint"])
-        classifier = model.pretrained_cfg.get("classifier") or ()
-        _checkpoint.load(
-            model, path, name, (classifier,) if isinstance(classifier, str) else tuple(classifier)
-        )
-    return TimmTower({**config, "checkpoint": "none"}, model)
+        model.load_state_dict(_pretrained(config, size, published).state_dict())
+    try:
+        return TimmTower({**config, "checkpoint": "none"}, model)
+    except (AssertionError, RuntimeError) as error:  # of timm's layers, which say what they cannot divide
+        words = " ".join(str(error).split())[:200]
+        raise ValueError(f"vision.image_size is {image_size}, which {name} cannot read: {words}") from error
 
 
 class TimmTower(VisionTower):
-    """The tokens (of a transformer, without class and register tokens) or the last feature map of a timm
-    model."""
+    """The tokens or the last feature map of a timm model. The summary is what the model itself gives to its
+    classifier: of a transformer it is a token in front of the patches (its class token, or what its pooling
+    makes of them), of a feature map what the head pools from it."""
 
     def __init__(self, config: dict[str, Any], model: Any):
         super().__init__()
-        self.config, self.model = config, model
-        published = model.pretrained_cfg
-        self.preprocessing = Preprocessing.plain(config["image_size"], published["mean"], published["std"])
+        size = config["image_size"]
+        self.model = model
+        self.preprocessing = preprocessing_of(config, published(model, size))
+        self.config = with_preprocessing(config, self.preprocessing)
         model.eval()
         with torch.no_grad():
-            features = model.forward_features(torch.zeros(1, 3, self.image_size, self.image_size))
+            features = model.forward_features(torch.zeros(1, 3, size, size))
+            self.pooled_width = model.forward_head(features, pre_logits=True).shape[1]
         model.train()
         self.channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
         if features.ndim == 4:
             self.grid = tuple(features.shape[1:3] if self.channels_last else features.shape[2:4])
         else:
-            self.grid = tuple(model.patch_embed.grid_size)
-        self.width = self._tokens(features).shape[2]
+            self.grid, self.num_prefix_tokens = tuple(model.patch_embed.grid_size), 1
+        self.width = self._patches(features).shape[2]
 
     loader = 'import timm; model = timm.create_model("local-dir:{folder}", pretrained=True)'
 
@@ -82,26 +90,74 @@ class TimmTower(VisionTower):
         return super().train(mode)
 
     def forward(self, image_BCYX: Tensor) -> Tensor:
-        return self._tokens(self.model.forward_features(image_BCYX))
+        features = self.model.forward_features(image_BCYX)
+        patches_BPD = self._patches(features)
+        if features.ndim == 4:
+            return patches_BPD
+        return torch.cat([self.model.forward_head(features, pre_logits=True)[:, None], patches_BPD], 1)
 
-    def _tokens(self, features: Tensor) -> Tensor:
+    @property
+    def summary_width(self) -> int:
+        return self.pooled_width
+
+    def summarise(self, tokens_BPD: Tensor) -> Tensor:
+        """What the classifier of the architecture reads, [B, S]."""
+        if self.num_prefix_tokens:
+            return tokens_BPD[:, 0]
+        map_BYXD = tokens_BPD.unflatten(1, self.grid)
+        features = map_BYXD if self.channels_last else map_BYXD.permute(0, 3, 1, 2)
+        return self.model.forward_head(features, pre_logits=True)
+
+    def _patches(self, features: Tensor) -> Tensor:
         if features.ndim == 3:
             return features[:, self.model.num_prefix_tokens :]
         return features.flatten(1, 2) if self.channels_last else features.flatten(2).transpose(1, 2)
 
 
-def _from_hub(name: str, published: Any) -> Path:
-    from huggingface_hub import hf_hub_download
+def published(model: Any, size: int) -> Preprocessing:
+    """As timm evaluates the model (timm.data.create_transform), at another size with the same share of the
+    picture. Raises ValueError for what has no such form: padding instead of a crop."""
+    from timm.data import resolve_model_data_config
 
-    if published is None or not published.hf_hub_id:
+    config = resolve_model_data_config(model)
+    if config["crop_mode"] not in ("center", "squash"):
         raise ValueError(
-            f"vision.pretrained is hub, but timm publishes no weights for {name}: give a path or none"
+            f"vision.name: {model.pretrained_cfg['architecture']} is published with crop_mode "
+            f"{config['crop_mode']}, expected center or squash; set vision.preprocessing: plain"
         )
-    try:
-        return Path(hf_hub_download(published.hf_hub_id, "model.safetensors"))
-    except (OSError, ValueError) as error:
+    return Preprocessing(
+        size, tuple(config["mean"]), tuple(config["std"]), math.floor(size / config["crop_pct"]),
+        config["interpolation"], squash=config["crop_mode"] == "squash", rounding="nearest",
+    )  # fmt: skip
+
+
+def _pretrained(config: dict[str, Any], size: dict[str, int], published: Any) -> Any:
+    """The whole model with its weights, without the classifier. timm filters what it reads, and only its own
+    loading knows the filter; with as many classes as the file has it also loads strictly."""
+    import timm
+
+    name = config["name"]
+    if config["checkpoint"] == "hub" and (published is None or not published.hf_hub_id):
         raise ValueError(
-            f"vision.checkpoint: cannot get model.safetensors of {published.hf_hub_id} from the hub "
-            f"({error}); "
-            "download it elsewhere and give its path, or use none"
-        ) from error
+            f"vision.pretrained is hub, but timm publishes no weights for {name}: give a file or none"
+        )
+    from_hub = config["checkpoint"] == "hub"
+    path = _checkpoint.from_hub(config, published.hf_hub_id) if from_hub else Path(config["checkpoint"])
+    tensors = _checkpoint.read(path)
+    classifier = (published.classifier if published else None) or ""
+    head = tensors.get(f"{classifier}.weight")
+    # A file of another project may call its classifier otherwise before timm's filter, or have none.
+    counts = [published.num_classes if published else 0, 0] if head is None else [head.shape[0]]
+    errors = []
+    for classes in dict.fromkeys(counts):
+        overlay = {"state_dict": tensors, "num_classes": classes, "label_offset": None, "custom_load": False}
+        try:
+            model = timm.create_model(
+                name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=classes, **size
+            )
+        except Exception as error:  # each family has a filter of its own, for files of its own authors
+            errors.append(error)
+            continue
+        model.reset_classifier(0)
+        return model
+    raise _checkpoint.misfit(path, name, errors[0]) from errors[0]

@@ -15,41 +15,40 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sightline.core.preprocessing import Preprocessing
-from sightline.models.tower import VisionTower
-from sightline.models.vision import _checkpoint
+from sightline.models.tower import VisionTower, preprocessing_of, with_preprocessing
+from sightline.models.vision import _checkpoint, _torchvision_hub
 
 HEADS = ("avgpool", "classifier", "fc", "head")  # where torchvision's models stop being feature maps
+VERSIONS = {"tv_in1k": "IMAGENET1K_V1", "tv2_in1k": "IMAGENET1K_V2"}  # timm's tags of torchvision's weights
 GRID = 8  # patches a side at most
 AUXILIARY = ("aux1", "aux2", "AuxLogits")  # training-only classifiers of the Inception family
 
 
 def build(config: dict[str, Any]) -> TorchvisionTower:
-    """config: name, image_size, checkpoint (none, or the path of a safetensors file).
+    """config: name, image_size, checkpoint (none, hub, or the path of a safetensors file), revision (of the
+    hub), preprocessing (see `preprocessing_of`).
 
-    Raises ValueError for an unknown name, for a checkpoint that is missing or does not fit, and for `hub`:
-    torchvision publishes pickled files only.
+    torchvision itself publishes pickled files, which are never read: from the hub come the weights that timm
+    keeps of it (`resnet50.tv_in1k`), renamed by their order and compared by what they compute. Raises
+    ValueError for an unknown name, and for a checkpoint that is missing, unreachable or does not fit.
     """
     from torchvision import models
 
-    name = config["name"]
+    name = config["name"].partition(".")[0]
     if name not in models.list_models(models):
         near = models.list_models(models, include=f"*{name[:6]}*")[:5] if name else []
         raise ValueError(
             f"vision.name: torchvision has no classifier {name!r}; near: {', '.join(near) or 'none'}"
         )
-    if config["checkpoint"] == "hub":
-        raise ValueError(
-            f"vision.pretrained is hub, but torchvision publishes {name} as a pickled file, "
-            "which is never read: "
-            "give the path of a safetensors file, or use the tower timm"
-        )
     model = models.get_model(name, weights=None, **_size(config))
-    if config["checkpoint"] != "none":
-        _checkpoint.load(model, Path(config["checkpoint"]), name)
-    published = models.get_model_weights(name).DEFAULT.transforms()
+    if config["checkpoint"] == "hub":
+        _torchvision_hub.fill(model, config)
+    elif config["checkpoint"] != "none":
+        path = Path(config["checkpoint"])
+        _checkpoint.fill(model, _checkpoint.read(path), path, name)
     features = _features(name, model)
-    mean, std = tuple(published.mean), tuple(published.std)
-    return TorchvisionTower({**config, "checkpoint": "none"}, features, _classifier(model), mean, std)
+    published = _published(models.get_model_weights(name), config)
+    return TorchvisionTower({**config, "checkpoint": "none"}, features, _classifier(model), published)
 
 
 class TorchvisionTower(VisionTower):
@@ -68,16 +67,17 @@ class TorchvisionTower(VisionTower):
         config: dict[str, Any],
         features: nn.Module,
         classifier: nn.Conv2d | None,
-        mean: tuple[float, float, float],
-        std: tuple[float, float, float],
+        published: Preprocessing,
     ):
         super().__init__()
-        self.config, self.features, self.classifier = config, features, classifier
-        self.preprocessing = Preprocessing.plain(config["image_size"], mean, std)
+        self.features, self.classifier = features, classifier
+        self.preprocessing = preprocessing_of(config, published)
+        self.config = with_preprocessing(config, self.preprocessing)
+        name = config["name"].partition(".")[0]
         options = "".join(f", {key}={value}" for key, value in _size(config).items())
         self.loader = (
             "import torchvision, safetensors.torch; "
-            f'model = torchvision.models.get_model("{config["name"]}"{options}); '
+            f'model = torchvision.models.get_model("{name}"{options}); '
             'model.load_state_dict(safetensors.torch.load_file("{folder}/model.safetensors"), strict=False)'
         )
         features.eval()
@@ -101,9 +101,10 @@ class TorchvisionTower(VisionTower):
         """model.safetensors under torchvision's names, without the head that the tower does without."""
         from torchvision import models
 
-        fresh: Any = models.get_model(self.config["name"], weights=None, **_size(self.config))
+        name = self.config["name"].partition(".")[0]
+        fresh: Any = models.get_model(name, weights=None, **_size(self.config))
         names = {id(tensor): name for name, tensor in fresh.state_dict(keep_vars=True).items()}
-        parts: list[tuple[Any, nn.Module]] = [(_features(self.config["name"], fresh), self.features)]
+        parts: list[tuple[Any, nn.Module]] = [(_features(name, fresh), self.features)]
         if self.classifier is not None:
             parts.append((_classifier(fresh), self.classifier))
         tensors = {
@@ -152,6 +153,17 @@ def _size(config: dict[str, Any]) -> dict[str, int]:
 
 def _features(name: str, model: nn.Module) -> nn.Module:
     return _VisionTransformerMap(model) if name.startswith("vit_") else _feature_map(model)
+
+
+def _published(weights: Any, config: dict[str, Any]) -> Preprocessing:
+    """The transforms of the weights that the name's tag means in torchvision, without a tag of its default
+    ones, at another size with the same share of the picture."""
+    entry = VERSIONS.get(config["name"].partition(".")[2], "DEFAULT")
+    told = weights[entry].transforms() if entry in weights.__members__ else weights.DEFAULT.transforms()
+    return Preprocessing(
+        told.crop_size[0], tuple(told.mean), tuple(told.std), told.resize_size[0], told.interpolation.value,
+        squash=False, rounding="nearest",
+    ).at(config["image_size"])  # fmt: skip
 
 
 def _feature_map(model: nn.Module) -> nn.Sequential:

@@ -13,7 +13,7 @@ from sightline.data.questions.convert_captions import convert  # noqa: E402
 
 def main(params: Params) -> None:
     raw = artifacts.load(Path("data/raw"), "raw")
-    trained = params.text.tower != "hf"
+    trained = params.text.tower != "hf" and not params.dual_encoder.given
     config: dict = {}
     with artifacts.create(Path("data/vqa"), "vqa", config) as folder:
         config.update(convert(raw, folder, params.convert, params.seed, params.data.max_pixels, trained))

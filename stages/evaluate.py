@@ -34,11 +34,16 @@ def main(params: Params) -> None:
         ),
         evaluation.SHIPPED: partial(Session.load, bundle, threads=params.threads),
     }
-    predictions = collect_predictions.predict_variants(
-        loaders,
-        {evaluation.REFERENCE: [setting.served], evaluation.SHIPPED: collect_predictions.SPINS},
-        setting,
-    )
+    spins = {evaluation.REFERENCE: [setting.served], evaluation.SHIPPED: collect_predictions.SPINS}
+    if params.dual_encoder.given:
+        loaders[evaluation.UNTUNED] = partial(
+            torch_session.untuned,
+            params.dual_encoder,
+            params.text.max_tokens,
+            Path("models/onnx"),
+            params.threads,
+        )
+    predictions = collect_predictions.predict_variants(loaders, spins | {evaluation.UNTUNED: []}, setting)
     blind_vlm = torch_session.load_trained_vlm(Path("models/blind"))
     blind = None if blind_vlm is None else torch_session.session(blind_vlm, None, Path("models/onnx"))
     rows = evaluation.evaluate(predictions, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))

@@ -25,6 +25,7 @@ from sightline.evaluate.split_contents import Split
 from sightline.inference.session import Session
 
 REFERENCE, SHIPPED = "fp32", "shipped"
+UNTUNED = metrics_summary.UNTUNED  # a pretrained dual encoder as it came, which only searches
 _FIGURE = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n", "pictures"]
 _PAIRED = [
     *["split", "comparison", "variant", "spin", "family", "type", "metric", "value", "low", "high"],
@@ -105,6 +106,8 @@ def _score(
         variant: scoring.retrieval_groups(of_variant.retrieval, weights_RC)
         for variant, of_variant in of_split.items()
     }
+    if UNTUNED in retrieved:  # there is nothing trained yet that could put results in another order
+        retrieved[UNTUNED] = [each for each in retrieved[UNTUNED] if not each.kind.endswith("reranked")]
     confidence_by_key = [
         ((variant, spin), scoring.confidence_groups(split, answers, weights_RC))
         for variant, of_variant in of_split.items()
@@ -139,6 +142,11 @@ def _differences(
                 groups[SHIPPED, spin], groups[REFERENCE, spin], {**key, "spin": spin}
             )
         rows += scoring.difference_rows(retrieved[SHIPPED], retrieved[REFERENCE], {**key, "spin": ""})
+    if {UNTUNED, SHIPPED} <= set(retrieved):
+        key = {"split": name, "comparison": metrics_summary.TUNED_GAIN, "variant": "", "spin": ""}
+        kinds = {each.kind for each in retrieved[UNTUNED]}
+        tuned = [each for each in retrieved[SHIPPED] if each.kind in kinds]
+        rows += scoring.difference_rows(tuned, retrieved[UNTUNED], key)
     return rows
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core import templates
-from sightline.evaluate import result_files
+from sightline.evaluate import metrics_summary, result_files
 from sightline.evaluate.quality_gate import Check
 
 Row = dict[str, str]
@@ -13,6 +13,7 @@ _COLUMNS = (
     "majority",
     "chance",
     "blind",
+    metrics_summary.UNTUNED,
     "fp32 off",
     "fp32 on",
     "fp32",
@@ -37,8 +38,8 @@ def markdown(
     checks: list[Check],
 ) -> str:
     """The whole report: what was left out, the gate's `checks`, one table per split and family, the paired
-    comparisons, then what each variant costs (`variants`: export's table, on validation questions;
-    `compressed`: compress's)."""
+    comparisons (with a pretrained dual encoder before its tuning, too), then what each variant costs
+    (`variants`: export's table, on validation questions; `compressed`: compress's)."""
     return templates.render(
         "sightline.evaluate", "report.md", summary=summary, variants=variants, compressed=compressed,
         checks=[check.line() for check in checks],
@@ -50,7 +51,12 @@ def markdown(
             for family, rows in figures.items()
         },
         spin=[_difference(row) for row in paired if row["variant"]],
-        shipped=[_difference(row) for row in paired if not row["variant"]],
+        shipped=[
+            _difference(row)
+            for row in paired
+            if not row["variant"] and row["comparison"] != metrics_summary.TUNED_GAIN
+        ],
+        tuned=[_difference(row) for row in paired if row["comparison"] == metrics_summary.TUNED_GAIN],
         plain=lambda rows: [row.values() for row in rows],
     )  # fmt: skip
 

@@ -53,6 +53,7 @@ _BOUNDS = {  # over all splits together
 POOLED = "all splits"  # the split of a comparison over all of them in paired.csv
 _PAIRED = ("vqa_accuracy", "pope_adversarial_accuracy", "chair_i", "object_recall")
 VARIANTS = ("fp32", "shipped")
+UNTUNED, TUNED_GAIN = "before tuning", "shipped - before tuning"  # of a pretrained dual encoder
 _HEADLINE = (  # of the shipped variant on the first split: what `dvc exp show` compares on a screen
     "vqa_accuracy", "pope_adversarial_f1", "chair_i", "object_recall", "text_to_image_r1",
 )  # fmt: skip
@@ -75,6 +76,7 @@ def build(
     quality = {
         variant: {split: _quality(figures, variant, split, spin) for split in splits} for variant in VARIANTS
     }
+    untuned = {split: _quality(figures, UNTUNED, split, spin) for split in splits}
     return {
         "shipped_variant": shipped["variant"],
         "spin": spin,
@@ -83,6 +85,7 @@ def build(
         "maps": maps,
         "answers": _answers(figures["vqa"], spin),
         "quality": quality,
+        **({"before_tuning": untuned} if any(untuned.values()) else {}),
         "edges": {split: _edges(figures, split, spin) for split in splits},
         "spin_on_minus_off": {
             split: _differences(paired, split, "spin_on - spin_off", "") for split in splits

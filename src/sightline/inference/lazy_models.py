@@ -28,8 +28,11 @@ def text(folder: Path) -> TextTower:
 
     from sightline.core import artifacts, registry
     from sightline.inference.torch_session import WEIGHTS
+    from sightline.models.pretrained_dual_encoder import WITHOUT_TOWER
 
     artifact = artifacts.load(folder, "text")
+    if artifact.config == WITHOUT_TOWER:
+        raise ValueError(f"{folder}: the text tower of a pretrained dual encoder fills in no masked words")
     tower = registry.load("models/text", artifact.config["tower"]).build(artifact.config)
     weights = artifacts.load_weights(artifact.path / WEIGHTS)
     tower.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})

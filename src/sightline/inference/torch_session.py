@@ -10,12 +10,14 @@ from typing import TypeVar
 import torch
 
 from sightline.core import artifacts
+from sightline.core.params.dual_encoder_params import DualEncoderParams
 from sightline.data.tokenizer import Tokenizer
 from sightline.inference import bundle_settings
 from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.encoding import NO_ANSWERS, SessionError, read_preprocessing
 from sightline.inference.session import TOKENIZER, Session
 from sightline.inference.torch_engine import TorchEngine
+from sightline.models import pretrained_dual_encoder
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import ABSENT, VLM
 
@@ -40,6 +42,14 @@ def load_clip(folder: Path) -> DualEncoder:
     """The dual encoder of an artifact, verified, in evaluation mode."""
     artifact = artifacts.load(folder, "clip")
     return _filled(DualEncoder(artifact.config), artifact)
+
+
+def untuned(params: DualEncoderParams, max_tokens: int, settings: Path, threads: int) -> Session:
+    """Search with a pretrained dual encoder as it came. max_tokens: longest text; settings: as in
+    `session`."""
+    torch.set_num_threads(threads)
+    clip = pretrained_dual_encoder.load(params, max_tokens, pretrained_dual_encoder.NO_HEADS)
+    return session(None, clip.eval(), settings)
 
 
 def session(vlm: VLM | None, clip: DualEncoder | None, settings: Path) -> Session:

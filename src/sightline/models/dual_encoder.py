@@ -24,7 +24,8 @@ class DualEncoder(nn.Module):
     """config: vision {tower, ...}, text {tower, ...}, vocab_size, embed_dim, temperature, words (the caption
     words that the word head knows), projection_hidden (of the image's projection; 0 makes it linear),
     dropout (of what the projections read), fusion (cross_attention where it is not named), fusion_width,
-    fusion_layers. `self.config` is what rebuilds the model."""
+    fusion_layers; and of one that comes from pretrained_dual_encoder.load, `pretrained`: clip or siglip.
+    `self.config` is what rebuilds the model."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -35,10 +36,13 @@ class DualEncoder(nn.Module):
         )
         towers = {"vision": self.vision.config, "text": self.text.config}
         self.config = {"fusion": "cross_attention", **config, **towers}
+        self.pretrained: str | None = config.get("pretrained")
         self.dropout = nn.Dropout(config["dropout"])
         self.image_projection = self._image_projection()
         self.text_projection = self._text_projection()
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config["temperature"])))
+        # The sigmoid loss's: the log-odds of a pair are its scaled similarity plus this.
+        self.logit_bias = nn.Parameter(torch.zeros(())) if self.pretrained == "siglip" else None
         self.word_head = nn.Linear(self.vision.width, len(config["words"]))
         self.fusion = make_fusion(
             self.config["fusion"],
@@ -50,8 +54,9 @@ class DualEncoder(nn.Module):
 
     @property
     def logit_scale(self) -> Tensor:
-        """1 / temperature, learned, at most 100; scalar."""
-        return self.log_scale.exp().clamp(max=MAX_SCALE)
+        """1 / temperature, learned, at most 100 (of SigLIP as it is); scalar."""
+        scale = self.log_scale.exp()
+        return scale if self.pretrained == "siglip" else scale.clamp(max=MAX_SCALE)
 
     def encode_image(self, image_BCYX: Tensor) -> tuple[Tensor, Tensor]:
         """tokens_BPD, and embed_BE of unit length."""
@@ -89,6 +94,10 @@ class DualEncoder(nn.Module):
 
     def _image_projection(self) -> nn.Module:
         width, hidden = self.vision.summary_width, self.config["projection_hidden"]
+        if self.pretrained == "siglip":
+            return nn.Identity()
+        if self.pretrained == "clip":
+            return nn.Linear(width, self.config["embed_dim"], bias=False)
         last = nn.Linear(hidden or width, self.config["embed_dim"])
         if hidden == 0:
             return last
@@ -96,8 +105,10 @@ class DualEncoder(nn.Module):
 
     def _text_projection(self) -> nn.Linear | None:
         width, embed_dim = self.text.width, self.config["embed_dim"]
+        if self.pretrained == "siglip":
+            return None
         if self.text.projected:
-            return nn.Linear(width, embed_dim)
+            return nn.Linear(width, embed_dim, bias=self.pretrained is None)
         if width != embed_dim:
             raise ValueError(
                 f"text.width is {width}, align.embed_dim {embed_dim}: the tower "

@@ -1,23 +1,29 @@
-"""Cross-modal training: image and text tower together, contrastively."""
+"""Cross-modal training: image and text tower together, contrastively; or the tuning of a pretrained pair."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from sightline.core import artifacts, registry, runtime
 from sightline.core.params.loader import Params
+from sightline.core.params.train_params import AlignParams
 from sightline.core.runtime import Runtime
 from sightline.data.vqa_data import VqaData
+from sightline.models import pretrained_dual_encoder
 from sightline.models.dual_encoder import DualEncoder
-from sightline.train import distributed, sample_captions, save_model
+from sightline.train import distributed, lora, sample_captions, save_model
+from sightline.train.checkpoint import State
 from sightline.train.loop import Recipe
 from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
-from sightline.train.tasks.alignment import ContrastiveTask
+from sightline.train.tasks.alignment import ContrastiveTask, frozen_towers
 
 SETTLING_BATCHES = 16
+TRAINED_BY = {"clip": "info_nce", "siglip": "siglip"}  # the loss that a pretrained dual encoder was made with
 
 
 def align(
@@ -29,44 +35,108 @@ def align(
     out: Path,
     curves: Path,
 ) -> None:
-    """Write the dual encoder of params.vision and the text tower `text` to `out`."""
+    """Write to `out` the dual encoder of params.vision and the text tower `text`, or params.dual_encoder."""
     data = VqaData.read(raw, vqa, text.path / "tokenizer.json")
     numbers = sample_captions.usable(data.items, data.triples["train"].by_item())
     words = sample_captions.frequent_words(
         (sample_captions.captions(data.items[number]) for number in numbers), params.align.words
     )
     torch.manual_seed(runtime.derive_seed(params.seed, "align", "init"))
+    model = _dual_encoder(params, text, words, data.tokenizer.size).to(run.device)
+    facts = {"params": params.align.model_dump(), "inputs": [raw.digest(), vqa.digest(), text.digest()]}
+    with _tuned(model, params, data, run, facts, curves) as (task, state):
+        if run.is_main:
+            card = f"Dual encoder: `{model.vision.config['tower']}` and `{model.text.config['tower']}`."
+            if task.starts_trained:
+                card = f"Dual encoder from a pretrained {model.pretrained}. {outcome(task, state)}"
+                runtime.log(outcome(task, state))
+            save_model.write(out, "clip", model, text.path / "tokenizer.json", card, task, state)
+            runtime.log(f"wrote {out}; next: finetune")
+
+
+def _dual_encoder(params: Params, text: artifacts.Artifact, words: list[str], vocab_size: int) -> DualEncoder:
+    """The model as it starts."""
     section = params.align
+    heads = {
+        "dropout": section.dropout,
+        "words": words,
+        "fusion": section.fusion,
+        "fusion_width": section.fusion_width,
+        "fusion_layers": section.fusion_layers,
+    }
+    if params.dual_encoder.given:
+        return pretrained_dual_encoder.load(params.dual_encoder, params.text.max_tokens, heads)
     model = DualEncoder(
         {
             "vision": params.vision.tower_config(),
             "text": text.config,
-            "vocab_size": data.tokenizer.size,
+            "vocab_size": vocab_size,
             "embed_dim": section.embed_dim,
             "projection_hidden": section.projection_hidden,
-            "dropout": section.dropout,
             "temperature": section.temperature,
-            "words": words,
-            "fusion": section.fusion,
-            "fusion_width": section.fusion_width,
-            "fusion_layers": section.fusion_layers,
+            **heads,
         }
     )
     unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
-    loss = registry.load("train/losses", section.loss)
-    task = ContrastiveTask(model.to(run.device), data, words, loss, section, run, params.seed)
-    task.say_batch_size("align", section.batch_size)
+    return model
+
+
+@contextmanager
+def _tuned(
+    model: DualEncoder, params: Params, data: VqaData, run: Runtime, facts: dict, curves: Path
+) -> Iterator[tuple[ContrastiveTask, State]]:
+    """Train `model` in place; the body writes it. A pretrained one that no step makes better on validation
+    stays as it came, and our own heads are trained beside it, for they have learned nothing by then."""
+    if params.align.tuning == "lora":
+        adapt(model, params.align)
+    task = _task(model, params, params.align, data, run)
+    task.say_batch_size("align", params.align.batch_size)
     if task.skipped:
         runtime.log(f"{task.skipped} training items have no picture and take no part")
-    if task.steps == 0 and params.vision.pretrained == "none":
+    if task.steps == 0 and params.vision.pretrained == "none" and not task.starts_trained:
         settle(task, run)
-    recipe = Recipe.of("align", section, params, task.steps, run)
-    facts = {"params": params.align.model_dump(), "inputs": [raw.digest(), vqa.digest(), text.digest()]}
+    recipe = Recipe.of("align", params.align, params, task.steps, run)
     with trained(task, recipe, run, facts, curves) as state:
-        if run.is_main:
-            card = f"Dual encoder: `{params.vision.tower}` and `{text.config['tower']}`."
-            save_model.write(out, "clip", model, text.path / "tokenizer.json", card, task, state)
-            runtime.log(f"wrote {out}; next: finetune")
+        lora.merge(model)
+        if params.align.tuning == "frozen" or not task.starts_trained or state.best_step or not task.steps:
+            yield task, state
+            return
+        runtime.log(f"{outcome(task, state)} Now our own heads are trained beside it.")
+        heads = _task(model, params, params.align.replaced(tuning="frozen"), data, run)
+        recipe = Recipe.of("align-heads", params.align, params, heads.steps, run)
+        with trained(heads, recipe, run, facts, curves / "heads") as of_heads:
+            yield heads, of_heads
+
+
+def _task(
+    model: DualEncoder, params: Params, section: AlignParams, data: VqaData, run: Runtime
+) -> ContrastiveTask:
+    loss = registry.load("train/losses", TRAINED_BY.get(model.pretrained or "", section.loss))
+    return ContrastiveTask(model, data, model.config["words"], loss, section, run, params.seed)
+
+
+def adapt(model: DualEncoder, section: AlignParams) -> None:
+    """Give the towers that train and the projections low-rank adapters."""
+    vision_frozen, text_frozen = frozen_towers(section)
+    parts = {
+        model.vision: not vision_frozen,
+        model.text: not text_frozen,
+        model.image_projection: True,
+        model.text_projection: True,
+    }
+    for part, trains in parts.items():
+        if part is not None and trains:
+            lora.adapt(part, section.lora_rank, section.lora_alpha)
+
+
+def outcome(task: ContrastiveTask, state: State) -> str:
+    """How a pretrained dual encoder was tuned, in a sentence with its validation recall before and after."""
+    before = next(row[f"val_{task.metric}"] for row in state.history if row["step"] == 0)
+    if state.best_step == 0:
+        return f"Not tuned: no step was better on validation than before tuning (R@1 {before:.2f})."
+    if task.keeps_last_of_equals:
+        return f"Not tuned: towers and projections are as they came (R@1 {before:.2f} on validation)."
+    return f"Tuned: R@1 on validation {state.best_metric:.2f}, before tuning {before:.2f}."
 
 
 @torch.no_grad()

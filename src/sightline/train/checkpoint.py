@@ -94,7 +94,7 @@ class Store:
         names = [f"state-{state.step}.safetensors"]
         self.folder.mkdir(parents=True, exist_ok=True)
         artifacts.save_weights(self.folder / names[0], tensors)
-        if state.best_step:
+        if state.best_metric is not None:
             names.append(f"best-{state.best_step}.safetensors")
         record = {
             "state": asdict(state),

@@ -78,6 +78,8 @@ def fit(
     log_every = schedule.log_steps(recipe.steps)
     progress, phase = Progress(task, recipe.steps, state.step), None
     module: torch.nn.Module = task  # wrapped anew in every phase
+    if task.starts_trained and state.best_metric is None:
+        _evaluate(task, recipe, run, store, curves, state)
     with core_progress.step("training step", recipe.steps, state.step) as bar:
         for step in range(state.step, recipe.steps):
             # 1. batch
@@ -138,7 +140,8 @@ def _evaluate(
             "look at the validation data, then lower lr or the stage's lr_scale"
         )
     _record(state, curves, {f"val_{name}": value for name, value in {task.metric: metric, **values}.items()})
-    if state.best_metric is None or metric > state.best_metric:
+    better = state.best_metric is None or metric > state.best_metric
+    if better or (task.keeps_last_of_equals and metric == state.best_metric):
         state.best_metric, state.best_step = metric, state.step
         if run.is_main:
             store.save_best(state.step, pack_weights(task.model))

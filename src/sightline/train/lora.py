@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685): a frozen matrix learns a correction of low rank.
+"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv 2106.09685): a frozen matrix learns a correction.
 
 They are parametrizations of PyTorch, so that the adapted model computes, is saved and is trained as before,
 and `merge` leaves plain weights under their old names: artifacts, export and pruning know nothing of them.

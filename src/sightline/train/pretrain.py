@@ -12,6 +12,7 @@ from sightline.core.runtime import Runtime
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.data.tokenizer import Tokenizer
+from sightline.models import pretrained_dual_encoder
 from sightline.train import save_model
 from sightline.train.loop import Recipe
 from sightline.train.resume import trained
@@ -22,7 +23,14 @@ def pretrain(
     params: Params, run: Runtime, raw: artifacts.Artifact, vqa: artifacts.Artifact, out: Path, curves: Path
 ) -> None:
     """Write the text tower of params.text to `out`. A pretrained one (`hf`) brings its weights and
-    tokenizer."""
+    tokenizer. With a pretrained dual encoder there is none to train: its tokenizer alone is written."""
+    if params.dual_encoder.given:
+        if run.is_main:
+            source = pretrained_dual_encoder.folder_of(params.dual_encoder)
+            save_model.write_tokenizer(out, source / pretrained_dual_encoder.TOKENIZER)
+            curves.mkdir(parents=True, exist_ok=True)
+            runtime.log("the text tower comes with the dual encoder: nothing is pretrained; next: align")
+        return
     tower = registry.load("models/text", params.text.tower)
     trained_file = vqa.path / "tokenizer.json"
     tokenizer_file = (

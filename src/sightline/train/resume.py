@@ -50,7 +50,7 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
         if curves is not None:
             curves.close()
         distributed.barrier(run)
-        if state.best_step:
+        if state.best_metric is not None:
             unpack_weights(store.best(state), task.model)
         task.eval()
         yield state

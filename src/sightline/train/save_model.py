@@ -9,6 +9,7 @@ from torch import nn
 
 from sightline.core import artifacts
 from sightline.data import tokenizer_files
+from sightline.models.pretrained_dual_encoder import WITHOUT_TOWER
 from sightline.models.vlm import ABSENT
 from sightline.train.checkpoint import State
 from sightline.train.task import Task
@@ -28,6 +29,13 @@ def write(
     config = cast(dict[str, Any], model.config)
     with artifacts.create(out, kind, config, card) as folder:
         artifacts.save_weights(folder / "weights.safetensors", model.state_dict())
+        tokenizer_files.copy(tokenizer_file, folder)
+
+
+def write_tokenizer(out: Path, tokenizer_file: Path) -> None:
+    """Make `out` the artifact of a text tower that comes with a pretrained dual encoder: its tokenizer."""
+    card = f"# {out.name}\n\nNo text tower of its own: it comes with the pretrained dual encoder.\n"
+    with artifacts.create(out, "text", dict(WITHOUT_TOWER), card) as folder:
         tokenizer_files.copy(tokenizer_file, folder)
 
 

@@ -13,7 +13,9 @@ class Task(nn.Module, ABC):
     """A model, its data and its loss.
 
     `model` is the part that is saved; `layer_decay` is explained in optimizer.layer_factors. `metric`, `unit`
-    and `per_step` (over all processes) are for progress lines.
+    and `per_step` (over all processes) are for progress lines. A model that `starts_trained` is measured
+    before the first step too, and kept as it came where no step makes it better. `keeps_last_of_equals`: the
+    metric does not see what is trained.
     """
 
     model: nn.Module
@@ -21,6 +23,8 @@ class Task(nn.Module, ABC):
     unit: str
     per_step: int
     layer_decay: float = 1.0
+    starts_trained: bool = False
+    keeps_last_of_equals: bool = False
 
     @abstractmethod
     def batch(self, step: int) -> dict:

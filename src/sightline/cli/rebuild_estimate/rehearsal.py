@@ -40,7 +40,10 @@ def _params(checkout: Path) -> Params:
     """Of the checkout, for one process, with its weight files as seen from here."""
     file, alone = checkout / "params.yaml", {"launch": "python"}
     params = load_params(file, alone)
-    given = {"text.checkpoint": params.text.checkpoint, "vision.checkpoint": params.vision.checkpoint}
+    given = {
+        f"{section}.checkpoint": getattr(params, section).checkpoint
+        for section in ("text", "vision", "dual_encoder")
+    }
     local = {key: str(checkout / path) for key, path in given.items() if path != NO_INPUT}
     return load_params(file, alone | local)
 

@@ -6,6 +6,7 @@ checks.py: the error of a bad parameter, and what the sections share
 sections.py: the typed `Params`: every section under its name
 data_params.py: `data`, `convert`: pictures, captions, questions
 tower_params.py: `text`, `vision`: the towers
+dual_encoder_params.py: `dual_encoder`: a pretrained one in their place
 train_params.py: `pretrain`, `align` (loss, temperature, fusion), `finetune`, `compress`
 bundle_params.py: `export`, `index`
 quality_params.py: `explain`, `evaluate`, `gate` (the floors of the quality gate)

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from sightline.core.params.bundle_params import ALL_SPLITS, ExportParams, IndexParams
 from sightline.core.params.checks import Count, Matches, Name, Positive, Settings, require
 from sightline.core.params.data_params import ConvertParams, DataParams
+from sightline.core.params.dual_encoder_params import DualEncoderParams, leaves_others_unused
 from sightline.core.params.generation import Generation, Spin
 from sightline.core.params.quality_params import EvaluateParams, ExplainParams, GateParams
 from sightline.core.params.tower_params import TextParams, VisionParams
@@ -31,6 +32,7 @@ class Params(Settings):
     convert: ConvertParams
     text: TextParams
     vision: VisionParams
+    dual_encoder: DualEncoderParams
     pretrain: PretrainParams
     align: AlignParams
     finetune: FinetuneParams
@@ -52,6 +54,7 @@ class Params(Settings):
         self._spin_fits_the_decoder()
         self._batches_divide()
         self._splits_are_built()
+        leaves_others_unused(self)
         return self
 
     def _spin_fits_the_decoder(self) -> None:

@@ -76,6 +76,15 @@ class AlignParams(Training):
     fusion_width: Count = Field(description="width of the re-ranker")
     fusion_layers: Count = Field(description="layers of the re-ranker")
     freeze_vision: bool = Field(description="leave the image tower as it is")
+    tuning: Literal["frozen", "lora", "whole"] = Field(
+        description="what of a pretrained dual encoder trains: nothing (our heads alone), adapters of low "
+        "rank on its matrices, or all of it"
+    )
+    tuning_lr_scale: Positive = Field(
+        description="on top of lr_scale, for what a pretrained dual encoder brought along"
+    )
+    lora_rank: Count = Field(description="of tuning lora: rank of the adapters")
+    lora_alpha: Positive = Field(description="of tuning lora: an adapter counts alpha / rank times")
     gradient_checkpointing: bool = Field(
         description="of transformer layers: less memory, more time, the same bits"
     )

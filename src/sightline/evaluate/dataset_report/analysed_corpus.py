@@ -100,7 +100,7 @@ def table(path: Path, params: Params, scratch: Path) -> Corpus:
     vqa: Path | None = scratch / "vqa"
     left_out: dict[str, int] = {}
     cannot_teach: list[str] = []
-    trained = params.text.tower != "hf"
+    trained = params.text.tower != "hf" and not params.dual_encoder.given
     config = {}
     try:
         with artifacts.create(scratch / "vqa", "vqa", config) as folder:

@@ -25,7 +25,14 @@ from sightline.train.schedule import batch_size, num_steps
 from sightline.train.task import Task
 
 EVAL_BATCH = 128
+OURS = ("word_head", "fusion")  # the parts of a dual encoder that no pretrained one brings along
 RANKED = 4096  # texts held against all pictures at a time: memory grows with the pairs, not with their square
+
+
+def frozen_towers(params: AlignParams) -> tuple[bool, bool]:
+    """Whether the image tower and the text tower stay as they are."""
+    every = params.tuning == "frozen"
+    return every or params.freeze_vision, every or params.text_lr_scale == 0
 
 
 def ranks(text_nE: Tensor, image_nE: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,7 +55,8 @@ def ranks(text_nE: Tensor, image_nE: Tensor) -> tuple[Tensor, Tensor]:
 
 class ContrastiveTask(Task):
     """`model` is a dual encoder; `words` are those of its word head. Items without a picture take no part;
-    `skipped` is their number."""
+    `skipped` is their number. Of a pretrained one trains what params.tuning says; for `lora` it comes with
+    its adapters (train.lora)."""
 
     model: DualEncoder
     metric, unit = "recall_at_1", "pairs"
@@ -71,8 +79,11 @@ class ContrastiveTask(Task):
         if params.gradient_checkpointing:
             checkpoint_layers(model)
         self.pictures = ImageLoader(self.items, model.vision)
-        self.frozen = ImageTokenCache(self.pictures, model.vision) if params.freeze_vision else None
-        unchanging = params.text_lr_scale == 0 and params.word_dropout == 0
+        self.starts_trained = model.pretrained is not None
+        self.keeps_last_of_equals = params.tuning == "frozen"
+        self.vision_frozen, self.text_frozen = frozen_towers(params)
+        self.frozen = ImageTokenCache(self.pictures, model.vision) if self.vision_frozen else None
+        unchanging = self.text_frozen and params.word_dropout == 0
         self.states = TextStateCache(model.text) if unchanging else None
         self.train_numbers = sample_captions.usable(self.items, triples["train"].by_item())
         self.val_numbers = sample_captions.usable(self.items, triples["val"].by_item())
@@ -114,7 +125,8 @@ class ContrastiveTask(Task):
         image_BE = model.embed_image(tokens_BPD)
         mask_BT = self._some_words(batch["mask"])
         states_BTD, text_BE = self._encode_text(batch["ids"], mask_BT)
-        contrastive = self.loss.loss(image_BE, text_BE, model.logit_scale, distributed.gather)
+        learned = {} if model.logit_bias is None else {"bias": model.logit_bias}
+        contrastive = self.loss.loss(image_BE, text_BE, model.logit_scale, distributed.gather, **learned)
         word = word_in_patch.loss(model.word_logits(tokens_BPD), batch["words"])
         count = params.matching_samples // self.run.world
         # One caption of each image takes part.
@@ -131,11 +143,17 @@ class ContrastiveTask(Task):
         }
 
     def enter(self, phase: int) -> None:
-        self.model.vision.freeze(self.params.freeze_vision)
-        self.model.text.freeze(self.params.text_lr_scale == 0)
+        towers = {self.model.vision: self.vision_frozen, self.model.text: self.text_frozen}
+        for tower, frozen in towers.items():
+            if frozen or self.params.tuning != "lora":  # whose adapters alone train
+                tower.freeze(frozen)
+        if self.params.tuning == "frozen":
+            for name, parameter in self.model.named_parameters():
+                parameter.requires_grad_(name.startswith(OURS))
 
     def lr_scale(self, part: str, step: int) -> float:
-        return self.params.text_lr_scale if part == "text" else 1.0
+        scale = self.params.text_lr_scale if part == "text" else 1.0
+        return scale if part in OURS else scale * self.params.tuning_lr_scale
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """Recall@1, percent, over all validation pairs (a scene's full description, a photo's first

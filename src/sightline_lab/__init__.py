@@ -10,6 +10,7 @@ pruning/: criteria of pruning
 retrieval/: answers beside captions of similar pictures
 duplicates/: near-duplicates against look-alikes
 own_tables/: from `sightline init` to the first search on tables of others
+pretrained/: a pretrained dual encoder before and after tuning
 scale/: memory and time of the stages against the number of rows
 experiments/: a search by `dvc exp run --queue` as a table
 bench/: speed

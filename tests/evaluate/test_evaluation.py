@@ -386,3 +386,42 @@ def test_no_pair_is_scored_twice(tmp_path):
     # Every picture's own caption was read against it, for three figures.
     assert sum(count > 1 for count, _, _ in predictor.scored) >= len(split.lines)
     assert results.swapped_object["swapped_kind_described"]
+
+
+def test_a_pretrained_dual_encoder_before_tuning_is_a_row(tmp_path):
+    raw, vqa = scripted.build(tmp_path)
+    plain = setting(raw, vqa)
+    spins = {"fp32": ["off"], "shipped": collect_predictions.SPINS}
+    outputs = {name: collect_predictions.predict(scripted.Scripted, plain, spins[name]) for name in spins}
+    outputs[evaluation.UNTUNED] = {
+        name: collect_predictions.VariantPredictions({}, found.retrieval)
+        for name, found in outputs["shipped"].items()
+    }
+    rows = evaluation.evaluate(outputs, None, plain, tmp_path / "m", tmp_path / "p")
+    ood_detection.evaluate(reds, 4.0, plain, tmp_path / "m")
+    before = [row for row in rows if row["variant"] == "before tuning"]
+    assert {row["family"] for row in before} == {"retrieval"}
+    assert {row["type"] for row in before} >= {"text_to_image", "image_to_text"}
+    assert not [row for row in before if "reranked" in row["type"]]
+    figures, paired = (
+        metrics_report.read(tmp_path / "m"),
+        result_files.read_csv(tmp_path / "m" / "paired.csv"),
+    )
+    gained = [row for row in paired if row["comparison"] == "shipped - before tuning"]
+    assert gained and {float(row["value"]) for row in gained} == {0.0}
+    built = metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, LEFT_OUT)
+    assert (
+        built["before_tuning"]["test"]["text_to_image_r1"]
+        == (built["quality"]["shipped"]["test"]["text_to_image_r1"])
+    )
+    checks = quality_gate.checks(built, LIMITS, "test")
+    text = metrics_report.markdown(figures, paired, built, EXPORTED, EXPORTED, checks)
+    assert (
+        "## Shipped minus the pretrained dual encoder before tuning" in text and "| before tuning |" in text
+    )
+
+
+def test_without_one_nothing_is_said_of_tuning(summarised):
+    figures, paired, built = summarised
+    text = metrics_report.markdown(figures, paired, built, EXPORTED, EXPORTED, [])
+    assert "before tuning" not in text.lower() and "before_tuning" not in built

@@ -122,3 +122,23 @@ def test_two_processes_see_the_same_global_batches(tmp_path):
     np.testing.assert_allclose(both[0]["gradient"], alone["gradient"], atol=1e-12)
     assert both[0]["gradient"] == both[1]["gradient"]
     assert shown.count("toy trains in 2 processes on cpu, in fp32") == shown.count("40/40") == 1
+
+
+def test_a_trained_start_is_kept_where_no_step_is_better(tmp_path):
+    task = toy_task.make(ALONE, 40)
+    task.starts_trained = True
+    before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
+    scores = iter([3.0, 1.0, 3.0, 2.0, 2.5])
+    task.evaluate = lambda: (next(scores), {})
+    toy_task.train(ALONE, tmp_path, task)
+    kept = artifacts.read_json(tmp_path / "history.json")
+    assert kept["best"] == 0 and kept["history"][0] == {"step": 0, "val_score": 3.0}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in task.model.state_dict().items())
+
+
+def test_the_last_is_kept_where_the_metric_does_not_see_what_trains(tmp_path):
+    task = toy_task.make(ALONE, 40)
+    task.starts_trained = task.keeps_last_of_equals = True
+    task.evaluate = lambda: (3.0, {})
+    toy_task.train(ALONE, tmp_path, task)
+    assert artifacts.read_json(tmp_path / "history.json")["best"] == 40

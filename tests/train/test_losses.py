@@ -187,3 +187,10 @@ def test_siglip_with_several_texts_is_the_mean_over_one_text_each():
     both = torch.stack([text, other], 1).flatten(0, 1)
     expected = (siglip.loss(image, text, scale) + siglip.loss(image, other, scale)) / 2
     torch.testing.assert_close(siglip.loss(image, both, scale), expected)
+
+
+def test_siglip_with_a_bias_of_its_own_by_hand():
+    # Logits s + b for the pairs that match, b for the others.
+    expected = (2 * math.log1p(math.exp(1)) + 2 * math.log1p(math.exp(-3))) / 2
+    identity, bias = torch.eye(2), torch.tensor(-3.0)
+    assert float(siglip.loss(identity, identity, torch.tensor(2.0), None, bias)) == pytest.approx(expected)

@@ -7,6 +7,8 @@ Weights are read from safetensors only, and no code of a checkpoint is run.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,11 @@ def load(params: DualEncoderParams, max_tokens: int, heads: dict[str, Any]) -> D
     Raises ValueError for a checkpoint that is missing, unreachable or neither a CLIP nor a SigLIP.
     """
     folder, image_size = folder_of(params), params.image_size
+    with _silent():
+        return _loaded(folder, image_size, max_tokens, heads)
+
+
+def _loaded(folder: Path, image_size: int, max_tokens: int, heads: dict[str, Any]) -> DualEncoder:
     source = _published(folder)
     kind, published = source.config.model_type, source.config
     model = DualEncoder(
@@ -73,6 +80,7 @@ def load(params: DualEncoderParams, max_tokens: int, heads: dict[str, Any]) -> D
             "temperature": math.exp(-float(source.logit_scale.detach())),
         }
     )  # fmt: skip
+    model.text.config["checkpoint"] = "none"  # a folder of this machine would be in the artifact
     with torch.no_grad():
         model.log_scale.copy_(source.logit_scale.reshape(()))
         if model.logit_bias is not None:
@@ -81,6 +89,21 @@ def load(params: DualEncoderParams, max_tokens: int, heads: dict[str, Any]) -> D
             _copy(source.visual_projection, model.image_projection)
             _copy(source.text_projection, model.text_projection)
     return model
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Every part is read from one file: transformers would report the others as unexpected."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        logging.enable_progress_bar()
 
 
 def _published(folder: Path) -> Any:

@@ -44,12 +44,12 @@ def align(
     torch.manual_seed(runtime.derive_seed(params.seed, "align", "init"))
     model = _dual_encoder(params, text, words, data.tokenizer.size).to(run.device)
     facts = {"params": params.align.model_dump(), "inputs": [raw.digest(), vqa.digest(), text.digest()]}
-    with _tuned(model, params, data, run, facts, curves) as (task, state):
+    with _tuned(model, params, data, run, facts, curves) as (task, state, said):
         if run.is_main:
             card = f"Dual encoder: `{model.vision.config['tower']}` and `{model.text.config['tower']}`."
-            if task.starts_trained:
-                card = f"Dual encoder from a pretrained {model.pretrained}. {outcome(task, state)}"
-                runtime.log(outcome(task, state))
+            if said:
+                card = f"Dual encoder from a pretrained {model.pretrained}. {said}"
+                runtime.log(said)
             save_model.write(out, "clip", model, text.path / "tokenizer.json", card, task, state)
             runtime.log(f"wrote {out}; next: finetune")
 
@@ -84,9 +84,10 @@ def _dual_encoder(params: Params, text: artifacts.Artifact, words: list[str], vo
 @contextmanager
 def _tuned(
     model: DualEncoder, params: Params, data: VqaData, run: Runtime, facts: dict, curves: Path
-) -> Iterator[tuple[ContrastiveTask, State]]:
-    """Train `model` in place; the body writes it. A pretrained one that no step makes better on validation
-    stays as it came, and our own heads are trained beside it, for they have learned nothing by then."""
+) -> Iterator[tuple[ContrastiveTask, State, str]]:
+    """Train `model` in place; the body writes it, and of a pretrained one what is said of its tuning. One
+    that no step makes better on validation stays as it came, and our own heads are trained beside it, for
+    they have learned nothing by then."""
     if params.align.tuning == "lora":
         adapt(model, params.align)
     task = _task(model, params, params.align, data, run)
@@ -98,14 +99,15 @@ def _tuned(
     recipe = Recipe.of("align", params.align, params, task.steps, run)
     with trained(task, recipe, run, facts, curves) as state:
         lora.merge(model)
-        if params.align.tuning == "frozen" or not task.starts_trained or state.best_step or not task.steps:
-            yield task, state
+        said = outcome(task, state) if task.starts_trained else ""
+        if params.align.tuning == "frozen" or not said or state.best_step or not task.steps:
+            yield task, state, said
             return
-        runtime.log(f"{outcome(task, state)} Now our own heads are trained beside it.")
+        runtime.log("no step was better than none: our own heads are trained beside what came")
         heads = _task(model, params, params.align.replaced(tuning="frozen"), data, run)
         recipe = Recipe.of("align-heads", params.align, params, heads.steps, run)
         with trained(heads, recipe, run, facts, curves / "heads") as of_heads:
-            yield heads, of_heads
+            yield heads, of_heads, said
 
 
 def _task(
@@ -132,6 +134,8 @@ def adapt(model: DualEncoder, section: AlignParams) -> None:
 def outcome(task: ContrastiveTask, state: State) -> str:
     """How a pretrained dual encoder was tuned, in a sentence with its validation recall before and after."""
     before = next(row[f"val_{task.metric}"] for row in state.history if row["step"] == 0)
+    if state.step == 0:
+        return f"Not tuned, as align.epochs is 0: R@1 on validation is {before:.2f}."
     if state.best_step == 0:
         return f"Not tuned: no step was better on validation than before tuning (R@1 {before:.2f})."
     if task.keeps_last_of_equals:

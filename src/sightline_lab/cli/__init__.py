@@ -11,6 +11,7 @@ ann_bench.py: search-bench
 audit.py: audit
 load_test.py: load
 retrieval.py: retrieval
+dual_encoder.py: dual-encoder
 duplicates.py: duplicates
 scale.py: scale
 reports.py: reports

@@ -34,7 +34,7 @@ def folder_of(params: DualEncoderParams) -> Path:
     """The folder with its files, fetched from the hub where params name it there. Raises ValueError where one
     is missing."""
     if params.checkpoint == NO_INPUT:
-        more = (*hub_files.WEIGHTS, "tokenizer_config.json", "special_tokens_map.json")
+        more = (*hub_files.WEIGHTS, *hub_files.TOKENIZER_FILES)
         return hub_files.fetch("dual_encoder", params.name, params.revision, NEEDED, more)
     folder = Path(params.checkpoint)
     if missing := [name for name in NEEDED if not (folder / name).is_file()]:

@@ -25,8 +25,12 @@ TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 DOCUMENT = YAML12.load(TEXT)
 SCENES = YAML12.load((ROOT / "profiles" / "scenes.yaml").read_text(encoding="utf-8"))
 PROFILES = sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))
-# What the two profiles of one's own files cannot know.
-OWN_FILES = {"own": {"data.path": "items.csv"}, "flickr8k": {"vision.checkpoint": "squeezenet.safetensors"}}
+# What the profiles of one's own files cannot know.
+OWN_FILES = {
+    "own": {"data.path": "items.csv"},
+    "clip": {"data.path": "items.csv"},
+    "flickr8k": {"vision.checkpoint": "squeezenet.safetensors"},
+}
 
 
 def files(folder: Path, top: dict | None = None, profile: dict | None = None, text: str = TEXT) -> Path:

@@ -49,5 +49,5 @@ def test_a_folder_or_a_commit_of_the_hub(folder):
 )
 def test_what_it_decides_may_not_be_set(folder, leaf, value, words):
     with pytest.raises(ParamsError) as caught:
-        load(folder, **GIVEN | {leaf: value})
+        load(folder, **GIVEN | {leaf: value} | ({"vision.revision": "a" * 40} if value == "hub" else {}))
     assert leaf in str(caught.value) and words in str(caught.value)

@@ -21,7 +21,7 @@ def write(
     """Make `out` the artifact that rebuilds `model` (`model.config`), with the score of the step that was
     kept."""
     card = f"# {out.name}\n\n{what}\n"
-    if state.best_step:
+    if state.best_step and not task.keeps_last_of_equals:
         card += (
             f"\nKept: the weights after step {state.best_step} of {state.step}, the best on validation "
             f"({task.metric.replace('_', ' ')} {state.best_metric:.2f}).\n"

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -10,9 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sightline.core import registry
+from sightline.core.params.generation import SPIN_OFF
+from sightline.data import tokenizer_files
 from sightline.data.tokenizer import Tokenizer
-from sightline.explain import masked_word
+from sightline.explain import masked_word, target
 from sightline.export import onnx_graphs
+from sightline.inference import torch_session
 from sightline.models.dual_encoder import DualEncoder
 from tests.support import tiny
 from tests.support.text_encoders import ENCODERS, POSITIONS, checkpoint
@@ -124,6 +128,24 @@ def test_without_a_mask_token_no_masked_word_is_explained(encoders, name):
     tower, _, tokenizer = encoders[name]
     with pytest.raises(ValueError, match="tokenizer has no mask token"):
         masked_word.explain(tower, tokenizer, "a small [MASK] ball")
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip"])
+def test_words_of_a_question_are_explained_without_a_mask_token(encoders, name, tmp_path):
+    tower, _, tokenizer = encoders[name]
+    vision = {"tower": "small_cnn", "width": 32, "image_size": 32}
+    vlm, clip = tiny.models(tokenizer.size, text=tower.config, vision=vision)
+    tiny.write_settings(tmp_path)
+    tokenizer_files.copy(Path(tower.config["checkpoint"]) / "tokenizer.json", tmp_path)
+    model = target.ExplainedModel(torch_session.session(vlm, clip, tmp_path), SPIN_OFF, lambda: vlm, 7)
+    answer = target.force(
+        model, tiny.pictures(1)[0], tiny.QUESTIONS[0], tokenizer.encode_answer("a red ball", 9)[1:-1]
+    )
+    assert [word for word, _ in answer.words] == ["a", "red", "ball"]
+    for method in ("attention_rollout", "grad_cam", "occlusion"):
+        heat = registry.load("explain/methods", method).explain(model, answer, answer.words[1][1])
+        assert [word for word, _ in heat.text_scores] == [word for word, _ in answer.question_words]
+        assert any(abs(share) > 0 for _, share in heat.text_scores)
 
 
 def test_sentence_transformers_files_decide_the_pooling(tmp_path):

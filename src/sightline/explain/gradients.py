@@ -122,7 +122,11 @@ def fading(presence_BQ: Tensor, mask: int | None) -> Callable:
 
     def fade(module: nn.Embedding, _: tuple, out_BQD: Tensor) -> Tensor:
         nothing_D = torch.zeros_like(module.weight[0]) if mask is None else module.weight[mask]
-        return nothing_D + presence_BQ[..., None] * (out_BQD - nothing_D)
+        count = presence_BQ.shape[1]
+        faded_BQD = nothing_D + presence_BQ[..., None] * (out_BQD[:, :count] - nothing_D)
+        if out_BQD.shape[1] == count:
+            return faded_BQD
+        return torch.cat([faded_BQD, out_BQD[:, count:]], 1)  # a tower that reads its padding, too
 
     return fade
 

@@ -13,6 +13,8 @@ Shapes: B batch, T tokens, L positions of a padded text, D width, V vocabulary.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -136,17 +138,18 @@ def _pretrained(folder: Path, checkpoint: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        whole = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        settings = getattr(whole, "text_config", whole)  # of a CLIP or SigLIP, the text model
-        model, facts = _class_for(settings).from_pretrained(
-            folder,
-            config=settings,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        with _quietly():
+            whole = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            settings = getattr(whole, "text_config", whole)  # of a CLIP or SigLIP, the text model
+            model, facts = _class_for(settings).from_pretrained(
+                folder,
+                config=settings,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"text.checkpoint: cannot load {checkpoint!r} ({error}); it must be a folder or hub "
@@ -159,6 +162,23 @@ def _pretrained(folder: Path, checkpoint: str) -> Any:
             f"{settings.model_type}, the first is {missing[0]}; expected the weights of its config.json"
         )
     return _reading_only(model)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """transformers reports the parts of a file that a text encoder leaves unread; what it lacks is an error
+    here."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _of_architecture(architecture: dict[str, Any]) -> Any:

@@ -2,17 +2,22 @@
 
 import json
 
+import numpy as np
 import pytest
 import timm.data
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from sightline.core import artifacts
+from sightline.core.params.dual_encoder_params import DualEncoderParams
 from sightline.core.preprocessing import Preprocessing
 from sightline.core.registry import load as build_tower
+from sightline.data import tokenizer_files
 from sightline.inference.torch_session import load_clip
+from sightline.models import pretrained_dual_encoder
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vision import torchvision as torchvision_towers
+from sightline_lab.pretrained import small_checkpoints
 from tests.support import command_line, tiny
 
 ATOL = 1e-6  # both compute in float32 by the same operations
@@ -98,6 +103,32 @@ def test_timm_and_transformers_load_their_towers(checkout, tmp_path):
     assert 'AutoModel.from_pretrained("out/clip/text")' in said
     saved = artifacts.load(checkout / "out", "pretrained", everything=True)
     assert saved.config["parts"] == {"clip/text": "hf", "clip/vision": "timm"}
+
+
+def test_a_whole_dual_encoder_goes_out_whole(checkout, tmp_path):
+    draw = np.random.default_rng(0)
+    pictures = list(draw.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
+    source = tmp_path / "published"
+    source.mkdir()
+    small_checkpoints.clip(source, small_checkpoints.Pairs(pictures, [tiny.CAPTIONS] * 8), 2, 0, 32)
+    params = DualEncoderParams(name="", revision="", checkpoint=str(source), image_size=0)
+    clip = pretrained_dual_encoder.load(params, tiny.MAX_TEXT, pretrained_dual_encoder.NO_HEADS).eval()
+    with artifacts.create(checkout / "models" / "clip", "clip", clip.config) as folder:
+        artifacts.save_weights(folder / "weights.safetensors", clip.state_dict())
+        tokenizer_files.copy(source / "tokenizer.json", folder)
+    assert 'AutoModel.from_pretrained("out/clip")' in save(checkout).stdout
+    out, image_BCYX = checkout / "out" / "clip", torch.randn(2, 3, 32, 32)
+    read = AutoTokenizer.from_pretrained(out)(
+        list(tiny.CAPTIONS), padding=True, truncation=True, return_tensors="pt"
+    )
+    with torch.no_grad():
+        theirs = loaded(checkout / "out", "clip")(**read, pixel_values=image_BCYX)
+        image_BE = clip.encode_image(image_BCYX)[1]
+        text_BE = clip.encode_text(read["input_ids"], read["attention_mask"].bool())[1]
+    torch.testing.assert_close(theirs.image_embeds, image_BE, atol=ATOL, rtol=0)
+    torch.testing.assert_close(theirs.text_embeds, text_BE, atol=ATOL, rtol=0)
+    preprocessing = Preprocessing.from_config(artifacts.read_json(out / "preprocessor_config.json"))
+    assert preprocessing == clip.vision.preprocessing
 
 
 def test_torchvision_is_saved_and_the_text_tower_of_ours_is_named(checkout):

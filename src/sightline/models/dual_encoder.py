@@ -8,6 +8,7 @@ width, E embedding width, W words, C,Y,X channels and sides.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,6 +52,19 @@ class DualEncoder(nn.Module):
             config["fusion_width"],
             config["fusion_layers"],
         )
+
+    @property
+    def loader(self) -> str:
+        """As of a tower: Python that makes `model` of what `save_pretrained` wrote into {folder}; empty for
+        one that did not come from another library."""
+        made = 'import transformers; model = transformers.AutoModel.from_pretrained("{folder}")'
+        return made if self.pretrained else ""
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write all but our own heads into a folder, as the model of transformers that it came from."""
+        from sightline.models import pretrained_dual_encoder
+
+        pretrained_dual_encoder.save(self, folder)
 
     @property
     def logit_scale(self) -> Tensor:

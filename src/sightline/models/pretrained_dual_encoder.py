@@ -91,6 +91,29 @@ def _loaded(folder: Path, image_size: int, max_tokens: int, heads: dict[str, Any
     return model
 
 
+@torch.no_grad()
+def save(model: DualEncoder, folder: Path) -> None:
+    """Write config.json and model.safetensors as CLIPModel or SiglipModel of transformers reads them: towers,
+    projections, temperature and bias. The word head and the re-ranker are ours, and are left out."""
+    from transformers import AutoConfig, AutoModel
+
+    vision: Any = model.vision.model
+    text: Any = model.text.model
+    parts = {"vision_config": vision.config.to_dict(), "text_config": text.config.to_dict()}
+    width = {"projection_dim": model.config["embed_dim"]} if model.pretrained == "clip" else {}
+    whole: Any = AutoModel.from_config(AutoConfig.for_model(str(model.pretrained), **parts, **width))
+    _copy(vision, whole.vision_model)
+    _copy(text, whole.text_model)
+    whole.logit_scale.copy_(model.log_scale)
+    if model.logit_bias is not None:
+        whole.logit_bias.copy_(model.logit_bias)
+    else:
+        _copy(model.image_projection, whole.visual_projection)
+        assert model.text_projection is not None  # CLIP has both projections
+        _copy(model.text_projection, whole.text_projection)
+    whole.save_pretrained(folder)
+
+
 @contextmanager
 def _silent() -> Iterator[None]:
     """Every part is read from one file: transformers would report the others as unexpected."""

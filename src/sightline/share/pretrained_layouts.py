@@ -1,5 +1,6 @@
 """`sightline save-pretrained`: the towers of trained models in the layouts of their own libraries."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.data.tokenizer_files import TOKENIZER
 from sightline.inference import torch_session
 from sightline.inference.encoding import PREPROCESSOR
-from sightline.models.tower import TextTower, VisionTower
+from sightline.models.dual_encoder import DualEncoder
+from sightline.models.tower import TextTower, Tower, VisionTower
 
 KIND = "pretrained"  # of the artifact that holds them
 FORMAT = "docs/reference/artifacts.md"
@@ -17,8 +19,8 @@ FORMAT = "docs/reference/artifacts.md"
 
 @dataclass(frozen=True)
 class Part:
-    """A tower (`clip/vision`) of this kind, and Python that loads what was saved of it, with {folder}; empty
-    where no other library has such a tower."""
+    """A tower (`clip/vision`), or a whole dual encoder (`clip`), of this kind, and Python that loads what was
+    saved of it, with {folder}; empty where no other library has such a one."""
 
     name: str
     tower: str
@@ -31,7 +33,7 @@ def save(models: Path, out: Path) -> list[Part]:
     Raises ValueError where none of them is of another library, and for a folder with other files.
     """
     towers = dict(_towers(models))
-    parts = [Part(name, tower.config["tower"], tower.loader) for name, tower in towers.items()]
+    parts = [Part(name, _kind(tower), tower.loader) for name, tower in towers.items()]
     saved = [part for part in parts if part.loader]
     if not saved:
         kinds = ", ".join(sorted({part.tower for part in parts}))
@@ -44,20 +46,32 @@ def save(models: Path, out: Path) -> list[Part]:
     ) as folder:
         for part in saved:
             (folder / part.name).mkdir(parents=True)
-            tower = towers[part.name]
-            tower.save_pretrained(folder / part.name)
-            if isinstance(tower, VisionTower):
-                artifacts.write_json(folder / part.name / PREPROCESSOR, tower.preprocessing.to_config())
-            if isinstance(tower, TextTower):
-                tokenizer = Tokenizer.load(models / "clip" / TOKENIZER)
-                transformers_tokenizer.write(folder / part.name, tokenizer, tower.config["max_tokens"])
+            towers[part.name].save_pretrained(folder / part.name)
+            _save_inputs(folder / part.name, towers[part.name], models / "clip" / TOKENIZER)
     return parts
 
 
-def _towers(models: Path):
-    """(name, tower) of everything that was trained; the text tower of the answering model is that of clip."""
+def _kind(tower: Tower | DualEncoder) -> str:
+    return tower.config["pretrained" if isinstance(tower, DualEncoder) else "tower"]
+
+
+def _save_inputs(folder: Path, tower: Tower | DualEncoder, tokenizer_file: Path) -> None:
+    """What makes a tower's inputs of pictures and texts, as transformers has it."""
+    vision, text = (tower.vision, tower.text) if isinstance(tower, DualEncoder) else (tower, tower)
+    if isinstance(vision, VisionTower):
+        artifacts.write_json(folder / PREPROCESSOR, vision.preprocessing.to_config())
+    if isinstance(text, TextTower):
+        transformers_tokenizer.write(folder, Tokenizer.load(tokenizer_file), text.config["max_tokens"])
+
+
+def _towers(models: Path) -> Iterator[tuple[str, Tower | DualEncoder]]:
+    """(name, tower) of everything that was trained; the text tower of the answering model is that of clip. A
+    dual encoder that came whole is one."""
     clip = torch_session.load_clip(models / "clip")
-    yield from (("clip/vision", clip.vision), ("clip/text", clip.text))
+    if clip.loader:
+        yield "clip", clip
+    else:
+        yield from (("clip/vision", clip.vision), ("clip/text", clip.text))
     vlm = torch_session.load_trained_vlm(models / "vlm") if (models / "vlm").exists() else None
     if vlm is not None:
         yield "vlm/vision", vlm.vision

@@ -120,7 +120,7 @@ def _task(
 def adapt(model: DualEncoder, section: AlignParams) -> None:
     """Give the towers that train and the projections low-rank adapters."""
     vision_frozen, text_frozen = frozen_towers(section)
-    parts = {
+    parts: dict[torch.nn.Module | None, bool] = {
         model.vision: not vision_frozen,
         model.text: not text_frozen,
         model.image_projection: True,

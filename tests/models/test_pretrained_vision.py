@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision import models
 
-from sightline.core import registry
+from sightline.core import artifacts, registry
 from sightline.core.preprocessing import Preprocessing
 from sightline.data.images import decode
 from sightline.data.transforms import preprocess
@@ -129,6 +129,7 @@ def test_hf_towers_are_transformers_at_any_size(family, tmp_path):
             assert torch.equal(rebuilt(pixels), tokens)
         assert rebuilt.preprocessing == tower.preprocessing
     tower.save_pretrained(tmp_path / "out")
+    artifacts.write_json(tmp_path / "out" / "preprocessor_config.json", tower.preprocessing.to_config())
     again = hf_tower(tmp_path / "out", 80)  # what was saved is read as what was published
     with torch.no_grad():
         assert torch.equal(again(pixels), tokens)
@@ -261,7 +262,7 @@ def test_torchvision_towers_see_pictures_as_torchvision_does(name, entry):
 
 HUB_BUILD = """
 import json, sys, torch
-from sightline.core import registry
+from sightline.core import artifacts, registry
 for config in json.loads(sys.argv[1]):
     tower = registry.load("models/vision", config["tower"]).build(config).eval()
     with torch.no_grad():

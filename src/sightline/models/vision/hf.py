@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from sightline.core import hub_files
-from sightline.core.artifacts import write_json
 from sightline.core.preprocessing import Preprocessing
 from sightline.models.tower import VisionTower, preprocessing_of
 from sightline.models.vision import _checkpoint
@@ -75,9 +74,7 @@ class HuggingFaceVision(VisionTower):
         return torch.cat([pooled_BD[:, None], patches_BQD], 1)
 
     def save_pretrained(self, folder: Path) -> None:
-        """With the preprocessing, which AutoImageProcessor reads."""
         self.model.save_pretrained(folder)
-        write_json(folder / PREPROCESSOR, self.preprocessing.to_config())
 
     @property
     def summary_width(self) -> int:

@@ -11,6 +11,7 @@ retrieval/: answers beside captions of similar pictures
 duplicates/: near-duplicates against look-alikes
 own_tables/: from `sightline init` to the first search on tables of others
 pretrained/: a pretrained dual encoder before and after tuning
+towers/: image towers of every family at three sizes each
 scale/: memory and time of the stages against the number of rows
 experiments/: a search by `dvc exp run --queue` as a table
 bench/: speed

@@ -9,6 +9,7 @@ bench.py: bench, pruning
 catalogue.py: catalogue
 ann_bench.py: search-bench
 audit.py: audit
+towers.py: towers
 load_test.py: load
 retrieval.py: retrieval
 dual_encoder.py: dual-encoder

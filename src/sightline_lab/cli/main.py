@@ -15,5 +15,6 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     reports,
     retrieval,
     scale,
+    towers,
 )
 from sightline_lab.cli.app import app  # noqa: F401  (the entry point names it here)

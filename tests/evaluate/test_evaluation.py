@@ -299,7 +299,7 @@ def test_report(summarised):
     checks = quality_gate.checks(built, LIMITS, "test")
     text = metrics_report.markdown(figures, paired, built, EXPORTED, EXPORTED, checks)
     assert "- val has 5 short questions." in text and "- passed: fp32 parity" in text
-    assert "is 50, must be at most 1.5: n = 6, at least 200 needed" in text
+    assert "is 50, must be at most 1.5: n = 6, at least 6667 needed" in text
     assert "| all | accuracy | 18 |" in text
     assert "| int8 | 100 | 15 | 89.5 | 1 |" in text
     assert "rank correlation 0.970" in text and "94.4 % (fp32) and 88.9 % (shipped) of the 18 right" in text

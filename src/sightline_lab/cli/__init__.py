@@ -14,6 +14,7 @@ load_test.py: load
 retrieval.py: retrieval
 dual_encoder.py: dual-encoder
 duplicates.py: duplicates
+own_tables.py: own-tables
 scale.py: scale
 reports.py: reports
 

@@ -25,7 +25,8 @@ def fill(model: nn.Module, config: dict[str, Any]) -> None:
     import timm
 
     name = _published(config["name"])
-    path = _checkpoint.from_hub(config, timm.get_pretrained_cfg(name).hf_hub_id)
+    published: Any = timm.get_pretrained_cfg(name)  # list_pretrained, which gave the name, knows it
+    path = _checkpoint.from_hub(config, published.hf_hub_id)
     twin = timm.create_model(name.partition(".")[0], pretrained=False)
     _checkpoint.fill(twin, _checkpoint.read(path), path, name)
     try:

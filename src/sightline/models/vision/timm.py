@@ -131,7 +131,7 @@ def published(model: Any, size: int) -> Preprocessing:
     )  # fmt: skip
 
 
-def _pretrained(config: dict[str, Any], size: dict[str, int], published: Any) -> Any:
+def _pretrained(config: dict[str, Any], size: dict[str, Any], published: Any) -> Any:
     """The whole model with its weights, without the classifier. timm filters what it reads, and only its own
     loading knows the filter; with as many classes as the file has it also loads strictly."""
     import timm
@@ -152,7 +152,7 @@ def _pretrained(config: dict[str, Any], size: dict[str, int], published: Any) ->
     for classes in dict.fromkeys(counts):
         overlay = {"state_dict": tensors, "num_classes": classes, "label_offset": None, "custom_load": False}
         try:
-            model = timm.create_model(
+            model: Any = timm.create_model(
                 name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=classes, **size
             )
         except Exception as error:  # each family has a filter of its own, for files of its own authors

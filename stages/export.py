@@ -19,8 +19,9 @@ def main(params: Params) -> None:
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     clip = torch_session.load_clip(Path("models/clip"))
     models = {"fp32": torch_session.load_trained_vlm(Path("models/vlm"))}
-    if models["fp32"] is not None:
-        models["pruned"] = torch_session.load_vlm(Path("models/compressed"))
+    pruned = torch_session.load_trained_vlm(Path("models/compressed"))
+    if pruned is not None:
+        models["pruned"] = pruned
     folders = {"fp32": Path("models/vlm"), "pruned": Path("models/compressed"), "clip": Path("models/clip")}
     sources = {name: artifacts.sha256(folder / artifacts.MANIFEST) for name, folder in folders.items()}
     macs = {
@@ -28,8 +29,8 @@ def main(params: Params) -> None:
         for name, model in models.items()
     }
     macs |= {variants.QUANTIZED[name]: count for name, count in macs.items()} | {"int4": macs["fp32"]}
-    tokenizer = folders["clip"] / "tokenizer.json"
-    inputs = ExportInputs(models, clip, sources, macs, tokenizer, raw.path, vqa.path)
+    tokenizer, of_decoder = (folders[name] / "tokenizer.json" for name in ("clip", "fp32"))
+    inputs = ExportInputs(models, clip, sources, macs, tokenizer, of_decoder, raw.path, vqa.path)
     export(params, inputs, Path("models/onnx"), Path("metrics/export"))
     runtime.finish(run)
 

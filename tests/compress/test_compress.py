@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sightline.compress import model_cost, structured_pruning
-from sightline.models.vlm import VLM
+from sightline.models.decoder.cross_attention import CrossAttentionVLM
 from tests.support import tiny
 
 
@@ -31,7 +31,7 @@ def loss(vlm, seed):
 
 
 def copy(vlm):
-    twin = VLM(vlm.config)
+    twin = CrossAttentionVLM(vlm.config)
     twin.load_state_dict(vlm.state_dict())
     return twin.eval()
 
@@ -131,9 +131,9 @@ def test_pruning_costs_less_and_leaves_the_original_alone(vlm):
 def test_macs_of_a_linear_part_are_the_product_of_its_sides(vlm):
     """Two more feed-forward neurons in each of two layers and one token cost 2 * 2 * (in + out) products."""
     joint = vlm.config["joint_hidden"]
-    wider = VLM({**vlm.config, "decoder_hidden": vlm.config["decoder_hidden"] + 2})
+    wider = CrossAttentionVLM({**vlm.config, "decoder_hidden": vlm.config["decoder_hidden"] + 2})
     assert model_cost.macs(wider) - model_cost.macs(vlm) == 2 * 2 * (32 + 32)
-    deeper = VLM({**vlm.config, "joint_hidden": joint + 1})
+    deeper = CrossAttentionVLM({**vlm.config, "joint_hidden": joint + 1})
     assert model_cost.macs(deeper) - model_cost.macs(vlm) == tiny.MAX_QUESTION * (32 + 32)
 
 

@@ -12,8 +12,8 @@ import torch
 from sightline.compress import structured_pruning
 from sightline.core.params.tower_params import TextParams
 from sightline.export import onnx_graphs
+from sightline.models.decoder.cross_attention import CrossAttentionVLM
 from sightline.models.transformer import checkpoint_layers
-from sightline.models.vlm import VLM
 from sightline.spin.gate import SpinInputs
 from tests.support import tiny
 
@@ -103,7 +103,7 @@ def test_an_option_learns_decodes_from_its_cache_and_rebuilds(options):
     assert at_once.maps.shape == (2, 6, 4, 8, 71) and at_once.gates.shape == (2, 6, 4, 8)
     assert cache[0].shape == (2, 6, options.get("key_value_heads", 4), 8, 8)
 
-    rebuilt = VLM(json.loads(json.dumps(vlm.config)))
+    rebuilt = CrossAttentionVLM(json.loads(json.dumps(vlm.config)))
     rebuilt.load_state_dict(vlm.state_dict())
     assert torch.equal(whole(rebuilt.eval()), whole(vlm))
 

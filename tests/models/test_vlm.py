@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sightline.inference.torch_engine import TorchEngine
+from sightline.models.decoder.cross_attention import CrossAttentionVLM, from_clip
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.init_from_alignment import MARK_LENGTH, SHARPNESS
-from sightline.models.vlm import VLM, from_clip
 from sightline.spin.gate import SpinInputs
 
 CLIP = {
@@ -40,7 +40,7 @@ def clip() -> DualEncoder:
 
 
 @pytest.fixture(scope="module")
-def vlm(clip) -> VLM:
+def vlm(clip) -> CrossAttentionVLM:
     torch.manual_seed(1)
     return from_clip(clip, FINETUNE, WORD_IDS).eval()
 
@@ -60,7 +60,7 @@ def inputs():
     }
 
 
-def remember(model: VLM, inputs: dict, rows: slice = slice(None)):
+def remember(model: CrossAttentionVLM, inputs: dict, rows: slice = slice(None)):
     ids, mask = inputs["ids"][rows], inputs["mask"][rows]
     states = model.text_states(ids, mask)
     images = inputs["index"][rows].unique()
@@ -207,7 +207,7 @@ def test_options_build_train_and_rebuild(clip, inputs, change):
     model.step(inputs["answer"], None, remember(model, inputs)).logits.sum().backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is None) == name.startswith("text."), name
-    rebuilt = VLM(json.loads(json.dumps(model.config)))
+    rebuilt = CrossAttentionVLM(json.loads(json.dumps(model.config)))
     rebuilt.load_state_dict(model.state_dict())
     model.eval(), rebuilt.eval()
     with torch.no_grad():
@@ -217,7 +217,7 @@ def test_options_build_train_and_rebuild(clip, inputs, change):
 
 def test_pruned_shapes_rebuild(vlm, inputs):
     config = {**vlm.config, "decoder_heads": 3, "decoder_hidden": 50}
-    model = VLM(config)
+    model = CrossAttentionVLM(config)
     out = model.step(
         inputs["answer"], model.empty_cache(6), remember(model, inputs), spin_inputs(2, 0.0), True
     )

@@ -47,8 +47,8 @@ def models(
     vision: another image tower; text, finetune: leaves of these sections that are to differ."""
     import torch
 
+    from sightline.models.decoder.cross_attention import from_clip
     from sightline.models.dual_encoder import DualEncoder
-    from sightline.models.vlm import from_clip
 
     torch.manual_seed(seed)
     clip = DualEncoder(

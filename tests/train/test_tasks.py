@@ -18,9 +18,9 @@ from sightline.data.shards import Items
 from sightline.data.sources import scenes
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vqa_data import VqaData
+from sightline.models.decoder.cross_attention import from_clip
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.text import bert
-from sightline.models.vlm import from_clip
 from sightline.train import sample_captions
 from sightline.train.feature_cache import ImageTokenCache, TextStateCache
 from sightline.train.loop import Recipe

@@ -16,7 +16,8 @@ from sightline.core import artifacts, progress, runtime
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
 from sightline.data.vqa_data import VqaData
-from sightline.models.vlm import ABSENT, VLM
+from sightline.models.decoder.cross_attention import CrossAttentionVLM
+from sightline.models.vlm import ABSENT, VLM, build
 from sightline.train import save_model
 from sightline.train.finetune import Phase, train_vqa
 from sightline.train.pack_state import unpack_weights
@@ -33,14 +34,20 @@ def compress(
     metrics/table.csv.
 
     The image tower is not cut and stays frozen while the decoder recovers, so both models share its graph.
-    Where no answering model was trained there is nothing to cut, and `out` says so.
+    Where no answering model was trained, or its decoder is a language model, there is nothing to cut, and
+    `out` says so.
     """
     if trained.config == ABSENT:
-        save_model.write_absent(out)
+        save_model.write_absent(out, save_model.NOT_TRAINED)
         write_table(metrics / "table.csv", [])
         runtime.log(f"no answering model to prune; wrote {out}; next: export")
         return
-    vlm, tokenizer_file = VLM(trained.config), trained.path / "tokenizer.json"
+    vlm, tokenizer_file = build(trained.config), trained.path / "tokenizer.json"
+    if not isinstance(vlm, CrossAttentionVLM):
+        save_model.write_absent(out, "No pruned model: heads and neurons are cut from our own decoder only.")
+        write_table(metrics / "table.csv", [])
+        runtime.log(f"a language model is not pruned; wrote {out}; next: export")
+        return
     unpack_weights(artifacts.load_weights(trained.path / "weights.safetensors"), vlm)
     data, phase = VqaData.read(raw, vqa, tokenizer_file), recovery("compress", params, vlm, trained.digest())
     common = (data, phase.section, run, params.seed, phase.epochs)

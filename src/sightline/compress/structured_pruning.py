@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sightline.models.attention import Attention
 from sightline.models.feed_forward import FeedForward
-from sightline.models.vlm import VLM
+from sightline.models.vlm import VLM, build
 
 Importance = dict[str, Tensor]  # name of an attention or feed-forward module -> importance of its units, [U]
 
@@ -74,7 +74,7 @@ def prune(vlm: VLM, importance: Importance, head_ratio: float, neuron_ratio: flo
             config[f"{part}_hidden"] = count
         if isinstance(module, Attention) and part == "decoder" and config["key_value_heads"]:
             config["key_value_heads"] = count
-    smaller = VLM(config)
+    smaller = build(config)
     weights = dict(vlm.state_dict())
     for name, module in prunable(vlm).items():
         order = torch.argsort(importance[name], descending=True, stable=True)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sightline.explain.target import ExplainedAnswer, ExplainedModel
 from sightline.models.attention import Attention
+from sightline.models.decoder.cross_attention import CrossAttentionVLM
 from sightline.models.tower import TextTower
 from sightline.spin.gate import SpinInputs
 
@@ -68,6 +69,11 @@ def run(
             "this method needs gradients, so the PyTorch model: choose a method that needs the session only"
         )
     vlm, tokenizer = model.trained(), model.session.tokenizer
+    if not isinstance(vlm, CrossAttentionVLM):
+        raise ValueError(
+            "this method looks into our own decoder, and this model's is a language model: choose "
+            "cross_attention, occlusion or another method that needs the session only"
+        )
     batch = len(pixels_BCYX)
     ids_BQ = torch.tensor([answer.question_ids] * batch)
     if presence_BQ is None:

@@ -21,8 +21,8 @@ def explain(model: ExplainedModel, rgb: np.ndarray, text: str) -> Explanation:
     Raises ValueError for a text without words."""
     session = model.session
     length = session.settings.max_text
-    ids_1S, mask_1S = session.tokenizer.batch([text], length, pad_to=length)
-    words = session.tokenizer.words(ids_1S[0][mask_1S[0]].tolist())
+    ids_1S, mask_1S = session.text_tokenizer.batch([text], length, pad_to=length)
+    words = session.text_tokenizer.words(ids_1S[0][mask_1S[0]].tolist())
     if not words:
         raise ValueError(f"explain --caption: {text!r} holds no word")
     mask_NS = np.repeat(mask_1S, 1 + len(words), axis=0)

@@ -20,9 +20,9 @@ from sightline.inference import bundle_settings, calibration_data, torch_session
 from sightline.inference.bundle_settings import GENERATION, BundleSettings
 from sightline.inference.calibration_data import Judge, Questions
 from sightline.inference.encoding import PREPROCESSOR
-from sightline.inference.session import Session
+from sightline.inference.session import DECODER_TOKENIZER, Session
 from sightline.models.dual_encoder import DualEncoder
-from sightline.models.vlm import VLM
+from sightline.models.vlm import VLM, build
 
 CARD = """# onnx
 
@@ -35,16 +35,17 @@ SCANNED = 256  # questions of train to measure each layer with when it alone is 
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """What is exported: the models fp32 and pruned with the dual encoder (no pruned and None for fp32 where
-    no decoder was trained), the digests of their artifacts, the multiply-accumulates of each variant, the
-    tokenizer's file that all were trained with; and the folders of the data that variants are calibrated and
-    compared on."""
+    """What is exported: the models fp32 and pruned with the dual encoder (no pruned where there is none, None
+    for fp32 where no decoder was trained), the digests of their artifacts, the multiply-accumulates of each
+    variant, the tokenizers' files that the dual encoder and the decoder were trained with; and the folders of
+    the data that variants are calibrated and compared on."""
 
     models: dict[str, VLM | None]
     clip: DualEncoder
     sources: dict[str, str]
     macs: dict[str, int]
     tokenizer: Path
+    decoder_tokenizer: Path
     raw: Path
     vqa: Path
 
@@ -58,10 +59,9 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
     models, clip = inputs.models, inputs.clip
     items, train, val = Items(inputs.raw), Triples(inputs.vqa, "train"), Triples(inputs.vqa, "val")
     answers = models["fp32"] is not None
-    candidates = variants.CANDIDATES if answers else variants.SEARCHING
-    config: dict[str, Any] = {"variants": list(candidates)}
+    config: dict[str, Any] = {}
     with artifacts.create(out, "onnx", config, CARD) as folder:
-        write_settings(folder, clip, models["fp32"], inputs.tokenizer)
+        write_settings(folder, clip, models["fp32"], inputs.tokenizer, inputs.decoder_tokenizer)
         onnx_graphs.export_variants(models, clip, folder, section.opset, inputs.sources)
         calibration = calibration_data.read(items, train, section.calibration_items, pixels)
         captioned = calibration_data.read_captioned(items, "train", section.calibration_items, pixels)
@@ -80,7 +80,9 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
             with progress.step("quantizing"):
                 layers = quantize_all(folder, calibration, captioned, scanned, section.max_flips)
             variants.write_table(metrics / "sensitivity.csv", layers, quantization_sensitivity.COLUMNS)
-            runtime.log("exported fp32, pruned, int8 and int4; which is the smallest that loses nothing?")
+            config["variants"] = variants.written(folder)
+            exported = ", ".join(config["variants"][::-1])
+            runtime.log(f"exported {exported}; which is the smallest that loses nothing?")
             judge = Judge.read(items, val, section.selection_items, pixels) if answers else None
             gallery = calibration_data.read_captioned(items, "val", GALLERY, pixels)
             runtime.log(
@@ -90,7 +92,7 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
             variants.write_table(metrics / "variants.csv", rows, list(rows[0]))
             with progress.step("comparing with PyTorch"):
                 figures = comparing.result()
-        of_pruned = {"pruned": figures["pruned"]} if answers else {}
+        of_pruned = {name: figures[name] for name in ("pruned",) if name in figures}
         artifacts.write_json(metrics / "parity.json", figures["fp32"] | of_pruned)
         for name, differences in figures.items():
             parity.check(differences, name)
@@ -116,7 +118,7 @@ def _compare(
     return {
         name: parity.compare(
             torch_session.session(
-                None if model is None else onnx_graphs.unpack(VLM(model[0]), model[1]), dual, folder
+                None if model is None else onnx_graphs.unpack(build(model[0]), model[1]), dual, folder
             ),
             Session.open(folder, name),
             questions.images,
@@ -135,7 +137,7 @@ def quantize_all(
     answers = onnx_graphs.answers(folder / "fp32")
     digest, rows = variants.calibration_digest(questions, gallery), []
     with tempfile.TemporaryDirectory() as scratch:
-        for source in variants.QUANTIZED if answers else ("fp32",):
+        for source in (name for name in variants.QUANTIZED if (folder / name).is_dir()):
             first, work_folder = source == "fp32", Path(scratch) / source
             forms = variants.calibrate(folder, source, questions, gallery if first else [], work_folder)
             if first and answers and max_flips < 100:
@@ -148,10 +150,15 @@ def quantize_all(
     return rows
 
 
-def write_settings(folder: Path, clip: DualEncoder, vlm: VLM | None, tokenizer: Path) -> None:
-    """What a session needs besides the graphs: tokenizer, preprocessing, lengths. Without an answering model
+def write_settings(
+    folder: Path, clip: DualEncoder, vlm: VLM | None, tokenizer: Path, decoder_tokenizer: Path
+) -> None:
+    """What a session needs besides the graphs: tokenizers, preprocessing, lengths. Without an answering model
     the lengths of questions and answers are those of texts; nothing reads them."""
     tokenizer_files.copy(tokenizer, folder)
+    if vlm is not None and vlm.text is None:
+        (folder / DECODER_TOKENIZER).mkdir()
+        tokenizer_files.copy(decoder_tokenizer, folder / DECODER_TOKENIZER)
     tower = clip.vision if vlm is None else vlm.vision
     artifacts.write_json(folder / PREPROCESSOR, tower.preprocessing.to_config())
     max_text = clip.text.config["max_tokens"]

@@ -8,6 +8,7 @@ of a head, D width, F = H d.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,13 +16,25 @@ from torch import Tensor, nn
 from torch.onnx.ops import attention
 
 from sightline.models.attention import Attention, AttentionOutput, GateFn, KeyValue
+from sightline.models.decoder.cross_attention import CrossAttentionVLM
 from sightline.models.transformer import Decoder
+from sightline.models.vlm import VLM
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import Attention as TimmAttention
 
 OPSET = 23  # the first with Attention
 SOFTMAX = 3  # of qk_matmul_output_mode: the weights that the values are averaged with
+
+
+def fused(vlm: VLM) -> VLM:
+    """A copy that computes the same, with the attentions of its decoder as one node each where they can."""
+    vlm = copy.deepcopy(vlm)
+    if isinstance(vlm, CrossAttentionVLM):
+        fuse(vlm.decoder)
+    else:
+        vlm.attend = attend  # type: ignore[assignment]
+    return vlm
 
 
 def fuse(decoder: Decoder) -> None:
@@ -39,7 +52,10 @@ def fuse(decoder: Decoder) -> None:
 
 def has_nodes(module: nn.Module) -> bool:
     """Whether something in it is traced to Attention."""
-    return any(isinstance(each, SelfAttention | CrossAttention | ImageAttention) for each in module.modules())
+    kinds = SelfAttention | CrossAttention | ImageAttention
+    return any(
+        isinstance(each, kinds) or getattr(each, "attend", None) is attend for each in module.modules()
+    )
 
 
 def fuse_images(tower: nn.Module) -> None:
@@ -54,6 +70,22 @@ def fuse_images(tower: nn.Module) -> None:
         return
     for name, module in attentions.items():
         tower.set_submodule(name, ImageAttention(module))
+
+
+def attend(
+    query_BHTd: Tensor, key_value: KeyValue, mask_B1TM: Tensor, shared: KeyValue | None = None,
+    dropout: None = None, logits_fn: None = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """As models.attention.attend, for what a causal language model asks of it: logits as they are, a gate
+    that reads the weights alone. shared: of one image a row."""
+    if shared is not None:
+        patches = shared[0].shape[2]
+        key_value = torch.cat([shared[0], key_value[0]], 2), torch.cat([shared[1], key_value[1]], 2)
+        mask_B1TM = torch.cat([mask_B1TM.new_ones(()).expand(*mask_B1TM.shape[:3], patches), mask_B1TM], 3)
+    out_BHTd, _, _, attn_BHTM = attention(
+        query_BHTd, *key_value, attn_mask=mask_B1TM, qk_matmul_output_mode=SOFTMAX
+    )
+    return out_BHTd, attn_BHTM, attn_BHTM
 
 
 class ImageAttention(nn.Module):

@@ -63,11 +63,22 @@ class MemoryBuilder(nn.Module):
         return *memory.joined(), memory.mask_BM, memory.image_BM
 
 
+class CausalMemoryBuilder(nn.Module):
+    """The same of a language model, which reads the question's tokens by itself."""
+
+    def __init__(self, vlm: VLM):
+        super().__init__()
+        self.vlm = fused_attention.fused(vlm)
+
+    def forward(self, image_tokens: Tensor, ids: Tensor, text_mask: Tensor) -> tuple[Tensor, ...]:
+        memory = self.vlm.memory(image_tokens, None, ids, text_mask)
+        return *memory.joined(), memory.mask_BM, memory.image_BM
+
+
 class DecoderStep(nn.Module):
     def __init__(self, vlm: VLM):
         super().__init__()
-        self.vlm = copy.deepcopy(vlm)
-        fused_attention.fuse(self.vlm.decoder)
+        self.vlm = fused_attention.fused(vlm)
 
     def forward(
         self, tokens: Tensor, self_k: Tensor, self_v: Tensor, cross_k: Tensor, cross_v: Tensor, mask: Tensor,

@@ -31,7 +31,7 @@ from sightline.export import fused_attention, graph_modules, onnx_metadata
 from sightline.export.simplify_graph import unstack
 from sightline.inference.onnx_engine import CONFIG, GRAPHS, SEARCH_SIDE, graphs
 from sightline.models.dual_encoder import DualEncoder
-from sightline.models.vlm import VLM
+from sightline.models.vlm import VLM, build
 
 WORKERS = 2
 SCOPES = "pkg.torch.onnx.name_scopes"  # a node's modules, outermost first, and itself
@@ -78,7 +78,10 @@ def export_variants(
 
 
 def _check_text(name: str, vlm: VLM, clip: DualEncoder) -> None:
-    """ValueError unless questions are read by the text tower that search uses: one graph serves both."""
+    """ValueError unless questions are read by the text tower that search uses, or by none: one graph serves
+    both."""
+    if vlm.text is None:
+        return
     answering, searching = vlm.text.state_dict(), clip.text.state_dict()
     for weight, tensor in searching.items():
         if weight not in answering or not torch.equal(answering[weight], tensor):
@@ -114,7 +117,7 @@ def _export_packed(graph: str, vlm: Packed | None, clip: Packed, path: Path, ops
     """`export_graph` in a process of its own, which ends with the one that started it."""
     watch_launcher()
     torch.set_num_threads(1)
-    answering = None if vlm is None else unpack(VLM(vlm[0]), vlm[1])
+    answering = None if vlm is None else unpack(build(vlm[0]), vlm[1])
     export_graph(graph, answering, unpack(DualEncoder(clip[0]), clip[1]), path, opset)
 
 
@@ -133,7 +136,8 @@ def engine_config(vlm: VLM | None, clip: DualEncoder) -> dict[str, Any]:
             "vocab_size": clip.config["vocab_size"],
         }
     config = vlm.config
-    return {
+    own_tokens = {} if vlm.text is not None else {"decoder_vocab_size": config["vocab_size"]}
+    return own_tokens | {
         "embed_dim": clip.config["embed_dim"],
         "grid": list(config["grid"]),
         "head_width": config["head_width"],
@@ -141,7 +145,7 @@ def engine_config(vlm: VLM | None, clip: DualEncoder) -> dict[str, Any]:
         "image_size": vlm.vision.image_size,
         "layers": config["layers"],
         "max_answer": config["max_answer"],
-        "vocab_size": config["vocab_size"],
+        "vocab_size": clip.config["vocab_size"],
     }
 
 
@@ -211,7 +215,8 @@ def _plan(name: str, vlm: VLM | None, clip: DualEncoder) -> tuple[nn.Module, dic
     draw = torch.Generator().manual_seed(0)
     batch, tokens, cached, question = Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC
     side, patches = clip.vision.image_size, clip.vision.grid[0] * clip.vision.grid[1]
-    ids = torch.randint(clip.config["vocab_size"], (2, 7), generator=draw)
+    reader = clip if vlm is None or name in SEARCH_SIDE else vlm
+    ids = torch.randint(reader.config["vocab_size"], (2, 7), generator=draw)
     text_mask = torch.ones(2, 7, dtype=torch.bool)
     text, text_axes = (
         {"ids": ids, "text_mask": text_mask},
@@ -237,8 +242,12 @@ def _plan(name: str, vlm: VLM | None, clip: DualEncoder) -> tuple[nn.Module, dic
     assert vlm is not None  # the other graphs answer
     if name == "vision":
         return graph_modules.Vision(vlm), {"pixels": pixels}, {"pixels": {0: batch}}, ["image_tokens"]
+    if name == "memory" and vlm.text is None:
+        inputs = {"image_tokens": image_tokens, **text}
+        axes = {"image_tokens": {0: batch}, **text_axes}
+        return graph_modules.CausalMemoryBuilder(vlm), inputs, axes, ["cross_k", "cross_v", "mask", "image"]
     if name == "memory":
-        states = torch.rand(2, 7, vlm.text.width, generator=draw)
+        states = torch.rand(2, 7, clip.text.width, generator=draw)  # the same tower, which _check_text saw
         inputs = {"image_tokens": image_tokens, "states": states, **text}
         axes = {"image_tokens": {0: batch}, "states": {0: batch, 1: question}, **text_axes}
         return graph_modules.MemoryBuilder(vlm), inputs, axes, ["cross_k", "cross_v", "mask", "image"]

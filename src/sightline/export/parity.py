@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sightline.data.questions.prompt_template import prompt
 from sightline.inference.decoding import greedy
 from sightline.inference.engine import DecodingInputs, Engine, GeneratedTokens, Memory, Step
 from sightline.inference.session import Session
@@ -77,7 +78,10 @@ def _compare_batch(
     figures: dict,
 ) -> None:
     pixels, (ids, mask) = trained.pixels(images), trained.question_ids(questions)
-    outputs = [_search_side(session.engine, pixels, ids, mask) for session in (trained, exported)]
+    texts = trained.text_tokenizer.batch(
+        [prompt(question) for question in questions], ids.shape[1], ids.shape[1]
+    )
+    outputs = [_search_side(session.engine, pixels, *texts) for session in (trained, exported)]
     for number, key in enumerate(
         ("max_embedding_difference", "max_embedding_difference", "max_match_difference")
     ):

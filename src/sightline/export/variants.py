@@ -24,12 +24,16 @@ from sightline.inference.onnx_engine import CONFIG, SEARCH_SIDE, graphs
 from sightline.inference.session import Session
 
 CANDIDATES = ("int4", "pruned_int8", "int8", "pruned", "fp32")
-SEARCHING = ("int4", "int8", "fp32")  # of a model without answers
 PRUNED_GRAPHS = ("memory", "decoder")  # the graphs that pruning changes
 QUANTIZED = {"fp32": "int8", "pruned": "pruned_int8"}
 FALLBACK = {"int8": "fp32", "pruned_int8": "fp32", "int4": "int8"}  # whose search side replaces a bad one
 SEARCHES_WITH = {"pruned": "fp32", "pruned_int8": "int8"}  # pruning leaves the search side alone
 RERANKED, RERANK_TOP = 200, 5  # queries and candidates that check the fusion head
+
+
+def written(root: Path) -> list[str]:
+    """The variants in a folder, the best to ship first."""
+    return [name for name in CANDIDATES if (root / name).is_dir()]
 
 
 def calibrate(
@@ -141,7 +145,7 @@ def choose(
     its FALLBACK. judge: of the answers, None where the model only searches.
     """
     rows: dict[str, dict] = {}
-    candidates = SEARCHING if judge is None else CANDIDATES
+    candidates = written(root)
     for name in progress.track(candidates[::-1], "measuring variants"):
         session = Session.open(root, name)
         r1, reranked = retrieval(session, gallery)

@@ -35,13 +35,15 @@ class SessionError(ValueError):
 
 class Encoder:
     """Encodes inputs for a model and checks settings against it. Holds no state between calls; `settings` are
-    those of the bundle, `folder` is where it lies (None: nowhere)."""
+    those of the bundle, `folder` is where it lies (None: nowhere). `tokenizer` reads questions and writes
+    answers, `text_tokenizer` (None: the same) reads captions and queries."""
 
     def __init__(
         self, engine: Engine, tokenizer: Tokenizer, preprocessing: Preprocessing, settings: BundleSettings,
-        folder: Path | None = None,
+        folder: Path | None = None, text_tokenizer: Tokenizer | None = None,
     ):  # fmt: skip
         self.engine, self.tokenizer, self.folder = engine, tokenizer, folder
+        self.text_tokenizer = text_tokenizer or tokenizer
         self.preprocessing, self.settings = preprocessing, settings
         if self.answers:
             self.heads_kept(settings.spin)
@@ -89,7 +91,13 @@ class Encoder:
         self, tokens_BPD: np.ndarray, ids_BS: np.ndarray, mask_BS: np.ndarray,
         captions_BK: Sequence[Sequence[str]],
     ) -> Memory:  # fmt: skip
-        """The decoder's memory: pictures and questions, each question with its retrieved captions, if any."""
+        """The decoder's memory: pictures and questions, each question with its retrieved captions, if any.
+        Raises SessionError for captions with a causal language model: its question sees nothing after it."""
+        if "decoder_vocab_size" in self.engine.config and any(captions_BK):
+            raise SessionError(
+                "retrieved captions are read by our own decoder only, and this model's is a causal language "
+                "model: ask without them"
+            )
         length = max(self.settings.max_text, ids_BS.shape[1])
         return retrieval_context.read(
             self.engine, self.tokenizer, tokens_BPD, ids_BS, mask_BS, captions_BK, length
@@ -110,7 +118,7 @@ class Encoder:
         if not len(texts):
             raise SessionError("no texts given; give at least one")
         length = self.settings.max_text
-        ids_NS, mask_NS = self.tokenizer.batch(texts, length, pad_to=length)
+        ids_NS, mask_NS = self.text_tokenizer.batch(texts, length, pad_to=length)
         states_NSD, embeds_NE = in_batches(self.engine.embed_texts, [ids_NS, mask_NS], batch_size)
         return states_NSD, mask_NS, embeds_NE
 
@@ -137,14 +145,11 @@ class Encoder:
 
     def question_is_cut(self, question: str) -> bool:
         """Whether the model reads only the beginning of the question, which is then another question."""
-        return self._is_cut(prompt(question), self.settings.max_question)
+        return _is_cut(self.tokenizer, prompt(question), self.settings.max_question)
 
     def text_is_cut(self, text: str) -> bool:
         """Whether search reads only the beginning of the text."""
-        return self._is_cut(text, self.settings.max_text)
-
-    def _is_cut(self, text: str, length: int) -> bool:
-        return len(self.tokenizer.encode(text, length + 1)) > length
+        return _is_cut(self.text_tokenizer, text, self.settings.max_text)
 
     def image_tokens(self, pixels_NCYX: np.ndarray, batch_size: int = 1) -> np.ndarray:
         """tokens_NPD of pictures, as the answering model reads them."""
@@ -168,3 +173,7 @@ def read_preprocessing(folder: Path) -> Preprocessing:
         return Preprocessing.from_config(artifacts.read_json(folder / PREPROCESSOR))
     except ValueError as error:
         raise SessionError(f"{folder / PREPROCESSOR}: {error}") from error
+
+
+def _is_cut(tokenizer: Tokenizer, text: str, length: int) -> bool:
+    return len(tokenizer.encode(text, length + 1)) > length

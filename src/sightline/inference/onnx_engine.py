@@ -87,6 +87,8 @@ class OnnxEngine:
                 f"{path}: takes {', '.join(sorted(inputs))}, expected keys and values layer by "
                 f"layer ({self._reads[0]}, ...): another version of the project exported it; {REBUILD}"
             )
+        # A language model reads questions by itself, our own decoder through the text tower.
+        self._reads_states = "states" in {node.name for node in self._sessions["memory"].get_inputs()}
         # Keys may have fewer heads than queries (grouped-query attention): the graph knows how many.
         self._past_shape = inputs[self._reads[0]]
 
@@ -102,8 +104,10 @@ class OnnxEngine:
 
     def memory(self, image_tokens_BPD: np.ndarray, ids_BT: np.ndarray, mask_BT: np.ndarray) -> Memory:
         names = ["cross_k", "cross_v", "mask", "image"]
-        states_BTD = self._run("text_encoder", ["states"], {"ids": ids_BT, "text_mask": mask_BT})[0]
-        read = {"image_tokens": image_tokens_BPD, "states": states_BTD, "ids": ids_BT, "text_mask": mask_BT}
+        text = {"ids": ids_BT, "text_mask": mask_BT}
+        read = {"image_tokens": image_tokens_BPD, **text}
+        if self._reads_states:
+            read["states"] = self._run("text_encoder", ["states"], text)[0]
         return Memory(*self._run("memory", names, read))
 
     def step(

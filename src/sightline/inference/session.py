@@ -26,6 +26,7 @@ from sightline.inference.onnx_engine import OnnxEngine
 
 MODEL = "onnx"  # a bundle's sub-folder with the graphs, where transformers.js and optimum look for them
 TOKENIZER = "tokenizer.json"
+DECODER_TOKENIZER = "decoder_tokenizer"  # folder beside it where the decoder has a tokenizer of its own
 ONE_BY_ONE = ("contrast", "candidates")  # decodings that fill a batch with one picture
 
 
@@ -49,14 +50,19 @@ class Session(Encoder):
     @classmethod
     def open(cls, folder: Path, graphs: str, threads: int = 1) -> "Session":
         """Unverified: `folder` with tokenizer and settings, and the sub-folder `graphs` of it."""
-        engine, tokenizer = OnnxEngine(folder / graphs, threads), Tokenizer.load(folder / TOKENIZER)
-        if tokenizer.size != engine.config["vocab_size"]:
-            raise SessionError(
-                f"{folder / TOKENIZER}: {tokenizer.size} tokens, but the model was trained with "
-                f"{engine.config['vocab_size']}; use the tokenizer that was exported with it"
-            )
-        preprocessing = read_preprocessing(folder)
-        return cls(engine, tokenizer, preprocessing, bundle_settings.read(folder / GENERATION), folder)
+        engine, (answering, searching) = OnnxEngine(folder / graphs, threads), read_tokenizers(folder)
+        known = engine.config["vocab_size"]
+        for tokenizer, size, name in (
+            (searching, known, TOKENIZER),
+            (answering, engine.config.get("decoder_vocab_size", known), DECODER_TOKENIZER),
+        ):
+            if tokenizer.size != size:
+                raise SessionError(
+                    f"{folder / name}: {tokenizer.size} tokens, but the model was trained with {size}; use "
+                    "the tokenizer that was exported with it"
+                )
+        settings = bundle_settings.read(folder / GENERATION)
+        return cls(engine, answering, read_preprocessing(folder), settings, folder, searching)
 
     def search_digest(self) -> str:
         """Of an exported model: what an index must have been built with (`OnnxEngine.search_digest`)."""
@@ -166,3 +172,10 @@ class Session(Encoder):
             self.tokenizer.decode(generated.ids), generated.ids, probability, confidence, sure,
             generated.finished, maps, generated.gates_LHT, question, decoding, list(candidates),
         )  # fmt: skip
+
+
+def read_tokenizers(folder: Path) -> tuple[Tokenizer, Tokenizer]:
+    """Those of questions and answers, and of captions and queries, in an exported folder; the same one unless
+    the decoder has its own."""
+    searching, own = Tokenizer.load(folder / TOKENIZER), folder / DECODER_TOKENIZER / TOKENIZER
+    return (Tokenizer.load(own) if own.is_file() else searching), searching

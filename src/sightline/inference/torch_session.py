@@ -11,15 +11,14 @@ import torch
 
 from sightline.core import artifacts
 from sightline.core.params.dual_encoder_params import DualEncoderParams
-from sightline.data.tokenizer import Tokenizer
 from sightline.inference import bundle_settings
 from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.encoding import NO_ANSWERS, SessionError, read_preprocessing
-from sightline.inference.session import TOKENIZER, Session
+from sightline.inference.session import Session, read_tokenizers
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models import pretrained_dual_encoder
 from sightline.models.dual_encoder import DualEncoder
-from sightline.models.vlm import ABSENT, VLM
+from sightline.models.vlm import ABSENT, VLM, build
 
 WEIGHTS = "weights.safetensors"
 Model = TypeVar("Model", VLM, DualEncoder)
@@ -30,7 +29,7 @@ def load_vlm(folder: Path) -> VLM:
     artifact = artifacts.load(folder, "vlm")
     if artifact.config == ABSENT:
         raise SessionError(f"{folder}: {NO_ANSWERS}")
-    return _filled(VLM(artifact.config), artifact)
+    return _filled(build(artifact.config), artifact)
 
 
 def load_trained_vlm(folder: Path) -> VLM | None:
@@ -54,9 +53,10 @@ def untuned(params: DualEncoderParams, max_tokens: int, settings: Path, threads:
 
 def session(vlm: VLM | None, clip: DualEncoder | None, settings: Path) -> Session:
     """Ask PyTorch models with the tokenizer and settings in the folder `settings`."""
+    answering, searching = read_tokenizers(settings)
     return Session(
-        TorchEngine(vlm, clip), Tokenizer.load(settings / TOKENIZER),
-        read_preprocessing(settings), bundle_settings.read(settings / GENERATION),
+        TorchEngine(vlm, clip), answering, read_preprocessing(settings),
+        bundle_settings.read(settings / GENERATION), text_tokenizer=searching,
     )  # fmt: skip
 
 

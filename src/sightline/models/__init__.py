@@ -2,12 +2,13 @@
 
 vision/: image towers, a file each
 text/: text towers, a file each
+decoder/: decoders of the answering model, a file each
 tower.py: the interface of towers
 dual_encoder.py: CLIP: image and text in one space, with the re-ranker
 pretrained_dual_encoder.py: a CLIP or SigLIP of Hugging Face as one
 fusion.py: re-rankers
-vlm.py: the answering model: a decoder over image and question
-init_from_alignment.py: its start from the dual encoder's words
+vlm.py: the interface of answering models
+init_from_alignment.py: the start of our own decoder from the dual encoder's words
 transformer.py: stacks of layers
 layers.py: encoder, decoder and cross layers
 layer_config.py: norm, activation, positions of a layer

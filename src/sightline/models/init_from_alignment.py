@@ -17,7 +17,7 @@ from sightline.models.dual_encoder import DualEncoder
 from sightline.models.positions import TokenPositions
 
 if TYPE_CHECKING:
-    from sightline.models.vlm import VLM
+    from sightline.models.decoder.cross_attention import CrossAttentionVLM
 
 # Measured side by side, see docs/log.md.
 QUESTION_SHARE = 0.5  # of the text tower's states
@@ -30,7 +30,7 @@ RANK = 1e-4  # singular values below this share of the first count as zero
 
 @torch.no_grad()
 def init_from_alignment(
-    model: VLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Mapping[int, int]
+    model: CrossAttentionVLM, clip: DualEncoder, word_ids: list[list[int]], plurals: Mapping[int, int]
 ) -> None:
     """Start the model as an associative memory over the words of the dual encoder's word head.
 

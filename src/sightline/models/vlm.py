@@ -1,8 +1,8 @@
-"""The question-answering model: a decoder whose cross-attention reads the memory [image tokens ; question
-tokens].
+"""The interface of answering models; code above it does not depend on a particular decoder.
 
-Question tokens first attend over [image ; question] (the joint block); image tokens are not updated, so the
-questions of one image share its keys and values. SPIN gates the heads of the cross-attention.
+An answering model reads image tokens and a question into a memory, once per question, and decodes the answer
+from it token by token. A decoder is a file of models/decoder with `build(config: dict) -> VLM`; `config`
+rebuilds the architecture without reading any checkpoint.
 
 Shapes: N images, B rows (questions), C,Y,X channels and sides, P patches, T tokens, M = P + T memory
 tokens, L layers, H heads, G key-value heads, S cached tokens, D width, d width of a head, V vocabulary.
@@ -10,9 +10,7 @@ tokens, L layers, H heads, G key-value heads, S cached tokens, D width, d width 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from types import MappingProxyType
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -20,24 +18,12 @@ from torch import Tensor, nn
 
 from sightline.core import registry
 from sightline.models.attention import KeyValue
-from sightline.models.dual_encoder import DualEncoder
-from sightline.models.feed_forward import usual_hidden
-from sightline.models.init_from_alignment import init_from_alignment
-from sightline.models.layer_config import LayerConfig
-from sightline.models.layers import CrossLayer
-from sightline.models.positions import PatchPositions, token_positions
 from sightline.models.tower import TextTower, VisionTower
-from sightline.models.transformer import Decoder, LayerMemory
+from sightline.models.transformer import LayerMemory
 from sightline.spin.gate import SpinInputs
 
-# The decoder's options and their defaults; `positions` are the patches'.
-OPTIONS = {
-    "token_positions": "learned",
-    "tie_embeddings": True,
-    **LayerConfig()._asdict(),
-}
-del OPTIONS["positions"]
-ABSENT = {"answers": False}  # config of an artifact without a model: finetune.epochs is 0
+ABSENT = {"answers": False}  # config of an artifact without a model: none was trained, or none was pruned
+OWN_DECODER = "cross_attention"  # of a config that names none
 
 
 class Memory(NamedTuple):
@@ -64,8 +50,8 @@ class Memory(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """logits_BTV; cache (key, value), [L, B, G, S + T, d] each; maps_LBHTM when asked for; gates_LBHT with
-    SPIN."""
+    """logits_BTV; cache (key, value), [L, B, G, S + T, d] each; maps_LBHTM, attention on the memory, when
+    asked for; gates_LBHT with SPIN."""
 
     logits: Tensor
     cache: KeyValue
@@ -73,57 +59,22 @@ class StepOutput(NamedTuple):
     gates: Tensor | None
 
 
-class VLM(nn.Module):
-    """config (all of it in config.json): vision, text, vocab_size, width, layers, decoder_heads,
-    head_width, decoder_hidden, joint_block, joint_heads, joint_hidden, positions (of the patches),
-    max_answer, max_question, dropout, blind; for blind models vision_width and grid, since they have learned
-    constants in place of the image tower; and where the decoder is to differ, token_positions (as
-    LayerConfig.positions), the other fields of LayerConfig, tie_embeddings (the output matrix is the
-    embedding)."""
+class VLM(nn.Module, ABC):
+    """config (all of it in config.json) holds at least layers, decoder_heads, key_value_heads, head_width,
+    vocab_size, max_answer, max_question, vision, vision_width, grid and blind: blind models have learned
+    constants in place of the image tower. `text` is the frozen tower that the decoder reads questions with;
+    None: it has embeddings of its own."""
 
-    def __init__(self, config: dict[str, Any]):
-        super().__init__()
-        config = {**OPTIONS, **config}
-        layer_config = LayerConfig.of({**config, "positions": config["token_positions"]})
-        width, dropout = config["width"], config["dropout"]
-        self.text: TextTower = registry.load("models/text", config["text"]["tower"]).build(config["text"])
-        self.text.freeze()
+    config: dict[str, Any]
+    text: TextTower | None
+    vision: VisionTower
+
+    def _build_image_side(self, config: dict[str, Any]) -> None:
         if config["blind"]:
             rows, cols = config["grid"]
             self.constants = nn.Parameter(torch.randn(rows * cols, config["vision_width"]))
         else:
-            self.vision: VisionTower = registry.load("models/vision", config["vision"]["tower"]).build(
-                config["vision"]
-            )
-        self.config = {**config, "text": self.text.config}
-        # The image's content enters with the variance of a word embedding, whatever the tower's scale.
-        self.image_projection = nn.Linear(config["vision_width"], width)
-        self.image_norm = nn.LayerNorm(width)
-        self.patch_positions = (
-            PatchPositions(config["grid"][0], config["grid"][1], width) if config["positions"] else None
-        )
-        self.question_projection = nn.Linear(self.text.width, width)
-        self.embedding = nn.Embedding(config["vocab_size"], width)
-        nn.init.normal_(self.embedding.weight, std=width**-0.5)
-        self.joint = (
-            CrossLayer(width, config["joint_heads"], config["head_width"], config["joint_hidden"], dropout)
-            if config["joint_block"]
-            else None
-        )
-        self.memory_norm = nn.LayerNorm(width)
-        self.token_positions = token_positions(layer_config.positions, config["max_answer"] + 1, width)
-        self.decoder = Decoder(
-            config["layers"],
-            width,
-            config["decoder_heads"],
-            config["head_width"],
-            config["decoder_hidden"],
-            dropout,
-            layer_config,
-        )
-        self.output_bias = nn.Parameter(torch.zeros(config["vocab_size"]))
-        if not config["tie_embeddings"]:
-            self.output = nn.Parameter(torch.randn(config["vocab_size"], width) * width**-0.5)
+            self.vision = registry.load("models/vision", config["vision"]["tower"]).build(config["vision"])
 
     def train(self, mode: bool = True) -> VLM:
         """Batch norms of the image tower keep the statistics of contrastive training even while its weights
@@ -134,36 +85,32 @@ class VLM(nn.Module):
                 module.eval()
         return self
 
+    def enter(self, phase: int, freeze_vision: bool) -> None:
+        """Freeze for a phase of training what does not train in it: in the first (0) the image tower."""
+        if not self.config["blind"]:
+            self.vision.freeze(phase == 0 or freeze_vision)
+
     def image_tokens(self, image_BCYX: Tensor) -> Tensor:
         """The image tower's patches, [B, P, D of the tower]; learned constants for a blind model."""
         if self.config["blind"]:
             return self.constants.expand(image_BCYX.shape[0], -1, -1)
         return self.vision.patches(self.vision(image_BCYX))
 
-    def text_states(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    def text_states(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor | None:
         """The frozen text tower's states of the questions, [B, T, D of the tower], without gradient."""
+        if self.text is None:
+            return None
         with torch.no_grad():
             return self.text(ids_BT, mask_BT)
 
+    @abstractmethod
     def memory(
-        self, image_tokens_NPD: Tensor, text_states_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor
+        self, image_tokens_NPD: Tensor, text_states_BTD: Tensor | None, ids_BT: Tensor, mask_BT: Tensor
     ) -> Memory:
         """The decoder's memory. Each image has B / N consecutive questions; its keys and values are
         computed once and shared by them. Images of no tokens (P = 0) leave the question alone."""
-        image_NPD = self.image_norm(self.image_projection(image_tokens_NPD))
-        if self.patch_positions is not None and image_NPD.shape[1]:
-            image_NPD = image_NPD + self.patch_positions()
-        question_BTD = self.question_projection(text_states_BTD) + self._embed(ids_BT)
-        image_mask_BP = mask_BT.new_ones(()).expand(ids_BT.shape[0], image_NPD.shape[1])
-        mask_BM = torch.cat([image_mask_BP, mask_BT], 1)
-        image_BM = torch.cat([image_mask_BP, torch.zeros_like(mask_BT)], 1)
-        if self.joint is not None:
-            key_value = self.joint.image_keys_values(image_NPD)
-            question_BTD = self.joint(question_BTD, key_value, mask_BT[:, None, None, :])
-        shared = self.decoder.memory_keys_values(self.memory_norm(image_NPD))
-        per_row = self.decoder.memory_keys_values(self.memory_norm(question_BTD))
-        return Memory([LayerMemory(*pair) for pair in zip(per_row, shared, strict=True)], mask_BM, image_BM)
 
+    @abstractmethod
     def step(
         self,
         tokens_BT: Tensor,
@@ -173,73 +120,15 @@ class VLM(nn.Module):
         need_maps: bool = False,
     ) -> StepOutput:
         """Decode T more tokens. cache None, or empty (S = 0), is the beginning of the answer."""
-        past = 0 if cache is None else cache[0].shape[3]
-        x_BTD = self._embed(tokens_BT)
-        if self.token_positions is not None:
-            x_BTD = x_BTD + self.token_positions(past, tokens_BT.shape[1])
-        out = self.decoder(x_BTD, *memory, cache, spin, need_maps)
-        output_VD = self.embedding.weight if self.config["tie_embeddings"] else self.output
-        logits_BTV = nn.functional.linear(out.x, output_VD, self.output_bias)
-        return StepOutput(logits_BTV, out.cache, out.maps, out.gates)
 
     def empty_cache(self, batch: int) -> KeyValue:
         """Keys and values of no tokens, [L, B, G, 0, d] each."""
-        config = self.config
+        config, weight = self.config, next(self.parameters())
         heads = config["key_value_heads"] or config["decoder_heads"]
         shape = (config["layers"], batch, heads, 0, config["head_width"])
-        weight = self.embedding.weight
         return weight.new_zeros(shape), weight.new_zeros(shape)
 
-    def _embed(self, ids_BT: Tensor) -> Tensor:
-        return self.embedding(ids_BT) * math.sqrt(self.config["width"])
 
-
-def from_clip(
-    clip: DualEncoder,
-    finetune: dict[str, Any],
-    word_ids: list[list[int]],
-    plurals: Mapping[int, int] = MappingProxyType({}),
-    *,
-    blind: bool = False,
-) -> VLM:
-    """A model that starts from the towers of a dual encoder. finetune: that section of params.yaml;
-    word_ids: the tokens of every word of clip.config["words"]; plurals: where a word's plural is one token,
-    the word's number -> that token.
-
-    Raises ValueError when the width is not a multiple of the heads.
-    """
-    width, heads = finetune["width"], finetune["heads"]
-    if width % heads:
-        raise ValueError(
-            f"finetune.width {width} is not a multiple of finetune.heads {heads}: change one of them"
-        )
-    options = {**OPTIONS, **{name: finetune[name] for name in OPTIONS if name in finetune}}
-    model = VLM(
-        {
-            "vision": clip.vision.config,
-            "text": clip.text.config,
-            "vocab_size": clip.text.word_embeddings().shape[0],
-            "vision_width": clip.vision.width,
-            "grid": list(clip.vision.grid),
-            "width": width,
-            "layers": finetune["layers"],
-            "decoder_heads": heads,
-            "head_width": width // heads,
-            "decoder_hidden": usual_hidden(width, options["activation"]),
-            "joint_block": finetune["joint_block"],
-            "joint_heads": heads,
-            "joint_hidden": 4 * width,
-            "positions": finetune["positions"],
-            **options,
-            "max_answer": finetune["max_answer"],
-            "max_question": finetune["max_question"],
-            "dropout": finetune["dropout"],
-            "blind": blind,
-        }
-    )
-    model.text.load_state_dict(clip.text.state_dict())
-    if not blind:
-        model.vision.load_state_dict(clip.vision.state_dict())
-    if finetune["init_from_alignment"]:
-        init_from_alignment(model, clip, word_ids, plurals)
-    return model
+def build(config: dict[str, Any]) -> VLM:
+    """The model of an artifact's config, with random weights."""
+    return registry.load("models/decoder", config.get("decoder", OWN_DECODER)).build(config)

@@ -22,7 +22,7 @@ from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import Confidence
 from sightline.inference.encoding import PREPROCESSOR
 from sightline.inference.out_of_domain import OODDetector
-from sightline.inference.session import MODEL, Session
+from sightline.inference.session import DECODER_TOKENIZER, MODEL, Session
 from sightline.search import bundle_card
 from sightline.search.index_writer import Block, IndexWriter
 from sightline.search.item_index import Entry, ItemIndex
@@ -87,7 +87,9 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
     }  # fmt: skip
     with artifacts.create(out, "bundle", config, bundle_card.text(config, inputs.spin)) as folder:
         shutil.copytree(exported.path / shipped, folder / MODEL)
-        transformers_tokenizer.write(folder, session.tokenizer, session.settings.max_text)
+        transformers_tokenizer.write(folder, session.text_tokenizer, session.settings.max_text)
+        if (exported.path / DECODER_TOKENIZER).is_dir():
+            shutil.copytree(exported.path / DECODER_TOKENIZER, folder / DECODER_TOKENIZER)
         shutil.copyfile(exported.path / PREPROCESSOR, folder / PREPROCESSOR)
         settings = bundle_settings.read(exported.path / GENERATION).replaced(
             confidence=inputs.confidence, generation=inputs.generation, spin=inputs.spin

@@ -123,7 +123,9 @@ class Service:
         """Tokens of the texts as far as the model reads them."""
         session = self.model.session
         limit = session.settings.max_text
-        return await self.aside(deadline, lambda: sum(len(session.tokenizer.encode(t, limit)) for t in texts))
+        return await self.aside(
+            deadline, lambda: sum(len(session.text_tokenizer.encode(t, limit)) for t in texts)
+        )
 
     async def embed_texts(self, texts: Sequence[str], deadline: float) -> list[np.ndarray]:
         """Unit embedding [E] of every text."""

@@ -5,7 +5,7 @@ controls.py: random heads and the inverse choice, as controls
 amplified_attention.py: attention to the image made larger (PAI)
 huggingface.py: the rule on a Hugging Face vision-language model
 
-Not here: its settings (`core/params/generation.py`), where the decoder applies it (`models/vlm.py`,
+Not here: its settings (`core/params/generation.py`), where decoders apply it (`models/decoder`,
 `export`), its evaluation (`evaluate`, `sightline_lab/hallucination`).
 
 `attach`, `detach` and `suppressed` come from `huggingface.py` on first use, so that importing this

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from sightline.core import artifacts, runtime
 from sightline.core.params.loader import Params
@@ -15,14 +17,17 @@ from sightline.core.params.train_params import FinetuneParams
 from sightline.core.runtime import Runtime
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vqa_data import VqaData
+from sightline.models.decoder.cross_attention import from_clip
 from sightline.models.dual_encoder import DualEncoder
-from sightline.models.vlm import VLM, from_clip
-from sightline.train import save_model
+from sightline.models.vlm import VLM
+from sightline.train import lora, save_model
 from sightline.train.checkpoint import State
 from sightline.train.loop import Recipe
 from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
 from sightline.train.tasks.vqa import VqaTask
+
+LORA_ALPHA = 32.0  # over the rank: the size of an adapter's correction
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def finetune(
     if not params.finetune.epochs:
         if run.is_main:
             for folder in (out, blind_out):
-                save_model.write_absent(folder)
+                save_model.write_absent(folder, save_model.NOT_TRAINED)
             (curves / "vlm").mkdir(parents=True, exist_ok=True)
             artifacts.write_json(curves / "vlm" / "metrics.json", {})  # which `dvc metrics show` reads
             runtime.log(
@@ -62,24 +67,23 @@ def finetune(
         return
     towers = DualEncoder(clip.config)
     unpack_weights(artifacts.load_weights(clip.path / "weights.safetensors"), towers)
-    tokenizer_file, section = clip.path / "tokenizer.json", params.finetune
+    pretrained, section = params.decoder.tower == "hf", params.finetune
+    tokenizer_file = (_language_files(params) if pretrained else clip.path) / "tokenizer.json"
     data = VqaData.read(raw, vqa, tokenizer_file)
-    tokenizer = data.tokenizer
-    word_ids = [tokenizer.encode(word, 8, special=False) for word in clip.config["words"]]
-    plurals = plural_tokens(tokenizer, clip.config["words"])
     torch.manual_seed(runtime.derive_seed(params.seed, "finetune", "init"))
-    model, blind = (
-        from_clip(towers, params.finetune.model_dump(), word_ids, plurals, blind=blind)
-        for blind in (False, True)
-    )
-    phase = Phase("finetune", section.epochs, section)
-    without_pictures = Phase("blind", section.epochs * section.blind_share, section)
+    start = partial(_with_language_model, params) if pretrained else partial(_with_own_decoder, params, clip)
+    model, blind = (start(towers, data.tokenizer, blind) for blind in (False, True))
+    facts = {"decoder": repr(params.decoder)} if pretrained else {}
+    phase = Phase("finetune", section.epochs, section, facts=facts)
+    without_pictures = Phase("blind", section.epochs * section.blind_share, section, facts=facts)
     # Both stay resumable until both are written: DVC removes what an interrupted stage wrote.
     with (
         train_vqa(model, phase, params, run, data, curves / "vlm") as (task, state),
         train_vqa(blind, without_pictures, params, run, data, curves / "blind") as (blind_task, blind_state),
     ):
         if run.is_main:
+            for each in (model, blind) if pretrained else ():
+                lora.merge(each.get_submodule("language_model"))
             save_model.write(out, "vlm", model, tokenizer_file, "Answering model.", task, state)
             save_model.write(
                 blind_out,
@@ -91,6 +95,37 @@ def finetune(
                 blind_state,
             )
             runtime.log(f"wrote {out} and {blind_out}; next: compress")
+
+
+def _with_own_decoder(
+    params: Params, clip: artifacts.Artifact, towers: DualEncoder, tokenizer: Tokenizer, blind: bool
+) -> VLM:
+    words = clip.config["words"]
+    word_ids = [tokenizer.encode(word, 8, special=False) for word in words]
+    plurals = plural_tokens(tokenizer, words)
+    return from_clip(towers, params.finetune.model_dump(), word_ids, plurals, blind=blind)
+
+
+def _language_files(params: Params) -> Path:
+    from sightline.models.decoder import hf
+
+    return hf.files(params.decoder.source, params.decoder.revision)
+
+
+def _with_language_model(params: Params, towers: DualEncoder, tokenizer: Tokenizer, blind: bool) -> VLM:
+    from transformers.pytorch_utils import Conv1D
+
+    from sightline.models.decoder import hf
+
+    language_model = hf.load(_language_files(params))
+    finetune = params.finetune.model_dump()
+    model = hf.from_clip(towers, language_model, finetune, tokenizer.size, tokenizer.eos, blind=blind)
+    if params.decoder.tuning == "lora":
+        language_model.requires_grad_(False)
+        # Its layers alone: the last matrix may be the embedding.
+        lora.adapt(model.language_model.base_model, params.decoder.rank, LORA_ALPHA, (nn.Linear, Conv1D))
+        model.tuned = [each for each in language_model.parameters() if each.requires_grad]
+    return model
 
 
 @contextmanager

@@ -39,8 +39,11 @@ def write_tokenizer(out: Path, tokenizer_file: Path) -> None:
         tokenizer_files.copy(tokenizer_file, folder)
 
 
-def write_absent(out: Path) -> None:
-    """Make `out` the artifact of an answering model that was not trained."""
-    card = f"# {out.name}\n\nNo answering model: finetune.epochs is 0, so the model only searches.\n"
+NOT_TRAINED = "No answering model: finetune.epochs is 0, so the model only searches."
+
+
+def write_absent(out: Path, why: str) -> None:
+    """Make `out` the artifact of an answering model that was not made."""
+    card = f"# {out.name}\n\n{why}\n"
     with artifacts.create(out, "vlm", dict(ABSENT), card):
         pass

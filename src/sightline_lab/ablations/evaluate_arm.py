@@ -25,7 +25,8 @@ def figures(params: Params) -> dict[str, float]:
     """Percent by name: accuracy of each question type and their mean (`answers`), CHAIR, retrieval."""
     vlm, clip = torch_session.load_vlm(Path("models/vlm")), torch_session.load_clip(Path("models/clip"))
     with tempfile.TemporaryDirectory() as settings:  # those that export would write
-        write_settings(Path(settings), clip, vlm, Path("models/vlm/tokenizer.json"))
+        tokenizer, of_decoder = Path("models/clip/tokenizer.json"), Path("models/vlm/tokenizer.json")
+        write_settings(Path(settings), clip, vlm, tokenizer, of_decoder)
         session = torch_session.session(vlm, clip, Path(settings))
     raw, vqa = Path("data/raw"), Path("data/vqa")
     split, words = (

@@ -21,8 +21,9 @@ from sightline.inference import torch_session
 from sightline.inference.engine import Engine
 from sightline.inference.onnx_engine import CONFIG, GRAPHS, OnnxEngine
 from sightline.inference.torch_engine import TorchEngine
+from sightline.models.decoder.cross_attention import from_clip
 from sightline.models.dual_encoder import DualEncoder
-from sightline.models.vlm import VLM, from_clip
+from sightline.models.vlm import VLM
 from sightline_lab.bench import workloads
 from sightline_lab.bench.workloads import EAGER
 

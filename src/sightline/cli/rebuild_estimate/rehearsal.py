@@ -42,7 +42,7 @@ def _params(checkout: Path) -> Params:
     params = load_params(file, alone)
     given = {
         f"{section}.checkpoint": getattr(params, section).checkpoint
-        for section in ("text", "vision", "dual_encoder")
+        for section in ("text", "vision", "dual_encoder", "decoder")
     }
     local = {key: str(checkout / path) for key, path in given.items() if path != NO_INPUT}
     return load_params(file, alone | local)

@@ -20,7 +20,8 @@ from sightline.core.params.sections import Params, leaves, section_of
 
 FOLDER = "profiles"
 # DVC fills ${data.path} and its like in dvc.yaml from params.yaml before the stage `resolve` runs.
-LOCAL = ("data.path", "data.pictures", "text.checkpoint", "vision.checkpoint", "dual_encoder.checkpoint")
+LOCAL = ("data.path", "data.pictures", "text.checkpoint", "vision.checkpoint", "dual_encoder.checkpoint",
+         "decoder.checkpoint")  # fmt: skip
 
 
 @dataclass(frozen=True)

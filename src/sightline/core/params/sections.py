@@ -12,10 +12,32 @@ from sightline.core.params.data_params import ConvertParams, DataParams
 from sightline.core.params.dual_encoder_params import DualEncoderParams, leaves_others_unused
 from sightline.core.params.generation import Generation, Spin
 from sightline.core.params.quality_params import EvaluateParams, ExplainParams, GateParams
-from sightline.core.params.tower_params import TextParams, VisionParams
+from sightline.core.params.tower_params import DecoderParams, TextParams, VisionParams
 from sightline.core.params.train_params import AlignParams, CompressParams, FinetuneParams, PretrainParams
 
 LAUNCH = Matches(r"python[\w./=: -]*", "python, or python -m torch.distributed.run and its options")
+
+# What a decoder does not read, by its tower, and its value in params.yaml: another one would change nothing.
+UNREAD: dict[str, dict[str, object]] = {
+    "cross_attention": {"finetune.decoder_lr_scale": 1.0, "decoder.tuning": "whole", "decoder.rank": 16},
+    "hf": {
+        "finetune.layers": 2,
+        "finetune.heads": 8,
+        "finetune.key_value_heads": 0,
+        "finetune.token_positions": "learned",
+        "finetune.norm": "pre",
+        "finetune.norm_type": "layer",
+        "finetune.activation": "gelu",
+        "finetune.tie_embeddings": True,
+        "finetune.joint_block": True,
+        "finetune.positions": True,
+        "finetune.init_from_alignment": True,
+        "finetune.dropout": 0.0,
+        "finetune.gradient_checkpointing": False,
+        "compress.head_ratio": 0.0,
+        "compress.neuron_ratio": 0.0,
+    },
+}
 
 
 class Params(Settings):
@@ -33,6 +55,7 @@ class Params(Settings):
     text: TextParams
     vision: VisionParams
     dual_encoder: DualEncoderParams
+    decoder: DecoderParams
     pretrain: PretrainParams
     align: AlignParams
     finetune: FinetuneParams
@@ -52,16 +75,25 @@ class Params(Settings):
     @model_validator(mode="after")
     def sections_fit_each_other(self) -> "Params":
         self._spin_fits_the_decoder()
+        self._unread_leaves_stay()
         self._batches_divide()
         self._splits_are_built()
         leaves_others_unused(self)
         return self
 
     def _spin_fits_the_decoder(self) -> None:
+        if self.decoder.tower == "hf":
+            return  # its checkpoint has layers and heads: the stages that gate them check it
         deepest, heads, top_k = self.finetune.layers, self.finetune.heads, self.spin.top_k
         inside = all(layer < deepest for layer in self.spin.layers)
         require(inside, "spin.layers", list(self.spin.layers), f"layers below finetune.layers = {deepest}")
         require((top_k or 0) <= heads, "spin.top_k", top_k, f"at most finetune.heads = {heads}")
+
+    def _unread_leaves_stay(self) -> None:
+        for key, left in UNREAD[self.decoder.tower].items():
+            section, leaf = key.split(".")
+            value = getattr(getattr(self, section), leaf)
+            require(value == left, key, value, f"{left!r}, as decoder.tower is {self.decoder.tower}")
 
     def _batches_divide(self) -> None:
         ranks = re.search(r"--nproc[-_]per[-_]node[= ](\d+)", self.launch)

@@ -1,4 +1,4 @@
-"""Schemas of the sections `text` and `vision`: the two towers."""
+"""Schemas of the sections `text`, `vision` and `decoder`: the towers."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -134,3 +134,36 @@ class VisionParams(Settings):
         if self.tower == "hf" or (self.tower != "small_cnn" and self.preprocessing == "published"):
             config["preprocessing"] = self.preprocessing
         return config
+
+
+class DecoderParams(Settings):
+    """Parameters of the decoder's tower; its training, and the size of our own, are in `finetune`."""
+
+    tower: Annotated[str, AfterValidator(PlugIn("models/decoder"))] = Field(
+        description="cross_attention: our own, from scratch; hf: a pretrained causal language model"
+    )
+    name: str = Field(description="hf: the name on the hub, unless checkpoint is given")
+    revision: str = Field(description="hf: the commit of that name on the hub")
+    checkpoint: Name = Field(description="hf: folder of a model; never in a profile")
+    tuning: Literal["whole", "lora"] = Field(
+        description="hf: what of it trains in the second phase: all, or low-rank adapters (LoRA)"
+    )
+    rank: Count = Field(description="hf: of the low-rank adapters")
+
+    @model_validator(mode="after")
+    def fits_its_tower(self) -> "DecoderParams":
+        sources = [value for value in (self.name, self.checkpoint) if value not in ("", NO_INPUT)]
+        wanted = self.tower == "hf"
+        words = "a folder or decoder.name, as decoder.tower is hf" if wanted else (
+            f"neither a folder nor decoder.name, as decoder.tower is {self.tower}"
+        )  # fmt: skip
+        require(len(sources) == int(wanted), "checkpoint", sources, words)
+        pinned = bool(re.fullmatch(REVISION, self.revision)) if self.name else not self.revision
+        words = "a commit of 40 hexadecimal digits" if self.name else "nothing without decoder.name"
+        require(pinned, "revision", self.revision, words)
+        return self
+
+    @property
+    def source(self) -> str:
+        """Return the folder or the name on the hub."""
+        return self.name if self.checkpoint == NO_INPUT else self.checkpoint

@@ -107,8 +107,9 @@ class FinetuneParams(Training):
     vision_lr_scale: Positive = Field(
         description="on top of lr_scale, for the image tower in the second phase"
     )
+    decoder_lr_scale: Positive = Field(description="the same, for a pretrained language model as decoder")
     layer_decay: Positive = Field(description="as in align, of the image tower")
-    warmup_phase_share: Share = Field(description="first phase, towers frozen: share of all steps")
+    warmup_phase_share: Share = Field(description="first phase, pretrained parts frozen: share of all steps")
     freeze_vision: bool = Field(description="leave the image tower as it is")
     questions_per_image: Count = Field(description="drawn per image and step, beside the description")
     blind_share: PositiveShare = Field(description="steps of the blind baseline, share of the real model's")

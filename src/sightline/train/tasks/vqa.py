@@ -29,6 +29,7 @@ from sightline.data.questions.deciding_figure import (
 )
 from sightline.data.questions.prompt_template import prompt
 from sightline.data.vqa_data import VqaData
+from sightline.models.tower import TextTower
 from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM, Memory, StepOutput
 from sightline.train import distributed, sample_captions
@@ -47,8 +48,9 @@ IGNORED = -100  # target of padding
 
 
 class VqaTask(Task):
-    """`model` is a VLM; a blind one reads no picture. Two phases: image tower frozen for the first
-    `warmup_phase_share` of the steps, then training at `vision_lr_scale`. The text tower stays frozen.
+    """`model` is a VLM; a blind one reads no picture. Two phases: image tower, and a pretrained language
+    model, frozen for the first `warmup_phase_share` of the steps, then training at `vision_lr_scale` and
+    `decoder_lr_scale`. The text tower stays frozen.
 
     `metric` is what the validation questions can decide by (`deciding_figure`); `asked`: how many short ones
     of each type they are."""
@@ -142,14 +144,14 @@ class VqaTask(Task):
         return int(step >= self.thaw_step)
 
     def enter(self, phase: int) -> None:
-        if not self.blind:
-            self.model.vision.freeze(phase == 0 or self.params.freeze_vision)
+        self.model.enter(phase, self.params.freeze_vision)
 
     def lr_scale(self, part: str, step: int) -> float:
-        """The image tower warms up anew when it thaws: its moments start from nothing there."""
-        if part != "vision":
+        """What thaws warms up anew: its moments start from nothing there."""
+        scales = {"vision": self.params.vision_lr_scale, "language_model": self.params.decoder_lr_scale}
+        if part not in scales:
             return 1.0
-        return self.params.vision_lr_scale * min(1.0, (step - self.thaw_step + 1) / self.warmup_steps)
+        return scales[part] * min(1.0, (step - self.thaw_step + 1) / self.warmup_steps)
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """The deciding figure, percent; by type how many short answers are right in every token (each
@@ -275,10 +277,7 @@ class VqaTask(Task):
             "targets": np.ascontiguousarray(targets_BT),
         }
         tensors = {name: torch.from_numpy(array).to(self.run.device) for name, array in arrays.items()}
-        states_BTW = torch.nn.utils.rnn.pad_sequence(
-            [self._state(question) for question in questions], batch_first=True
-        )
-        return {**tensors, "states": states_BTW, "triples": [triple for _, triple in rows]}
+        return {**tensors, "states": self._states(questions), "triples": [triple for _, triple in rows]}
 
     def _padded(self, rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
         """ids_BT and mask_BT (True = token), padded to the longest row."""
@@ -287,7 +286,16 @@ class VqaTask(Task):
         ids_BT[mask_BT] = np.concatenate(rows)
         return ids_BT, mask_BT
 
-    def _state(self, question: str) -> Tensor:
+    def _states(self, questions: list[str]) -> Tensor | None:
+        """The frozen text tower's states, [B, T, W]; None where the decoder reads questions by itself."""
+        text = self.model.text
+        if text is None:
+            return None
+        return torch.nn.utils.rnn.pad_sequence(
+            [self._state(text, question) for question in questions], batch_first=True
+        )
+
+    def _state(self, text: TextTower, question: str) -> Tensor:
         """The frozen text tower's states of one question, [T, W]. Computed alone and in fp32, so that they
         are the same bits whatever the batch and wherever a resumed run starts."""
         if question not in self.states:
@@ -295,10 +303,10 @@ class VqaTask(Task):
                 [self.encode_question(question, self.params.max_question)], device=self.run.device
             )
             with torch.autocast(self.run.device.split(":")[0], enabled=False):
-                self.states[question] = self.model.text_states(
-                    ids_BT, torch.ones_like(ids_BT, dtype=torch.bool)
-                )[0]
-            while len(self.states) * self.params.max_question * self.model.text.width * 4 > CACHE_BYTES:
+                states_1TW = self.model.text_states(ids_BT, torch.ones_like(ids_BT, dtype=torch.bool))
+                assert states_1TW is not None  # the model has a text tower
+                self.states[question] = states_1TW[0]
+            while len(self.states) * self.params.max_question * text.width * 4 > CACHE_BYTES:
                 self.states.popitem(last=False)
         self.states.move_to_end(question)
         return self.states[question]

@@ -1,0 +1,76 @@
+"""The real stages with a tiny language model as decoder, tuned by low-rank adapters, on few scenes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sightline.core.artifacts import load, load_weights, read_json
+from sightline.inference.session import Session
+from tests.support import language_models, params_files, tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+FEW = {
+    "train": 48,
+    "val": 16,
+    "test": 16,
+    "shift_val": 8,
+    "shift_test": 8,
+    "uniform_test": 8,
+    "novel_test": 8,
+}
+SMALL = {
+    "launch": "python", "data.sizes": FEW, "decoder.tower": "hf", "decoder.checkpoint": "language_model",
+    "decoder.tuning": "lora", "decoder.rank": 4, "finetune.decoder_lr_scale": 0.5,
+    "finetune.warmup_phase_share": 0.5, "compress.head_ratio": 0.0, "compress.neuron_ratio": 0.0,
+    "pretrain.epochs": 0.0, "align.epochs": 1.0, "align.batch_size": 16, "align.matching_samples": 8,
+    "finetune.epochs": 1.0, "finetune.max_answer": 24, "export.calibration_items": 8,
+    "export.parity_items": 8, "export.selection_items": 16, "explain.items": 2, "evaluate.max_items": 4,
+    "evaluate.bootstrap": 20,
+}  # fmt: skip
+BUILT = ("download", "convert", "pretrain", "align", "finetune", "compress", "export", "index", "explain",
+         "evaluate", "report", "gate")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    here = tmp_path_factory.mktemp("language_model")
+    params_files.write(here, "smoke", SMALL)
+    language_models.save(here / "language_model", "llama")
+    # One after the other in one process: torch and transformers are imported once.
+    stages = [str(ROOT / "stages" / f"{name}.py") for name in BUILT]
+    whole = "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", whole, *stages], cwd=here, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return here
+
+
+def test_every_stage_passes_and_the_bundle_answers_in_the_language_models_tokens(built):
+    gate = read_json(built / "metrics" / "gate" / "gate.json")
+    assert gate["passed"]
+    exported = load(built / "models" / "onnx", "onnx")
+    assert set(exported.config["variants"]) == {"fp32", "int8", "int4"}
+    session = Session.load(built / "models" / "bundle")
+    assert session.tokenizer.size != session.text_tokenizer.size
+    (answer,) = session.answer(tiny.pictures(1), ["Is there a cup?"], need_maps=True)
+    assert answer.text == session.tokenizer.decode(answer.ids)
+    pages = list((built / "plots" / "explain").rglob("*.html"))
+    assert pages and read_json(built / "metrics" / "explain" / "compression.json")["n"] >= 0
+
+
+def test_adapters_moved_the_matrices_of_the_layers_and_nothing_else_of_the_language_model(built):
+    before = load_weights(built / "language_model" / "model.safetensors")
+    after = load_weights(built / "models" / "vlm" / "weights.safetensors")
+    moved = {name for name, array in before.items() if (after[f"language_model.{name}"] != array).any()}
+    assert moved and all("_proj.weight" in name for name in moved)
+    assert not any("parametrizations" in name for name in after)
+
+
+def test_a_cut_of_a_language_model_is_refused_before_anything_runs(built, tmp_path):
+    params_files.write(tmp_path, "smoke", SMALL | {"compress.head_ratio": 0.25})
+    done = subprocess.run(
+        [sys.executable, ROOT / "stages" / "compress.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "compress.head_ratio: got 0.25, allowed: 0.0, as decoder.tower is hf" in done.stderr + done.stdout

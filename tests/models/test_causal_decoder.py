@@ -13,6 +13,7 @@ from sightline.inference.torch_engine import TorchEngine
 from sightline.models.decoder import hf
 from sightline.models.vlm import Memory, build
 from sightline.spin.gate import SpinInputs, gate
+from sightline.train import lora
 from tests.support import language_models, tiny
 
 LENGTHS = torch.tensor([9, 6, 7, 5])  # of the questions, the token that ends them included
@@ -157,6 +158,30 @@ def test_the_projector_trains_alone_and_then_the_language_model_too(vlm):
     assert trains() == {"projector", "language_model"}
     model.enter(1, freeze_vision=False)
     assert trains() == {"projector", "language_model", "vision"}
+
+
+def test_adapters_move_the_matrices_of_the_layers_and_nothing_else_of_the_language_model():
+    torch.manual_seed(0)
+    model = language_models.models("llama")[0]
+    before = {name: tensor.clone() for name, tensor in model.language_model.state_dict().items()}
+    model.language_model.requires_grad_(False)
+    lora.adapt(model.language_model.base_model, 4, 32.0)
+    model.tuned = [each for each in model.language_model.parameters() if each.requires_grad]
+    model.enter(1, freeze_vision=True)
+    trained = [each for each in model.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=0.01)
+    ids_BT = torch.randint(8, model.config["vocab_size"], (2, 6))
+    for _ in range(2):  # an adapter's first step starts from nothing
+        image_NPD = model.image_tokens(torch.randn(2, 3, 32, 32))
+        memory = model.memory(image_NPD, None, ids_BT, torch.ones_like(ids_BT, dtype=torch.bool))
+        model.step(ids_BT, None, memory).logits.square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    lora.merge(model.language_model)
+    after = model.language_model.state_dict()
+    assert after.keys() == before.keys()
+    moved = {name for name, tensor in before.items() if not torch.equal(after[name], tensor)}
+    assert moved == {name for name in before if "_proj.weight" in name}
 
 
 def clip():

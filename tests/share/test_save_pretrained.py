@@ -18,7 +18,7 @@ from sightline.models import pretrained_dual_encoder
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vision import torchvision as torchvision_towers
 from sightline_lab.pretrained import small_checkpoints
-from tests.support import command_line, tiny
+from tests.support import command_line, language_models, tiny
 
 ATOL = 1e-6  # both compute in float32 by the same operations
 VISION = {
@@ -175,3 +175,30 @@ def test_a_folder_with_other_files_stays(checkout, tmp_path):
 
 def test_without_a_model_the_cure_is_named(checkout):
     assert "dvc repro" in save(checkout, code=2).stderr
+
+
+def test_a_language_model_that_answers_goes_out_alone(checkout):
+    """What transformers then computes over a text is what the answering model computes over it without a
+    picture; its tokenizer comes along."""
+    vlm, clip = language_models.models("llama")
+    with torch.no_grad():
+        for tensor in vlm.parameters():
+            tensor.add_(0.01 * torch.randn_like(tensor))
+    for name, model, tokenizer in (
+        ("clip", clip, tiny.tokenizer()),
+        ("vlm", vlm, language_models.tokenizer()),
+    ):
+        with artifacts.create(checkout / "models" / name, name, model.config) as folder:
+            artifacts.save_weights(folder / "weights.safetensors", model.state_dict())
+            tokenizer.save(folder / "tokenizer.json")
+    said = save(checkout).stdout
+    assert 'AutoModelForCausalLM.from_pretrained("out/vlm/decoder")' in said and "small_cnn" in said
+    read = AutoTokenizer.from_pretrained(checkout / "out" / "vlm" / "decoder")
+    ids = torch.tensor([read(tiny.QUESTIONS[0])["input_ids"]])
+    assert ids[0].tolist() == language_models.tokenizer().encode(tiny.QUESTIONS[0], 64)
+    with torch.no_grad():
+        theirs = loaded(checkout / "out", "vlm/decoder")(ids).logits
+        nothing = torch.zeros(1, 0, clip.vision.width)
+        memory = vlm.memory(nothing, None, ids[:, :1], ids[:, :1] > -1)
+        ours = vlm.eval().step(ids[:, 1:], None, memory).logits
+    torch.testing.assert_close(theirs[:, 1:, : ours.shape[-1]], ours, atol=1e-5, rtol=0)

@@ -11,6 +11,7 @@ tokens, L layers, H heads, G key-value heads, S cached tokens, D width, d width 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -63,8 +64,10 @@ class VLM(nn.Module, ABC):
     """config (all of it in config.json) holds at least layers, decoder_heads, key_value_heads, head_width,
     vocab_size, max_answer, max_question, vision, vision_width, grid and blind: blind models have learned
     constants in place of the image tower. `text` is the frozen tower that the decoder reads questions with;
-    None: it has embeddings of its own."""
+    None: it has embeddings of its own. `loader`: Python that loads what `save_pretrained` wrote of the
+    decoder alone to {folder}; empty where no other library has such a one."""
 
+    loader = ""
     config: dict[str, Any]
     text: TextTower | None
     vision: VisionTower
@@ -102,6 +105,10 @@ class VLM(nn.Module, ABC):
             return None
         with torch.no_grad():
             return self.text(ids_BT, mask_BT)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write the decoder as its own library does."""
+        raise NotImplementedError(f"{type(self).__name__} has no library but Sightline")
 
     @abstractmethod
     def memory(

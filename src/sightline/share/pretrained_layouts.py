@@ -1,4 +1,5 @@
-"""`sightline save-pretrained`: the towers of trained models in the layouts of their own libraries."""
+"""`sightline save-pretrained`: the towers of trained models, and a language model that answers, in the
+layouts of their own libraries."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +13,17 @@ from sightline.inference import torch_session
 from sightline.inference.encoding import PREPROCESSOR
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.tower import TextTower, Tower, VisionTower
+from sightline.models.vlm import OWN_DECODER, VLM
 
 KIND = "pretrained"  # of the artifact that holds them
 FORMAT = "docs/reference/artifacts.md"
+Saved = Tower | DualEncoder | VLM
 
 
 @dataclass(frozen=True)
 class Part:
-    """A tower (`clip/vision`), or a whole dual encoder (`clip`), of this kind, and Python that loads what was
-    saved of it, with {folder}; empty where no other library has such a one."""
+    """A tower (`clip/vision`), a whole dual encoder (`clip`) or a decoder (`vlm/decoder`), of this kind, and
+    Python that loads what was saved of it, with {folder}; empty where no other library has such a one."""
 
     name: str
     tower: str
@@ -47,24 +50,32 @@ def save(models: Path, out: Path) -> list[Part]:
         for part in saved:
             (folder / part.name).mkdir(parents=True)
             towers[part.name].save_pretrained(folder / part.name)
-            _save_inputs(folder / part.name, towers[part.name], models / "clip" / TOKENIZER)
+            _save_inputs(folder / part.name, towers[part.name], models)
     return parts
 
 
-def _kind(tower: Tower | DualEncoder) -> str:
+def _kind(tower: Saved) -> str:
+    if isinstance(tower, VLM):
+        return tower.config.get("decoder", OWN_DECODER)
     return tower.config["pretrained" if isinstance(tower, DualEncoder) else "tower"]
 
 
-def _save_inputs(folder: Path, tower: Tower | DualEncoder, tokenizer_file: Path) -> None:
+def _save_inputs(folder: Path, tower: Saved, models: Path) -> None:
     """What makes a tower's inputs of pictures and texts, as transformers has it."""
+    if isinstance(tower, VLM):
+        longest = tower.config["max_question"] + tower.config["max_answer"]
+        transformers_tokenizer.write(folder, Tokenizer.load(models / "vlm" / TOKENIZER), longest)
+        return
     vision, text = (tower.vision, tower.text) if isinstance(tower, DualEncoder) else (tower, tower)
     if isinstance(vision, VisionTower):
         artifacts.write_json(folder / PREPROCESSOR, vision.preprocessing.to_config())
     if isinstance(text, TextTower):
-        transformers_tokenizer.write(folder, Tokenizer.load(tokenizer_file), text.config["max_tokens"])
+        transformers_tokenizer.write(
+            folder, Tokenizer.load(models / "clip" / TOKENIZER), text.config["max_tokens"]
+        )
 
 
-def _towers(models: Path) -> Iterator[tuple[str, Tower | DualEncoder]]:
+def _towers(models: Path) -> Iterator[tuple[str, Saved]]:
     """(name, tower) of everything that was trained; the text tower of the answering model is that of clip. A
     dual encoder that came whole is one."""
     clip = torch_session.load_clip(models / "clip")
@@ -74,7 +85,7 @@ def _towers(models: Path) -> Iterator[tuple[str, Tower | DualEncoder]]:
         yield from (("clip/vision", clip.vision), ("clip/text", clip.text))
     vlm = torch_session.load_trained_vlm(models / "vlm") if (models / "vlm").exists() else None
     if vlm is not None:
-        yield "vlm/vision", vlm.vision
+        yield from (("vlm/vision", vlm.vision), ("vlm/decoder", vlm))
 
 
 def _card(saved: list[Part]) -> str:

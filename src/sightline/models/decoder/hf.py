@@ -123,6 +123,10 @@ class CausalVLM(VLM):
     end (of its tokenizer: the size, and the token that ends a text), vision, vision_width, grid, width,
     layers, decoder_heads, key_value_heads, head_width, max_answer, max_question, blind."""
 
+    loader = (
+        "from transformers import AutoModelForCausalLM\n\n"
+        'model = AutoModelForCausalLM.from_pretrained("{folder}")'
+    )
     text = None
     attend: Attend = staticmethod(attend)
 
@@ -146,6 +150,10 @@ class CausalVLM(VLM):
         self.language_model.requires_grad_(False)
         for parameter in self.tuned:
             parameter.requires_grad_(phase > 0)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """The language model alone, without the projector of the image's tokens."""
+        self.language_model.save_pretrained(folder)
 
     def memory(
         self, image_tokens_NPD: Tensor, text_states_BTD: Tensor | None, ids_BT: Tensor, mask_BT: Tensor

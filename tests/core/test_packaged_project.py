@@ -42,7 +42,7 @@ def test_a_profile_that_is_nowhere_is_named_with_the_choices(own, name, cure):
     (own / "profiles" / "mine.yaml").write_text(f"extends: {name}\n")
     with pytest.raises(ParamsError) as caught:
         loader.load_params(own / "params.yaml")
-    assert f"mine.yaml:1: extends: got '{name}', allowed: mine, coco, " in str(caught.value)
+    assert f"mine.yaml:1: extends: got '{name}', allowed: mine, clip, coco, " in str(caught.value)
     assert str(caught.value).endswith(f"study{cure}")
 
 

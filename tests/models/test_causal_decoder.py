@@ -130,6 +130,7 @@ def test_the_engine_answers_as_the_loop_of_transformers_would(vlm, stock, inputs
     memory = engine.memory(image_NPD.repeat_interleave(2, 0).numpy(), ids_BT.numpy(), mask_BT.numpy())
     kept = np.full(vlm.config["layers"], vlm.config["decoder_heads"])
     written = greedy.generate(engine, memory, DecodingInputs(2, vlm.config["end"], 6, kept, 1.0))
+    assert len(written) == len(ids_BT)
     for row, answer in enumerate(written):
         ids = [2]
         while len(ids) <= 6 and ids[-1] != vlm.config["end"]:

@@ -30,7 +30,7 @@ def test_a_folder_or_a_commit_of_the_hub(folder):
     assert load(folder, **GIVEN).dual_encoder.given
     named = {"dual_encoder.name": "someone/clip", "dual_encoder.revision": "a" * 40}
     assert load(folder, **named).dual_encoder.given
-    with pytest.raises(ParamsError, match=r"dual_encoder.revision: got 'main', allowed: a commit"):
+    with pytest.raises(ParamsError, match=r"dual_encoder.revision: got 'main', allowed: all 40 digits"):
         load(folder, **named | {"dual_encoder.revision": "main"})
     with pytest.raises(ParamsError, match="dual_encoder.checkpoint: got 'clip', allowed: data/no_input"):
         load(folder, **named | GIVEN)

@@ -317,7 +317,7 @@ def test_pretrained_pictures_come_from_a_file_a_folder_or_the_hub(tmp_path, pret
     [
         ({"pretrained": "hub"}, "vision.revision: got '', allowed: all 40 digits of a commit"),
         ({"pretrained": "hub", "revision": "main"}, "vision.revision: got 'main', allowed: all 40 digits"),
-        ({"revision": "a" * 40}, "allowed: empty, as vision.pretrained is none"),
+        ({"revision": "a" * 40}, "allowed: empty, unless vision.pretrained is hub"),
         ({"tower": "hf"}, "vision.pretrained: got 'none', allowed: hub or file, as vision.tower is hf"),
         ({"tower": "hf", "pretrained": "hub", "revision": "a" * 40}, "allowed: a name on the hub"),
         ({"tower": "hf", "pretrained": "file"}, "vision.checkpoint: got 'data/no_input', allowed: a model's"),

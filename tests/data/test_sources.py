@@ -96,9 +96,7 @@ def records():
 
 def parquet(folder):
     folder.mkdir()
-    pq.write_table(
-        pyarrow.Table.from_pylist(records()), folder / "a.parquet"
-    )
+    pq.write_table(pyarrow.Table.from_pylist(records()), folder / "a.parquet")
     return {"path": str(folder / "a.parquet")}
 
 

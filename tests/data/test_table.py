@@ -197,9 +197,7 @@ def test_lists_of_captions_and_pictures_in_the_table(tmp_path, form):
             row["image"] = f"{n}.jpg"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     elif form == "parquet":
-        pq.write_table(
-            pyarrow.Table.from_pylist(rows), path, row_group_size=40
-        )
+        pq.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=40)
     else:
         with (
             pyarrow.OSFile(str(path), "wb") as file,

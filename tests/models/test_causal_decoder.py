@@ -166,7 +166,7 @@ def test_adapters_move_the_matrices_of_the_layers_and_nothing_else_of_the_langua
     model = language_models.models("llama")[0]
     before = {name: tensor.clone() for name, tensor in model.language_model.state_dict().items()}
     model.language_model.requires_grad_(False)
-    lora.adapt(model.language_model.base_model, 4, 32.0)
+    lora.adapt(model.language_model.base_model, 4)
     model.tuned = [each for each in model.language_model.parameters() if each.requires_grad]
     model.enter(1, freeze_vision=True)
     trained = [each for each in model.parameters() if each.requires_grad]

@@ -80,6 +80,15 @@ def embedded(model, folder, rgb):
     return image, text, tokens, states, mask
 
 
+def assert_same(model, ours_of, theirs_of, atol):
+    """Embeddings of pictures and texts, and the logits of every pair."""
+    (image, text, *_), (their_image, their_text, logits) = ours_of, theirs_of
+    torch.testing.assert_close(image, their_image, atol=atol, rtol=0)
+    torch.testing.assert_close(text, their_text, atol=atol, rtol=0)
+    bias = 0.0 if model.logit_bias is None else model.logit_bias
+    torch.testing.assert_close(model.logit_scale * text @ image.T + bias, logits, atol=1e-4, rtol=0)
+
+
 def test_what_was_tuned_goes_back_out_as_the_model_that_it_was(published, tmp_path):
     model, rgb = ours(published), pictures()
     with torch.no_grad():
@@ -88,22 +97,12 @@ def test_what_was_tuned_goes_back_out_as_the_model_that_it_was(published, tmp_pa
     for path in published.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     model.save_pretrained(tmp_path)
-    image, text, *_ = embedded(model, published, rgb)
-    their_image, their_text, logits = theirs(tmp_path, rgb)
-    torch.testing.assert_close(image, their_image, atol=1e-6, rtol=0)
-    torch.testing.assert_close(text, their_text, atol=1e-6, rtol=0)
-    bias = 0.0 if model.logit_bias is None else model.logit_bias
-    torch.testing.assert_close(model.logit_scale * text @ image.T + bias, logits, atol=1e-4, rtol=0)
+    assert_same(model, embedded(model, published, rgb), theirs(tmp_path, rgb), atol=1e-6)
 
 
 def test_embeddings_and_logits_equal_those_of_transformers(published):
     model, rgb = ours(published), pictures()
-    image, text, *_ = embedded(model, published, rgb)
-    their_image, their_text, logits = theirs(published, rgb)
-    torch.testing.assert_close(image, their_image, atol=1e-5, rtol=0)
-    torch.testing.assert_close(text, their_text, atol=1e-5, rtol=0)
-    bias = 0.0 if model.logit_bias is None else model.logit_bias
-    torch.testing.assert_close(model.logit_scale * text @ image.T + bias, logits, atol=1e-4, rtol=0)
+    assert_same(model, embedded(model, published, rgb), theirs(published, rgb), atol=1e-5)
 
 
 def test_match_starts_as_the_similarity_and_neighbours_do_not_matter(published):

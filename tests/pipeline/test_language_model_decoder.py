@@ -23,7 +23,7 @@ FEW = {
 }
 SMALL = {
     "launch": "python", "data.sizes": FEW, "decoder.tower": "hf", "decoder.checkpoint": "language_model",
-    "decoder.tuning": "lora", "decoder.rank": 4, "finetune.decoder_lr_scale": 0.5,
+    "decoder.tuning": "lora", "decoder.lora_rank": 4, "finetune.decoder_lr_scale": 0.5,
     "finetune.warmup_phase_share": 0.5, "compress.head_ratio": 0.0, "compress.neuron_ratio": 0.0,
     "pretrain.epochs": 0.0, "align.epochs": 1.0, "align.batch_size": 16, "align.matching_samples": 8,
     "finetune.epochs": 1.0, "finetune.max_answer": 24, "export.calibration_items": 8,

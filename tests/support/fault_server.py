@@ -1,9 +1,10 @@
 """A local HTTP server that misbehaves on order, for the download tests."""
 
-import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.local_server import serving
 
 
 class FaultServer:
@@ -41,15 +42,8 @@ def fault_server():
         def log_message(self, *args):
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.port = http.server_address[1]
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as server.port:
         yield server
-    finally:
-        http.shutdown()
-        http.server_close()
 
 
 def _answer(server, handler, fault):

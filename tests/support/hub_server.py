@@ -4,10 +4,11 @@ and fetching from it take, and refuses on order."""
 import base64
 import hashlib
 import json
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
+
+from tests.support.local_server import serving
 
 TOKEN = "hf_" + "t" * 34
 
@@ -83,15 +84,8 @@ def hub_server():
         def log_message(self, *args):
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.port = http.server_address[1]
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as server.port:
         yield server
-    finally:
-        http.shutdown()
-        http.server_close()
 
 
 def _post(server, path, body):

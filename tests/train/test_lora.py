@@ -25,7 +25,7 @@ def fit(model: nn.Module) -> None:
 def test_adapters_start_as_nothing_and_only_they_train():
     model, x_BI = network(), torch.randn(4, 6)
     before, weights = model(x_BI), {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    lora.adapt(model, 2, 4.0)
+    lora.adapt(model, 2)
     assert torch.equal(model(x_BI), before)
     trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert trainable and all(name.endswith(("up_OR", "down_RI")) for name in trainable)
@@ -39,7 +39,7 @@ def test_adapters_start_as_nothing_and_only_they_train():
 
 def test_merging_leaves_plain_weights_of_the_rank_asked_for():
     model, plain, x_BI = network(), network(), torch.randn(4, 6)
-    lora.adapt(model, 2, 4.0)
+    lora.adapt(model, 2)
     fit(model)
     adapted = model(x_BI)
     lora.merge(model)
@@ -54,9 +54,9 @@ def test_the_correction_by_hand():
     layer = nn.Linear(2, 2, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.eye(2))
-    lora.adapt(layer, 1, 3.0)
+    lora.adapt(layer, 1)
     adapter = layer.parametrizations.weight[0]
     with torch.no_grad():
         adapter.up_OR.copy_(torch.tensor([[1.0], [2.0]]))
         adapter.down_RI.copy_(torch.tensor([[10.0, 0.0]]))
-    torch.testing.assert_close(layer.weight, torch.tensor([[31.0, 0.0], [60.0, 1.0]]))
+    torch.testing.assert_close(layer.weight, torch.tensor([[21.0, 0.0], [40.0, 1.0]]))

@@ -23,6 +23,7 @@ from sightline.core.replace_folder import MANIFEST
 
 BESIDE = (".git", ".gitattributes", ".cache")  # what git and the Hugging Face Hub keep beside the files
 
+
 @dataclass(frozen=True)
 class Artifact:
     """A verified artifact: its folder, kind and config."""

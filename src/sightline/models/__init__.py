@@ -6,6 +6,7 @@ decoder/: decoders of the answering model, a file each
 tower.py: the interface of towers
 dual_encoder.py: CLIP: image and text in one space, with the re-ranker
 pretrained_dual_encoder.py: a CLIP or SigLIP of Hugging Face as one
+quiet_loading.py: transformers without its report
 fusion.py: re-rankers
 vlm.py: the interface of answering models
 init_from_alignment.py: the start of our own decoder from the dual encoder's words

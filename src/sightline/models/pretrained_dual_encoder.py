@@ -7,8 +7,6 @@ Weights are read from safetensors only, and no code of a checkpoint is run.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from sightline.core import hub_files
 from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.dual_encoder_params import DualEncoderParams
 from sightline.models.dual_encoder import DualEncoder
+from sightline.models.quiet_loading import quiet_loading
 
 KINDS = ("clip", "siglip")  # of config.json's model_type
 TOKENIZER = "tokenizer.json"
@@ -54,7 +53,7 @@ def load(params: DualEncoderParams, max_tokens: int, heads: dict[str, Any]) -> D
     Raises ValueError for a checkpoint that is missing, unreachable or neither a CLIP nor a SigLIP.
     """
     folder, image_size = folder_of(params), params.image_size
-    with _silent():
+    with quiet_loading():
         return _loaded(folder, image_size, max_tokens, heads)
 
 
@@ -80,7 +79,6 @@ def _loaded(folder: Path, image_size: int, max_tokens: int, heads: dict[str, Any
             "temperature": math.exp(-float(source.logit_scale.detach())),
         }
     )  # fmt: skip
-    model.text.config["checkpoint"] = "none"  # a folder of this machine would be in the artifact
     with torch.no_grad():
         model.log_scale.copy_(source.logit_scale.reshape(()))
         if model.logit_bias is not None:
@@ -112,21 +110,6 @@ def save(model: DualEncoder, folder: Path) -> None:
         assert model.text_projection is not None  # CLIP has both projections
         _copy(model.text_projection, whole.text_projection)
     whole.save_pretrained(folder)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Every part is read from one file: transformers would report the others as unexpected."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        logging.enable_progress_bar()
 
 
 def _published(folder: Path) -> Any:

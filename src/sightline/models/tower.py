@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -22,8 +21,8 @@ from sightline.core.preprocessing import Preprocessing
 class Tower(nn.Module):
     """A module that can be frozen: no gradients, and evaluation mode whatever the model around it is in.
 
-    `loader`: Python that makes `model`, in the tower's own library, of what `save_pretrained` wrote into
-    {folder}; empty for a tower of ours, which no other library has."""
+    `loader`: Python that makes `model`, in the tower's own library, of what `save_pretrained(folder)` wrote
+    into {folder}; empty for a tower of ours, which no other library has and which has no such method."""
 
     loader: str = ""
     width: int
@@ -38,10 +37,6 @@ class Tower(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         return super().train(mode and not self.frozen)
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Write configuration and weights into a folder, in the layout of the tower's own library."""
-        raise NotImplementedError
 
 
 class VisionTower(Tower, ABC):

@@ -11,7 +11,6 @@ tokens, L layers, H heads, G key-value heads, S cached tokens, D width, d width 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -64,8 +63,7 @@ class VLM(nn.Module, ABC):
     """config (all of it in config.json) holds at least layers, decoder_heads, key_value_heads, head_width,
     vocab_size, max_answer, max_question, vision, vision_width, grid and blind: blind models have learned
     constants in place of the image tower. `text` is the frozen tower that the decoder reads questions with;
-    None: it has embeddings of its own. `loader`: Python that loads what `save_pretrained` wrote of the
-    decoder alone to {folder}; empty where no other library has such a one."""
+    None: it has embeddings of its own. `loader`: as of a tower, for the decoder alone."""
 
     loader = ""
     config: dict[str, Any]
@@ -105,10 +103,6 @@ class VLM(nn.Module, ABC):
             return None
         with torch.no_grad():
             return self.text(ids_BT, mask_BT)
-
-    def save_pretrained(self, folder: Path) -> None:
-        """Write the decoder as its own library does."""
-        raise NotImplementedError(f"{type(self).__name__} has no library but Sightline")
 
     @abstractmethod
     def memory(

@@ -154,4 +154,3 @@ def _write_examples(folder: Path, items: Items, lines: np.ndarray) -> None:
         questions = [DESCRIBE, *(f"Is there a {part['kind']}?" for part in item["scene"]["objects"][:2])]
         examples.append({"caption": item["captions"][0], "file": name, "questions": questions})
     artifacts.write_json(folder / "examples.json", examples)
-

@@ -4,6 +4,7 @@ layouts of their own libraries."""
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, cast
 
 from sightline.core import artifacts
 from sightline.data import transformers_tokenizer
@@ -18,6 +19,13 @@ from sightline.models.vlm import OWN_DECODER, VLM
 KIND = "pretrained"  # of the artifact that holds them
 FORMAT = "docs/reference/artifacts.md"
 Saved = Tower | DualEncoder | VLM
+
+
+class OfALibrary(Protocol):
+    """What has a `loader`, and so a layout of its own library."""
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write configuration and weights into a folder, as that library does."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ def save(models: Path, out: Path) -> list[Part]:
     ) as folder:
         for part in saved:
             (folder / part.name).mkdir(parents=True)
-            towers[part.name].save_pretrained(folder / part.name)
+            cast(OfALibrary, towers[part.name]).save_pretrained(folder / part.name)
             _save_inputs(folder / part.name, towers[part.name], models)
     return parts
 

@@ -128,7 +128,7 @@ def adapt(model: DualEncoder, section: AlignParams) -> None:
     }
     for part, trains in parts.items():
         if part is not None and trains:
-            lora.adapt(part, section.lora_rank, section.lora_alpha)
+            lora.adapt(part, section.lora_rank)
 
 
 def outcome(task: ContrastiveTask, state: State) -> str:

@@ -27,8 +27,6 @@ from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
 from sightline.train.tasks.vqa import VqaTask
 
-LORA_ALPHA = 32.0  # over the rank: the size of an adapter's correction
-
 
 @dataclass(frozen=True)
 class Phase:
@@ -123,7 +121,7 @@ def _with_language_model(params: Params, towers: DualEncoder, tokenizer: Tokeniz
     if params.decoder.tuning == "lora":
         language_model.requires_grad_(False)
         # Its layers alone: the last matrix may be the embedding.
-        lora.adapt(model.language_model.base_model, params.decoder.rank, LORA_ALPHA, (nn.Linear, Conv1D))
+        lora.adapt(model.language_model.base_model, params.decoder.lora_rank, (nn.Linear, Conv1D))
         model.tuned = [each for each in language_model.parameters() if each.requires_grad]
     return model
 

@@ -15,30 +15,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+SCALE = 2.0  # the paper's alpha / rank: with Adam, another way to set the learning rate
+
 
 class LowRank(nn.Module):
-    """weight_OI -> weight_OI + alpha / rank * up_OR down_RI, at the start weight_OI."""
+    """weight_OI -> weight_OI + SCALE * up_OR down_RI, at the start weight_OI."""
 
-    def __init__(self, weight_OI: Tensor, rank: int, alpha: float):
+    def __init__(self, weight_OI: Tensor, rank: int):
         super().__init__()
         rank = min(rank, *weight_OI.shape)
-        self.scale = alpha / rank
         self.down_RI = nn.Parameter(weight_OI.new_empty(rank, weight_OI.shape[1]))
         nn.init.kaiming_uniform_(self.down_RI, a=math.sqrt(5))
         self.up_OR = nn.Parameter(weight_OI.new_zeros(weight_OI.shape[0], rank))
 
     def forward(self, weight_OI: Tensor) -> Tensor:
-        return weight_OI + self.scale * (self.up_OR @ self.down_RI)
+        return weight_OI + SCALE * (self.up_OR @ self.down_RI)
 
 
-def adapt(
-    model: nn.Module, rank: int, alpha: float, kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
-) -> None:
+def adapt(model: nn.Module, rank: int, kinds: tuple[type[nn.Module], ...] = (nn.Linear,)) -> None:
     """Freeze all of `model` and give the weight of every layer of these kinds an adapter, which trains.
     Random numbers come from torch's generator."""
     model.requires_grad_(False)
     for layer in [module for module in model.modules() if isinstance(module, kinds)]:
-        adapter = LowRank(layer.get_parameter("weight"), rank, alpha)
+        adapter = LowRank(layer.get_parameter("weight"), rank)
         parametrize.register_parametrization(layer, "weight", adapter)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
-from sightline.core import hub_files
 from sightline.core.params.checks import NO_INPUT, CountOrNone, Name, Settings, require
-from sightline.core.params.tower_params import UNUSED
+from sightline.core.params.tower_params import UNUSED, require_pinned
 
 if TYPE_CHECKING:
     from sightline.core.params.sections import Params
@@ -45,9 +43,7 @@ class DualEncoderParams(Settings):
     def comes_from_one_place(self) -> DualEncoderParams:
         both = self.name != "" and self.checkpoint != NO_INPUT
         require(not both, "checkpoint", self.checkpoint, f"{NO_INPUT}, as dual_encoder.name is given")
-        pinned = self.name == "" or re.fullmatch(hub_files.REVISION, self.revision) is not None
-        words = "a commit of dual_encoder.name, 40 hexadecimal digits: another day a branch is another model"
-        require(pinned, "revision", self.revision, words)
+        require_pinned(self.revision, "dual_encoder.name is on the hub", hub=bool(self.name))
         return self
 
 

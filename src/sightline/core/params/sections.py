@@ -19,7 +19,7 @@ LAUNCH = Matches(r"python[\w./=: -]*", "python, or python -m torch.distributed.r
 
 # What a decoder does not read, by its tower, and its value in params.yaml: another one would change nothing.
 UNREAD: dict[str, dict[str, object]] = {
-    "cross_attention": {"finetune.decoder_lr_scale": 1.0, "decoder.tuning": "whole", "decoder.rank": 16},
+    "cross_attention": {"finetune.decoder_lr_scale": 1.0, "decoder.tuning": "whole", "decoder.lora_rank": 16},
     "hf": {
         "finetune.layers": 2,
         "finetune.heads": 8,

@@ -36,6 +36,13 @@ UNUSED: dict[str, tuple[dict[str, object], str]] = {
 }
 
 
+def require_pinned(revision: str, why: str, hub: bool) -> None:
+    """Raise ParamsError unless weights of the hub are those of a commit, and other weights name none."""
+    fits = bool(re.fullmatch(REVISION, revision)) if hub else revision == ""
+    commit = f"all 40 digits of a commit, as {why}: a branch is other weights another day"
+    require(fits, "revision", revision, commit if hub else f"empty, unless {why}")
+
+
 class TextParams(Settings):
     """Parameters of the text tower."""
 
@@ -63,9 +70,7 @@ class TextParams(Settings):
         one = len(sources) == (1 if self.tower == "hf" else 0)
         require(one, "checkpoint", sources, "a folder or text.name, as text.tower is hf" if self.tower == "hf"
                 else f"neither a folder nor text.name, as text.tower is {self.tower}")  # fmt: skip
-        pinned = bool(re.fullmatch(REVISION, self.revision)) if self.name else not self.revision
-        words = "the 40 hexadecimal digits of a commit, as text.name is on the hub" if self.name else "''"
-        require(pinned, "revision", self.revision, words)
+        require_pinned(self.revision, "text.name is on the hub", hub=bool(self.name))
         if self.tower == "idf_bag":
             words = "learned, sinusoidal or none, as text.tower is idf_bag: it has no attention"
             require(self.positions not in ("rotary", "alibi"), "positions", self.positions, words)
@@ -117,11 +122,7 @@ class VisionParams(Settings):
         else:
             fits, words = not file, NO_INPUT
         require(fits, "checkpoint", self.checkpoint, f"{words}, {why}")
-        if self.pretrained == "hub":
-            require(bool(re.fullmatch(REVISION, self.revision)), "revision", self.revision,
-                    f"all 40 digits of a commit, {why}: a branch is other weights another day")  # fmt: skip
-        else:
-            require(not self.revision, "revision", self.revision, f"empty, {why}")
+        require_pinned(self.revision, "vision.pretrained is hub", hub=self.pretrained == "hub")
         return self
 
     def tower_config(self) -> dict[str, Any]:
@@ -148,7 +149,7 @@ class DecoderParams(Settings):
     tuning: Literal["whole", "lora"] = Field(
         description="hf: what of it trains in the second phase: all, or low-rank adapters (LoRA)"
     )
-    rank: Count = Field(description="hf: of the low-rank adapters")
+    lora_rank: Count = Field(description="of tuning lora: rank of the adapters")
 
     @model_validator(mode="after")
     def fits_its_tower(self) -> "DecoderParams":
@@ -158,9 +159,7 @@ class DecoderParams(Settings):
             f"neither a folder nor decoder.name, as decoder.tower is {self.tower}"
         )  # fmt: skip
         require(len(sources) == int(wanted), "checkpoint", sources, words)
-        pinned = bool(re.fullmatch(REVISION, self.revision)) if self.name else not self.revision
-        words = "a commit of 40 hexadecimal digits" if self.name else "nothing without decoder.name"
-        require(pinned, "revision", self.revision, words)
+        require_pinned(self.revision, "decoder.name is on the hub", hub=bool(self.name))
         return self
 
     @property

@@ -84,7 +84,6 @@ class AlignParams(Training):
         description="on top of lr_scale, for what a pretrained dual encoder brought along"
     )
     lora_rank: Count = Field(description="of tuning lora: rank of the adapters")
-    lora_alpha: Positive = Field(description="of tuning lora: an adapter counts alpha / rank times")
     gradient_checkpointing: bool = Field(
         description="of transformer layers: less memory, more time, the same bits"
     )

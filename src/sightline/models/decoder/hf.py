@@ -28,6 +28,7 @@ from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
 from sightline.core import hub_files
 from sightline.models.attention import KeyValue, attend
 from sightline.models.dual_encoder import DualEncoder
+from sightline.models.quiet_loading import quiet_loading
 from sightline.models.transformer import LayerMemory
 from sightline.models.vlm import VLM, Memory, StepOutput
 from sightline.spin.amplified_attention import amplified
@@ -348,10 +349,11 @@ def files(source: str, revision: str) -> Path:
 def load(folder: Path) -> nn.Module:
     """The language model in a folder, in float32. Raises ValueError when it is none or not in safetensors."""
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, trust_remote_code=False,
-            dtype=torch.float32, attn_implementation=ATTENTION,
-        )  # fmt: skip
+        with quiet_loading():
+            return AutoModelForCausalLM.from_pretrained(
+                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False,
+                dtype=torch.float32, attn_implementation=ATTENTION,
+            )  # fmt: skip
     except (OSError, ValueError) as error:
         raise ValueError(
             f"decoder.checkpoint: cannot load {folder} ({error}); it must hold config.json and "

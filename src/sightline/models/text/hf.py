@@ -13,8 +13,6 @@ Shapes: B batch, T tokens, L positions of a padded text, D width, V vocabulary.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core import hub_files
+from sightline.models.quiet_loading import quiet_loading
 from sightline.models.text.bert import MaskedLanguageHead
 from sightline.models.tower import TextTower
 
@@ -54,7 +53,7 @@ def build(config: dict[str, Any]) -> HuggingFaceText:
             f"model embeds {rows}; expected tokenizer.json and model.safetensors of the same model"
         )
     built = {"architecture": model.config.to_diff_dict(), "pooling": _pooling(folder, model)}
-    return HuggingFaceText({**config, **built}, model)
+    return HuggingFaceText({**config, **built, "checkpoint": "none"}, model)  # no folder of this machine
 
 
 def tokenizer_path(config: dict[str, Any]) -> Path:
@@ -138,7 +137,7 @@ def _pretrained(folder: Path, checkpoint: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        with _quietly():
+        with quiet_loading():
             whole = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             settings = getattr(whole, "text_config", whole)  # of a CLIP or SigLIP, the text model
             model, facts = _class_for(settings).from_pretrained(
@@ -162,23 +161,6 @@ def _pretrained(folder: Path, checkpoint: str) -> Any:
             f"{settings.model_type}, the first is {missing[0]}; expected the weights of its config.json"
         )
     return _reading_only(model)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """transformers reports the parts of a file that a text encoder leaves unread; what it lacks is an error
-    here."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _of_architecture(architecture: dict[str, Any]) -> Any:

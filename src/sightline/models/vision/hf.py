@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sightline.core import hub_files
 from sightline.core.preprocessing import Preprocessing
+from sightline.models.quiet_loading import quiet_loading
 from sightline.models.tower import VisionTower, preprocessing_of
 from sightline.models.vision import _checkpoint
 
@@ -107,10 +108,11 @@ def _load(folder: Path) -> Any:
         config = getattr(config, "vision_config", config)
         if config.model_type not in FAMILIES:
             raise ValueError(f"its model is {config.model_type}, expected {', '.join(FAMILIES)}")
-        model, found = AutoModel.from_pretrained(
-            folder, config=config, use_safetensors=True, local_files_only=True, trust_remote_code=False,
-            output_loading_info=True, dtype=torch.float32,
-        )  # fmt: skip
+        with quiet_loading():
+            model, found = AutoModel.from_pretrained(
+                folder, config=config, use_safetensors=True, local_files_only=True, trust_remote_code=False,
+                output_loading_info=True, dtype=torch.float32,
+            )  # fmt: skip
     except (OSError, ValueError, SafetensorError) as error:
         words = " ".join(str(error).split())[:300]
         raise ValueError(

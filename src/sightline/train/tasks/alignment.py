@@ -90,9 +90,7 @@ class ContrastiveTask(Task):
         self.skipped = len(sample_captions.without_picture(self.items, "train"))
         self.word_index = {word: i for i, word in enumerate(words)}
         self.per_step = batch_size(params.batch_size, len(self.train_numbers), run.world)
-        self.steps = num_steps(
-            params.epochs, len(self.train_numbers), self.per_step, params.min_steps
-        )
+        self.steps = num_steps(params.epochs, len(self.train_numbers), self.per_step, params.min_steps)
         self.ranks = np.zeros(0, dtype=np.int64)
 
     def batch(self, step: int) -> dict:

@@ -58,9 +58,7 @@ class MlmTask(Task):
             for split, lines in self.lines.items()
         }
         self.per_step = batch_size(params.batch_size, len(self.numbers["train"]), run.world)
-        self.steps = num_steps(
-            params.epochs, len(self.numbers["train"]), self.per_step, params.min_steps
-        )
+        self.steps = num_steps(params.epochs, len(self.numbers["train"]), self.per_step, params.min_steps)
         if self.steps and tokenizer.mask is None:
             raise ValueError(
                 f"pretrain.epochs is {params.epochs}, but this text tower's tokenizer has no mask token, so "

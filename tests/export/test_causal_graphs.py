@@ -101,12 +101,11 @@ def test_int8_and_int4_shrink_the_language_model_and_stay_near(folder, tmp_path)
     variants.write_int4(root, forms)
     sizes = {name: (root / name / "decoder.onnx").stat().st_size for name in ("fp32", "int8", "int4")}
     assert sizes["int4"] < sizes["fp32"] and sizes["int8"] < sizes["fp32"]
-    kinds = {
-        name: {node.op_type for node in onnx.load(root / name / "decoder.onnx").graph.node}
-        for name in ("fp32", "int4")
-    }
-    # The layers of GPT-2 are Gemm nodes, which int4 leaves as they are in int8.
-    assert "MatMulNBits" in kinds["int4"] or "Gemm" in kinds["fp32"]
+    graph = onnx.load(root / "int4" / "decoder.onnx").graph
+    kinds = {node.op_type for node in graph.node}
+    in_int8 = sum(array.data_type == onnx.TensorProto.INT8 for array in graph.initializer)
+    # The layers of GPT-2 are Gemm nodes, whose weights int4 keeps in int8.
+    assert in_int8 >= 8 if "Gemm" in kinds else "MatMulNBits" in kinds
     sessions = {name: Session.open(root, name) for name in sizes}
     numbers = np.arange(16)
     answers = sessions["fp32"].answer(images, asked, greedy_generation(6), batch_size=16)

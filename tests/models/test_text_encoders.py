@@ -136,7 +136,8 @@ def test_words_of_a_question_are_explained_without_a_mask_token(encoders, name, 
     vision = {"tower": "small_cnn", "width": 32, "image_size": 32}
     vlm, clip = tiny.models(tokenizer.size, text=tower.config, vision=vision)
     tiny.write_settings(tmp_path)
-    tokenizer_files.copy(Path(tower.config["checkpoint"]) / "tokenizer.json", tmp_path)
+    checkpoint(name, tmp_path / "published")
+    tokenizer_files.copy(tmp_path / "published" / "tokenizer.json", tmp_path)
     model = target.ExplainedModel(torch_session.session(vlm, clip, tmp_path), SPIN_OFF, lambda: vlm, 7)
     answer = target.force(
         model, tiny.pictures(1)[0], tiny.QUESTIONS[0], tokenizer.encode_answer("a red ball", 9)[1:-1]

@@ -51,6 +51,7 @@ def test_tables_are_merged_and_the_page_adds_the_minutes_up(tmp_path):
         "options": [],
         "minutes": minutes,
         "estimated": 3,
+        "others_share": 0.42,
         "found": ["Red cup", "Mug"],
     }
     path = tmp_path / "own_tables.json"
@@ -59,6 +60,6 @@ def test_tables_are_merged_and_the_page_adds_the_minutes_up(tmp_path):
         own_table_study.merge(path, name, said | figures)
     assert list(read_json(path)["tables"]) == ["catalogue", "emoji"]
     page = own_table_page.page(read_json(path))
-    assert "| emoji | 15 | 3 | 5.0 | 4.5 | 2, 1, 1 |" in page
+    assert "| emoji | 15 | 3 | 5.0 | 4.5 | 42 % | 2, 1, 1 |" in page
     assert "| emoji | 5.5 | 67.0 [64.0, 70.0] | 50.1 [44.0, 56.2] | 0.6 | 99.4 | 91.0 [" in page
     assert "| emoji | red cup | Red cup; Mug |" in page

@@ -3,12 +3,15 @@
 import csv
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from sightline.core.artifacts import read_json, write_json
 
@@ -23,8 +26,9 @@ Echo = Callable[[str], None]
 def run(table: Path, options: Sequence[str], query: str, home: Path, echo: Echo) -> dict[str, Any]:
     """Make a repository for the table in `home`, which must not exist, build it and search it once.
 
-    Returns the minutes of each command, the figures of `test` and the first results. RuntimeError, with the
-    last lines of the output, where a command other than `dvc repro` fails; the gate may fail.
+    Returns the minutes of each command, the share of the machine that other programs took meanwhile, the
+    figures of `test` and the first results. RuntimeError, with the last lines of the output, where a command
+    other than `dvc repro` fails; the gate may fail.
     """
     result: dict[str, Any] = {"query": query, "options": list(options), "minutes": {}}
     env = os.environ | {"PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))}
@@ -34,6 +38,7 @@ def run(table: Path, options: Sequence[str], query: str, home: Path, echo: Echo)
         "repro": [*DVC, "repro"],
         "search": [*CLI, "search", query],
     }
+    start, others = time.monotonic(), _others_cpu_seconds()
     for name, command in steps.items():
         began = time.monotonic()
         folder = home.parent if name == "init" else home
@@ -46,7 +51,16 @@ def run(table: Path, options: Sequence[str], query: str, home: Path, echo: Echo)
             result["estimated"] = int(_found(r"about (\d+) min on this machine", done.stdout))
         if name == "search":
             result["found"] = re.findall(r"^ *\d+  [\d.]+  (.+)$", done.stdout, re.MULTILINE)[:FIRST]
+    core_seconds = (time.monotonic() - start) * (psutil.cpu_count() or 1)
+    result["others_share"] = round(max(0.0, _others_cpu_seconds() - others) / core_seconds, 2)
     return result | figures(home)
+
+
+def _others_cpu_seconds() -> float:
+    """CPU time of the machine that neither this process nor what it ran to the end took."""
+    times = psutil.cpu_times()
+    own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return times.user + times.nice + times.system - sum(used.ru_utime + used.ru_stime for used in own)
 
 
 def figures(home: Path) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from sightline.data.questions.convert_captions import convert  # noqa: E402
 
 def main(params: Params) -> None:
     raw = artifacts.load(Path("data/raw"), "raw")
-    trained = params.text.tower != "hf" and not params.dual_encoder.given
     config: dict = {}
     with artifacts.create(Path("data/vqa"), "vqa", config) as folder:
-        config.update(convert(raw, folder, params.convert, params.seed, params.data.max_pixels, trained))
+        config.update(
+            convert(raw, folder, params.convert, params.seed, params.data.max_pixels, params.trains_tokenizer)
+        )
         split_coverage.check(config["counts"])
     counts = ", ".join(f"{name} {n}" for name, n in sorted(config["types"].items()))
     leaks = ", ".join(f"{reason} {n}" for reason, n in sorted(config["rejected"].items()))

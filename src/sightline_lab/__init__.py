@@ -17,6 +17,7 @@ experiments/: a search by `dvc exp run --queue` as a table
 bench/: speed
 load_test/: the server under load
 catalogue/: a rendered product catalogue with its truth
+report_page.py: a page of docs/reports from its JSON
 plotting.py: style of the SVG pictures
 
 Not here: anything that a user of a model needs.

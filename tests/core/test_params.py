@@ -245,6 +245,7 @@ def test_values_out_of_range_are_refused_where_they_stand(tmp_path, place, secti
         ("gate.max_logit_difference", 0, ["> 0"]),
         ("vision.checkpoint", "weights.safetensors", ["as vision.pretrained is none"]),
         ("text.name", "any/model", ["text.checkpoint", "as text.tower is bert"]),
+        ("finetune.max_question", 97, ["at most text.max_tokens = 96", "the text tower reads the questions"]),
         ("spin.layers", [0, 2], ["layers below finetune.layers = 2"]),
         ("spin.layers", [0, 0], ["each once"]),
         ("spin.layers", [0, "1"], ["spin.layers[1]", "'1' (str)"]),
@@ -253,6 +254,32 @@ def test_values_out_of_range_are_refused_where_they_stand(tmp_path, place, secti
 def test_shared_values_out_of_range_are_refused(tmp_path, key, value, fragments):
     message = error(files(tmp_path, {key: value}))
     assert all(fragment in message for fragment in [*fragments, key.split(".")[0]]), message
+
+
+def test_only_a_text_tower_that_reads_questions_must_be_long_enough_for_them(tmp_path):
+    """A model that only searches reads none; a language model reads them by itself."""
+    asked = {"finetune.max_question": 97}
+    lengths = [
+        load_params(files(tmp_path, {**asked, **more})).finetune.max_question
+        for more in (
+            {"finetune.epochs": 0},
+            {"decoder.tower": "hf", "decoder.checkpoint": "gpt2", "finetune.init_from_alignment": True,
+             "compress.head_ratio": 0.0, "compress.neuron_ratio": 0.0},
+        )
+    ]  # fmt: skip
+    assert lengths == [97, 97]
+
+
+@pytest.mark.parametrize(
+    ("change", "trains"),
+    [
+        ({}, True),
+        ({"text.tower": "hf", "text.checkpoint": "minilm"}, False),
+        ({"dual_encoder.checkpoint": "clip"}, False),
+    ],
+)
+def test_a_tokenizer_is_trained_unless_a_part_brings_one(tmp_path, change, trains):
+    assert load_params(files(tmp_path, change)).trains_tokenizer is trains
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ from sightline.explain.methods import (
     occlusion,
     rise,
 )
-from sightline.inference.bundle_settings import greedy_generation  # noqa: E402
-from sightline.inference.session import Session
+from sightline.inference import torch_session
+from sightline.inference.bundle_settings import greedy_generation
+from sightline.inference.session import DECODER_TOKENIZER, Session
 from sightline.inference.torch_engine import TorchEngine
-from tests.support import tiny
+from tests.support import language_models, tiny
 
 METHODS = registry.names("explain/methods")
 QUESTION = "What color is the ball?"
@@ -339,3 +340,42 @@ def test_a_session_of_an_engine_without_a_dual_encoder_is_enough(model, case):
     np.testing.assert_array_equal(
         explain(alone, "occlusion", case).scores, explain(model, "occlusion", case).scores
     )
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory):
+    """A causal language model that answers, with its own tokenizer; and an answer of it."""
+    folder = tmp_path_factory.mktemp("causal")
+    tiny.write_settings(folder)
+    (folder / DECODER_TOKENIZER).mkdir()
+    own = language_models.tokenizer()
+    own.save(folder / DECODER_TOKENIZER / "tokenizer.json")
+    vlm, clip = language_models.models("llama")
+    model = target.ExplainedModel(torch_session.session(vlm, clip, folder), SPIN_OFF, lambda: vlm, 7)
+    return model, target.force(model, tiny.pictures(1)[0], QUESTION, own.encode("red cup", 8, special=False))
+
+
+def test_gradients_of_a_causal_language_model_are_those_of_what_it_answers(causal):
+    model, case = causal
+    tape = gradients.run(model, case, [1], gradients.pixels(model, case.rgb))
+    whole = np.ones((1, sum(perturbation.parts(model, case))))
+    assert float(tape.log_prob.detach()) == pytest.approx(
+        perturbation.scores(model, case, [1], whole)[0], abs=1e-4
+    )
+    for name in ("grad_cam", "integrated_gradients"):
+        heat = explain(model, name, case)
+        assert heat.patch_map.max() == 1 and np.ptp([score for _, score in heat.text_scores]) > 0
+    of_pixel, of_token = integrated_gradients.attribute(model, case, [0])
+    start = torch.from_numpy(perturbation.backgrounds(model, case.rgb)["mean"].copy())[None]
+    faded = torch.ones(1, len(case.question_ids))
+    faded[0, [position for _, positions in case.question_words for position in positions]] = 0
+    nothing = gradients.run(model, case, [0], start, faded).log_prob
+    everything = gradients.run(model, case, [0], gradients.pixels(model, case.rgb)).log_prob
+    gain = float((everything - nothing).detach())
+    assert of_pixel.sum() + of_token.sum() == pytest.approx(gain, abs=0.05 * abs(gain) + 1e-3)
+
+
+@pytest.mark.parametrize("name", ["attention_rollout", "gradient_attention"])
+def test_what_follows_our_own_decoder_refuses_a_language_model(causal, name):
+    with pytest.raises(ValueError, match="this model's decoder is a causal language model: choose"):
+        explain(*causal[:1], name, causal[1])

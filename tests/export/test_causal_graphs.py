@@ -130,3 +130,18 @@ def test_retrieved_captions_are_refused_rather_than_ignored(folder):
     images, asked = questions(1)
     with pytest.raises(SessionError, match="retrieved captions"):
         session.answer(images, asked, captions=[["a small red ball"]])
+
+
+@pytest.mark.parametrize("graph", ["vision", "memory", "decoder"])
+def test_a_language_model_is_in_memory_once_while_it_is_exported(models, graph):
+    vlm, clip = models
+    attend = vlm.attend
+    module, *_ = onnx_graphs._plan(graph, vlm, clip)
+    assert module.vlm is not vlm and vlm.attend is attend  # what is exported leaves the model as it was
+    assert module.vlm.language_model is vlm.language_model
+
+
+def test_the_process_that_exports_gives_its_copy_of_the_weights_back(models, tmp_path):
+    vlm, clip = map(onnx_graphs.pack, models)
+    onnx_graphs._export_packed("memory", vlm, clip, tmp_path / "memory.onnx", 20)
+    assert not vlm[1] and not clip[1] and (tmp_path / "memory.onnx").is_file()

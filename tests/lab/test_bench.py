@@ -13,6 +13,7 @@ import torch
 from sightline.core.params.loader import load_params
 from sightline.core.runtime import Runtime
 from sightline.inference.onnx_engine import OnnxEngine
+from sightline_lab import report_page
 from sightline_lab.bench import (
     bench_models,
     bench_page,
@@ -152,10 +153,10 @@ def test_a_run_measures_every_form_and_names_what_did_not_run(subject, monkeypat
     }  # fmt: skip
     (tmp_path / "metrics").mkdir()
     (tmp_path / bench_page.RESULT).write_text(json.dumps(result))
-    bench_page.write(tmp_path)
+    report_page.write(tmp_path, bench_page)
     page, drawn = (tmp_path / bench_page.PAGE).read_text(), (tmp_path / bench_page.PICTURE).read_bytes()
     assert "no compiler here" in page and "## Tiny model" in page and "ONNX int4 weights" in page
-    bench_page.write(tmp_path)
+    report_page.write(tmp_path, bench_page)
     assert (tmp_path / bench_page.PICTURE).read_bytes() == drawn
     busy = bench_page.page(result | {"machine": result["machine"] | {"load": 3.0}})
     idle = bench_page.page(result | {"machine": result["machine"] | {"load": 0.0}})

@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 from sightline.serve import image_input
 from sightline.serve.api import create_app
 from sightline.serve.limits import ApiError, Limits
+from sightline_lab import report_page
 from sightline_lab.load_test import hostile_images, load_client, load_page, run_load_test, server_process
 from tests.support import serving, tiny
 
@@ -172,7 +173,7 @@ def test_the_page_is_made_of_the_parts_that_were_measured(tmp_path):
     same = {"requests": 500, "identical": 499, "different_answers": 300, "clients": 32}
     load_page.merge(tmp_path, {"identical": same}, machine, 1.0)
     load_page.merge(tmp_path, {"schema": {"cases": 5120, "faults": 0}}, machine | {"load": 2.0}, 0.1)
-    load_page.write(tmp_path)
+    report_page.write(tmp_path, load_page)
     text = (tmp_path / load_page.PAGE).read_text()
     assert "| 499 of 500 (300 different answers) |" in text and "| 5,120, 0 faults |" in text
     assert "**Provisional**, schema" in text and "**Provisional**, identical" not in text

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from sightline_lab import report_page
 from sightline_lab.pruning import pruning_page, pruning_study
 from tests.support import tiny
 
@@ -51,8 +52,8 @@ def test_the_page_and_picture_come_from_the_file(tmp_path):
     for folder in ("metrics", "docs/reports"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / pruning_page.RESULT).write_text(json.dumps(result))
-    pruning_page.write(tmp_path)
+    report_page.write(tmp_path, pruning_page)
     text, drawn = (tmp_path / pruning_page.PAGE).read_text(), (tmp_path / pruning_page.PICTURE).read_bytes()
     assert "| **taylor** | 0.5 | cut |" in text and "| spin | 0.5 | cut |" in text
-    pruning_page.write(tmp_path)
+    report_page.write(tmp_path, pruning_page)
     assert (tmp_path / pruning_page.PICTURE).read_bytes() == drawn

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,17 +20,25 @@ from sightline.explain.target import ExplainedAnswer, ExplainedModel
 from sightline.models.attention import Attention
 from sightline.models.decoder.cross_attention import CrossAttentionVLM
 from sightline.models.tower import TextTower
+from sightline.models.vlm import VLM
 from sightline.spin.gate import SpinInputs
 
 
 @dataclass(frozen=True)
 class Tape:
     """log_prob_B of the word; image_BPD, what the image tower gave; presence_BQ, a factor 1 on every question
-    token; attention_BHTM of every layer, in order."""
+    token; of our own decoder, attentions."""
 
     log_prob: Tensor
     image: Tensor
     presence: Tensor
+    attentions: Attentions | None
+
+
+@dataclass(frozen=True)
+class Attentions:
+    """attention_BHTM of every layer, in order."""
+
     text: list[Tensor]
     joint: list[Tensor]
     decoder: list[Tensor]  # its decoder's self-attention
@@ -69,29 +77,25 @@ def run(
             "this method needs gradients, so the PyTorch model: choose a method that needs the session only"
         )
     vlm, tokenizer = model.trained(), model.session.tokenizer
-    if not isinstance(vlm, CrossAttentionVLM):
-        raise ValueError(
-            "this method looks into our own decoder, and this model's is a language model: choose "
-            "cross_attention, occlusion or another method that needs the session only"
-        )
     batch = len(pixels_BCYX)
     ids_BQ = torch.tensor([answer.question_ids] * batch)
     if presence_BQ is None:
         presence_BQ = torch.ones(ids_BQ.shape, requires_grad=True)
 
     attention_of: dict[nn.Module, Tensor] = {}
-    attentions = [module for module in vlm.modules() if isinstance(module, Attention)]
     # Attention weights pass through their dropout, which does nothing here: where they can be seen.
     recorders = [
-        (each.dropout, lambda module, _, out: attention_of.__setitem__(module, out)) for each in attentions
+        (each.dropout, lambda module, _, out: attention_of.__setitem__(module, out))
+        for each in vlm.modules()
+        if isinstance(each, Attention)
     ]
     fade = fading(presence_BQ, tokenizer.mask)
-    word_tables = [(word_table(vlm.text), fade), (vlm.embedding, fade)]
     with hooked(recorders):
         image_BPD = vlm.image_tokens(pixels_BCYX)
         mask_BQ = torch.ones(ids_BQ.shape, dtype=torch.bool)
-        with hooked(word_tables):
-            memory = vlm.memory(image_BPD, vlm.text(ids_BQ, mask_BQ), ids_BQ, mask_BQ)
+        with hooked([(table, fade) for table in _word_tables(vlm)]):
+            states_BQD = None if vlm.text is None else vlm.text(ids_BQ, mask_BQ)
+            memory = vlm.memory(image_BPD, states_BQD, ids_BQ, mask_BQ)
         ids = answer.ids[: max(tokens) + 1]
         k_L, alpha = model.session.heads_kept(model.spin)
         out = vlm.step(
@@ -99,15 +103,29 @@ def run(
             SpinInputs(torch.from_numpy(k_L), torch.tensor(alpha), model.spin.score),
         )  # fmt: skip
     log_prob_BTV = out.logits.log_softmax(-1)
+    log_prob_B = cast(Tensor, sum(log_prob_BTV[:, token, ids[token]] for token in tokens))
+    attentions = _attentions(vlm, attention_of) if isinstance(vlm, CrossAttentionVLM) else None
+    return Tape(log_prob_B, image_BPD, presence_BQ, attentions)
+
+
+def _word_tables(vlm: VLM) -> list[nn.Module]:
+    """The embeddings that a question goes through."""
+    if isinstance(vlm, CrossAttentionVLM):
+        return [word_table(vlm.text), vlm.embedding]
+    language_model: Any = vlm.language_model  # torch types no part of it
+    return [language_model.get_input_embeddings()]
+
+
+def _attentions(vlm: CrossAttentionVLM, recorded: dict[nn.Module, Tensor]) -> Attentions:
+    """What the dropouts of the attentions recorded."""
     layers = vlm.decoder.layers
     text = [each for each in vlm.text.modules() if isinstance(each, Attention)]
     joint = [cast(Attention, vlm.joint.attention)] if vlm.joint is not None else []
     decoder = [cast(Attention, layer.self_attention) for layer in layers]
     cross = [cast(Attention, layer.cross_attention) for layer in layers]
-    return Tape(
-        cast(Tensor, sum(log_prob_BTV[:, token, ids[token]] for token in tokens)), image_BPD, presence_BQ,
-        *([attention_of[each.dropout] for each in group] for group in (text, joint, decoder, cross)),
-    )  # fmt: skip
+    return Attentions(
+        *([recorded[each.dropout] for each in group] for group in (text, joint, decoder, cross))
+    )
 
 
 def of(tape: Tape, parts: list[Tensor]) -> list[np.ndarray]:

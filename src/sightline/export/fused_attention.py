@@ -9,7 +9,7 @@ of a head, D width, F = H d.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,18 +23,28 @@ from sightline.models.vlm import VLM
 if TYPE_CHECKING:
     from timm.models.vision_transformer import Attention as TimmAttention
 
+Model = TypeVar("Model", bound=nn.Module)
 OPSET = 23  # the first with Attention
 SOFTMAX = 3  # of qk_matmul_output_mode: the weights that the values are averaged with
 
 
 def fused(vlm: VLM) -> VLM:
-    """A copy that computes the same, with the attentions of its decoder as one node each where they can."""
-    vlm = copy.deepcopy(vlm)
+    """One that computes the same, with the attentions of its decoder as one node each where they can: a copy
+    of our own decoder; a language model, which is large, is shared."""
     if isinstance(vlm, CrossAttentionVLM):
+        vlm = copy.deepcopy(vlm)
         fuse(vlm.decoder)
-    else:
-        vlm.attend = attend  # type: ignore[assignment]
-    return vlm
+        return vlm
+    shared = copy.copy(vlm)
+    shared.attend = attend  # type: ignore[assignment]
+    return shared
+
+
+def with_own(model: Model, part: str) -> Model:
+    """A copy of a model that shares all its parts with it but the one named `part`, which is copied too."""
+    shared = copy.copy(model)
+    shared._modules = {**model._modules, part: copy.deepcopy(model._modules[part])}
+    return shared
 
 
 def fuse(decoder: Decoder) -> None:

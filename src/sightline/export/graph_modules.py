@@ -1,7 +1,5 @@
 """What each exported graph computes, as a module of tensors in and tensors out. Shapes as in graphs.py."""
 
-import copy
-
 from torch import Tensor, nn
 
 from sightline.export import fused_attention
@@ -13,7 +11,7 @@ from sightline.spin.gate import SpinInputs
 class ImageEncoder(nn.Module):
     def __init__(self, clip: DualEncoder):
         super().__init__()
-        self.clip = copy.deepcopy(clip)
+        self.clip = fused_attention.with_own(clip, "vision")
         fused_attention.fuse_images(self.clip.vision)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +39,7 @@ class FusionHead(nn.Module):
 class Vision(nn.Module):
     def __init__(self, vlm: VLM):
         super().__init__()
-        self.vlm = copy.deepcopy(vlm)
+        self.vlm = fused_attention.with_own(vlm, "vision")
         fused_attention.fuse_images(self.vlm.vision)
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -63,7 +63,9 @@ def export_variants(
         config = engine_config(vlm, clip)
         new_graphs = graphs(config) if name == first else ("memory", "decoder")
         packed = None if vlm is None else pack(vlm)
-        jobs += [(graph, packed, packed_clip, root / name / f"{graph}.onnx", opset) for graph in new_graphs]
+        for graph in new_graphs:
+            needed = None if graph in SEARCH_SIDE else packed
+            jobs.append((graph, needed, packed_clip, root / name / f"{graph}.onnx", opset))
         write_json(root / name / CONFIG, config)
     jobs.sort(key=lambda job: GRAPHS.index(job[0]), reverse=True)  # the slowest first
     with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool:
@@ -93,9 +95,9 @@ def _check_text(name: str, vlm: VLM, clip: DualEncoder) -> None:
 
 def _stamp(jobs: list[tuple[str, Packed | None, Packed, Path, int]], sources: dict[str, str]) -> None:
     """Write into each graph which configuration and artifact it was made from."""
-    for graph, vlm, clip, path, _ in jobs:
+    for _, vlm, clip, path, _ in jobs:
         config, made_of = clip[0], "clip"
-        if vlm is not None and graph not in SEARCH_SIDE:
+        if vlm is not None:
             config, made_of = vlm[0], path.parent.name
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
         needed = str(_opset(onnx.load(path)))
@@ -109,7 +111,8 @@ def pack(model: nn.Module) -> Packed:
 
 
 def unpack(model: Model, weights: dict[str, np.ndarray]) -> Model:
-    model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+    """The model with these weights, which are copied."""
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return model.eval()
 
 
@@ -118,7 +121,10 @@ def _export_packed(graph: str, vlm: Packed | None, clip: Packed, path: Path, ops
     watch_launcher()
     torch.set_num_threads(1)
     answering = None if vlm is None else unpack(build(vlm[0]), vlm[1])
-    export_graph(graph, answering, unpack(DualEncoder(clip[0]), clip[1]), path, opset)
+    searching = unpack(DualEncoder(clip[0]), clip[1])
+    for _, weights in filter(None, (vlm, clip)):
+        weights.clear()  # the models have them, and tracing needs the memory
+    export_graph(graph, answering, searching, path, opset)
 
 
 def answers(folder: Path) -> bool:

@@ -19,7 +19,8 @@ def write(
     out: Path, kind: str, model: nn.Module, tokenizer_file: Path, what: str, task: Task, state: State
 ) -> None:
     """Make `out` the artifact that rebuilds `model` (`model.config`), with the score of the step that was
-    kept."""
+    kept. The tokenizer's files come along byte for byte: what `transformers` needs of one learned here is
+    written for others, by the bundle and by `save-pretrained` (data/transformers_tokenizer.py)."""
     card = f"# {out.name}\n\n{what}\n"
     if state.best_step and not task.keeps_last_of_equals:
         card += (

@@ -4,21 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core import templates
-from sightline.core.artifacts import read_json
-from sightline.core.atomic_io import write_bytes
 
 RESULT = Path("metrics/search.json")
 PAGE, PICTURE = Path("docs/reports/search-speed.md"), Path("docs/reports/search-speed.svg")
 RECALL, LATENCY_MS = 0.99, 5.0  # goals
 COLORS = {"flat": "#171d2b", "IVF": "#2456a6", "HNSW": "#e8590c"}
-
-
-def write(checkout: Path) -> None:
-    """Both files, from the JSON alone."""
-    result = read_json(checkout / RESULT)
-    (checkout / PAGE).parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(checkout / PAGE, page(result).encode())
-    picture(result["rows"], checkout / PICTURE)
 
 
 def page(result: dict[str, Any]) -> str:
@@ -58,13 +48,14 @@ def _verdict(rows: list[dict[str, Any]], size: int) -> str:
     )
 
 
-def picture(rows: list[dict[str, Any]], path: Path) -> None:
+def picture(result: dict[str, Any], path: Path) -> None:
     """One panel a size: recall@10 against the median time of a query; the goal shaded."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    rows = result["rows"]
     sizes = sorted({one["size"] for one in rows})
     with plt.rc_context({"svg.hashsalt": "sightline", "font.size": 9}):
         figure, axes = plt.subplots(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sightline.core import artifacts, templates
-from sightline.core.atomic_io import write_bytes
+from sightline.core import templates
 from sightline_lab.bench.spin_overhead import BUDGET
 from sightline_lab.bench.workloads import EAGER
 
@@ -15,14 +14,6 @@ TASKS = {
     "answer": "answer tokens/s", "first token": "first token, ms", "image": "images/s", "text": "texts/s",
 }  # fmt: skip
 BUSY = 0.3  # load per core above which the figures are provisional
-
-
-def write(root: Path) -> None:
-    """Both files, from the JSON alone. Raises ArtifactError where it is damaged."""
-    result = artifacts.read_json(root / RESULT)
-    (root / PAGE).parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(root / PAGE, page(result).encode())
-    picture(result, root / PICTURE)
 
 
 def page(result: dict) -> str:

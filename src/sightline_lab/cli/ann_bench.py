@@ -67,8 +67,9 @@ def search_bench(
 
 def _write(here: Path, result: dict[str, Any]) -> None:
     from sightline.core import artifacts
+    from sightline_lab import report_page
     from sightline_lab.bench import ann_page
 
     artifacts.write_json(here / ann_page.RESULT, result)
-    ann_page.write(here)
+    report_page.write(here, ann_page)
     typer.echo(f"search-bench: {ann_page.RESULT} and {ann_page.PAGE}")

@@ -22,13 +22,14 @@ def bench(
     """
     from sightline.core import artifacts
     from sightline.core.params.loader import load_params
+    from sightline_lab import report_page
     from sightline_lab.bench import bench_page, run_bench
 
     here = checkout_files.root()
     params = load_params(here / "params.yaml")
     result = run_bench.run(here, params, rounds, threads or len(os.sched_getaffinity(0)), typer.echo)
     artifacts.write_json(here / bench_page.RESULT, result)
-    bench_page.write(here)
+    report_page.write(here, bench_page)
     typer.echo(f"bench: {bench_page.RESULT} and {bench_page.PAGE}; ratios carry over to other machines")
 
 
@@ -39,11 +40,12 @@ def pruning(
     """Compare criteria of pruning at equal size; write metrics/pruning.json and docs/reports/pruning.md."""
     from sightline.core import artifacts
     from sightline.core.params.loader import load_params
+    from sightline_lab import report_page
     from sightline_lab.pruning import pruning_page
     from sightline_lab.pruning import pruning_study as study
 
     here = checkout_files.root()
     result = study.compare(here, load_params(here / "params.yaml"), questions, typer.echo)
     artifacts.write_json(here / pruning_page.RESULT, result)
-    pruning_page.write(here)
+    report_page.write(here, pruning_page)
     typer.echo(f"pruning: {pruning_page.RESULT} and {pruning_page.PAGE} hold {len(result['rows'])} models")

@@ -25,11 +25,12 @@ def dual_encoder(
     About ten minutes.
     """
     from sightline.core import artifacts
+    from sightline_lab import report_page
     from sightline_lab.pretrained import tuning_page, tuning_study
 
     here, sizes = checkout_files.root(), tuning_study.Sizes(pretrained, steps, train, held_out, epochs)
     with tempfile.TemporaryDirectory() as scratch:
         result = tuning_study.measure(here, Path(scratch), sizes, seed)
     artifacts.write_json(here / tuning_page.RESULT, result)
-    tuning_page.write(here)
+    report_page.write(here, tuning_page)
     typer.echo(f"dual-encoder: {tuning_page.RESULT} and {tuning_page.PAGE}")

@@ -23,6 +23,7 @@ def duplicates(
     About ten minutes. Without --photos the figures of photos that were measured before stay.
     """
     from sightline.core import artifacts
+    from sightline_lab import report_page
     from sightline_lab.catalogue import writer
     from sightline_lab.duplicates import duplicates_page, duplicates_study
 
@@ -38,5 +39,5 @@ def duplicates(
     if photos is not None:
         result["photos"] = duplicates_study.measure(duplicates_study.of_photos(photos, seed), seed)
     artifacts.write_json(here / duplicates_page.RESULT, before | result)
-    duplicates_page.write(here)
+    report_page.write(here, duplicates_page)
     typer.echo(f"duplicates: {duplicates_page.RESULT} and {duplicates_page.PAGE}")

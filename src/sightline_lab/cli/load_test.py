@@ -23,6 +23,7 @@ def load(
 
     Wants two idle cores, one for the server and one for the client.
     """
+    from sightline_lab import report_page
     from sightline_lab.bench.run_bench import machine
     from sightline_lab.load_test import load_page, run_load_test
 
@@ -39,5 +40,5 @@ def load(
     before = machine(1)  # the load of other programs, without that of the parts
     for name in chosen:
         load_page.merge(here, {name: run_load_test.PARTS[name](setup, pairs)}, before, scale)
-    load_page.write(here)
+    report_page.write(here, load_page)
     typer.echo(f"load: {load_page.RESULT} and {load_page.PAGE} hold {', '.join(chosen)}")

@@ -27,6 +27,7 @@ def own_tables(
 
     Tables that another run measured are kept. 2,000 rows take about six minutes on two idle cores.
     """
+    from sightline_lab import report_page
     from sightline_lab.own_tables import own_table_page, own_table_study
 
     here = checkout_files.root()
@@ -34,5 +35,5 @@ def own_tables(
         home = scratch or Path(temporary) / "own"
         result = own_table_study.run(table.resolve(), options or [], query, home.resolve(), typer.echo)
         own_table_study.merge(here / own_table_page.RESULT, name, result)
-        own_table_page.write(here)
+        report_page.write(here, own_table_page)
     typer.echo(f"own-tables: {own_table_page.RESULT} and {own_table_page.PAGE}")

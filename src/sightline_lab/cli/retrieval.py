@@ -19,6 +19,7 @@ def retrieval(
     metrics/retrieval_augmented.json and docs/reports/retrieval.md."""
     from sightline.core.artifacts import write_json
     from sightline.core.params import loader
+    from sightline_lab import report_page
     from sightline_lab.retrieval import retrieval_augmentation, retrieval_page
 
     here = checkout_files.root()
@@ -35,5 +36,5 @@ def retrieval(
     )
     result = retrieval_augmentation.run(open_session(bundle), study, typer.echo)
     write_json(here / retrieval_page.RESULT, {"profile": params.profile, **result})
-    retrieval_page.write(here)
+    report_page.write(here, retrieval_page)
     typer.echo(f"retrieval: results in {retrieval_page.PAGE}")

@@ -22,6 +22,7 @@ def scale(
     Sizes that another run measured are kept. On two idle cores 2,000 rows take two minutes, 20,000 about
     five, 200,000 most of an hour and 2 GB of disk.
     """
+    from sightline_lab import report_page
     from sightline_lab.scale import scale_page, scale_study
 
     here = checkout_files.root()
@@ -34,5 +35,5 @@ def scale(
             folder = (scratch or Path(temporary)) / str(number)
             for result in scale_study.run(here, folder, number, side, 7, typer.echo):
                 scale_study.merge(here / scale_page.RESULT, result)
-                scale_page.write(here)
+                report_page.write(here, scale_page)
     typer.echo(f"scale: {scale_page.RESULT} and {scale_page.PAGE}")

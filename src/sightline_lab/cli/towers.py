@@ -14,6 +14,7 @@ def towers() -> None:
     Random weights, no download. About ten minutes on two cores.
     """
     from sightline.core import artifacts
+    from sightline_lab import report_page
     from sightline_lab.towers import towers_page, towers_study
 
     here = checkout_files.root()
@@ -21,5 +22,5 @@ def towers() -> None:
     for row in towers_study.run():
         result["rows"].append(row)
         artifacts.write_json(here / towers_page.RESULT, result)
-        towers_page.write(here)
+        report_page.write(here, towers_page)
     typer.echo(f"towers: {towers_page.RESULT} and {towers_page.PAGE}")

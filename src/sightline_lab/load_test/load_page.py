@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from sightline.core import artifacts
-from sightline.core.atomic_io import write_bytes
 
 RESULT, PAGE = Path("metrics/serving.json"), Path("docs/reports/load.md")
 BUSY = 0.3  # load per core above which the figures are provisional
@@ -15,11 +14,6 @@ def merge(root: Path, measured: dict[str, dict], machine: dict, scale: float) ->
     parts = artifacts.read_json(path) if path.exists() else {}
     parts |= {name: {"machine": machine, "scale": scale, **part} for name, part in measured.items()}
     artifacts.write_json(path, parts)
-
-
-def write(root: Path) -> None:
-    """The page, from the JSON alone."""
-    write_bytes(root / PAGE, page(artifacts.read_json(root / RESULT)).encode())
 
 
 def page(parts: dict[str, dict]) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sightline.core import artifacts, templates
-from sightline.core.atomic_io import write_bytes
+from sightline.core import templates
 
 RESULT = Path("metrics/pruning.json")
 PAGE, PICTURE = Path("docs/reports/pruning.md"), Path("docs/reports/pruning.svg")
@@ -26,14 +25,6 @@ def pareto(rows: list[dict], cost: str, figure: str) -> list[dict]:
     return front
 
 
-def write(root: Path) -> None:
-    """Page and picture from the JSON alone."""
-    result = artifacts.read_json(root / RESULT)
-    (root / PAGE).parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(root / PAGE, page(result).encode())
-    _picture(result["rows"], root / PICTURE)
-
-
 def page(result: dict) -> str:
     front = pareto(result["rows"], "macs", "accuracy")
     return templates.render(
@@ -41,7 +32,8 @@ def page(result: dict) -> str:
     )
 
 
-def _picture(rows: list[dict], path: Path) -> None:
+def picture(result: dict, path: Path) -> None:
+    """Accuracy and CHAIR_i against cost: a point a model, the Pareto front as a line."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -51,12 +43,12 @@ def _picture(rows: list[dict], path: Path) -> None:
         figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained", sharey="row")
         for line, (name, label) in zip(axes, FIGURES.items(), strict=True):
             for axis, (cost, (unit, scale)) in zip(line, COSTS.items(), strict=True):
-                for row in rows:
+                for row in result["rows"]:
                     axis.scatter(
                         row[cost] / scale, row[name], s=46, color=COLORS[row["criterion"]],
                         marker="x" if row["stage"] == "cut" else "o",
                     )  # fmt: skip
-                front = pareto(rows, cost, name)
+                front = pareto(result["rows"], cost, name)
                 axis.plot(
                     [r[cost] / scale for r in front], [r[name] for r in front], color="#c9ced8", zorder=0
                 )

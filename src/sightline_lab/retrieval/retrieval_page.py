@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core import templates
-from sightline.core.artifacts import read_json
-from sightline.core.atomic_io import write_bytes
 from sightline_lab.retrieval.retrieval_augmentation import CHOOSE, REPORT
 
 RESULT, PAGE = Path("metrics/retrieval_augmented.json"), Path("docs/reports/retrieval.md")
@@ -21,11 +19,6 @@ VARIANTS = {
     "nearest in the index, as memory": "those of the first, as tokens of their own in the decoder's memory",
 }  # fmt: skip
 UNREAD = "trained without captions beside its questions, the model does not read them as evidence."
-
-
-def write(checkout: Path) -> None:
-    """The page, from the JSON alone."""
-    write_bytes(checkout / PAGE, page(read_json(checkout / RESULT)).encode())
 
 
 def page(result: dict[str, Any]) -> str:

@@ -3,17 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from sightline.core import artifacts, templates
-from sightline.core.atomic_io import write_bytes
+from sightline.core import templates
 from sightline_lab.scale.scale_study import STAGES
 
 RESULT, PAGE = Path("metrics/scale.json"), Path("docs/reports/scale-data.md")
-
-
-def write(root: Path) -> None:
-    """The page from the JSON alone."""
-    (root / PAGE).parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(root / PAGE, page(artifacts.read_json(root / RESULT)).encode())
 
 
 def page(result: dict[str, Any]) -> str:

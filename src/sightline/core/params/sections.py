@@ -72,10 +72,16 @@ class Params(Settings):
         """Return where each leaf's value came from, by its dotted key."""
         return self._origin
 
+    @property
+    def trains_tokenizer(self) -> bool:
+        """Whether `convert` learns a tokenizer from the captions: no part of the model brings its own."""
+        return self.text.tower != "hf" and not self.dual_encoder.given
+
     @model_validator(mode="after")
     def sections_fit_each_other(self) -> "Params":
         self._spin_fits_the_decoder()
         self._unread_leaves_stay()
+        self._questions_fit_the_text_tower()
         self._batches_divide()
         self._splits_are_built()
         leaves_others_unused(self)
@@ -94,6 +100,13 @@ class Params(Settings):
             section, leaf = key.split(".")
             value = getattr(getattr(self, section), leaf)
             require(value == left, key, value, f"{left!r}, as decoder.tower is {self.decoder.tower}")
+
+    def _questions_fit_the_text_tower(self) -> None:
+        if self.decoder.tower == "hf" or self.finetune.epochs == 0:
+            return  # a language model reads questions by itself, and from_clip checks its positions
+        longest, most = self.finetune.max_question, self.text.max_tokens
+        words = f"at most text.max_tokens = {most}, as the text tower reads the questions"
+        require(longest <= most, "finetune.max_question", longest, words)
 
     def _batches_divide(self) -> None:
         ranks = re.search(r"--nproc[-_]per[-_]node[= ](\d+)", self.launch)

@@ -100,11 +100,12 @@ def table(path: Path, params: Params, scratch: Path) -> Corpus:
     vqa: Path | None = scratch / "vqa"
     left_out: dict[str, int] = {}
     cannot_teach: list[str] = []
-    trained = params.text.tower != "hf" and not params.dual_encoder.given
     config = {}
     try:
         with artifacts.create(scratch / "vqa", "vqa", config) as folder:
-            config.update(convert(raw, folder, params.convert, params.seed, data.max_pixels, trained))
+            config.update(
+                convert(raw, folder, params.convert, params.seed, data.max_pixels, params.trains_tokenizer)
+            )
             left_out, cannot_teach = config["rejected"], config["left_out"]
     except ValueError:  # no item to train on, as of a table whose pictures are all remote: the words remain
         vqa = None

@@ -25,8 +25,13 @@ Streams = tuple[
 
 
 def groups(tape: Tape) -> tuple[list, ...]:
-    """Attentions of the pass, in the order of Streams."""
-    return tape.text, tape.joint, tape.decoder, tape.cross
+    """Attentions of the pass, in the order of Streams. Raises ValueError for a causal language model."""
+    if tape.attentions is None:
+        raise ValueError(
+            "this method follows the attention of our own decoder, and this model's decoder is a causal "
+            "language model: choose cross_attention, integrated_gradients, grad_cam or occlusion"
+        )
+    return tape.attentions.text, tape.attentions.joint, tape.attentions.decoder, tape.attentions.cross
 
 
 def encoded(

@@ -539,3 +539,24 @@ def test_a_dataset_of_the_hub_is_fetched_once_by_its_commit(tmp_path):
         ValueError, match="with all 40 digits of the commit; got 'hf://datasets/owner/name@main'"
     ):
         build("hf", {"base_url": "hf://datasets/owner/name@main"}, tmp_path / "c")
+
+
+@pytest.mark.parametrize("source", ["table", "hf", "folder"])
+def test_offline_no_source_fetches_what_its_rows_name_by_address(source, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    jpeg_path = photos(folder / "local") / "photo_train_0.jpg"
+    names = [f"https://example.invalid/{n}.jpg" for n in range(3)]
+    if source == "folder":
+        lines = [json.dumps({"file_name": name, "text": "A cup."}) for name in names]
+        (folder / "metadata.jsonl").write_text("\n".join(lines))
+        given = {"path": str(folder)}
+    else:
+        data = {"image": [*names, "photo_train_0.jpg"], "caption": ["A cup."] * 4}
+        pq.write_table(pyarrow.table(data), folder / "train.parquet")
+        path = folder / "train.parquet" if source == "table" else folder
+        given = {"path": str(path), "pictures": str(jpeg_path.parent)}
+    built = registry.load("data/sources", source).build(
+        params(source, **given), 7, tmp_path / "out", online=False
+    )
+    assert built["rejected"].get("image_remote") == 3, "refused as not on this disk, not as unreachable"

@@ -18,7 +18,6 @@ from sightline.data.shards import Items, ShardWriter
 
 PER_SPLIT = 500  # items that are looked at
 NOISE = 256  # side of a picture that stands for one to fetch
-FETCHES = "table"  # the source whose rows may name pictures on the internet
 REMOTE = "image_remote"  # why a picture is refused that nothing was fetched for
 
 
@@ -40,9 +39,8 @@ def take(params: Params, folder: Path) -> Sample:
     limit = min(PER_SPLIT, params.data.max_items or PER_SPLIT)
     data = params.data.replaced(max_items=limit)
     first = folder / "first"
-    offline = {"online": False} if params.data.source == FETCHES else {}
     began = time.process_time()
-    built = source.build(data, params.seed, first, **offline)
+    built = source.build(data, params.seed, first, online=False)
     seconds = time.process_time() - began
     config = {"source": params.data.source, "image_side": params.data.image_side, **built}
     remote = built["rejected"].get(REMOTE, 0)

@@ -1,5 +1,6 @@
 """The data sources. The folder is the registry: `data.source: <name>` is the file here, so a new dataset is
-a new file with `build(params, seed, out)`, which gives its rows to `data/intake` and so fills shards.
+a new file with `build(params, seed, out, online=True)`, which gives its rows to `data/intake` and so fills
+shards. Not `online`, no picture that a row names by an address is fetched.
 
 scenes.py: rendered scenes, no download
 flickr8k.py: Flickr8k: the two archives, or a folder

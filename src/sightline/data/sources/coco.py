@@ -32,7 +32,7 @@ MAX_ENTRIES = 1_000_000
 Open = Callable[[str, int], bytes]  # (member, most bytes) -> its bytes; raises PictureError
 
 
-def build(params: DataParams, seed: int, out: Path) -> dict:
+def build(params: DataParams, seed: int, out: Path, online: bool = True) -> dict:
     """Fills `out` with shards and items; returns counts of captions (rows) and of items per split.
 
     With `path`, archives or folders are taken from there, otherwise the archives of 2017 from `base_url`.
@@ -42,7 +42,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
     joining = Joining(by_picture=True, needs_picture=True)
     with ExitStack() as stack:
         if params.has_path and not _is_release(Path(params.path)):
-            folder = PictureFolder(Path(params.path), params.timeout_s)
+            folder = PictureFolder(Path(params.path), params.timeout_s, online=online)
             return build_items(_any_rows(folder), folder.read, params, out, joining)
         annotations = _reader(params, ANNOTATIONS, stack)
         readers = {year_set: _reader(params, archive, stack) for year_set, archive in YEAR_SETS.items()}

@@ -14,12 +14,12 @@ from sightline.data.intake.build_items import Joining, build_items
 from sightline.data.intake.pictures import PictureFolder
 
 
-def build(params: DataParams, seed: int, out: Path) -> dict:
+def build(params: DataParams, seed: int, out: Path, online: bool = True) -> dict:
     """Fills `out` with shards and items; returns counts of captions (rows) and of items per split.
 
     Photos may lie anywhere below `data.path`. Nothing depends on `seed`. Raises ValueError for a folder
     without captions.
     """
-    folder = PictureFolder(Path(params.path), params.timeout_s)
+    folder = PictureFolder(Path(params.path), params.timeout_s, online=online)
     rows = captions_files.flickr(folder)
     return build_items(rows, folder.read, params, out, Joining(by_picture=True, needs_picture=True))

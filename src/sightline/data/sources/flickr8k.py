@@ -28,7 +28,7 @@ MAX_PHOTO_BYTES = 64 << 20
 MAX_ENTRIES = 100_000
 
 
-def build(params: DataParams, seed: int, out: Path) -> dict:
+def build(params: DataParams, seed: int, out: Path, online: bool = True) -> dict:
     """Fills `out` with shards and items; returns counts of captions (rows) and of items per split.
 
     Of the archives the splits are the official ones (dev is val) in their own order, and photos that are on
@@ -36,7 +36,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
     """
     joining = Joining(by_picture=True, needs_picture=True)
     if params.has_path:
-        folder = PictureFolder(Path(params.path), params.timeout_s)
+        folder = PictureFolder(Path(params.path), params.timeout_s, online=online)
         return build_items(captions_files.flickr(folder), folder.read, params, out, joining)
     with _open(params, TEXTS) as texts, _open(params, PHOTOS) as photos:
         lock = threading.Lock()

@@ -27,7 +27,7 @@ FILE_NAME = "file_name"
 MAX_SIDECAR_BYTES = 1 << 20
 
 
-def build(params: DataParams, seed: int, out: Path) -> dict:
+def build(params: DataParams, seed: int, out: Path, online: bool = True) -> dict:
     """Fills `out` with shards and items; returns counts of rows and of items per split.
 
     An id is the path of a picture in the folder, without its ending. Nothing depends on `seed`. Raises
@@ -36,7 +36,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
     root = Path(params.path)
     if not root.is_dir():
         raise ValueError(f"data.path: {root} is not a folder; expected one with pictures")
-    folder = PictureFolder(root, params.timeout_s)
+    folder = PictureFolder(root, params.timeout_s, online=online)
     files = list(folder.files())
     pictures = [name for name in files if is_picture(name)]
     if not pictures:

@@ -24,7 +24,7 @@ HUB = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 ENDINGS = (".arrow", ".parquet")
 
 
-def build(params: DataParams, seed: int, out: Path) -> dict:
+def build(params: DataParams, seed: int, out: Path, online: bool = True) -> dict:
     """Fills `out` with shards and items; returns counts of rows and of items per split.
 
     Nothing depends on `seed`. Raises ValueError where no dataset is found.
@@ -39,7 +39,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
     tables = [open_table(path) for path in files]
     columns = column_names.resolve(params.columns, tables[0].columns, files[0].name)
     runtime.log(f"{len(files)} files, the first is {files[0].name}: {columns.sentence()}")
-    folder = PictureFolder(Path(params.pictures), params.timeout_s)
+    folder = PictureFolder(Path(params.pictures), params.timeout_s, online=online)
 
     def read(location: Location) -> bytes:
         if isinstance(location, str):

@@ -29,7 +29,7 @@ WORTH_PROCESSES = 2000  # below, starting processes costs more than it saves
 RenderedScene = tuple[dict, list[str], bytes]  # scene, captions, PNG
 
 
-def build(params: DataParams, seed: int, out: Path) -> dict:
+def build(params: DataParams, seed: int, out: Path, online: bool = True) -> dict:
     """Render every split of `params.sizes` into shards under `out`; returns what the benchmark fixes.
 
     ValueError if a size is missing or belongs to no split, or if pictures would have to shrink.

@@ -22,11 +22,11 @@ from sightline.data.intake.rows import Location, Refusal, Row
 from sightline.data.intake.table_files import Record, TableFile, open_table
 
 
-def build(params: DataParams, seed: int, out: Path, allow: Collection[str] = (), online: bool = True) -> dict:
+def build(params: DataParams, seed: int, out: Path, online: bool = True, allow: Collection[str] = ()) -> dict:
     """Fills `out` with shards and items; returns counts of rows and of items per split.
 
-    Nothing depends on `seed`. `allow` are networks that pictures may come from although they are not public;
-    not `online`, no picture is fetched. Raises ValueError for an unusable table.
+    Nothing depends on `seed`. `allow` are networks that pictures may come from although they are not public.
+    Raises ValueError for an unusable table.
     """
     table = open_table(Path(params.path))
     columns = column_names.resolve(params.columns, table.columns, table.path.name)

@@ -29,7 +29,7 @@ POPE = ("random", "popular", "adversarial")
 Rows = Iterator[Row | Refusal]
 
 
-def build(params: DataParams, seed: int, out: Path) -> dict:
+def build(params: DataParams, seed: int, out: Path, online: bool = True) -> dict:
     """Fills `out` with shards and items; returns counts of questions and captions (rows) and of items.
 
     Nothing depends on `seed`. Raises ValueError where no annotation file or no picture is found.
@@ -38,7 +38,7 @@ def build(params: DataParams, seed: int, out: Path) -> dict:
     texts = PictureFolder(root if root.is_dir() else root.parent, params.timeout_s)
     names = [name for name in texts.files() if name.endswith((".json", ".jsonl"))]
     names = names if root.is_dir() else [root.name]
-    folder = PictureFolder(Path(params.pictures), params.timeout_s)
+    folder = PictureFolder(Path(params.pictures), params.timeout_s, online=online)
     photos = PhotoFiles(folder.files() if params.has_pictures else [])
     if not len(photos):
         raise ValueError("no picture was found; give their folder: -S data.pictures=FOLDER")

@@ -29,7 +29,7 @@ TEXTS = ("txt", "json", "cls")
 PICTURE = "the picture"  # the column that a sample's picture is in
 
 
-def build(params: DataParams, seed: int, out: Path) -> dict:
+def build(params: DataParams, seed: int, out: Path, online: bool = True) -> dict:
     """Fills `out` with shards and items; returns counts of samples (rows) and of items per split.
 
     Nothing depends on `seed`. Raises ValueError where there is no shard, and for a damaged or hostile one.

@@ -209,7 +209,9 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
     )
     ids = tiny.tokenizer().encode("red", 8, special=False)
     cases = [
-        faithfulness_benchmark.LocatedAnswer(target.force(model, rgb, tiny.QUESTIONS[0], ids), (0, 0, 4, 4))
+        faithfulness_benchmark.LocatedAnswer(
+            target.force(model, rgb, tiny.QUESTIONS[0], ids), (0, 0, 4, 4), {}
+        )
         for rgb in tiny.pictures(3)
     ]
     broken = {
@@ -229,7 +231,7 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
     assert [table["occlusion"][name] for name in ("n", "removals", "checks")] == [3, 1, 2]
     assert table["random"]["randomised decoder"] == 1  # a control asks no model
     assert table["cross_attention"]["randomised decoder"] < 1
-    unknown = faithfulness_benchmark.LocatedAnswer(cases[0].answer, None)
+    unknown = faithfulness_benchmark.LocatedAnswer(cases[0].answer, None, {})
     same = faithfulness_benchmark.compare_variants(model, model, "cross_attention", [*cases, unknown])
     assert same["rank_correlation"] == 1 and same["pointing_fp32"] == same["pointing_shipped"]
     assert (same["n"], same["pointed"]) == (4, 3)

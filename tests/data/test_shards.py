@@ -6,11 +6,14 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sightline.data import images
 from sightline.data.shards import Items, ShardWriter
+from sightline.data.sources import scenes
 
 
 def write(folder, items, shard_bytes=10_000):
@@ -42,6 +45,21 @@ def test_round_trip_and_counts(tmp_path):
         assert {key: found[key] for key in item} == item
     rejected = json.loads((tmp_path / "rejected.jsonl").read_text())
     assert rejected["reason"] == "no_image"
+
+
+def test_people_see_a_scene_drawn_again_and_a_photo_as_it_is(tmp_path):
+    scene = scenes.render_scene(7, "test", 0)
+    photo = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    with ShardWriter(tmp_path, 10**6) as writer:
+        item = {"id": "scene", "split": "test", "captions": scene[1], "scene": scene[0]}
+        writer.add(item, scene[2], "png")
+        writer.add({"id": "photo", "split": "test", "captions": []}, images.encode(photo)[0], "png")
+    items = Items(tmp_path)
+    drawn, stored = items[0], items[1]
+    assert [items.displayed(drawn, side).shape[0] for side in (200, 256, 300, 640)] == [200, 256, 300, 512]
+    assert items.image(drawn).shape == (64, 64, 3) and items.image_bytes(drawn) == scene[2]
+    np.testing.assert_array_equal(items.displayed(stored, 640), photo)
+    assert items.displayed(stored, 60).shape == (45, 60, 3)
 
 
 def test_tars_are_plain_split_and_without_times_or_owners(tmp_path):

@@ -1,7 +1,9 @@
 """The pictures and the page: same bytes again, offline, and every text shown as text."""
 
+import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -41,10 +43,16 @@ def chosen():
     rgb = np.random.default_rng(1).integers(0, 256, (24, 32, 3)).astype(np.uint8)
     return [
         Item(
-            "item00_describe", rgb, "describe", EVIL, EVIL, [("cube", (2, 2, 9, 9)), (EVIL, (10, 10, 20, 20))]
+            "item00_describe",
+            rgb,
+            rgb,
+            "describe",
+            EVIL,
+            EVIL,
+            [("cube", (2, 2, 9, 9)), (EVIL, (10, 10, 20, 20))],
         ),
-        Item("item01_color", rgb, "color", "What color is it?", "red", []),
-        Item("item02_count", rgb, "count", "How many?", "2", []),
+        Item("item01_color", rgb, rgb, "color", "What color is it?", "red", []),
+        Item("item02_count", rgb, rgb, "count", "How many?", "2", []),
     ]
 
 
@@ -96,6 +104,21 @@ def test_the_overlay_changes_where_the_map_is(tmp_path):
         pixels.append(np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")).astype(int))
     changed = np.abs(pixels[0] - pixels[1]).sum(axis=2) > 0
     assert 0.05 < changed.mean() < 0.5
+
+
+def test_a_finer_picture_for_people_keeps_boxes_and_maps_in_place(tmp_path, written):
+    """The same picture with eight times the pixels gives the same figure and page, but for its own pixels."""
+    items = [replace(item, displayed=item.rgb.repeat(8, axis=0).repeat(8, axis=1)) for item in chosen()]
+    explain_items.run(items, explain, lambda truth, answer: truth == answer, ON, "magma", tmp_path)
+    for name in ("item00_describe", "item01_color", "spin_off_on"):
+        path = f"pictures/{name}.png"
+        pair = [Image.open(io.BytesIO(written[path])), Image.open(tmp_path / path)]
+        coarse, fine = (np.asarray(image.convert("RGB")).astype(int) for image in pair)
+        assert np.abs(coarse - fine).mean() < 3  # of 255: pixels of noise end half a screen pixel elsewhere
+    page, coarse_page = (tmp_path / "index.html").read_text(), written["index.html"].decode()
+    style = re.compile(r'class="(?:box|heat)" style="([^"]+)"')
+    assert style.findall(page) == style.findall(coarse_page) and len(style.findall(page)) > 3
+    assert page.count('src="data:image/jpeg') == 3 and 'class="base small"' not in page
 
 
 class Elements(HTMLParser):

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sightline.core import artifacts
 from sightline.core.params.generation import SPIN_OFF, Spin
@@ -14,7 +16,7 @@ from sightline.inference.confidence import NOT_FITTED
 from sightline.inference.onnx_engine import EngineError
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import MODEL, Session
-from sightline.search import bundle
+from sightline.search import bundle, examples
 from sightline.search.item_index import KINDS, ItemIndex, file_names
 from sightline.search.vector_index import SearchIndexError
 from tests.support import tiny
@@ -100,6 +102,12 @@ def test_examples_ship_with_rendered_scenes_only(shipped, exported, items, tmp_p
     assert len(listed) == 6 and {path["file"] for path in listed} == {
         path.name for path in (shipped / "examples").glob("*.png")
     }
+    for row in listed:
+        picture = shipped / "examples" / row["file"]
+        with Image.open(examples.displayed(picture)) as drawn:
+            assert drawn.size == (512, 512)
+        copy = shutil.copy(picture, tmp_path)
+        assert examples.displayed(Path(copy)) == Path(copy)
     write(tmp_path / "photos", exported, items, source="flickr8k")
     assert not (tmp_path / "photos" / "examples").exists()
     assert "rendered scenes" in (shipped / "README.md").read_text()

@@ -34,7 +34,9 @@ def build(folder: Path, count: int = 6, scenes: bool = True, extra: str = "") ->
                 item["scene"] = {
                     "objects": [
                         {"kind": kind, "color": "red", "size": "small", "box": [2, 2, 9, 9], "visible": 1.0}
-                    ]
+                    ],
+                    "tone": 0,
+                    "noise": number,
                 }
             writer.add(item, images.encode(picture(number))[0])
             asked = [

@@ -123,7 +123,9 @@ def raw(folder: Path, count: int = 10, splits: tuple[str, ...] = ("test",)) -> I
             scene = {
                 "objects": [
                     {"kind": "ball", "color": "red", "size": "small", "box": [0, 0, 4, 4], "visible": 1.0}
-                ]
+                ],
+                "tone": number % 8,
+                "noise": number,
             }
             captions = [] if number == count - 1 else [f"{CAPTIONS[number % 4]} {number}"]
             split = splits[number % len(splits)]

@@ -206,7 +206,8 @@ def search(
     if page is not None:
         from sightline.search import results_page
 
-        results_page.write(page, query, picture, item_index, hits)
+        asked = None if picture is None else picture_input.displayed(query, picture, results_page.QUERY_SIDE)
+        results_page.write(page, query, asked, item_index, hits)
     if as_json:
         typer.echo(json.dumps({"query": query, "searched": item_index.what, "results": rows, **notes}))
         return

@@ -35,10 +35,12 @@ def open_model(bundle: Path | None):
 
 def write_page(out: Path, name: str, rgb: np.ndarray, views: list, words, colormap: str) -> None:
     """Write a page about one picture, and print where it is."""
+    from sightline.cli import picture_input
     from sightline.explain import heatmap_page
-    from sightline.explain.explained_items import Item
+    from sightline.explain.explained_items import DISPLAY_SIDE, Item
 
-    item = Item("picture", rgb, PurePath(name).name, views[0].question, "", [])
+    displayed = picture_input.displayed(name, rgb, DISPLAY_SIDE)
+    item = Item("picture", rgb, displayed, PurePath(name).name, views[0].question, "", [])
     heatmap_page.write(out, [heatmap_page.Card(item, views, [None] * len(views))], words, colormap)
     typer.echo(f"explain: wrote {out}; open it in a browser, it needs no network")
 

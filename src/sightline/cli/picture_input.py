@@ -40,6 +40,18 @@ def read(source: str, fetch: bool) -> np.ndarray:
     return images.decode(Path(source).read_bytes(), MAX_PIXELS, source)
 
 
+def displayed(source: str, rgb: np.ndarray, side: int) -> np.ndarray:
+    """What a page shows of a picture that was read: an example that ships with a model in its sharper form,
+    any other as it is, [Y, X, 3] with no side above `side`."""
+    from sightline.data import images
+    from sightline.search import examples
+
+    file = examples.displayed(Path(source))
+    if file != Path(source):
+        rgb = images.decode(file.read_bytes(), MAX_PIXELS, str(file))
+    return images.shrink(rgb, side)
+
+
 def read_all(sources: Sequence[str], fetch: bool, refused: list[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Every picture of the sources with its name, one at a time; why others cannot be read goes to
     `refused`. Raises ValueError before the first for an address without `fetch`."""

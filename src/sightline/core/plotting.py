@@ -32,8 +32,14 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
-def draw_picture(axes: Axes, rgb: np.ndarray) -> None:
-    axes.imshow(rgb, interpolation="nearest" if max(rgb.shape) <= 128 else "antialiased")
+def draw_picture(axes: Axes, rgb: np.ndarray, size: tuple[int, int] | None = None) -> None:
+    """Draw [Y, X, 3]. `size`: height and width in the units of boxes and maps over it; default: its own
+    pixels."""
+    height, width = size or rgb.shape[:2]
+    axes.imshow(
+        rgb, interpolation="nearest" if max(rgb.shape) <= 128 else "antialiased",
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

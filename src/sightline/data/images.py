@@ -3,6 +3,7 @@
 Y, X: rows and columns; every picture in memory is RGB uint8 [Y, X, 3].
 """
 
+import base64
 import io
 import re
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ UPRIGHT = {
     1: (False, 1, 1), 2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
     5: (True, 1, 1), 6: (True, 1, -1), 7: (True, -1, -1), 8: (True, -1, 1),
 }  # fmt: skip
+SMALL = 128  # pages enlarge pictures up to this side pixel by pixel, and hold them without loss
 STRIP = 1 << 18  # pixels that are converted at once: whole pictures would be held in memory several times
 # JPEG segments without private data: tables, frames, restart interval, JFIF (E0), Adobe colour transform (EE)
 JPEG_SEGMENTS = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
@@ -64,13 +66,27 @@ def shrink(rgb: np.ndarray, side: int) -> np.ndarray:
 
 
 def encode(rgb: np.ndarray, ext: str = "png", quality: int = JPEG_QUALITY) -> tuple[bytes, str]:
-    """[Y, X, 3] -> (encoded bytes without metadata, extension). "png" loses nothing, "jpg" suits photos."""
+    """[Y, X, 3] -> (encoded bytes without metadata, extension). "png" loses nothing and also takes [Y, X, 4],
+    "jpg" suits photos."""
     out = io.BytesIO()
     if ext == "png":
         Image.fromarray(rgb).save(out, "PNG", optimize=False)
     else:
         Image.fromarray(rgb).save(out, "JPEG", quality=quality)
     return out.getvalue(), ext
+
+
+def data_url(data: bytes, kind: str) -> str:
+    """An encoded picture ("png", "jpeg") as an address that a page holds in itself."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def picture_url(pixels: np.ndarray) -> str:
+    """[Y, X, 3], or [Y, X, 4] where it is transparent, as such an address, without metadata: JPEG for what is
+    larger than SMALL and opaque."""
+    if pixels.shape[2] == 4 or max(pixels.shape[:2]) <= SMALL:
+        return data_url(encode(pixels)[0], "png")
+    return data_url(encode(pixels, "jpg")[0], "jpeg")
 
 
 def prepare(data: bytes, max_pixels: int, side: int, name: str = "") -> tuple[bytes, str]:

@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sightline.data import images
+from sightline.data.scenes.render import SIDE, ZOOMS, render
 
 MAX_PIXELS = 2**25  # of a stored picture: what the download stage keeps is smaller by far
 BLOCK = 512  # bytes of a tar header, and the unit members are padded to
@@ -191,8 +192,16 @@ class Items:
         return self.splits.get(name, np.zeros(0, dtype=np.int64))
 
     def image(self, item: dict) -> np.ndarray:
-        """The picture of an item, [Y, X, 3] uint8."""
+        """The picture of an item as it is stored and models read it, [Y, X, 3] uint8."""
         return images.decode(self.image_bytes(item), MAX_PIXELS, item["id"])
+
+    def displayed(self, item: dict, side: int) -> np.ndarray:
+        """The picture of an item for people, [Y, X, 3] uint8 with no side above `side`: a rendered scene is
+        drawn again from its description, as finely as that takes. Never the input of a model."""
+        if "scene" not in item:
+            return images.shrink(self.image(item), side)
+        zoom = next((zoom for zoom in ZOOMS if zoom * SIDE >= side), ZOOMS[-1])
+        return images.shrink(render(item["scene"], zoom), side)
 
     def image_bytes(self, item: dict) -> bytes:
         """The encoded picture of an item."""

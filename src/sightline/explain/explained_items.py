@@ -11,20 +11,28 @@ from sightline.data.questions.question_types import is_short
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 
+DISPLAY_SIDE = 640  # pixels of the longer side of a picture on a page
 _ORDER = ("describe", "color", "existence", "relation", "count", "attribute", "size", "what", "who", "where")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One explained question. `boxes`: true boxes (x0, y0, x1, y1, half-open px) of the objects it names,
-    by kind."""
+    """One explained question about the picture `rgb`; `displayed` is the same for people, in its own pixels.
+    `boxes`: true boxes (x0, y0, x1, y1, half-open px of `rgb`) of the objects it names, by kind."""
 
     name: str
     rgb: np.ndarray
+    displayed: np.ndarray
     type: str
     question: str
     truth: str
     boxes: list[tuple[str, tuple[int, int, int, int]]]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of `rgb`: the units of `boxes` and of maps."""
+        height, width = self.rgb.shape[:2]
+        return height, width
 
 
 def choose(raw: Path, vqa: Path, split: str, count: int) -> list[Item]:
@@ -58,6 +66,7 @@ def _item(items: Items, triple: dict, objects: dict[str, list[str]], number: int
     return Item(
         f"item{number:02d}_{triple['type'].replace('/', '_')}",
         items.image(item),
+        items.displayed(item, DISPLAY_SIDE),
         triple["type"],
         triple["question"],
         triple["answer"],

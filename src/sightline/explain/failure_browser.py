@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from sightline.core import progress
 from sightline.data.shards import Items
-from sightline.explain.explained_items import Item, names
+from sightline.explain.explained_items import DISPLAY_SIDE, Item, names
 from sightline.explain.heatmap_page import Card, Words
 from sightline.explain.target import ExplainedModel, explain
 
@@ -75,7 +75,10 @@ def cards(
             if line["type"] == "describe" or names(line["question"], part["kind"], objects)
         ]
         kind = f"{line['type']}: {failure.why}"
-        card_item = Item(f"failure{number:03d}", rgb, kind, line["question"], line["answer"], boxes)
+        displayed = items.displayed(item, DISPLAY_SIDE)
+        card_item = Item(
+            f"failure{number:03d}", rgb, displayed, kind, line["question"], line["answer"], boxes
+        )
         explanation = explain(model, method, rgb, line["question"])
         yield Card(card_item, [explanation], [None if line["type"] == "describe" else False])
 

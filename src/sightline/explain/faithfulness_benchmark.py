@@ -29,10 +29,12 @@ COMPARED_BY = "cross_attention"  # needs no gradients, so it explains each varia
 
 @dataclass(frozen=True)
 class LocatedAnswer:
-    """An answer; the true box of what it is about where that is known and the answer right, else None."""
+    """An answer about the picture of `item`, a row of data/raw; the true box of what it is about where that
+    is known and the answer right, else None."""
 
     answer: ExplainedAnswer
     box: Box | None
+    item: dict
 
 
 def located_answers(
@@ -55,7 +57,7 @@ def located_answers(
         if answer.words:
             used.add(triple["item"])
             yield LocatedAnswer(
-                answer, tuple(boxes[0]) if boxes and right(triple["answer"], answer.answer) else None
+                answer, tuple(boxes[0]) if boxes and right(triple["answer"], answer.answer) else None, item
             )
 
 

@@ -38,11 +38,13 @@ _COMPARED = 6  # items in the SPIN comparison
 GLUE = frozenset("the and are there with its has which that this from near into onto".split())
 
 
-def draw_overlay(axes: Axes, rgb: np.ndarray, heat: Heatmap | None, colormap: str) -> None:
+def draw_overlay(
+    axes: Axes, displayed: np.ndarray, size: tuple[int, int], heat: Heatmap | None, colormap: str
+) -> None:
     """The map glowing over the dimmed picture: opaque where attention is strong, clear where there is
-    none."""
-    grey = (rgb.astype(np.float64) @ [0.299, 0.587, 0.114])[..., None].repeat(3, axis=2)
-    draw_picture(axes, (0.36 * rgb + 0.24 * grey).astype(np.uint8))
+    none. `size`: height and width of the picture that the map is of."""
+    grey = (displayed.astype(np.float64) @ [0.299, 0.587, 0.114])[..., None].repeat(3, axis=2)
+    draw_picture(axes, (0.36 * displayed + 0.24 * grey).astype(np.uint8), size)
     if heat is not None:
         axes.imshow(
             heat.pixel_map,
@@ -74,7 +76,7 @@ def item(path: Path, source: Item, explanation: Explanation, right: bool, colorm
     )
     _title(figure, source, explanation, right)
     first = figure.add_subplot(grid[0, 0])
-    draw_picture(first, source.rgb)
+    draw_picture(first, source.displayed, source.size)
     for kind, box in source.boxes:
         draw_box(first, box, kind)
     draw_caption(
@@ -82,7 +84,7 @@ def item(path: Path, source: Item, explanation: Explanation, right: bool, colorm
     )
     for number, heat in enumerate(drawn, 1):
         axes = figure.add_subplot(grid[number // columns, number % columns])
-        draw_overlay(axes, source.rgb, heat, colormap)
+        draw_overlay(axes, source.displayed, source.size, heat, colormap)
         for _, box in source.boxes:
             draw_box(axes, box, "")
         draw_caption(
@@ -134,10 +136,10 @@ def compare(path: Path, pairs: list[tuple[Item, Explanation, Explanation]], colo
         va="top",
     )
     for row, (source, off, on) in enumerate(pairs):
-        draw_picture(figure.add_subplot(grid[row, 0]), source.rgb)
+        draw_picture(figure.add_subplot(grid[row, 0]), source.displayed, source.size)
         for column, explanation in ((1, off), (2, on)):
             axes = figure.add_subplot(grid[row, column])
-            draw_overlay(axes, source.rgb, mean_map(explanation), colormap)
+            draw_overlay(axes, source.displayed, source.size, mean_map(explanation), colormap)
             if row == 0:
                 axes.set_title("SPIN off" if column == 1 else "SPIN on", fontsize=10, color=MUTED, pad=6)
         text = figure.add_subplot(grid[row, 3])

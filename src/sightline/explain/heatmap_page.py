@@ -3,27 +3,23 @@
 Shapes: [Y, X, 3] pictures, L decoder layers, H heads.
 """
 
-import base64
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from sightline.core import templates
 from sightline.core.atomic_io import check_output
 from sightline.core.preprocessing import Seen
+from sightline.data import images
 from sightline.explain.explained_items import Item
 from sightline.explain.heatmap import Explanation, Heatmap, resize
 from sightline.explain.heatmap_figures import GLUE
 
 MARK = b"<title>Sightline: "  # how every page begins
 _MAP_SIDE = 40  # pixels of an inlined map; the browser smooths it to the picture's size
-_SMALL = 128  # pictures up to this side are enlarged pixel by pixel
-_LARGEST = 640  # pixels of a photo's longer side
 
 
 @dataclass(frozen=True)
@@ -59,9 +55,9 @@ def write(path: Path, cards: list[Card], words: Words, colormap: str) -> None:
     check_output(path, MARK)
     text = templates.render(
         "sightline.explain", "heatmap.html", cards=cards, words=words, lut=colours(colormap).tolist(),
-        first=_most_interesting, glow=_glow, nothing=_png(np.zeros((1, 1, 4), np.uint8)), png=_png,
-        seen_box=_seen_box, shade=_shade, small=lambda rgb: max(rgb.shape) <= _SMALL,
-        thumbnail=_thumbnail, within=_within,
+        first=_most_interesting, glow=_glow, nothing=images.picture_url(np.zeros((1, 1, 4), np.uint8)),
+        seen_box=_seen_box, shade=_shade, small=lambda rgb: max(rgb.shape) <= images.SMALL,
+        url=images.picture_url, within=_within,
     )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
@@ -124,17 +120,3 @@ def _shade(share: float, lut: list[list[int]]) -> str:
     red, green, blue = lut[round(255 * share)]
     ink = "#fff" if 0.299 * red + 0.587 * green + 0.114 * blue < 150 else "#14101f"
     return f"background:rgb({red},{green},{blue});color:{ink}"
-
-
-def _thumbnail(rgb: np.ndarray) -> np.ndarray:
-    """The picture, at most `_LARGEST` pixels a side."""
-    image = Image.fromarray(rgb)
-    image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
-def _png(pixels: np.ndarray) -> str:
-    """Pixels [Y, X, 3 or 4] as a data address."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=False)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -21,7 +21,7 @@ def draw(path: Path, item: Item, explanation: Explanation, colormap: str) -> Non
     figure = new_figure(10.5, max(0.19 * len(maps_WP) + 1.2, 2.2))
     height = figure.get_figheight()
     picture = figure.add_axes((0.015, 1 - 2.0 / height, 1.7 / 10.5, 1.7 / height))
-    draw_picture(picture, item.rgb)
+    draw_picture(picture, item.displayed)
     figure.text(0.195, 1 - 0.14 / height, "Words by patches", fontsize=13, fontweight="bold", va="top")
     figure.text(0.195, 1 - 0.42 / height, wrap(item.question, 90, 1), fontsize=9, color=MUTED, va="top")
     axes = figure.add_axes((0.27, 0.45 / height, 0.715, (0.19 * len(maps_WP)) / height))

@@ -1,6 +1,7 @@
 """Finding pictures and texts, and the folder that ships.
 
 vector_index.py: nearest neighbours by FAISS
+examples.py: a bundle's example pictures, for the model and for people
 item_index.py: the searchable items of a bundle, read where they lie
 index_writer.py: writes them as they come
 user_index.py: `sightline index`: an index of a table of yours

@@ -15,7 +15,6 @@ from sightline.core import artifacts, progress
 from sightline.core.params.bundle_params import ALL_SPLITS, IndexParams
 from sightline.core.params.generation import Generation, Spin
 from sightline.data import images, transformers_tokenizer
-from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.data.shards import Items
 from sightline.inference import bundle_settings, out_of_domain
 from sightline.inference.bundle_settings import GENERATION
@@ -23,14 +22,13 @@ from sightline.inference.confidence import Confidence
 from sightline.inference.encoding import PREPROCESSOR
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.session import DECODER_TOKENIZER, MODEL, Session
-from sightline.search import bundle_card
+from sightline.search import bundle_card, examples
 from sightline.search.index_writer import Block, IndexWriter
 from sightline.search.item_index import Entry, ItemIndex
 
-INDEX, EXAMPLES = "index", "examples"
+INDEX = "index"
 BATCH = 32
 CHUNK = 256  # pictures decoded and held at a time
-NUM_EXAMPLES = 6
 THUMBNAIL_QUALITY = 85  # of JPEG: about 4 KB at 128 pixels
 
 
@@ -101,7 +99,7 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
                 writer.add(block)
             writer.finish(index.factory, session.search_digest(), index.split)
         if inputs.origin.source == "scenes":
-            _write_examples(folder / EXAMPLES, items, lines)
+            examples.write(folder, items, lines)
     return ItemIndex(out / INDEX, session.search_digest())
 
 
@@ -127,7 +125,7 @@ def encode(
             image_BE = session.embed_images(decoded, batch_size=BATCH)
         if spoken := [text for text in texts if text]:
             text_BE = session.embed_texts(spoken, batch_size=BATCH)
-        small = iter(_thumbnail(rgb, thumbnails) for rgb in decoded)
+        small = iter(_thumbnail(items, item, thumbnails) for item in with_image)
         yield Block(
             [_entry(item, bool(text)) for item, text in zip(chunk, texts, strict=True)], image_BE, text_BE,
             [next(small) if item["image"] is not None else b"" for item in chunk],
@@ -139,18 +137,5 @@ def _entry(item: dict, text: bool) -> Entry:
     return Entry(item["id"], item.get("title", ""), item["captions"], has_image, text, item.get("from") or "")
 
 
-def _thumbnail(rgb: np.ndarray, side: int) -> bytes:
-    return images.encode(images.shrink(rgb, side), "jpg", THUMBNAIL_QUALITY)[0] if side else b""
-
-
-def _write_examples(folder: Path, items: Items, lines: np.ndarray) -> None:
-    """A few pictures with their caption and questions that they can answer."""
-    folder.mkdir()
-    examples = []
-    for line in lines[:NUM_EXAMPLES]:
-        item = items[line]
-        name = f"{item['id']}.png"
-        (folder / name).write_bytes(items.image_bytes(item))
-        questions = [DESCRIBE, *(f"Is there a {part['kind']}?" for part in item["scene"]["objects"][:2])]
-        examples.append({"caption": item["captions"][0], "file": name, "questions": questions})
-    artifacts.write_json(folder / "examples.json", examples)
+def _thumbnail(items: Items, item: dict, side: int) -> bytes:
+    return images.encode(items.displayed(item, side), "jpg", THUMBNAIL_QUALITY)[0] if side else b""

@@ -1,6 +1,5 @@
 """Results of a search with their pictures: one self-contained offline HTML file. Nothing is fetched."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,19 +15,17 @@ QUERY_SIDE = 256  # pixels of the picture that was searched with
 
 
 def write(path: Path, query: str, picture: np.ndarray | None, index: ItemIndex, hits: Sequence[Hit]) -> None:
-    """Write the page for a query in words, or for a `picture` (uint8 [Y, X, 3]) of that name.
+    """Write the page for a query in words, or for a `picture` of that name (uint8 [Y, X, 3], of QUERY_SIDE
+    pixels at most).
 
     Raises ArtifactError where the user's own file is in its place."""
     check_output(path, MARK)
-    asked = None if picture is None else images.encode(images.shrink(picture, QUERY_SIDE), "jpg")[0]
-    pictures = [index.thumbnail(hit.entry) for hit in hits]
+    asked = None if picture is None else images.picture_url(picture)
+    small = [index.thumbnail(hit.entry) for hit in hits]
+    pictures = [None if jpeg is None else images.data_url(jpeg, "jpeg") for jpeg in small]
     text = templates.render(
-        "sightline.search", "results.html", query=query, asked=_address(asked), what=index.what,
-        results=[(hit, _address(small)) for hit, small in zip(hits, pictures, strict=True)],
+        "sightline.search", "results.html", query=query, asked=asked, what=index.what,
+        results=list(zip(hits, pictures, strict=True)),
     )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, text.encode())
-
-
-def _address(jpeg: bytes | None) -> str | None:
-    return None if jpeg is None else f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -5,7 +5,6 @@ own, and the model, which has one (`batcher.Worker`).
 """
 
 import asyncio
-import base64
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -274,4 +273,4 @@ def _hits(hits: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _png(map_YX: np.ndarray) -> str:
     grey_YX3 = np.repeat(np.round(255 * map_YX).astype(np.uint8)[..., None], 3, axis=2)
-    return "data:image/png;base64," + base64.b64encode(images.encode(grey_YX3)[0]).decode()
+    return images.data_url(images.encode(grey_YX3)[0], "png")

@@ -8,7 +8,9 @@ from PIL import Image
 
 from sightline.core import artifacts, templates
 from sightline.core.plotting import INK, draw_box, draw_picture, new_figure, plain, save
+from sightline.data.shards import Items
 from sightline.explain import faithfulness_benchmark
+from sightline.explain.explained_items import DISPLAY_SIDE
 from sightline.explain.heatmap_figures import draw_overlay
 from sightline.explain.target import ExplainedModel
 
@@ -67,6 +69,7 @@ def write(
     """Page and picture of the checkout `here`; `cases` are the rows of the picture."""
     result = artifacts.read_json(here / "metrics" / "faithfulness.json")
     (here / "docs" / "reports" / "explanations.md").write_text(page(result), encoding="utf-8", newline="\n")
+    items = Items(here / "data" / "raw")
     names = sorted(result["methods"], key=lambda name: -result["methods"][name]["pointing"])
     figure = new_figure(1.5 * (len(names) + 1), 1.72 * len(cases) + 0.6)
     grid = figure.add_gridspec(
@@ -75,14 +78,16 @@ def write(
     )  # fmt: skip
     for row, labelled in enumerate(cases):
         axes = figure.add_subplot(grid[row, 0])
-        draw_picture(axes, labelled.answer.rgb)
+        displayed, size = items.displayed(labelled.item, DISPLAY_SIDE), labelled.answer.rgb.shape[:2]
+        draw_picture(axes, displayed, size)
         caption = plain(f"{labelled.answer.question} {labelled.answer.answer}")
         axes.set_xlabel(caption, fontsize=6.5, color=INK, labelpad=3)
         for column, name in enumerate(names, 1):
             axes = figure.add_subplot(grid[row, column])
             draw_overlay(
                 axes,
-                labelled.answer.rgb,
+                displayed,
+                size,
                 faithfulness_benchmark.heat(subject, name, labelled.answer),
                 colormap,
             )

@@ -16,7 +16,7 @@ from sightline.inference.encoding import NO_ANSWERS
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab, svg_charts, ui_layout
-from sightline.serve.ui.ui_images import Thumbs, address, choose, encoded, examples, glow
+from sightline.serve.ui.ui_images import Thumbs, choose, examples, glow
 from sightline.serve.ui.ui_style import DARK, LIGHT, css
 from tests.support import serving, tiny
 from tests.support.indexes import made, opened
@@ -154,8 +154,18 @@ def test_the_browsers_own_refusal_is_shown(at_service):
 def test_examples_are_pictures_with_their_questions(bundle, tmp_path):
     found = examples(bundle)
     assert found and all(example.url.startswith("data:image/png") for example in found)
+    assert all(pixels_of(example.view).shape == (512, 512, 3) for example in found)
     assert ui_layout.suggestions(found, 0) == list(found[0].questions)
     assert len(ui_layout.suggestions(found)) <= ui_layout.CHIPS and examples(tmp_path) == []
+
+
+def test_an_example_is_displayed_for_people_and_read_by_the_model_as_it_ships(at_service, bundle, model):
+    example = examples(bundle)[0]
+    displayed, said = at_service(lambda service: ui_layout.take(service, example.url, None, example.view))
+    assert said == ask_tab.NOTHING and displayed.view == example.view and not displayed.small
+    expected = choose(example.url, model.session, Limits())
+    np.testing.assert_array_equal(displayed.picture.pixels_CYX, expected.picture.pixels_CYX)
+    assert displayed.visible_part == expected.visible_part
 
 
 def test_words_find_items_and_the_shared_words_are_marked(at_service, bundle, checkout, model):
@@ -172,14 +182,14 @@ def test_words_find_items_and_the_shared_words_are_marked(at_service, bundle, ch
 def test_pictures_of_results_come_from_the_index_or_else_from_the_checkout(bundle, checkout, model, tmp_path):
     index = model.index.item_index()
     thumbs = Thumbs(bundle, checkout)
-    np.testing.assert_array_equal(pixels_of(thumbs.get(index, "item-0", 10**6)), tiny.pictures(1)[0])
-    assert thumbs.get(index, "item-8", 10**6) is None  # has no picture
-    assert thumbs.get(index, "../item", 10**6) is None
+    assert pixels_of(thumbs.get(index, "item-0")).shape == (256, 256, 3)  # drawn again from its description
+    assert thumbs.get(index, "item-8") is None  # has no picture
+    assert thumbs.get(index, "../item") is None
     alone = Thumbs(bundle, None)
-    assert not alone.any(index) and alone.get(index, "item-0", 10**6) is None
+    assert not alone.any(index) and alone.get(index, "item-0") is None
     own = opened(made(["item-0", "item-1"]), tmp_path / "own")
-    assert alone.any(own) and alone.get(own, "item-0", 10**6) is None
-    assert alone.get(own, "item-1", 10**6) == encoded(b"JPEG of item-1", "jpeg")
+    assert alone.any(own) and alone.get(own, "item-0") is None
+    assert alone.get(own, "item-1") == images.data_url(b"JPEG of item-1", "jpeg")
 
 
 def test_other_datas_pictures_are_not_taken(bundle, model, tmp_path):
@@ -287,7 +297,7 @@ def test_the_colours_are_the_explanation_pages():
 
 def test_a_large_photo_is_shown_small(model):
     rgb = np.zeros((900, 1200, 3), np.uint8)
-    shown = choose(address(rgb), model.session, Limits())
+    shown = choose(images.picture_url(rgb), model.session, Limits())
     assert pixels_of(shown.view).shape == (480, 640, 3) and not shown.small
     assert shown.visible_part == "left:12.50%;top:0.00%;width:75.00%;height:100.00%"
     with pytest.raises(ApiError):

@@ -1,16 +1,19 @@
 """Scene -> 64 x 64 RGB picture, in integers only: the same bytes on any machine.
 
 `render` is a pure function of the scene graph: tone and noise of the background are part of it.
-Objects are listed back to front. Letters: Y, X rows and columns; C channels.
+Objects are listed back to front. With a `zoom` the same scene is drawn in so many pixels per pixel and side:
+for people, never for a model. Letters: Y, X rows and columns; C channels.
 """
 
 from functools import cache
 
 import numpy as np
+from PIL import Image
 
 from sightline.data.scenes.shapes import Template, smooth, template
 
 SIDE = 64
+ZOOMS = (4, 8)  # in which people see a scene
 PAD = 8  # shadows may leave the picture
 COLORS = {
     "red": (222, 44, 48),
@@ -35,19 +38,28 @@ TONES = (  # dull, so that no background takes an object's colour
 KNOTS = 9  # of the smooth noise, per side
 
 
-def render(scene: dict) -> np.ndarray:
-    """Picture of a scene graph (sample.py), uint8 [64, 64, 3]."""
-    plain_YXC = background(scene["tone"], scene["noise"])
-    canvas_YXC = np.pad(plain_YXC, ((PAD, PAD), (PAD, PAD), (0, 0)), mode="edge")
+def render(scene: dict, zoom: int = 1) -> np.ndarray:
+    """Picture of a scene graph (sample.py), uint8 [64 * zoom, 64 * zoom, 3]."""
+    pad = PAD * zoom
+    plain_YXC = enlarged(background(scene["tone"], scene["noise"]), zoom)
+    canvas_YXC = np.pad(plain_YXC, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
     for item in scene["objects"]:
-        left, top = item["box"][0], item["box"][1]
-        shadow_YX = shadow(item["kind"], item["size"])
-        window = canvas_YXC[top + PAD - 3 :, left + PAD - 3 :][: shadow_YX.shape[0], : shadow_YX.shape[1]]
+        left, top = pad + zoom * item["box"][0], pad + zoom * item["box"][1]
+        shadow_YX = shadow(item["kind"], item["size"], zoom)
+        window = canvas_YXC[top - 3 * zoom :, left - 3 * zoom :][: shadow_YX.shape[0], : shadow_YX.shape[1]]
         window -= window * shadow_YX[: window.shape[0], : window.shape[1], None] >> 8
-        paint_YXC, clear_YX1 = sprite(item["kind"], item["size"], item["color"])
-        window = canvas_YXC[top + PAD :, left + PAD :][: paint_YXC.shape[0], : paint_YXC.shape[1]]
+        paint_YXC, clear_YX1 = sprite(item["kind"], item["size"], item["color"], zoom)
+        window = canvas_YXC[top:, left:][: paint_YXC.shape[0], : paint_YXC.shape[1]]
         window[...] = (window * clear_YX1 + paint_YXC) >> 8
-    return canvas_YXC[PAD:-PAD, PAD:-PAD].astype(np.uint8)
+    return canvas_YXC[pad:-pad, pad:-pad].astype(np.uint8)
+
+
+def enlarged(plain: np.ndarray, zoom: int) -> np.ndarray:
+    """What is soft (values 0..255, [Y, X] or [Y, X, 3]) with `zoom` pixels per pixel and side, int32."""
+    if zoom == 1:
+        return plain.astype(np.int32)
+    image, (height, width) = Image.fromarray(plain.astype(np.uint8)), plain.shape[:2]
+    return np.asarray(image.resize((width * zoom, height * zoom), Image.Resampling.BICUBIC), dtype=np.int32)
 
 
 def background(tone: int, noise: int) -> np.ndarray:
@@ -75,9 +87,9 @@ def _spread() -> np.ndarray:
 
 
 @cache
-def sprite(kind: str, size: str, color: str) -> tuple[np.ndarray, np.ndarray]:
+def sprite(kind: str, size: str, color: str, zoom: int) -> tuple[np.ndarray, np.ndarray]:
     """Colour times coverage [Y, X, 3] and 256 minus coverage [Y, X, 1] of one object, int32."""
-    shape: Template = template(kind, size)
+    shape: Template = template(kind, size, zoom)
     base_C = np.array(COLORS[color], dtype=np.int64)
     shade_YX1 = shape.shade_YX[:, :, None]
     dark = base_C * shade_YX1 // 128
@@ -87,8 +99,9 @@ def sprite(kind: str, size: str, color: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def shadow(kind: str, size: str) -> np.ndarray:
-    """Darkness 0..256 [Y, X] of the soft shadow to the lower right; starts 3 px up and left of the box."""
+def shadow(kind: str, size: str, zoom: int) -> np.ndarray:
+    """Darkness 0..256 [Y, X] of the soft shadow to the lower right; starts 3 * zoom px up and left of the
+    box."""
     alpha_YX = template(kind, size).alpha_YX
     height, width = alpha_YX.shape
     side = max(height, width) + 2 * PAD
@@ -98,4 +111,4 @@ def shadow(kind: str, size: str) -> np.ndarray:
     contact = np.zeros((side, side), dtype=np.int64)
     foot = alpha_YX[-2:].max(axis=0)
     contact[height + 1 : height + 4, 4 : 4 + width] = foot
-    return np.maximum(cast, smooth(contact, 1) * 130 // 256).astype(np.int32)
+    return enlarged(np.maximum(cast, smooth(contact, 1) * 130 // 256), zoom)

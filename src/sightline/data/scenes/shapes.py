@@ -2,6 +2,7 @@
 
 A kind is drawn on a 960 x 960 unit square (x right, y down), sampled SUPERSAMPLE times per pixel and side.
 Light comes from the upper left. Shade 128 shows the colour itself, less darkens it, more whitens it.
+`zoom`: pixels per pixel and side of the picture that models read (1); larger ones are for people.
 
 Letters: Y, X rows and columns of samples or pixels.
 """
@@ -13,6 +14,7 @@ from functools import cache
 import numpy as np
 
 SUPERSAMPLE = 4
+ZOOM_SUPERSAMPLE = 2  # of a zoomed one, which is scaled down where it is displayed
 UNIT = 960
 SIDES = {"small": 13, "large": 22}  # pixels of the square a kind is drawn in
 ONE = 1024  # fixed-point 1.0
@@ -52,14 +54,17 @@ def light(nx: np.ndarray, ny: np.ndarray, nz: np.ndarray, gloss: int = 110) -> n
     return 44 + 96 * diffuse // ONE + gloss * glint // ONE
 
 
-def depth(mask_YX: np.ndarray) -> np.ndarray:
-    """Euclidean distance to the nearest sample outside the mask, in quarter samples."""
+def depth(mask_YX: np.ndarray, parts: int) -> np.ndarray:
+    """Euclidean distance to the nearest sample outside the mask, in 1/parts of a sample, rounded down."""
     padded = np.pad(mask_YX, 1)
     side = np.arange(padded.shape[1])
-    gap = np.abs(side[:, None] - side[None, :])
-    row_YX = np.where(padded[:, None, :], 4096, gap[None]).min(axis=2)
-    square_YX = (row_YX[None] ** 2 + (gap**2)[:, :, None]).min(axis=1)
-    return integer_sqrt(16 * square_YX)[1:-1, 1:-1]
+    before = np.maximum.accumulate(np.where(padded, 0, side), axis=1)
+    after = np.minimum.accumulate(np.where(padded, side[-1], side)[:, ::-1], axis=1)[:, ::-1]
+    row_YX = np.minimum(side - before, after - side) ** 2
+    square_YX = row_YX.copy()
+    for y, row_X in enumerate(row_YX):
+        np.minimum(square_YX, row_X + ((side - y) ** 2)[:, None], out=square_YX)
+    return integer_sqrt(parts * parts * square_YX)[1:-1, 1:-1]
 
 
 def smooth(values_YX: np.ndarray, times: int) -> np.ndarray:
@@ -76,8 +81,9 @@ def smooth(values_YX: np.ndarray, times: int) -> np.ndarray:
 class Sketch:
     """The sample grid of one size, with the operations that cover and shade it."""
 
-    def __init__(self, side: int):
-        self.samples = side * SUPERSAMPLE
+    def __init__(self, side: int, zoom: int = 1):
+        self.side = side
+        self.samples = side * zoom * supersample(zoom)
         centre = (2 * np.arange(self.samples, dtype=np.int64) + 1) * UNIT // (2 * self.samples)
         self.x_YX, self.y_YX = np.meshgrid(centre, centre)
 
@@ -103,13 +109,16 @@ class Sketch:
 
     def round(self, mask: np.ndarray, radius: int, gloss: int = 110) -> Part:
         """Inflated like a cushion: a rounded bevel of the given radius (units)."""
-        radius = max(4 * radius * self.samples // UNIT, 4)
-        rest = radius - np.minimum(depth(mask), radius)
-        height = smooth(integer_sqrt(radius * radius - rest * rest), self.samples // 24)
+        finer = self.samples // (self.side * SUPERSAMPLE)  # samples per sample of the picture for models
+        parts = 4 * finer**2  # heights in so many parts of a sample, so that a finer slope has no steps
+        radius = max(parts * radius * self.samples // UNIT, parts)
+        rest = radius - np.minimum(depth(mask, parts), radius)
+        height = integer_sqrt(radius * radius - rest * rest)
+        height = smooth(height, finer**2 * (self.side * SUPERSAMPLE // 24))
         padded = np.pad(height, 1, mode="edge")
         slope_x = padded[1:-1, 2:] - padded[1:-1, :-2]
         slope_y = padded[2:, 1:-1] - padded[:-2, 1:-1]
-        return mask, light(-slope_x, -slope_y, np.full_like(slope_x, 8), gloss)
+        return mask, light(-slope_x, -slope_y, np.full_like(slope_x, 2 * parts), gloss)
 
     def barrel(self, mask: np.ndarray, tilt: int = 0, gloss: int = 90) -> Part:
         """Round about a vertical axis, row by row; tilt leans the normals up (1/1024 of the radius)."""
@@ -215,18 +224,35 @@ DRAWINGS: dict[str, Callable[[Sketch], Sequence[Part]]] = {
 }
 
 
+def supersample(zoom: int) -> int:
+    """Samples per pixel and side."""
+    return SUPERSAMPLE if zoom == 1 else ZOOM_SUPERSAMPLE
+
+
 @cache
-def template(kind: str, size: str) -> Template:
-    """Template of a kind in a size; drawn once."""
-    sketch = Sketch(SIDES[size])
+def template(kind: str, size: str, zoom: int = 1) -> Template:
+    """Template of a kind in a size; drawn once. A zoomed one fills the same box and is as bright as the one
+    that models read, whose few integers make it a little brighter than its light."""
+    covered_YX, shade_YX = _drawn(kind, size, zoom)
+    read_YX, read_shade_YX = _drawn(kind, size, 1)
+    if zoom > 1:
+        read = (read_YX * read_shade_YX).sum() * covered_YX.sum()
+        shade_YX = np.minimum(shade_YX * read // ((covered_YX * shade_YX).sum() * read_YX.sum()), 255)
+    rows, columns = np.flatnonzero(read_YX.any(axis=1)), np.flatnonzero(read_YX.any(axis=0))
+    crop = np.s_[zoom * rows[0] : zoom * (rows[-1] + 1), zoom * columns[0] : zoom * (columns[-1] + 1)]
+    return Template(covered_YX[crop] * 256 // supersample(zoom) ** 2, shade_YX[crop])
+
+
+@cache
+def _drawn(kind: str, size: str, zoom: int) -> tuple[np.ndarray, np.ndarray]:
+    """Covered samples of every pixel of the square, and their mean shade."""
+    sketch = Sketch(SIDES[size], zoom)
     mask = np.zeros(sketch.x_YX.shape, dtype=bool)
     shade = np.zeros(sketch.x_YX.shape, dtype=np.int64)
     for part_mask, part_shade in DRAWINGS[kind](sketch):
         mask |= part_mask
         shade = np.where(part_mask, np.clip(part_shade, 0, 255), shade)
-    blocks = (SIDES[size], SUPERSAMPLE, SIDES[size], SUPERSAMPLE)
+    pixels, samples = zoom * SIDES[size], supersample(zoom)
+    blocks = (pixels, samples, pixels, samples)
     covered_YX = mask.reshape(blocks).sum(axis=(1, 3))
-    shade_YX = (shade * mask).reshape(blocks).sum(axis=(1, 3)) // np.maximum(covered_YX, 1)
-    rows, columns = np.flatnonzero(covered_YX.any(axis=1)), np.flatnonzero(covered_YX.any(axis=0))
-    crop = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Template(covered_YX[crop] * 256 // SUPERSAMPLE**2, shade_YX[crop])
+    return covered_YX, (shade * mask).reshape(blocks).sum(axis=(1, 3)) // np.maximum(covered_YX, 1)

@@ -15,7 +15,7 @@ from sightline.evaluate.dataset_report.analysed_corpus import Corpus, rejected
 from sightline.evaluate.dataset_report.text_statistics import share, summary, tokens, vocabulary, words
 
 EXAMPLES = 12
-SMALL = 128  # pixels: a picture up to this side is enlarged pixel by pixel
+DISPLAY_SIDE = 320  # pixels of the longer side of an example
 LISTED = 20  # refused rows and sizes of pictures that are named one by one
 
 
@@ -179,7 +179,7 @@ def question_figures(corpus: Corpus) -> dict[str, dict]:
 def examples(corpus: Corpus) -> list[dict]:
     """Up to EXAMPLES items of the first split with questions, drawn by the seed.
 
-    `bytes`, `format` (jpeg, png) and `small` are the picture's. The type of the question is drawn before the
+    `displayed` is the picture, [Y, X, 3]. The type of the question is drawn before the
     question, so that rare types take part.
     """
     questions_of = ((name, corpus.triples(name)) for name in corpus.splits)
@@ -198,16 +198,11 @@ def examples(corpus: Corpus) -> list[dict]:
         kind = kinds[rng.integers(len(kinds))]
         fitting = [triple for triple in questions if triple["type"] == kind]
         triple = fitting[rng.integers(len(fitting))]
-        data = bytes(corpus.items.image_bytes(item))
-        with Image.open(io.BytesIO(data)) as image:
-            kept, small = str(image.format).lower(), max(image.size) <= SMALL
         rows.append(
             {
                 "id": item["id"],
                 "split": split,
-                "bytes": data,
-                "format": kept,
-                "small": small,
+                "displayed": corpus.items.displayed(item, DISPLAY_SIDE),
                 "captions": item["captions"],
                 "type": kind,
                 "question": triple["question"],

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from sightline.core.plotting import INK, MUTED, PAPER, draw_picture, new_figure, plain, save, wrap
 from sightline.evaluate.dataset_report.object_statistics import related
@@ -176,8 +174,7 @@ def sheet(path: Path, examples: list[dict]) -> None:
         left = (position % columns + 0.065) / columns
         top = 1 - (0.72 + 3.85 * (position // columns)) / height
         axes = figure.add_axes((left, top - 2.5 / height, 0.92 / columns, 2.5 / height))
-        with Image.open(io.BytesIO(example["bytes"])) as image:
-            draw_picture(axes, np.asarray(image.convert("RGB")))
+        draw_picture(axes, example["displayed"])
         axes.set_anchor("NW")
         caption = wrap(example["captions"][0], 43, 3)
         figure.text(left, top - 2.58 / height, caption, fontsize=8, color=MUTED, va="top")

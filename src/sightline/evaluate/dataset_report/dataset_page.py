@@ -1,9 +1,9 @@
 """The page of an analysis: one offline HTML file."""
 
-import base64
 from pathlib import Path
 
 from sightline.core import templates
+from sightline.data import images
 from sightline.evaluate.dataset_report.dataset_card import data_name
 
 TOP = 24  # objects listed
@@ -22,13 +22,10 @@ def write(path: Path, report: dict, examples: list[dict], drawn: dict[str, Path]
         ranked=sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:TOP],
         most=max([1, *(n for row in color_rows for n in row.values())]),
         elsewhere=[name for name in report["order"] if never and len(never[name]) < len(never[base])],
-        sides=sides, address=_address,
+        sides=sides, small=lambda rgb: max(rgb.shape) <= images.SMALL, url=images.picture_url,
+        data_url=images.data_url,
     )  # fmt: skip
     path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _address(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
 
 
 def sides(sizes: dict) -> str:

@@ -110,10 +110,7 @@ async def _grid(
 
     def draw() -> str:
         index = service.model.index.item_index()
-        cards = (
-            card(rank, hit, thumbs.get(index, hit["id"], service.limits.pixels), wanted)
-            for rank, hit in enumerate(hits, 1)
-        )
+        cards = (card(rank, hit, thumbs.get(index, hit["id"]), wanted) for rank, hit in enumerate(hits, 1))
         return PARTS.grid(title, cards)
 
     return await service.aside(until, draw)

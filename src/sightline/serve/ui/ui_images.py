@@ -3,7 +3,6 @@
 Shapes: [Y, X, 3] pictures, [rows, cols] patch maps.
 """
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,30 +16,27 @@ from sightline.data import images
 from sightline.data.shards import Items
 from sightline.explain.heatmap import resize
 from sightline.inference.session import Session
+from sightline.search import examples as search_examples
 from sightline.search.item_index import ItemIndex
 from sightline.serve import image_input
 from sightline.serve.image_input import Picture
 from sightline.serve.limits import Limits
 
-VIEW_SIDE, THUMB_SIDE = 640, 200  # longest side of a picture shown, of a search result's
+VIEW_SIDE, THUMB_SIDE = 640, 256  # longest side of a picture shown, of a search result's
 MAP_SIDE = 40  # of a map; the browser smooths it to the picture's size
-SMALL = 128  # pictures up to this side are enlarged pixel by pixel
 # Dark to bright, as lightness alone also tells (matplotlib's inferno from 20 % on, six of its colours).
 RAMP = np.array([[66, 10, 104], [130, 37, 103], [187, 55, 84], [229, 92, 48], [251, 155, 6], [252, 255, 164]])
 
 
 @dataclass(frozen=True)
 class DisplayedImage:
-    """A chosen picture: the model's input, the part of it that the model sees, and the data address that the
-    page displays."""
+    """A chosen picture: the model's input, the part of it that the model sees, the data address that the page
+    displays, and whether that is so small that it is enlarged pixel by pixel."""
 
     picture: Picture
     seen: Seen
     view: str
-
-    @property
-    def small(self) -> bool:
-        return max(self.picture.height, self.picture.width) <= SMALL
+    small: bool
 
     @property
     def visible_part(self) -> str:
@@ -52,22 +48,15 @@ class DisplayedImage:
         )
 
 
-def choose(url: str, session: Session, limits: Limits) -> DisplayedImage:
-    """A picture given as a data URL, refused as by the API (ApiError)."""
+def choose(url: str, session: Session, limits: Limits, view: str | None = None) -> DisplayedImage:
+    """A picture given as a data URL, refused as by the API (ApiError). `view`: the data URL to display in its
+    place."""
     rgb = image_input.decode(url, limits, fetch=False)
     picture, seen = image_input.ready(rgb, session.pixels), session.preprocessing.seen(*rgb.shape[:2])
-    return DisplayedImage(picture, seen, address(images.shrink(rgb, VIEW_SIDE)))
-
-
-def address(pixels: np.ndarray) -> str:
-    """Pixels [Y, X, 3 or 4] as a data address without metadata; large pictures as JPEG."""
-    ext = "png" if pixels.shape[2] == 4 or max(pixels.shape[:2]) <= SMALL else "jpg"
-    data, ext = images.encode(pixels, ext)
-    return encoded(data, "jpeg" if ext == "jpg" else ext)
-
-
-def encoded(data: bytes, kind: str = "png") -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    if view is not None:
+        return DisplayedImage(picture, seen, view, small=False)
+    shrunk = images.shrink(rgb, VIEW_SIDE)
+    return DisplayedImage(picture, seen, images.picture_url(shrunk), max(shrunk.shape[:2]) <= images.SMALL)
 
 
 def glow(patch_map: np.ndarray) -> str:
@@ -76,27 +65,33 @@ def glow(patch_map: np.ndarray) -> str:
     stops = np.linspace(0.0, 1.0, len(RAMP))
     colours = np.stack([np.interp(smooth, stops, RAMP[:, channel]) for channel in range(3)], axis=2)
     alpha = 235 * smooth**0.75
-    return address(np.rint(np.concatenate([colours, alpha[..., None]], axis=2)).astype(np.uint8))
+    return images.picture_url(np.rint(np.concatenate([colours, alpha[..., None]], axis=2)).astype(np.uint8))
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture that ships with the model, and questions that it can answer."""
+    """A picture that ships with the model, the same for people, and questions that it can answer."""
 
     url: str
+    view: str
     caption: str
     questions: Sequence[str]
 
 
 def examples(bundle: Path) -> list[Example]:
     """The bundle's example pictures; none where it was trained on photographs, which belong to others."""
-    folder = bundle / "examples"
-    if not (folder / "examples.json").is_file():
+    folder = bundle / search_examples.FOLDER
+    if not (folder / search_examples.TABLE).is_file():
         return []
-    return [
-        Example(encoded((folder / row["file"]).read_bytes()), row["caption"], row["questions"])
-        for row in artifacts.read_json(folder / "examples.json")
-    ]
+    rows = artifacts.read_json(folder / search_examples.TABLE)
+    return [Example(*_urls(folder / row["file"]), row["caption"], row["questions"]) for row in rows]
+
+
+def _urls(picture: Path) -> tuple[str, str]:
+    """Of an example: the picture for the model, the one for people."""
+    own = images.data_url(picture.read_bytes(), "png")
+    for_people = search_examples.displayed(picture)
+    return own, own if for_people == picture else images.data_url(for_people.read_bytes(), "jpeg")
 
 
 class Thumbs:
@@ -120,16 +115,15 @@ class Thumbs:
         items = self._items
         return {items[line]["id"]: line for line in range(len(items))} if items is not None else {}
 
-    def get(self, index: ItemIndex, id: str, max_pixels: int) -> str | None:
+    def get(self, index: ItemIndex, id: str) -> str | None:
         """The picture of an item as a data address, None where there is none that can be read."""
         number = index.find(id)
         if number is not None and (small := index.thumbnail(number)):
-            return encoded(small, "jpeg")
+            return images.data_url(small, "jpeg")
         items = self._items
         if items is None or (line := self._lines.get(id)) is None or (item := items[line])["image"] is None:
             return None
         try:
-            rgb = images.decode(items.image_bytes(item), max_pixels, id)
-        except (images.ImageError, ValueError):
+            return images.picture_url(items.displayed(item, THUMB_SIDE))
+        except ValueError:
             return None
-        return address(images.shrink(rgb, THUMB_SIDE))

@@ -82,14 +82,17 @@ def _event_data(event: gr.EventData) -> dict[str, Any]:
     return event._data if isinstance(event._data, dict) else {}
 
 
-async def take(service: Service, url: str | None, error: str | None) -> tuple[DisplayedImage | None, str]:
-    """(the chosen picture, a message where it is refused). `error`: what the browser says."""
+async def take(
+    service: Service, url: str | None, error: str | None, view: str | None = None
+) -> tuple[DisplayedImage | None, str]:
+    """(the chosen picture, a message where it is refused). `error`: what the browser says; `view`: what is
+    displayed in place of the picture."""
     if error or not isinstance(url, str):
         return None, ask_tab.message(error or "No picture came.", "bad")
     try:
         session = service.model.session
         return await service.aside(
-            ask_tab.deadline(service), choose, url, session, service.limits
+            ask_tab.deadline(service), choose, url, session, service.limits, view
         ), ask_tab.NOTHING
     except ApiError as refused:
         return None, ask_tab.message(f"{refused.message[:1].upper()}{refused.message[1:]}.", "bad")
@@ -130,7 +133,7 @@ def _wire_picker(
                 ask_tab.message("No such example.", "bad"),
                 chips(suggestions(shipped)),
             )
-        displayed, note = await take(service(), shipped[index].url, None)
+        displayed, note = await take(service(), shipped[index].url, None, shipped[index].view)
         return displayed, ask_tab.view(displayed), note, chips(suggestions(shipped, index))
 
     picks.upload(on_upload, None, changed, **HIDDEN_EVENT)
@@ -138,7 +141,7 @@ def _wire_picker(
 
 
 def _first(shipped: list[Example], model: Model, limits: Limits) -> DisplayedImage | None:
-    return choose(shipped[0].url, model.session, limits) if shipped else None
+    return choose(shipped[0].url, model.session, limits, shipped[0].view) if shipped else None
 
 
 def _ask_tab(service: Callable[[], Service], model: Model, limits: Limits, shipped: list[Example]) -> None:

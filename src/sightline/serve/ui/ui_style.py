@@ -85,7 +85,7 @@ place-items:center;line-height:1.5;color:var(--sl-quiet)}
 .sl-pick button,.sl-pick label{border:2px solid var(--sl-line);border-radius:12px;padding:0;cursor:pointer;
 background:var(--sl-card);overflow:hidden;transition:border-color .15s,transform .15s;color:var(--sl-ink)}
 .sl-pick button{width:62px;height:62px;flex:none}
-.sl-pick button img{width:100%;height:100%;object-fit:cover;image-rendering:pixelated;margin:0}
+.sl-pick button img{width:100%;height:100%;object-fit:cover;margin:0}
 .sl-pick button:hover,.sl-pick button:focus-visible,.sl-pick label:hover,.sl-pick label:focus-within{
 border-color:var(--sl-accent);outline:none}
 .sl-pick button.on{border-color:var(--sl-accent);box-shadow:0 0 0 3px var(--sl-accent-soft)}

@@ -116,9 +116,20 @@ def test_a_finer_picture_for_people_keeps_boxes_and_maps_in_place(tmp_path, writ
         coarse, fine = (np.asarray(image.convert("RGB")).astype(int) for image in pair)
         assert np.abs(coarse - fine).mean() < 3  # of 255: pixels of noise end half a screen pixel elsewhere
     page, coarse_page = (tmp_path / "index.html").read_text(), written["index.html"].decode()
-    style = re.compile(r'class="(?:box|heat)" style="([^"]+)"')
+    style = re.compile(r'class="(?:box|box top|heat)" style="([^"]+)"')
     assert style.findall(page) == style.findall(coarse_page) and len(style.findall(page)) > 3
     assert page.count('src="data:image/jpeg') == 3 and 'class="base small"' not in page
+
+
+def test_the_name_of_a_box_at_the_upper_edge_is_below_it(written, tmp_path):
+    """Above the box the border of the picture would cut it off. The picture has 24 rows."""
+    items = [replace(item, boxes=[("edge", (2, 1, 9, 9)), ("free", (2, 3, 9, 9))]) for item in chosen()[:1]]
+    explain_items.run(items, explain, lambda truth, answer: truth == answer, ON, "magma", tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert re.findall(r'class="(box[ a-z]*)" style="[^"]+"><b>(\w+)</b>', page) == [
+        ("box top", "edge"),
+        ("box", "free"),
+    ]
 
 
 class Elements(HTMLParser):

@@ -17,7 +17,7 @@ def main(params: Params) -> None:
 
     run = runtime.start(params.threads, params.seed)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
-    clip = torch_session.load_clip(Path("models/clip"))
+    clip = torch_session.load_clip(Path("models/clip"), params.export.mirrored_views)
     models = {"fp32": torch_session.load_trained_vlm(Path("models/vlm"))}
     pruned = torch_session.load_trained_vlm(Path("models/compressed"))
     if pruned is not None:

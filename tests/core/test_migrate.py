@@ -33,12 +33,21 @@ def names(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.rglob("*.yaml*")}
 
 
-def test_the_released_file_brings_the_profile_that_is_gone_and_changes_nothing_else(root):
+def test_the_released_file_brings_back_the_profiles_that_have_changed_and_nothing_else(root):
     before = {name: (root / name).read_bytes() for name in names(root)}
     said = migrate(OLD, root)
     after = {name: (root / name).read_bytes() for name in names(root)}
     assert b"source: table" in after.pop("profiles/csv.yaml")
+    assert after.pop("profiles/flickr8k.yaml.old") == before.pop("profiles/flickr8k.yaml")
+    after.pop("profiles/flickr8k.yaml")
     assert after == before
+    photos = load_params(
+        root / "params.yaml", {"profile": "flickr8k", "vision.checkpoint": "squeezenet.safetensors"}
+    )
+    assert (photos.vision.tower, photos.vision.trained_blocks) == ("torchvision", 0)
+    assert (photos.align.standardize, photos.finetune.dropout) == (False, 0.0)
+    assert (photos.finetune.captions_per_image, photos.finetune.self_critical_epochs) == (1, 0.0)
+    assert (photos.generation.candidates, photos.evaluate.prior_pictures) == (8, 0)
     assert "profile csv is profiles/csv.yaml, which extends scenes" in said
     assert "profile csv had data.path = data/items.csv: give it with -S data.path=data/items.csv" in said
 

@@ -333,7 +333,7 @@ class Mistaken(scripted.Scripted):
 def retrieve(session, split, lexicon, **changed):
     params, rng = scripted.evaluate_params(**changed), np.random.default_rng(0)
     swaps = predictions.SwapInputs(lexicon, list(scripted.KINDS), rng)
-    return predictions.retrieve(session, split, swaps, params)
+    return predictions.retrieve(session, split, swaps, params, ())
 
 
 def test_reranking_corrects_the_dual_encoder(tmp_path):
@@ -367,6 +367,50 @@ def test_descriptions_correct_the_fusion_head(tmp_path):
     for direction, ranks_Q in alone.items():
         if direction.endswith("_described"):
             np.testing.assert_array_equal(ranks_Q, wrong[direction.replace("_described", "_reranked")])
+
+
+def test_the_prior_of_a_text_is_its_mean_over_the_training_pictures_most_like_it():
+    """Texts 0 and 1 point east and north; four pictures lie at known angles, each scored by its number."""
+    angles = np.radians([0.0, 80.0, 10.0, 95.0])
+    pictures = [np.full((4, 4, 3), number, np.uint8) for number in range(4)]
+
+    class Compass:
+        def embed_images(self, images, batch_size=1):
+            chosen = angles[[int(rgb[0, 0, 0]) for rgb in images]]
+            return np.stack([np.cos(chosen), np.sin(chosen)], 1).astype(np.float32)
+
+        def score_captions(self, images, texts, image_N, text_N, batch_size=1):
+            numbers = np.array([int(rgb[0, 0, 0]) for rgb in images])
+            return -1.0 * numbers[image_N] - 10.0 * text_N
+
+    for count, expected in ((2, [-1.0, -12.0]), (1, [0.0, -13.0]), (9, [-1.5, -11.5])):
+        params = scripted.evaluate_params(prior_pictures=count)
+        embeds_NE = np.eye(2, dtype=np.float32)
+        prior_N = predictions._prior(Compass(), pictures, ["east", "north"], embeds_NE, params)
+        np.testing.assert_allclose(prior_N, expected)
+
+
+def test_a_text_that_is_likely_of_every_picture_loses_by_its_prior(tmp_path):
+    raw, vqa = scripted.build(tmp_path)
+    split = split_contents.read(raw, vqa, "test", 0)
+
+    class Flattered(Misled):
+        """Finds the first picture's caption far too likely of any picture but one of nothing."""
+
+        def score_captions(self, images, texts, image_N, text_N, batch_size=1):
+            scores = super().score_captions(images, texts, image_N, text_N, batch_size)
+            seen = np.array([len(np.unique(rgb)) > 1 for rgb in images])[image_N]
+            return scores + 1000.0 * (np.asarray(text_N) == texts.index(split.captions[0][0])) * seen
+
+    ranks = []
+    for train in ((), split_contents.Pictures(raw, "test", 0)):
+        params = scripted.evaluate_params(nothing_share=1.0, prior_pictures=2)
+        swaps = predictions.SwapInputs(
+            split_contents.lexicon(vqa), list(scripted.KINDS), np.random.default_rng(0)
+        )
+        ranks.append(predictions.retrieve(Flattered(), split, swaps, params, train).ranks)
+    flattered, corrected = (each["image_to_text_described"] for each in ranks)
+    assert (corrected == 1).sum() > (flattered == 1).sum()
 
 
 def test_no_pair_is_scored_twice(tmp_path):

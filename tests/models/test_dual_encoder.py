@@ -124,3 +124,39 @@ def test_heads_learn_a_batch_by_heart(model):
         optimizer.step()
         history.append([float(loss.detach()) for loss in losses])
     assert all(last < 0.6 * first for first, last in zip(history[0], history[-1], strict=True)), history[-1]
+
+
+def test_a_picture_and_its_mirror_image_are_embedded_alike():
+    torch.manual_seed(0)
+    plain = DualEncoder(CONFIG).eval()
+    both = DualEncoder(CONFIG | {"mirrored_views": True}).eval()
+    both.load_state_dict(plain.state_dict())
+    image_BCYX, _, _ = batch(3)
+    with torch.no_grad():
+        tokens_BPD, embed_BE = both.encode_image(image_BCYX)
+        views = [plain.encode_image(view) for view in (image_BCYX, image_BCYX.flip(3))]
+        torch.testing.assert_close(tokens_BPD, views[0][0])
+        mean_BE = torch.nn.functional.normalize(views[0][1] + views[1][1], dim=1)
+        torch.testing.assert_close(embed_BE, mean_BE)
+        torch.testing.assert_close(embed_BE, both.encode_image(image_BCYX.flip(3))[1])
+    assert not torch.allclose(embed_BE, views[0][1], atol=1e-3)
+
+
+def test_a_standardised_summary_has_mean_0_and_deviation_1_and_is_cut_off_far_away():
+    torch.manual_seed(0)
+    model = DualEncoder(CONFIG | {"standardize": True}).eval()
+    seen = []
+    model.image_projection.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        tokens_BPD = model.vision(torch.randn(64, 3, 32, 32))
+        summary_BS = model.vision.summarise(tokens_BPD)
+        model.summary_mean_S.copy_(summary_BS.mean(0))
+        model.summary_deviation_S.copy_(summary_BS.std(0))
+        model.embed_image(tokens_BPD)
+        torch.testing.assert_close(seen[0].mean(0), torch.zeros(seen[0].shape[1]), atol=1e-4, rtol=0)
+        torch.testing.assert_close(seen[0].std(0), torch.ones(seen[0].shape[1]), atol=1e-4, rtol=0)
+        model.embed_image(1000.0 * tokens_BPD)
+        assert float(seen[1].abs().max()) == 6.0
+    rebuilt = DualEncoder(json.loads(json.dumps(model.config)))
+    rebuilt.load_state_dict(model.state_dict())
+    assert torch.equal(rebuilt.summary_mean_S, model.summary_mean_S)

@@ -76,7 +76,8 @@ def evaluate_params(**changed) -> EvaluateParams:
     return EvaluateParams(
         **{
             "splits": ("test",), "max_items": 0, "batch_size": 4, "bootstrap": 100, "rerank_top": 10,
-            "described_top": 5, "description_weight": 0.05, "nothing_share": 0.5, **changed,
+            "described_top": 5, "description_weight": 0.05, "nothing_share": 0.5,
+            "prior_pictures": 0, **changed,
         }
     )  # fmt: skip
 
@@ -119,6 +120,9 @@ class Scripted:
     def encode_images(self, images, batch_size=1):
         embeds = np.eye(64)[[int(rgb[0, 0, 0]) for rgb in images]]
         return embeds[:, None, :], embeds
+
+    def embed_images(self, images, batch_size=1):
+        return self.encode_images(images, batch_size)[1]
 
     def encode_texts(self, texts, batch_size=1):
         """Embeds the number in the caption; a changed kind makes the text point elsewhere."""

@@ -2,6 +2,7 @@
 rise."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from sightline.models.decoder.cross_attention import from_clip
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.text import bert
 from sightline.train import sample_captions
-from sightline.train.feature_cache import ImageTokenCache, TextStateCache
+from sightline.train.align import standardize
+from sightline.train.feature_cache import TextStateCache
 from sightline.train.loop import Recipe
 from sightline.train.losses import info_nce
 from sightline.train.resume import trained
@@ -98,6 +100,11 @@ class Scenes:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return Scenes(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where trainings keep features
 
 
 def fit(task, tmp_path, monkeypatch, lr, **changes):
@@ -207,19 +214,23 @@ def test_questions_by_hand():
     lines = list(range(len(kinds)))
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        short, long = sample_captions.questions(triples, lines, 5, False, rng)
+        short, long = sample_captions.questions(triples, lines, (5, 1), False, rng)
         assert {triple["type"] for triple in short} == {"existence", "relation"} and len(short) == 5
-        assert long["type"] == "describe"
-    with_auxiliary, _ = sample_captions.questions(triples, lines, 3, True, np.random.default_rng(0))
+        assert [triple["type"] for triple in long] == ["describe"]
+    with_auxiliary, _ = sample_captions.questions(triples, lines, (3, 1), True, np.random.default_rng(0))
     assert {triple["type"] for triple in with_auxiliary} == {"existence", "relation", "position"}
     firsts = [
-        sample_captions.questions(triples, lines, 1, False, np.random.default_rng(s))[0][0]["type"]
+        sample_captions.questions(triples, lines, (1, 1), False, np.random.default_rng(s))[0][0]["type"]
         for s in range(600)
     ]
     # Relation has one and a half times the weight of existence: 3 / 5 of the draws; 3 standard deviations
     # are 0.06.
     assert firsts.count("relation") / 600 == pytest.approx(3 / 5, abs=0.06)
-    assert sample_captions.questions(triples, [4], 3, True, np.random.default_rng(0))[0] == []
+    assert sample_captions.questions(triples, [4], (3, 1), True, np.random.default_rng(0))[0] == []
+    both = Lines({"type": "describe", "answer": text} for text in ("one", "two"))
+    for count, drawn in ((2, [1, 1]), (3, [1, 2]), (4, [2, 2]), (0, [])):
+        texts = sample_captions.questions(both, [0, 1], (1, count), True, np.random.default_rng(3))[1]
+        assert sorted(Counter(triple["answer"] for triple in texts).values()) == drawn
 
 
 def test_frequent_words_by_hand():
@@ -260,33 +271,6 @@ def test_the_loss_is_the_chosen_one(data):
     task = data.contrastive()
     assert task.loss is info_nce
     assert runtime.derive_seed(5, "caption") != runtime.derive_seed(5, "questions")
-
-
-def test_a_frozen_tower_gives_the_same_tokens_kept_or_not(data):
-    task = data.contrastive(freeze_vision=True)
-    task.enter(0)
-    task.train()
-    items = [task.items[number] for number in task.train_numbers]
-    first = task.frozen(items, "cpu")
-    assert len(task.frozen.kept) == TRAIN
-    again = ImageTokenCache(task.pictures, task.model.vision)
-    again.room = 0  # keeps nothing
-    backwards = again(items[::-1], "cpu")
-    assert not again.kept
-    assert torch.equal(first, task.frozen(items, "cpu")) and torch.equal(first, backwards.flip(0))
-    assert not first.requires_grad
-    # A batch on the whole tower sums in another order; measured 2e-7 on values of order 1.
-    torch.testing.assert_close(task.model.vision(task.pictures(items, "cpu")), first, atol=1e-5, rtol=0)
-
-
-def test_a_frozen_tower_keeps_no_more_than_its_room(data):
-    task = data.contrastive(freeze_vision=True)
-    task.enter(0)
-    items = [task.items[number] for number in task.train_numbers]
-    bytes_of_one = task.frozen(items[:1], "cpu").nbytes
-    frozen = ImageTokenCache(task.pictures, task.model.vision)
-    frozen.room = 2 * bytes_of_one + 1
-    assert torch.equal(frozen(items, "cpu"), task.frozen(items, "cpu")) and len(frozen.kept) == 2
 
 
 def test_a_frozen_text_tower_gives_the_same_states_kept_or_not(data):
@@ -364,7 +348,7 @@ def test_some_pictures_are_shown_in_a_mirror(data):
     for each in (task, frozen):
         each.enter(0)
         each.eval()
-    seen, kept = (each._image_tokens(each.batch(1)["image"]) for each in (task, frozen))
+    seen, kept = (each.image_tokens(each.batch(1)["image"]) for each in (task, frozen))
     torch.testing.assert_close(kept, seen, atol=1e-5, rtol=0)
 
 
@@ -428,7 +412,7 @@ def test_answering_on_a_frozen_tower_sees_the_same_pictures(data):
         task.enter(0)
         task.train()
     torch.testing.assert_close(frozen(frozen.batch(1))[0], whole(whole.batch(1))[0], atol=1e-4, rtol=1e-5)
-    assert len(frozen.frozen.kept) == TRAIN and whole.frozen is None
+    assert whole.features is None
 
 
 def few_short(data, folder, short):
@@ -469,3 +453,33 @@ def test_a_batch_larger_than_the_data_shrinks_and_says_so(data, capsys):
     task.say_batch_size("finetune", 255)
     assert "finetune trains in batches of 12, not 255" in "".join(capsys.readouterr())
     assert len(task.batch(0)["items"]) == TRAIN // 2
+
+
+def test_the_image_tower_starts_to_train_in_the_second_phase(data):
+    task = data.contrastive(warmup_phase_share=0.5, vision_lr_scale=0.25, epochs=100)
+    assert task.thaw_step == 50 and [task.phase(step) for step in (0, 49, 50)] == [0, 0, 1]
+    for phase, trains in ((0, False), (1, True)):
+        task.enter(phase)
+        assert all(weight.requires_grad == trains for weight in task.model.vision.parameters())
+        assert all(weight.requires_grad for weight in task.model.text.parameters())
+    assert task.lr_scale("text", 50) == 1.0
+    assert task.lr_scale("vision", 50) == pytest.approx(0.25 / task.warmup_steps)
+    assert task.lr_scale("vision", 99) == 0.25
+    whole = data.contrastive(epochs=100)
+    assert whole.phase(0) == 1 and whole.lr_scale("vision", 0) == 1.0
+
+
+def test_standardising_takes_mean_and_deviation_of_the_pictures(data):
+    task = data.contrastive()
+    model = DualEncoder(task.model.config | {"standardize": True})
+    model.load_state_dict(task.model.state_dict(), strict=False)
+    task.model = model
+    standardize(task)
+    pictures = task.pictures([task.items[number] for number in task.train_numbers], "cpu")
+    with torch.no_grad():
+        summary_nS = model.vision.eval().summarise(model.vision(pictures))
+    # Every batch holds all pictures.
+    torch.testing.assert_close(model.summary_mean_S, summary_nS.mean(0), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        model.summary_deviation_S, summary_nS.std(0, correction=0).clamp(min=1e-3), atol=1e-3, rtol=0.05
+    )

@@ -150,6 +150,11 @@ def resume_dir(stage: str, fingerprint: str) -> Path:
     return _scratch() / stage / fingerprint[:16]
 
 
+def features_dir() -> Path:
+    """Return the folder, outside DVC's outs, where trainings keep what frozen parts make of pictures."""
+    return _scratch() / "features"
+
+
 def log(line: str) -> None:
     """Print one line of progress, on rank 0 only; a command's own output stays alone on stdout."""
     if is_main_rank():

@@ -12,6 +12,7 @@ transforms.py: a picture as model input: resize, crop, normalise
 tokenizer.py: text to ids and back: the trained WordPiece, or a pretrained model's
 tokenizer_files.py: tokenizer.json and the roles of its special tokens, checked
 transformers_tokenizer.py: a tokenizer as `transformers` loads it
+cider.py: how much a description says what several people say of a picture
 batches.py: which samples make which step
 fetch.py: downloads with pinned checksums
 http_transfer.py: one attempt at a download

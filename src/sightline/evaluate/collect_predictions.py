@@ -55,6 +55,7 @@ def predict(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Var
     session, words = load(), split_contents.lexicon(setting.vqa)
     kinds = sorted(artifacts.read_json(setting.vqa / "config.json")["objects"])
     gates, batch_size = {"off": SPIN_OFF, "on": setting.spin}, setting.params.batch_size
+    train = split_contents.prior_pictures(setting.raw, setting.params)
     results = {}
     for name in setting.params.splits:
         split = setting.read(name)
@@ -65,7 +66,7 @@ def predict(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Var
         }
         swaps = predictions.SwapInputs(words, kinds, rng)
         results[name] = VariantPredictions(
-            answers, predictions.retrieve(session, split, swaps, setting.params)
+            answers, predictions.retrieve(session, split, swaps, setting.params, train)
         )
     return results
 

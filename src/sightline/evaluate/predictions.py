@@ -4,7 +4,7 @@ Letters: I images, T texts, Q queries, K candidates, N pairs, E embedding width,
 text, D width.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -97,15 +97,18 @@ class SwapInputs:
     rng: np.random.Generator
 
 
-def retrieve(session: Session, split: Split, swaps: SwapInputs, params: EvaluateParams) -> RetrievalRanks:
+def retrieve(
+    session: Session, split: Split, swaps: SwapInputs, params: EvaluateParams, train: Sequence[np.ndarray]
+) -> RetrievalRanks:
     """Both directions over the gallery, each also re-ranked at its top, and the swapped-kind test.
 
     `reranked`: the best `rerank_top` again, by the fusion head. `described`: of these the best
     `described_top` (a word costs the answering model a decoder pass a pair), by the fusion head and
     `description_weight` times the log-probability that the model describes the picture so. A text that is
     short or says what most do is likely of any picture, so `nothing_share` of its log-probability for a
-    picture of nothing is taken off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879). A model that does
-    not answer has no `described`.
+    picture of nothing is taken off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879); or of its mean
+    log-probability for the `prior_pictures` of `train` that are most like it. A model that does not answer
+    has no `described`.
     """
     batch_size = params.batch_size
     texts, owner_T, size = split.gallery()
@@ -136,7 +139,11 @@ def retrieve(session: Session, split: Split, swaps: SwapInputs, params: Evaluate
 
     num, prior_N = len(distinct), np.zeros(len(distinct))
     if session.answers:
-        prior_N = params.nothing_share * describe([NOTHING], np.zeros(num, np.int64), np.arange(num))
+        if len(train):
+            prior_N = _prior(session, train, distinct, embeds_NE, params)
+        else:
+            prior_N = describe([NOTHING], np.zeros(num, np.int64), np.arange(num))
+        prior_N = params.nothing_share * prior_N
     fused = _PairCache(fuse, num)
     caption_scores = _PairCache(
         lambda image_N, text_N: describe(images, image_N, text_N) - prior_N[text_N], num
@@ -188,6 +195,28 @@ def retrieve(session: Session, split: Split, swaps: SwapInputs, params: Evaluate
         for kind, (original, swapped) in scores.items()
     }
     return RetrievalRanks(ranks, pictures, scored)
+
+
+def _prior(
+    session: Session, train: Sequence[np.ndarray], texts: list[str], embeds_NE: np.ndarray,
+    params: EvaluateParams,
+) -> np.ndarray:  # fmt: skip
+    """Mean log-probability of every text over the `prior_pictures` of `train` most like it, [N]."""
+    batch_size, width = params.batch_size, min(params.prior_pictures, len(train))
+    starts = range(0, len(train), _CHUNK)
+    image_ME = np.concatenate(
+        [session.embed_images(train[start : start + _CHUNK], batch_size) for start in starts]
+    )
+    near_NK = retrieval.candidates(retrieval.similarity(embeds_NE, image_ME), width)
+    text_N, image_N = np.repeat(np.arange(len(texts)), width), near_NK.ravel()
+    total_N = np.zeros(len(texts))
+    for start in starts:
+        of_chunk = np.flatnonzero((image_N >= start) & (image_N < start + _CHUNK))
+        if len(of_chunk):
+            pictures, rows = train[start : start + _CHUNK], image_N[of_chunk] - start
+            scores = session.score_captions(pictures, texts, rows, text_N[of_chunk], batch_size)
+            np.add.at(total_N, text_N[of_chunk], scores)
+    return total_N / width
 
 
 class _PairCache:

@@ -1,18 +1,21 @@
 """One split: its pictures in order, their questions, captions and the objects that are present."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
 from sightline.core import artifacts
+from sightline.core.params.quality_params import EvaluateParams
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.evaluate.metrics.chair import Lexicon
 
 GALLERY = 1000
+PRIOR_POOL = 6000
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,36 @@ class Split:
         per_picture = [self.references(picture) for picture in range(size)]
         owners = [index for index, captions in enumerate(per_picture) for _ in captions]
         return [text for captions in per_picture for text in captions], np.array(owners, np.int64), size
+
+
+class Pictures(Sequence[np.ndarray]):
+    """Decoded pictures [Y, X, 3] uint8 of a split, at most `max_items` (see `chosen_lines`), each read when
+    asked for."""
+
+    def __init__(self, raw: Path, name: str, max_items: int) -> None:
+        self._items = Items(raw)
+        lines = [int(line) for line in self._items.split(name) if self._items[line]["image"] is not None]
+        self._lines = chosen_lines(self._items, lines, max_items) if lines else []
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[np.ndarray]: ...
+
+    def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(index, slice):
+            return [self._items.image(self._items[line]) for line in self._lines[index]]
+        return self._items.image(self._items[self._lines[index]])
+
+
+def prior_pictures(raw: Path, params: EvaluateParams) -> Sequence[np.ndarray]:
+    """Pictures of train among which those most like a text are looked for; none where no prior needs
+    them."""
+    return Pictures(raw, "train", PRIOR_POOL) if params.prior_pictures else ()
 
 
 def lexicon(vqa: Path) -> Lexicon:

@@ -37,10 +37,11 @@ def load_trained_vlm(folder: Path) -> VLM | None:
     return None if artifacts.load(folder, "vlm").config == ABSENT else load_vlm(folder)
 
 
-def load_clip(folder: Path) -> DualEncoder:
-    """The dual encoder of an artifact, verified, in evaluation mode."""
+def load_clip(folder: Path, mirrored_views: bool = False) -> DualEncoder:
+    """The dual encoder of an artifact, verified, in evaluation mode. mirrored_views: see DualEncoder."""
     artifact = artifacts.load(folder, "clip")
-    return _filled(DualEncoder(artifact.config), artifact)
+    config = {**artifact.config, "mirrored_views": True} if mirrored_views else artifact.config
+    return _filled(DualEncoder(config), artifact)
 
 
 def untuned(params: DualEncoderParams, max_tokens: int, settings: Path, threads: int) -> Session:

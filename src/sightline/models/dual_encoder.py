@@ -18,15 +18,20 @@ from sightline.core import registry
 from sightline.models.fusion import make_fusion
 from sightline.models.tower import TextTower, VisionTower
 
+FAR = 6.0  # deviations at which a standardised summary is cut off
 MAX_SCALE = 100.0  # as in the paper: a larger one makes training unstable
 
 
 class DualEncoder(nn.Module):
     """config: vision {tower, ...}, text {tower, ...}, vocab_size, embed_dim, temperature, words (the caption
     words that the word head knows), projection_hidden (of the image's projection; 0 makes it linear),
-    dropout (of what the projections read), fusion (cross_attention where it is not named), fusion_width,
-    fusion_layers; and of one that comes from pretrained_dual_encoder.load, `pretrained`: clip or siglip.
-    `self.config` is what rebuilds the model."""
+    dropout (of what the projections read), standardize (the image's summary by its mean and deviation over
+    train, two buffers; false where it is not named), fusion (cross_attention where it is not named),
+    fusion_width, fusion_layers; and of one that comes from pretrained_dual_encoder.load, `pretrained`: clip
+    or siglip. `self.config` is what rebuilds the model."""
+
+    summary_mean_S: Tensor
+    summary_deviation_S: Tensor
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -39,6 +44,9 @@ class DualEncoder(nn.Module):
         self.config = {"fusion": "cross_attention", **config, **towers}
         self.pretrained: str | None = config.get("pretrained")
         self.dropout = nn.Dropout(config["dropout"])
+        if config.get("standardize"):
+            self.register_buffer("summary_mean_S", torch.zeros(self.vision.summary_width))
+            self.register_buffer("summary_deviation_S", torch.ones(self.vision.summary_width))
         self.image_projection = self._image_projection()
         self.text_projection = self._text_projection()
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config["temperature"])))
@@ -52,6 +60,11 @@ class DualEncoder(nn.Module):
             config["fusion_width"],
             config["fusion_layers"],
         )
+
+    @property
+    def mirrored_views(self) -> bool:
+        """Whether `encode_image` embeds a picture together with its mirror image."""
+        return bool(self.config.get("mirrored_views"))
 
     @property
     def loader(self) -> str:
@@ -73,14 +86,21 @@ class DualEncoder(nn.Module):
         return scale if self.pretrained == "siglip" else scale.clamp(max=MAX_SCALE)
 
     def encode_image(self, image_BCYX: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens_BPD, and embed_BE of unit length."""
-        tokens_BPD = self.vision(image_BCYX)
-        return tokens_BPD, self.embed_image(tokens_BPD)
+        """tokens_BPD, and embed_BE of unit length; with `mirrored_views` that of the picture and of its
+        mirror image together."""
+        if not self.mirrored_views:
+            tokens_BPD = self.vision(image_BCYX)
+            return tokens_BPD, self.embed_image(tokens_BPD)
+        tokens_nPD = self.vision(torch.cat([image_BCYX, image_BCYX.flip(3)]))
+        plain_BE, mirrored_BE = self.embed_image(tokens_nPD).chunk(2)
+        return tokens_nPD.chunk(2)[0], nn.functional.normalize(plain_BE + mirrored_BE, dim=1)
 
     def embed_image(self, tokens_BPD: Tensor) -> Tensor:
         """embed_BE of unit length, of an image tower's tokens."""
-        summary_BS = self.dropout(self.vision.summarise(tokens_BPD))
-        return nn.functional.normalize(self.image_projection(summary_BS).float(), dim=1)
+        summary_BS = self.vision.summarise(tokens_BPD)
+        if self.config.get("standardize"):
+            summary_BS = ((summary_BS - self.summary_mean_S) / self.summary_deviation_S).clamp(-FAR, FAR)
+        return nn.functional.normalize(self.image_projection(self.dropout(summary_BS)).float(), dim=1)
 
     def encode_text(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         """states_BTD, and embed_BE of unit length."""

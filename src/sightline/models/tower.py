@@ -43,14 +43,41 @@ class VisionTower(Tower, ABC):
     """image_BCYX (as `preprocessing` makes it of a picture) -> tokens_BPD: num_prefix_tokens that stand for
     no place (a class token, by which `summarise` knows the picture), then rows * cols of grid, row by row. A
     tower with a better summary of the image than its tokens' mean and maximum overrides `summarise` and
-    `summary_width`."""
+    `summary_width`.
+
+    `trained_blocks`: of the tower only its last so many blocks ever train (0: all of it). Then `lower` is
+    what comes before them, `upper` is they and what follows, and the tower is the one after the other, in
+    evaluation mode: batch norms keep the statistics of the weights that the tower starts from."""
 
     grid: tuple[int, int]
     num_prefix_tokens: int = 0
     preprocessing: Preprocessing
+    trained_blocks: int = 0
 
     @abstractmethod
     def forward(self, image_BCYX: Tensor) -> Tensor: ...
+
+    def lower(self, image_BCYX: Tensor) -> Tensor:
+        """What the trained blocks read, of any shape; the tokens of a tower that is not divided."""
+        return self(image_BCYX)
+
+    def upper(self, lower: Tensor) -> Tensor:
+        """tokens_BPD from what `lower` gives."""
+        return lower
+
+    def trained_modules(self) -> list[nn.Module]:
+        """The modules of `upper`; of a tower that is not divided all of it."""
+        return [self]
+
+    def freeze(self, frozen: bool = True) -> None:
+        super().freeze(frozen)
+        if self.trained_blocks:
+            self.requires_grad_(False)
+            for module in self.trained_modules():
+                module.requires_grad_(not frozen)
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(mode and not self.trained_blocks)
 
     @property
     def image_size(self) -> int:

@@ -17,12 +17,13 @@ from sightline.models import pretrained_dual_encoder
 from sightline.models.dual_encoder import DualEncoder
 from sightline.train import distributed, lora, sample_captions, save_model
 from sightline.train.checkpoint import State
-from sightline.train.loop import Recipe
+from sightline.train.loop import Recipe, autocast
 from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
 from sightline.train.tasks.alignment import ContrastiveTask, frozen_towers
 
 SETTLING_BATCHES = 16
+LEAST_DEVIATION = 1e-3  # of a summary that is the same for all pictures
 TRAINED_BY = {"clip": "info_nce", "siglip": "siglip"}  # the loss that a pretrained dual encoder was made with
 
 
@@ -75,6 +76,7 @@ def _dual_encoder(params: Params, text: artifacts.Artifact, words: list[str], vo
             "projection_hidden": section.projection_hidden,
             "temperature": section.temperature,
             **heads,
+            **({"standardize": True} if section.standardize else {}),
         }
     )
     unpack_weights(artifacts.load_weights(text.path / "weights.safetensors"), model.text)
@@ -97,6 +99,9 @@ def _tuned(
     if task.steps == 0 and params.vision.pretrained == "none" and not task.starts_trained:
         settle(task, run)
     recipe = Recipe.of("align", params.align, params, task.steps, run)
+    if params.align.standardize:
+        with autocast(recipe, run):
+            standardize(task)
     with trained(task, recipe, run, facts, curves) as state:
         lora.merge(model)
         said = outcome(task, state) if task.starts_trained else ""
@@ -141,6 +146,19 @@ def outcome(task: ContrastiveTask, state: State) -> str:
     if task.keeps_last_of_equals:
         return f"Not tuned: towers and projections are as they came (R@1 {before:.2f} on validation)."
     return f"Tuned: R@1 on validation {state.best_metric:.2f}, before tuning {before:.2f}."
+
+
+@torch.no_grad()
+def standardize(task: ContrastiveTask) -> None:
+    """Give the model the mean and the deviation of its pictures' summaries, over some batches of train."""
+    task.eval()
+    summaries = [
+        distributed.gather(task.model.vision.summarise(task.image_tokens(task.batch(step)["image"])))
+        for step in range(SETTLING_BATCHES)
+    ]
+    summary_nS = torch.cat(summaries).float()
+    task.model.summary_mean_S.copy_(summary_nS.mean(0))
+    task.model.summary_deviation_S.copy_(summary_nS.std(0).clamp(min=LEAST_DEVIATION))
 
 
 @torch.no_grad()

@@ -1,68 +1,193 @@
-"""What frozen towers make of pictures and of texts, each computed once and kept.
+"""What frozen parts of towers make of pictures and of texts, each computed once and kept.
 
 Each is computed alone, so that it is the same bits in any batch, kept or not, and wherever a resumed run
-starts. What is beyond CACHE_BYTES is computed again each time.
+starts. What is beyond the limit is computed again each time.
 
 B images or texts, P patches, T text tokens, D width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import errno
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
+from sightline.core import runtime
 from sightline.models.tower import TextTower, VisionTower
 from sightline.train.image_loader import ImageLoader
 
 ImageBatch = tuple[list[dict], list[bool] | None]  # items, and which of them are flipped left to right
-CACHE_BYTES = 2**30  # of one tower, in each process
+FOLDER_BYTES = 4 * 2**30  # of the features that one frozen part makes of one data set's pictures
+FOLDERS = 4  # so many of them are kept, the last used
+MEMORY_BYTES = 2**30  # of kept states of texts, in each process
+CHECK_BYTES = 4
 
 
-class _TensorCache:
-    def __init__(self) -> None:
-        self.kept: dict[tuple, Tensor] = {}
-        self.room = CACHE_BYTES
+class FeatureFolder:
+    """Tensors by name on the disk, a file each: shared by the processes of a training and by every later one
+    with the same `key`. Opening one removes all but the FOLDERS last used."""
+
+    def __init__(self, root: Path, key: str, limit: int = FOLDER_BYTES) -> None:
+        self.folder = root / key
+        self.folder.mkdir(parents=True, exist_ok=True)
+        os.utime(self.folder)
+        others = [path for path in root.iterdir() if path.is_dir() and path != self.folder]
+        for path in sorted(others, key=_last_used, reverse=True)[FOLDERS - 1 :]:
+            shutil.rmtree(path, ignore_errors=True)  # another process may be at it
+        self.room = limit - sum(entry.stat().st_size for entry in os.scandir(self.folder))
+
+    def read(self, name: str) -> Tensor | None:
+        """The tensor, or None where none is kept or only a damaged one."""
+        try:
+            data = (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        check, body = data[:CHECK_BYTES], data[CHECK_BYTES:]
+        return safetensors.torch.load(body)["features"] if check == _check(body) else None
+
+    def keep(self, name: str, tensor: Tensor) -> None:
+        """Write the tensor, unless the limit or the disk leaves no room for it."""
+        body = safetensors.torch.save({"features": tensor.contiguous()})
+        if len(body) > self.room:
+            return
+        unfinished = self.folder / f"{name}.{os.getpid()}"
+        try:
+            unfinished.write_bytes(_check(body) + body)
+            unfinished.replace(self.folder / name)
+        except FileNotFoundError:
+            self.room = 0  # the folder has gone: later trainings used others
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            self.room = 0
+            runtime.log(f"{self.folder}: the disk is full, so further features are computed anew each time")
+        self.room -= len(body)
+
+
+def _last_used(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _check(body: bytes) -> bytes:
+    return zlib.crc32(body).to_bytes(CHECK_BYTES, "big")
+
+
+class ImageFeatureCache:
+    """What frozen parts of an image tower make of pictures, or of their mirror images, in the precision that
+    is active.
+
+    data: what else decides the features, as the digest of the pictures."""
+
+    def __init__(self, pictures: ImageLoader, tower: VisionTower, data: Sequence[str]) -> None:
+        self.pictures, self.tower, self.data = pictures, tower, list(data)
+        self.folders: dict[str, FeatureFolder] = {}
+
+    def tokens(self, image: ImageBatch, device: str) -> Tensor:
+        """tokens_BPD of a tower whose weights stay as they are."""
+        tower = self.tower
+
+        def compute(item: dict, mirrored: bool) -> Tensor:
+            if tower.trained_blocks:
+                return tower.upper(self._lower(item, mirrored, device)[None])
+            return tower(self.pictures([item], device, [mirrored]))
+
+        return torch.stack([self._kept("whole", *view, device, compute) for view in _views(image)])
+
+    def lower(self, image: ImageBatch, device: str) -> Tensor:
+        """What the tower's trained blocks read (VisionTower.lower), one row a picture."""
+        return torch.stack([self._lower(*view, device) for view in _views(image)])
+
+    def _lower(self, item: dict, mirrored: bool, device: str) -> Tensor:
+        def compute(item: dict, mirrored: bool) -> Tensor:
+            return self.tower.lower(self.pictures([item], device, [mirrored]))
+
+        return self._kept("lower", item, mirrored, device, compute)
 
     @torch.no_grad()
-    def once(self, key: Hashable, device: str, compute: Callable[[], Tensor]) -> Tensor:
-        """`compute()`, or what it gave for this key in the precision that is active."""
-        kind = device.split(":")[0]
-        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-        slot = (key, precision)
-        if slot in self.kept:
-            return self.kept[slot]
-        tensor = compute()
-        if tensor.nbytes <= self.room:
-            self.kept[slot] = tensor
-            self.room -= tensor.nbytes
-        return tensor
+    def _kept(
+        self, part: str, item: dict, mirrored: bool, device: str, compute: Callable[[dict, bool], Tensor]
+    ) -> Tensor:
+        folder = self._folder(part, device)
+        name = f"{item['image']['shard']}-{item['image']['offset']}-{'mirrored' if mirrored else 'plain'}"
+        tensor = folder.read(name)
+        if tensor is None:
+            tensor = compute(item, mirrored)[0].cpu()
+            folder.keep(name, tensor)
+        return tensor.to(device)
+
+    def _folder(self, part: str, device: str) -> FeatureFolder:
+        """Made when first used: a tower's weights may be read after its task is made."""
+        precision = _precision(device)
+        slot = f"{part} {precision}"
+        if slot not in self.folders:
+            facts = {
+                "data": self.data,
+                "preprocessing": self.pictures.preprocessing.to_config(),
+                "weights": self._weights(part),
+                "config": self.tower.config,
+                "device": device.split(":")[0],
+                "precision": str(precision),
+                "torch": torch.__version__,
+                "threads": torch.get_num_threads(),
+            }
+            key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+            self.folders[slot] = FeatureFolder(runtime.features_dir(), f"{part}-{key[:16]}")
+        return self.folders[slot]
+
+    def _weights(self, part: str) -> str:
+        """Digest of the tensors that decide a part's features."""
+        above = self.tower.trained_modules() if part == "lower" and self.tower.trained_blocks else []
+        trained = {id(tensor) for module in above for tensor in (*module.parameters(), *module.buffers())}
+        digest = hashlib.sha256()
+        for name, tensor in self.tower.state_dict(keep_vars=True).items():
+            if id(tensor) not in trained:
+                digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
-class ImageTokenCache(_TensorCache):
-    """The tokens of an image tower."""
-
-    def __init__(self, pictures: ImageLoader, tower: VisionTower) -> None:
-        super().__init__()
-        self.pictures, self.tower = pictures, tower
-
-    def __call__(self, items: Sequence[dict], device: str, mirrored: Sequence[bool] | None = None) -> Tensor:
-        """tokens_BPD of some items, or of their mirror images, in the precision that is active."""
-        pairs = zip(items, mirrored or [False] * len(items), strict=True)
-        return torch.stack([self._tokens(item, device, flipped) for item, flipped in pairs])
-
-    def _tokens(self, item: dict, device: str, mirrored: bool) -> Tensor:
-        key = (item["image"]["shard"], item["image"]["offset"], mirrored)
-        return self.once(key, device, lambda: self.tower(self.pictures([item], device, [mirrored]))[0])
+def image_tokens(
+    tower: VisionTower, features: ImageFeatureCache | None, image: Tensor | ImageBatch, constant: bool,
+    device: str,
+) -> Tensor:  # fmt: skip
+    """tokens_BPD of pixels; where features are kept, of pictures by what is kept of them. constant: the
+    tower's weights stay as they are."""
+    if features is None:
+        return tower(image)
+    assert not isinstance(image, Tensor)  # what features are kept of is not read as pixels
+    return features.tokens(image, device) if constant else tower.upper(features.lower(image, device))
 
 
-class TextStateCache(_TensorCache):
-    """The states of a text tower that reads whole texts (no word dropout)."""
+def _views(image: ImageBatch) -> Iterator[tuple[dict, bool]]:
+    items, mirrored = image
+    return zip(items, mirrored or [False] * len(items), strict=True)
+
+
+def _precision(device: str) -> torch.dtype | None:
+    """The precision that is active."""
+    kind = device.split(":")[0]
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+
+class TextStateCache:
+    """The states of a text tower that reads whole texts (no word dropout), kept in memory."""
 
     def __init__(self, tower: TextTower) -> None:
-        super().__init__()
         self.tower = tower
+        self.kept: dict[tuple, Tensor] = {}
+        self.room = MEMORY_BYTES
 
     def __call__(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """states_BTD in the precision that is active; zeros at the padding, which follows a text."""
@@ -72,8 +197,13 @@ class TextStateCache(_TensorCache):
             states_BTD[row, : len(states_TD)] = states_TD
         return states_BTD
 
+    @torch.no_grad()
     def _states(self, ids_T: Tensor) -> Tensor:
-        everything = torch.ones_like(ids_T, dtype=torch.bool)[None]
-        return self.once(
-            tuple(ids_T.tolist()), str(ids_T.device), lambda: self.tower(ids_T[None], everything)[0]
-        )
+        slot = (tuple(ids_T.tolist()), _precision(str(ids_T.device)))
+        if slot in self.kept:
+            return self.kept[slot]
+        states_TD = self.tower(ids_T[None], torch.ones_like(ids_T, dtype=torch.bool)[None])[0]
+        if states_TD.nbytes <= self.room:
+            self.kept[slot] = states_TD
+            self.room -= states_TD.nbytes
+        return states_TD

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from sightline.train.checkpoint import State
 from sightline.train.loop import Recipe
 from sightline.train.pack_state import unpack_weights
 from sightline.train.resume import trained
+from sightline.train.tasks.self_critical import SelfCriticalTask
 from sightline.train.tasks.vqa import VqaTask
 
 
@@ -74,15 +75,21 @@ def finetune(
     facts = {"decoder": repr(params.decoder)} if pretrained else {}
     phase = Phase("finetune", section.epochs, section, facts=facts)
     without_pictures = Phase("blind", section.epochs * section.blind_share, section, facts=facts)
-    # Both stay resumable until both are written: DVC removes what an interrupted stage wrote.
+    # All stay resumable until all are written: DVC removes what an interrupted stage wrote.
     with (
+        ExitStack() as stack,
         train_vqa(model, phase, params, run, data, curves / "vlm") as (task, state),
         train_vqa(blind, without_pictures, params, run, data, curves / "blind") as (blind_task, blind_state),
     ):
+        if section.self_critical_epochs:
+            stack.enter_context(self_critical(model, params, run, data, curves / "vlm"))
         if run.is_main:
             for each in (model, blind) if pretrained else ():
                 lora.merge(each.get_submodule("language_model"))
-            save_model.write(out, "vlm", model, tokenizer_file, "Answering model.", task, state)
+            what = "Answering model."
+            if section.self_critical_epochs:
+                what += " Its descriptions were trained further, by their CIDEr-D."
+            save_model.write(out, "vlm", model, tokenizer_file, what, task, state)
             save_model.write(
                 blind_out,
                 "vlm",
@@ -137,6 +144,26 @@ def train_vqa(
     facts = {"params": repr(phase.section), "inputs": list(data.digests)} | phase.facts
     recipe = Recipe.of(phase.name, phase.section, params, task.steps, run)
     with trained(task, recipe, run, facts, curves) as state:
+        yield task, state
+
+
+@contextmanager
+def self_critical(
+    model: VLM, params: Params, run: Runtime, data: VqaData, curves: Path
+) -> Iterator[tuple[VqaTask, State]]:
+    """Train the descriptions of a trained `model` by their CIDEr-D and leave it with the mean of its weights
+    before and after, `self_critical_share` of it after (Wortsman et al. 2022, arXiv 2109.01903): by
+    themselves the new ones write short texts."""
+    before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    section = params.finetune
+    section = section.replaced(lr_scale=section.lr_scale * section.self_critical_lr_scale)
+    facts = {"decoder": repr(params.decoder)}
+    phase = Phase("self-critical", section.self_critical_epochs, section, SelfCriticalTask, facts)
+    with train_vqa(model, phase, params, run, data, curves / "self_critical") as (task, state):
+        after = model.state_dict()
+        for name, tensor in before.items():
+            if tensor.is_floating_point():
+                after[name].lerp_(tensor, 1.0 - section.self_critical_share)
         yield task, state
 
 

@@ -96,7 +96,7 @@ def fit(
             adam.set_lr(optimizer, task, recipe.lr * factor, step)
 
             # 3. forward and backward
-            with _autocast(recipe, run):
+            with autocast(recipe, run):
                 loss, report = module(batch)
             scaler.scale(loss).backward()
 
@@ -132,7 +132,7 @@ def _evaluate(
     """Measure the model on validation and keep its weights if it is better than all before it."""
     task.eval()
     distributed.same_buffers(task.model, run)
-    with torch.no_grad(), _autocast(recipe, run):
+    with torch.no_grad(), autocast(recipe, run):
         metric, values = task.evaluate()
     if not math.isfinite(metric):
         raise ValueError(
@@ -191,6 +191,7 @@ def _scaler(recipe: Recipe, run: Runtime, state: State) -> torch.amp.GradScaler:
     return scaler
 
 
-def _autocast(recipe: Recipe, run: Runtime) -> contextlib.AbstractContextManager:
+def autocast(recipe: Recipe, run: Runtime) -> contextlib.AbstractContextManager:
+    """The precision that a training computes in."""
     dtype = DTYPES[recipe.precision]
     return contextlib.nullcontext() if dtype is None else torch.autocast(run.device.split(":")[0], dtype)

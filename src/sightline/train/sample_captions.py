@@ -55,20 +55,22 @@ def is_asked(kind: str, auxiliary: bool) -> bool:
 
 
 def questions(
-    triples: Triples, lines: list[int], count: int, auxiliary: bool, rng: np.random.Generator
-) -> tuple[list[dict], dict | None]:
-    """`count` short questions of one item and its description (None if it has none).
+    triples: Triples, lines: list[int], counts: tuple[int, int], auxiliary: bool, rng: np.random.Generator
+) -> tuple[list[dict], list[dict]]:
+    """Short questions of one item, and descriptions; counts: how many of each.
 
-    Drawn without replacement by weight (Efraimidis and Spirakis 2006: the largest u ** (1 / w)); an item
-    with fewer questions repeats them, one with none gives none.
+    The short ones are drawn without replacement by weight (Efraimidis and Spirakis 2006: the largest
+    u ** (1 / w)). An item with fewer repeats them, one with none gives none.
     """
     drawn = [triples[line] for line in lines]
     describing = [triple for triple in drawn if triple["type"] == "describe"]
     short = [triple for triple in drawn if is_asked(triple["type"], auxiliary)]
     weights = np.array([WEIGHTS.get(triple["type"], 1.0) for triple in short])
     ranked = np.argsort(-(rng.random(len(short)) ** (1 / weights)), kind="stable")
-    chosen = [short[i] for i in np.resize(ranked, count)] if short else []
-    return chosen, describing[rng.integers(len(describing))] if describing else None
+    chosen = [short[i] for i in np.resize(ranked, counts[0])] if short else []
+    if not describing or counts[1] == 1:
+        return chosen, [describing[rng.integers(len(describing))]] if describing else []
+    return chosen, [describing[i] for i in np.resize(rng.permutation(len(describing)), counts[1])]
 
 
 def mirrored(seed: int, step: int, numbers: Iterable[int]) -> list[bool]:

@@ -37,6 +37,12 @@ def warmup_cosine(step: int, steps: int, warmup_steps: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
 
 
+def rewarmed(step: int, thaw_step: int, warmup_steps: int) -> float:
+    """Factor on the learning rate of what starts to train at `thaw_step`: its moments start from nothing, so
+    it rises linearly from there."""
+    return min(1.0, (step - thaw_step + 1) / warmup_steps)
+
+
 def eval_steps(steps: int, evals: int) -> frozenset[int]:
     """Numbers of finished steps after which to evaluate: `evals` of them spread evenly, the last always."""
     return frozenset(math.ceil(steps * (i + 1) / evals) for i in range(evals)) - {0}

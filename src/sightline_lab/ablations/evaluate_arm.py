@@ -36,9 +36,11 @@ def figures(params: Params) -> dict[str, float]:
     kinds = sorted(artifacts.read_json(vqa / "config.json")["objects"])
     rng = np.random.default_rng(derive_seed(params.seed, "swapped", SPLIT))
     answers = predictions.answers(session, split, params.generation, SPIN_OFF, params.evaluate.batch_size)
-    retrieved = predictions.retrieve(
-        session, split, predictions.SwapInputs(words, kinds, rng), params.evaluate
+    swaps, train = (
+        predictions.SwapInputs(words, kinds, rng),
+        split_contents.prior_pictures(raw, params.evaluate),
     )
+    retrieved = predictions.retrieve(session, split, swaps, params.evaluate, train)
     whole_1C = np.ones((1, len(split.lines)))
     groups = scoring.answer_groups(split, answers.texts, words, whole_1C) + scoring.retrieval_groups(
         retrieved, whole_1C

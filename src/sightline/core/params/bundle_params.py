@@ -19,6 +19,10 @@ class ExportParams(Settings):
     )
     max_drop: Percent = Field(description="points of validation accuracy a variant may lose and still ship")
     selection_items: Count = Field(description="validation questions that decide which variant ships")
+    mirrored_views: bool = Field(
+        description="search by the mean embedding of a picture and its mirror image, at twice the cost; not "
+        "where left and right matter"
+    )
 
 
 class IndexParams(Settings):

@@ -40,6 +40,18 @@ GONE: dict[str, Any] = {
     "finetune.split_cross_attention": False,
     "finetune.spin_training.probability": 0.0,
 }
+# What 0.9.0 did not have, and the value that does what it did.
+SINCE: dict[str, Any] = {
+    "vision.trained_blocks": 0,
+    "align.vision_lr_scale": 1.0,
+    "align.warmup_phase_share": 0.0,
+    "align.standardize": False,
+    "finetune.captions_per_image": 1,
+    "finetune.label_smoothing": 0.0,
+    "finetune.self_critical_epochs": 0.0,
+    "export.mirrored_views": False,
+    "evaluate.prior_pictures": 0,
+}
 RELATED = ("finetune.spin_training.",)
 OLD_SUFFIX = ".old"
 EDITORS = "# yaml-language-server: $schema=../docs/reference/params.schema.json"
@@ -115,9 +127,14 @@ def _plan(document: dict[str, Any], top: ParamsFile, profiles: dict[str, ParamsF
             elif path:
                 plan.messages.append(f"profile {name} had {key} = {path}: give it with -S {key}={path}")
     _unshare(plan, above, blocks, top, profiles)
+    roots = [file.filled() for file in profiles.values() if file.extends is None]
+    for block in blocks.values():  # what a profile of today has otherwise than all of the old file
+        shared = {key: above.get(key) for key in leaves() if all(key in root for root in roots)}
+        for key, value in {**shared, **SINCE}.items():
+            if value is not None and all(root.get(key) == value for root in roots):
+                block.setdefault(key, value)
     for name in sorted(blocks, key=lambda name: _depth(name, profiles)):
         _plan_profile(plan, name, blocks[name], top, profiles)
-    roots = [file.filled() for file in profiles.values() if file.extends is None]
     for key, value in above.items():
         in_profiles = top.values[key] is None and all(root.get(key) == value for root in roots)
         if value is not None and value != plan.top.get(key, top.values[key]) and not in_profiles:

@@ -27,7 +27,7 @@ class ExplainParams(Settings):
 
 
 class EvaluateParams(Settings):
-    """Parameters of the evaluate stage; the last four are those of the re-ranking."""
+    """Parameters of the evaluate stage; the last five are those of the re-ranking."""
 
     splits: tuple[Name, ...] = Field(strict=False, description="what is evaluated; the gate reads the first")
     max_items: CountOrNone = Field(description="images per split, drawn by their ids; 0 takes all")
@@ -40,7 +40,13 @@ class EvaluateParams(Settings):
     description_weight: NotNegative = Field(
         description="of its log-probability; chosen on val: more gains on scenes and loses on photos"
     )
-    nothing_share: NotNegative = Field(description="of the same for a picture of nothing, which is taken off")
+    nothing_share: NotNegative = Field(
+        description="of the same for a picture of nothing, or for prior_pictures, which is taken off"
+    )
+    prior_pictures: CountOrNone = Field(
+        description="in place of a picture of nothing: the mean over so many pictures of train, those that "
+        "are most like the text; 0: none of them"
+    )
 
     @model_validator(mode="after")
     def splits_and_ranks_fit(self) -> "EvaluateParams":

@@ -101,6 +101,10 @@ class VisionParams(Settings):
         "square, bicubic"
     )
     image_size: int = Field(ge=16, description="side of the input, pixels")
+    trained_blocks: CountOrNone = Field(
+        description="timm: last blocks of the tower that train; what the others make of a picture is kept on "
+        "disk; 0: all train"
+    )
     width: int = Field(ge=8, description="small_cnn: of a patch's state")
 
     @model_validator(mode="after")
@@ -111,6 +115,13 @@ class VisionParams(Settings):
             require(self.pretrained != "none", "pretrained", self.pretrained,
                     "hub or file, as vision.tower is hf: its checkpoint is its architecture")  # fmt: skip
             require(self.pretrained == "file" or bool(self.name), "name", self.name, "a name on the hub")
+        return self
+
+    @model_validator(mode="after")
+    def only_known_blocks_train_alone(self) -> "VisionParams":
+        fits = self.trained_blocks == 0 or (self.tower == "timm" and self.pretrained != "none")
+        words = "0, unless vision.tower is timm and pretrained: blocks that never trained must have weights"
+        require(fits, "trained_blocks", self.trained_blocks, words)
         return self
 
     @model_validator(mode="after")
@@ -128,7 +139,9 @@ class VisionParams(Settings):
     def tower_config(self) -> dict[str, Any]:
         """Return what the tower is built from; `checkpoint` is none, hub, a file or a folder. Without
         `preprocessing` pictures are read the plain way, or that of a tower that publishes none."""
-        config = self.model_dump(exclude={"pretrained", "revision", "preprocessing"})
+        config = self.model_dump(exclude={"pretrained", "revision", "preprocessing", "trained_blocks"})
+        if self.trained_blocks:
+            config["trained_blocks"] = self.trained_blocks
         config["checkpoint"] = self.checkpoint if self.pretrained == "file" else self.pretrained
         if self.pretrained == "hub":
             config["revision"] = self.revision

@@ -52,12 +52,20 @@ class AlignParams(Training):
     batch_size: int = Field(ge=2, description="images of a step, over all processes")
     captions_per_image: Count = Field(description="drawn for each image and step")
     text_lr_scale: NotNegative = Field(description="on top of lr_scale, for the text tower; 0 freezes it")
+    vision_lr_scale: Positive = Field(
+        description="on top of lr_scale, for the image tower in the second phase"
+    )
+    warmup_phase_share: Share = Field(description="first phase, image tower frozen: share of all steps")
     layer_decay: Positive = Field(description="rate of a tower's layer over that of the layer above it")
     loss: Loss = Field(description="the contrastive loss")
     temperature: Positive = Field(description="of the similarities, at the start")
     embed_dim: Count = Field(description="width of the shared space")
     projection_hidden: CountOrNone = Field(
         description="hidden layer between the image's summary and its embedding; 0 makes it linear"
+    )
+    standardize: bool = Field(
+        description="the image's summary less its mean over train, by its deviation there, before it is "
+        "projected"
     )
     dropout: Share = Field(description="of the summary and of the text's pooled states")
     word_dropout: Share = Field(description="share of a caption's words hidden in training")
@@ -110,7 +118,9 @@ class FinetuneParams(Training):
     layer_decay: Positive = Field(description="as in align, of the image tower")
     warmup_phase_share: Share = Field(description="first phase, pretrained parts frozen: share of all steps")
     freeze_vision: bool = Field(description="leave the image tower as it is")
-    questions_per_image: Count = Field(description="drawn per image and step, beside the description")
+    questions_per_image: Count = Field(description="drawn per image and step, beside the descriptions")
+    captions_per_image: Count = Field(description="descriptions drawn per image and step")
+    label_smoothing: Share = Field(description="of descriptions")
     blind_share: PositiveShare = Field(description="steps of the blind baseline, share of the real model's")
     width: Count = Field(description="of the decoder's states")
     layers: Count = Field(description="of the decoder")
@@ -129,6 +139,14 @@ class FinetuneParams(Training):
     max_answer: int = Field(ge=4, description="longest answer, tokens")
     max_question: int = Field(ge=4, description="longest question, tokens")
     dropout: Share = Field(description="of the decoder")
+    self_critical_epochs: NotNegative = Field(
+        description="passes over train after these, in which descriptions learn by their CIDEr-D; 0: none"
+    )
+    self_critical_lr_scale: Positive = Field(description="on top of lr_scale, in these passes")
+    self_critical_samples: int = Field(ge=2, description="descriptions of an image that are compared")
+    self_critical_share: Share = Field(
+        description="of the weights after these passes, in their mean with those before"
+    )
     gradient_checkpointing: bool = Field(description="as in align")
 
     @model_validator(mode="after")

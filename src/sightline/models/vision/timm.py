@@ -7,11 +7,12 @@ Shapes: B batch, P image tokens, D width, S summary, C,Y,X channels and sides.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sightline.core.preprocessing import Preprocessing
 from sightline.models.tower import VisionTower, preprocessing_of, with_preprocessing
@@ -20,10 +21,10 @@ from sightline.models.vision import _checkpoint
 
 def build(config: dict[str, Any]) -> TimmTower:
     """config: name, image_size, checkpoint (none, hub, or the path of a safetensors file), revision (of the
-    hub), preprocessing (see `preprocessing_of`).
+    hub), preprocessing (see `preprocessing_of`), trained_blocks (0 where it is not named).
 
-    Raises ValueError for an unknown name, a size that the architecture cannot read, and for a checkpoint that
-    is missing, unreachable or does not fit.
+    Raises ValueError for an unknown name, a size that the architecture cannot read, blocks that it does not
+    have, and for a checkpoint that is missing, unreachable or does not fit.
     """
     import timm
 
@@ -67,6 +68,9 @@ class TimmTower(VisionTower):
         else:
             self.grid, self.num_prefix_tokens = tuple(model.patch_embed.grid_size), 1
         self.width = self._patches(features).shape[2]
+        self.trained_blocks = config.get("trained_blocks", 0)
+        if self.trained_blocks:
+            self.below, self.above = _divided(model, self.trained_blocks)
 
     loader = 'import timm; model = timm.create_model("local-dir:{folder}", pretrained=True)'
 
@@ -89,8 +93,27 @@ class TimmTower(VisionTower):
                 module.fused_attn = torch.cuda.is_available() or not mode
         return super().train(mode)
 
+    def lower(self, image_BCYX: Tensor) -> Tensor:
+        if not self.trained_blocks:
+            return self(image_BCYX)
+        for part in self.below:
+            image_BCYX = part(image_BCYX)
+        return image_BCYX
+
+    def upper(self, lower: Tensor) -> Tensor:
+        if not self.trained_blocks:
+            return lower
+        for module in self.above:
+            lower = module(lower)
+        return self._tokens(lower)
+
+    def trained_modules(self) -> list[nn.Module]:
+        return self.above if self.trained_blocks else [self]
+
     def forward(self, image_BCYX: Tensor) -> Tensor:
-        features = self.model.forward_features(image_BCYX)
+        return self._tokens(self.model.forward_features(image_BCYX))
+
+    def _tokens(self, features: Tensor) -> Tensor:
         patches_BPD = self._patches(features)
         if features.ndim == 4:
             return patches_BPD
@@ -129,6 +152,27 @@ def published(model: Any, size: int) -> Preprocessing:
         size, tuple(config["mean"]), tuple(config["std"]), math.floor(size / config["crop_pct"]),
         config["interpolation"], squash=config["crop_mode"] == "squash", rounding="nearest",
     )  # fmt: skip
+
+
+def _divided(model: Any, trained: int) -> tuple[list[Callable[[Tensor], Tensor]], list[nn.Module]]:
+    """What runs before the last `trained` blocks, and these blocks with what follows them: in this order they
+    are the model's `forward_features`. Raises ValueError for a family whose blocks are not known here, and
+    for more blocks than there are."""
+    from timm.models import EfficientNet, VisionTransformer
+
+    if not isinstance(model, EfficientNet | VisionTransformer):
+        raise ValueError(
+            f"vision.trained_blocks is {trained}: the blocks of {type(model).__name__} are not known, those "
+            "of EfficientNet and VisionTransformer are; set it to 0, which trains the whole tower"
+        )
+    blocks: list[nn.Module] = list(model.blocks)
+    if trained > len(blocks):
+        raise ValueError(f"vision.trained_blocks is {trained}, but the architecture has {len(blocks)} blocks")
+    first = len(blocks) - trained
+    if isinstance(model, EfficientNet):
+        return [model.conv_stem, model.bn1, *blocks[:first]], [*blocks[first:], model.conv_head, model.bn2]
+    before = [model.patch_embed, model._pos_embed, model.patch_drop, model.norm_pre]
+    return [*before, *blocks[:first]], [*blocks[first:], model.norm]
 
 
 def _pretrained(config: dict[str, Any], size: dict[str, Any], published: Any) -> Any:

@@ -18,10 +18,10 @@ from sightline.data.vqa_data import VqaData
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.transformer import checkpoint_layers
 from sightline.train import distributed, sample_captions
-from sightline.train.feature_cache import ImageBatch, ImageTokenCache, TextStateCache
+from sightline.train.feature_cache import ImageBatch, ImageFeatureCache, TextStateCache, image_tokens
 from sightline.train.image_loader import ImageLoader
 from sightline.train.losses import matching, word_in_patch
-from sightline.train.schedule import batch_size, num_steps
+from sightline.train.schedule import batch_size, num_steps, rewarmed, warmup_steps
 from sightline.train.task import Task
 
 EVAL_BATCH = 128
@@ -82,7 +82,9 @@ class ContrastiveTask(Task):
         self.starts_trained = model.pretrained is not None
         self.keeps_last_of_equals = params.tuning == "frozen"
         self.vision_frozen, self.text_frozen = frozen_towers(params)
-        self.frozen = ImageTokenCache(self.pictures, model.vision) if self.vision_frozen else None
+        self.features = None
+        if self.vision_frozen or model.vision.trained_blocks:
+            self.features = ImageFeatureCache(self.pictures, model.vision, data.digests)
         unchanging = self.text_frozen and params.word_dropout == 0
         self.states = TextStateCache(model.text) if unchanging else None
         self.train_numbers = sample_captions.usable(self.items, triples["train"].by_item())
@@ -91,6 +93,8 @@ class ContrastiveTask(Task):
         self.word_index = {word: i for i, word in enumerate(words)}
         self.per_step = batch_size(params.batch_size, len(self.train_numbers), run.world)
         self.steps = num_steps(params.epochs, len(self.train_numbers), self.per_step, params.min_steps)
+        self.thaw_step = round(self.steps * params.warmup_phase_share)
+        self.warmup_steps = warmup_steps(self.steps, params.warmup_ratio)
         self.ranks = np.zeros(0, dtype=np.int64)
 
     def batch(self, step: int) -> dict:
@@ -119,7 +123,7 @@ class ContrastiveTask(Task):
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         model, params = self.model, self.params
-        tokens_BPD = self._image_tokens(batch["image"])
+        tokens_BPD = self.image_tokens(batch["image"])
         image_BE = model.embed_image(tokens_BPD)
         mask_BT = self._some_words(batch["mask"])
         states_BTD, text_BE = self._encode_text(batch["ids"], mask_BT)
@@ -140,8 +144,11 @@ class ContrastiveTask(Task):
             "matching": match.detach(),
         }
 
+    def phase(self, step: int) -> int:
+        return int(step >= self.thaw_step)
+
     def enter(self, phase: int) -> None:
-        towers = {self.model.vision: self.vision_frozen, self.model.text: self.text_frozen}
+        towers = {self.model.vision: self.vision_frozen or phase == 0, self.model.text: self.text_frozen}
         for tower, frozen in towers.items():
             if frozen or self.params.tuning != "lora":  # whose adapters alone train
                 tower.freeze(frozen)
@@ -150,7 +157,9 @@ class ContrastiveTask(Task):
                 parameter.requires_grad_(name.startswith(OURS))
 
     def lr_scale(self, part: str, step: int) -> float:
-        scale = self.params.text_lr_scale if part == "text" else 1.0
+        scale = {"text": self.params.text_lr_scale, "vision": self.params.vision_lr_scale}.get(part, 1.0)
+        if part == "vision" and self.thaw_step:
+            scale *= rewarmed(step, self.thaw_step, self.warmup_steps)
         return scale if part in OURS else scale * self.params.tuning_lr_scale
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
@@ -159,7 +168,7 @@ class ContrastiveTask(Task):
         images, texts = [], []
         for numbers, real in self._shares():
             items = [self.items[number] for number in numbers]
-            image_BE = self.model.embed_image(self._image_tokens(self._image(items, None)))
+            image_BE = self.model.embed_image(self.image_tokens(self._image(items, None)))
             tokens = self._tokens([sample_captions.captions(item)[0] for item in items])
             _, text_BE = self._encode_text(tokens["ids"], tokens["mask"])
             images.append(distributed.gather(image_BE.float())[:real])
@@ -200,14 +209,12 @@ class ContrastiveTask(Task):
         return mask_BT & kept_BT
 
     def _image(self, items: list[dict], mirrored: list[bool] | None) -> Tensor | ImageBatch:
-        """What a batch holds of its pictures: pixels, or, for a frozen tower, what to show it."""
-        return self.pictures(items, self.run.device, mirrored) if self.frozen is None else (items, mirrored)
+        """What a batch holds of its pictures: pixels, or, where features are kept, whose they are."""
+        return self.pictures(items, self.run.device, mirrored) if self.features is None else (items, mirrored)
 
-    def _image_tokens(self, image: Tensor | ImageBatch) -> Tensor:
-        if self.frozen is None:
-            return self.model.vision(image)
-        items, mirrored = image
-        return self.frozen(items, self.run.device, mirrored)
+    def image_tokens(self, image: Tensor | ImageBatch) -> Tensor:
+        """tokens_BPD of what a batch holds of its pictures."""
+        return image_tokens(self.model.vision, self.features, image, self.vision_frozen, self.run.device)
 
     def _encode_text(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         """states_BTD, and embed_BE of unit length."""

@@ -33,9 +33,9 @@ from sightline.models.tower import TextTower
 from sightline.models.transformer import checkpoint_layers
 from sightline.models.vlm import VLM, Memory, StepOutput
 from sightline.train import distributed, sample_captions
-from sightline.train.feature_cache import ImageTokenCache
+from sightline.train.feature_cache import ImageFeatureCache, image_tokens
 from sightline.train.image_loader import ImageLoader
-from sightline.train.schedule import batch_size, num_steps, warmup_steps
+from sightline.train.schedule import batch_size, num_steps, rewarmed, warmup_steps
 from sightline.train.task import Task
 
 VAL_IMAGES = 500
@@ -75,9 +75,9 @@ class VqaTask(Task):
         if params.gradient_checkpointing:
             checkpoint_layers(model)
         self.pictures = None if self.blind else ImageLoader(data.items, model.vision)
-        self.frozen = None
-        if self.pictures is not None and params.freeze_vision:
-            self.frozen = ImageTokenCache(self.pictures, model.vision)
+        self.features = None
+        if self.pictures is not None and (params.freeze_vision or model.vision.trained_blocks):
+            self.features = ImageFeatureCache(self.pictures, model.vision, data.digests)
         self.lines = {split: data.triples[split].by_item() for split in ("train", "val")}
         self.numbers = {
             split: sample_captions.usable(data.items, lines) for split, lines in self.lines.items()
@@ -102,7 +102,7 @@ class VqaTask(Task):
             sample_captions.questions(
                 self.triples["train"],
                 self.lines["train"][int(number)],
-                self.params.questions_per_image,
+                self.drawn_per_image(),
                 self.params.auxiliary,
                 sample_captions.generator(self.seed, "questions", step, int(number)),
             )
@@ -110,6 +110,10 @@ class VqaTask(Task):
         ]
         mirrored = sample_captions.mirrored(self.seed, step, numbers) if self.params.horizontal_flip else None
         return self._inputs(numbers, drawn, mirrored)
+
+    def drawn_per_image(self) -> tuple[int, int]:
+        """Short questions and descriptions of each image in a step."""
+        return self.params.questions_per_image, self.params.captions_per_image
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross entropy per token of the short answers, SHORT_WEIGHT times, plus that of the
@@ -138,6 +142,7 @@ class VqaTask(Task):
             group["targets"].flatten(),
             ignore_index=IGNORED,
             reduction="sum",
+            label_smoothing=self.params.label_smoothing if self.training and group["long"] else 0.0,
         )
 
     def phase(self, step: int) -> int:
@@ -151,7 +156,7 @@ class VqaTask(Task):
         scales = {"vision": self.params.vision_lr_scale, "language_model": self.params.decoder_lr_scale}
         if part not in scales:
             return 1.0
-        return scales[part] * min(1.0, (step - self.thaw_step + 1) / self.warmup_steps)
+        return scales[part] * rewarmed(step, self.thaw_step, self.warmup_steps)
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """The deciding figure, percent; by type how many short answers are right in every token (each
@@ -169,7 +174,7 @@ class VqaTask(Task):
                 sample_captions.questions(
                     self.triples["val"],
                     self.lines["val"][int(number)],
-                    self.params.questions_per_image,
+                    (self.params.questions_per_image, 1),
                     False,
                     sample_captions.generator(self.seed, "val questions", int(number)),
                 )
@@ -206,8 +211,8 @@ class VqaTask(Task):
         asked: Counter[str] = Counter()
         for number in self.numbers["val"][:VAL_IMAGES]:
             rng = sample_captions.generator(self.seed, "val questions", int(number))
-            lines, count = self.lines["val"][int(number)], self.params.questions_per_image
-            drawn, _ = sample_captions.questions(self.triples["val"], lines, count, False, rng)
+            lines, counts = self.lines["val"][int(number)], (self.params.questions_per_image, 0)
+            drawn, _ = sample_captions.questions(self.triples["val"], lines, counts, False, rng)
             asked.update({triple["question"]: triple["type"] for triple in drawn}.values())
         types = [*sample_captions.OWN, *sorted(asked.keys() - set(sample_captions.OWN))]
         return Counter({kind: asked[kind] for kind in types if kind in asked})
@@ -217,10 +222,10 @@ class VqaTask(Task):
 
     def image_tokens(self, batch: dict) -> Tensor:
         """The image tower's patches of a batch's pictures, [N, P, D]."""
-        if self.frozen is not None:
-            items, mirrored = batch["image"]
-            return self.model.vision.patches(self.frozen(items, self.run.device, mirrored))
-        return self.model.image_tokens(batch["image"])
+        if self.features is None:
+            return self.model.image_tokens(batch["image"])
+        vision, constant = self.model.vision, self.params.freeze_vision
+        return vision.patches(image_tokens(vision, self.features, batch["image"], constant, self.run.device))
 
     def decode(
         self, tokens_NPD: Tensor, group: dict, need_maps: bool = False, model: VLM | None = None
@@ -237,18 +242,19 @@ class VqaTask(Task):
     def _inputs(
         self,
         numbers: np.ndarray,
-        drawn: list[tuple[list[dict], dict | None]],
+        drawn: list[tuple[list[dict], list[dict]]],
         mirrored: list[bool] | None = None,
     ) -> dict:
         items = [self.items[number] for number in numbers]
         # A blind model's constants need to know only how many pictures there are.
         image = torch.empty(len(items)) if self.pictures is None else (items, mirrored)
-        if self.pictures is not None and self.frozen is None:
+        if self.pictures is not None and self.features is None:
             image = self.pictures(items, self.run.device, mirrored)
         short = [(row, triple) for row, (triples, _) in enumerate(drawn) for triple in triples]
-        long = [(row, triple) for row, (_, triple) in enumerate(drawn) if triple is not None]
+        long = [(row, triple) for row, (_, triples) in enumerate(drawn) for triple in triples]
         return {
             "items": [item["id"] for item in items],
+            "numbers": [int(number) for number in numbers],
             "image": image,
             "short": self._group(short),
             "long": self._group(long),
@@ -277,7 +283,8 @@ class VqaTask(Task):
             "targets": np.ascontiguousarray(targets_BT),
         }
         tensors = {name: torch.from_numpy(array).to(self.run.device) for name, array in arrays.items()}
-        return {**tensors, "states": self._states(questions), "triples": [triple for _, triple in rows]}
+        triples = [triple for _, triple in rows]
+        return {**tensors, "states": self._states(questions), "triples": triples, "long": long}
 
     def _padded(self, rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
         """ids_BT and mask_BT (True = token), padded to the longest row."""

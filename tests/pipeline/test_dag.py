@@ -1,6 +1,7 @@
 """dvc.yaml against the code: deps are the import closure, params are what a stage reads, stages are thin."""
 
 import ast
+import inspect
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ruamel.yaml import YAML
 
 from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.params_files import LOCAL
+from sightline.core.params.sections import Params
 from sightline.core.source_digest import PACKAGE, closure, imports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,15 +30,30 @@ def is_params(node: ast.expr) -> bool:
     return getattr(node, "id", None) == "params" or getattr(node, "attr", None) == "params"
 
 
+def of_properties() -> dict[str, set[str]]:
+    """What a property of Params reads of the sections."""
+    tree = ast.parse(Path(inspect.getfile(Params)).read_text(encoding="utf-8"))
+    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Params")
+    return {
+        function.name: {
+            node.attr
+            for node in ast.walk(function)
+            if isinstance(node, ast.Attribute) and node.attr in PARAMS
+        }
+        for function in body
+        if isinstance(function, ast.FunctionDef)
+    }
+
+
 def sections(stage: str) -> set[str]:
     """Top-level keys that the stage's code reads: params.align.epochs -> align."""
-    found = set()
+    found, properties = set(), of_properties()
     for path in {script(stage), *closure(script(stage))[0]}:
         if path.parent.name == "params":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Attribute) and node.attr in PARAMS and is_params(node.value):
-                found.add(node.attr)
+            if isinstance(node, ast.Attribute) and is_params(node.value):
+                found |= {node.attr} & PARAMS.keys() | properties.get(node.attr, set())
     return found
 
 

@@ -193,8 +193,8 @@ class VqaTask(Task):
         }
         if self.metric == TOKEN_LIKELIHOOD:
             return 100.0 * math.exp(log_likelihood / tokens), accuracy
-        judged = [kind for kind, count in self.asked.items() if count >= ENOUGH_OF_A_TYPE]
-        return float(np.mean([accuracy[kind] for kind in judged])), accuracy
+        judged = [accuracy[kind] for kind, count in self.asked.items() if count >= ENOUGH_OF_A_TYPE]
+        return sum(judged) / max(1, len(judged)), accuracy
 
     def deciding(self) -> str:
         """What checkpoints are chosen by, in words."""

@@ -21,6 +21,7 @@ from sightline.inference.engine import DecodingInputs, take_memory
 from sightline.inference.onnx_engine import GRAPHS, OnnxEngine
 from sightline.inference.session import Session
 from sightline.inference.torch_engine import TorchEngine
+from sightline.models.dual_encoder import DualEncoder
 from tests.support import tiny
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -351,6 +352,24 @@ def test_attentions_of_an_image_transformer_are_one_node_each(tmp_path):
             expected = clip.encode_image(torch.from_numpy(pixels))
         for got, plain in zip(found, expected, strict=True):
             np.testing.assert_allclose(got, plain.numpy(), atol=ATOL)
+
+
+def test_a_picture_is_embedded_with_its_mirror_image_in_the_graph_too(tmp_path):
+    vlm, clip = tiny.models(60)
+    both = DualEncoder(clip.config | {"mirrored_views": True, "standardize": True}).eval()
+    both.load_state_dict(clip.state_dict(), strict=False)
+    path = tmp_path / "image_encoder.onnx"
+    onnx_graphs.export_graph("image_encoder", vlm, both, path, 20)
+    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    for batch in (1, 3):
+        pixels = prompts(batch)[0]
+        found = session.run(["tokens", "embeds"], {"pixels": pixels})
+        with torch.no_grad():
+            expected = both.encode_image(torch.from_numpy(pixels))
+        for got, plain in zip(found, expected, strict=True):
+            np.testing.assert_allclose(got, plain.numpy(), atol=ATOL)
+        mirrored = session.run(["embeds"], {"pixels": np.ascontiguousarray(pixels[..., ::-1])})[0]
+        np.testing.assert_allclose(mirrored, found[1], atol=ATOL)
 
 
 def test_an_image_attention_that_normalises_its_queries_stays_as_it_is():

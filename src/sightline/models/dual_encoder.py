@@ -92,8 +92,8 @@ class DualEncoder(nn.Module):
             tokens_BPD = self.vision(image_BCYX)
             return tokens_BPD, self.embed_image(tokens_BPD)
         tokens_nPD = self.vision(torch.cat([image_BCYX, image_BCYX.flip(3)]))
-        plain_BE, mirrored_BE = self.embed_image(tokens_nPD).chunk(2)
-        return tokens_nPD.chunk(2)[0], nn.functional.normalize(plain_BE + mirrored_BE, dim=1)
+        plain_BE, mirrored_BE = self.embed_image(tokens_nPD).unflatten(0, (2, -1))
+        return tokens_nPD.unflatten(0, (2, -1))[0], nn.functional.normalize(plain_BE + mirrored_BE, dim=1)
 
     def embed_image(self, tokens_BPD: Tensor) -> Tensor:
         """embed_BE of unit length, of an image tower's tokens."""

@@ -10,6 +10,7 @@ pruning/: criteria of pruning
 retrieval/: answers beside captions of similar pictures
 duplicates/: near-duplicates against look-alikes
 own_tables/: from `sightline init` to the first search on tables of others
+photos/: answers about freely licensed photos
 pretrained/: a pretrained dual encoder before and after tuning
 towers/: image towers of every family at three sizes each
 scale/: memory and time of the stages against the number of rows

@@ -94,17 +94,17 @@ def item(path: Path, source: Item, explanation: Explanation, right: bool, colorm
     save(figure, path)
 
 
-def strip(words: list[Heatmap]) -> list[Heatmap]:
-    """At most nine words: all of a short answer, else the content words with the most focused maps, in
+def strip(words: list[Heatmap], most: int = _STRIP) -> list[Heatmap]:
+    """At most `most` words: all of a short answer, else the content words with the most focused maps, in
     order."""
-    if len(words) <= _STRIP:
+    if len(words) <= most:
         return words
     focus = [-float(np.mean(heat.patch_map)) if heat.patch_map.any() else -1.0 for heat in words]
     kept: list[int] = []
     used: set[str] = set()
     for index in sorted(range(len(words)), key=lambda index: (-focus[index], index)):
         word = words[index].provenance["word"]
-        if len(word) > 2 and word not in used | GLUE and len(kept) < _STRIP:
+        if len(word) > 2 and word not in used | GLUE and len(kept) < most:
             kept.append(index)
             used.add(word)
     return [words[index] for index in sorted(kept)]

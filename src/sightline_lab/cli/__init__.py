@@ -15,6 +15,7 @@ retrieval.py: retrieval
 dual_encoder.py: dual-encoder
 duplicates.py: duplicates
 own_tables.py: own-tables
+photos.py: photos
 scale.py: scale
 reports.py: reports
 

@@ -12,6 +12,7 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     hallucination,
     load_test,
     own_tables,
+    photos,
     reports,
     retrieval,
     scale,

@@ -22,7 +22,8 @@ def main(params: Params) -> None:
     from sightline.inference.session import Session
 
     session = Session.load(Path("models/bundle"), params.threads)
-    model = ExplainedModel(session, SPIN_OFF, partial(lazy_models.vlm, Path("models/vlm")), params.seed)
+    trained, segments = partial(lazy_models.vlm, Path("models/vlm")), params.explain.segments
+    model = ExplainedModel(session, SPIN_OFF, trained, params.seed, segments)
     raw, vqa = Path("data/raw"), Path("data/vqa")
     chosen, out = [], Path("plots/explain")
     if session.answers:

@@ -210,7 +210,7 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
     ids = tiny.tokenizer().encode("red", 8, special=False)
     cases = [
         faithfulness_benchmark.LocatedAnswer(
-            target.force(model, rgb, tiny.QUESTIONS[0], ids), (0, 0, 4, 4), {}
+            target.force(model, rgb, tiny.QUESTIONS[0], ids), True, (0, 0, 4, 4), {}
         )
         for rgb in tiny.pictures(3)
     ]
@@ -224,14 +224,32 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
         for name, parts in randomization.PARTS.items()
         for other in [randomization.shuffled(model.trained(), parts, 3)]
     }
-    measured = faithfulness_benchmark.measure(model, broken, cases, 2)
+    measured = faithfulness_benchmark.measure(model, broken, cases, cases, 2)
     table = faithfulness_benchmark.summary(measured, 7)
-    assert faithfulness_benchmark.summary(faithfulness_benchmark.measure(model, broken, cases, 2), 7) == table
+    again = faithfulness_benchmark.measure(model, broken, cases, cases, 2)
+    assert faithfulness_benchmark.summary(again, 7) == table
     assert table["random"]["deletion_p"] is None and 0 < table["occlusion"]["deletion_p"] <= 1
     assert [table["occlusion"][name] for name in ("n", "removals", "checks")] == [3, 1, 2]
     assert table["random"]["randomised decoder"] == 1  # a control asks no model
     assert table["cross_attention"]["randomised decoder"] < 1
-    unknown = faithfulness_benchmark.LocatedAnswer(cases[0].answer, None, {})
+    for row in table.values():
+        for name, (low, high) in row["intervals"].items():
+            assert low <= row[name] <= high, name
+    unknown = faithfulness_benchmark.LocatedAnswer(cases[0].answer, True, None, {})
+    bare = [faithfulness_benchmark.LocatedAnswer(each.answer, True, None, {}) for each in cases]
+    photos = faithfulness_benchmark.measure(model, broken, bare, cases[:2], 2)  # places of other cases
+    assert {name: len(figures["pointing"]) for name, figures in photos.items()} == dict.fromkeys(photos, 2)
+    for name, figures in photos.items():
+        assert figures["deletion_mean"] == measured[name]["deletion_mean"]
+        assert figures["mass_inside"] == measured[name]["mass_inside"][:2]
+    page = faithfulness_page.photo_page({
+        "source": "flickr8k", "split": "test", "question": "?",
+        "methods": faithfulness_benchmark.summary(photos, 7),
+        "shipped": {"n": 3, "method": "cross_attention", "rank_correlation": 0.5},
+    })  # fmt: skip
+    assert page.count("\n| `") == 2 * 3 and "correlation of 0.500" in page
+    low, high = faithfulness_benchmark.summary(photos, 7)["occlusion"]["intervals"]["mass_inside"]
+    assert f"[{low:.2f}, {high:.2f}]" in page
     same = faithfulness_benchmark.compare_variants(model, model, "cross_attention", [*cases, unknown])
     assert same["rank_correlation"] == 1 and same["pointing_fp32"] == same["pointing_shipped"]
     assert (same["n"], same["pointed"]) == (4, 3)
@@ -255,8 +273,8 @@ def test_the_battery_measures_every_method(model, checkout, monkeypatch):
 
 
 def test_which_answers_are_compared(model, tmp_path):
-    """Of scenes color questions about a kind that is there once; a box only behind a right answer. Photos
-    have none; without any color question the other short ones are asked."""
+    """Of scenes color questions about a kind that is there once, with its box. Photos have none; without any
+    color question the other short ones are asked."""
     ball, ring = (
         {"kind": kind, "color": "red", "size": "small", "box": [0, 0, 4, 4]} for kind in ("ball", "ring")
     )
@@ -279,7 +297,7 @@ def test_which_answers_are_compared(model, tmp_path):
         )
 
     assert [each.box for each in found(triples, True)] == [(0, 0, 4, 4), None]
-    assert [each.box for each in found(triples, False)] == [None, None]
+    assert [each.right for each in found(triples, False)] == [False, False]
     assert [each.answer.question for each in found([yes], True)] == [tiny.QUESTIONS[1]]
 
 
@@ -292,5 +310,13 @@ def test_one_pixel_shift():
 
 def test_the_battery_says_when_there_is_nothing_to_measure(checkout):
     done = sightline(checkout, "lab", "faithfulness", "--items", "2", ok=False)
-    assert "no test question about a color was answered correctly" in done.stderr
+    assert "too few test questions about a color were answered correctly" in done.stderr
     assert not (checkout / "metrics" / "faithfulness.json").exists()
+
+
+def test_maps_for_a_persons_verdict(checkout, tmp_path):
+    done = sightline(
+        checkout, "lab", "maps", "--method", "cross_attention", "--method", "random", "-o", str(tmp_path)
+    )
+    assert "maps: 1 answers by cross_attention, random" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "maps.png", "verdicts.md"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightline.explain import gradients, perturbation, target
+from sightline.explain import gradients, perturbation, segments, target
 from sightline.explain.methods import _captum, grad_cam, integrated_gradients, occlusion
 from tests.support import tiny
 
@@ -65,11 +65,12 @@ def test_grad_cam(model, case):
 def test_shap_finds_the_shapley_values_of_a_sum(model, case, monkeypatch):
     """Of a linear score the Shapley values are its weights, whatever the coalitions; LIME's slopes too, less
     its penalty."""
-    weights = np.random.default_rng(0).normal(size=sum(perturbation.parts(model, case)))
-    monkeypatch.setattr(perturbation, "scores", lambda *_: _[3] @ weights)
-    shap = _captum.attribute(model, case, [0], "kernel_shap")
+    weights = np.random.default_rng(0).normal(size=64 + len(case.question_words))
+    monkeypatch.setattr(perturbation, "scores", lambda *_: _[4] @ weights)
+    segment_YX = segments.of_picture(model, case.rgb)
+    shap = _captum.attribute(model, case, [0], "kernel_shap", segment_YX)
     np.testing.assert_allclose(shap, weights, atol=1e-3)  # the two ends weigh 1e6, not infinity
-    assert correlation(_captum.attribute(model, case, [0], "lime"), weights) >= SAME
+    assert correlation(_captum.attribute(model, case, [0], "lime", segment_YX), weights) >= SAME
 
 
 def test_without_captum_the_message_says_what_to_install(monkeypatch):

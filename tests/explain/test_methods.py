@@ -10,7 +10,7 @@ import torch
 from sightline.core import registry
 from sightline.core.params.generation import SPIN_OFF, Spin
 from sightline.core.preprocessing import Preprocessing
-from sightline.explain import gradients, heatmap, perturbation, target
+from sightline.explain import gradients, heatmap, perturbation, segments, target
 from sightline.explain.methods import (
     attention_rollout,
     cross_attention,
@@ -153,8 +153,8 @@ def test_a_forced_answer_is_the_given_one(model):
 
 def test_both_forms_of_the_model_give_the_same_log_probability(model, case):
     """The session's (black-box methods) and that of the tape (gradients)."""
-    words = perturbation.parts(model, case)[1]
-    whole = perturbation.scores(model, case, [1], np.ones((1, 64 + words)))[0]
+    everything_1F = np.ones((1, 64 + len(case.question_words)))
+    whole = perturbation.scores(model, case, [1], segments.of_picture(model, case.rgb), everything_1F)[0]
     tape = gradients.run(model, case, [1], gradients.pixels(model, case.rgb))
     assert float(tape.log_prob.detach()) == pytest.approx(whole, abs=1e-4)
 
@@ -251,7 +251,7 @@ def test_removed_parts_are_gone(model, case):
     background = perturbation.backgrounds(model, case.rgb)["mean"]
     present = np.ones((1, 64))
     present[0, 9] = 0
-    shown = perturbation.blend(pixels, background, present, (8, 8))[0]
+    shown = perturbation.blend(pixels, background, present, segments.patches(32, (8, 8)))[0]
     np.testing.assert_array_equal(shown[:, 4:8, 4:8], background[:, 4:8, 4:8])
     shown[:, 4:8, 4:8] = pixels[:, 4:8, 4:8]
     np.testing.assert_allclose(shown, pixels, atol=1e-6)  # float32: background + (pixel - background)

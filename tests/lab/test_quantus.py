@@ -23,7 +23,7 @@ def labelled(model, number, rgb):
     y, x = divmod(int(strongest), rgb.shape[1])
     x0, y0 = (x - 3, y - 3) if number % 2 else ((x + 20) % 36, (y + 20) % 32)
     return faithfulness_benchmark.LocatedAnswer(
-        case, (max(x0, 0), max(y0, 0), max(x0, 0) + 8, max(y0, 0) + 8), {}
+        case, True, (max(x0, 0), max(y0, 0), max(x0, 0) + 8, max(y0, 0) + 8), {}
     )
 
 

@@ -30,7 +30,7 @@ def open_model(bundle: Path | None):
     session, here = open_session(bundle), checkout_files.root()
     params = loader.load_params(here / "params.yaml")
     trained = partial(lazy_models.vlm, here / "models" / "vlm")
-    return ExplainedModel(session, session.spin(), trained, params.seed), params
+    return ExplainedModel(session, session.spin(), trained, params.seed, params.explain.segments), params
 
 
 def write_page(out: Path, name: str, rgb: np.ndarray, views: list, words, colormap: str) -> None:

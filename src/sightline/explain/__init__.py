@@ -8,6 +8,7 @@ explain_items.py: the entry point of the stage
 explained_items.py: which test questions are explained
 gradients.py: differentiable passes of the PyTorch model
 perturbation.py: hiding parts of picture and question
+segments.py: those parts of a picture: patches or superpixels
 head_views.py: layer by layer, head by head
 word_patch_matrix.py: all words by all patches
 match.py: why a text and a picture match

@@ -11,6 +11,7 @@ from sightline.explain.heatmap import Heatmap, enlarge
 
 STEPS = 10  # of deletion and insertion
 RESAMPLES = 20_000  # of the sign-flip test, so that p can fall to 5e-5
+BOOTSTRAP = 2_000  # resamples of an interval
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1, half-open, pixels of the whole picture
 
@@ -73,6 +74,13 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     middle = (share + z2 / 2) / (1 + z2)
     half = float(np.sqrt(z2 * share * (1 - share) + z2**2 / 4)) / (1 + z2)
     return float(middle - half), float(middle + half)
+
+
+def mean_interval(values_N: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """95 % interval of the mean of independent cases (percentile bootstrap)."""
+    means_W = values_N[rng.integers(0, len(values_N), (BOOTSTRAP, len(values_N)))].mean(axis=1)
+    low, high = np.percentile(means_W, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def sign_flip_p(gain_N: np.ndarray, rng: np.random.Generator) -> float:

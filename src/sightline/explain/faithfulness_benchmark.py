@@ -1,5 +1,6 @@
-"""Every method over test questions "What color is the X?" that the model answers correctly, where one X is in
-the picture and its box is known; and whether the shipped variant answers for the same reasons.
+"""Every method over test questions "What color is the X?" that the model answers correctly; and whether the
+shipped variant answers for the same reasons. On rendered scenes one X is in the picture and its box is known.
+On photos no box is known: deletion, insertion and broken weights need none.
 
 Shapes: N cases, S pixels a side.
 """
@@ -29,10 +30,11 @@ COMPARED_BY = "cross_attention"  # needs no gradients, so it explains each varia
 
 @dataclass(frozen=True)
 class LocatedAnswer:
-    """An answer about the picture of `item`, a row of data/raw; the true box of what it is about where that
-    is known and the answer right, else None."""
+    """An answer about the picture of `item`, a row of data/raw; whether it is right, and the true box of what
+    it is about where that is known."""
 
     answer: ExplainedAnswer
+    right: bool
     box: Box | None
     item: dict
 
@@ -56,9 +58,8 @@ def located_answers(
         answer = ask(model, items.image(item), triple["question"])
         if answer.words:
             used.add(triple["item"])
-            yield LocatedAnswer(
-                answer, tuple(boxes[0]) if boxes and right(triple["answer"], answer.answer) else None, item
-            )
+            is_right = right(triple["answer"], answer.answer)
+            yield LocatedAnswer(answer, is_right, tuple(boxes[0]) if boxes else None, item)
 
 
 def count(method: str, items: int) -> int:
@@ -117,20 +118,25 @@ def measure(
     model: ExplainedModel,
     broken: dict[str, ExplainedModel],
     answers: list[LocatedAnswer],
+    boxed: list[LocatedAnswer],
     checks: int,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[str, list[float]]]:
-    """method -> figure -> its value per case. Pixels are taken away on the first quarter of the cases.
+    """method -> figure -> its value per case. Pixels are taken away on the first quarter of `answers`.
     `broken`: models with randomised weights; they and the shifted picture are tried on the first `checks`
-    cases. Methods that sample get a fifth of the cases and checks."""
+    of them. Places are compared on `boxed`, cases with a box: the same ones, or others where `answers` have
+    none. Methods that sample get a fifth of the cases and checks."""
     measured = {}
     several = max(1, len(answers) // 4)
     for method in registry.names("explain/methods"):
-        maps = [
-            (located, heat(model, method, located.answer))
-            for located in answers[: count(method, len(answers))]
-        ]
-        rows = [localisation_scores(*pair) for pair in maps]
+
+        def explained(
+            cases: list[LocatedAnswer], method: str = method
+        ) -> list[tuple[LocatedAnswer, Heatmap]]:
+            return [(each, heat(model, method, each.answer)) for each in cases[: count(method, len(cases))]]
+
+        maps = explained(answers)
+        rows = [localisation_scores(*pair) for pair in (maps if boxed is answers else explained(boxed))]
         figures = {name: [row[name] for row in rows] for name in rows[0]}
         rows = [deletion_scores(model, *pair) for pair in maps[:several]]
         figures |= {name: [row[name] for row in rows] for name in rows[0]}
@@ -156,7 +162,7 @@ def compare_variants(
         again = force(shipped, located.answer.rgb, located.answer.question, located.answer.ids)
         one, two = heat(model, method, located.answer), heat(shipped, method, again)
         correlations.append(faithfulness.rank_correlation(one.scores, two.scores))
-        if located.box is not None:
+        if located.right and located.box is not None:
             hits.append([faithfulness.pointing(each, located.box) for each in (one, two)])
     of_fp32, of_shipped = np.mean(hits, axis=0) if hits else (None, None)
     return {
@@ -170,9 +176,9 @@ def compare_variants(
 
 
 def summary(measured: dict[str, dict[str, list[float]]], seed: int) -> dict[str, dict]:
-    """method -> n, the mean of every figure, a 95 % interval of the pointing game, and `deletion_p`: the
-    larger p over both backgrounds that its deletion AUC is no better than that of the random map on the same
-    cases (None for random itself)."""
+    """method -> n, the mean of every figure, 95 % intervals of all of them (`pointing_interval` and
+    `intervals`), and `deletion_p`: the larger p over both backgrounds that its deletion AUC is no better than
+    that of the random map on the same cases (None for random itself)."""
     rng, table = np.random.default_rng(seed), {}
     for method, figures in measured.items():
         n = len(figures["pointing"])
@@ -181,6 +187,11 @@ def summary(measured: dict[str, dict[str, list[float]]], seed: int) -> dict[str,
         row |= {"n": n, "removals": removals, "checks": len(figures["one_pixel_shift"])}
         bounds = faithfulness.wilson(float(np.mean(figures["pointing"])), n)
         row["pointing_interval"] = [round(bound, 4) for bound in bounds]
+        row["intervals"] = {
+            name: [round(bound, 4) for bound in faithfulness.mean_interval(np.array(values), rng)]
+            for name, values in figures.items()
+            if name != "pointing"
+        }
         row["deletion_p"] = None
         if method != "random":
             gains = [

@@ -3,12 +3,14 @@
 Shapes: [Y, X, 3] pictures, L decoder layers, H heads.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
+from PIL import Image
 
 from sightline.core import templates
 from sightline.core.atomic_io import check_output
@@ -19,7 +21,8 @@ from sightline.explain.heatmap import Explanation, Heatmap, resize
 from sightline.explain.heatmap_figures import GLUE
 
 MARK = b"<title>Sightline: "  # how every page begins
-_MAP_SIDE = 40  # pixels of an inlined map; the browser smooths it to the picture's size
+_MAP_SIDE = 224  # pixels of an inlined map at most; never more than the model's picture has
+_SHADES = 64  # of a map: a palette of them is a fifth of the bytes of full colours
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def write(path: Path, cards: list[Card], words: Words, colormap: str) -> None:
     check_output(path, MARK)
     text = templates.render(
         "sightline.explain", "heatmap.html", cards=cards, words=words, lut=colours(colormap).tolist(),
-        first=_most_interesting, glow=_glow, nothing=images.picture_url(np.zeros((1, 1, 4), np.uint8)),
+        first=most_interesting, glow=_glow, nothing=images.picture_url(np.zeros((1, 1, 4), np.uint8)),
         seen_box=_seen_box, shade=_shade, small=lambda rgb: max(rgb.shape) <= images.SMALL,
         url=images.picture_url, within=_within,
     )  # fmt: skip
@@ -93,8 +96,8 @@ def _seen_box(card: Card) -> str:
     return _within(rgb, (seen.left, seen.top, seen.left + seen.columns, seen.top + seen.rows))
 
 
-def _most_interesting(explanation: Explanation) -> int:
-    """The word that the page opens with."""
+def most_interesting(explanation: Explanation) -> int:
+    """The number of the word that the page opens with."""
     return max(
         range(len(explanation.words)), default=0, key=lambda index: _interest(explanation.words[index])
     )
@@ -107,12 +110,18 @@ def _interest(heat: Heatmap) -> float:
     return (content + 1e-3) * float(heat.provenance["image_share"]) * (1.0 - float(heat.patch_map.mean()))
 
 
-def _glow(heat: Heatmap, lut: list[list[int]]) -> np.ndarray:
-    """The map of what the model saw as [side, side, 4] colours, more opaque where it is stronger."""
-    smooth = resize(heat.pixel_map[heat.seen.slices], _MAP_SIDE, _MAP_SIDE)
-    colours = np.array(lut, np.uint8)[np.rint(smooth * 255).astype(np.intp)]
-    alpha = np.rint(235 * smooth**0.75).astype(np.uint8)
-    return np.concatenate([colours, alpha[..., None]], axis=2)
+def _glow(heat: Heatmap, lut: list[list[int]]) -> str:
+    """The map of what the model saw as a data address, more opaque where it is stronger."""
+    seen = heat.seen
+    values = resize(heat.pixel_map[seen.slices], min(seen.rows, _MAP_SIDE), min(seen.columns, _MAP_SIDE))
+    image = Image.fromarray(np.rint(values * (_SHADES - 1)).astype(np.uint8))
+    shade = np.linspace(0, 1, _SHADES)
+    colours = np.array(lut, np.uint8)[np.rint(255 * shade).astype(np.intp)]
+    alpha = np.rint(235 * shade**0.75).astype(np.uint8)
+    image.putpalette(np.concatenate([colours, alpha[:, None]], axis=1).tobytes(), "RGBA")
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return images.data_url(buffer.getvalue(), "png")
 
 
 def _shade(share: float, lut: list[list[int]]) -> str:

@@ -10,7 +10,7 @@ Shapes: N windows, P patches, W words, S tokens, E embedding width.
 
 import numpy as np
 
-from sightline.explain import perturbation
+from sightline.explain import perturbation, segments
 from sightline.explain.heatmap import Explanation, of_word
 from sightline.explain.methods.occlusion import windows
 from sightline.explain.target import ExplainedModel
@@ -32,8 +32,9 @@ def explain(model: ExplainedModel, rgb: np.ndarray, text: str) -> Explanation:
     hidden_NP = windows(*model.grid)
     present_NP = 1 - np.concatenate([np.zeros((1, hidden_NP.shape[1])), hidden_NP])
     pixels_CYX, background_CYX = session.pixels([rgb])[0], perturbation.backgrounds(model, rgb)["mean"]
+    segment_YX = segments.patches(session.image_size, model.grid)
     images_NE = np.concatenate([
-        session.engine.embed_images(perturbation.blend(pixels_CYX, background_CYX, rows, model.grid))[1]
+        session.engine.embed_images(perturbation.blend(pixels_CYX, background_CYX, rows, segment_YX))[1]
         for rows in np.split(present_NP, range(perturbation.BATCH, len(present_NP), perturbation.BATCH))
     ])  # fmt: skip
     similarity_NW = images_NE @ texts_WE.T

@@ -1,7 +1,7 @@
 """Taking parts away from a picture and a question: what deletion tests and black-box methods share.
 
-A presence vector has one number in [0, 1] per part: the patches of the grid, row by row, then the words of
-the question. Shapes: N rows, P patches, W words, F = P + W parts, C,Y,X channels and sides, S tokens.
+A presence vector has one number in [0, 1] per part: those of the picture (`segments.py`), then the words of
+the question. Shapes: N rows, P parts of the picture, W words, F = P + W, C,Y,X channels and sides, S tokens.
 """
 
 from __future__ import annotations
@@ -24,13 +24,10 @@ def backgrounds(model: ExplainedModel, rgb: np.ndarray) -> dict[str, np.ndarray]
 
 
 def blend(
-    pixels_CYX: np.ndarray, background_CYX: np.ndarray, present_NP: np.ndarray, grid: tuple[int, int]
+    pixels_CYX: np.ndarray, background_CYX: np.ndarray, present_NP: np.ndarray, segment_YX: np.ndarray
 ) -> np.ndarray:
-    """Pictures in which patches are present to the given share, [N, C, Y, X] float32."""
-    (rows, cols), (height, width) = grid, pixels_CYX.shape[1:]
-    present_NRC = present_NP.reshape(-1, rows, cols)
-    present_NYX = present_NRC[:, np.arange(height) * rows // height][:, :, np.arange(width) * cols // width]
-    return over(pixels_CYX, background_CYX, present_NYX)
+    """Pictures in which the parts of `segment_YX` are present to the given share, [N, C, Y, X] float32."""
+    return over(pixels_CYX, background_CYX, present_NP[:, segment_YX])
 
 
 def over(pixels_CYX: np.ndarray, background_CYX: np.ndarray, present_NYX: np.ndarray) -> np.ndarray:
@@ -48,27 +45,23 @@ def question_masks(model: ExplainedModel, answer: ExplainedAnswer, present_NW: n
     return mask_NS
 
 
-def parts(model: ExplainedModel, answer: ExplainedAnswer) -> tuple[int, int]:
-    """(number of patches, number of the question's words)."""
-    return int(np.prod(model.grid)), len(answer.question_words)
-
-
 def scores(
     model: ExplainedModel,
     answer: ExplainedAnswer,
     tokens: list[int],
+    segment_YX: np.ndarray,
     present_NF: np.ndarray,
     background: str = "mean",
 ) -> np.ndarray:
     """Log-probability of the word at `tokens` with only some parts present, [N] float64."""
-    patches, _ = parts(model, answer)
+    parts = int(segment_YX.max()) + 1
     pixels_CYX = model.session.pixels([answer.rgb])[0]
     background_CYX = backgrounds(model, answer.rgb)[background]
     chunks = []
     for start in range(0, len(present_NF), BATCH):
         rows = present_NF[start : start + BATCH]
-        pixels_NCYX = blend(pixels_CYX, background_CYX, rows[:, :patches], model.grid)
-        mask_NS = question_masks(model, answer, rows[:, patches:])
+        pixels_NCYX = blend(pixels_CYX, background_CYX, rows[:, :parts], segment_YX)
+        mask_NS = question_masks(model, answer, rows[:, parts:])
         chunks.append(log_prob(model, answer, tokens, pixels_NCYX, mask_NS))
     return np.concatenate(chunks)
 

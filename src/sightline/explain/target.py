@@ -19,6 +19,7 @@ import numpy as np
 
 from sightline.core import registry
 from sightline.core.params.generation import Generation, Spin
+from sightline.core.params.quality_params import Segments
 from sightline.core.preprocessing import Seen
 from sightline.explain.heatmap import Explanation, Heatmap
 from sightline.inference.answering import Answer
@@ -36,12 +37,13 @@ REACH = 0.8  # of a patch: standard deviation of what a token speaks about; best
 class ExplainedModel:
     """A model under its SPIN settings. `trained` gives the PyTorch model that it was made from (of a
     quantized one: the weights before, so methods that need gradients explain those; None: such methods cannot
-    be used); `seed` is that of the methods that sample."""
+    be used); `seed` is that of the methods that sample, `segments` what they take away at once."""
 
     session: Session
     spin: Spin
     trained: Callable[[], VLM] | None = None
     seed: int = 0
+    segments: Segments = "grid"
 
     @property
     def grid(self) -> tuple[int, int]:

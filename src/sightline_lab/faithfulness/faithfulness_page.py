@@ -1,4 +1,5 @@
-"""docs/reports/explanations.md and its picture, from metrics/faithfulness.json."""
+"""docs/reports/explanations.md and its picture, from metrics/faithfulness.json; and the page of photos, which
+has no picture, since photos are not ours to publish."""
 
 from __future__ import annotations
 
@@ -40,6 +41,23 @@ def page(result: dict) -> str:
         "sightline_lab.faithfulness", "explanations.md", result=result, methods=methods, columns=COLUMNS,
         explaining=list(explaining.values()), shortfalls=_shortfalls(explaining), number=_number,
     )  # fmt: skip
+
+
+def photo_page(result: dict) -> str:
+    """The page of a data set without boxes, as Markdown: intervals in brackets, the most faithful deletion
+    first."""
+    methods = sorted(result["methods"].items(), key=lambda entry: entry[1]["deletion_mean"])
+    return templates.render(
+        "sightline_lab.faithfulness", "explanations_photos.md", result=result, methods=dict(methods),
+        columns={name: title for name, title in COLUMNS.items() if name != "deletion_p"},
+        explaining=[row for name, row in methods if name not in faithfulness_benchmark.CONTROLS],
+        with_interval=_with_interval, number=_number,
+    )  # fmt: skip
+
+
+def _with_interval(row: dict, name: str) -> str:
+    low, high = row["pointing_interval"] if name == "pointing" else row["intervals"][name]
+    return f"{row[name]:.3f} [{low:.2f}, {high:.2f}]"
 
 
 def _number(value: float | None) -> str:

@@ -1,6 +1,6 @@
 """Schemas of the sections `explain`, `evaluate` and `gate`: what is looked at, measured and demanded."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -17,11 +17,17 @@ from sightline.core.params.checks import (
     require,
 )
 
+Segments = Literal["grid", "slic"]
+
 
 class ExplainParams(Settings):
     """Parameters of the explain stage."""
 
     method: Annotated[str, AfterValidator(PlugIn("explain/methods"))] = Field(description="of the heat maps")
+    segments: Segments = Field(
+        description="parts of the picture that kernel_shap and lime take away: the model's patches, or the "
+        "superpixels of a photo by SLIC"
+    )
     items: Count = Field(description="questions that are explained")
     colormap: Name = Field(description="the name of a Matplotlib colormap")
 

@@ -1,5 +1,7 @@
-"""Captum's perturbation methods over the presence of patches and question words; torch here is only what
-Captum computes with, the model answers through the session. Shapes: N samples, F parts."""
+"""Captum's perturbation methods over the presence of parts of the picture and question words; torch here is
+only what Captum computes with, the model answers through the session. The parts are patches or superpixels
+(`explain.segments`); a superpixel's pixels all show its coefficient, a patch has its share of each superpixel
+by area. Shapes: N samples, Y,X sides, P parts of the picture, F = P + words."""
 
 from __future__ import annotations
 
@@ -7,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sightline.explain import perturbation
+from sightline.explain import perturbation, segments
 from sightline.explain.heatmap import Heatmap, of_word
+from sightline.explain.methods.integrated_gradients import in_patches
 from sightline.explain.target import ExplainedAnswer, ExplainedModel
 
 SAMPLES = 512
@@ -16,27 +19,32 @@ SAMPLES = 512
 
 def explain(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int], name: str) -> Heatmap:
     """The heat map of captum.attr.<method>; deterministic, and torch's global generator is left as it was."""
-    patches, words = perturbation.parts(model, answer)
-    coefficient_F = attribute(model, answer, tokens, name)
+    segment_YX = segments.of_picture(model, answer.rgb)
+    pixels_P = np.bincount(segment_YX.ravel())
+    of_part_P, of_word_W = np.split(attribute(model, answer, tokens, name, segment_YX), [len(pixels_P)])
     return of_word(
-        name, answer.word(tokens), answer.seen, coefficient_F[:patches].reshape(model.grid),
-        perturbation.by_word(answer, coefficient_F[patches:]),
+        name, answer.word(tokens), answer.seen, in_patches((of_part_P / pixels_P)[segment_YX], model.grid),
+        perturbation.by_word(answer, of_word_W),
+        scores=None if model.segments == "grid" else of_part_P[segment_YX],
     )  # fmt: skip
 
 
-def attribute(model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int], name: str) -> np.ndarray:
+def attribute(
+    model: ExplainedModel, answer: ExplainedAnswer, tokens: list[int], name: str, segment_YX: np.ndarray
+) -> np.ndarray:
     """Coefficient of every part in log-probability, [F]."""
     import torch
 
     attr = captum()
 
     def ask(present_NF: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(perturbation.scores(model, answer, tokens, present_NF.double().numpy()))
+        rows_NF = present_NF.double().numpy()
+        return torch.from_numpy(perturbation.scores(model, answer, tokens, segment_YX, rows_NF))
 
     surrogate = Linear(0.0 if name == "kernel_shap" else 1e-3)
     method = attr.KernelShap(ask) if name == "kernel_shap" else attr.Lime(ask, interpretable_model=surrogate)
     method.interpretable_model = surrogate  # KernelShap brings one that needs scikit-learn
-    there_1F = torch.ones(1, sum(perturbation.parts(model, answer)))
+    there_1F = torch.ones(1, int(segment_YX.max()) + 1 + len(answer.question_words))
     seed = np.random.SeedSequence([model.seed, *answer.ids, *tokens]).generate_state(1)[0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seed))

@@ -1,6 +1,6 @@
-"""KernelSHAP (Lundberg and Lee 2017, arXiv 1705.07874) by Captum over patches and question words: Shapley
-values of the word's log-probability, estimated from 512 coalitions. Needs Captum; uses the session, so it
-explains ONNX and PyTorch alike."""
+"""KernelSHAP (Lundberg and Lee 2017, arXiv 1705.07874) by Captum over parts of the picture
+(`explain.segments`) and question words: Shapley values of the word's log-probability, estimated from 512
+coalitions. Needs Captum; uses the session, so it explains ONNX and PyTorch alike."""
 
 from sightline.explain.heatmap import Heatmap
 from sightline.explain.methods import _captum

@@ -1,6 +1,6 @@
-"""LIME (Ribeiro, Singh and Guestrin 2016, arXiv 1602.04938) by Captum over patches and question words: a
-linear model of the word's log-probability on 512 samples near the picture, by ridge regression. Needs Captum;
-uses the session, so it explains ONNX and PyTorch alike."""
+"""LIME (Ribeiro, Singh and Guestrin 2016, arXiv 1602.04938) by Captum over parts of the picture
+(`explain.segments`) and question words: a linear model of the word's log-probability on 512 samples near the
+picture, by ridge regression. Needs Captum; uses the session, so it explains ONNX and PyTorch alike."""
 
 from sightline.explain.heatmap import Heatmap
 from sightline.explain.methods import _captum

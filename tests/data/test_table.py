@@ -35,7 +35,7 @@ def build(folder, table, out="out", allow=(), **changes):
     folder.mkdir(exist_ok=True)
     (folder / "items.csv").write_bytes(table if isinstance(table, bytes) else table.encode())
     chosen = params("table", path=str(folder / "items.csv"), pictures=str(folder), **changes)
-    config = source.build(chosen, 7, folder / out, allow)
+    config = source.build(chosen, 7, folder / out, allow=allow)
     assert balanced(config)
     return config, *read(folder / out)
 

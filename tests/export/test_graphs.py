@@ -311,7 +311,7 @@ class _Inline:
         pass
 
     def submit(self, function, *arguments):
-        function(*arguments)
+        function(*copy.deepcopy(arguments))  # another process has copies of its own
         return self
 
     def result(self):

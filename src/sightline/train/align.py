@@ -171,7 +171,7 @@ def settle(task: ContrastiveTask, run: Runtime) -> None:
     norms = [m for m in task.model.vision.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     task.train()
-    task.enter(0)
+    task.enter(1)  # the phase in which the image tower trains
     for norm in norms:
         norm.momentum = None  # the plain mean over batches, without a rest of the first value
     for step in range(SETTLING_BATCHES):

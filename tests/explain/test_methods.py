@@ -358,10 +358,10 @@ def causal(tmp_path_factory):
 def test_gradients_of_a_causal_language_model_are_those_of_what_it_answers(causal):
     model, case = causal
     tape = gradients.run(model, case, [1], gradients.pixels(model, case.rgb))
-    whole = np.ones((1, sum(perturbation.parts(model, case))))
-    assert float(tape.log_prob.detach()) == pytest.approx(
-        perturbation.scores(model, case, [1], whole)[0], abs=1e-4
-    )
+    segment_YX = segments.of_picture(model, case.rgb)
+    everything_1F = np.ones((1, int(segment_YX.max()) + 1 + len(case.question_words)))
+    whole = perturbation.scores(model, case, [1], segment_YX, everything_1F)[0]
+    assert float(tape.log_prob.detach()) == pytest.approx(whole, abs=1e-4)
     for name in ("grad_cam", "integrated_gradients"):
         heat = explain(model, name, case)
         assert heat.patch_map.max() == 1 and np.ptp([score for _, score in heat.text_scores]) > 0

@@ -41,6 +41,7 @@ def test_a_folder_or_a_commit_of_the_hub(folder):
     [
         ("align.temperature", 0.05, "0.07, as dual_encoder is given"),
         ("align.embed_dim", 256, "512, as dual_encoder is given"),
+        ("align.standardize", True, "False, as dual_encoder is given"),
         ("align.loss", "siglip", "'info_nce', as dual_encoder is given"),
         ("align.word_dropout", 0.1, "0.0, as dual_encoder is given"),
         ("text.positions", "rotary", "'learned', as dual_encoder is given"),
@@ -51,3 +52,10 @@ def test_what_it_decides_may_not_be_set(folder, leaf, value, words):
     with pytest.raises(ParamsError) as caught:
         load(folder, **GIVEN | {leaf: value} | ({"vision.revision": "a" * 40} if value == "hub" else {}))
     assert leaf in str(caught.value) and words in str(caught.value)
+
+
+def test_adapters_train_from_the_first_step(folder):
+    lora = GIVEN | {"align.tuning": "lora"}
+    assert load(folder, **lora).align.tuning == "lora"
+    with pytest.raises(ParamsError, match=r"warmup_phase_share: got 0.2, allowed: 0.0, as align.tuning"):
+        load(folder, **lora | {"align.warmup_phase_share": 0.2})

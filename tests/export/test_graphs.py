@@ -334,6 +334,19 @@ def test_threads_deal_out_pictures_and_keep_their_order(root, monkeypatch):
             np.testing.assert_allclose(tokens, alone.image_tokens(pixels_BCYX)[:batch], atol=1e-5)
 
 
+def assert_encodes_images_like(clip, path):
+    """The graph in `path` is PyTorch's `clip.encode_image`, for several batch sizes; returns its session."""
+    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    for batch in (1, 3):
+        pixels = prompts(batch)[0]
+        found = session.run(["tokens", "embeds"], {"pixels": pixels})
+        with torch.no_grad():
+            expected = clip.encode_image(torch.from_numpy(pixels))
+        for got, plain in zip(found, expected, strict=True):
+            np.testing.assert_allclose(got, plain.numpy(), atol=ATOL)
+    return session
+
+
 def test_attentions_of_an_image_transformer_are_one_node_each(tmp_path):
     vlm, clip = tiny.models(
         60, vision={"tower": "timm", "name": "vit_tiny_patch16_224", "checkpoint": "none", "image_size": 32}
@@ -344,14 +357,7 @@ def test_attentions_of_an_image_transformer_are_one_node_each(tmp_path):
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count("Attention") == len(clip.vision.model.blocks) == 12 and "Softmax" not in kinds
     assert onnx_graphs._opset(model) == 23
-    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    for batch in (1, 3):
-        pixels = prompts(batch)[0]
-        found = session.run(["tokens", "embeds"], {"pixels": pixels})
-        with torch.no_grad():
-            expected = clip.encode_image(torch.from_numpy(pixels))
-        for got, plain in zip(found, expected, strict=True):
-            np.testing.assert_allclose(got, plain.numpy(), atol=ATOL)
+    assert_encodes_images_like(clip, path)
 
 
 def test_a_picture_is_embedded_with_its_mirror_image_in_the_graph_too(tmp_path):
@@ -360,16 +366,13 @@ def test_a_picture_is_embedded_with_its_mirror_image_in_the_graph_too(tmp_path):
     both.load_state_dict(clip.state_dict(), strict=False)
     path = tmp_path / "image_encoder.onnx"
     onnx_graphs.export_graph("image_encoder", vlm, both, path, 20)
-    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    for batch in (1, 3):
-        pixels = prompts(batch)[0]
-        found = session.run(["tokens", "embeds"], {"pixels": pixels})
-        with torch.no_grad():
-            expected = both.encode_image(torch.from_numpy(pixels))
-        for got, plain in zip(found, expected, strict=True):
-            np.testing.assert_allclose(got, plain.numpy(), atol=ATOL)
-        mirrored = session.run(["embeds"], {"pixels": np.ascontiguousarray(pixels[..., ::-1])})[0]
-        np.testing.assert_allclose(mirrored, found[1], atol=ATOL)
+    session = assert_encodes_images_like(both, path)
+    pixels = prompts(3)[0]
+    plain, mirrored = (
+        session.run(["embeds"], {"pixels": np.ascontiguousarray(each)})[0]
+        for each in (pixels, pixels[..., ::-1])
+    )
+    np.testing.assert_allclose(mirrored, plain, atol=ATOL)
 
 
 def test_an_image_attention_that_normalises_its_queries_stays_as_it_is():

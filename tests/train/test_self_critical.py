@@ -1,15 +1,18 @@
 """Descriptions that learn by their CIDEr-D, on a model whose words are known."""
 
-import numpy as np
+from contextlib import contextmanager
+
 import pytest
 import torch
 
 from sightline.data.cider import CiderD
 from sightline.models.decoder.cross_attention import from_clip
-from sightline.train.finetune import self_critical
+from sightline.train import finetune as finetune_module
+from sightline.train.loop import Recipe
+from sightline.train.resume import trained
 from sightline.train.tasks import self_critical as module
 from sightline.train.tasks.self_critical import SelfCriticalTask
-from sightline.train.tasks.vqa import IGNORED, VqaTask
+from sightline.train.tasks.vqa import IGNORED
 from tests.train.test_tasks import ALONE, TRAIN, Scenes
 
 
@@ -23,7 +26,7 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def make(data, kind=SelfCriticalTask, **changes):
+def make(data, **changes):
     clip, words = data.clip()
     word_ids = [data.tokenizer.encode(word, 8, special=False) for word in words]
     small = {
@@ -33,7 +36,7 @@ def make(data, kind=SelfCriticalTask, **changes):
     section = data.params.finetune.model_copy(update=small | changes)
     torch.manual_seed(2)
     model = from_clip(clip, section.model_dump(), word_ids)
-    task = kind(model, data.data, section, ALONE, 5, 1.0)
+    task = SelfCriticalTask(model, data.data, section, ALONE, 5, 1.0)
     task.enter(0)
     return task.train()
 
@@ -123,26 +126,44 @@ def test_a_step_is_a_function_of_its_seed_without_dropout(data):
         torch.manual_seed(3)
         losses.append(float(task(task.batch(0))[0].detach()))
     assert losses[0] == losses[1] and not task.model.training and task.training
-    assert data.params.finetune.self_critical_samples >= 2
 
 
-def test_the_mean_of_the_weights_is_what_is_kept(data, tmp_path):
-    section = {"self_critical_epochs": 2.0, "self_critical_share": 0.25, "max_answer": 16, "evals": 1}
-    small = {"batch_size": TRAIN, "width": 32, "heads": 4, "questions_per_image": 2}
-    finetune = data.params.finetune.model_copy(update=section | small)
+def test_the_mean_of_the_weights_is_what_is_kept(data, monkeypatch, tmp_path):
+    section = {"self_critical_epochs": 2.0, "self_critical_share": 0.25, "lr_scale": 3.0}
+    section |= {"self_critical_lr_scale": 0.5, "width": 32, "heads": 4}
+    finetune = data.params.finetune.model_copy(update=section)
     params = data.params.model_copy(update={"finetune": finetune})
     clip, words = data.clip()
-    model = from_clip(
-        clip, finetune.model_dump(), [data.tokenizer.encode(word, 8, special=False) for word in words]
-    )
+    word_ids = [data.tokenizer.encode(word, 8, special=False) for word in words]
+    model = from_clip(clip, finetune.model_dump(), word_ids)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with self_critical(model, params, ALONE, data.data, tmp_path / "curves") as (task, state):
-        mean = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert isinstance(task, SelfCriticalTask) and isinstance(task, VqaTask) and state.step == 2
-    assert "cider_d" in "".join(state.history[0])
-    moved = [name for name in before if not torch.equal(before[name], mean[name])]
-    if state.best_step:
-        assert moved
-    else:
-        assert not moved
-    assert np.isfinite([float(tensor.float().sum()) for tensor in mean.values()]).all()
+    phases = []
+
+    @contextmanager
+    def moved(model, phase, *rest):
+        """Stands for a training that adds 1 to every weight."""
+        phases.append(phase)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(1.0)
+        yield None, None
+
+    monkeypatch.setattr(finetune_module, "train_vqa", moved)
+    with finetune_module.self_critical(model, params, ALONE, data.data, tmp_path):
+        for name, weight in model.named_parameters():
+            torch.testing.assert_close(weight.detach(), before[name] + 0.25)
+    (phase,) = phases
+    assert phase.task is SelfCriticalTask and phase.epochs == 2.0 and phase.section.lr_scale == 1.5
+
+
+def test_the_weights_before_stay_where_no_step_is_better(data, tmp_path, monkeypatch):
+    """The state before the first step is measured too, by CIDEr-D."""
+    task = make(data, self_critical_samples=2)
+    figures = iter([30.0, 20.0, 10.0])
+    monkeypatch.setattr(task, "evaluate", lambda: (next(figures), {}))
+    before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
+    recipe = Recipe("tiny", 5, 2, 0.01, 1, 0.0, "fp32", 2)
+    with trained(task, recipe, ALONE, {}, tmp_path / "curves") as state:
+        assert state.best_step == 0 and state.step == 2 and task.metric == "cider_d"
+        for name, tensor in task.model.state_dict().items():
+            assert torch.equal(tensor, before[name]), name

@@ -24,6 +24,11 @@ class VqaData:
     triples: dict[str, Triples]
     digests: tuple[str, ...] = ()
 
+    @property
+    def raw_digest(self) -> str:
+        """That of the pictures; empty for data that were not read from artifacts."""
+        return self.digests[0] if self.digests else ""
+
     @classmethod
     def read(cls, raw: artifacts.Artifact, vqa: artifacts.Artifact, tokenizer_file: Path) -> VqaData:
         triples = {split: Triples(vqa.path, split) for split in TRAINED_ON}

@@ -15,7 +15,7 @@ from sightline.data.shards import Items
 from sightline.evaluate.metrics.chair import Lexicon
 
 GALLERY = 1000
-PRIOR_POOL = 6000
+PRIOR_POOL = 6000  # pictures of train among which those most like a text are looked for
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ class Pictures(Sequence[np.ndarray]):
 
 
 def prior_pictures(raw: Path, params: EvaluateParams) -> Sequence[np.ndarray]:
-    """Pictures of train among which those most like a text are looked for; none where no prior needs
-    them."""
+    """What a text's prior is taken from, at most PRIOR_POOL pictures; none where no prior needs them."""
     return Pictures(raw, "train", PRIOR_POOL) if params.prior_pictures else ()
 
 

@@ -17,12 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from sightline.explain.target import ExplainedModel
 
-SEGMENTS = (
-    50  # superpixels SLIC starts from, about as many as a 7 x 7 grid has patches; it ends with 2x at most
-)
-COMPACTNESS = (
-    20.0  # weight of nearness against colour: lower follows colour into threads, higher nears squares
-)
+SEGMENTS = 50  # SLIC starts from so many, about a 7 x 7 grid's patches; it ends with twice as many at most
+COMPACTNESS = 20.0  # nearness against colour: lower follows colour into threads, higher nears squares
 SMOOTHING = 1.0  # pixels: grain of a photo is no border
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from sightline.core import artifacts, registry, runtime
+from sightline.core import artifacts, progress, registry, runtime
 from sightline.core.params.loader import Params
 from sightline.core.params.train_params import AlignParams
 from sightline.core.runtime import Runtime
@@ -154,7 +154,7 @@ def standardize(task: ContrastiveTask) -> None:
     task.eval()
     summaries = [
         distributed.gather(task.model.vision.summarise(task.image_tokens(task.batch(step)["image"])))
-        for step in range(SETTLING_BATCHES)
+        for step in progress.track(range(SETTLING_BATCHES), "features of pictures")
     ]
     summary_nS = torch.cat(summaries).float()
     task.model.summary_mean_S.copy_(summary_nS.mean(0))

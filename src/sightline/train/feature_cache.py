@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import safetensors.torch
@@ -34,16 +34,18 @@ CHECK_BYTES = 4
 
 class FeatureFolder:
     """Tensors by name on the disk, a file each: shared by the processes of a training and by every later one
-    with the same `key`. Opening one removes all but the FOLDERS last used."""
+    with the same `key`. At most `limit` bytes, by `writers` processes together. Opening one removes all but
+    the FOLDERS last used."""
 
-    def __init__(self, root: Path, key: str, limit: int = FOLDER_BYTES) -> None:
+    def __init__(self, root: Path, key: str, writers: int = 1, limit: int = FOLDER_BYTES) -> None:
         self.folder = root / key
         self.folder.mkdir(parents=True, exist_ok=True)
         os.utime(self.folder)
         others = [path for path in root.iterdir() if path.is_dir() and path != self.folder]
         for path in sorted(others, key=_last_used, reverse=True)[FOLDERS - 1 :]:
             shutil.rmtree(path, ignore_errors=True)  # another process may be at it
-        self.room = limit - sum(entry.stat().st_size for entry in os.scandir(self.folder))
+        kept = sum(entry.stat().st_size for entry in os.scandir(self.folder))
+        self.room = (limit - kept) // writers
 
     def read(self, name: str) -> Tensor | None:
         """The tensor, or None where none is kept or only a damaged one."""
@@ -65,12 +67,14 @@ class FeatureFolder:
             unfinished.replace(self.folder / name)
         except FileNotFoundError:
             self.room = 0  # the folder has gone: later trainings used others
+            return
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             self.room = 0
             runtime.log(f"{self.folder}: the disk is full, so further features are computed anew each time")
+            return
         self.room -= len(body)
 
 
@@ -89,10 +93,11 @@ class ImageFeatureCache:
     """What frozen parts of an image tower make of pictures, or of their mirror images, in the precision that
     is active.
 
-    data: what else decides the features, as the digest of the pictures."""
+    raw: digest of the pictures, which decides the features beside the tower; writers: processes that keep
+    them."""
 
-    def __init__(self, pictures: ImageLoader, tower: VisionTower, data: Sequence[str]) -> None:
-        self.pictures, self.tower, self.data = pictures, tower, list(data)
+    def __init__(self, pictures: ImageLoader, tower: VisionTower, raw: str, writers: int) -> None:
+        self.pictures, self.tower, self.raw, self.writers = pictures, tower, raw, writers
         self.folders: dict[str, FeatureFolder] = {}
 
     def tokens(self, image: ImageBatch, device: str) -> Tensor:
@@ -134,7 +139,7 @@ class ImageFeatureCache:
         slot = f"{part} {precision}"
         if slot not in self.folders:
             facts = {
-                "data": self.data,
+                "data": self.raw,
                 "preprocessing": self.pictures.preprocessing.to_config(),
                 "weights": self._weights(part),
                 "config": self.tower.config,
@@ -144,7 +149,8 @@ class ImageFeatureCache:
                 "threads": torch.get_num_threads(),
             }
             key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-            self.folders[slot] = FeatureFolder(runtime.features_dir(), f"{part}-{key[:16]}")
+            root = runtime.features_dir()
+            self.folders[slot] = FeatureFolder(root, f"{part}-{key[:16]}", self.writers)
         return self.folders[slot]
 
     def _weights(self, part: str) -> str:

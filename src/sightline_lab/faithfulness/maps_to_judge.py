@@ -92,14 +92,14 @@ def _picture(path: Path, judged: list[Judged], methods: Sequence[str], colormap:
             else:
                 draw_overlay(axes, each.item.displayed, each.item.size, each.heats[panel - 1], colormap)
             if number < ACROSS:
-                title = f"map of the word, {methods[panel - 1]}" if panel else "the picture"
+                title = methods[panel - 1] if panel else "the picture"
                 figure.text(x / whole_width, (top + 0.07) / whole_height, title, fontsize=9, color=MUTED)
         colour = INK if each.right is None else GOOD if each.right else BAD
-        asked = wrap(f"{number + 1}. {each.item.question}  ({each.word})", 88, 1)
+        asked = wrap(f"{number + 1}. {each.item.question}  map of: {each.word}", int(12 * width), 1)
         figure.text(left / whole_width, (top - inch - 0.2) / whole_height, asked, fontsize=9.5, color=INK)
         answered = each.explanation.answer + (
             "" if each.right is not False else f"  (true: {each.item.truth})"
         )
-        line = wrap(answered, 100, 1)
+        line = wrap(answered, int(13 * width), 1)
         figure.text(left / whole_width, (top - inch - 0.4) / whole_height, line, fontsize=9, color=colour)
     save(figure, path)

@@ -18,6 +18,7 @@ BROUGHT: dict[str, object] = {
     "temperature": 0.07,
     "embed_dim": 512,
     "projection_hidden": 0,
+    "standardize": False,
     "loss": "info_nce",
     "word_dropout": 0.0,
 }

@@ -128,10 +128,10 @@ def _plan(document: dict[str, Any], top: ParamsFile, profiles: dict[str, ParamsF
                 plan.messages.append(f"profile {name} had {key} = {path}: give it with -S {key}={path}")
     _unshare(plan, above, blocks, top, profiles)
     roots = [file.filled() for file in profiles.values() if file.extends is None]
-    for block in blocks.values():  # what a profile of today has otherwise than all of the old file
-        shared = {key: above.get(key) for key in leaves() if all(key in root for root in roots)}
-        for key, value in {**shared, **SINCE}.items():
-            if value is not None and all(root.get(key) == value for root in roots):
+    common = {key: value for key, value in {**above, **SINCE}.items() if value is not None}
+    for key, value in common.items():  # which a profile of today may have otherwise than all of the old file
+        if all(root.get(key) == value for root in roots):
+            for block in blocks.values():
                 block.setdefault(key, value)
     for name in sorted(blocks, key=lambda name: _depth(name, profiles)):
         _plan_profile(plan, name, blocks[name], top, profiles)

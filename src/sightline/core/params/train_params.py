@@ -103,6 +103,13 @@ class AlignParams(Training):
         require(fits, "matching_samples", self.matching_samples, words)
         return self
 
+    @model_validator(mode="after")
+    def adapters_train_throughout(self) -> "AlignParams":
+        fits = self.tuning != "lora" or self.warmup_phase_share == 0
+        words = "0.0, as align.tuning is lora: its adapters train from the first step"
+        require(fits, "warmup_phase_share", self.warmup_phase_share, words)
+        return self
+
 
 class FinetuneParams(Training):
     """Parameters of the finetune stage."""

@@ -95,20 +95,20 @@ class TimmTower(VisionTower):
 
     def lower(self, image_BCYX: Tensor) -> Tensor:
         if not self.trained_blocks:
-            return self(image_BCYX)
+            return super().lower(image_BCYX)
         for part in self.below:
             image_BCYX = part(image_BCYX)
         return image_BCYX
 
     def upper(self, lower: Tensor) -> Tensor:
         if not self.trained_blocks:
-            return lower
+            return super().upper(lower)
         for module in self.above:
             lower = module(lower)
         return self._tokens(lower)
 
     def trained_modules(self) -> list[nn.Module]:
-        return self.above if self.trained_blocks else [self]
+        return self.above if self.trained_blocks else super().trained_modules()
 
     def forward(self, image_BCYX: Tensor) -> Tensor:
         return self._tokens(self.model.forward_features(image_BCYX))

@@ -84,7 +84,7 @@ class ContrastiveTask(Task):
         self.vision_frozen, self.text_frozen = frozen_towers(params)
         self.features = None
         if self.vision_frozen or model.vision.trained_blocks:
-            self.features = ImageFeatureCache(self.pictures, model.vision, data.digests)
+            self.features = ImageFeatureCache(self.pictures, model.vision, data.raw_digest, run.world)
         unchanging = self.text_frozen and params.word_dropout == 0
         self.states = TextStateCache(model.text) if unchanging else None
         self.train_numbers = sample_captions.usable(self.items, triples["train"].by_item())

@@ -91,7 +91,7 @@ class SelfCriticalTask(VqaTask):
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """CIDEr-D of greedy descriptions, in hundredths; and the accuracies of VqaTask."""
-        _, accuracy = super().evaluate()
+        accuracy, _ = self.answer_accuracy()
         total, described = 0.0, 0.0
         numbers = self.numbers["val"][:VAL_IMAGES]
         for start in range(self.run.rank * EVAL_BATCH, len(numbers), self.run.world * EVAL_BATCH):

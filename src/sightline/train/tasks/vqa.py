@@ -77,7 +77,7 @@ class VqaTask(Task):
         self.pictures = None if self.blind else ImageLoader(data.items, model.vision)
         self.features = None
         if self.pictures is not None and (params.freeze_vision or model.vision.trained_blocks):
-            self.features = ImageFeatureCache(self.pictures, model.vision, data.digests)
+            self.features = ImageFeatureCache(self.pictures, model.vision, data.raw_digest, run.world)
         self.lines = {split: data.triples[split].by_item() for split in ("train", "val")}
         self.numbers = {
             split: sample_captions.usable(data.items, lines) for split, lines in self.lines.items()
@@ -159,11 +159,20 @@ class VqaTask(Task):
         return scales[part] * rewarmed(step, self.thaw_step, self.warmup_steps)
 
     def evaluate(self) -> tuple[float, dict[str, float]]:
-        """The deciding figure, percent; by type how many short answers are right in every token (each
-        predicted from the true ones before it), and the descriptions' token accuracy.
+        """The deciding figure, percent; and what `answer_accuracy` gives.
 
         The accuracy is the mean over the types with ENOUGH_OF_A_TYPE questions; the likelihood is the
         geometric mean over all tokens of all answers."""
+        accuracy, (log_likelihood, tokens) = self.answer_accuracy()
+        if self.metric == TOKEN_LIKELIHOOD:
+            return 100.0 * math.exp(log_likelihood / tokens), accuracy
+        judged = [kind for kind, count in self.asked.items() if count >= ENOUGH_OF_A_TYPE]
+        return float(np.mean([accuracy[kind] for kind in judged])), accuracy
+
+    def answer_accuracy(self) -> tuple[dict[str, float], tuple[float, float]]:
+        """On val, percent: by type how many short answers are right in every token (each predicted from the
+        true ones before it), and the descriptions' token accuracy. Where the likelihood decides, its
+        logarithm summed over tokens, and their number."""
         right: dict[str, float] = defaultdict(float)
         total: dict[str, float] = defaultdict(float)
         numbers = self.numbers["val"][:VAL_IMAGES]
@@ -191,10 +200,7 @@ class VqaTask(Task):
             for i, name in enumerate(types[:-1])
             if counted[2 * i + 1]
         }
-        if self.metric == TOKEN_LIKELIHOOD:
-            return 100.0 * math.exp(log_likelihood / tokens), accuracy
-        judged = [accuracy[kind] for kind, count in self.asked.items() if count >= ENOUGH_OF_A_TYPE]
-        return sum(judged) / max(1, len(judged)), accuracy
+        return accuracy, (log_likelihood, tokens)
 
     def deciding(self) -> str:
         """What checkpoints are chosen by, in words."""

@@ -60,6 +60,11 @@ def test_people_see_a_scene_drawn_again_and_a_photo_as_it_is(tmp_path):
     assert items.image(drawn).shape == (64, 64, 3) and items.image_bytes(drawn) == scene[2]
     np.testing.assert_array_equal(items.displayed(stored, 640), photo)
     assert items.displayed(stored, 60).shape == (45, 60, 3)
+    read = items.image(stored)
+    np.testing.assert_array_equal(items.displayed(stored, 60, read), items.displayed(stored, 60))
+    np.testing.assert_array_equal(
+        items.displayed(drawn, 256, items.image(drawn)), items.displayed(drawn, 256)
+    )
 
 
 def test_tars_are_plain_split_and_without_times_or_owners(tmp_path):

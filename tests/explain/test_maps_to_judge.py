@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -49,4 +48,4 @@ def test_without_any_answer_nothing_is_written(model, tmp_path, monkeypatch):
 def test_an_unknown_method_is_refused_first(model, tmp_path):
     with pytest.raises(ValueError, match="occlusion"):
         maps_to_judge.draw(model, ["oclusion"], items(1), str.__eq__, "magma", tmp_path)
-    assert not list(tmp_path.iterdir()) and np.isfinite(items(1)[0].rgb).all()
+    assert not list(tmp_path.iterdir())

@@ -195,11 +195,12 @@ class Items:
         """The picture of an item as it is stored and models read it, [Y, X, 3] uint8."""
         return images.decode(self.image_bytes(item), MAX_PIXELS, item["id"])
 
-    def displayed(self, item: dict, side: int) -> np.ndarray:
+    def displayed(self, item: dict, side: int, stored: np.ndarray | None = None) -> np.ndarray:
         """The picture of an item for people, [Y, X, 3] uint8 with no side above `side`: a rendered scene is
-        drawn again from its description, as finely as that takes. Never the input of a model."""
+        drawn again from its description, as finely as that takes. Never the input of a model. stored: what
+        `image` gives, where that was read already."""
         if "scene" not in item:
-            return images.shrink(self.image(item), side)
+            return images.shrink(self.image(item) if stored is None else stored, side)
         zoom = next((zoom for zoom in ZOOMS if zoom * SIDE >= side), ZOOMS[-1])
         return images.shrink(render(item["scene"], zoom), side)
 

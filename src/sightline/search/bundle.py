@@ -125,7 +125,8 @@ def encode(
             image_BE = session.embed_images(decoded, batch_size=BATCH)
         if spoken := [text for text in texts if text]:
             text_BE = session.embed_texts(spoken, batch_size=BATCH)
-        small = iter(_thumbnail(items, item, thumbnails) for item in with_image)
+        pairs = zip(with_image, decoded, strict=True)
+        small = (_thumbnail(items, item, rgb, thumbnails) for item, rgb in pairs)
         yield Block(
             [_entry(item, bool(text)) for item, text in zip(chunk, texts, strict=True)], image_BE, text_BE,
             [next(small) if item["image"] is not None else b"" for item in chunk],
@@ -137,5 +138,5 @@ def _entry(item: dict, text: bool) -> Entry:
     return Entry(item["id"], item.get("title", ""), item["captions"], has_image, text, item.get("from") or "")
 
 
-def _thumbnail(items: Items, item: dict, side: int) -> bytes:
-    return images.encode(items.displayed(item, side), "jpg", THUMBNAIL_QUALITY)[0] if side else b""
+def _thumbnail(items: Items, item: dict, rgb: np.ndarray, side: int) -> bytes:
+    return images.encode(items.displayed(item, side, rgb), "jpg", THUMBNAIL_QUALITY)[0] if side else b""

@@ -47,6 +47,7 @@ SINCE: dict[str, Any] = {
     "align.warmup_phase_share": 0.0,
     "align.standardize": False,
     "finetune.captions_per_image": 1,
+    "finetune.short_answer_weight": 4.0,
     "finetune.label_smoothing": 0.0,
     "finetune.self_critical_epochs": 0.0,
     "export.mirrored_views": False,

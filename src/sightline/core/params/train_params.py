@@ -127,6 +127,9 @@ class FinetuneParams(Training):
     freeze_vision: bool = Field(description="leave the image tower as it is")
     questions_per_image: Count = Field(description="drawn per image and step, beside the descriptions")
     captions_per_image: Count = Field(description="descriptions drawn per image and step")
+    short_answer_weight: Positive = Field(
+        description="of the short answers' mean loss per token, beside that of the descriptions"
+    )
     label_smoothing: Share = Field(description="of descriptions")
     blind_share: PositiveShare = Field(description="steps of the blind baseline, share of the real model's")
     width: Count = Field(description="of the decoder's states")

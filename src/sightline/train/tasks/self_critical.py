@@ -18,7 +18,7 @@ from torch import Tensor
 from sightline.data.cider import CiderD
 from sightline.models.vlm import VLM, Memory
 from sightline.train import distributed, sample_captions
-from sightline.train.tasks.vqa import EVAL_BATCH, IGNORED, SHORT_WEIGHT, VAL_IMAGES, VqaTask
+from sightline.train.tasks.vqa import EVAL_BATCH, IGNORED, VAL_IMAGES, VqaTask
 
 END = "</s>"  # counts as a word: a text that breaks off where none would end scores less
 POINTS = 100.0  # of CIDEr-D in one unit of reward
@@ -50,8 +50,8 @@ class SelfCriticalTask(VqaTask):
         return self.params.questions_per_image, self.params.self_critical_samples
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
-        """SHORT_WEIGHT times the short answers' mean cross entropy per token, in nats, plus the samples' mean
-        advantage-weighted one."""
+        """params.short_answer_weight times the short answers' mean cross entropy per token, in nats, plus the
+        samples' mean advantage-weighted one."""
         tokens_NPD = self.image_tokens(batch)
         short, long = tokens_NPD.new_zeros(()), tokens_NPD.new_zeros(())
         reward = tokens_NPD.new_zeros(())
@@ -61,7 +61,8 @@ class SelfCriticalTask(VqaTask):
             short = self.summed_loss(logits_BTV, batch["short"], tokens_NPD) / max(1, count)
         if batch["long"]:
             long, reward = self._policy_loss(tokens_NPD, batch)
-        return SHORT_WEIGHT * short + long, {"short_answers": short.detach(), "reward": reward}
+        loss = self.params.short_answer_weight * short + long
+        return loss, {"short_answers": short.detach(), "reward": reward}
 
     def _policy_loss(self, tokens_NPD: Tensor, batch: dict) -> tuple[Tensor, Tensor]:
         group = batch["long"]

@@ -42,7 +42,6 @@ VAL_IMAGES = 500
 EVAL_BATCH = 50
 CACHED_TEXTS = 8192  # token ids of questions and short answers, which repeat
 CACHE_BYTES = 64 * 2**20  # of the text tower's states of distinct questions
-SHORT_WEIGHT = 4.0  # a description has many tokens a step can learn from, a short answer one
 SAMPLES = 2  # answers printed at every evaluation
 IGNORED = -100  # target of padding
 
@@ -116,8 +115,8 @@ class VqaTask(Task):
         return self.params.questions_per_image, self.params.captions_per_image
 
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean cross entropy per token of the short answers, SHORT_WEIGHT times, plus that of the
-        descriptions, in nats."""
+        """Mean cross entropy per token of the short answers, params.short_answer_weight times, plus that
+        of the descriptions, in nats."""
         tokens_NPD = self.image_tokens(batch)
         sums, counts = [], []
         for group in ("short", "long"):
@@ -133,14 +132,15 @@ class VqaTask(Task):
             loss / max(count, 1.0)
             for loss, count in zip(sums, distributed.mean_over_ranks(counts, self.run), strict=True)
         )
-        return SHORT_WEIGHT * short + long, {"short_answers": short.detach(), "descriptions": long.detach()}
+        loss = self.params.short_answer_weight * short + long
+        return loss, {"short_answers": short.detach(), "descriptions": long.detach()}
 
     def summed_loss(self, logits_BTV: Tensor, group: dict, tokens_NPD: Tensor) -> Tensor:
         """Cross entropy of a group's answers, summed over their tokens."""
+        real_BT = group["targets"] != IGNORED
         return cross_entropy(
-            logits_BTV.flatten(0, 1).float(),
-            group["targets"].flatten(),
-            ignore_index=IGNORED,
+            logits_BTV[real_BT].float(),
+            group["targets"][real_BT],
             reduction="sum",
             label_smoothing=self.params.label_smoothing if self.training and group["long"] else 0.0,
         )

@@ -17,9 +17,13 @@ from sightline.inference.session import Session
 from tests.support import tiny
 
 MACS = dict.fromkeys(variants.CANDIDATES, 1)
-ASKED = calibration_data.Judge(
-    "accuracy", calibration_data.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "yes"])
+QUESTIONS = calibration_data.Questions(tiny.pictures(2), list(tiny.QUESTIONS[:2]), ["red", "yes"])
+DESCRIBED = calibration_data.Questions(
+    tiny.pictures(2), ["describe the picture"] * 2, list(tiny.CAPTIONS[:2])
 )
+ASKED = [
+    calibration_data.Judge("accuracy", QUESTIONS), calibration_data.Judge("token_likelihood", DESCRIBED)
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -32,11 +36,16 @@ def folder(root, tmp_path):
     return tmp_path
 
 
-def measure(monkeypatch, folder, accuracies, retrieved=None):
-    """Let every variant have the given accuracy and (R@1, re-ranked R@1)."""
+def measure(monkeypatch, folder, accuracies, retrieved=None, likelihoods=None):
+    """Let every variant have the given accuracy, (R@1, re-ranked R@1) and likelihood of a description's
+    token."""
+    likelihoods = likelihoods or dict.fromkeys(variants.CANDIDATES, 40.0)
     retrieved = retrieved or dict.fromkeys(variants.CANDIDATES, (50.0, 60.0))
     name = lambda session: session.engine.folder.name  # noqa: E731
     monkeypatch.setattr(calibration_data, "accuracy", lambda session, asked: accuracies[name(session)])
+    monkeypatch.setattr(
+        calibration_data, "token_likelihood", lambda session, described: likelihoods[name(session)]
+    )
     monkeypatch.setattr(variants, "retrieval", lambda session, gallery: retrieved[name(session)])
 
 
@@ -61,6 +70,19 @@ def test_the_smallest_variant_within_max_drop_ships(
     assert {row["variant"]: row["ships"] for row in rows} == {v: int(v == ships) for v in variants.CANDIDATES}
     drops = {row["variant"]: row["accuracy_drop"] for row in rows}
     assert drops == pytest.approx({name: 90.0 - score for name, score in scores.items()})
+
+
+@pytest.mark.parametrize(
+    "max_drop,kept,ships", [(1.0, 38.1, "pruned_int8"), (1.0, 37.9, "int8"), (6.0, 37.7, "pruned_int8")]
+)
+def test_a_variant_that_no_longer_describes_does_not_ship(monkeypatch, folder, max_drop, kept, ships):
+    """40 percent a token whole: at 38 it has lost 5 percent of that."""
+    likelihoods = dict.fromkeys(variants.CANDIDATES, 40.0) | {"int4": 30.0, "pruned_int8": kept}
+    measure(monkeypatch, folder, dict.fromkeys(variants.CANDIDATES, 90.0), likelihoods=likelihoods)
+    name, rows = variants.choose(folder, MACS, ASKED, [], max_drop=max_drop)
+    assert name == ships
+    drops = {row["variant"]: row["token_likelihood_drop"] for row in rows}
+    assert drops["int4"] == pytest.approx(25.0) and drops["fp32"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -114,7 +136,9 @@ def test_the_table_is_plain_csv(monkeypatch, folder, tmp_path):
     _, rows = variants.choose(folder, MACS, ASKED, [], max_drop=1.0)
     variants.write_table(tmp_path / "metrics" / "variants.csv", rows, list(rows[0]))
     lines = (tmp_path / "metrics" / "variants.csv").read_text().splitlines()
-    assert lines[0].startswith("variant,bytes,macs,accuracy,accuracy_drop,r1,") and len(lines) == 6
+    assert (
+        lines[0].startswith("variant,bytes,macs,accuracy,accuracy_drop,token_likelihood,") and len(lines) == 6
+    )
     assert lines[1].startswith("fp32,") and ",90.0000,0.0000," in lines[1]
 
 

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from sightline_lab.bench import (
     training_throughput,
     workloads,
 )
+from tests.support import language_models
 from tests.support.toy_engine import ToyEngine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,17 +103,19 @@ def test_an_answer_has_exactly_the_tokens_asked_for_and_spin_keeps_that_share_of
     assert workloads.units("answer, SPIN", inputs) == 10 and workloads.units("image", inputs) == 2
 
 
+TOWERS = {
+    **bench_models.REFERENCE, "vision": {"tower": "small_cnn", "width": 32, "image_size": 32},
+    "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": 8},
+    "embed_dim": 16, "fusion_width": 32, "vocab_size": 60,
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory):
     """The reference's way with a tiny shape."""
-    config = {
-        **bench_models.REFERENCE, "vision": {"tower": "small_cnn", "width": 32, "image_size": 32},
-        "text": {"tower": "bert", "width": 32, "layers": 1, "heads": 2, "max_tokens": 8},
-        "embed_dim": 16, "fusion_width": 32, "vocab_size": 60,
-    }  # fmt: skip
     decoder = {**bench_models.REFERENCE_DECODER, "width": 32, "layers": 2, "heads": 4, "max_answer": 12}
     made = bench_models.reference(
-        load_params(ROOT / "params.yaml"), tmp_path_factory.mktemp("b"), config, decoder
+        load_params(ROOT / "params.yaml"), tmp_path_factory.mktemp("b"), TOWERS, decoder
     )
     return dataclasses.replace(made, name="tiny")
 
@@ -174,7 +178,8 @@ class broken:
 def test_an_absent_peer_is_named_with_its_cure(monkeypatch):
     monkeypatch.setattr(external_baselines.importlib.util, "find_spec", lambda name: None)
     assert external_baselines.absent()["open_clip"] == "not installed: pip install open_clip_torch"
-    assert external_baselines.tasks(workloads.Inputs.random(1, 8, 4, 8, 60, 2)) == {}
+    of_reference = SimpleNamespace(name="reference")
+    assert external_baselines.tasks(of_reference, workloads.Inputs.random(1, 8, 4, 8, 60, 2)) == {}
 
 
 @pytest.mark.parametrize("peer", external_baselines.NEEDS)
@@ -182,11 +187,33 @@ def test_peers_have_the_references_shape(peer):
     if peer in external_baselines.absent():
         pytest.skip(external_baselines.absent()[peer])
     inputs = workloads.Inputs.random(1, 224, 4, 32, 1000, tokens=3)
-    made = {task: calls[peer]() for task, calls in external_baselines.tasks(inputs).items() if peer in calls}
+    calls = external_baselines.tasks(SimpleNamespace(name="reference"), inputs)
+    made = {task: of_task[peer]() for task, of_task in calls.items() if peer in of_task}
     if "answer" in made:
         assert made["answer"].shape[1] == 1 + 3 and made["first token"].shape[1] == 1 + 1
     for task in {"image", "text"} & made.keys():
         assert made[task].shape == (1, 256)
+
+
+def test_a_causal_language_model_is_timed_beside_its_own_generate(tmp_path):
+    """The peer reads as many tokens before the answer, and every form is the same model."""
+    llama = language_models.config("llama", 60).to_dict()
+    causal = bench_models.causal(tmp_path, 20, TOWERS, llama)
+    inputs = workloads.Inputs.random(2, 32, causal.question, 8, 60, tokens=5)
+    generate = external_baselines.tasks(causal, inputs)["answer"]["Hugging Face generate"]
+    read = causal.vlm.config["grid"][0] * causal.vlm.config["grid"][1] + causal.question
+    written = generate()
+    assert written.shape == (2, read + 1 + 5) and torch.equal(written, generate())  # its cache is not used up
+    engines = {form: OnnxEngine(causal.folder / form) for form in causal.forms}
+    first = {
+        form: engine.step(
+            np.full((2, 1), 2), None, workloads.encode(engine, inputs), np.full(2, 4), 1.0, False
+        ).logits_BTV.ravel()
+        for form, engine in engines.items()
+    }
+    for form, logits in first.items():
+        cosine = logits @ first["fp32"] / np.linalg.norm(logits) / np.linalg.norm(first["fp32"])
+        assert cosine > 0.9, form
 
 
 def test_training_compares_the_faster_launch_of_each_side_in_the_same_round(monkeypatch):

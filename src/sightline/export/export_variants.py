@@ -83,12 +83,11 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
             config["variants"] = variants.written(folder)
             exported = ", ".join(config["variants"][::-1])
             runtime.log(f"exported {exported}; which is the smallest that loses nothing?")
-            judge = Judge.read(items, val, section.selection_items, pixels) if answers else None
+            judges = Judge.read(items, val, section.selection_items, pixels) if answers else []
             gallery = calibration_data.read_captioned(items, "val", GALLERY, pixels)
-            runtime.log(
-                f"judged by {judge.words() + ' and by ' if judge else ''}R@1 over {len(gallery)} pictures"
-            )
-            config["shipped"], rows = variants.choose(folder, inputs.macs, judge, gallery, section.max_drop)
+            figures_of = [*(judge.words() for judge in judges), f"R@1 over {len(gallery)} pictures"]
+            runtime.log(f"judged by {', '.join(figures_of)}")
+            config["shipped"], rows = variants.choose(folder, inputs.macs, judges, gallery, section.max_drop)
             variants.write_table(metrics / "variants.csv", rows, list(rows[0]))
             with progress.step("comparing with PyTorch"):
                 figures = comparing.result()
@@ -97,7 +96,7 @@ def export(params: Params, inputs: ExportInputs, out: Path, metrics: Path) -> No
         for name, differences in figures.items():
             parity.check(differences, name)
     for row in rows:
-        quality = f"{judge.figure.replace('_', ' ')} {row[judge.figure]:.1f}, " if judge else ""
+        quality = "".join(f"{each.figure.replace('_', ' ')} {row[each.figure]:.1f}, " for each in judges)
         runtime.log(
             f"{row['variant']}: {row['bytes']} bytes, {quality}R@1 {row['r1']:.1f}"
             + (", ships" if row["ships"] else "")

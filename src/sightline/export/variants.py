@@ -2,8 +2,9 @@
 
 fp32 is the trained model, pruned the compressed one, int8 and pruned_int8 their quantized forms. int4 is int8
 with 4 bits a weight in the file wherever a matrix is multiplied, and in the decoder at work too. Candidates
-are tried from the smallest to the largest, and the first that loses at most `max_drop` points of what its
-answers are judged by ships. A model that only searches has no pruned form and no such loss.
+are tried from the smallest to the largest. The first ships that loses at most `max_drop` points of its short
+answers' accuracy, and LIKELIHOOD_LOSS percent of how likely a token of true descriptions is to it. A model that
+only searches has no pruned form and no such loss.
 """
 
 import csv
@@ -135,14 +136,14 @@ def retrieval(session: Session, gallery: Sequence[tuple[np.ndarray, str]]) -> tu
 def choose(
     root: Path,
     macs: dict[str, int],
-    judge: Judge | None,
+    judges: Sequence[Judge],
     gallery: Sequence[tuple[np.ndarray, str]],
     max_drop: float,
 ) -> tuple[str, list[dict]]:
     """(name of the variant that ships, one row per variant).
 
     A quantized search side that loses more than `max_drop` points of R@1 is replaced, in place, by that of
-    its FALLBACK. judge: of the answers, None where the model only searches.
+    its FALLBACK. judges: of the answers; none where the model only searches.
     """
     rows: dict[str, dict] = {}
     candidates = written(root)
@@ -158,16 +159,19 @@ def choose(
             r1, reranked, search_graphs = other["r1"], other["reranked_r1"], other["search_graphs"]
             session = Session.open(root, name)  # its text tower reads questions too
         row = rows[name] = {"variant": name, "bytes": size(root / name), "macs": macs[name]}
-        if judge is not None:
+        for judge in judges:
             row[judge.figure] = judge.measure(session)
-            row[f"{judge.figure}_drop"] = base.get(judge.figure, row[judge.figure]) - row[judge.figure]
+            whole = base.get(judge.figure, row[judge.figure])
+            row[f"{judge.figure}_drop"] = judge.drop(whole, row[judge.figure])
         row |= {
             "r1": r1, "r1_drop": base["r1"] - r1,
             "reranked_r1": reranked, "reranked_r1_drop": base["reranked_r1"] - reranked,
             "search_graphs": search_graphs,
         }  # fmt: skip
-    drop = "r1_drop" if judge is None else f"{judge.figure}_drop"
-    shipped = next(name for name in candidates if rows[name][drop] <= max_drop)
+    allowed = {f"{judge.figure}_drop": judge.allowed(max_drop) for judge in judges} or {"r1_drop": max_drop}
+    shipped = next(
+        name for name in candidates if all(rows[name][drop] <= most for drop, most in allowed.items())
+    )
     for name, row in rows.items():
         row["ships"] = int(name == shipped)
     return shipped, list(rows.values())

@@ -8,7 +8,7 @@ import numpy as np
 
 from sightline.core.params.generation import SPIN_OFF
 from sightline.data import images
-from sightline.data.questions.deciding_figure import ACCURACY, deciding_figure
+from sightline.data.questions.deciding_figure import ACCURACY, TOKEN_LIKELIHOOD, deciding_figure
 from sightline.data.questions.question_types import SHORT_TOKENS, is_short
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
@@ -17,6 +17,10 @@ from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.session import Session
 
 BATCH = 32
+DESCRIPTIONS = 500  # of val, by whose likelihood models are compared
+LIKELIHOOD_LOSS = (
+    5.0  # percent of a token's likelihood that may be lost: pruning that ruins descriptions cost 13
+)
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,26 @@ class Judge:
     questions: Questions
 
     @classmethod
-    def read(cls, items: Items, val: Triples, count: int, max_pixels: int) -> "Judge":
-        """With up to `count` short questions of `val`, or where it has too few, so many descriptions."""
-        short = short_lines(items, val)
-        figure = deciding_figure(len(short))
-        lines = short if figure == ACCURACY else _lines(items, val, lambda kind: kind == "describe")
-        return cls(figure, _chosen(items, val, lines, count, max_pixels))
+    def read(cls, items: Items, val: Triples, count: int, max_pixels: int) -> list["Judge"]:
+        """The accuracy of up to `count` short questions of `val`, where it has enough of them; and how likely
+        its descriptions are."""
+        short, described = short_lines(items, val), _lines(items, val, lambda kind: kind == "describe")
+        judges = []
+        if deciding_figure(len(short)) == ACCURACY:
+            judges.append(cls(ACCURACY, _chosen(items, val, short, count, max_pixels)))
+        if described:
+            chosen = _chosen(items, val, described, min(count, DESCRIPTIONS), max_pixels)
+            judges.append(cls(TOKEN_LIKELIHOOD, chosen))
+        return judges
+
+    def drop(self, whole: float, value: float) -> float:
+        """What a model with this figure loses against the whole one: points of accuracy; of the likelihood,
+        percent of the whole model's."""
+        return whole - value if self.figure == ACCURACY else 100.0 * (1.0 - value / whole)
+
+    def allowed(self, max_drop: float) -> float:
+        """The largest drop that may ship."""
+        return max_drop if self.figure == ACCURACY else max(max_drop, LIKELIHOOD_LOSS)
 
     def measure(self, session: Session) -> float:
         """The figure of a session, percent; higher is better."""

@@ -1,4 +1,5 @@
-"""The models that are timed: the trained one of this checkout, and the reference shape with random weights.
+"""The models that are timed: the trained one of this checkout and, with random weights, the reference shape
+and a causal language model as decoder.
 
 A BenchModel holds every form of one model as an engine: eager and compiled PyTorch, and its ONNX variants.
 """
@@ -40,6 +41,16 @@ REFERENCE_DECODER = {
     "width": 384, "layers": 6, "heads": 8, "max_answer": 64, "max_question": 4, "init_from_alignment": False,
 }  # fmt: skip
 # 196 patches of ViT-Tiny at 224 and 4 words of the question are 200 memory tokens.
+CAUSAL = {
+    "model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+    "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152, "tie_word_embeddings": True,
+    "max_position_embeddings": 2048,
+}  # fmt: skip
+# The shape of SmolLM2-135M (config.json of HuggingFaceTB/SmolLM2-135M), behind 64 patches of a small tower.
+CAUSAL_TOWERS = REFERENCE | {
+    "vision": {"tower": "small_cnn", "width": 128, "image_size": 64},
+    "text": REFERENCE["text"] | {"max_tokens": 32},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,14 +99,34 @@ def reference(
     torch.manual_seed(0)
     clip = DualEncoder(config)
     vlm = from_clip(clip, params.finetune.model_dump() | decoder, []).eval()
-    clip.eval()
-    folder = scratch / "reference"
-    onnx_graphs.export_variants(
-        {"fp32": vlm}, clip, folder, params.export.opset, {"fp32": "random", "clip": "random"}
+    return _exported("reference", vlm, clip.eval(), scratch, params.export.opset)
+
+
+def causal(
+    scratch: Path, opset: int, towers: dict = CAUSAL_TOWERS, architecture: dict = CAUSAL
+) -> BenchModel:
+    """Random weights around a causal language model: `decoder.tower: hf`."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from sightline.models.decoder import hf
+
+    torch.manual_seed(0)
+    clip = DualEncoder(towers).eval()
+    language_model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(**architecture), attn_implementation=hf.ATTENTION
     )
+    lengths = {name: REFERENCE_DECODER[name] for name in ("max_answer", "max_question")}
+    vlm = hf.from_clip(clip, language_model, lengths, architecture["vocab_size"], end=0).eval()
+    return _exported("causal", vlm, clip, scratch, opset)
+
+
+def _exported(name: str, vlm: VLM, clip: DualEncoder, scratch: Path, opset: int) -> BenchModel:
+    """A model with random weights in every form."""
+    folder = scratch / name
+    onnx_graphs.export_variants({"fp32": vlm}, clip, folder, opset, {"fp32": "random", "clip": "random"})
     bench_model = BenchModel(
-        "reference", vlm, clip, folder, ["fp32", "int8", *POST_TRAINING],
-        decoder["max_question"], config["text"]["max_tokens"],
+        name, vlm, clip, folder, ["fp32", "int8", *POST_TRAINING],
+        vlm.config["max_question"], clip.text.config["max_tokens"],
     )  # fmt: skip
     feeds = _fed(folder / "fp32", bench_model)
     derive(folder, "int8", lambda source, target: quantize.quantize(source, target, feeds[source.stem]))

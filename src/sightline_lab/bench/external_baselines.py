@@ -1,7 +1,8 @@
-"""Other libraries at the reference shape, with random weights, where they are installed."""
+"""Other libraries at the shapes with random weights, where they are installed."""
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import tempfile
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sightline_lab.bench.bench_models import REFERENCE, REFERENCE_DECODER
+from sightline_lab.bench.bench_models import REFERENCE, REFERENCE_DECODER, BenchModel
 from sightline_lab.bench.workloads import FIRST, Inputs
 
 NEEDS = {
@@ -29,9 +30,14 @@ def absent() -> dict[str, str]:
     }
 
 
-def tasks(inputs: Inputs) -> dict[str, dict[str, Callable[[], Any]]]:
-    """Task -> baseline -> what to time, as in workloads.tasks."""
+def tasks(bench_model: BenchModel, inputs: Inputs) -> dict[str, dict[str, Callable[[], Any]]]:
+    """Task -> baseline -> what to time, as in workloads.tasks; nothing for the trained model, whose shape no
+    other library has."""
     calls: dict[str, dict[str, Callable[[], Any]]] = {}
+    if bench_model.name == "causal":
+        return {"answer": {"Hugging Face generate": _causal(bench_model, inputs)}}
+    if bench_model.name != "reference":
+        return calls
     makers = {
         "Hugging Face generate": _hugging_face, "open_clip": _open_clip,
         "sentence-transformers": _sentence_transformers,
@@ -83,6 +89,30 @@ def _hugging_face(inputs: Inputs) -> dict[str, Callable[[], Any]]:
         return generate(project(vit(pixels).last_hidden_state), 1)
 
     return {"answer": lambda: generate(read, inputs.tokens), "first token": first}
+
+
+def _causal(bench_model: BenchModel, inputs: Inputs) -> Callable[[], Any]:
+    """The same language model with transformers' own attention, through `generate`, from kept keys and values
+    of as many tokens as image and question have."""
+    from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+
+    config = bench_model.vlm.config
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config["architecture"])).eval()
+    model.load_state_dict(bench_model.vlm.get_submodule("language_model").state_dict())
+    read = config["grid"][0] * config["grid"][1] + inputs.ids_BS.shape[1]
+    prefix = torch.randint(5, config["vocab_size"], (inputs.batch, read + 1))
+    kept = DynamicCache(config=model.config)
+    with torch.inference_mode():
+        model(input_ids=prefix[:, :-1], past_key_values=kept, use_cache=True)
+
+    @torch.inference_mode()
+    def generate() -> torch.Tensor:
+        return model.generate(
+            prefix, attention_mask=torch.ones_like(prefix), past_key_values=copy.deepcopy(kept),
+            do_sample=False, max_new_tokens=inputs.tokens, min_new_tokens=inputs.tokens, pad_token_id=0,
+        )  # fmt: skip
+
+    return generate
 
 
 def open_clip_model(**settings: bool) -> torch.nn.Module:

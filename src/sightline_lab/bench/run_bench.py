@@ -62,8 +62,9 @@ def run(root: Path, params: Params, rounds: int, threads: int, echo: Callable[[s
             result["absent"]["default model"] = "not built: run `make repro`"
         if (models / "bundle" / artifacts.MANIFEST).exists():
             result["cold_start"] = cold_start(models / "bundle")
-        echo("exporting the reference shape")
+        echo("exporting the shapes with random weights")
         chosen.append(bench_models.reference(params, scratch))
+        chosen.append(bench_models.causal(scratch, params.export.opset))
         result["bytes"] = {bench_model.name: bench_model.bytes() for bench_model in chosen}
         for bench_model in chosen:
             engines = bench_model.engines(threads)
@@ -104,9 +105,8 @@ def measure(
             continue
         for task, call in calls.items():
             runners.setdefault(task, {})[name] = call
-    if bench_model.name == "reference":
-        for task, calls in external_baselines.tasks(inputs).items():
-            runners[task] |= calls
+    for task, calls in external_baselines.tasks(bench_model, inputs).items():
+        runners[task] |= calls
     rows = []
     for task, calls in runners.items():
         if task == "answer, SPIN":

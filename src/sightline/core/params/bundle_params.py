@@ -17,7 +17,10 @@ class ExportParams(Settings):
     max_flips: Percent = Field(
         description="percent of answers a layer may change when it alone is int8; 100 scans nothing"
     )
-    max_drop: Percent = Field(description="points of validation accuracy a variant may lose and still ship")
+    max_drop: Percent = Field(
+        description="points of accuracy on val a variant may lose and still ship, and percent of how likely a "
+        "token of val's descriptions is to it, there at least 5"
+    )
     selection_items: Count = Field(description="validation questions that decide which variant ships")
     mirrored_views: bool = Field(
         description="search by the mean embedding of a picture and its mirror image, at twice the cost; not "

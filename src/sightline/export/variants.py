@@ -3,8 +3,8 @@
 fp32 is the trained model, pruned the compressed one, int8 and pruned_int8 their quantized forms. int4 is int8
 with 4 bits a weight in the file wherever a matrix is multiplied, and in the decoder at work too. Candidates
 are tried from the smallest to the largest. The first ships that loses at most `max_drop` points of its short
-answers' accuracy, and LIKELIHOOD_LOSS percent of how likely a token of true descriptions is to it. A model that
-only searches has no pruned form and no such loss.
+answers' accuracy, and LIKELIHOOD_LOSS percent of how likely a token of true descriptions is to it. A model
+that only searches has no pruned form and no such loss.
 """
 
 import csv

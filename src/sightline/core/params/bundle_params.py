@@ -18,8 +18,8 @@ class ExportParams(Settings):
         description="percent of answers a layer may change when it alone is int8; 100 scans nothing"
     )
     max_drop: Percent = Field(
-        description="points of accuracy on val a variant may lose and still ship, and percent of how likely a "
-        "token of val's descriptions is to it, there at least 5"
+        description="points of accuracy on val a variant may lose and still ship, and percent of how likely "
+        "a token of val's descriptions is to it, there at least 5"
     )
     selection_items: Count = Field(description="validation questions that decide which variant ships")
     mirrored_views: bool = Field(

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 DEFAULT = "default"
 STAGES = ("pretrain", "align", "finetune")
 FIELDS = ("why", "changes", "repays")
+ALSO_READ = {"finetune": ("decoder.",)}  # sections beside its own that a stage trains by
 
 
 class StudyError(ValueError):
@@ -70,7 +71,8 @@ def read(path: Path) -> dict[str, Arm]:
 
 def configuration(stage: str, changes: dict[str, Any]) -> str:
     """What decides the cost of an epoch of `stage`: its changed leaves, and whether it trains at all."""
-    leaves = {key: value for key, value in changes.items() if key.startswith(f"{stage}.")}
+    read = (f"{stage}.", *ALSO_READ.get(stage, ()))
+    leaves = {key: value for key, value in changes.items() if key.startswith(read)}
     if leaves.pop(f"{stage}.epochs", 1) == 0:
         leaves = {f"{stage}.epochs": 0}
     return f"{stage} {json.dumps(leaves, sort_keys=True)}"

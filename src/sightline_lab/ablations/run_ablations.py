@@ -27,10 +27,12 @@ CHANGES = "changes.json"  # of an unfinished copy
 
 
 class Study(Workspaces):
-    """One profile of one checkout, with its arms, code and params as they are now."""
+    """One profile of one checkout, with its arms, code and params as they are now. arms: those of
+    lab/ablations.yaml unless others are given; result: the file of the checkout that says what came out."""
 
-    def __init__(self, checkout: Path):
-        self.arms = planning.read(checkout / "lab/ablations.yaml")
+    def __init__(self, checkout: Path, arms: dict[str, Arm] | None = None, result: Path = RESULT):
+        self.arms = planning.read(checkout / "lab/ablations.yaml") if arms is None else arms
+        self.result = result
         super().__init__(checkout)
 
     def epochs(self, scale: float) -> dict[str, float]:
@@ -40,13 +42,13 @@ class Study(Workspaces):
         return whole | {STAGES[-1]: round(scale * whole[STAGES[-1]], 4)}
 
     def chosen(self, names: list[str]) -> dict[str, Arm]:
-        """`default` and the named arms. Raises StudyError for a name that lab/ablations.yaml lacks."""
+        """`default` and the named arms. Raises StudyError for a name that is none of them."""
         if unknown := sorted(set(names) - set(self.arms)):
             raise StudyError(f"no arm {', '.join(unknown)}; lab/ablations.yaml has {', '.join(self.arms)}")
         return {name: arm for name, arm in self.arms.items() if name in names or name == DEFAULT}
 
     def run(self, names: list[str], seeds: list[int], scale: float, jobs: int, echo: Echo) -> None:
-        """Runs what is not finished of the named arms (`default` always), then writes RESULT.
+        """Runs what is not finished of the named arms (`default` always), then writes the result.
 
         Raises StudyError naming the logs of arms that failed, after the others have ended.
         """
@@ -161,7 +163,7 @@ class Study(Workspaces):
     def merge(
         self, results: Path, plans: dict[str, Plan], seeds: list[int], scale: float, costs: dict[str, Cost]
     ) -> None:
-        """Writes metrics/ablations.json: every arm that has all seeds, from this call or earlier ones."""
+        """Writes the result: every arm that has all seeds, from this call or earlier ones."""
         arms = {}
         for name, plan in plans.items():
             runs = {str(seed): finished(results, name, seed, plan) for seed in seeds}
@@ -176,7 +178,7 @@ class Study(Workspaces):
                 },
             }
         write_json(
-            self.checkout / RESULT,
+            self.checkout / self.result,
             {
                 "profile": self.params.profile,
                 "scale": scale,

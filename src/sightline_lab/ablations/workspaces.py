@@ -99,7 +99,7 @@ def digest(checkout: Path, params: Params) -> str:
     """Of the code that the stages of the study reach, and of the params that reach a model."""
     used = ("download", "convert", *STAGES, "evaluate")
     scripts = [checkout / "stages" / f"{stage}.py" for stage in used]
-    sections = ("data", "convert", "text", "vision", *STAGES)
+    sections = ("data", "convert", "text", "vision", "dual_encoder", "decoder", *STAGES)
     record = {
         "params": [params.lr, params.threads, *(getattr(params, name).model_dump() for name in sections)],
         "code": source_digest.digest(*scripts, src=checkout / "src"),

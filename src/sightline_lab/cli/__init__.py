@@ -13,6 +13,7 @@ towers.py: towers
 load_test.py: load
 retrieval.py: retrieval
 dual_encoder.py: dual-encoder
+decoders.py: decoders
 duplicates.py: duplicates
 own_tables.py: own-tables
 photos.py: photos

@@ -6,6 +6,7 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     audit,
     bench,
     catalogue,
+    decoders,
     dual_encoder,
     duplicates,
     faithfulness,

@@ -1,0 +1,8 @@
+"""Our own decoder against a causal language model in its place, at equal compute.
+
+random_language_model.py: a small one with random weights, in Hugging Face's layout
+decoder_arms.py: the two arms of the study
+decoders_page.py: docs/reports/decoders.md
+
+Not here: how arms are trained at equal compute (`ablations`), the speed of both (`bench`).
+"""

@@ -94,6 +94,18 @@ def test_steps_continue_a_cache_and_questions_share_their_image(vlm, inputs):
     torch.testing.assert_close(alone, whole, atol=2e-5, rtol=1e-5)
 
 
+def test_rows_of_a_memory_answer_as_they_did_in_it(vlm, inputs):
+    image_NPD, ids_BT, mask_BT, answer_BT = inputs
+    with torch.no_grad():
+        memory = vlm.memory(image_NPD, None, ids_BT, mask_BT)
+        whole = vlm.step(answer_BT, None, memory).logits
+        rows = torch.tensor([3, 0, 2])
+        some = vlm.step(answer_BT[rows], None, memory.take(rows)).logits
+        twice = vlm.step(answer_BT.repeat_interleave(2, 0), None, memory.repeated(2)).logits
+    torch.testing.assert_close(some, whole[rows], atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(twice, whole.repeat_interleave(2, 0), atol=2e-5, rtol=1e-5)
+
+
 def test_the_gate_is_the_published_rule_over_the_attention_on_the_image(vlm, inputs):
     image_NPD, ids_BT, mask_BT, answer_BT = inputs
     layers, heads = vlm.config["layers"], vlm.config["decoder_heads"]

@@ -78,12 +78,13 @@ def test_half_the_loss_is_the_divergence_from_the_teacher(task):
     batch = half.batch(0)
     group = batch["short"]
     seen = half.image_tokens(batch)
-    mine, other = (half.decode(seen, group, model=m)[1].logits for m in (half.model, teacher))
+    ((_, (mine, other)),) = half.predictions(seen, group, [half.model, teacher])
+    assert mine.requires_grad and not other.requires_grad
     expected = 0.0
     for row, t in (group["targets"] != IGNORED).nonzero().tolist():
         p, q = other[row, t].softmax(-1), mine[row, t].softmax(-1)
         expected += 0.5 * float((p * (p.log() - q.log())).sum())
         expected += 0.5 * float(cross_entropy(mine[row, t], group["targets"][row, t]))
-    assert float(half.summed_loss(mine, group, seen)) == pytest.approx(expected, rel=1e-4)
+    assert float(half.group_loss(seen, group)) == pytest.approx(expected, rel=1e-4)
     assert not any(name.startswith("_teacher") for name, _ in half.named_parameters())
-    assert half.eval().summed_loss(mine, group, seen) == twin(task, VqaTask).summed_loss(mine, group, seen)
+    assert half.eval().group_loss(seen, group) == twin(task, VqaTask).group_loss(seen, group)

@@ -28,6 +28,7 @@ from sightline.train.feature_cache import TextStateCache
 from sightline.train.loop import Recipe
 from sightline.train.losses import info_nce
 from sightline.train.resume import trained
+from sightline.train.tasks import vqa as module
 from sightline.train.tasks.alignment import ContrastiveTask
 from sightline.train.tasks.mlm import MlmTask
 from sightline.train.tasks.vqa import VqaTask
@@ -425,6 +426,35 @@ def few_short(data, folder, short):
     folder.mkdir()
     (folder / "val.jsonl").write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in kept))
     return VqaData(data.tokenizer, data.items, data.triples | {"val": Triples(folder, "val")})
+
+
+def test_descriptions_in_parts_of_one_length_have_the_loss_and_gradients_of_all_at_once(data, monkeypatch):
+    """Twelve pictures with three texts each, in parts of at most eight, each padded to its own length."""
+    changes = {"captions_per_image": 3, "label_smoothing": 0.1, "questions_per_image": 2}
+    task = data.answering(**changes)
+    task.enter(1)
+    task.train()
+    batch = task.batch(0)
+    group, seen = batch["long"], task.image_tokens(batch)
+    assert group["repeats"] == 3 and len(group["ids"]) == TRAIN and len(group["inputs"]) == 3 * TRAIN
+    monkeypatch.setattr(module, "PART", 8)
+    parts = [part for part, _ in task.predictions(seen, group, [task.model])]
+    longest = [part["targets"].shape[1] for part in parts]
+    assert len(parts) == 5 and longest == sorted(longest) and longest[0] < longest[-1]
+    losses, gradients = [], []
+    for loss in (
+        lambda: task.group_loss(seen, group),
+        lambda: task.summed_loss(task.decode(seen, group)[1].logits, group),
+    ):
+        task.model.zero_grad()
+        losses.append(loss())
+        losses[-1].backward(retain_graph=True)
+        gradients.append([p.grad.clone() for p in task.model.parameters() if p.grad is not None])
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=0.0)
+    assert len(gradients[0]) == len(gradients[1])
+    largest = max(float(whole.abs().max()) for whole in gradients[1])
+    for mine, whole in zip(*gradients, strict=True):  # some, as of a key's bias, are 0 but for rounding
+        torch.testing.assert_close(mine, whole, rtol=1e-4, atol=1e-6 * largest)
 
 
 @pytest.mark.parametrize("short", [0, 2])

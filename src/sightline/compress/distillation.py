@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
 
@@ -23,13 +22,16 @@ class DistillationTask(VqaTask):
         self._teacher = [teacher.eval()]  # in a list: no part of what is trained, saved or set to training
         self._weight = weight
 
-    def summed_loss(self, logits_BTV: Tensor, group: dict, tokens_NPD: Tensor) -> Tensor:
-        plain = super().summed_loss(logits_BTV, group, tokens_NPD)
+    def group_loss(self, tokens_NPD: Tensor, group: dict) -> Tensor:
         if not self.training or not self._weight:
-            return plain
-        with torch.no_grad():
-            taught_BTV = self.decode(tokens_NPD, group, model=self._teacher[0])[1].logits
-        real_BT = group["targets"] != IGNORED
-        predicted, taught = (logits[real_BT].float().log_softmax(-1) for logits in (logits_BTV, taught_BTV))
-        divergence = kl_div(predicted, taught, reduction="sum", log_target=True)
-        return (1 - self._weight) * plain + self._weight * divergence
+            return super().group_loss(tokens_NPD, group)
+        loss = tokens_NPD.new_zeros(())
+        for part, (logits_BTV, taught_BTV) in self.predictions(
+            tokens_NPD, group, [self.model, self._teacher[0]]
+        ):
+            real_BT = part["targets"] != IGNORED
+            predicted, taught = (each[real_BT].float().log_softmax(-1) for each in (logits_BTV, taught_BTV))
+            divergence = kl_div(predicted, taught, reduction="sum", log_target=True)
+            plain = self.summed_loss(logits_BTV, part)
+            loss = loss + (1 - self._weight) * plain + self._weight * divergence
+        return loss

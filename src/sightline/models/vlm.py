@@ -39,6 +39,25 @@ class Memory(NamedTuple):
         pairs = [(cross_k[layer], cross_v[layer]) for layer in range(len(cross_k))]
         return cls([LayerMemory(pair, None) for pair in pairs], mask_BM, image_BM)
 
+    def repeated(self, times: int) -> Memory:
+        """Every row `times` times, one after the other; the image's keys and values stay shared."""
+        layers = [
+            LayerMemory((keys.repeat_interleave(times, 0), values.repeat_interleave(times, 0)), shared)
+            for (keys, values), shared in self.layers
+        ]
+        masks = (mask_BM.repeat_interleave(times, 0) for mask_BM in (self.mask_BM, self.image_BM))
+        return Memory(layers, *masks)
+
+    def take(self, rows: Tensor) -> Memory:
+        """Some rows, in that order, each with its image's keys and values for itself."""
+        layers = []
+        for (keys, values), shared in self.layers:
+            if shared is not None:
+                images = rows // (len(keys) // len(shared[0]))
+                shared = (shared[0].index_select(0, images), shared[1].index_select(0, images))
+            layers.append(LayerMemory((keys.index_select(0, rows), values.index_select(0, rows)), shared))
+        return Memory(layers, self.mask_BM.index_select(0, rows), self.image_BM.index_select(0, rows))
+
     def joined(self) -> KeyValue:
         """Keys and values of all tokens, [L, B, G, M, d] each, where every row has an image of its own."""
         keys, values = [], []

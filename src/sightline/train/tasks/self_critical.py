@@ -56,9 +56,8 @@ class SelfCriticalTask(VqaTask):
         short, long = tokens_NPD.new_zeros(()), tokens_NPD.new_zeros(())
         reward = tokens_NPD.new_zeros(())
         if batch["short"]:
-            logits_BTV = self.decode(tokens_NPD, batch["short"])[1].logits
             count = int((batch["short"]["targets"] != IGNORED).sum())
-            short = self.summed_loss(logits_BTV, batch["short"], tokens_NPD) / max(1, count)
+            short = self.group_loss(tokens_NPD, batch["short"]) / max(1, count)
         if batch["long"]:
             long, reward = self._policy_loss(tokens_NPD, batch)
         loss = self.params.short_answer_weight * short + long

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 
 import numpy as np
@@ -42,6 +44,7 @@ VAL_IMAGES = 500
 EVAL_BATCH = 50
 CACHED_TEXTS = 8192  # token ids of questions and short answers, which repeat
 CACHE_BYTES = 64 * 2**20  # of the text tower's states of distinct questions
+PART = 32  # descriptions that are decoded at once, of about one length: less of them is padding
 SAMPLES = 2  # answers printed at every evaluation
 IGNORED = -100  # target of padding
 
@@ -122,8 +125,7 @@ class VqaTask(Task):
         for group in ("short", "long"):
             loss, count = tokens_NPD.new_zeros(()), 0
             if batch[group]:
-                logits_BTV = self.decode(tokens_NPD, batch[group])[1].logits
-                loss = self.summed_loss(logits_BTV, batch[group], tokens_NPD)
+                loss = self.group_loss(tokens_NPD, batch[group])
                 count = int((batch[group]["targets"] != IGNORED).sum())
             sums.append(loss)
             counts.append(float(count))
@@ -135,14 +137,19 @@ class VqaTask(Task):
         loss = self.params.short_answer_weight * short + long
         return loss, {"short_answers": short.detach(), "descriptions": long.detach()}
 
-    def summed_loss(self, logits_BTV: Tensor, group: dict, tokens_NPD: Tensor) -> Tensor:
-        """Cross entropy of a group's answers, summed over their tokens."""
-        real_BT = group["targets"] != IGNORED
+    def group_loss(self, tokens_NPD: Tensor, group: dict) -> Tensor:
+        """The loss of a group's answers, summed over their tokens."""
+        parts = self.predictions(tokens_NPD, group, [self.model])
+        return torch.stack([self.summed_loss(logits_BTV, part) for part, (logits_BTV,) in parts]).sum()
+
+    def summed_loss(self, logits_BTV: Tensor, part: dict) -> Tensor:
+        """Cross entropy of answers, summed over their tokens."""
+        real_BT = part["targets"] != IGNORED
         return cross_entropy(
             logits_BTV[real_BT].float(),
-            group["targets"][real_BT],
+            part["targets"][real_BT],
             reduction="sum",
-            label_smoothing=self.params.label_smoothing if self.training and group["long"] else 0.0,
+            label_smoothing=self.params.label_smoothing if self.training and part["long"] else 0.0,
         )
 
     def phase(self, step: int) -> int:
@@ -233,17 +240,44 @@ class VqaTask(Task):
         vision, constant = self.model.vision, self.params.freeze_vision
         return vision.patches(image_tokens(vision, self.features, batch["image"], constant, self.run.device))
 
-    def decode(
-        self, tokens_NPD: Tensor, group: dict, need_maps: bool = False, model: VLM | None = None
-    ) -> tuple[Memory, StepOutput]:
-        """What `model` (default: the one in training) reads and predicts at every token of a group's
-        answers."""
-        model = model or self.model
-        images = group["images"]
-        if len(images) < len(tokens_NPD):
-            tokens_NPD = tokens_NPD.index_select(0, images)
-        memory = model.memory(tokens_NPD, group["states"], group["ids"], group["mask"])
-        return memory, model.step(group["inputs"], None, memory, None, need_maps)
+    def decode(self, tokens_NPD: Tensor, group: dict, need_maps: bool = False) -> tuple[Memory, StepOutput]:
+        """What the model reads, and predicts at every token of a group's answers."""
+        memory = self.read(tokens_NPD, group, self.model)
+        if group["repeats"] > 1:
+            memory = memory.repeated(group["repeats"])
+        return memory, self.model.step(group["inputs"], None, memory, None, need_maps)
+
+    def predictions(
+        self, tokens_NPD: Tensor, group: dict, models: Sequence[VLM]
+    ) -> Iterator[tuple[dict, list[Tensor]]]:
+        """Parts of a group, rows whose answers are of about one length, and the logits_BTV of each model at
+        their tokens."""
+        memories = [self.read(tokens_NPD, group, model) for model in models]
+        length_B = (group["targets"] != IGNORED).sum(1)
+        parts = math.ceil(len(length_B) / PART) if group["long"] else 1
+        for rows in length_B.argsort(stable=True).tensor_split(parts):
+            part = {"inputs": group["inputs"], "targets": group["targets"], "long": group["long"]}
+            seen = memories
+            if parts > 1 or group["repeats"] > 1:
+                longest = int(length_B[rows].max())
+                part |= {name: part[name][rows, :longest] for name in ("inputs", "targets")}
+                seen = [memory.take(rows // group["repeats"]) for memory in memories]
+            logits = []
+            for model, memory in zip(models, seen, strict=True):
+                with self._learning(model):
+                    logits.append(model.step(part["inputs"], None, memory).logits)
+            yield part, logits
+
+    def read(self, tokens_NPD: Tensor, group: dict, model: VLM) -> Memory:
+        """The memory of a group's questions, each once."""
+        if len(group["images"]) < len(tokens_NPD):
+            tokens_NPD = tokens_NPD.index_select(0, group["images"])
+        with self._learning(model):
+            return model.memory(tokens_NPD, group["states"], group["ids"], group["mask"])
+
+    def _learning(self, model: VLM) -> AbstractContextManager:
+        """Gradients for the model in training alone."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and model is self.model)
 
     def _inputs(
         self,
@@ -268,11 +302,15 @@ class VqaTask(Task):
 
     def _group(self, rows: list[tuple[int, dict]]) -> dict | None:
         """Padded tensors of questions that are decoded together; None if there are none. Every image of the
-        group has the same number of them."""
+        group has the same number of them. Where that is always the same question, it is there once an image,
+        and `repeats` says how many answers it has."""
         if not rows:
             return None
         questions = [prompt(triple["question"]) for _, triple in rows]
         long = rows[0][1]["type"] == "describe"
+        images = np.unique([row for row, _ in rows])
+        repeats = len(rows) // len(images) if len(set(questions)) == 1 else 1
+        questions = questions[::repeats]
         encode_answer = self.tokenizer.encode_answer if long else self.encode_short
         ids_BT, mask_BT = self._padded(
             [self.encode_question(text, self.params.max_question) for text in questions]
@@ -282,7 +320,7 @@ class VqaTask(Task):
         )
         targets_BT = np.where(real_BT, answers_BT, IGNORED)[:, 1:]
         arrays = {
-            "images": np.unique([row for row, _ in rows]),
+            "images": images,
             "ids": ids_BT,
             "mask": mask_BT,
             "inputs": np.ascontiguousarray(answers_BT[:, :-1]),
@@ -290,7 +328,8 @@ class VqaTask(Task):
         }
         tensors = {name: torch.from_numpy(array).to(self.run.device) for name, array in arrays.items()}
         triples = [triple for _, triple in rows]
-        return {**tensors, "states": self._states(questions), "triples": triples, "long": long}
+        told = {"triples": triples, "long": long, "repeats": repeats}
+        return {**tensors, "states": self._states(questions), **told}
 
     def _padded(self, rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
         """ids_BT and mask_BT (True = token), padded to the longest row."""
@@ -335,7 +374,7 @@ class VqaTask(Task):
             real_BT = group["targets"] != IGNORED
             hit_BT = (guessed_BT == group["targets"]) & real_BT
             if self.metric == TOKEN_LIKELIHOOD:
-                right[TOKEN_LIKELIHOOD] -= float(self.summed_loss(output.logits, group, tokens_NPD))
+                right[TOKEN_LIKELIHOOD] -= float(self.summed_loss(output.logits, group))
                 total[TOKEN_LIKELIHOOD] += float(real_BT.sum())
             for row, triple in enumerate(group["triples"]):
                 length, hits = int(real_BT[row].sum()), int(hit_BT[row].sum())

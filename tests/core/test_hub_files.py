@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from sightline.core import hub_files
-from tests.support.fault_server import fault_server
+from sightline_lab.faults.fault_server import fault_server
 
 COMMIT, HUB = "a" * 40, "/owner/name"
 FETCH = """

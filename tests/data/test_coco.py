@@ -8,7 +8,7 @@ import pytest
 
 from sightline.data.intake.splits import hash_share
 from sightline.data.sources import coco
-from tests.support.fault_server import fault_server
+from sightline_lab.faults.fault_server import fault_server
 from tests.support.sources import balanced, jpeg, params, read
 
 

@@ -14,7 +14,7 @@ import pytest
 from sightline.data import fetch, http_connection, http_transfer
 from sightline.data.http_connection import FetchError
 from sightline.data.http_transfer import Transfer
-from tests.support.fault_server import fault_server
+from sightline_lab.faults.fault_server import fault_server
 
 BODY = random.Random(0).randbytes(300_000)
 PIN = "sha256:" + hashlib.sha256(BODY).hexdigest()

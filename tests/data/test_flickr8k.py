@@ -12,7 +12,7 @@ from sightline.data.archives import ArchiveError
 from sightline.data.http_connection import FetchError
 from sightline.data.shards import Items
 from sightline.data.sources import flickr8k
-from tests.support.fault_server import fault_server
+from sightline_lab.faults.fault_server import fault_server
 from tests.support.sources import balanced, jpeg, params, read
 
 REAL = Path(__file__).parents[2].parent / "shared" / "flickr8k-128"

@@ -20,7 +20,7 @@ from sightline.data.archives import ArchiveError
 from sightline.data.intake import usable
 from sightline.data.intake.splits import NAMES
 from sightline.data.shards import Items
-from tests.support.fault_server import fault_server
+from sightline_lab.faults.fault_server import fault_server
 from tests.support.sources import NO_COLUMNS, balanced, jpeg, params, read
 
 ROOT = Path(__file__).parents[2]

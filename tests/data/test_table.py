@@ -18,7 +18,7 @@ from sightline.data.intake import columns, table_files
 from sightline.data.intake.splits import hash_share, split_of
 from sightline.data.shards import Items
 from sightline.data.sources import table as source
-from tests.support.fault_server import fault_server
+from sightline_lab.faults.fault_server import fault_server
 from tests.support.sources import NO_COLUMNS, balanced, jpeg, params, read
 
 HEADER = "title,description,image_url,id\n"

@@ -24,7 +24,7 @@ from sightline.data.images import decode
 from sightline.data.transforms import preprocess
 from sightline.models.vision import hf, torchvision
 from sightline.models.vision import timm as timm_tower
-from tests.support.fault_server import fault_server
+from sightline_lab.faults.fault_server import fault_server
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"

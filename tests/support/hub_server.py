@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
 
-from tests.support.local_server import serving
+from sightline_lab.faults.local_server import serving
 
 TOKEN = "hf_" + "t" * 34
 

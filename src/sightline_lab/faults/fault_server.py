@@ -1,10 +1,12 @@
-"""A local HTTP server that misbehaves on order, for the download tests."""
+"""A local HTTP server that misbehaves on order."""
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
-from tests.support.local_server import serving
+from sightline_lab.faults.local_server import serving
 
 
 class FaultServer:
@@ -14,24 +16,30 @@ class FaultServer:
     lie (added to Content-Length), trickle (seconds a byte), content_range, body. Empty, or none left: honest.
     """
 
-    def __init__(self):
-        self.files, self.faults, self.requests, self.sent = {}, [], [], 0
-        self.etag, self.headers = '"one"', {}  # the headers of every answer
-        self.etags = {}  # path -> its ETag, where files must differ in it
+    port = 0
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.faults: list[dict[str, Any]] = []
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.sent = 0
+        self.etag: str | None = '"one"'
+        self.headers: dict[str, str] = {}  # of every answer
+        self.etags: dict[str, str | None] = {}  # path -> its ETag, where files must differ in it
 
     @property
-    def url(self):
+    def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
 
 @contextmanager
-def fault_server():
+def fault_server() -> Iterator[FaultServer]:
     server = FaultServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self):
+        def do_GET(self) -> None:
             server.requests.append((self.path, dict(self.headers)))
             fault = server.faults.pop(0) if server.faults else {}
             _answer(server, self, fault)
@@ -39,14 +47,14 @@ def fault_server():
 
         do_HEAD = do_GET
 
-        def log_message(self, *args):
+        def log_message(self, *args: Any) -> None:
             pass
 
     with serving(Handler) as server.port:
         yield server
 
 
-def _answer(server, handler, fault):
+def _answer(server: FaultServer, handler: BaseHTTPRequestHandler, fault: dict[str, Any]) -> None:
     body = fault.get("body", server.files.get(handler.path))
     status = fault.get("status", 200 if body is not None else 404)
     body = body or b""
@@ -83,4 +91,4 @@ def _answer(server, handler, fault):
             handler.wfile.write(body)
         server.sent += len(body)
     except OSError:
-        pass  # the client hung up, which some tests want
+        pass  # the client hung up, which some faults want

@@ -1,0 +1,9 @@
+"""What must hold whatever goes wrong: promises, each tried with many random faults that can be replayed.
+
+battery.py: a promise, a case of it, a run that resumes, and the bound that its outcome supports
+promises.py: all promises, by their number
+rows/: a file per promise, which makes its faults and judges what came of them
+reliability_page.py: docs/reports/reliability.md
+
+Not here: tests of one known fault each (`tests/`), the load test (`load_test`).
+"""

@@ -1,0 +1,9 @@
+"""All promises that `sightline lab faults` tries, by their number."""
+
+from sightline_lab.faults.battery import Promise
+from sightline_lab.faults.rows import archives, corruption, downloads, pictures, saves, settings, table_rows
+
+PROMISES: dict[int, Promise] = {
+    module.PROMISE.row: module.PROMISE
+    for module in (saves, corruption, table_rows, pictures, downloads, settings, archives)
+}

@@ -55,6 +55,19 @@ def test_text_pictures_and_captions(tmp_path):
     assert Items(tmp_path / "out").image_bytes(items["1"]) == jpeg(1)
 
 
+@pytest.mark.parametrize("word", ["NULL", "null", "None", "N/A", "n/a", "NA", "<NA>", "#N/A", "nan", "NaN"])
+def test_words_for_a_missing_value_are_none_but_in_an_answer(tmp_path, word):
+    table = HEADER + f"Red cup,{word},{word},1\n{word},A book.,,2\n{word},{word},,3\nNo id,Words.,,{word}\n"
+    _, items, rejected = build(tmp_path, table)
+    assert items["1"]["captions"] == ["Red cup"] and items["1"]["image"] is None
+    assert items["2"]["captions"] == ["A book."] and "title" not in items["2"]
+    assert [it["reason"] for it in rejected] == ["empty_text", "empty_id"]
+    if word.lower() != "nan":
+        asked = f"id,question,answer\n1,What is on the table?,{word}\n"
+        _, items, _ = build(tmp_path / "asked", asked)
+        assert items["1"]["questions"][0]["answers"] == [word]
+
+
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("bom", ["", "\ufeff"])
 def test_bom_line_ends_and_column_order(tmp_path, bom, ending):

@@ -5,6 +5,7 @@ main.py: what the entry point loads
 ablations.py: study, experiments
 hallucination.py: hallucination
 faithfulness.py: faithfulness
+faults.py: faults
 bench.py: bench, pruning
 catalogue.py: catalogue
 ann_bench.py: search-bench

@@ -10,6 +10,7 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     dual_encoder,
     duplicates,
     faithfulness,
+    faults,
     hallucination,
     load_test,
     own_tables,

@@ -126,6 +126,12 @@ def run(promise: Promise, cases: int, seed: int, home: Path, echo: Echo) -> Outc
     return outcome
 
 
+def replay(promise: Promise, seed: int, index: int) -> None:
+    """One case alone, whatever was tried before. Raises Broken."""
+    with tempfile.TemporaryDirectory() as shared:
+        attempt(promise, seed, index, promise.prepare(Path(shared)))
+
+
 def attempt(promise: Promise, seed: int, index: int, prepared: Any) -> int:
     """One case. What the product raises beyond what it documents breaks a promise as well."""
     with tempfile.TemporaryDirectory() as scratch:

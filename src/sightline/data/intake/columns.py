@@ -6,7 +6,7 @@ A name is compared without case, spaces and punctuation: `Image URL` and `image_
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,11 @@ from sightline.data.intake.rows import Location, Question, Refusal, Row
 from sightline.data.intake.splits import misspelled, split_name
 
 EMPTY = ("", "nan", "NaN", "NAN")  # as other programs write a missing value
+# What pandas reads as one (read_csv, na_values), but in an answer: "none" may well be what was asked for.
+MISSING = frozenset(
+    (*EMPTY, "-nan", "-NaN", "NA", "N/A", "n/a", "<NA>", "#N/A", "#N/A N/A", "#NA", "null", "NULL", "None",
+     "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN")
+)  # fmt: skip
 TITLES = ("title", "name", "productname", "productdisplayname", "producttitle", "itemname", "headline",
           "titel", "bezeichnung", "artikelname", "produktname")  # fmt: skip
 USUAL = {  # the first name that the table has is taken
@@ -101,7 +106,7 @@ def resolve(given: ColumnParams, header: Sequence[str], table: str) -> Columns:
 def to_row(where: str, cells: Cells, columns: Columns, located: tuple[Location, str]) -> Row | Refusal:
     """A record as a row. `located`: location and digest of its picture."""
     id = first(cells.get(columns.id)) if columns.id else ""
-    if columns.id and (not id or id in EMPTY):
+    if columns.id and not id:
         return Refusal(where, "empty_id", f"{where}: no id in the column {columns.id}")
     text = first(cells.get(columns.split)) if columns.split else ""
     split = split_name(text)
@@ -111,7 +116,7 @@ def to_row(where: str, cells: Cells, columns: Columns, located: tuple[Location, 
         return Refusal(id or where, "bad_split", f"{where}: {text[:100]!r}; did you mean {meant!r}?")
     questions: tuple[Question, ...] = ()
     if columns.question:
-        asked, answers = texts(cells.get(columns.question)), texts(cells.get(columns.answer))
+        asked, answers = texts(cells.get(columns.question)), texts(cells.get(columns.answer), EMPTY)
         questions = tuple(Question(question, tuple(answers)) for question in asked if answers)
     return Row(
         where,
@@ -124,18 +129,18 @@ def to_row(where: str, cells: Cells, columns: Columns, located: tuple[Location, 
     )
 
 
-def texts(cell: Any) -> list[str]:
-    """The texts of a cell: of a string one, of a list several; `{"raw": ...}` is the form of Karpathy."""
+def texts(cell: Any, missing: Collection[str] = MISSING) -> list[str]:
+    """The texts of a cell: of a string one, of a list several; `{"raw": ...}` is the form of Karpathy.
+    missing: words that stand for no text."""
     if cell is None or isinstance(cell, bytes) or (isinstance(cell, float) and math.isnan(cell)):
         return []
     if isinstance(cell, list | tuple):
-        return [text for inner in cell for text in texts(inner)]
+        return [text for inner in cell for text in texts(inner, missing)]
     if isinstance(cell, dict):
-        return texts(
-            next((cell[name] for name in ("raw", "caption", "text", "answer") if name in cell), None)
-        )
+        named = (cell[name] for name in ("raw", "caption", "text", "answer") if name in cell)
+        return texts(next(named, None), missing)
     text = str(cell)
-    return [text] if text.strip() and text.strip() not in EMPTY else []
+    return [text] if text.strip() not in missing else []
 
 
 def first(cell: Any) -> str:

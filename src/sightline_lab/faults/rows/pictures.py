@@ -62,7 +62,11 @@ def _made(form: str, rng: np.random.Generator) -> tuple[bytes, bool]:
         exif[images.ORIENTATION_TAG] = int(rng.integers(0, 10))
         return _saved(rng, "JPEG", "RGB", exif=exif), True
     if form == "animated":
-        frames = [_picture(rng, "P", 24) for _ in range(int(rng.integers(2, 30)))]
+        first = _picture(rng, "P", 24)
+        frames = [
+            first,
+            *(first.rotate(int(turn)) for turn in rng.integers(0, 360, int(rng.integers(1, 30)))),
+        ]
         out = io.BytesIO()
         frames[0].save(out, str(rng.choice(["GIF", "WEBP"])), save_all=True, append_images=frames[1:])
         return out.getvalue(), True

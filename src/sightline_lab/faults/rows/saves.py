@@ -19,6 +19,7 @@ OPERATIONS = (
     "write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink", "unlinkat",
     "rmdir", "mkdir", "mkdirat", "ftruncate", "link", "linkat", "symlink", "utimensat", "openat",
 )  # fmt: skip
+CALL = re.compile(r"\d+ +(\w+)\(")  # a line of strace's log: process and operation
 Death = tuple[str, str, int]  # kind of save, operation, which one of them
 
 
@@ -35,9 +36,9 @@ def prepare(scratch: Path) -> list[Death]:
         ended = _save(kind, folder, 2, ["-o", str(log), "-e", f"trace={','.join(OPERATIONS)}"])
         if ended.returncode:
             raise Missing(f"strace does not run here: {ended.stderr.strip().splitlines()[-1:]}")
-        lines = log.read_text(encoding="utf-8").splitlines()
+        lines = [line for line in log.read_text(encoding="utf-8").splitlines() if CALL.match(line)]
         # What an operation before the save opens or writes is Python's start: only the folder's own count.
-        names = [_operation(line) for line in lines]
+        names = [re.sub(r"\d+ +(\w+)\(.*", r"\1", line) for line in lines]
         first = next(at for at, line in enumerate(lines) if str(folder) in line)
         before = Counter(names[:first])
         for name, count in Counter(names[first:]).items():
@@ -84,10 +85,6 @@ def _save(kind: str, folder: Path, version: int, options: list[str]) -> subproce
     ]
     env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=env)
-
-
-def _operation(line: str) -> str:
-    return re.sub(r"^\d+ +", "", line).split("(", 1)[0]
 
 
 PROMISE = Promise(

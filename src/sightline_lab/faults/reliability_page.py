@@ -1,0 +1,28 @@
+"""metrics/reliability.json as docs/reports/reliability.md."""
+
+from pathlib import Path
+from typing import Any
+
+from sightline.core import templates
+from sightline_lab.faults.battery import CONFIDENCE, Outcome, Promise
+
+RESULT, PAGE = Path("metrics/reliability.json"), Path("docs/reports/reliability.md")
+
+
+def record(promise: Promise, outcome: Outcome, seed: int) -> dict[str, Any]:
+    """What the JSON holds of a promise."""
+    return {
+        "row": promise.row, "title": promise.title, "holds": promise.holds, "unit": promise.unit,
+        "seed": seed,
+        "cases": outcome.cases, "tried": outcome.tried, "failed": outcome.failed, "failures": outcome.kept,
+        "all": outcome.all, "bound": float(f"{outcome.bound():.2g}"), "seconds": outcome.seconds,
+    }  # fmt: skip
+
+
+def page(result: dict[str, Any]) -> str:
+    """The whole page as Markdown."""
+    rows = sorted(result["rows"], key=lambda row: row["row"])
+    return templates.render(
+        "sightline_lab.faults", "reliability.md", rows=rows, confidence=100 * CONFIDENCE,
+        failed=[row for row in rows if row["failed"]],
+    )  # fmt: skip

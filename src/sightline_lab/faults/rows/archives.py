@@ -85,14 +85,29 @@ def _hostile(form: str, members: dict[str, bytes], rng: np.random.Generator) -> 
     if form == "flipped":
         at = int(rng.integers(0, len(data)))
         data[at] ^= 1 << int(rng.integers(0, 8))
-    if form == "overlapping":  # the second member of the directory names the first one's place
-        entries = [at for at in _found(data, b"PK\x01\x02")]
-        data[entries[1] + 42 : entries[1] + 46] = data[entries[0] + 42 : entries[0] + 46]
+    if form == "overlapping":
+        return _quoting(rng)
     if form == "declared":  # a size in the directory that is not that of the member
         at = _found(data, b"PK\x01\x02")[0] + 24
         data[at : at + 4] = int(rng.integers(0, MAX_BYTES)).to_bytes(4, "little")
     if form == "prefixed":
         return rng.bytes(int(rng.integers(1, 500))) + bytes(data)
+    return bytes(data)
+
+
+def _quoting(rng: np.random.Generator) -> bytes:
+    """One member holds another as its content, header and all, and the directory names both (Fifield 2019,
+    "A better zip bomb")."""
+    inner = {"inner.bin": rng.bytes(int(rng.integers(1, 2000)))}
+    alone = _written(inner)
+    record = alone[: _found(bytearray(alone), b"PK\x01\x02")[0]]
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr("outer.bin", record)
+        file.writestr(zipfile.ZipInfo("inner.bin"), inner["inner.bin"], zipfile.ZIP_DEFLATED)
+    data = bytearray(out.getvalue())
+    entry = _found(data, b"PK\x01\x02")[1]
+    data[entry + 42 : entry + 46] = (30 + len("outer.bin")).to_bytes(4, "little")
     return bytes(data)
 
 

@@ -1,0 +1,133 @@
+"""The fault battery: it resumes, replays and bounds; every promise holds in some cases, and is found broken
+where the product is sabotaged."""
+
+import numpy as np
+import pytest
+
+from sightline.core import artifacts
+from sightline.data import archives, images
+from sightline.data.intake import build_items
+from sightline_lab.faults import battery, reliability_page
+from sightline_lab.faults.battery import Broken, Outcome, Promise
+from sightline_lab.faults.promises import PROMISES
+
+SEED = 7
+
+
+def some(row, cases, tmp_path):
+    """The outcome of the first cases of a row."""
+    try:
+        return battery.run(PROMISES[row], cases, SEED, tmp_path / "state", print)
+    except battery.Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """A folder with an artifact, as after `dvc repro`."""
+    with artifacts.create(tmp_path / "models" / "clip", "clip", {"size": 3}, "A card.\n") as folder:
+        artifacts.save_weights(folder / "weights.safetensors", {"x": np.arange(3000, dtype=np.float32)})
+        (folder / "more").mkdir()
+        (folder / "more" / "words.json").write_text('["red", "blue"]\n')
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("row", "cases"), [(2, 4), (7, 3), (8, 22), (9, 12), (21, 16), (23, 24)])
+def test_some_cases_hold(tmp_path, row, cases):
+    outcome = some(row, cases, tmp_path)
+    assert (outcome.cases, outcome.failed) == (cases, 0), outcome.kept
+    assert outcome.tried >= cases
+
+
+def test_changed_artifacts_are_noticed(built, tmp_path):
+    outcome = some(4, 64, tmp_path)
+    assert (outcome.cases, outcome.failed) == (64, 0), outcome.kept
+    artifacts.load(tmp_path / "models" / "clip", "clip", everything=True)  # the checkout itself is as it was
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("row", sorted(PROMISES))
+def test_the_short_battery_holds(built, tmp_path, row):
+    outcome = some(row, PROMISES[row].gate, tmp_path)
+    assert outcome.failed == 0, outcome.kept
+
+
+SABOTAGES = {  # row -> what keeps its promise, and what takes its place
+    7: (build_items, "MAX_TEXT", 10**9),
+    8: (images, "_orientation", lambda image: 1),
+    23: (archives, "_check_overlap", lambda path, infos: None),
+}
+
+
+@pytest.mark.parametrize(("row", "cases"), [(7, 4), (8, 66), (23, 24)])
+def test_a_sabotaged_product_is_caught(tmp_path, monkeypatch, row, cases):
+    monkeypatch.setattr(*SABOTAGES[row])
+    assert some(row, cases, tmp_path).failed > 0
+
+
+def coin(case):
+    """Fails in every case whose first random number is below a tenth."""
+    if case.rng.random() < 0.1:
+        raise Broken(f"case {case.index}")
+    assert not list(case.scratch.iterdir()) and case.prepared == "shared"
+    return 2
+
+
+COIN = Promise(
+    99, "A coin", "It never shows a small number.", "throws", 10, 100, coin, lambda scratch: "shared"
+)
+
+
+def test_a_run_goes_on_and_a_case_can_be_replayed(tmp_path):
+    first = battery.run(COIN, 30, SEED, tmp_path / "a", print)
+    resumed = battery.run(COIN, 100, SEED, tmp_path / "a", print)
+    whole = battery.run(COIN, 100, SEED, tmp_path / "b", print)
+    assert (first.cases, resumed.cases) == (30, 100)
+    assert (resumed.failed, resumed.kept, resumed.tried) == (whole.failed, whole.kept, whole.tried)
+    assert 0 < whole.failed == len(whole.kept) and whole.tried == 200 - whole.failed
+    broken = whole.kept[0]["case"]
+    with pytest.raises(Broken, match=f"case {broken}"):
+        battery.replay(COIN, SEED, broken)
+    good = next(index for index in range(100) if index not in {it["case"] for it in whole.kept})
+    battery.replay(COIN, SEED, good)
+
+
+def test_another_seed_starts_anew(tmp_path):
+    battery.run(COIN, 50, SEED, tmp_path, print)
+    other = battery.run(COIN, 20, SEED + 1, tmp_path, print)
+    assert other.cases == 20
+
+
+def test_what_the_product_does_not_document_breaks_a_promise(tmp_path):
+    def case(case):
+        raise KeyError("inner")
+
+    surprised = Promise(98, "Surprise", "Nothing unknown is raised.", "cases", 1, 1, case)
+    outcome = battery.run(surprised, 2, SEED, tmp_path, print)
+    assert outcome.failed == 2 and outcome.kept[0]["why"] == "KeyError: 'inner'"
+
+
+@pytest.mark.parametrize(
+    ("tried", "failed", "bound"),
+    [(1000, 0, 100 * (1 - 0.05 ** (1 / 1000))), (1, 0, 95.0), (10, 10, 100.0), (100, 1, 4.656)],
+)
+def test_the_bound_by_hand(tried, failed, bound):
+    """Without a failure 1 - 0.05^(1/n); one failure in a hundred: 4.66 % (tables of Clopper and Pearson)."""
+    assert Outcome(tried, tried, failed).bound() == pytest.approx(bound, rel=1e-3)
+
+
+def test_the_page_tells_what_was_tried_and_what_failed():
+    held = reliability_page.record(COIN, Outcome(100, 1000, 0, [], 3.0), SEED)
+    everything = reliability_page.record(PROMISES[2], Outcome(107, 107, 0, [], 90.0, all=True), SEED)
+    page = reliability_page.page({"rows": [held, everything]})
+    assert "| 99 | **A coin.** It never shows a small number. | 1,000 throws | 0 | 0.3 % |" in page
+    assert "107 deaths | 0 | all there are |" in page and "No case failed." in page
+    failing = reliability_page.record(COIN, Outcome(100, 100, 1, [{"case": 5, "why": "a 1"}], 3.0), SEED)
+    page = reliability_page.page({"rows": [failing]})
+    assert "| 1 | 4.7 % |" in page and "- row 99, case 5: a 1" in page
+
+
+def test_a_row_that_cannot_be_tried_says_why(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(battery.Missing, match="run `dvc repro` first"):
+        battery.run(PROMISES[4], 1, SEED, tmp_path / "state", print)

@@ -9,7 +9,7 @@ import torch
 
 from sightline.core import artifacts, runtime
 from sightline.train import optimizer
-from tests.support import toy_task
+from sightline_lab.faults import toy_training
 
 HERE = Path(__file__).parent
 SRC = HERE.parents[1] / "src"
@@ -26,7 +26,7 @@ def in_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("what, item", [("loss", "target"), ("loss", "rows")])
 def test_a_number_that_is_not_finite_names_stage_step_and_items(tmp_path, what, item):
-    task = toy_task.make(ALONE, 30)
+    task = toy_training.make(ALONE, 30)
     batch = task.batch
 
     def poisoned(step):
@@ -37,14 +37,14 @@ def test_a_number_that_is_not_finite_names_stage_step_and_items(tmp_path, what, 
 
     task.batch = poisoned
     with pytest.raises(ValueError, match=rf"toy: the {what} of step 17 is not finite") as caught:
-        toy_task.train(ALONE, tmp_path / "out", task)
+        toy_training.train(ALONE, tmp_path / "out", task)
     assert ", ".join(map(str, task.seen[17])) in str(caught.value)
     for path in Path(".resume").rglob("*.safetensors"):
         assert all(np.isfinite(array).all() for array in artifacts.load_weights(path).values())
 
 
 def test_a_gradient_that_is_not_finite_is_found(tmp_path):
-    task = toy_task.make(ALONE, 30)
+    task = toy_training.make(ALONE, 30)
     forward = task.forward
 
     def steep(batch):
@@ -54,19 +54,19 @@ def test_a_gradient_that_is_not_finite_is_found(tmp_path):
 
     task.forward = steep
     with pytest.raises(ValueError, match="toy: the gradient of step 0 is not finite"):
-        toy_task.train(ALONE, tmp_path / "out", task)
+        toy_training.train(ALONE, tmp_path / "out", task)
 
 
 def test_the_first_of_equal_metrics_is_kept(tmp_path):
-    task = toy_task.make(ALONE, 40)
+    task = toy_training.make(ALONE, 40)
     scores = iter([1.0, 3.0, 3.0, 2.0])
     task.evaluate = lambda: (next(scores), {})
-    toy_task.train(ALONE, tmp_path, task)
+    toy_training.train(ALONE, tmp_path, task)
     assert artifacts.read_json(tmp_path / "history.json")["best"] == 20
 
 
 def test_phases_decay_and_learning_rates(tmp_path):
-    task = toy_task.make(ALONE, 30)
+    task = toy_training.make(ALONE, 30)
     before = task.model.tower.weight.clone()
     rates, towers, forward = [], [], task.forward
 
@@ -83,21 +83,21 @@ def test_phases_decay_and_learning_rates(tmp_path):
     assert all(rate == {"tower": 0.005, "head": 0.01} for rate in rates)
     decays = {(group["part"], group["params"][0].ndim): group["weight_decay"] for group in built.param_groups}
     assert decays == {("tower", 2): 0.05, ("tower", 1): 0.0, ("head", 2): 0.05, ("head", 1): 0.0}
-    toy_task.train(ALONE, tmp_path, task)
+    toy_training.train(ALONE, tmp_path, task)
     # Frozen for steps 0..9; step 10 still starts from the old weights.
     assert towers == [True] * 11 + [False] * 19
 
 
 def test_no_steps_leave_the_weights_and_write_empty_curves(tmp_path):
-    task = toy_task.make(ALONE, 0)
+    task = toy_training.make(ALONE, 0)
     before = task.model.tower.weight.clone()
-    toy_task.train(ALONE, tmp_path, task)
+    toy_training.train(ALONE, tmp_path, task)
     assert torch.equal(task.model.tower.weight, before)
     assert (tmp_path / "curves").is_dir()
 
 
 def launch(out, *torchrun):
-    command = [sys.executable, *torchrun, HERE.parent / "support" / "toy_task.py", out, "40", "0.0"]
+    command = [sys.executable, *torchrun, toy_training.__file__, out, "40", "0.0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     seen = [json.loads(path.read_text()) for path in sorted(Path(out).glob("seen-*.json"))]
@@ -125,20 +125,20 @@ def test_two_processes_see_the_same_global_batches(tmp_path):
 
 
 def test_a_trained_start_is_kept_where_no_step_is_better(tmp_path):
-    task = toy_task.make(ALONE, 40)
+    task = toy_training.make(ALONE, 40)
     task.starts_trained = True
     before = {name: tensor.clone() for name, tensor in task.model.state_dict().items()}
     scores = iter([3.0, 1.0, 3.0, 2.0, 2.5])
     task.evaluate = lambda: (next(scores), {})
-    toy_task.train(ALONE, tmp_path, task)
+    toy_training.train(ALONE, tmp_path, task)
     kept = artifacts.read_json(tmp_path / "history.json")
     assert kept["best"] == 0 and kept["history"][0] == {"step": 0, "val_score": 3.0}
     assert all(torch.equal(tensor, before[name]) for name, tensor in task.model.state_dict().items())
 
 
 def test_the_last_is_kept_where_the_metric_does_not_see_what_trains(tmp_path):
-    task = toy_task.make(ALONE, 40)
+    task = toy_training.make(ALONE, 40)
     task.starts_trained = task.keeps_last_of_equals = True
     task.evaluate = lambda: (3.0, {})
-    toy_task.train(ALONE, tmp_path, task)
+    toy_training.train(ALONE, tmp_path, task)
     assert artifacts.read_json(tmp_path / "history.json")["best"] == 40

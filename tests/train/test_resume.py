@@ -13,10 +13,10 @@ import pytest
 from sightline.core import runtime, source_digest
 from sightline.train import checkpoint
 from sightline.train.checkpoint import State, Store
-from tests.support import toy_task
+from sightline_lab.faults import toy_training
 
 ROOT = Path(__file__).parents[2]
-SRC, SUPPORT = ROOT / "src", ROOT / "tests" / "support"
+SRC = ROOT / "src"
 STEPS = 40
 ALONE = runtime.Runtime("cpu", 0, 1, 1)
 
@@ -37,8 +37,8 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        toy_task.train(ALONE, folder / "out", toy_task.make(ALONE, STEPS))
-    return toy_task.files(folder / "out")
+        toy_training.train(ALONE, folder / "out", toy_training.make(ALONE, STEPS))
+    return toy_training.files(folder / "out")
 
 
 class Killed(Exception):
@@ -50,7 +50,7 @@ def test_death_at_a_step_changes_no_bit(whole, tmp_path, monkeypatch, death):
     """Saved after every step, dead at one of them (evaluations fall on 10, 20, 30, 40; the phase turns at
     13)."""
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
-    dying = toy_task.make(ALONE, STEPS)
+    dying = toy_training.make(ALONE, STEPS)
     batch = dying.batch
 
     def fatal(step):
@@ -60,11 +60,11 @@ def test_death_at_a_step_changes_no_bit(whole, tmp_path, monkeypatch, death):
 
     dying.batch = fatal
     with pytest.raises(Killed):
-        toy_task.train(ALONE, tmp_path / "out", dying)
-    continued = toy_task.make(ALONE, STEPS)
-    toy_task.train(ALONE, tmp_path / "out", continued)
+        toy_training.train(ALONE, tmp_path / "out", dying)
+    continued = toy_training.make(ALONE, STEPS)
+    toy_training.train(ALONE, tmp_path / "out", continued)
     assert len(continued.seen) == STEPS - death
-    assert toy_task.files(tmp_path / "out") == whole
+    assert toy_training.files(tmp_path / "out") == whole
     assert not list(Path(".resume/toy").glob("*/*"))
 
 
@@ -83,15 +83,15 @@ def test_death_in_the_middle_of_a_save_leaves_the_previous_state(whole, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.artifacts, "write_json", fatal)
         with pytest.raises(Killed):
-            toy_task.train(ALONE, tmp_path / "out", toy_task.make(ALONE, STEPS))
-    continued = toy_task.make(ALONE, STEPS)
-    toy_task.train(ALONE, tmp_path / "out", continued)
+            toy_training.train(ALONE, tmp_path / "out", toy_training.make(ALONE, STEPS))
+    continued = toy_training.make(ALONE, STEPS)
+    toy_training.train(ALONE, tmp_path / "out", continued)
     assert len(continued.seen) == STEPS - 6
-    assert toy_task.files(tmp_path / "out") == whole
+    assert toy_training.files(tmp_path / "out") == whole
 
 
 def killer(out, kills, number, seed):
-    command = [sys.executable, SUPPORT / "killer.py", out, str(kills), str(number), str(seed)]
+    command = [sys.executable, "-m", "sightline_lab.faults.killer", out, str(kills), str(number), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -100,7 +100,7 @@ def killer(out, kills, number, seed):
 def test_sigkill_at_random_moments(whole, tmp_path):
     ends = killer(tmp_path / "out", 8, signal.SIGKILL, seed=5)
     assert [end["code"] for end in ends] == [-9] * 8 + [0]
-    assert toy_task.files(tmp_path / "out") == whole
+    assert toy_training.files(tmp_path / "out") == whole
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -109,32 +109,32 @@ def test_a_stop_signal_saves_the_current_step(whole, tmp_path, number, code):
     ends = killer(tmp_path / "out", 3, number, seed=8)
     assert [end["code"] for end in ends] == [code] * 3 + [0]
     assert all(end["saved"] > end["step"] for end in ends[:-1])
-    assert toy_task.files(tmp_path / "out") == whole
+    assert toy_training.files(tmp_path / "out") == whole
 
 
 def test_a_damaged_state_is_said_and_not_used(whole, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
-    dying = toy_task.make(ALONE, STEPS)
+    dying = toy_training.make(ALONE, STEPS)
     dying.evaluate = lambda: (_ for _ in ()).throw(Killed)
     with pytest.raises(Killed):
-        toy_task.train(ALONE, tmp_path / "out", dying)
+        toy_training.train(ALONE, tmp_path / "out", dying)
     (path,) = Path(".resume/toy").glob("*/state-9.safetensors")
     damaged = bytearray(path.read_bytes())
     damaged[-1] ^= 1
     path.write_bytes(damaged)
-    toy_task.train(ALONE, tmp_path / "out", toy_task.make(ALONE, STEPS))
+    toy_training.train(ALONE, tmp_path / "out", toy_training.make(ALONE, STEPS))
     assert "is damaged" in capsys.readouterr().err
-    assert toy_task.files(tmp_path / "out") == whole
+    assert toy_training.files(tmp_path / "out") == whole
 
 
 def test_a_run_with_other_facts_starts_afresh(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
-    dying = toy_task.make(ALONE, STEPS)
+    dying = toy_training.make(ALONE, STEPS)
     dying.evaluate = lambda: (_ for _ in ()).throw(Killed)
     with pytest.raises(Killed):
-        toy_task.train(ALONE, tmp_path / "out", dying)
-    other = toy_task.make(ALONE, STEPS)
-    toy_task.train(ALONE, tmp_path / "out", other, lr=0.02)
+        toy_training.train(ALONE, tmp_path / "out", dying)
+    other = toy_training.make(ALONE, STEPS)
+    toy_training.train(ALONE, tmp_path / "out", other, lr=0.02)
     assert len(other.seen) == STEPS
 
 
@@ -156,15 +156,15 @@ def test_other_code_starts_over(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(source_digest, "digest", lambda *starts: asked.append(starts) or "one")
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
-    dying = toy_task.make(ALONE, STEPS)
+    dying = toy_training.make(ALONE, STEPS)
     dying.evaluate = lambda: (_ for _ in ()).throw(Killed)
     with pytest.raises(Killed):
-        toy_task.train(ALONE, tmp_path / "out", dying)
-    resumed = toy_task.make(ALONE, STEPS)
+        toy_training.train(ALONE, tmp_path / "out", dying)
+    resumed = toy_training.make(ALONE, STEPS)
     monkeypatch.setattr(source_digest, "digest", lambda *starts: "two")
-    toy_task.train(ALONE, tmp_path / "out", resumed)
+    toy_training.train(ALONE, tmp_path / "out", resumed)
     assert len(resumed.seen) == STEPS
-    assert asked == [(SRC / "sightline" / "train", SUPPORT / "toy_task.py")]
+    assert asked == [(SRC / "sightline" / "train", Path(toy_training.__file__))]
 
 
 def test_two_runs_of_one_fingerprint_do_not_collide(tmp_path, monkeypatch):

@@ -1,9 +1,23 @@
 """All promises that `sightline lab faults` tries, by their number."""
 
 from sightline_lab.faults.battery import Promise
-from sightline_lab.faults.rows import archives, corruption, downloads, pictures, saves, settings, table_rows
+from sightline_lab.faults.rows import (
+    archives,
+    corruption,
+    downloads,
+    pictures,
+    saves,
+    settings,
+    table_rows,
+    training_kills,
+    training_numbers,
+    training_stops,
+)
 
 PROMISES: dict[int, Promise] = {
     module.PROMISE.row: module.PROMISE
-    for module in (saves, corruption, table_rows, pictures, downloads, settings, archives)
-}
+    for module in (
+        training_kills, saves, corruption, table_rows, pictures, downloads, training_numbers, training_stops,
+        settings, archives,
+    )
+}  # fmt: skip

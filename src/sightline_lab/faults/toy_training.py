@@ -1,7 +1,7 @@
 """A task small enough to be killed many times: fit a small network, with dropout so that random numbers
 matter.
 
-As a script, `toy_task.py OUT STEPS DROPOUT` (also under torchrun) trains it and writes
+As a script, `toy_training.py OUT STEPS DROPOUT` (also under torchrun) trains it and writes
 OUT/weights.safetensors, OUT/history.json, OUT/curves and, per process, OUT/seen-<rank>.json: the
 items of each step, and the gradient of a gathered contrastive loss.
 """
@@ -10,11 +10,13 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sightline.core import artifacts, runtime
+from sightline.core.runtime import Runtime
 from sightline.data import batches
 from sightline.train import distributed
 from sightline.train.loop import Recipe
@@ -37,7 +39,9 @@ class ToyTask(Task):
 
     metric, unit, per_step = "score", "rows", BATCH
 
-    def __init__(self, run, steps, seed=3, slow_s=0.0, dropout=0.1) -> None:
+    def __init__(
+        self, run: Runtime, steps: int, seed: int = 3, slow_s: float = 0.0, dropout: float = 0.1
+    ) -> None:
         super().__init__()
         self.run, self.steps, self.seed, self.slow_s, self.dropout = run, steps, seed, slow_s, dropout
         self.model = ToyModel()
@@ -45,47 +49,54 @@ class ToyTask(Task):
         self.target = self.rows.sum(1, keepdim=True).sin()
         self.seen: list[list[int]] = []
 
-    def batch(self, step):
+    def batch(self, step: int) -> dict:
         indices = batches.batch_indices(self.seed, step, BATCH, ITEMS)
         mine = batches.rank_slice(indices, self.run.rank, self.run.world).tolist()
         self.seen.append(mine)
         time.sleep(self.slow_s)
         return {"items": mine, "rows": self.rows[mine], "target": self.target[mine]}
 
-    def forward(self, batch):
+    def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         hidden = torch.tanh(self.model.tower(batch["rows"]))
         hidden = nn.functional.dropout(hidden, self.dropout, self.training)
         error = (self.model.head(hidden) - batch["target"]).square().mean()
         return error, {"error": error.detach()}
 
-    def evaluate(self):
+    def evaluate(self) -> tuple[float, dict[str, float]]:
         error, _ = self({"rows": self.rows, "target": self.target})
         return -error.item(), {"squared": error.item() ** 2}
 
-    def samples(self):
+    def samples(self) -> list[str]:
         return ["Q: what is it? A: a sine (true: a sine)"]
 
-    def phase(self, step):
+    def phase(self, step: int) -> int:
         return int(step >= self.steps // 3)
 
-    def enter(self, phase):
+    def enter(self, phase: int) -> None:
         self.model.tower.requires_grad_(phase == 1)
 
-    def lr_scale(self, part, step):
+    def lr_scale(self, part: str, step: int) -> float:
         return 0.5 if part == "tower" else 1.0
 
 
-def recipe(steps, **changes) -> Recipe:
-    settings = {"name": "toy", "seed": 3, "steps": steps, "lr": 0.01, "warmup_steps": 3, "weight_decay": 0.05}
+def recipe(steps: int, **changes: Any) -> Recipe:
+    settings: dict[str, Any] = {
+        "name": "toy",
+        "seed": 3,
+        "steps": steps,
+        "lr": 0.01,
+        "warmup_steps": 3,
+        "weight_decay": 0.05,
+    }
     return Recipe(**{**settings, "precision": "fp32", "evals": 4, **changes})
 
 
-def make(run, steps: int, slow_s: float = 0.0, dropout: float = 0.1) -> ToyTask:
+def make(run: Runtime, steps: int, slow_s: float = 0.0, dropout: float = 0.1) -> ToyTask:
     torch.manual_seed(11)
     return ToyTask(run, steps, slow_s=slow_s, dropout=dropout)
 
 
-def train(run, out: Path, task: ToyTask, **changes) -> None:
+def train(run: Runtime, out: Path, task: ToyTask, **changes: Any) -> None:
     facts = {"dropout": task.dropout}
     with trained(task, recipe(task.steps, **changes), run, facts, out / "curves") as state:
         if run.is_main:
@@ -98,7 +109,7 @@ def files(out: Path) -> dict[str, bytes]:
     return {str(f.relative_to(out)): f.read_bytes() for f in sorted(out.rglob("*")) if f.is_file()}
 
 
-def contrastive_gradient(run) -> list[list[float]]:
+def contrastive_gradient(run: Runtime) -> list[list[float]]:
     """Gradient of InfoNCE over 8 pairs with respect to a projection, averaged over the processes."""
     rows = torch.randn(2, 8, WIDTH, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     mine = slice(run.rank * 8 // run.world, (run.rank + 1) * 8 // run.world)

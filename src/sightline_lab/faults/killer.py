@@ -1,4 +1,5 @@
-"""Forks toy runs and ends them: killer.py OUT KILLS SIGNAL SEED. Prints how each run ended, as JSON.
+"""Forks toy trainings and ends them: `python -m ...killer OUT KILLS SIGNAL SEED`. Prints how each ended, as
+JSON.
 
 torch is imported once, so that a kill costs milliseconds. Each of the first KILLS runs gets the signal when
 it has reached a random step (its first one at the earliest), a random moment later; the last run may finish.
@@ -17,7 +18,7 @@ import torch._dynamo  # noqa: F401
 
 from sightline.core import runtime, source_digest
 from sightline.train import checkpoint
-from tests.support import toy_task
+from sightline_lab.faults import toy_training
 
 STEPS = 40
 SLOW_S = 0.005
@@ -27,29 +28,29 @@ NOT_YET = 255
 def child(out: Path, reached: mmap.mmap) -> None:
     """Train in this process and end it with the code that the program would have; `reached` tells the
     step."""
-    code = 1
+    code: str | int | None = 1
     try:
         run = runtime.start(threads=1, seed=3)
-        task = toy_task.make(run, STEPS, SLOW_S)
+        task = toy_training.make(run, STEPS, SLOW_S)
         batch = task.batch
 
-        def told(step):
+        def told(step: int) -> dict:
             reached[0] = step
             return batch(step)
 
-        task.batch = told
-        toy_task.train(run, out, task)
+        task.batch = told  # type: ignore[method-assign]
+        toy_training.train(run, out, task)
         code = 0
     except SystemExit as stop:
         code = stop.code
     finally:
-        os._exit(code)
+        os._exit(code if isinstance(code, int) else 1)
 
 
 def main(out: Path, kills: int, number: int, seed: int) -> None:
-    checkpoint.SAVE_EVERY_S, source_digest.digest = 0.05, lambda *starts: ""  # as in test_resume
+    checkpoint.SAVE_EVERY_S, source_digest.digest = 0.05, lambda *starts: ""  # which takes a second
     out.mkdir(parents=True, exist_ok=True)
-    dice, ends, reached = random.Random(seed), [], mmap.mmap(-1, 1)
+    dice, ends, reached, step = random.Random(seed), [], mmap.mmap(-1, 1), 0
     while not ends or (len(ends) <= kills and ends[-1]["code"]):
         reached[0] = NOT_YET
         pid = os.fork()

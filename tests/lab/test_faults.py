@@ -1,6 +1,8 @@
 """The fault battery: it resumes, replays and bounds; every promise holds in some cases, and is found broken
 where the product is sabotaged."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,9 @@ from sightline.data.intake import build_items
 from sightline_lab.faults import battery, reliability_page
 from sightline_lab.faults.battery import Broken, Outcome, Promise
 from sightline_lab.faults.promises import PROMISES
+from sightline_lab.faults.rows import sabotage
 
+ROOT = Path(__file__).resolve().parents[2]
 SEED = 7
 
 
@@ -65,6 +69,13 @@ SABOTAGES = {  # row -> what keeps its promise, and what takes its place
 def test_a_sabotaged_product_is_caught(tmp_path, monkeypatch, row, cases):
     monkeypatch.setattr(*SABOTAGES[row])
     assert some(row, cases, tmp_path).failed > 0
+
+
+def test_every_sabotage_has_its_place_and_its_tests():
+    rows = sabotage.read(ROOT)
+    assert len(rows) == len({row["what"] for row in rows}) == 60
+    for row in rows:
+        assert all((ROOT / "tests" / name).exists() for name in row["test"].split()), row["what"]
 
 
 def coin(case):

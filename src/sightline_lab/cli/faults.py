@@ -36,7 +36,11 @@ def faults(
     if replay >= 0:
         if len(chosen) != 1:
             raise typer.BadParameter("--replay wants the one row that the case is of")
-        battery.replay(PROMISES[chosen[0]], seed, replay)
+        try:
+            battery.replay(PROMISES[chosen[0]], seed, replay)
+        except battery.Broken as broken:
+            typer.echo(f"faults: row {chosen[0]}, case {replay}: {broken}", err=True)
+            raise typer.Exit(1) from broken
         typer.echo(f"faults: row {chosen[0]}, case {replay}: it holds")
         return
     path = here / reliability_page.RESULT

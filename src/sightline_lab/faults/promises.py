@@ -6,6 +6,7 @@ from sightline_lab.faults.rows import (
     corruption,
     downloads,
     pictures,
+    sabotage,
     saves,
     settings,
     table_rows,
@@ -18,6 +19,6 @@ PROMISES: dict[int, Promise] = {
     module.PROMISE.row: module.PROMISE
     for module in (
         training_kills, saves, corruption, table_rows, pictures, downloads, training_numbers, training_stops,
-        settings, archives,
+        settings, archives, sabotage,
     )
 }  # fmt: skip

@@ -462,6 +462,28 @@ def test_json_round_trip(tmp_path_factory, obj):
     assert artifacts.read_json(path) == obj
 
 
+def test_bytes_are_on_the_disk_before_they_have_their_name_and_the_name_after(tmp_path, monkeypatch):
+    """What a power loss would undo: a name without bytes, or bytes without a name."""
+    done, sync, replace = [], os.fsync, os.replace
+
+    def synced(descriptor):
+        done.append(("synced", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
+        sync(descriptor)
+
+    def renamed(source, target):
+        done.append(("renamed", Path(source), Path(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(atomic_io.os, "fsync", synced)
+    monkeypatch.setattr(atomic_io.os, "replace", renamed)
+    artifacts.write_bytes(tmp_path / "a.json", b"{}")
+    temporary = done[0][1]
+    assert temporary.parent == tmp_path and temporary.name != "a.json"
+    assert done == [
+        ("synced", temporary), ("renamed", temporary, tmp_path / "a.json"), ("synced", tmp_path),
+    ]  # fmt: skip
+
+
 def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     artifacts.write_json(tmp_path / "a.json", 1)
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))

@@ -57,6 +57,25 @@ def test_links_and_devices(tmp_path, kind):
         open_archive(write(tmp_path / "a.zip", [(info, b"/etc/passwd")]))
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_members_of_rarer_compressions_are_refused(tmp_path, compression):
+    content = random.Random(1).randbytes(500)
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w", compression) as file:
+        file.writestr("a", content)
+    whole = (tmp_path / "whole.zip").read_bytes()
+    refused = 0
+    for at in range(30, 31 + len(content) // 2):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x10
+        (tmp_path / "a.zip").write_bytes(damaged)
+        try:
+            with open_archive(tmp_path / "a.zip") as archive:
+                assert archive.read("a", 1000) == content
+        except ArchiveError:
+            refused += 1
+    assert refused > 200
+
+
 def test_names_that_collide(tmp_path):
     for first, second in [("a.jpg", "a.jpg"), ("a.jpg", "A.JPG"), ("caf\u00e9", "cafe\u0301")]:
         with pytest.raises(ArchiveError, match="have the same name"):

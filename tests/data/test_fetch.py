@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import ipaddress
 import random
 import socket
 import time
@@ -360,3 +361,19 @@ def test_cached_says_the_hash_of_an_unpinned_file(server, tmp_path, monkeypatch,
     assert PIN in capsys.readouterr().err
     assert fetch.cached(f"{server.url}/a.zip", PIN, 5, 10**6) == path
     assert len(server.requests) == 1 and isinstance(path, Path)
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("192.0.0.9", False), ("192.0.0.8", False), ("192.0.0.255", False), ("192.88.99.1", False),
+        ("192.0.2.1", False), ("198.18.0.1", False), ("240.0.0.1", False), ("255.255.255.255", False),
+        ("3fff::1", False), ("3fff:fff::1", False), ("5f00::1", False), ("100::1", False),
+        ("64:ff9b:1::1", False), ("2001::1", False), ("2001:db8::1", False), ("2001:20::1", False),
+        ("192.0.1.1", True), ("192.88.98.1", True), ("8.8.8.8", True), ("2606:4700::1", True),
+        ("2001:4860:4860::8888", True), ("64:ff9b::808:808", False), ("::ffff:8.8.8.8", False),
+        ("2002:808:808::1", False),
+    ],
+)  # fmt: skip
+def test_special_addresses_of_ianas_registries_are_not_public(address, public):
+    assert http_connection._permitted(ipaddress.ip_address(address), (), True) == public

@@ -3,6 +3,7 @@
 The sources ship zips only; a tar is refused like any other file.
 """
 
+import lzma
 import os
 import stat
 import struct
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 END, END64, LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error, NotImplementedError)
 MAX_COMMENT = 65535
 DIRECTORY_ENTRY_BYTES = 512  # generous: 46 fixed bytes, a name and a few extra fields
 LOCAL_HEADER_BYTES = 30
@@ -68,7 +70,9 @@ class Archive:
             raise ArchiveError(f"{self.path}: {name} has {info.file_size} bytes, {max_bytes} are allowed")
         try:
             data = self._zip.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
+        except (*DAMAGED, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk; bzip2's have no number
+                raise
             raise ArchiveError(
                 f"{self.path}: {name} is damaged ({error}); put a complete archive there, then try again"
             ) from error

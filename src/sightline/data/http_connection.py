@@ -14,7 +14,12 @@ from collections.abc import Collection
 from urllib.parse import SplitResult, unquote, urlsplit
 
 PORTS = {"http": 80, "https": 443}
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# What IANA's registries of special-purpose addresses hold and Python's tables up to 3.11.9 call public
+# (CVE-2024-4032), and 6to4 addresses, which stand for an IPv4 address: a gateway would connect to that.
+SPECIAL = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20"))
+)
+UNICAST6 = ipaddress.ip_network("2000::/3")  # the only range of IPv6 that is given to anybody
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -101,22 +106,13 @@ def _resolve(text: str, host: str, port: int) -> list[Address]:
 def _permitted(address: Address, allow: Collection[str], public: bool) -> bool:
     if any(address in ipaddress.ip_network(network) for network in allow):
         return True
-    return public and all(_is_public(each) for each in (address, *_embedded(address)))
+    return public and _is_public(address)
 
 
 def _is_public(address: Address) -> bool:
-    local = address.is_multicast or address.is_reserved or getattr(address, "is_site_local", False)
-    return address.is_global and not local
-
-
-def _embedded(address: Address) -> list[Address]:
-    """IPv4 addresses that an IPv6 address stands for and that a gateway would connect to."""
-    if address.version == 4:
-        return []
-    addresses = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in NAT64:
-        addresses.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [embedded for embedded in addresses if embedded is not None]
+    local = address.is_multicast or address.is_reserved or any(address in network for network in SPECIAL)
+    given = address.version == 4 or address in UNICAST6
+    return address.is_global and given and not local
 
 
 def _through_proxy(host: str, port: int, timeout_s: float) -> http.client.HTTPConnection | None:

@@ -20,6 +20,7 @@ FORMS = (
     "good", "leaving", "link", "collision", "bomb", "entries", "cut", "flipped", "overlapping", "declared",
     "prefixed", "long name",
 )  # fmt: skip
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 REFUSED = ("leaving", "link", "collision", "bomb", "entries", "overlapping")
 
 
@@ -79,7 +80,7 @@ def _hostile(form: str, members: dict[str, bytes], rng: np.random.Generator) -> 
         return _written({f"{n}.txt": b"" for n in range(MAX_ENTRIES + int(rng.integers(1, 2000)))})
     if form == "long name":
         return _written(members | {"n" * int(rng.integers(300, 60_000)): b"x"})
-    data = bytearray(_written(members))
+    data = bytearray(_written(members, compression=int(rng.choice(COMPRESSIONS))))
     if form == "cut":
         return bytes(data[: int(rng.integers(0, len(data)))])
     if form == "flipped":
@@ -111,9 +112,11 @@ def _quoting(rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def _written(members: dict[str, bytes], more: list | None = None) -> bytes:
+def _written(
+    members: dict[str, bytes], more: list | None = None, compression: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     out = io.BytesIO()
-    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", compression) as file:
         warnings.simplefilter("ignore")  # of names that occur twice
         for name, data in [*members.items(), *(more or [])]:
             file.writestr(name, data)

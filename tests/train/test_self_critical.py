@@ -128,32 +128,48 @@ def test_a_step_is_a_function_of_its_seed_without_dropout(data):
     assert losses[0] == losses[1] and not task.model.training and task.training
 
 
+@torch.no_grad()
+def moved_by_one(task):
+    """The weights before, and the task's model as after a training that adds 1 to every weight."""
+    before = {name: weight.detach().clone() for name, weight in task.model.named_parameters()}
+    for weight in task.model.parameters():
+        weight.add_(1.0)
+    return before
+
+
 def test_the_mean_of_the_weights_is_what_is_kept(data, monkeypatch, tmp_path):
     section = {"self_critical_epochs": 2.0, "self_critical_share": 0.25, "lr_scale": 3.0}
     section |= {"self_critical_lr_scale": 0.5, "width": 32, "heads": 4}
-    finetune = data.params.finetune.model_copy(update=section)
-    params = data.params.model_copy(update={"finetune": finetune})
-    clip, words = data.clip()
-    word_ids = [data.tokenizer.encode(word, 8, special=False) for word in words]
-    model = from_clip(clip, finetune.model_dump(), word_ids)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    phases = []
+    task = make(data, **section)
+    params = data.params.model_copy(update={"finetune": task.params})
+    before, phases = moved_by_one(task), []
 
     @contextmanager
-    def moved(model, phase, *rest):
-        """Stands for a training that adds 1 to every weight."""
+    def trained_already(model, phase, *rest):
         phases.append(phase)
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight.add_(1.0)
-        yield None, None
+        yield task, None
 
-    monkeypatch.setattr(finetune_module, "train_vqa", moved)
-    with finetune_module.self_critical(model, params, ALONE, data.data, tmp_path):
-        for name, weight in model.named_parameters():
+    monkeypatch.setattr(finetune_module, "train_vqa", trained_already)
+    with finetune_module.self_critical(task.model, params, ALONE, data.data, tmp_path):
+        for name, weight in task.model.named_parameters():
             torch.testing.assert_close(weight.detach(), before[name] + 0.25)
     (phase,) = phases
     assert phase.task is SelfCriticalTask and phase.epochs == 2.0 and phase.section.lr_scale == 1.5
+
+
+def test_validation_measures_the_mean_and_training_goes_on_from_the_new_weights(data, monkeypatch):
+    task = make(data, self_critical_share=0.25)
+    before, seen = moved_by_one(task), {}
+
+    def evaluated():
+        seen.update({name: weight.detach().clone() for name, weight in task.model.named_parameters()})
+        return 1.0, {}
+
+    monkeypatch.setattr(task, "_evaluated", evaluated)
+    assert task.evaluate() == (1.0, {})
+    for name, weight in task.model.named_parameters():
+        torch.testing.assert_close(seen[name], before[name] + 0.25)
+        assert torch.equal(weight.detach(), before[name] + 1.0)
 
 
 def test_the_weights_before_stay_where_no_step_is_better(data, tmp_path, monkeypatch):

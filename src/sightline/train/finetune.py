@@ -152,18 +152,14 @@ def self_critical(
     model: VLM, params: Params, run: Runtime, data: VqaData, curves: Path
 ) -> Iterator[tuple[VqaTask, State]]:
     """Train the descriptions of a trained `model` by their CIDEr-D and leave it with the mean of its weights
-    before and after, `self_critical_share` of it after (Wortsman et al. 2022, arXiv 2109.01903): by
-    themselves the new ones write short texts."""
-    before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    before and after."""
     section = params.finetune
     section = section.replaced(lr_scale=section.lr_scale * section.self_critical_lr_scale)
     facts = {"decoder": repr(params.decoder)}
     phase = Phase("self-critical", section.self_critical_epochs, section, SelfCriticalTask, facts)
     with train_vqa(model, phase, params, run, data, curves / "self_critical") as (task, state):
-        after = model.state_dict()
-        for name, tensor in before.items():
-            if tensor.is_floating_point():
-                after[name].lerp_(tensor, 1.0 - section.self_critical_share)
+        assert isinstance(task, SelfCriticalTask)
+        task.take_mean()
         yield task, state
 
 

@@ -4,6 +4,9 @@ Rennie et al. 2017 (arXiv 1612.00563, equation 9), with the mean of an image's o
 of each (Luo 2020, arXiv 2003.09971). A measure of whole texts rewards what a search
 writes; cross entropy only sees one word after true words. The short answers go on as in VqaTask.
 
+By themselves the new weights write short texts, so what is kept is their mean with those before (Wortsman et
+al. 2022, arXiv 2109.01903). Validation measures that mean.
+
 N images and B rows (K samples of each image) of this process, T tokens, P patches, D width, V vocabulary.
 """
 
@@ -27,19 +30,27 @@ Pick = Callable[[Tensor], Tensor]  # logits_BV -> token of each row
 
 
 class SelfCriticalTask(VqaTask):
-    """`metric`: CIDEr-D of greedy descriptions of val, by the weights of the n-grams of train. No dropout:
-    the samples are those of the model that learns from them."""
+    """`metric`: CIDEr-D of greedy descriptions of val by the mean of the weights, with the weights of the
+    n-grams of train. No dropout: the samples are those of the model that learns from them."""
 
     starts_trained = True
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.metric = "cider_d"
+        self.before = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         self.references = {
             split: {int(number): self._references(int(number)) for number in numbers}
             for split, numbers in self.numbers.items()
         }
         self.cider = CiderD(self.references["train"].values())
+
+    @torch.no_grad()
+    def take_mean(self) -> None:
+        """Give the model the mean of its weights and those before, `self_critical_share` of its own."""
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(self.before[name], 1.0 - self.params.self_critical_share)
 
     def train(self, mode: bool = True) -> SelfCriticalTask:
         super().train(mode)
@@ -89,8 +100,18 @@ class SelfCriticalTask(VqaTask):
         ]
         return torch.tensor(scores).unflatten(0, (len(images), samples))
 
+    @torch.no_grad()
     def evaluate(self) -> tuple[float, dict[str, float]]:
-        """CIDEr-D of greedy descriptions, in hundredths; and the accuracies of VqaTask."""
+        """CIDEr-D of greedy descriptions, in hundredths, and the accuracies of VqaTask, of the mean of the
+        weights."""
+        own = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.take_mean()
+        try:
+            return self._evaluated()
+        finally:
+            self.model.load_state_dict(own)
+
+    def _evaluated(self) -> tuple[float, dict[str, float]]:
         accuracy, _ = self.answer_accuracy()
         total, described = 0.0, 0.0
         numbers = self.numbers["val"][:VAL_IMAGES]

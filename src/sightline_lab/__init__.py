@@ -8,12 +8,14 @@ hallucination/: decoding methods and trainings against hallucination
 faithfulness/: faithfulness of explanations
 pruning/: criteria of pruning
 retrieval/: answers beside captions of similar pictures
+decoders/: our own decoder against a causal language model
 duplicates/: near-duplicates against look-alikes
 own_tables/: from `sightline init` to the first search on tables of others
 photos/: answers about freely licensed photos
 pretrained/: a pretrained dual encoder before and after tuning
 towers/: image towers of every family at three sizes each
 scale/: memory and time of the stages against the number of rows
+faults/: promises of reliability, tried with random faults
 experiments/: a search by `dvc exp run --queue` as a table
 bench/: speed
 load_test/: the server under load

@@ -2,7 +2,7 @@
 
 random_language_model.py: a small one with random weights, in Hugging Face's layout
 decoder_arms.py: the two arms of the study
-decoders_page.py: docs/reports/decoders.md
+decoders_page.py: its figures as a page
 
 Not here: how arms are trained at equal compute (`ablations`), the speed of both (`bench`).
 """

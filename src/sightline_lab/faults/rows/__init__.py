@@ -12,4 +12,6 @@ settings.py: wrong parameters (row 21)
 archives.py: hostile zip files (row 23)
 sabotage.py: faults planted in the product, for its tests to notice (row 33)
 one_save.py: the process that row 2 kills
+
+Not here: how cases are counted, replayed and bounded (`faults/battery.py`).
 """

@@ -17,7 +17,7 @@ from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.session import Session
 
 BATCH = 32
-DESCRIPTIONS = 500  # of val, by whose likelihood models are compared
+DESCRIPTIONS = 200  # of val, by whose likelihood models are compared
 LIKELIHOOD_LOSS = (
     5.0  # percent of a token's likelihood that may be lost: pruning that ruins descriptions cost 13
 )

@@ -11,7 +11,10 @@ def arms(language_model: Path) -> dict[str, Arm]:
     """language_model: folder of the causal one."""
     own = "our own decoder, whose cross-attention reads image and question"
     causal = "a causal language model with random weights, whose self-attention reads image and question"
-    changes = {"decoder.tower": "hf", "decoder.checkpoint": str(language_model)}
+    changes = {
+        "decoder.tower": "hf", "decoder.checkpoint": str(language_model),
+        "compress.head_ratio": 0.0, "compress.neuron_ratio": 0.0,  # which cut our own decoder alone
+    }  # fmt: skip
     return {
         DEFAULT: Arm(DEFAULT, own, {}, "finetune"),
         CAUSAL: Arm(CAUSAL, causal, changes, "finetune"),

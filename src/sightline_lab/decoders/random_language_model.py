@@ -21,12 +21,14 @@ def write(folder: Path, tokenizer: Path, seed: int, shape: dict[str, Any] = SHAP
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from sightline.data.tokenizer import Tokenizer
+    from sightline.models.quiet_loading import quiet_loading
 
     own = Tokenizer.load(tokenizer)
     tokens = {"bos_token_id": own.bos, "eos_token_id": own.eos, "pad_token_id": own.pad}
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**shape, vocab_size=own.size, **tokens))
     shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(folder)
+    with quiet_loading():
+        model.save_pretrained(folder)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     return sum(weight.numel() for weight in model.parameters()) / 1e6

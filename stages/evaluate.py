@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from sightline.core import runtime  # noqa: E402
+from sightline.core import artifacts, runtime  # noqa: E402
 from sightline.core.params.loader import Params  # noqa: E402
 
 
@@ -19,9 +19,10 @@ def main(params: Params) -> None:
     from sightline.inference.session import Session
 
     bundle = Path("models/bundle")
+    raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     shipped = bundle_settings.read(bundle / bundle_settings.GENERATION)
     setting = collect_predictions.Setting(
-        Path("data/raw"), Path("data/vqa"), params.evaluate, shipped.generation, shipped.spin, params.seed
+        raw.path, vqa.path, params.evaluate, shipped.generation, shipped.spin, params.seed
     )
     limit = params.evaluate.max_items
     for name in params.evaluate.splits:

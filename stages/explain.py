@@ -24,7 +24,7 @@ def main(params: Params) -> None:
     session = Session.load(Path("models/bundle"), params.threads)
     trained, segments = partial(lazy_models.vlm, Path("models/vlm")), params.explain.segments
     model = ExplainedModel(session, SPIN_OFF, trained, params.seed, segments)
-    raw, vqa = Path("data/raw"), Path("data/vqa")
+    raw, vqa = (artifacts.load(Path(f"data/{kind}"), kind).path for kind in ("raw", "vqa"))
     chosen, out = [], Path("plots/explain")
     if session.answers:
         chosen = explained_items.choose(raw, vqa, "test", params.explain.items)

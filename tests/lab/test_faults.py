@@ -73,7 +73,7 @@ def test_a_sabotaged_product_is_caught(tmp_path, monkeypatch, row, cases):
 
 def test_every_sabotage_has_its_place_and_its_tests():
     rows = sabotage.read(ROOT)
-    assert len(rows) == len({row["what"] for row in rows}) == 60
+    assert len(rows) == len({row["what"] for row in rows}) >= 60
     for row in rows:
         assert all((ROOT / "tests" / name).exists() for name in row["test"].split()), row["what"]
 

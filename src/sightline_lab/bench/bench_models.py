@@ -47,10 +47,7 @@ CAUSAL = {
     "max_position_embeddings": 2048,
 }  # fmt: skip
 # The shape of SmolLM2-135M (config.json of HuggingFaceTB/SmolLM2-135M), behind 64 patches of a small tower.
-CAUSAL_TOWERS = REFERENCE | {
-    "vision": {"tower": "small_cnn", "width": 128, "image_size": 64},
-    "text": REFERENCE["text"] | {"max_tokens": 32},
-}  # fmt: skip
+CAUSAL_TOWERS = REFERENCE | {"vision": {"tower": "small_cnn", "width": 128, "image_size": 64}}
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ def faults(
     """Try what Sightline promises against random faults; write metrics/reliability.json and
     docs/reports/reliability.md.
 
-    An interrupted run goes on. The short battery takes about ten minutes; a failed case ends the command with
-    1 after all others were tried.
+    An interrupted run goes on. A failed case ends the command with 1 after all others were tried.
     """
     from sightline.core import artifacts, progress
     from sightline_lab import report_page

@@ -96,7 +96,8 @@ def seed_of(seed: int, row: int, index: int) -> int:
 def run(promise: Promise, cases: int, seed: int, home: Path, echo: Echo) -> Outcome:
     """Try the first `cases` cases. A run that was interrupted goes on, unless the code changed meanwhile."""
     state, outcome = home / f"row-{promise.row:02d}.json", Outcome()
-    facts = {"seed": seed, "code": source_digest.folder_digest(source_digest.PACKAGE)}
+    code = [source_digest.folder_digest(folder) for folder in (source_digest.PACKAGE, Path(__file__).parent)]
+    facts = {"seed": seed, "code": code}
     if state.is_file() and (known := artifacts.read_json(state))["facts"] == facts:
         outcome = Outcome(**known["outcome"])
     home.mkdir(parents=True, exist_ok=True)

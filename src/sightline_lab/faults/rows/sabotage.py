@@ -12,13 +12,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from sightline.cli import checkout_files
 from sightline.core import packaged_project
 from sightline_lab.faults.battery import Broken, Case, Missing, Promise
 
 PLAN = Path("lab/sabotages.yaml")
 FIELDS = {"what", "file", "old", "new", "test"}
 FAILED = 1  # exit code of pytest with failed tests; 2 to 5 are errors of its own
-TREES = ("src", "tests", "stages", "profiles", "docs", "lab", "metrics", ".dvc")
 WAIT_S = 900
 
 
@@ -29,12 +29,9 @@ def prepare(scratch: Path) -> list[dict[str, Any]]:
         raise Missing("the tests are part of a checkout: run it there")
     rows = read(root)
     home = scratch / "project"
-    for name in TREES:
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "cache", "tmp")
-        shutil.copytree(root / name, home / name, ignore=ignored)
-    for path in root.iterdir():
-        if path.is_file():
-            shutil.copyfile(path, home / path.name)
+    for name in checkout_files.project_files(root):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / name, home / name)
     return [row | {"home": home} for row in rows]
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sightline_lab.faults import toy_training
 from sightline_lab.faults.battery import Broken, Case, Promise
 
 KILLS = 8  # of a case: Python and torch are started once for all of them
@@ -19,7 +20,7 @@ WAIT_S = 300
 def prepare(scratch: Path) -> dict[str, bytes]:
     """What an uninterrupted training writes."""
     killed(scratch, 0, signal.SIGKILL, 0)
-    return written(scratch)
+    return toy_training.files(scratch / "out")
 
 
 def case(case: Case) -> int:
@@ -28,7 +29,7 @@ def case(case: Case) -> int:
     codes = [end["code"] for end in ends]
     if codes[-1] or any(code not in (0, -signal.SIGKILL) for code in codes):
         raise Broken(f"the trainings ended with {codes}")
-    require_same(written(case.scratch), case.prepared, f"after {len(ends) - 1} kills")
+    require_same(toy_training.files(case.scratch / "out"), case.prepared, f"after {len(ends) - 1} kills")
     return len(ends) - 1
 
 
@@ -40,11 +41,6 @@ def killed(folder: Path, kills: int, number: int, seed: int) -> list[dict[str, A
     if done.returncode:
         raise Broken(f"the harness ended with {done.returncode}: {done.stderr[-300:]}")
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def written(folder: Path) -> dict[str, bytes]:
-    out = folder / "out"
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def require_same(files: dict[str, bytes], whole: dict[str, bytes], when: str) -> None:

@@ -17,7 +17,7 @@ from sightline.core.runtime import Runtime
 from sightline.train import checkpoint
 from sightline_lab.faults import toy_training
 from sightline_lab.faults.battery import Broken, Case, Promise
-from sightline_lab.faults.rows.training_kills import require_same, written
+from sightline_lab.faults.rows.training_kills import require_same
 from sightline_lab.faults.toy_training import ToyTask
 
 STEPS = 40
@@ -27,7 +27,7 @@ PLACES = ("batch", "target", "loss", "gradient")
 
 def prepare(scratch: Path) -> dict[str, bytes]:
     _train(scratch, toy_training.make(ALONE, STEPS))
-    return written(scratch)
+    return toy_training.files(scratch / "out")
 
 
 def case(case: Case) -> int:
@@ -50,7 +50,7 @@ def case(case: Case) -> int:
             if not np.isfinite(array).all():
                 raise Broken(f"{where}: {name} in {path.name} is not finite")
     _train(case.scratch, toy_training.make(ALONE, STEPS))
-    require_same(written(case.scratch), case.prepared, f"{where}, then without it:")
+    require_same(toy_training.files(case.scratch / "out"), case.prepared, f"{where}, then without it:")
     return 1
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 
+from sightline_lab.faults import toy_training
 from sightline_lab.faults.battery import Broken, Case, Promise
-from sightline_lab.faults.rows.training_kills import killed, prepare, require_same, written
+from sightline_lab.faults.rows.training_kills import killed, prepare, require_same
 
 STOPS = 4
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -21,7 +22,11 @@ def case(case: Case) -> int:
             raise Broken(f"{number.name}: ended with {end['code']}, expected {CODES[number]}")
         if end["saved"] <= end["step"]:
             raise Broken(f"{number.name} in step {end['step']}: {end['saved']} steps are saved")
-    require_same(written(case.scratch), case.prepared, f"after {len(stopped)} stops by {number.name}")
+    require_same(
+        toy_training.files(case.scratch / "out"),
+        case.prepared,
+        f"after {len(stopped)} stops by {number.name}",
+    )
     return len(stopped)
 
 

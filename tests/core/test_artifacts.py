@@ -189,6 +189,20 @@ def left_by(pid: int, folder: Path, proof: str) -> Path:
     return temporary
 
 
+def test_a_writer_killed_at_its_first_write_leaves_nothing_for_long(tmp_path):
+    """The owner file is there and still empty; with anything in it or beside it the folder stays."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    begun = tmp_path / f".toy.{gone.pid}-0123abcd.tmp"
+    begun.mkdir()
+    (begun / "owner").touch()
+    another = tmp_path / f".toy.{gone.pid}-4567abcd.tmp"
+    (another / "new").mkdir(parents=True)
+    (another / "owner").touch()
+    replace_folder.sweep(tmp_path / "toy")
+    assert not begun.exists() and (another / "owner").exists()
+
+
 def test_what_a_live_writer_fills_is_left_alone(tmp_path):
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     theirs = left_by(other.pid, tmp_path / "toy", replace_folder._owner())

@@ -24,23 +24,35 @@ def in_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@pytest.mark.parametrize("what, item", [("loss", "target"), ("loss", "rows")])
-def test_a_number_that_is_not_finite_names_stage_step_and_items(tmp_path, what, item):
+@pytest.mark.parametrize("at", [5, 17])  # the tower is frozen before step 10
+@pytest.mark.parametrize("item", ["target", "rows"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_not_finite_names_stage_step_and_items(tmp_path, value, item, at):
+    """Also an infinite input that tanh hides from the loss and from every gradient."""
     task = toy_training.make(ALONE, 30)
     batch = task.batch
 
     def poisoned(step):
         found = batch(step)
-        if step == 17:
-            found[item] = found[item] * float("nan")
+        if step == at:
+            found[item] = found[item].clone()
+            found[item][0, 0] = value
         return found
 
     task.batch = poisoned
-    with pytest.raises(ValueError, match=rf"toy: the {what} of step 17 is not finite") as caught:
+    with pytest.raises(ValueError, match=rf"toy: the batch of step {at} is not finite") as caught:
         toy_training.train(ALONE, tmp_path / "out", task)
-    assert ", ".join(map(str, task.seen[17])) in str(caught.value)
+    assert ", ".join(map(str, task.seen[at])) in str(caught.value)
     for path in Path(".resume").rglob("*.safetensors"):
         assert all(np.isfinite(array).all() for array in artifacts.load_weights(path).values())
+
+
+def test_a_loss_that_is_not_finite_is_found(tmp_path):
+    task = toy_training.make(ALONE, 30)
+    forward = task.forward
+    task.forward = lambda batch: (forward(batch)[0] * float("inf"), {})
+    with pytest.raises(ValueError, match="toy: the loss of step 0 is not finite"):
+        toy_training.train(ALONE, tmp_path / "out", task)
 
 
 def test_a_gradient_that_is_not_finite_is_found(tmp_path):

@@ -103,8 +103,11 @@ def sweep(folder: Path) -> None:
         match = left.fullmatch(path.name)
         if not match or (int(match[1]) != os.getpid() and psutil.pid_exists(int(match[1]))):
             continue
-        with suppress(OSError):
-            path.rmdir()  # a writer was killed before it wrote the owner file: only an empty folder goes
+        owner = path / OWNER
+        with suppress(OSError):  # a writer was killed before it had written the owner file: nothing was in it
+            if list(path.iterdir()) == [owner] and owner.stat().st_size == 0:
+                owner.unlink()
+            path.rmdir()
         if _proof(path) == _owner():
             end(path / NEW, folder)
 

@@ -173,7 +173,11 @@ def _check_finite(
     recipe: Recipe, step: int, loss: torch.Tensor, norm: torch.Tensor, batch: dict, scaled: bool
 ) -> None:
     """ValueError naming the culprit. A scaled (fp16) gradient may overflow: the scaler skips that update."""
-    what = None if loss.isfinite() else "loss"
+    # A function like tanh hides an infinite input from the loss.
+    numbers = (value for value in batch.values() if isinstance(value, torch.Tensor))
+    what = None if all(value.isfinite().all() for value in numbers) else "batch"
+    if what is None and not loss.isfinite():
+        what = "loss"
     if what is None and not scaled and not norm.isfinite():
         what = "gradient"
     if what:

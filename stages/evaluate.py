@@ -13,7 +13,7 @@ from sightline.core.params.loader import Params  # noqa: E402
 
 def main(params: Params) -> None:
     from sightline.data.shards import Items
-    from sightline.evaluate import collect_predictions, evaluation, ood_detection
+    from sightline.evaluate import collect_predictions, evaluation, ood_detection, result_files
     from sightline.inference import bundle_settings, torch_session
     from sightline.inference.out_of_domain import OODDetector
     from sightline.inference.session import Session
@@ -49,9 +49,11 @@ def main(params: Params) -> None:
     blind = None if blind_vlm is None else torch_session.session(blind_vlm, None, Path("models/onnx"))
     rows = evaluation.evaluate(predictions, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
     session, detector = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
-    rows += ood_detection.evaluate(
-        partial(detector.scores, session), detector.bound, setting, Path("metrics/evaluate")
-    )
+    domain = ood_detection.picture_rows(partial(detector.scores, session), detector.bound, setting)
+    if session.question_detector is not None:
+        domain += ood_detection.question_rows(session.question_detector, params.convert.language, setting)
+    result_files.write_csv(Path("metrics/evaluate/domain.csv"), domain, ood_detection.COLUMNS)
+    rows += domain
     runtime.log(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
 
 

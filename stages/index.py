@@ -13,7 +13,7 @@ from sightline.core.params.loader import Params  # noqa: E402
 def main(params: Params) -> None:
     from sightline.data.questions.triples import Triples
     from sightline.data.shards import Items
-    from sightline.inference import fit_confidence, out_of_domain
+    from sightline.inference import fit_confidence, out_of_domain, question_detector
     from sightline.inference.session import Session
     from sightline.search import bundle
 
@@ -23,13 +23,15 @@ def main(params: Params) -> None:
     vqa, items = artifacts.load(Path("data/vqa"), "vqa"), Items(raw.path)
     if session.answers:
         session.decoding_inputs(params.generation, params.spin)  # before an hour of work, not after it
-    confidence = fit_confidence.fit(
-        session, items, Triples(vqa.path, "val"), params.index.sure_accuracy, pixels
-    )
+    train, val = (Triples(vqa.path, split) for split in ("train", "val"))
+    confidence = fit_confidence.fit(session, items, val, params.index.sure_accuracy, pixels)
     domain = out_of_domain.fit(session, items, params.index.domain_percentile, pixels)
     origin = bundle.DataOrigin(raw.config["source"], params.convert.language, raw.digest())
+    questions = None
+    if session.answers:
+        questions = question_detector.fit(train, val, params.index.domain_percentile)
     inputs = bundle.BundleInputs(
-        exported, session, confidence, params.generation, params.spin, domain, items, origin,
+        exported, session, confidence, params.generation, params.spin, domain, questions, items, origin,
         vqa.config["left_out"],
     )  # fmt: skip
     gallery = bundle.write(Path("models/bundle"), inputs, params.index, pixels)

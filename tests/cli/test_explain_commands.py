@@ -55,7 +55,7 @@ def checkout(tmp_path_factory, tiny_graphs):
     known = OODDetector(np.zeros(32), np.eye(32), 1e9)
     inputs = bundle.BundleInputs(
         artifacts.load(here / "models" / "onnx", "onnx"), session, NOT_FITTED,
-        greedy_generation(tiny.MAX_ANSWER), SPIN_OFF, known, items,
+        greedy_generation(tiny.MAX_ANSWER), SPIN_OFF, known, tiny.question_detector(), items,
         bundle.DataOrigin("scenes", "en", "a" * 64), [],
     )  # fmt: skip
     bundle.write(here / "models" / "bundle", inputs, tiny.index_params(), 10**6)

@@ -44,7 +44,7 @@ def evaluated(tmp_path_factory):
     rows = evaluation.evaluate(
         outputs, scripted.Scripted(lying=True), evaluation_setting, folder / "metrics", folder / "plots"
     )
-    ood_detection.evaluate(reds, 4.0, evaluation_setting, folder / "metrics")
+    scripted.write_domain(ood_detection.picture_rows(reds, 4.0, evaluation_setting), folder / "metrics")
     return folder, rows
 
 
@@ -164,7 +164,7 @@ def test_same_bytes_again_and_from_worker_processes(evaluated, tmp_path):
     evaluation.evaluate(
         outputs, scripted.Scripted(lying=True), evaluation_setting, tmp_path / "metrics", tmp_path / "plots"
     )
-    ood_detection.evaluate(reds, 4.0, evaluation_setting, tmp_path / "metrics")
+    scripted.write_domain(ood_detection.picture_rows(reds, 4.0, evaluation_setting), tmp_path / "metrics")
     first, again = (
         {
             path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -254,7 +254,7 @@ def test_a_bundle_that_answers_with_spin_is_reported_with_spin(tmp_path):
     spins = {"fp32": [gated.served], "shipped": collect_predictions.SPINS}
     outputs = {name: collect_predictions.predict(scripted.Scripted, gated, spins[name]) for name in spins}
     evaluation.evaluate(outputs, None, gated, tmp_path / "m", tmp_path / "p")
-    ood_detection.evaluate(reds, 4.0, gated, tmp_path / "m")
+    scripted.write_domain(ood_detection.picture_rows(reds, 4.0, gated), tmp_path / "m")
     figures = metrics_report.read(tmp_path / "m")
     paired = result_files.read_csv(tmp_path / "m" / "paired.csv")
     built = metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, LEFT_OUT)
@@ -442,7 +442,7 @@ def test_a_pretrained_dual_encoder_before_tuning_is_a_row(tmp_path):
         for name, found in outputs["shipped"].items()
     }
     rows = evaluation.evaluate(outputs, None, plain, tmp_path / "m", tmp_path / "p")
-    ood_detection.evaluate(reds, 4.0, plain, tmp_path / "m")
+    scripted.write_domain(ood_detection.picture_rows(reds, 4.0, plain), tmp_path / "m")
     before = [row for row in rows if row["variant"] == "before tuning"]
     assert {row["family"] for row in before} == {"retrieval"}
     assert {row["type"] for row in before} >= {"text_to_image", "image_to_text"}

@@ -48,7 +48,7 @@ def reported(folder, kept, session=scripted.Scripted, gap=2e-6):
     outputs = {name: collect_predictions.predict(session, setting, spins[name]) for name in spins}
     blind = scripted.Scripted(lying=True) if session.answers else None
     evaluation.evaluate(outputs, blind, setting, folder / "m", folder / "p")
-    ood_detection.evaluate(reds, 4.0, setting, folder / "m")
+    scripted.write_domain(ood_detection.picture_rows(reds, 4.0, setting), folder / "m")
     figures, paired = metrics_report.read(folder / "m"), result_files.read_csv(folder / "m" / "paired.csv")
     parity = {"max_logit_difference": gap, "items": 3}
     built = metrics_summary.build(figures, paired, EXPORTED, parity, NO_MAPS, ["Few pictures."])

@@ -41,7 +41,7 @@ def items(tmp_path_factory):
 def write(out, exported, items, source="scenes", split="test", thumbnails=0):
     inputs = bundle.BundleInputs(
         exported, Session.load_variant(exported.path, "int8"), NOT_FITTED, GATED, SPIN,
-        OODDetector(np.zeros(32), np.eye(32), 5.0), items,
+        OODDetector(np.zeros(32), np.eye(32), 5.0), tiny.question_detector(), items,
         bundle.DataOrigin(source, "en", "a" * 64),
         ["No POPE question."],
     )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 from sightline.core.params.quality_params import EvaluateParams
 from sightline.data import images
 from sightline.data.shards import ShardWriter
+from sightline.evaluate import ood_detection, result_files
 from sightline.inference.answering import Answer
 
 KINDS = ("ball", "cube", "ring", "star")
@@ -70,6 +71,11 @@ def build(folder: Path, count: int = 6, scenes: bool = True, extra: str = "") ->
             "".join(json.dumps(triple, sort_keys=True) + "\n" for triple in triples)
         )
     return raw, vqa
+
+
+def write_domain(rows: list[dict], folder: Path) -> None:
+    """As the stage writes them."""
+    result_files.write_csv(folder / "domain.csv", rows, ood_detection.COLUMNS)
 
 
 def evaluate_params(**changed) -> EvaluateParams:

@@ -38,7 +38,7 @@ def build_bundle(here, tiny_graphs, name="bundle", **generation):
     inputs = bundle.BundleInputs(
         exported, Session.load_variant(exported.path, "fp32"), Confidence(temperature=1.0, sure_above=0.5),
         greedy_generation(tiny.MAX_ANSWER).replaced(**generation), SPIN,
-        OODDetector(np.zeros(32), np.eye(32), 5.0),
+        OODDetector(np.zeros(32), np.eye(32), 5.0), tiny.question_detector(),
         Items(here / "raw"), bundle.DataOrigin("scenes", "en", "a" * 64), [],
     )  # fmt: skip
     bundle.write(here / name, inputs, tiny.index_params(), 10**6)

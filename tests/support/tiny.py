@@ -11,6 +11,7 @@ from sightline.data.shards import Items, ShardWriter
 from sightline.data.tokenizer import Tokenizer
 from sightline.inference import bundle_settings
 from sightline.inference.bundle_settings import BundleSettings
+from sightline.inference.question_detector import QuestionDetector, pair_counts
 
 CAPTIONS = (
     "a small red ball left of a large blue cup",
@@ -29,6 +30,12 @@ MAX_ANSWER, MAX_QUESTION, MAX_TEXT = 12, 20, 24
 
 def tokenizer() -> Tokenizer:
     return Tokenizer.train([*CAPTIONS, *QUESTIONS] * 4, 400, 1)
+
+
+def question_detector() -> QuestionDetector:
+    """Of the questions here; any other is out of domain."""
+    known = QuestionDetector(pair_counts(QUESTIONS), 0.0)
+    return QuestionDetector(known.pairs, max(known.score(question) for question in QUESTIONS))
 
 
 def pictures(count: int, seed: int = 0) -> list[np.ndarray]:

@@ -66,6 +66,19 @@ def open_session(bundle: Path | None):
     return Session.load(bundle_folder(bundle))
 
 
+def warn_of_question(session, question: str) -> bool:
+    """Whether the question is unlike those of training; then a line on stderr."""
+    if not session.question_is_unlike(question):
+        return False
+    unknown = session.question_detector.unknown(question)
+    why = f": no word {', '.join(map(repr, unknown[:5]))} was in them" if unknown else ""
+    typer.echo(
+        f"sightline: the question is unlike those the model was trained on{why}; do not trust the answer",
+        err=True,
+    )
+    return True
+
+
 def check_domain(session, picture, name: str) -> dict[str, float | bool]:
     """How unlike the training pictures this one is; a line on stderr where it is out of domain."""
     from sightline.inference.out_of_domain import OODDetector

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session
+from sightline.cli.app import (
+    AS_JSON,
+    BUNDLE,
+    FETCH,
+    SPIN,
+    USE,
+    app,
+    check_domain,
+    open_session,
+    warn_of_question,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,6 +86,7 @@ def ask(
         raise typer.BadParameter(
             f"--candidates and --contrast are for descriptions: ask {DESCRIBE!r} or nothing, not {question!r}"
         )
+    warn_of_question(session, question)
     if session.question_is_cut(question):
         warn_of_cut("question", session.settings.max_question)
     generation = session.settings.generation
@@ -131,6 +142,7 @@ def answer_rows(
             "sure": False if verdict["out_of_domain"] else answer.sure,
             **({"candidates": likeness} if likeness else {}),
             **({"retrieved": result_rows(near)} if settings.retrieve else {}),
+            "question_out_of_domain": session.question_is_unlike(settings.question),
             "question_cut": session.question_is_cut(settings.question),
             **verdict,
         }

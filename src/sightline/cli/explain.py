@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session
+from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session, warn_of_question
 
 if TYPE_CHECKING:
     from sightline.explain.heatmap import Explanation
@@ -110,7 +110,8 @@ def _explained(
     )
     bound = model.session.settings.confidence.sure_above
     unsure = bound is not None and len(case.ids) <= SHORT_ANSWER and case.confidence <= bound
-    doubt = "not sure, " if unsure or verdict["out_of_domain"] else ""
+    unlike = warn_of_question(model.session, question) or verdict["out_of_domain"]
+    doubt = "not sure, " if unsure or unlike else ""
     typer.echo(f"Q: {question}\nA: {case.answer}   ({doubt}confidence {case.confidence:.2f})")
     return list(views.values()), words
 

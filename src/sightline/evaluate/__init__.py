@@ -10,7 +10,8 @@ scoring.py: from answers and ranks to rows with intervals
 bootstrap.py: 95 % intervals clustered by picture
 majority_baseline.py: the most frequent answer
 oracle.py: the upper bound
-ood_detection.py: how well the out-of-domain warning of `inference/out_of_domain.py` works
+ood_detection.py: how well the out-of-domain warnings of `inference` work
+foreign_questions.py: questions that no data set here teaches
 quality_gate.py: the limits (params `gate`) and the checks against them
 metrics_summary.py: metrics/summary.json
 metrics_report.py: the report in Markdown

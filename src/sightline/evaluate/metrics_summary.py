@@ -4,6 +4,7 @@ says otherwise."""
 
 from typing import Any
 
+from sightline.evaluate import foreign_questions
 from sightline.evaluate.bootstrap import LOWER_IS_BETTER
 
 Row = dict[str, str]
@@ -42,6 +43,11 @@ _EDGES = {  # of the shipped variant
     "domain_false_alarm": ("domain", "own pictures", "false_alarm"),
     "domain_warned": ("domain", "all drawn", "warned"),
     "domain_auroc": ("domain", "all drawn", "auroc"),
+    "question_false_alarm": ("domain", "own questions", "false_alarm"),
+    **{
+        f"question_warned_{kind.replace(' ', '_')}": ("domain", kind, "warned")
+        for kind in foreign_questions.KINDS
+    },
 }
 _BOUNDS = {  # over all splits together
     "vqa_accuracy": ("vqa", "accuracy", "all"),

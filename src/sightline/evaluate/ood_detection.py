@@ -1,18 +1,19 @@
-"""How well out-of-domain pictures separate from the data's own: false alarms on test splits, and the area
-under the ROC curve (AUROC) against synthetic pictures, which are no scenes and no photos."""
+"""How well out-of-domain pictures and questions separate from the data's own: false alarms on test splits,
+and the area under the ROC curve (AUROC) against drawn pictures, which are no scenes and no photos,
+and against questions about other things, in other languages, and without sense."""
 
 from collections.abc import Callable, Iterator
 from operator import itemgetter
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from sightline.core.runtime import derive_seed
-from sightline.evaluate import result_files, scoring, split_contents
+from sightline.evaluate import foreign_questions, scoring, split_contents
 from sightline.evaluate.bootstrap import Sample, cluster, interval, resamples, sample
 from sightline.evaluate.collect_predictions import Setting
 from sightline.evaluate.metrics.ratios import share
+from sightline.inference.question_detector import QuestionDetector
 
 Scores = Callable[[Iterator[np.ndarray]], np.ndarray]  # pictures -> [N], higher is less like the data
 SIDE, PER_KIND = 64, 50  # pixels and pictures
@@ -21,9 +22,9 @@ KINDS = ("noise", "clouds", "stripes", "gradient", "inverted")
 COLUMNS = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n", "pictures"]
 
 
-def evaluate(scores: Scores, bound: float, setting: Setting, metrics: Path) -> list[dict]:
-    """Writes domain.csv and returns its rows: of every split the share that is warned about (`false_alarm`),
-    and on the first one, of every kind of synthetic picture, the share warned about and the AUROC."""
+def picture_rows(scores: Scores, bound: float, setting: Setting) -> list[dict]:
+    """Rows of domain.csv: of every split the share of pictures that is warned about (`false_alarm`), and on
+    the first one, of every kind of synthetic picture, the share warned about and the AUROC."""
     rows: list[dict] = []
     for name in setting.params.splits:
         split = split_contents.read(setting.raw, setting.vqa, name, setting.params.max_items)
@@ -40,7 +41,30 @@ def evaluate(scores: Scores, bound: float, setting: Setting, metrics: Path) -> l
                 "auroc": separation(in_domain_N, ood_N, setting.params.bootstrap, rng),
             }
             rows += _rows(name, kind, figures, ood_N)
-    result_files.write_csv(metrics / "domain.csv", rows, COLUMNS)
+    return rows
+
+
+def question_rows(detector: QuestionDetector, language: str, setting: Setting) -> list[dict]:
+    """The same rows for questions, own and foreign ones; language: of the data."""
+    rows: list[dict] = []
+    for name in setting.params.splits:
+        split = split_contents.read(setting.raw, setting.vqa, name, setting.params.max_items)
+        own = [triple["question"] for triple in split.triples]
+        own_N = np.array([detector.score(question) for question in own])
+        rng = np.random.default_rng(derive_seed(setting.seed, "question domain", name))
+        alarms = warned(own_N, detector.bound, setting.params.bootstrap, rng)
+        rows += _rows(name, "own questions", {"false_alarm": alarms}, own_N)
+        if name != setting.params.splits[0]:
+            continue
+        for kind in foreign_questions.KINDS:
+            drawn = foreign_questions.draw(kind, language, own, rng)
+            if drawn:
+                ood_N = np.array([detector.score(question) for question in drawn])
+                figures = {
+                    "warned": warned(ood_N, detector.bound, setting.params.bootstrap, rng),
+                    "auroc": separation(own_N, ood_N, setting.params.bootstrap, rng),
+                }
+                rows += _rows(name, kind, figures, ood_N)
     return rows
 
 

@@ -15,6 +15,7 @@ batching.py: rows through a graph at one batch shape
 confidence.py: what an answer's probability is worth, and `sure`
 fit_confidence.py: its temperature and bound, fitted on val
 out_of_domain.py: does a picture look like those of training: score and threshold
+question_detector.py: does a question read like those of training: the same
 retrieval_context.py: captions of similar pictures beside a question
 calibration_data.py: questions with pictures and right answers, for fitting confidence and quantizing
 answering.py: questions answered and pictures described as a `Generation` says

@@ -20,6 +20,7 @@ from sightline.inference import retrieval_context
 from sightline.inference.batching import in_batches
 from sightline.inference.bundle_settings import BundleSettings
 from sightline.inference.engine import DecodingInputs, Engine, Memory
+from sightline.inference.question_detector import QuestionDetector
 from sightline.spin import gate
 
 PREPROCESSOR = "preprocessor_config.json"
@@ -45,6 +46,7 @@ class Encoder:
         self.engine, self.tokenizer, self.folder = engine, tokenizer, folder
         self.text_tokenizer = text_tokenizer or tokenizer
         self.preprocessing, self.settings = preprocessing, settings
+        self.question_detector: QuestionDetector | None = None  # of a bundle
         if self.answers:
             self.heads_kept(settings.spin)
 
@@ -146,6 +148,10 @@ class Encoder:
     def question_is_cut(self, question: str) -> bool:
         """Whether the model reads only the beginning of the question, which is then another question."""
         return _is_cut(self.tokenizer, prompt(question), self.settings.max_question)
+
+    def question_is_unlike(self, question: str) -> bool:
+        """Whether the question is out of domain; False for a model without a detector."""
+        return self.question_detector is not None and self.question_detector.unlike(question)
 
     def text_is_cut(self, text: str) -> bool:
         """Whether search reads only the beginning of the text."""

@@ -1,4 +1,4 @@
-"""Out-of-domain detection: the distance of a picture from the training pictures in the image tokens.
+"""Out-of-domain detection of pictures: the distance of one from the training pictures in the image tokens.
 
 The score is the Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888, with one class) of the picture's
 mean token from those of training pictures, under a covariance shrunk after Ledoit and Wolf (2004), so that
@@ -18,9 +18,10 @@ import numpy as np
 from sightline.core import artifacts, progress
 from sightline.data import images
 from sightline.data.shards import Items
+from sightline.inference.question_detector import FOLDER
 from sightline.inference.session import Session
 
-FOLDER, STATISTICS, BOUND = "domain", "statistics.safetensors", "domain.json"
+STATISTICS, BOUND = "statistics.safetensors", "domain.json"
 PICTURES = 2000  # of a split: the covariance is then known well enough, and it takes seconds
 
 

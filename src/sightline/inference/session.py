@@ -23,6 +23,7 @@ from sightline.inference.confidence import calibrated
 from sightline.inference.encoding import Encoder, SessionError, read_preprocessing
 from sightline.inference.engine import SHORT_ANSWER, GeneratedTokens
 from sightline.inference.onnx_engine import OnnxEngine
+from sightline.inference.question_detector import FOLDER, QuestionDetector
 
 MODEL = "onnx"  # a bundle's sub-folder with the graphs, where transformers.js and optimum look for them
 TOKENIZER = "tokenizer.json"
@@ -36,7 +37,10 @@ class Session(Encoder):
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> "Session":
         """The shipped model in a bundle. ValueError for a damaged, foreign or incomplete one."""
-        return cls.open(artifacts.load(folder, "bundle").path, MODEL, threads)
+        bundle = artifacts.load(folder, "bundle").path
+        session = cls.open(bundle, MODEL, threads)
+        session.question_detector = QuestionDetector.load(bundle / FOLDER)
+        return session
 
     @classmethod
     def load_variant(cls, folder: Path, variant: str, threads: int = 1) -> "Session":
@@ -108,7 +112,8 @@ class Session(Encoder):
                 written = answering.generate(self.engine, memory, inputs, decoding, len(chunk), need_maps)
                 for row, generated in zip(batch, written, strict=False):
                     read = ids_NS[row[0]], mask_NS[row[0]]
-                    answers[row] = self.finish(generated, *read, decoding.decoding)
+                    asked = distinct.questions[row[0]]
+                    answers[row] = self.finish(generated, asked, *read, decoding.decoding)
         return [answers[row] for row in distinct.rows]
 
     def answer_pixels(
@@ -131,7 +136,7 @@ class Session(Encoder):
             tokens_1PD = self.engine.image_tokens(pixels_CYX[None])
             memory = self.memory(tokens_1PD, ids_1S, mask_1S, [captions])
             (generated,) = answering.generate(self.engine, memory, inputs, generation, 1, need_maps)
-        return self.finish(generated, ids_1S[0], mask_1S[0], generation.decoding, candidates)
+        return self.finish(generated, question, ids_1S[0], mask_1S[0], generation.decoding, candidates)
 
     def decoding(self, question: str, generation: Generation | None = None) -> Generation:
         """How a question is answered: a description as `generation` (default: the bundle's) says, any other
@@ -154,23 +159,26 @@ class Session(Encoder):
         return self.match(np.repeat(tokens_1PD, len(texts), axis=0), states_NSD, mask_NS, batch_size)
 
     def finish(
-        self, generated: GeneratedTokens, ids_S: np.ndarray, mask_S: np.ndarray, decoding: Decoding,
-        candidates: Sequence[tuple[str, float]] = (),
+        self, generated: GeneratedTokens, question: str, ids_S: np.ndarray, mask_S: np.ndarray,
+        decoding: Decoding, candidates: Sequence[tuple[str, float]] = (),
     ) -> Answer:  # fmt: skip
-        """The answer to the question `ids_S`: its calibrated confidence, and maps of its real tokens."""
-        question = ids_S[mask_S].tolist()
+        """The answer to a question, which the model reads as `ids_S`: its calibrated confidence, and maps of
+        its real tokens. Never sure where the question is out of domain."""
+        read = ids_S[mask_S].tolist()
         maps = generated.maps_LHTM
         if maps is not None:
-            maps = maps[..., : maps.shape[-1] - len(ids_S) + len(question)]
+            maps = maps[..., : maps.shape[-1] - len(ids_S) + len(read)]
         probability = confidence = generated.confidence()
         sure = None
         if len(generated.ids) <= SHORT_ANSWER:
             fitted = self.settings.confidence
             confidence = calibrated(probability, fitted.temperature)
             sure = None if fitted.sure_above is None else confidence > fitted.sure_above
+        if self.question_is_unlike(question):
+            sure = False
         return Answer(
             self.tokenizer.decode(generated.ids), generated.ids, probability, confidence, sure,
-            generated.finished, maps, generated.gates_LHT, question, decoding, list(candidates),
+            generated.finished, maps, generated.gates_LHT, read, decoding, list(candidates),
         )  # fmt: skip
 
 

@@ -16,11 +16,12 @@ from sightline.core.params.bundle_params import ALL_SPLITS, IndexParams
 from sightline.core.params.generation import Generation, Spin
 from sightline.data import images, transformers_tokenizer
 from sightline.data.shards import Items
-from sightline.inference import bundle_settings, out_of_domain
+from sightline.inference import bundle_settings
 from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import Confidence
 from sightline.inference.encoding import PREPROCESSOR
 from sightline.inference.out_of_domain import OODDetector
+from sightline.inference.question_detector import FOLDER, QuestionDetector
 from sightline.inference.session import DECODER_TOKENIZER, MODEL, Session
 from sightline.search import bundle_card, examples
 from sightline.search.index_writer import Block, IndexWriter
@@ -44,8 +45,8 @@ class DataOrigin:
 @dataclass(frozen=True)
 class BundleInputs:
     """What a bundle is made of: the export stage's folder, the variant in it that ships as a session, how
-    that answers, its OOD detector, the items of its index with their origin, and, in sentences, what these
-    could not teach."""
+    that answers, its OOD detectors of pictures and of questions, the items of its index with their origin,
+    and, in sentences, what these could not teach."""
 
     exported: artifacts.Artifact
     session: Session
@@ -53,6 +54,7 @@ class BundleInputs:
     generation: Generation
     spin: Spin
     domain: OODDetector
+    questions: QuestionDetector | None  # None: the model does not answer
     items: Items
     origin: DataOrigin
     left_out: list[str]
@@ -93,7 +95,9 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
             confidence=inputs.confidence, generation=inputs.generation, spin=inputs.spin
         )
         bundle_settings.write(folder / GENERATION, settings)
-        inputs.domain.save(folder / out_of_domain.FOLDER)
+        inputs.domain.save(folder / FOLDER)
+        if inputs.questions is not None:
+            inputs.questions.save(folder / FOLDER)
         with IndexWriter(folder / INDEX, session.engine.config["embed_dim"]) as writer:
             for block in encode(session, items, lines, first_caption, max_pixels, index.thumbnails):
                 writer.add(block)

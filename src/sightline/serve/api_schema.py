@@ -191,6 +191,9 @@ class Evidence(OODVerdict):
     )
     confidence: float
     sure: bool | None
+    question_out_of_domain: bool = Field(
+        description="Unlike every training question, by a word or by its form: never sure."
+    )
     silenced_heads: float = Field(description="Share of (word piece, head) pairs that SPIN gated.")
     explanation: list[WordMap] | None = None
     retrieved: list[Hit] | None = None

@@ -149,8 +149,10 @@ class Model:
                 break
         generated = token_loop.collect(iter(written), inputs.eos, rows)
         return [
-            session.finish(tokens, ids_NS[row], mask_NS[row], queries[row].question.generation.decoding)
-            for row, tokens in enumerate(generated)
+            session.finish(
+                tokens, query.question.text, ids_NS[row], mask_NS[row], query.question.generation.decoding
+            )
+            for row, (tokens, query) in enumerate(zip(generated, queries, strict=False))
         ]
 
     def pictures(self, pixels: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, float]]:

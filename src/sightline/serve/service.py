@@ -175,6 +175,7 @@ class Service:
             "confidence": round(answer.confidence, 4),
             "sure": False if outside else answer.sure,  # confidences are of pictures as in training
             **self.ood_verdict(reply.domain_score),
+            "question_out_of_domain": self.model.session.question_is_unlike(question.text),
             "silenced_heads": round(_silenced(answer), 4),
         }
         if maps:

@@ -102,9 +102,11 @@ def test_a_late_answer_is_a_message(at_service, shown, monkeypatch):
 
 
 def test_strange_pictures_and_doubt_are_told():
-    told = {"confidence": 0.5, "sure": False, "out_of_domain": True, "silenced_heads": 0.0}
+    told = {"confidence": 0.5, "sure": False, "out_of_domain": True, "question_out_of_domain": False}
     said = ask_tab.trust(told)
     assert ask_tab.UNLIKE in said and "not sure" in said and "50 %" in said
+    assert ask_tab.UNLIKE_QUESTION not in said
+    assert ask_tab.UNLIKE_QUESTION in ask_tab.trust(told | {"question_out_of_domain": True})
     fine = ask_tab.trust(told | {"sure": True, "out_of_domain": False})
     assert ask_tab.UNLIKE not in fine and ">sure<" in fine
     assert "sl-badge" not in ask_tab.trust(told | {"sure": None})

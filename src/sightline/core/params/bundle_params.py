@@ -42,5 +42,5 @@ class IndexParams(Settings):
         description='percent of short answers that are right on val where `ask` does not say "not sure"'
     )
     domain_percentile: Percent = Field(
-        description="of val pictures' distances to train: a picture farther away is out of domain"
+        description="of val pictures' and questions' distances to train: what lies farther is out of domain"
     )

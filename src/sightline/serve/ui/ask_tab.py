@@ -24,6 +24,8 @@ UNLIKE = (
     "This picture looks unlike the pictures the model was trained on. Whatever it says about it, "
     "do not trust the answer."
 )
+UNLIKE_QUESTION = "This question reads unlike those the model was trained on: do not trust the answer."
+WARNINGS = {"out_of_domain": UNLIKE, "question_out_of_domain": UNLIKE_QUESTION}  # by field of the evidence
 
 
 def message(text: str, kind: str = "note") -> str:
@@ -103,12 +105,12 @@ def finished_answer(evidence: dict[str, Any], text: str, title: str) -> str:
     words = evidence["explanation"]
     maps = [np.array(word["map"]) for word in words]
     first = max(range(len(words)), key=lambda index: _interest(words[index], maps[index]), default=0)
-    return PARTS.answer(title, text, evidence, UNLIKE, first, [glow(patch_map) for patch_map in maps])
+    return PARTS.answer(title, text, evidence, WARNINGS, first, [glow(patch_map) for patch_map in maps])
 
 
 def trust(evidence: dict[str, Any]) -> str:
-    """Confidence bar, `sure` or not, and the out-of-domain warning."""
-    return PARTS.trust(evidence, UNLIKE)
+    """Confidence bar, `sure` or not, and the out-of-domain warnings."""
+    return PARTS.trust(evidence, WARNINGS)
 
 
 def _interest(word: dict[str, Any], patch_map: np.ndarray) -> float:

@@ -287,7 +287,7 @@ class VqaTask(Task):
     ) -> dict:
         items = [self.items[number] for number in numbers]
         # A blind model's constants need to know only how many pictures there are.
-        image = torch.empty(len(items)) if self.pictures is None else (items, mirrored)
+        image = torch.zeros(len(items)) if self.pictures is None else (items, mirrored)
         if self.pictures is not None and self.features is None:
             image = self.pictures(items, self.run.device, mirrored)
         short = [(row, triple) for row, (triples, _) in enumerate(drawn) for triple in triples]

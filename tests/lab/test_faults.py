@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline.core import artifacts
+from sightline.core import artifacts, templates
 from sightline.data import archives, images
 from sightline.data.intake import build_items
 from sightline_lab.faults import battery, reliability_page
@@ -37,7 +37,8 @@ def built(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("row", "cases"), [(1, 1), (2, 4), (7, 3), (8, 22), (9, 12), (10, 4), (11, 1), (21, 16), (23, 24)]
+    ("row", "cases"),
+    [(1, 1), (2, 4), (7, 3), (8, 22), (9, 12), (10, 4), (11, 1), (21, 16), (23, 24), (27, 2)],
 )
 def test_some_cases_hold(tmp_path, row, cases):
     outcome = some(row, cases, tmp_path)
@@ -69,6 +70,15 @@ SABOTAGES = {  # row -> what keeps its promise, and what takes its place
 def test_a_sabotaged_product_is_caught(tmp_path, monkeypatch, row, cases):
     monkeypatch.setattr(*SABOTAGES[row])
     assert some(row, cases, tmp_path).failed > 0
+
+
+def test_a_page_that_escapes_nothing_is_caught(tmp_path, monkeypatch):
+    monkeypatch.setattr(templates, "select_autoescape", lambda endings: False)
+    templates.environment.cache_clear()
+    try:
+        assert some(27, 2, tmp_path).failed == 2
+    finally:
+        templates.environment.cache_clear()
 
 
 def test_every_sabotage_has_its_place_and_its_tests():

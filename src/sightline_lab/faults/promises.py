@@ -5,6 +5,7 @@ from sightline_lab.faults.rows import (
     archives,
     corruption,
     downloads,
+    markup,
     pictures,
     sabotage,
     saves,
@@ -19,6 +20,6 @@ PROMISES: dict[int, Promise] = {
     module.PROMISE.row: module.PROMISE
     for module in (
         training_kills, saves, corruption, table_rows, pictures, downloads, training_numbers, training_stops,
-        settings, archives, sabotage,
+        settings, archives, markup, sabotage,
     )
 }  # fmt: skip

@@ -10,6 +10,7 @@ training_numbers.py: NaN and infinity in a training (row 10)
 training_stops.py: SIGTERM and SIGINT (row 11)
 settings.py: wrong parameters (row 21)
 archives.py: hostile zip files (row 23)
+markup.py: markup in every text that a page shows (row 27)
 sabotage.py: faults planted in the product, for its tests to notice (row 33)
 one_save.py: the process that row 2 kills
 

@@ -182,7 +182,8 @@ def _served(texts: list[str]) -> str:
     url = images.data_url(PNG, "png")
     words = [{"word": text, "question": [(text, 1.0)], "image_share": 0.5, "map": [[0.5]]} for text in texts]
     evidence: dict[str, Any] = {
-        "explanation": words, "out_of_domain": True, "question_out_of_domain": True, "confidence": 0.5, "sure": False, "silenced_heads": 0.5
+        "explanation": words, "out_of_domain": True, "question_out_of_domain": True, "confidence": 0.5,
+        "sure": False, "silenced_heads": 0.5,
     }  # fmt: skip
     hits: list[dict[str, Any]] = [{"id": text, "score": 0.5, "text": text, "from": text} for text in texts]
     answers = [

@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: setup demo repro test test-full study bench docs reports lock clean
+.PHONY: setup demo repro test test-full study bench docs reports lock sbom clean
 
 setup: .venv/ready
 
@@ -59,6 +59,9 @@ lock:                ## requirements*.in -> requirements.txt and requirements-se
 	 echo "# requirements-core.in and requirements-serve.in. Made by \`make lock\`; do not edit by hand."; \
 	 $(COMPILE) --constraint requirements.txt $(SERVED)) > requirements-serve.lock
 	mv requirements-serve.lock requirements-serve.txt
+
+sbom: setup          ## the packages of the lock for this platform as sbom.cdx.json (CycloneDX)
+	@python -m sightline.cli.sbom
 
 clean:               ## removes what was built here, keeps the DVC cache
 	rm -rf .demo .study .resume dvc_plots .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -1,18 +1,22 @@
 """The fault battery: it resumes, replays and bounds; every promise holds in some cases, and is found broken
 where the product is sabotaged."""
 
+import re
+import shutil
+import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from sightline.core import artifacts
+from sightline.core import artifacts, plain_text, templates
 from sightline.data import archives, images
 from sightline.data.intake import build_items
 from sightline_lab.faults import battery, reliability_page
 from sightline_lab.faults.battery import Broken, Outcome, Promise
 from sightline_lab.faults.promises import PROMISES
-from sightline_lab.faults.rows import sabotage
+from sightline_lab.faults.rows import connections, model_files, private_texts, sabotage
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 7
@@ -37,7 +41,8 @@ def built(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("row", "cases"), [(1, 1), (2, 4), (7, 3), (8, 22), (9, 12), (10, 4), (11, 1), (21, 16), (23, 24)]
+    ("row", "cases"),
+    [(1, 1), (2, 4), (7, 3), (8, 22), (9, 12), (10, 4), (11, 1), (21, 16), (22, 40), (23, 24), (27, 2)],
 )
 def test_some_cases_hold(tmp_path, row, cases):
     outcome = some(row, cases, tmp_path)
@@ -51,9 +56,51 @@ def test_changed_artifacts_are_noticed(built, tmp_path):
     artifacts.load(tmp_path / "models" / "clip", "clip", everything=True)  # the checkout itself is as it was
 
 
+@pytest.fixture
+def bundle_here(bundle, tmp_path, monkeypatch):
+    """A folder with models/bundle, as after `dvc repro`."""
+    shutil.copytree(bundle, tmp_path / "models" / "bundle")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_hostile_bundles_are_refused_or_harmless(bundle_here, tmp_path):
+    outcome = some(24, 10, tmp_path)
+    assert (outcome.cases, outcome.failed) == (10, 0), outcome.kept
+
+
+def test_what_clients_send_stays_with_them(bundle_here, tmp_path):
+    outcome = some(26, 1, tmp_path)
+    assert (outcome.cases, outcome.failed) == (1, 0), outcome.kept
+
+
+def test_a_server_that_repeats_fields_is_caught(tmp_path, monkeypatch):
+    """An answer with a private text in it, from a server that is not ours."""
+    monkeypatch.setattr(private_texts, "REQUESTS", 3)
+    monkeypatch.setattr(private_texts, "_wait", lambda server, port: None)
+    monkeypatch.setattr(private_texts, "_call", lambda port, method, path, body, headers: (400, body or b""))
+    monkeypatch.setattr(private_texts.subprocess, "Popen", lambda *command, **more: mock.Mock())
+    case = battery.Case(0, 1, tmp_path, tmp_path)
+    with pytest.raises(Broken, match="answer 0 holds a private text"):
+        private_texts.case(case)
+
+
+def test_a_command_that_lets_captions_steer_the_terminal_is_caught(bundle_here, tmp_path, monkeypatch):
+    bundle = tmp_path / "models" / "bundle"
+    entries = bundle / "index" / "entries.jsonl"
+    text = entries.read_text()
+    for start in ("a small", "a large", "a green"):
+        text = text.replace(start, "\\u001bx")  # of the same length: the places of the entries stay
+    entries.write_text(text)
+    model_files.sign(bundle)
+    assert model_files.use(bundle) == []
+    monkeypatch.setattr(plain_text, "STEERING", re.compile("(?!)"))
+    with pytest.raises(RuntimeError, match="steer a terminal"):
+        model_files.use(bundle)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("row", sorted(PROMISES))
-def test_the_short_battery_holds(built, tmp_path, row):
+def test_the_short_battery_holds(built, bundle_here, tmp_path, row):
     outcome = some(row, PROMISES[row].gate, tmp_path)
     assert outcome.failed == 0, outcome.kept
 
@@ -69,6 +116,29 @@ SABOTAGES = {  # row -> what keeps its promise, and what takes its place
 def test_a_sabotaged_product_is_caught(tmp_path, monkeypatch, row, cases):
     monkeypatch.setattr(*SABOTAGES[row])
     assert some(row, cases, tmp_path).failed > 0
+
+
+def test_a_page_that_escapes_nothing_is_caught(tmp_path, monkeypatch):
+    monkeypatch.setattr(templates, "select_autoescape", lambda endings: False)
+    templates.environment.cache_clear()
+    try:
+        assert some(27, 2, tmp_path).failed == 2
+    finally:
+        templates.environment.cache_clear()
+
+
+def test_a_connection_that_leaves_the_machine_is_seen(tmp_path):
+    """UDP: nothing is sent by connecting, and the kernel's call is the same."""
+    if not shutil.which("strace"):
+        pytest.skip("it needs the program strace")
+    code = "import socket; socket.socket(type=socket.SOCK_DGRAM).connect(({!r}, 9))"
+    calls = [
+        connections.traced([sys.executable, "-c", code.format(address)], tmp_path, tmp_path / address)
+        for address in ("192.0.2.1", "127.0.0.1")
+    ]
+    if calls[0] is None:
+        pytest.skip("strace traces nothing here")
+    assert len(calls[0]) == 1 and "192.0.2.1" in calls[0][0] and calls[1] == []
 
 
 def test_every_sabotage_has_its_place_and_its_tests():

@@ -109,7 +109,7 @@ def test_no_steps_leave_the_weights_and_write_empty_curves(tmp_path):
 
 
 def launch(out, *torchrun):
-    command = [sys.executable, *torchrun, toy_training.__file__, out, "40", "0.0"]
+    command = [sys.executable, *torchrun, toy_training.__file__, out, "40", "0.0", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     seen = [json.loads(path.read_text()) for path in sorted(Path(out).glob("seen-*.json"))]

@@ -12,6 +12,7 @@ share.py: push-to-hub, save-pretrained
 project_commands.py: params, estimate, demo, doctor, tables
 picture_input.py: pictures from the command line: files, folders, archives, addresses
 diagnostics.py: the checks of doctor
+sbom.py: `make sbom`: the packages of the lock file as CycloneDX
 rebuild_estimate/: what a build that was never measured takes
 new_repository/: the repository that `sightline init` makes
 dvc_outs.py: what dvc.lock records of built files, and what brings them back

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files
+from sightline.core.plain_text import plain
 
 USE, DATA, BUILD, EXPERIMENTS = "Use the model", "Your data", "Build the model", "Experiments"  # of --help
 SHARE = "Share the model"
@@ -26,6 +27,11 @@ AS_JSON = typer.Option("--json", help="Print JSON instead of text.")
 FETCH = typer.Option("--fetch", help="Allow pictures to be fetched from https addresses.")
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print a line; captions, ids and names of files in it cannot steer the terminal."""
+    typer.echo(plain(text), err=err)
+
+
 def installed_version() -> str:
     """The version of the distribution, which is found through its command: its name on a package index may
     differ."""
@@ -36,7 +42,7 @@ def installed_version() -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"sightline {installed_version()}")
+        say(f"sightline {installed_version()}")
         raise typer.Exit
 
 
@@ -72,7 +78,7 @@ def warn_of_question(session, question: str) -> bool:
         return False
     unknown = session.question_detector.unknown(question)
     why = f": no word {', '.join(map(repr, unknown[:5]))} was in them" if unknown else ""
-    typer.echo(
+    say(
         f"sightline: the question is unlike those the model was trained on{why}; do not trust the answer",
         err=True,
     )
@@ -86,7 +92,7 @@ def check_domain(session, picture, name: str) -> dict[str, float | bool]:
     detector = OODDetector.load(session.folder)
     score = float(detector.scores(session, [picture])[0])
     if score > detector.bound:
-        typer.echo(
+        say(
             f"sightline: {name} looks unlike the pictures the model was trained on "
             f"(score {score:.1f}, above {detector.bound:.1f}): do not trust what it says",
             err=True,

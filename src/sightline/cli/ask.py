@@ -20,6 +20,7 @@ from sightline.cli.app import (
     app,
     check_domain,
     open_session,
+    say,
     warn_of_question,
 )
 
@@ -97,13 +98,13 @@ def ask(
     settings = AskSettings(question, generation, session.spin(spin), item_index, retrieve)
     for batch in batches(picture_input.read_all(sources, fetch, refused), BATCH):
         for row in answer_rows(session, batch, settings):
-            typer.echo(json.dumps(row) if as_json else "\n".join(answer_lines(row)))
+            say(json.dumps(row) if as_json else "\n".join(answer_lines(row)))
     for line in refused:
-        typer.echo(f"sightline: {line}", err=True)
+        say(f"sightline: {line}", err=True)
     if refused:
         raise typer.Exit(2)
     if not as_json:
-        typer.echo(f'try: sightline explain "{row["image"]}" "{question}"')
+        say(f'try: sightline explain "{row["image"]}" "{question}"')
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def answer_rows(
 
 
 def warn_of_cut(what: str, tokens: int) -> None:
-    typer.echo(f"sightline: only the first {tokens} tokens of this {what} are read: shorten it", err=True)
+    say(f"sightline: only the first {tokens} tokens of this {what} are read: shorten it", err=True)
 
 
 def split(arguments: list[str]) -> tuple[list[str], str | None]:
@@ -221,20 +222,20 @@ def search(
         asked = None if picture is None else picture_input.displayed(query, picture, results_page.QUERY_SIDE)
         results_page.write(page, query, asked, item_index, hits)
     if as_json:
-        typer.echo(json.dumps({"query": query, "searched": item_index.what, "results": rows, **notes}))
+        say(json.dumps({"query": query, "searched": item_index.what, "results": rows, **notes}))
         return
     for rank, row in enumerate(rows, 1):
-        typer.echo(f"{rank:2d}  {row['score']:.3f}  {row['id']}  {row['text']}")
+        say(f"{rank:2d}  {row['score']:.3f}  {row['id']}  {row['text']}")
         if row["from"]:
-            typer.echo(f"           {row['from']}")
+            say(f"           {row['from']}")
     nearest = f"the {len(rows)} nearest to the {'words' if picture is None else 'picture'}"
-    typer.echo(f"search: {nearest} of {item_index.what} in {index or session.folder / 'index'}")
+    say(f"search: {nearest} of {item_index.what} in {index or session.folder / 'index'}")
     if page is not None:
-        typer.echo(f"search: wrote {page}; open it in a browser, it needs no network")
+        say(f"search: wrote {page}; open it in a browser, it needs no network")
     elif item_index.has_thumbnails:
-        typer.echo("try: --page results.html shows the pictures")
+        say("try: --page results.html shows the pictures")
     if index is None:
-        typer.echo("try: sightline index items.csv -o FOLDER, then search --index FOLDER: your own items")
+        say("try: sightline index items.csv -o FOLDER, then search --index FOLDER: your own items")
 
 
 def open_index(session, index: Path | None):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, BUNDLE, DATA, MAX_PIXELS, app, open_session
+from sightline.cli.app import AS_JSON, BUNDLE, DATA, MAX_PIXELS, app, open_session, say
 
 TABLE = "A table: CSV, TSV, JSON lines or parquet."
 PICTURES = typer.Option(help="Folder that its pictures lie in; default: that of the table.")
@@ -60,19 +60,19 @@ def index(
         "factory": made.vectors("fused").factory,
     }
     if as_json:
-        typer.echo(json.dumps(done, sort_keys=True))
+        say(json.dumps(done, sort_keys=True))
         return
-    typer.echo(
+    say(
         f"index: {done['items']} items in {out} ({done['with_picture']} with a picture; "
         f"{done['encoded']} encoded, {done['deleted']} deleted)"
     )
     for reason, count in sorted(refused.items()):
-        typer.echo(f"index: {count} refused: {reason}")
+        say(f"index: {count} refused: {reason}")
     for row in listed[:MAX_REFUSED]:
-        typer.echo(f"index: refused {row['id']}: {row['detail']}")
+        say(f"index: refused {row['id']}: {row['detail']}")
     if listed:
-        typer.echo(f"index: all {len(listed)} refused rows and pictures are in {out / user_index.REFUSED}")
-    typer.echo(f'try: sightline search "a red ball" --index {out}, or sightline serve --index {out}')
+        say(f"index: all {len(listed)} refused rows and pictures are in {out / user_index.REFUSED}")
+    say(f'try: sightline search "a red ball" --index {out}, or sightline serve --index {out}')
 
 
 @app.command(rich_help_panel=DATA)
@@ -101,12 +101,12 @@ def dataset_report(
             data = analysed_corpus.table(table, settings, Path(scratch))
         report = write_report.run(data, out)
     if as_json:
-        typer.echo(json.dumps(report, sort_keys=True))
+        say(json.dumps(report, sort_keys=True))
         return
     for line in dataset_card.lines(report):
-        typer.echo(line)
-    typer.echo(f"dataset-report: wrote {out}; open {out / 'index.html'}")
-    typer.echo("try: sightline index items.csv -o FOLDER, or `dvc repro` to train on this data")
+        say(line)
+    say(f"dataset-report: wrote {out}; open {out / 'index.html'}")
+    say("try: sightline index items.csv -o FOLDER, or `dvc repro` to train on this data")
 
 
 @app.command(rich_help_panel=DATA)
@@ -141,16 +141,16 @@ def out_of_domain(
     user_pictures = (rgb for _, rgb in progress.track(read(pictures, MAX_PIXELS, refused), "pictures"))
     result = compare(partial(detector.scores, session), detector.bound, test_pictures, user_pictures)
     for line in refused:
-        typer.echo(f"sightline: {line}", err=True)
+        say(f"sightline: {line}", err=True)
     result = {"name": pictures.name, "unreadable": len(refused), **result}
     if out is not None:
         write_json(out, result)
     if as_json:
-        typer.echo(json.dumps(result, sort_keys=True))
+        say(json.dumps(result, sort_keys=True))
         return
-    typer.echo(
+    say(
         f"out-of-domain: {result['warned']['value']:.1f} % of {result['pictures']} pictures would get the "
         f"warning, {result['false_alarm']['value']:.1f} % of {result['own_pictures']} test pictures do; "
         f"AUROC {result['auroc']['value']:.2f} %" + (f"; wrote {out}" if out else "")
     )
-    typer.echo(f'try: sightline ask {pictures} "Is there a ball?"   (each answer says whether to trust it)')
+    say(f'try: sightline ask {pictures} "Is there a ball?"   (each answer says whether to trust it)')

@@ -89,13 +89,13 @@ def packages(here: Path | None) -> Check:
             "packages", False, f"{DISTRIBUTION} is not installed", "make setup in a checkout of Sightline"
         )
     if here is None:
-        source, required = DISTRIBUTION, _required(importlib.metadata.requires(DISTRIBUTION) or [])
+        source, wanted = DISTRIBUTION, required(importlib.metadata.requires(DISTRIBUTION) or [])
     else:
         source = LOCKS[0] if _installed("torch") else LOCKS[1]
-        required = _required((here / source).read_text(encoding="utf-8").splitlines())
-    wrong = [one for one in required if not _is_met(one)]
+        wanted = required((here / source).read_text(encoding="utf-8").splitlines())
+    wrong = [one for one in wanted if not _is_met(one)]
     if not wrong:
-        return Check("packages", True, f"{len(required)} as {source} requires them")
+        return Check("packages", True, f"{len(wanted)} as {source} requires them")
     listed = [f"{one.name} {_installed(one.name) or 'missing'} (required {one.specifier})" for one in wrong]
     more = f", and {len(wrong) - MAX_LISTED} more" if len(wrong) > MAX_LISTED else ""
     arguments = [f'"{one.name}{one.specifier}"' for one in wrong] if here is None else [f"-r {here / source}"]
@@ -193,7 +193,7 @@ def folders(here: Path) -> Iterator[Check]:
     yield Check("disk", free >= FREE_GIB, f"{free:.1f} GiB free", "dvc gc --all-commits --all-experiments")
 
 
-def _required(lines: list[str]) -> list["Requirement"]:
+def required(lines: list[str]) -> list["Requirement"]:
     """The requirements that hold for this Python on this platform, without extras."""
     from packaging.requirements import Requirement
 

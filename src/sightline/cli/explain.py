@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session, warn_of_question
+from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session, say, warn_of_question
 
 if TYPE_CHECKING:
     from sightline.explain.heatmap import Explanation
@@ -42,7 +42,7 @@ def write_page(out: Path, name: str, rgb: np.ndarray, views: list, words, colorm
     displayed = picture_input.displayed(name, rgb, DISPLAY_SIDE)
     item = Item("picture", rgb, displayed, PurePath(name).name, views[0].question, "", [])
     heatmap_page.write(out, [heatmap_page.Card(item, views, [None] * len(views))], words, colormap)
-    typer.echo(f"explain: wrote {out}; open it in a browser, it needs no network")
+    say(f"explain: wrote {out}; open it in a browser, it needs no network")
 
 
 @app.command(rich_help_panel=USE)
@@ -79,7 +79,7 @@ def explain(
         model = replace(model, spin=model.session.spin(spin))
         views, words = _explained(model, image, rgb, question, method or [params.explain.method])
         write_page(out or Path("explained.html"), image, rgb, views, words, params.explain.colormap)
-        typer.echo(f'try: sightline explain "{image}" --caption "{views[0].answer}"')
+        say(f'try: sightline explain "{image}" --caption "{views[0].answer}"')
     elif method or spin is not None:
         raise typer.BadParameter("--method and --spin are for answers: leave them out here")
     elif masked is not None:
@@ -112,7 +112,7 @@ def _explained(
     unsure = bound is not None and len(case.ids) <= SHORT_ANSWER and case.confidence <= bound
     unlike = warn_of_question(model.session, question) or verdict["out_of_domain"]
     doubt = "not sure, " if unsure or unlike else ""
-    typer.echo(f"Q: {question}\nA: {case.answer}   ({doubt}confidence {case.confidence:.2f})")
+    say(f"Q: {question}\nA: {case.answer}   ({doubt}confidence {case.confidence:.2f})")
     return list(views.values()), words
 
 
@@ -133,11 +133,11 @@ def _explain_match(bundle: Path | None, name: str, rgb: np.ndarray, text: str, o
         [], "Each map is what hiding that part of the picture costs the similarity, for a word less what it "
         "costs without the word.", "relevance", "similarity", "map of",
     )  # fmt: skip
-    typer.echo(f"similarity {view.confidence:.3f}")
+    say(f"similarity {view.confidence:.3f}")
     for word, share in view.words[0].text_scores:
-        typer.echo(f"  {100 * share:5.1f} %  {word}")
+        say(f"  {100 * share:5.1f} %  {word}")
     write_page(out or Path("match.html"), name, rgb, [view], words, params.explain.colormap)
-    typer.echo(f'try: sightline search "{text}"')
+    say(f'try: sightline search "{text}"')
 
 
 def _explain_masked(text: str) -> None:
@@ -149,10 +149,10 @@ def _explain_masked(text: str) -> None:
     folder = checkout_files.root() / "models" / "text"
     result = masked_word.explain(lazy_models.text(folder), Tokenizer.load(folder / "tokenizer.json"), text)
     likely = ", ".join(f"{word} {100 * share:.1f} %" for word, share in result.words)
-    typer.echo(f"{masked_word.MASK}: {likely}\n{result.words[0][0]} is carried by (log-probability):")
+    say(f"{masked_word.MASK}: {likely}\n{result.words[0][0]} is carried by (log-probability):")
     for word, value in result.carried_by:
-        typer.echo(f"  {value:+6.2f}  {word}")
-    typer.echo(f'try: sightline search "{text.replace(masked_word.MASK, result.words[0][0])}"')
+        say(f"  {value:+6.2f}  {word}")
+    say(f'try: sightline search "{text.replace(masked_word.MASK, result.words[0][0])}"')
 
 
 @app.command(rich_help_panel=USE)
@@ -187,5 +187,5 @@ def failures(
     total = sum(1 for _ in predictions.open(encoding="utf-8"))
     unit = explain_items.unit(cards[0].views[0]) if cards else "attention"
     heatmap_page.write(out, cards, browser.words(wrong, len(chosen), total, unit), params.explain.colormap)
-    typer.echo(f"failures: {len(wrong)} of {total} answers on test, the {len(chosen)} surest in {out}")
-    typer.echo(f"try: open {out}, or sightline explain PICTURE QUESTION for one of them")
+    say(f"failures: {len(wrong)} of {total} answers on test, the {len(chosen)} surest in {out}")
+    say(f"try: open {out}, or sightline explain PICTURE QUESTION for one of them")

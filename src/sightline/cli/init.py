@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.app import BUILD, app
+from sightline.cli.app import BUILD, app, say
 
 DIR = typer.Argument(metavar="DIR", help="The folder that is made; it must not exist, or be empty.")
 LAYOUTS = {
@@ -75,5 +75,5 @@ def init(
     else:
         plan, said = data_options.plan_layout(*next(iter(given.items())), target)
     for line in [*said, *own_repository.create(target, plan)]:
-        typer.echo(f"init: {line}")
-    typer.echo(f"try: cd {target}; sightline estimate; dvc repro")
+        say(f"init: {line}")
+    say(f"try: cd {target}; sightline estimate; dvc repro")

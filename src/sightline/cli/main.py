@@ -13,7 +13,7 @@ from sightline.cli import (  # noqa: F401
     serve,
     share,
 )
-from sightline.cli.app import EXPERIMENTS, app
+from sightline.cli.app import EXPERIMENTS, app, say
 
 LAB = "lab"
 ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -42,5 +42,5 @@ def main() -> None:
     try:
         app(prog_name="sightline")
     except (ValueError, OSError) as error:
-        print(f"sightline: {error}", file=sys.stderr)
+        say(f"sightline: {error}", err=True)
         sys.exit(2)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, BUILD, BUNDLE, app
+from sightline.cli.app import AS_JSON, BUILD, BUNDLE, app, say
 from sightline.cli.ask import ask
 
 DEMO = ".demo"  # the copy of the checkout that `demo` builds
@@ -35,17 +35,17 @@ def params(
 
     if reference or migrate:
         for line in _write_params(checkout_files.root(), migrate):
-            typer.echo(f"params: {line}")
+            say(f"params: {line}")
         return
     resolved = loader.load_params(checkout_files.root() / "params.yaml")
     values = resolved.model_dump(mode="json")
     if as_json:
-        typer.echo(json.dumps(values, sort_keys=True))
+        say(json.dumps(values, sort_keys=True))
         return
     for key in sections.leaves():
         value = reduce(operator.getitem, key.split("."), values)
-        typer.echo(f"{key} = {value!r}   ({resolved.origin[key]})")
-    typer.echo("try: dvc exp run -S lr=1e-4   (any of these by its name)")
+        say(f"{key} = {value!r}   ({resolved.origin[key]})")
+    say("try: dvc exp run -S lr=1e-4   (any of these by its name)")
 
 
 def _write_params(here: Path, old: Path | None) -> list[str]:
@@ -74,11 +74,11 @@ def estimate() -> None:
         try:
             said = [f"estimate: {line}" for line in estimate_lines.lines(here, params)]
         except ValueError as error:
-            typer.echo(f"estimate: {' '.join(str(error).split())}", err=True)
+            say(f"estimate: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(1) from None
     for line in said:
-        typer.echo(line)
-    typer.echo("try: dvc repro")
+        say(line)
+    say("try: dvc repro")
 
 
 @app.command(rich_help_panel=BUILD)
@@ -90,7 +90,7 @@ def demo() -> None:
     here = checkout_files.root()
     target = here / DEMO
     for line in checkout_files.estimate(here, "smoke"):
-        typer.echo(line.replace("repro:", "demo:", 1))
+        say(line.replace("repro:", "demo:", 1))
     checkout_files.check_copy(target)
     checkout_files.copy(here, target, "smoke")
     # Its pictures are rendered: none of one's own inputs is read.
@@ -100,11 +100,11 @@ def demo() -> None:
         raise typer.Exit(done.returncode)
     ask(bundle=target / "models" / "bundle")
     page = target / "plots" / "explain" / "index.html"
-    typer.echo(
+    say(
         f"demo: the page with maps is {page.relative_to(here)}; the model is tiny and often wrong: "
         "`dvc repro` builds the real one"
     )
-    typer.echo(f'try: cd {DEMO}, then sightline ask, or sightline search "a red ball"')
+    say(f'try: cd {DEMO}, then sightline ask, or sightline search "a red ball"')
     if sys.stdout.isatty():
         webbrowser.open(page.as_uri())
 
@@ -123,13 +123,13 @@ def doctor(
         checks = diagnostics.examine(Path.cwd(), bundle, index)
     wrong = [check for check in checks if not check.ok]
     if as_json:
-        typer.echo(json.dumps({"ok": not wrong, "checks": [vars(check) for check in checks]}))
+        say(json.dumps({"ok": not wrong, "checks": [vars(check) for check in checks]}))
     else:
         for check in checks:
-            typer.echo(f"{'ok   ' if check.ok else 'WRONG'} {check.name}: {check.found}")
+            say(f"{'ok   ' if check.ok else 'WRONG'} {check.name}: {check.found}")
             if not check.ok:
-                typer.echo(f"      cure: {check.cure}")
-        typer.echo(f"doctor: {len(wrong)} of {len(checks)} checks failed" if wrong else "doctor: all is well")
+                say(f"      cure: {check.cure}")
+        say(f"doctor: {len(wrong)} of {len(checks)} checks failed" if wrong else "doctor: all is well")
     if wrong:
         raise typer.Exit(1)
 
@@ -150,5 +150,5 @@ def tables() -> None:
     readme_tables.fill(here)
     picture = here / "plots" / "explain" / "pictures" / FRONT_PICTURE
     shutil.copyfile(picture, here / "docs" / "reports" / "answer.png")
-    typer.echo(f"tables: README.md and {readme_tables.RESULTS} now hold the figures of metrics/")
-    typer.echo("try: git diff README.md docs")
+    say(f"tables: README.md and {readme_tables.RESULTS} now hold the figures of metrics/")
+    say("try: git diff README.md docs")

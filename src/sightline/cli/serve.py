@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, USE, app, bundle_folder
+from sightline.cli.app import BUNDLE, USE, app, bundle_folder, say
 
 
 @app.command(rich_help_panel=USE)
@@ -42,7 +42,7 @@ def serve(
     limits = Limits(host=host, queue=queue, timeout_s=timeout)
     model = Model.load(bundle_folder(bundle), limits.batch, index)
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    typer.echo(f"serve: {address}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
+    say(f"serve: {address}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
     served = create_app(model, limits, accepted, fetch)
     if not accepted:  # a browser shows no API key, so a server that asks for one has no page
         _add_page(served, model, limits, bundle_folder(bundle), f"{address}/")
@@ -52,7 +52,7 @@ def serve(
 def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) -> None:
     """The web page on the application, where Gradio is installed."""
     if find_spec("gradio") is None:
-        typer.echo("serve: no page: it needs the package gradio: pip install gradio==6.31.0", err=True)
+        say("serve: no page: it needs the package gradio: pip install gradio==6.31.0", err=True)
         return
     from sightline.serve.ui.mount import mount
 
@@ -61,4 +61,4 @@ def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) 
     except checkout_files.CheckoutError:
         here = None  # a bundle alone: the page says what it misses
     mount(served, model, limits, folder, here)
-    typer.echo(f"serve: {address} shows the page", err=True)
+    say(f"serve: {address} shows the page", err=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files, dvc_outs
-from sightline.cli.app import BUNDLE, SHARE, app, bundle_folder, installed_version
+from sightline.cli.app import BUNDLE, SHARE, app, bundle_folder, installed_version, say
 
 READ_BY = (("models/bundle", "evaluate"), ("metrics/evaluate", "report"))  # what the figures are made from
 
@@ -50,16 +50,14 @@ def push_to_hub(
         out = dry_run or Path(scratch) / "bundle"
         with progress.step("preparing and checking"):
             prepared = published_bundle.prepare(folder, out, measured.published(repository, chosen))
-        typer.echo(
-            f"push-to-hub: {len(prepared.files)} files, {prepared.size / 1e6:.2f} MB, license {chosen}"
-        )
+        say(f"push-to-hub: {len(prepared.files)} files, {prepared.size / 1e6:.2f} MB, license {chosen}")
         for line in published_bundle.publishes(out):
-            typer.echo(f"push-to-hub: {line}")
+            say(f"push-to-hub: {line}")
         for line in failed:
-            typer.echo(f"push-to-hub: {line}")
+            say(f"push-to-hub: {line}")
         if dry_run is not None:
-            typer.echo(f"push-to-hub: wrote {dry_run}, uploaded nothing; read {dry_run / 'README.md'}")
-            typer.echo(f"try: sightline push-to-hub {repository}")
+            say(f"push-to-hub: wrote {dry_run}, uploaded nothing; read {dry_run / 'README.md'}")
+            say(f"try: sightline push-to-hub {repository}")
             return
         _upload(prepared, repository, private)
 
@@ -69,11 +67,11 @@ def _upload(prepared, repository: str, private: bool) -> None:
 
     address, commit, gone = hub_upload.upload(prepared, repository, private)
     if gone:
-        typer.echo(f"push-to-hub: removed {', '.join(gone)}; the repository's history keeps them")
-    typer.echo(f"push-to-hub: {address} holds the bundle as commit {commit}")
+        say(f"push-to-hub: removed {', '.join(gone)}; the repository's history keeps them")
+    say(f"push-to-hub: {address} holds the bundle as commit {commit}")
     name = repository.split("/")[-1]
-    typer.echo(f"try: hf download {repository} --revision {commit} --local-dir {name}")
-    typer.echo(f"     sightline ask --bundle {name}")
+    say(f"try: hf download {repository} --revision {commit} --local-dir {name}")
+    say(f"     sightline ask --bundle {name}")
 
 
 def _measured(folder: Path):
@@ -127,11 +125,7 @@ def save_pretrained(
 
     for part in pretrained_layouts.save(models, out):
         if part.loader:
-            typer.echo(
-                f"save-pretrained: {part.name} ({part.tower}): {part.loader.format(folder=out / part.name)}"
-            )
+            say(f"save-pretrained: {part.name} ({part.tower}): {part.loader.format(folder=out / part.name)}")
         else:
-            typer.echo(
-                f"save-pretrained: {part.name} ({part.tower}): Sightline's own, {pretrained_layouts.FORMAT}"
-            )
-    typer.echo(f"try: the lines above in Python; {out / 'README.md'} has them too")
+            say(f"save-pretrained: {part.name} ({part.tower}): Sightline's own, {pretrained_layouts.FORMAT}")
+    say(f"try: the lines above in Python; {out / 'README.md'} has them too")

@@ -15,6 +15,8 @@ registry.py: a name in params.yaml is a file name of a folder
 runtime.py: the process of a stage: device, threads, seeds, signals, its cost
 progress.py: how far a long step is: a bar, or plain lines
 launcher_watchdog.py: ends a process whose launcher has died
+plain_text.py: texts of others without the signs that steer a terminal
+typed_json.py: JSON files from anywhere, by a schema
 tracking.py: training curves (DVCLive)
 plotting.py: pictures and charts by matplotlib
 templates.py: pages from Jinja2 templates; templates/: the frame and look of offline HTML pages

@@ -21,6 +21,7 @@ from sightline.core import checked_files, replace_folder
 from sightline.core.atomic_io import FULL, ArtifactError, full, sha256, sync_folder, write_bytes
 from sightline.core.replace_folder import MANIFEST
 
+MAX_JSON = 64 * 2**20  # bytes of a JSON file
 BESIDE = (".git", ".gitattributes", ".cache")  # what git and the Hugging Face Hub keep beside the files
 
 
@@ -99,7 +100,10 @@ def load(folder: Path, kind: str, everything: bool = False) -> Artifact:
         if Path(name).name == checked_files.CHUNKS:
             rows = checked_files.listed(present[name].parent)
             sizes |= {Path(name).with_name(row[0]).as_posix(): row[1] for row in rows}
-    return Artifact(folder, kind, read_json(folder / "config.json"))
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise ArtifactError(f"{folder / 'config.json'}: expected an object, found another form; {cure}")
+    return Artifact(folder, kind, config)
 
 
 def save_weights(path: Path, tensors: dict[str, Any]) -> None:
@@ -118,7 +122,8 @@ def load_weights(path: Path) -> dict[str, np.ndarray]:
     """Read a safetensors file, names sorted. Raises ArtifactError for one that is cut or malformed."""
     try:
         return dict(sorted(safetensors.numpy.load_file(path).items()))
-    except safetensors.SafetensorError as error:
+    # Besides its own error the library raises what its parts do, as for a type that NumPy has not.
+    except (safetensors.SafetensorError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         raise ArtifactError(f"{path}: expected safetensors, found a damaged file ({error})") from error
 
 
@@ -132,10 +137,14 @@ def write_json(path: Path, obj: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON. Raises ArtifactError, naming file and position, for a damaged one."""
+    """Read JSON. Raises ArtifactError, naming file and position, for a damaged one, and for one larger than
+    MAX_JSON or deeper than Python reads."""
+    size = Path(path).stat().st_size
+    if size > MAX_JSON:
+        raise ArtifactError(f"{path}: expected JSON of at most {MAX_JSON} bytes, found {size}")
     try:
         return json.loads(Path(path).read_bytes(), parse_constant=_refuse)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: expected JSON, found a damaged file ({error})") from error
 
 

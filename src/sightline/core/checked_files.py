@@ -95,7 +95,15 @@ def listed(folder: Path) -> list[tuple[str, int, list[str]]]:
     try:
         document = json.loads(path.read_bytes())
         rows = [(str(name), int(row["size"]), list(row["sha256"])) for name, row in document.items()]
-    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (
+        OSError,
+        AttributeError,
+        ArithmeticError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ArtifactError(f"{path}: expected sizes and hashes of files ({error}); {_cure(path)}") from error
     for name, size, digests in rows:
         if len(digests) != -(-size // CHUNK) or Path(name).name != name:

@@ -4,6 +4,7 @@ follow (`data/transforms.py`), and `preprocessor_config.json` writes down in the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -13,6 +14,7 @@ RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "
 CENTRE = "center_crop_rounding"  # the one key that transformers does not know, and ignores
 KEYS = ("crop_size", "image_mean", "image_std", "resample", "size")
 
+MAX_SIDE = 4096  # pixels of an input: a batch of larger ones fits no memory
 Channels = tuple[float, float, float]
 
 
@@ -56,11 +58,14 @@ class Preprocessing:
             raise ValueError(
                 f"preprocessing: interpolation is {self.interpolation!r}, expected {', '.join(RESAMPLE)}"
             )
-        if not 0 < self.image_size <= self.resize:
+        whole = type(self.image_size) is int and type(self.resize) is int
+        if not whole or not 0 < self.image_size <= self.resize <= MAX_SIDE:
             raise ValueError(
                 f"preprocessing: resized to {self.resize} pixels before a square of {self.image_size} is cut "
-                "out, expected at least that many"
+                f"out, expected at least that many, and at most {MAX_SIDE}"
             )
+        if self.rounding not in ("nearest", "down"):
+            raise ValueError(f"preprocessing: {CENTRE} is {self.rounding!r}, expected nearest or down")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError(
                 f"preprocessing: mean {self.mean}, std {self.std}, expected three numbers each, std above 0"
@@ -77,6 +82,13 @@ class Preprocessing:
         missing = [key for key in KEYS if not isinstance(config, Mapping) or key not in config]
         if missing:
             raise ValueError(f"lacks {', '.join(missing)}; rerun the stage that wrote it")
+        try:
+            return cls._of_values(config)
+        except (ArithmeticError, KeyError, TypeError) as error:
+            raise ValueError(f"no preprocessing of pictures ({type(error).__name__}: {error})") from error
+
+    @classmethod
+    def _of_values(cls, config: Mapping[str, Any]) -> Preprocessing:
         size, names = config["size"], {number: name for name, number in RESAMPLE.items()}
         squash = "shortest_edge" not in size
         sides = {size["height"], size["width"]} if squash else {size["shortest_edge"]}
@@ -134,4 +146,7 @@ class Preprocessing:
 
 def _channels(values: Sequence[float]) -> Channels:
     red, green, blue = values if len(values) == 3 else (*values,) * 3
+    for value in (red, green, blue):
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError(f"preprocessing: a channel has {value!r}, expected a finite number")
     return red, green, blue

@@ -174,7 +174,7 @@ def _manifest(folder: Path) -> dict:
     """The manifest of an artifact, empty for a folder that is none."""
     try:
         document = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         return {}
     whole = (
         isinstance(document, dict)

@@ -26,6 +26,7 @@ from filelock import FileLock
 from sightline.core import artifacts, launcher_watchdog
 from sightline.core.params import resolved
 from sightline.core.params.loader import Params, ParamsError, load_params
+from sightline.core.plain_text import plain
 
 POLL_S = 0.5  # how often a process looks whether its launcher still lives
 GRACE_S = 3.0  # what a training loop gets to save its state once the launcher is gone
@@ -159,6 +160,7 @@ def log(line: str) -> None:
     """Print one line of progress, on rank 0 only; a command's own output stays alone on stdout."""
     if is_main_rank():
         stream = sys.stdout if _state.stage else sys.stderr
+        line = plain(line)  # it may name what a table or an archive holds
         print(f"{_state.stage}: {line}" if _state.stage else line, file=stream, flush=True)
 
 

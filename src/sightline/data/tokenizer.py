@@ -154,7 +154,9 @@ class Tokenizer:
         vocab = tokenizer_files.vocabulary(path, data)
         try:
             backend = Backend.from_buffer(path.read_bytes())
-        except Exception as error:  # the library raises nothing narrower
+        except BaseException as error:  # the library raises nothing narrower, and its panics are no Exception
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
             raise tokenizer_files.bad(path, f"the library `tokenizers` cannot read it ({error})") from error
         if backend.get_vocab(with_added_tokens=True) != vocab:
             raise tokenizer_files.bad(path, "its model and its added tokens contradict each other")

@@ -3,19 +3,19 @@
 Not in it: the preprocessing of pictures (preprocessor_config.json) and the model's sizes (engine.json).
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from sightline.core import artifacts
+from sightline.core import artifacts, typed_json
 from sightline.core.params.checks import Settings
 from sightline.core.params.generation import SPIN_OFF, Generation, Spin
 from sightline.inference.confidence import NOT_FITTED, Confidence
 
 GENERATION = "generation.json"
 FIRST = {"confidence", "max_new", "max_question", "max_text", "spin"}  # keys of 0.9.0, beside `describe`
+MOST_TOKENS = 4096  # of a text: no text tower reads more, and attention takes its square in memory
 REBUILD = "rerun the stage that wrote it (`dvc repro export index`), or fetch it again (`dvc checkout`)"
 
 
@@ -23,8 +23,8 @@ class BundleSettings(Settings):
     """How a model answers: its longest questions and texts, and what is used where a call says nothing."""
 
     version: Literal[1] = 1
-    max_question: int = Field(ge=1, description="tokens")
-    max_text: int = Field(ge=1, description="tokens of a caption or query")
+    max_question: int = Field(ge=1, le=MOST_TOKENS, description="tokens")
+    max_text: int = Field(ge=1, le=MOST_TOKENS, description="tokens of a caption or query")
     confidence: Confidence = NOT_FITTED
     generation: Generation
     spin: Spin = Field(default=SPIN_OFF, description="the gate where it is on")
@@ -43,13 +43,7 @@ def read(path: Path) -> BundleSettings:
     document = artifacts.read_json(path)
     if isinstance(document, dict) and FIRST <= document.keys() and "generation" not in document:
         document = _of_first_version(path, document)
-    try:
-        return BundleSettings.model_validate_json(json.dumps(document))  # in JSON a tuple is a list
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        got = "" if first["type"] == "missing" else f", got {first['input']!r}"
-        raise ValueError(f"{path}: {key}: {first['msg']}{got}; {REBUILD}") from error
+    return typed_json.check(path, document, BundleSettings, REBUILD)
 
 
 def write(path: Path, settings: BundleSettings) -> None:

@@ -10,12 +10,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import onnxruntime as ort
+from pydantic import Field
 
+from sightline.core import typed_json
 from sightline.core.artifacts import read_json
+from sightline.core.params.checks import Count
+from sightline.core.preprocessing import MAX_SIDE
 from sightline.inference.engine import Memory, Step
 
 GRAPHS = ("image_encoder", "text_encoder", "fusion", "vision", "memory", "decoder")
@@ -36,6 +40,23 @@ SMALL_DECODER = 4_000_000  # bytes; below, waking a second thread costs a step m
 
 class EngineError(ValueError):
     """A folder of graphs that cannot be run."""
+
+
+Small = Annotated[int, Field(ge=1, le=4096)]
+
+
+class EngineConfig(typed_json.Described):
+    """engine.json: sizes of the model; those of a decoder where it has one. grid: patches down and across."""
+
+    embed_dim: Small
+    grid: tuple[Small, Small]
+    image_size: Annotated[int, Field(ge=1, le=MAX_SIDE)]
+    vocab_size: Count
+    head_width: Small | None = None
+    heads: Small | None = None
+    layers: Small | None = None
+    max_answer: Small | None = None
+    decoder_vocab_size: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +82,14 @@ class OnnxEngine:
         path = self.folder / CONFIG
         if not path.is_file():
             raise EngineError(f"{path}: no such file; {REBUILD}")
-        self.config: dict[str, Any] = read_json(path)
-        known = self.config.keys() if isinstance(self.config, dict) else set()
+        document = read_json(path)
+        known = document.keys() if isinstance(document, dict) else set()
         answers = any(key in known for key in DECODER_KEYS)
         missing = [key for key in CONFIG_KEYS + (DECODER_KEYS if answers else ()) if key not in known]
         if missing:
             raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
+        config = typed_json.check(path, document, EngineConfig, REBUILD)
+        self.config: dict[str, Any] = config.model_dump(exclude_none=True)
         paths = {name: self.folder / f"{name}.onnx" for name in graphs(self.config)}
         self._sessions = {name: _session(path, _threads(name, path, threads)) for name, path in paths.items()}
         self._threads = threads
@@ -149,12 +172,25 @@ class OnnxEngine:
         rows = max(1, min(math.ceil(batch / self._threads), PART_PIXELS // math.prod(sides)))
         parts = (pixels_BCYX[start : start + rows] for start in range(0, batch, rows))
         results = self._pool.map(
-            lambda part: self._single_threaded[graph].run(outputs, {"pixels": part}), parts
+            lambda part: self._computed(self._single_threaded, graph, outputs, {"pixels": part}), parts
         )
         return [np.concatenate(column) for column in zip(*results, strict=True)]
 
     def _run(self, graph: str, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        return self._sessions[graph].run(outputs, feed)
+        return self._computed(self._sessions, graph, outputs, feed)
+
+    def _computed(
+        self, sessions: Mapping[str, ort.InferenceSession], graph: str, outputs: list[str],
+        feed: dict[str, np.ndarray],
+    ) -> list[np.ndarray]:  # fmt: skip
+        """Raises EngineError where the graph does not take or give what the engine does."""
+        try:
+            return sessions[graph].run(outputs, feed)
+        except Exception as error:  # as in `_session`
+            first = str(error).strip().splitlines()[0][:200]
+            raise EngineError(
+                f"{self.folder / graph}.onnx: does not fit {CONFIG} and the other graphs ({first}); {REBUILD}"
+            ) from error
 
 
 def graphs(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline.core import artifacts, progress
+from sightline.core import artifacts, progress, typed_json
 from sightline.data import images
 from sightline.data.shards import Items
 from sightline.inference.question_detector import FOLDER
@@ -23,6 +23,12 @@ from sightline.inference.session import Session
 
 STATISTICS, BOUND = "statistics.safetensors", "domain.json"
 PICTURES = 2000  # of a split: the covariance is then known well enough, and it takes seconds
+
+
+class Bound(typed_json.Described):
+    """domain.json."""
+
+    bound: float
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,16 @@ class OODDetector:
         folder = bundle / FOLDER
         if not (folder / BOUND).is_file():
             raise ValueError(f"{folder / BOUND}: no such file; rerun the index stage (`dvc repro index`)")
+        bound = typed_json.read(folder / BOUND, Bound, "rerun the index stage (`dvc repro index`)").bound
         statistics = artifacts.load_weights(folder / STATISTICS)
-        bound = float(artifacts.read_json(folder / BOUND)["bound"])
-        return cls(statistics["mean"], statistics["precision"], bound)
+        mean_D, precision_DD = (statistics.get(name, np.zeros(0)) for name in ("mean", "precision"))
+        numbers = mean_D.dtype.kind == precision_DD.dtype.kind == "f"
+        if not numbers or mean_D.ndim != 1 or precision_DD.shape != 2 * mean_D.shape:
+            raise ValueError(
+                f"{folder / STATISTICS}: expected a mean and the inverse of a covariance, found "
+                f"{mean_D.shape} and {precision_DD.shape}; rerun the index stage (`dvc repro index`)"
+            )
+        return cls(mean_D, precision_DD, bound)
 
 
 def fit(session: Session, items: Items, percentile: float, max_pixels: int) -> OODDetector:

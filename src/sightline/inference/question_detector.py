@@ -8,7 +8,6 @@ question above the bound gets no sure answer: confidences are of questions as in
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import unicodedata
@@ -17,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt
 
-from sightline.core import artifacts
+from sightline.core import artifacts, typed_json
 from sightline.core.params.checks import Settings
 from sightline.data.questions.triples import Triples
 
@@ -83,10 +82,7 @@ class QuestionDetector:
         path = folder / FILE
         if not path.is_file():
             return None
-        try:
-            found = Statistics.model_validate_json(json.dumps(artifacts.read_json(path)))
-        except ValidationError as error:
-            raise ValueError(f"{path}: {error.errors()[0]['msg']}; rerun the index stage") from error
+        found = typed_json.read(path, Statistics, "rerun the index stage")
         return cls(found.pairs, found.bound)
 
 

@@ -19,13 +19,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from sightline.core import checked_files
+from sightline.core import checked_files, typed_json
 from sightline.core.artifacts import read_json
 from sightline.core.params.bundle_params import ALL_SPLITS
+from sightline.core.params.checks import Count, CountOrNone
 from sightline.search.vector_index import SearchIndexError, VectorIndex
 
 KINDS = ("image", "text", "fused")
@@ -35,6 +36,30 @@ FORMAT = 2  # 1: the whole index was read at every start
 # alike of 1,000 different rendered scenes have 0.998.
 SAME = 0.9999
 CURE = "make it again: `dvc repro index`, or `sightline index TABLE -o FOLDER`"
+
+
+class Kind(typed_json.Described):
+    """Of the vectors of a kind: how many, FAISS's name of their index, its bytes that opening it reads."""
+
+    count: CountOrNone
+    factory: str
+    head: CountOrNone
+
+
+class Kinds(typed_json.Described):
+    image: Kind
+    text: Kind
+    fused: Kind
+
+
+class Header(typed_json.Described):
+    """index.json. model: sha256 of the graphs; split: what the items are of; width: of the vectors."""
+
+    items: CountOrNone
+    kinds: Kinds
+    model: str
+    split: str
+    width: Count
 
 
 class Hit(NamedTuple):
@@ -88,17 +113,17 @@ class ItemIndex:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return self._header["items"]
+        return self._header.items
 
     @property
     def counts(self) -> dict[str, int]:
         """How many items have a vector of each kind."""
-        return {kind: row["count"] for kind, row in self._header["kinds"].items()}
+        return {kind: getattr(self._header.kinds, kind).count for kind in KINDS}
 
     @property
     def what(self) -> str:
         """What is searched, for people: "200 items of all splits"."""
-        split = self._header["split"]
+        split = self._header.split
         named = {"": "", ALL_SPLITS: " of all splits"}.get(split, f" of the split {split}")
         return f"{len(self):,} item{'s' if len(self) != 1 else ''}{named}"
 
@@ -112,10 +137,9 @@ class ItemIndex:
             raise SearchIndexError(f"search: kind is {kind!r}; choose one of {', '.join(KINDS)}")
         with self._lock:
             if kind not in self._indexes:
-                row = self._header["kinds"][kind]
+                row = getattr(self._header.kinds, kind)
                 self._indexes[kind] = VectorIndex.open(
-                    self._files[f"{kind}.faiss"], row["head"], row["factory"], row["count"],
-                    self._header["width"],
+                    self._files[f"{kind}.faiss"], row.head, row.factory, row.count, self._header.width
                 )  # fmt: skip
             return self._indexes[kind]
 
@@ -154,9 +178,21 @@ class ItemIndex:
     def entry(self, number: int) -> Entry:
         """The entry of a number, 0 <= number < N."""
         start, stop = self._files[f"{ENTRIES}.offsets"].numbers(number, number + 2)
-        row = json.loads(self._files[f"{ENTRIES}.jsonl"].read(int(start), int(stop)))
-        row["source"] = row.pop("from", "")
-        return Entry(**row)
+        file = self._files[f"{ENTRIES}.jsonl"]
+        try:
+            row = json.loads(file.read(int(start), int(stop)))
+            row["source"] = row.pop("from", "")
+            entry = Entry(**row)
+        except (AttributeError, RecursionError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise SearchIndexError(f"{file.path}: no entry at byte {start} ({error}); {CURE}") from error
+        texts = (
+            [entry.id, entry.title, entry.source, *entry.captions]
+            if isinstance(entry.captions, list)
+            else [None]
+        )
+        if not all(isinstance(text, str) for text in texts):
+            raise SearchIndexError(f"{file.path}: the entry at byte {start} holds other than texts; {CURE}")
+        return entry
 
     def entries(self) -> Iterator[Entry]:
         """All entries, one at a time."""
@@ -204,16 +240,17 @@ def id_hash(id: str) -> int:
     return int.from_bytes(hashlib.sha256(id.encode()).digest()[:8], "little") >> 1
 
 
-def _header(folder: Path, model_digest: str) -> dict[str, Any]:
+def _header(folder: Path, model_digest: str) -> Header:
     path = folder / HEADER
     if not path.is_file():
         raise SearchIndexError(f"{path}: no such file: no index, or one of an earlier version; {CURE}")
-    header = read_json(path)
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    document = read_json(path)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise SearchIndexError(f"{path}: expected an index of format {FORMAT}, found another; {CURE}")
-    if header["model"] != model_digest:
+    header = typed_json.check(path, document, Header, CURE)
+    if header.model != model_digest:
         raise SearchIndexError(
-            f"{folder}: this index was built with the model {header['model'][:12]}, but the loaded model is "
+            f"{folder}: this index was built with the model {header.model[:12]}, but the loaded model is "
             f"{model_digest[:12]}; their embeddings cannot be compared. {CURE[0].upper()}{CURE[1:]}"
         )
     return header

@@ -230,5 +230,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 def _invalid(error: RequestValidationError) -> ApiError:
     """The first thing that is wrong with a body."""
     first = error.errors()[0]
-    param = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
+    unknown = first["type"] == "extra_forbidden"  # the last part is then a name that the client chose
+    place = first["loc"][:-1] if unknown else first["loc"]
+    param = ".".join(str(part) for part in place if part != "body")[:200]
     return ApiError(400, f"{param or 'body'}: {first['msg']}"[:500], first["type"], param)

@@ -2,10 +2,17 @@
 
 from sightline_lab.faults.battery import Promise
 from sightline_lab.faults.rows import (
+    addresses,
     archives,
+    connections,
     corruption,
     downloads,
+    markup,
+    model_files,
     pictures,
+    private_texts,
+    process_numbers,
+    rebuilds,
     sabotage,
     saves,
     settings,
@@ -19,6 +26,7 @@ PROMISES: dict[int, Promise] = {
     module.PROMISE.row: module.PROMISE
     for module in (
         training_kills, saves, corruption, table_rows, pictures, downloads, training_numbers, training_stops,
-        settings, archives, sabotage,
+        settings, process_numbers, addresses, archives, model_files, private_texts, markup,
+        connections, rebuilds, sabotage,
     )
 }  # fmt: skip

@@ -1,9 +1,9 @@
 """A task small enough to be killed many times: fit a small network, with dropout so that random numbers
 matter.
 
-As a script, `toy_training.py OUT STEPS DROPOUT` (also under torchrun) trains it and writes
-OUT/weights.safetensors, OUT/history.json, OUT/curves and, per process, OUT/seen-<rank>.json: the
-items of each step, and the gradient of a gathered contrastive loss.
+As a script, `toy_training.py OUT STEPS DROPOUT SLOW_S` (also under torchrun) trains it, each step SLOW_S
+seconds longer than it takes, and writes OUT/weights.safetensors, OUT/history.json, OUT/curves and, per
+process, OUT/seen-<rank>.json: the items of each step, and the gradient of a gathered contrastive loss.
 """
 
 import json
@@ -120,10 +120,10 @@ def contrastive_gradient(run: Runtime) -> list[list[float]]:
 
 
 if __name__ == "__main__":
-    folder, num_steps, rate = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    folder, num_steps, rate, wait_s = Path(sys.argv[1]), int(sys.argv[2]), *map(float, sys.argv[3:])
     folder.mkdir(parents=True, exist_ok=True)
     here = runtime.start(threads=1, seed=3)
-    toy = make(here, num_steps, dropout=rate)
+    toy = make(here, num_steps, wait_s, rate)
     train(here, folder, toy)
     facts = {"items": toy.seen, "gradient": contrastive_gradient(here)}
     (folder / f"seen-{here.rank}.json").write_text(json.dumps(facts))

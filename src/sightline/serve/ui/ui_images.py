@@ -80,11 +80,8 @@ class Example:
 
 def examples(bundle: Path) -> list[Example]:
     """The bundle's example pictures; none where it was trained on photographs, which belong to others."""
-    folder = bundle / search_examples.FOLDER
-    if not (folder / search_examples.TABLE).is_file():
-        return []
-    rows = artifacts.read_json(folder / search_examples.TABLE)
-    return [Example(*_urls(folder / row["file"]), row["caption"], row["questions"]) for row in rows]
+    rows = search_examples.read(bundle)
+    return [Example(*_urls(path), row.caption, row.questions) for path, row in rows]
 
 
 def _urls(picture: Path) -> tuple[str, str]:

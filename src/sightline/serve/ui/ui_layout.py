@@ -9,8 +9,9 @@ from typing import Any, Literal, TypedDict
 
 import gradio as gr
 
-from sightline.core import artifacts
+from sightline.core import typed_json
 from sightline.data.questions.prompt_template import DESCRIBE
+from sightline.inference.bundle_settings import REBUILD
 from sightline.inference.encoding import NO_ANSWERS
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
@@ -27,6 +28,12 @@ STATE_S = 3600  # a chosen picture is forgotten after an hour without use
 CHIPS = 6
 
 
+class BundleConfig(typed_json.Described):
+    """What the page reads of a bundle's config.json: sentences on what the model was built without."""
+
+    left_out: list[str] = []
+
+
 def build(
     service: Callable[[], Service], model: Model, limits: Limits, bundle: Path, checkout: Path | None
 ) -> gr.Blocks:
@@ -35,7 +42,7 @@ def build(
     shipped, thumbs, variants = examples(bundle), Thumbs(bundle, checkout), compare_tab.Variants(checkout)
     with gr.Blocks(title="Sightline", analytics_enabled=False) as page:
         html(HEAD)
-        if said := artifacts.read_json(bundle / "config.json").get("left_out"):
+        if said := typed_json.read(bundle / "config.json", BundleConfig, REBUILD).left_out:
             html(ask_tab.message(f"Of this model: {'; '.join(said)}."))
         with gr.Tabs():
             with gr.Tab("Ask"):

@@ -2,6 +2,7 @@
 
 training_kills.py: a training killed at random moments (row 1)
 saves.py: death at every file operation of a save (row 2)
+process_numbers.py: another number of processes (row 3)
 corruption.py: changed bytes in any artifact (row 4)
 table_rows.py: every row of a table accounted for (row 7)
 pictures.py: hostile and broken pictures (row 8)
@@ -9,7 +10,13 @@ downloads.py: servers that cut, lie and stall (row 9)
 training_numbers.py: NaN and infinity in a training (row 10)
 training_stops.py: SIGTERM and SIGINT (row 11)
 settings.py: wrong parameters (row 21)
+addresses.py: addresses that lead behind this machine (row 22)
 archives.py: hostile zip files (row 23)
+model_files.py: hostile files in a bundle (row 24)
+private_texts.py: what clients send, found nowhere (row 26)
+markup.py: markup in every text that a page shows (row 27)
+connections.py: connections that leave the machine (row 30)
+rebuilds.py: the same inputs twice (row 31)
 sabotage.py: faults planted in the product, for its tests to notice (row 33)
 one_save.py: the process that row 2 kills
 

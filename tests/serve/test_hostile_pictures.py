@@ -120,9 +120,9 @@ def test_a_wrong_type_in_the_address_does_not_matter(client):
     assert answers[0] == answers[1] == answers[2]
 
 
-def test_bytes_are_limited_before_they_are_decoded():
+def test_bytes_are_limited_before_they_are_decoded(workers):
     with pytest.raises(ApiError) as refused:
-        image_input.read(url(GOOD), pixels, Limits(picture_bytes=len(GOOD) - 1), False)
+        image_input.read(url(GOOD), pixels, Limits(picture_bytes=len(GOOD) - 1), False, workers)
     assert refused.value.status == 413
 
 
@@ -259,13 +259,13 @@ def test_a_slow_answer_is_given_up(hosts):
         fetch("https://a.example/1", left_s=0.3)
 
 
-def test_fetching_is_off_unless_it_is_asked_for(hosts):
+def test_fetching_is_off_unless_it_is_asked_for(hosts, workers):
     hosts[0]["https://a.example/1"] = Answer(200, GOOD)
     with pytest.raises(ApiError, match="fetches no pictures"):
-        image_input.read("https://a.example/1", pixels, Limits(), False)
-    found = image_input.read("https://a.example/1", pixels, Limits(), True)
+        image_input.read("https://a.example/1", pixels, Limits(), False, workers)
+    found = image_input.read("https://a.example/1", pixels, Limits(), True, workers)
     np.testing.assert_array_equal(
-        found.pixels_CYX, image_input.read(url(GOOD), pixels, Limits(), False).pixels_CYX
+        found.pixels_CYX, image_input.read(url(GOOD), pixels, Limits(), False, workers).pixels_CYX
     )
 
 

@@ -8,7 +8,6 @@ import html
 import json
 import re
 import sqlite3
-import threading
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ from sightline.core import progress, runtime
 from sightline.core.params.data_params import DataParams
 from sightline.data import images
 from sightline.data.http_connection import FetchError
+from sightline.data.image_workers import ImageWorkers
 from sightline.data.intake.columns import EMPTY, digest_of
 from sightline.data.intake.rows import PictureError, Read, Refusal, Row
 from sightline.data.intake.splits import hash_share
@@ -33,7 +33,6 @@ MAX_ID = 500
 MAX_TEXTS = 1000  # captions or questions of a row
 CONNECTIONS = 8
 AHEAD = 4 * CONNECTIONS  # pictures that are read before they are written
-DECODERS = threading.BoundedSemaphore(2)  # a picture of 50 megapixels takes 150 MB while it is decoded
 CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")  # the category Cc of Unicode
 SURROGATE = re.compile("[\\ud800-\\udfff]")  # what undecodable bytes are read as
 SCRATCH = "rows.sqlite"
@@ -111,11 +110,9 @@ def _with_pictures(
     """Items with their picture under way, a few ahead of the reader."""
 
     def prepared(location: Any, name: str) -> tuple[bytes, str]:
-        data = read(location)
-        with DECODERS:
-            return images.prepare(data, params.max_pixels, params.image_side, name)
+        return workers.prepare(read(location), params.max_pixels, params.image_side, name)
 
-    pool = ThreadPoolExecutor(CONNECTIONS)
+    pool, workers = ThreadPoolExecutor(CONNECTIONS), ImageWorkers()
     try:
         ahead: deque[tuple[dict, int, Future | None]] = deque()
         for item, size, location in progress.track(items, "items"):
@@ -125,6 +122,7 @@ def _with_pictures(
                 yield ahead.popleft()
         yield from ahead
     finally:
+        workers.close()
         pool.shutdown(cancel_futures=True)
 
 

@@ -1,0 +1,269 @@
+"""Pictures from elsewhere, decoded in worker processes that are killed when one costs too much.
+
+A small file of allowed size may take minutes and gigabytes to decode, and no thread inside a decoder can be
+stopped. So each picture has a budget. The kernel ends a worker that exceeds it; the worker is replaced and
+the picture refused. A worker is a new interpreter with Pillow and NumPy alone. It goes on from picture to
+picture, and ends when its parent does, however that was: the connection to it is closed.
+
+Y, X: rows and columns of a picture.
+"""
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from sightline.data import images
+from sightline.data.images import ImageError
+
+WORKERS = 2
+# The budget of a picture of up to BUDGET_PIXELS; of a larger one in proportion. Whole pictures of 50
+# megapixels took at most 0.06 s and 19 MiB a megapixel, half of that.
+CPU_S, MEMORY, BUDGET_PIXELS = 1.0, 256 << 20, 1 << 23
+BUDGET = (
+    f"{CPU_S:g} s of CPU time and {MEMORY >> 20} MiB, above {BUDGET_PIXELS >> 20} megapixels in proportion"
+)
+WALL_S = 30.0  # where the machine is too busy to give a worker its CPU time
+START_S = 60.0
+POLL_S = 0.05
+MAX_HEAD = 1 << 16  # bytes of an answer without its picture
+OUT_OF_MEMORY = 3  # exit status of a worker
+
+
+class ImageWorkers:
+    """A few workers, started when they are needed. Several threads may use them. Use it as a context manager,
+    or call `close`."""
+
+    def __init__(self) -> None:
+        self._places = threading.BoundedSemaphore(WORKERS)
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._running: set[_Worker] = set()
+        self._closed = False
+
+    def __enter__(self) -> "ImageWorkers":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def decode(self, data: bytes, max_pixels: int, name: str = "") -> np.ndarray:
+        """`images.decode` in a worker. Raises ImageError as that does, and with the reason `too_dear`."""
+        answer, pixels = self._ask({"max_pixels": max_pixels, "name": name}, data, 3 * max_pixels)
+        height, width = answer["shape"]
+        if len(pixels) != height * width * 3:
+            raise ImageError(
+                "broken", f"{images.label(name)}: {len(pixels)} bytes for {height} x {width} pixels"
+            )
+        return np.frombuffer(bytearray(pixels), np.uint8).reshape(height, width, 3)
+
+    def prepare(self, data: bytes, max_pixels: int, side: int, name: str = "") -> tuple[bytes, str]:
+        """`images.prepare` in a worker. Raises ImageError as that does, and with the reason `too_dear`."""
+        request = {"max_pixels": max_pixels, "name": name, "side": side}
+        answer, kept = self._ask(request, data, len(data) + 4 * side * side + MAX_HEAD)
+        return kept, answer["extension"]
+
+    def close(self) -> None:
+        """End all workers at once, those at work too: what waits for one gets a RuntimeError."""
+        with self._lock:
+            self._closed = True
+            for worker in self._running:
+                worker.process.kill()
+            for worker in self._idle:
+                worker.end()
+            self._running -= set(self._idle)
+            self._idle = []
+
+    def _ask(self, request: dict[str, Any], data: bytes, limit: int) -> tuple[dict[str, Any], bytes]:
+        """The worker's answer, and at most `limit` bytes that belong to it."""
+        with self._worker() as worker:
+            try:
+                answer, body = worker.ask(request, data, limit)
+            except (EOFError, OSError):
+                reason, why = worker.death()
+                raise ImageError(reason, f"{images.label(request['name'])} {why}") from None
+        if "reason" in answer:
+            raise ImageError(answer["reason"], answer["message"])
+        return answer, body
+
+    @contextmanager
+    def _worker(self) -> Iterator["_Worker"]:
+        """One that nobody else uses; it ends with an exception inside."""
+        with self._places:
+            worker = self._taken() or self._started()
+            try:
+                yield worker
+            except BaseException as error:
+                worker.end()
+                with self._lock:
+                    self._running.discard(worker)
+                    if self._closed:
+                        raise RuntimeError("the workers that decode pictures were closed") from error
+                raise
+            with self._lock:
+                if not self._closed:
+                    self._idle.append(worker)
+                    return
+            worker.end()
+
+    def _taken(self) -> "_Worker | None":
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the workers that decode pictures were closed")
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.process.poll() is None:
+                    return worker
+                worker.end()
+                self._running.discard(worker)
+        return None
+
+    def _started(self) -> "_Worker":
+        worker = _Worker()
+        with self._lock:
+            self._running.add(worker)
+            if self._closed:
+                worker.process.kill()
+        return worker
+
+
+class _Worker:
+    """A worker as its parent sees it."""
+
+    def __init__(self) -> None:
+        """Raises RuntimeError where it does not start."""
+        self._killed = ""
+        self._connection, theirs = multiprocessing.Pipe()
+        with theirs:
+            # -P: no module of the current folder; a session of its own: Ctrl-C is for the parent, which may
+            # still answer who waits. No fork: threads of the parent may hold locks that it would inherit.
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-W", "ignore", "-m", __name__, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                start_new_session=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            )  # fmt: skip
+        try:
+            if not self._connection.poll(START_S):
+                raise EOFError
+            self._connection.recv_bytes(MAX_HEAD)
+            self._measured = psutil.Process(self.process.pid)
+            self._resident = self._measured.memory_info().rss
+        except (EOFError, OSError, psutil.Error):
+            self.end()
+            raise RuntimeError(
+                f"the process that decodes pictures did not start (exit status {self.process.returncode}); "
+                "its own message is above; `sightline doctor` tells what is missing"
+            ) from None
+
+    def ask(self, request: dict[str, Any], data: bytes, limit: int) -> tuple[dict[str, Any], bytes]:
+        """Raises EOFError or OSError where it died of the picture."""
+        self._connection.send_bytes(json.dumps(request).encode())
+        self._connection.send_bytes(data)
+        begun = time.monotonic()
+        memory = self._resident + len(data) + int(MEMORY * _share(request["max_pixels"]))
+        while not self._connection.poll(POLL_S):
+            if time.monotonic() - begun > WALL_S:
+                self._killed = f"was not decoded within {WALL_S:g} s"
+            elif self._measured.memory_info().rss > memory:  # where the kernel keeps no such limit (macOS)
+                self._killed = f"takes more memory than its size allows ({BUDGET})"
+            if self._killed:
+                self.process.kill()
+                break
+        answer = json.loads(self._connection.recv_bytes(MAX_HEAD))
+        return answer, self._connection.recv_bytes(limit)
+
+    def death(self) -> tuple[str, str]:
+        """(reason of a refusal, sentence) of a worker that died of a picture."""
+        status = self.process.wait()
+        if self._killed:
+            return "too_dear", self._killed
+        if status == -signal.SIGPROF:
+            return "too_dear", f"takes more time to decode than its size allows ({BUDGET})"
+        if status in (OUT_OF_MEMORY, -signal.SIGKILL):
+            return "too_dear", f"takes more memory to decode than its size allows ({BUDGET})"
+        return "broken", f"cannot be decoded: its decoder ended with status {status}"
+
+    def end(self) -> None:
+        self._connection.close()
+        self.process.kill()
+        self.process.wait()
+
+
+def _share(pixels: int) -> float:
+    """How many budgets a picture has."""
+    return max(1.0, pixels / BUDGET_PIXELS)
+
+
+def main(handle: int) -> None:
+    """A worker: one picture after the other from a connection with this handle, until the parent is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # it ends with its parent, which may still answer requests
+        signal.signal(number, signal.SIG_IGN)
+    connection, own = Connection(handle), _virtual_bytes()
+    connection.send_bytes(b"ready")
+    while True:
+        try:
+            request, data = json.loads(connection.recv_bytes()), connection.recv_bytes()
+        except (EOFError, ConnectionError):
+            return
+        answer, body = _answer(request, data, own + len(data))
+        try:
+            connection.send_bytes(json.dumps(answer).encode())
+            connection.send_bytes(body)
+        except ConnectionError:
+            return
+
+
+def _answer(request: dict[str, Any], data: bytes, own: int) -> tuple[dict[str, Any], bytes | memoryview]:
+    """own: bytes of address space without what decoding takes."""
+
+    def sized(pixels: int) -> None:
+        left_s, _ = signal.getitimer(signal.ITIMER_PROF)
+        signal.setitimer(signal.ITIMER_PROF, left_s + CPU_S * (_share(pixels) - 1))
+        _limit_memory(own + int(MEMORY * _share(pixels)))
+
+    max_pixels, name = request["max_pixels"], request["name"]
+    # The timer of CPU time ends the process by SIGPROF, whatever C code it is in.
+    signal.setitimer(signal.ITIMER_PROF, CPU_S)
+    _limit_memory(own + MEMORY)
+    try:
+        if "side" in request:
+            kept, extension = images.prepare(data, max_pixels, request["side"], name, sized)
+            return {"extension": extension}, kept
+        rgb = images.decode(data, max_pixels, name, sized)
+        return {"shape": rgb.shape[:2]}, rgb.reshape(-1).data
+    except ImageError as error:
+        return {"reason": error.reason, "message": str(error)}, b""
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _virtual_bytes() -> int:
+    """Address space of this process, where the kernel can limit it: on Linux."""
+    if sys.platform != "linux":
+        return 0
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _limit_memory(size: int) -> None:
+    if sys.platform == "linux":
+        _, most = resource.getrlimit(resource.RLIMIT_AS)  # that others set for this process
+        resource.setrlimit(resource.RLIMIT_AS, (size if most < 0 else min(size, most), most))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -8,7 +8,9 @@ import socket
 import struct
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx2 as httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,9 +20,11 @@ from sightline.data import http_connection
 from sightline.data.http_connection import FetchError
 from sightline.data.transforms import preprocess
 from sightline.serve import image_input
+from sightline.serve.api import create_app
 from sightline.serve.limits import ApiError, Limits
+from sightline_lab.faults import dear_pictures
 from tests.support import tiny
-from tests.support.serving import chat, png, url
+from tests.support.serving import chat, png, running, url
 
 PREPROCESSING = Preprocessing.plain(32, [0.5] * 3, [0.25] * 3)
 GOOD = png(tiny.pictures(1)[0])
@@ -98,6 +102,45 @@ def test_what_is_no_picture_is_refused(client, shown, status):
     assert "passwd" not in refused.text
     assert time.monotonic() - begun < 30  # it must end; how soon is measured elsewhere
     assert client.get("/live").status_code == 200
+
+
+DEAR = url(dear_pictures.gif_of_comments(6 << 20), "gif")
+
+
+@pytest.mark.parametrize(
+    "path,body",
+    [
+        ("/v1/chat/completions", chat(picture=DEAR)),
+        ("/v1/chat/completions", chat(picture=DEAR, stream=True)),
+        ("/v1/embeddings", {"model": "sightline", "input": [DEAR]}),
+        ("/search", {"image": DEAR}),
+        ("/explain", {"image": DEAR, "question": "Is there a cup?"}),
+    ],
+    ids=["chat", "stream", "embeddings", "search", "explain"],
+)
+def test_a_dear_picture_is_refused_and_others_are_answered_meanwhile(client, path, body):
+    with ThreadPoolExecutor(3) as threads:
+        dear = [threads.submit(client.post, path, json=body) for _ in range(2)]
+        good = threads.submit(client.post, "/v1/chat/completions", json=chat())
+        assert good.result().status_code == 200
+    for answer in (each.result() for each in dear):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (400, "invalid_image"), answer.text
+        assert "too_dear" in error["message"] and "takes more time to decode" in error["message"]
+
+
+def test_the_end_of_a_server_waits_for_no_picture(model):
+    """Past the time for requests under way: the application's end comes while two pictures are decoded."""
+    app = create_app(model, Limits(batch=4))
+    with running(app) as address, ThreadPoolExecutor(2) as threads:
+        sent = [
+            threads.submit(httpx.post, f"{address}/v1/chat/completions", json=chat(picture=DEAR), timeout=60)
+            for _ in range(2)
+        ]
+        while app.state.middleware.inside < 2:
+            time.sleep(0.01)
+        app.state.service.close()
+        assert [each.result().status_code for each in sent] == [500, 500]
 
 
 def test_unusual_but_good_pictures_are_answered(client):

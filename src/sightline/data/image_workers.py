@@ -172,11 +172,11 @@ class _Worker:
         """Raises EOFError or OSError where it died of the picture."""
         self._connection.send_bytes(json.dumps(request).encode())
         self._connection.send_bytes(data)
-        begun = time.monotonic()
-        memory = self._resident + len(data) + int(MEMORY * _share(request["max_pixels"]))
+        begun, share = time.monotonic(), _share(request["max_pixels"])
+        memory, wall_s = self._resident + len(data) + int(MEMORY * share), WALL_S * share
         while not self._connection.poll(POLL_S):
-            if time.monotonic() - begun > WALL_S:
-                self._killed = f"was not decoded within {WALL_S:g} s"
+            if time.monotonic() - begun > wall_s:
+                self._killed = f"was not decoded within {wall_s:.0f} s: this machine is too busy"
             elif self._measured.memory_info().rss > memory:  # where the kernel keeps no such limit (macOS)
                 self._killed = f"takes more memory than its size allows ({BUDGET})"
             if self._killed:

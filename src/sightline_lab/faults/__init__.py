@@ -3,6 +3,7 @@
 battery.py: a promise, a case of it, a run that resumes, and the bound that its outcome supports
 promises.py: all promises, by their number
 rows/: a file per promise, which makes its faults and judges what came of them
+dear_pictures.py: small pictures that take minutes to decode
 fault_server.py: a server that misbehaves on order
 local_server.py: a server for the length of a block
 toy_training.py: a training small enough to be killed many times

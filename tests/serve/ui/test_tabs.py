@@ -18,6 +18,7 @@ from sightline.serve.limits import ApiError, Limits
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab, svg_charts, ui_layout
 from sightline.serve.ui.ui_images import Thumbs, choose, examples, glow
 from sightline.serve.ui.ui_style import DARK, LIGHT, css
+from sightline_lab.faults import dear_pictures
 from tests.support import serving, tiny
 from tests.support.indexes import made, opened
 
@@ -142,6 +143,7 @@ def test_pictures_lose_everything_but_pixels(model, workers):
         (serving.url(b"hello"), "not one of"),
         (serving.url(serving.png(tiny.pictures(1)[0])[:200]), "refused"),
         (serving.url(b"x" * (9 << 20)), "are taken"),
+        (serving.url(dear_pictures.gif_of_comments(6 << 20)), "refused (too_dear)"),
     ],
 )
 def test_bad_pictures_give_a_message(at_service, url, says):

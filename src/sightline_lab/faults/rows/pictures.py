@@ -198,7 +198,7 @@ def _peak(process: psutil.Process) -> int:
 
 
 PROMISE = Promise(
-    8, "Pictures", "A picture is refused with a reason or decoded to the pixels of a reference, also one that "
-    f"would take minutes; never a crash, at most {MAX_CPU_S:g} s of CPU time and {MAX_GROWTH >> 20} MiB, and "
+    8, "Pictures", "A picture is refused with a reason or decoded to the pixels of a reference, also one "
+    f"made to take minutes; never a crash, at most {MAX_CPU_S:g} s of CPU time and {MAX_GROWTH >> 20} MiB; "
     "the next picture is decoded.", "pictures", 330, 20_000, case, prepare,
 )  # fmt: skip

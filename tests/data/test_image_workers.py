@@ -54,20 +54,27 @@ def test_pixels_and_kept_bytes_are_those_of_this_process(workers, name, data):
     pixels = workers.decode(data, LIMIT, name)
     np.testing.assert_array_equal(pixels, images.decode(data, LIMIT))
     assert pixels.flags.writeable and pixels.dtype == np.uint8
-    assert workers.prepare(data, LIMIT, 16, name) == images.prepare(data, LIMIT, 16)
+    assert workers.prepare([(data, name)], LIMIT, 16) == [images.prepare(data, LIMIT, 16)]
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"%PDF-1.4", GOOD[:-200]], ids=str)
 def test_refusals_are_those_of_this_process(workers, data):
     with pytest.raises(ImageError) as here:
         images.decode(data, LIMIT, "a.jpg")
-    for refused in (
-        lambda: workers.decode(data, LIMIT, "a.jpg"),
-        lambda: workers.prepare(data, LIMIT, 9, "a.jpg"),
-    ):
-        with pytest.raises(ImageError) as there:
-            refused()
-        assert (there.value.reason, str(there.value)) == (here.value.reason, str(here.value))
+    with pytest.raises(ImageError) as there:
+        workers.decode(data, LIMIT, "a.jpg")
+    (kept,) = workers.prepare([(data, "a.jpg")], LIMIT, 9)
+    for error in (there.value, kept):
+        assert (error.reason, str(error)) == (here.value.reason, str(here.value))
+
+
+def test_of_several_pictures_the_dear_ones_alone_are_refused(workers):
+    pictures = [(GOOD, "a"), (DEAR, "b"), (b"", "c"), (DEAR, "d"), (jpeg(2), "e")]
+    found = workers.prepare(pictures, LIMIT, 64)
+    assert (found[0], found[4]) == ((GOOD, "jpg"), (jpeg(2), "jpg"))
+    assert [error.reason for error in found[1:4]] == ["too_dear", "empty", "too_dear"]
+    assert str(found[3]).startswith("picture d takes more time")
+    assert workers.prepare([], LIMIT, 64) == []
 
 
 @pytest.mark.parametrize("kind", dear_pictures.KINDS)
@@ -86,7 +93,7 @@ def test_a_large_picture_has_a_larger_budget(workers):
     """As many pixels as are taken anywhere take more memory than a small picture may."""
     large = images.encode(np.zeros((6500, 7500, 3), np.uint8), "jpg")[0]
     assert workers.decode(large, 50_000_000).shape == (6500, 7500, 3)
-    assert workers.prepare(large, 50_000_000, 64)[1] == "jpg"
+    assert workers.prepare([(large, "")], 50_000_000, 64)[0][1] == "jpg"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the address space of another process")

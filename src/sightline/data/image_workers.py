@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,6 +43,17 @@ MAX_HEAD = 1 << 16  # bytes of an answer without its picture
 OUT_OF_MEMORY = 3  # exit status of a worker
 
 
+Answer = tuple[Any, bytes]  # (rows and columns, pixels) or (extension, encoded picture)
+
+
+class _Died(Exception):
+    """A worker died of a picture. `reason`: of the refusal; the message: a sentence without its subject."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class ImageWorkers:
     """A few workers, started when they are needed. Several threads may use them. Use it as a context manager,
     or call `close`."""
@@ -62,19 +73,26 @@ class ImageWorkers:
 
     def decode(self, data: bytes, max_pixels: int, name: str = "") -> np.ndarray:
         """`images.decode` in a worker. Raises ImageError as that does, and with the reason `too_dear`."""
-        answer, pixels = self._ask({"max_pixels": max_pixels, "name": name}, data, 3 * max_pixels)
-        height, width = answer["shape"]
+        request = {"name": name, "max_pixels": max_pixels}
+        (answer,) = self._ask([request], [data], 3 * max_pixels)
+        if isinstance(answer, ImageError):
+            raise answer
+        (height, width), pixels = answer
         if len(pixels) != height * width * 3:
             raise ImageError(
                 "broken", f"{images.label(name)}: {len(pixels)} bytes for {height} x {width} pixels"
             )
         return np.frombuffer(bytearray(pixels), np.uint8).reshape(height, width, 3)
 
-    def prepare(self, data: bytes, max_pixels: int, side: int, name: str = "") -> tuple[bytes, str]:
-        """`images.prepare` in a worker. Raises ImageError as that does, and with the reason `too_dear`."""
-        request = {"max_pixels": max_pixels, "name": name, "side": side}
-        answer, kept = self._ask(request, data, len(data) + 4 * side * side + MAX_HEAD)
-        return kept, answer["extension"]
+    def prepare(
+        self, pictures: Sequence[tuple[bytes, str]], max_pixels: int, side: int
+    ) -> list[tuple[bytes, str] | ImageError]:
+        """`images.prepare` of some pictures (bytes, name) in a worker: of each what that returns, or the
+        refusal. To wait once for several costs less than for each of them."""
+        requests = [{"name": name, "max_pixels": max_pixels, "side": side} for _, name in pictures]
+        datas = [data for data, _ in pictures]
+        answers = self._ask(requests, datas, max(map(len, datas), default=0) + 4 * side * side)
+        return [answer if isinstance(answer, ImageError) else (answer[1], answer[0]) for answer in answers]
 
     def close(self) -> None:
         """End all workers at once, those at work too: what waits for one gets a RuntimeError."""
@@ -87,17 +105,22 @@ class ImageWorkers:
             self._running -= set(self._idle)
             self._idle = []
 
-    def _ask(self, request: dict[str, Any], data: bytes, limit: int) -> tuple[dict[str, Any], bytes]:
-        """The worker's answer, and at most `limit` bytes that belong to it."""
-        with self._worker() as worker:
+    def _ask(
+        self, requests: list[dict[str, Any]], datas: list[bytes], limit: int
+    ) -> list[Answer | ImageError]:
+        """What a worker says of each picture, with at most `limit` bytes. Where it dies of one, another
+        goes on with the next."""
+        found: list[Answer | ImageError] = []
+        while len(found) < len(requests):
             try:
-                answer, body = worker.ask(request, data, limit)
-            except (EOFError, OSError):
-                reason, why = worker.death()
-                raise ImageError(reason, f"{images.label(request['name'])} {why}") from None
-        if "reason" in answer:
-            raise ImageError(answer["reason"], answer["message"])
-        return answer, body
+                with self._worker() as worker:
+                    worker.send(requests[len(found) :], datas[len(found) :])
+                    while len(found) < len(requests):
+                        found.append(worker.answer(requests[len(found)], limit))
+            except _Died as died:
+                label = images.label(requests[len(found)]["name"])
+                found.append(ImageError(died.reason, f"{label} {died}"))
+        return found
 
     @contextmanager
     def _worker(self) -> Iterator["_Worker"]:
@@ -145,7 +168,7 @@ class _Worker:
 
     def __init__(self) -> None:
         """Raises RuntimeError where it does not start."""
-        self._killed = ""
+        self._killed, self._sent = "", 0
         self._connection, theirs = multiprocessing.Pipe()
         with theirs:
             # -P: no module of the current folder; a session of its own: Ctrl-C is for the parent, which may
@@ -168,33 +191,46 @@ class _Worker:
                 "its own message is above; `sightline doctor` tells what is missing"
             ) from None
 
-    def ask(self, request: dict[str, Any], data: bytes, limit: int) -> tuple[dict[str, Any], bytes]:
-        """Raises EOFError or OSError where it died of the picture."""
-        self._connection.send_bytes(json.dumps(request).encode())
-        self._connection.send_bytes(data)
-        begun, share = time.monotonic(), _share(request["max_pixels"])
-        memory, wall_s = self._resident + len(data) + int(MEMORY * share), WALL_S * share
-        while not self._connection.poll(POLL_S):
-            if time.monotonic() - begun > wall_s:
-                self._killed = f"was not decoded within {wall_s:.0f} s: this machine is too busy"
-            elif self._measured.memory_info().rss > memory:  # where the kernel keeps no such limit (macOS)
-                self._killed = f"takes more memory than its size allows ({BUDGET})"
-            if self._killed:
-                self.process.kill()
-                break
-        answer = json.loads(self._connection.recv_bytes(MAX_HEAD))
-        return answer, self._connection.recv_bytes(limit)
+    def send(self, requests: list[dict[str, Any]], datas: list[bytes]) -> None:
+        """Give it pictures; one answer for each must be read. Raises _Died."""
+        sizes = [len(data) for data in datas]
+        head = json.dumps([request | {"bytes": size} for request, size in zip(requests, sizes, strict=True)])
+        self._sent = sum(sizes)
+        try:
+            self._connection.send_bytes(b"\n".join([head.encode(), b"".join(datas)]))
+        except OSError:
+            raise self._death() from None
 
-    def death(self) -> tuple[str, str]:
-        """(reason of a refusal, sentence) of a worker that died of a picture."""
+    def answer(self, request: dict[str, Any], limit: int) -> "Answer | ImageError":
+        """What it says of the next picture. Raises _Died where it died of that."""
+        begun, share = time.monotonic(), _share(request["max_pixels"])
+        memory, wall_s = self._resident + 2 * self._sent + int(MEMORY * share), WALL_S * share
+        try:
+            while not self._connection.poll(POLL_S):
+                if time.monotonic() - begun > wall_s:
+                    self._killed = f"was not decoded within {wall_s:.0f} s: this machine is too busy"
+                elif self._measured.memory_info().rss > memory:  # where the kernel has no such limit (macOS)
+                    self._killed = f"takes more memory to decode than its size allows ({BUDGET})"
+                if self._killed:
+                    self.process.kill()
+                    break
+            head, _, body = self._connection.recv_bytes(limit + MAX_HEAD).partition(b"\n")
+        except (EOFError, OSError):
+            raise self._death() from None
+        answer = json.loads(head)
+        if "reason" in answer:
+            return ImageError(answer["reason"], answer["message"])
+        return answer["form"], body
+
+    def _death(self) -> "_Died":
         status = self.process.wait()
         if self._killed:
-            return "too_dear", self._killed
+            return _Died("too_dear", self._killed)
         if status == -signal.SIGPROF:
-            return "too_dear", f"takes more time to decode than its size allows ({BUDGET})"
+            return _Died("too_dear", f"takes more time to decode than its size allows ({BUDGET})")
         if status in (OUT_OF_MEMORY, -signal.SIGKILL):
-            return "too_dear", f"takes more memory to decode than its size allows ({BUDGET})"
-        return "broken", f"cannot be decoded: its decoder ended with status {status}"
+            return _Died("too_dear", f"takes more memory to decode than its size allows ({BUDGET})")
+        return _Died("broken", f"cannot be decoded: its decoder ended with status {status}")
 
     def end(self) -> None:
         self._connection.close()
@@ -215,41 +251,48 @@ def main(handle: int) -> None:
     connection.send_bytes(b"ready")
     while True:
         try:
-            request, data = json.loads(connection.recv_bytes()), connection.recv_bytes()
+            head, _, body = connection.recv_bytes().partition(b"\n")
         except (EOFError, ConnectionError):
             return
-        answer, body = _answer(request, data, own + len(data))
-        try:
-            connection.send_bytes(json.dumps(answer).encode())
-            connection.send_bytes(body)
-        except ConnectionError:
-            return
+        start, memory = 0, own + len(body)
+        for request in json.loads(head):
+            data = body[start : start + request["bytes"]]
+            start += request["bytes"]
+            try:
+                connection.send_bytes(b"\n".join(_answer(request, data, memory + len(data))))
+            except ConnectionError:
+                return
 
 
-def _answer(request: dict[str, Any], data: bytes, own: int) -> tuple[dict[str, Any], bytes | memoryview]:
-    """own: bytes of address space without what decoding takes."""
+def _answer(request: dict[str, Any], data: bytes, own: int) -> tuple[bytes, bytes | memoryview]:
+    """A line of JSON and what belongs to it. own: bytes of address space without what decoding takes."""
 
     def sized(pixels: int) -> None:
-        left_s, _ = signal.getitimer(signal.ITIMER_PROF)
-        signal.setitimer(signal.ITIMER_PROF, left_s + CPU_S * (_share(pixels) - 1))
-        _limit_memory(own + int(MEMORY * _share(pixels)))
+        if (share := _share(pixels)) > 1:
+            left_s, _ = signal.getitimer(signal.ITIMER_PROF)
+            signal.setitimer(signal.ITIMER_PROF, left_s + CPU_S * (share - 1))
+            _limit_memory(own + int(MEMORY * share))
 
     max_pixels, name = request["max_pixels"], request["name"]
     # The timer of CPU time ends the process by SIGPROF, whatever C code it is in.
     signal.setitimer(signal.ITIMER_PROF, CPU_S)
     _limit_memory(own + MEMORY)
+    answer: dict[str, Any]
+    body: bytes | memoryview
     try:
         if "side" in request:
-            kept, extension = images.prepare(data, max_pixels, request["side"], name, sized)
-            return {"extension": extension}, kept
-        rgb = images.decode(data, max_pixels, name, sized)
-        return {"shape": rgb.shape[:2]}, rgb.reshape(-1).data
+            body, extension = images.prepare(data, max_pixels, request["side"], name, sized)
+            answer = {"form": extension}
+        else:
+            rgb = images.decode(data, max_pixels, name, sized)
+            answer, body = {"form": rgb.shape[:2]}, rgb.data
     except ImageError as error:
-        return {"reason": error.reason, "message": str(error)}, b""
+        answer, body = {"reason": error.reason, "message": str(error)}, b""
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+    return json.dumps(answer).encode(), body
 
 
 def _virtual_bytes() -> int:

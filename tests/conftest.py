@@ -60,3 +60,12 @@ def tiny_graphs(tmp_path_factory):
         if not (shared / "tiny_graphs").exists():
             tiny.export(tmp_path_factory.mktemp("half") / "graphs").rename(shared / "tiny_graphs")
     return shared / "tiny_graphs"
+
+
+@pytest.fixture(scope="session")
+def workers():
+    """The processes that decode pictures from elsewhere."""
+    from sightline.data.image_workers import ImageWorkers
+
+    with ImageWorkers() as workers:
+        yield workers

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from sightline.cli import ask as ask_module
 from sightline.cli.app import app
 from sightline.serve import image_input
+from sightline_lab.faults import dear_pictures
 from tests.support import tiny
 
 QUESTION = tiny.QUESTIONS[0]
@@ -78,6 +79,14 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_answered(run, tmp_path):
     done = run("ask", "shots", "missing.png", "--json", code=2)
     assert [row["image"][-5] for row in rows(done)] == list("012356789")
     assert "shots/4.png" in done.stderr and "missing.png: no such picture" in done.stderr
+
+
+def test_a_dear_picture_is_named_and_the_rest_is_answered(run, tmp_path):
+    (tmp_path / "shots" / "4.png").write_bytes(dear_pictures.gif_of_comments(4 << 20))
+    done = run("ask", "shots", "shots/4.png", "shots/5.png", QUESTION, "--json", code=2)
+    assert [row["image"][-5] for row in rows(done)] == list("0123567895")
+    assert done.stderr.count("shots/4.png takes more time to decode") == 2
+    assert "shots/4.png takes more time to decode" in str(run("search", "shots/4.png", code=1).exception)
 
 
 def test_addresses_are_refused_without_fetch(run):

@@ -21,6 +21,7 @@ from sightline.inference.session import Session
 from sightline.search import bundle
 from sightline_lab.bench import explanation_cost
 from sightline_lab.faithfulness import faithfulness_page, randomization
+from sightline_lab.faults import dear_pictures
 from tests.support import command_line, params_files, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +111,14 @@ def test_an_unknown_method_is_one_line(checkout, tmp_path):
     assert done.returncode == 2 and "did you mean 'occlusion'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not out.exists()
+
+
+def test_a_dear_picture_is_one_line(checkout, tmp_path):
+    (tmp_path / "dear.gif").write_bytes(dear_pictures.gif_of_comments(4 << 20))
+    asked = ("explain", str(tmp_path / "dear.gif"), tiny.QUESTIONS[0])
+    done = sightline(checkout, *asked, "-o", str(tmp_path / "page.html"), torch=False, ok=False)
+    assert "dear.gif takes more time to decode" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_explain_match(checkout, model, tmp_path):

@@ -8,6 +8,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from sightline_lab.faults import dear_pictures
 from tests.support import command_line, tiny
 from tests.support.command_line import ROOT
 
@@ -90,6 +91,9 @@ def test_refused_rows_are_named_and_kept_beside_the_index(run, tmp_path):
     rows = [["thing", "a red cube", "", "good"], ["", "", "", "empty"]]
     rows += [[f"thing {n}", "x", f"{n}.png", f"lost-{n}"] for n in range(7)]
     first = table(tmp_path, "items.csv", rows)
+    (tmp_path / "dear.gif").write_bytes(dear_pictures.gif_of_comments(4 << 20))
+    dear = table(tmp_path, "dear.csv", [*rows[:1], ["thing", "x", "dear.gif", "dear"]])
+    assert "index: 1 refused: image_too_dear" in run("index", dear, "-o", "other").stdout
     said = run("index", first, "-o", "mine").stdout
     assert "index: 1 refused: empty_text" in said and "index: 7 refused: image_missing" in said
     assert said.count("index: refused ") == 5 and "index: refused lost-0: " in said

@@ -20,6 +20,7 @@ from sightline.data.archives import ArchiveError
 from sightline.data.intake import usable
 from sightline.data.intake.splits import NAMES
 from sightline.data.shards import Items
+from sightline_lab.faults import dear_pictures
 from sightline_lab.faults.fault_server import fault_server
 from tests.support.sources import NO_COLUMNS, balanced, jpeg, params, read
 
@@ -307,6 +308,17 @@ def test_each_format_gives_the_same_items(name, tmp_path):
     assert again == config
     for path in (tmp_path / "out").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if "-" not in name])
+def test_a_picture_that_is_too_dear_is_refused_by_every_source(name, tmp_path, monkeypatch):
+    split, texts, _ = DATA["photo_train_1"]
+    monkeypatch.setitem(DATA, "photo_train_1", (split, texts, dear_pictures.jpeg_of_exif(6 << 20)))
+    config = build(name, FORMATS[name](tmp_path / "in"), tmp_path / "out")
+    items, rejected = read(tmp_path / "out")
+    assert {record["reason"] for record in rejected} == {"image_too_dear"}
+    assert config["pictures"]["kept"] == len(DATA) - 1
+    assert sum(item["image"] is not None for item in items.values()) == len(DATA) - 1
 
 
 def test_libraries_read_our_shards_whole(tmp_path):

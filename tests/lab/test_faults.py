@@ -12,6 +12,7 @@ import pytest
 
 from sightline.core import artifacts, plain_text, templates
 from sightline.data import archives, images
+from sightline.data.image_workers import ImageWorkers
 from sightline.data.intake import build_items
 from sightline_lab.faults import battery, reliability_page
 from sightline_lab.faults.battery import Broken, Outcome, Promise
@@ -107,12 +108,12 @@ def test_the_short_battery_holds(built, bundle_here, tmp_path, row):
 
 SABOTAGES = {  # row -> what keeps its promise, and what takes its place
     7: (build_items, "MAX_TEXT", 10**9),
-    8: (images, "_orientation", lambda image: 1),
+    8: (ImageWorkers, "decode", lambda *words, decode=ImageWorkers.decode: decode(*words)[::-1]),
     23: (archives, "_check_overlap", lambda path, infos: None),
 }
 
 
-@pytest.mark.parametrize(("row", "cases"), [(7, 4), (8, 66), (23, 24)])
+@pytest.mark.parametrize(("row", "cases"), [(7, 4), (8, 4), (23, 24)])
 def test_a_sabotaged_product_is_caught(tmp_path, monkeypatch, row, cases):
     monkeypatch.setattr(*SABOTAGES[row])
     assert some(row, cases, tmp_path).failed > 0

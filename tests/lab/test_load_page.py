@@ -85,13 +85,13 @@ def test_ratios_are_of_the_same_round():
     assert summary["cpu_ratio"]["median"] == 1.25
 
 
-def test_hostile_uploads_are_the_same_every_time_and_refused_or_read():
+def test_hostile_uploads_are_the_same_every_time_and_refused_or_read(workers):
     assert hostile_images.sample(4) == hostile_images.sample(4)
     statuses = {}
     for number in range(2 * len(hostile_images.KINDS)):
         kind, address = hostile_images.sample(number)
         try:
-            image_input.decode(address, Limits(), False)
+            image_input.decode(address, Limits(), False, workers)
             statuses.setdefault(kind, set()).add(200)
         except ApiError as refused:
             statuses.setdefault(kind, set()).add(refused.status)

@@ -8,7 +8,9 @@ import socket
 import struct
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx2 as httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,9 +20,11 @@ from sightline.data import http_connection
 from sightline.data.http_connection import FetchError
 from sightline.data.transforms import preprocess
 from sightline.serve import image_input
+from sightline.serve.api import create_app
 from sightline.serve.limits import ApiError, Limits
+from sightline_lab.faults import dear_pictures
 from tests.support import tiny
-from tests.support.serving import chat, png, url
+from tests.support.serving import chat, png, running, url
 
 PREPROCESSING = Preprocessing.plain(32, [0.5] * 3, [0.25] * 3)
 GOOD = png(tiny.pictures(1)[0])
@@ -100,6 +104,45 @@ def test_what_is_no_picture_is_refused(client, shown, status):
     assert client.get("/live").status_code == 200
 
 
+DEAR = url(dear_pictures.gif_of_comments(6 << 20), "gif")
+
+
+@pytest.mark.parametrize(
+    "path,body",
+    [
+        ("/v1/chat/completions", chat(picture=DEAR)),
+        ("/v1/chat/completions", chat(picture=DEAR, stream=True)),
+        ("/v1/embeddings", {"model": "sightline", "input": [DEAR]}),
+        ("/search", {"image": DEAR}),
+        ("/explain", {"image": DEAR, "question": "Is there a cup?"}),
+    ],
+    ids=["chat", "stream", "embeddings", "search", "explain"],
+)
+def test_a_dear_picture_is_refused_and_others_are_answered_meanwhile(client, path, body):
+    with ThreadPoolExecutor(3) as threads:
+        dear = [threads.submit(client.post, path, json=body) for _ in range(2)]
+        good = threads.submit(client.post, "/v1/chat/completions", json=chat())
+        assert good.result().status_code == 200
+    for answer in (each.result() for each in dear):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (400, "invalid_image"), answer.text
+        assert "too_dear" in error["message"] and "takes more time to decode" in error["message"]
+
+
+def test_the_end_of_a_server_waits_for_no_picture(model):
+    """Past the time for requests under way: the application's end comes while two pictures are decoded."""
+    app = create_app(model, Limits(batch=4))
+    with running(app) as address, ThreadPoolExecutor(2) as threads:
+        sent = [
+            threads.submit(httpx.post, f"{address}/v1/chat/completions", json=chat(picture=DEAR), timeout=60)
+            for _ in range(2)
+        ]
+        while app.state.middleware.inside < 2:
+            time.sleep(0.01)
+        app.state.service.close()
+        assert [each.result().status_code for each in sent] == [500, 500]
+
+
 def test_unusual_but_good_pictures_are_answered(client):
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "where it was taken"
@@ -120,9 +163,9 @@ def test_a_wrong_type_in_the_address_does_not_matter(client):
     assert answers[0] == answers[1] == answers[2]
 
 
-def test_bytes_are_limited_before_they_are_decoded():
+def test_bytes_are_limited_before_they_are_decoded(workers):
     with pytest.raises(ApiError) as refused:
-        image_input.read(url(GOOD), pixels, Limits(picture_bytes=len(GOOD) - 1), False)
+        image_input.read(url(GOOD), pixels, Limits(picture_bytes=len(GOOD) - 1), False, workers)
     assert refused.value.status == 413
 
 
@@ -259,13 +302,13 @@ def test_a_slow_answer_is_given_up(hosts):
         fetch("https://a.example/1", left_s=0.3)
 
 
-def test_fetching_is_off_unless_it_is_asked_for(hosts):
+def test_fetching_is_off_unless_it_is_asked_for(hosts, workers):
     hosts[0]["https://a.example/1"] = Answer(200, GOOD)
     with pytest.raises(ApiError, match="fetches no pictures"):
-        image_input.read("https://a.example/1", pixels, Limits(), False)
-    found = image_input.read("https://a.example/1", pixels, Limits(), True)
+        image_input.read("https://a.example/1", pixels, Limits(), False, workers)
+    found = image_input.read("https://a.example/1", pixels, Limits(), True, workers)
     np.testing.assert_array_equal(
-        found.pixels_CYX, image_input.read(url(GOOD), pixels, Limits(), False).pixels_CYX
+        found.pixels_CYX, image_input.read(url(GOOD), pixels, Limits(), False, workers).pixels_CYX
     )
 
 

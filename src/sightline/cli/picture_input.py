@@ -30,14 +30,19 @@ def names_picture(text: str) -> bool:
 
 def read(source: str, fetch: bool) -> np.ndarray:
     """The pixels, uint8 [Y, X, 3], of one picture. Raises ValueError or OSError for what is none."""
-    from sightline.data import images
+    from sightline.data.image_workers import ImageWorkers
 
+    with ImageWorkers() as workers:
+        return workers.decode(_bytes(source, fetch), MAX_PIXELS, source)
+
+
+def _bytes(source: str, fetch: bool) -> bytes:
     if ADDRESS.match(source):
-        return images.decode(_fetched(source, fetch), MAX_PIXELS, source)
+        return _fetched(source, fetch)
     if not os.path.isfile(source):
         kind = "is a folder, expected one picture" if os.path.isdir(source) else "no such picture"
         raise PictureError(f"{source}: {kind}")
-    return images.decode(Path(source).read_bytes(), MAX_PIXELS, source)
+    return Path(source).read_bytes()
 
 
 def displayed(source: str, rgb: np.ndarray, side: int) -> np.ndarray:
@@ -48,7 +53,7 @@ def displayed(source: str, rgb: np.ndarray, side: int) -> np.ndarray:
 
     file = examples.displayed(Path(source))
     if file != Path(source):
-        rgb = images.decode(file.read_bytes(), MAX_PIXELS, str(file))
+        rgb = read(str(file), fetch=False)
     return images.shrink(rgb, side)
 
 
@@ -56,18 +61,20 @@ def read_all(sources: Sequence[str], fetch: bool, refused: list[str]) -> Iterato
     """Every picture of the sources with its name, one at a time; why others cannot be read goes to
     `refused`. Raises ValueError before the first for an address without `fetch`."""
     from sightline.data import image_folder
+    from sightline.data.image_workers import ImageWorkers
 
     for source in sources:
         if ADDRESS.match(source):
             _check_address(source, fetch)
-    for source in sources:
-        try:
-            if os.path.isdir(source) or source.lower().endswith(".zip"):
-                yield from image_folder.read(Path(source), MAX_PIXELS, refused)
-            else:
-                yield source, read(source, fetch)
-        except (ValueError, OSError) as error:
-            refused.append(str(error))
+    with ImageWorkers() as workers:
+        for source in sources:
+            try:
+                if os.path.isdir(source) or source.lower().endswith(".zip"):
+                    yield from image_folder.read(Path(source), MAX_PIXELS, refused)
+                else:
+                    yield source, workers.decode(_bytes(source, fetch), MAX_PIXELS, source)
+            except (ValueError, OSError) as error:
+                refused.append(str(error))
 
 
 def _check_address(address: str, fetch: bool) -> None:

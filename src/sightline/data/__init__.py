@@ -6,7 +6,8 @@ questions/: captions to questions and answers
 scenes/: the rendered scenes of the benchmark
 shards.py: the tar shards on disk, `Items`
 vqa_data.py: pictures, questions and tokenizer together, `VqaData`
-images.py: a picture from anywhere, decoded safely
+images.py: an encoded picture to pixels and back
+image_workers.py: pictures from elsewhere, decoded in processes with a budget
 image_folder.py: a folder or zip of pictures that a user points at
 transforms.py: a picture as model input: resize, crop, normalise
 tokenizer.py: text to ids and back: the trained WordPiece, or a pretrained model's

@@ -6,7 +6,8 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from sightline.data.archives import Archive
-from sightline.data.images import ImageError, decode
+from sightline.data.image_workers import ImageWorkers
+from sightline.data.images import ImageError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm")
 MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_PICTURE_BYTES = 64 << 30, 1_000_000, 64 << 20
@@ -17,14 +18,15 @@ def read(path: Path, max_pixels: int, refused: list[str]) -> Iterator[tuple[str,
     what cannot be read goes to `refused`, with its reason. Raises ValueError for a missing or hostile
     archive, or when none is left."""
     count = 0
-    for name, data in _folder(path) if path.is_dir() else _archive(path):
-        try:
-            rgb = decode(data, max_pixels, name)
-        except ImageError as error:
-            refused.append(str(error))
-            continue
-        count += 1
-        yield name, rgb
+    with ImageWorkers() as workers:
+        for name, data in _folder(path) if path.is_dir() else _archive(path):
+            try:
+                rgb = workers.decode(data, max_pixels, name)
+            except ImageError as error:
+                refused.append(str(error))
+                continue
+            count += 1
+            yield name, rgb
     if not count:
         raise ValueError(f"{path}: no readable picture; expected files that end in {', '.join(ENDINGS)}")
 

@@ -1,4 +1,7 @@
-"""Pictures from anywhere, made safe: allow-listed formats, limits checked before decoding, plain sRGB out.
+"""Encoded pictures to plain sRGB and back: allow-listed formats, pixels limited before decoding.
+
+What is decoded here takes the time and the memory that it likes: pictures from elsewhere go through
+`image_workers`, which runs this in a process with a budget. Here are those that Sightline wrote itself.
 
 Y, X: rows and columns; every picture in memory is RGB uint8 [Y, X, 3].
 """
@@ -6,7 +9,7 @@ Y, X: rows and columns; every picture in memory is RGB uint8 [Y, X, 3].
 import base64
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -30,31 +33,27 @@ JPEG_SEGMENTS = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD, 0xE0, 0xEE}
 
 
 class ImageError(ValueError):
-    """A refused picture. `reason`: empty | format | too_many_pixels | truncated | broken."""
+    """A refused picture. `reason`: empty | format | too_many_pixels | truncated | broken | too_dear."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
-def decode(data: bytes, max_pixels: int, name: str = "") -> np.ndarray:
+def decode(
+    data: bytes, max_pixels: int, name: str = "", sized: Callable[[int], None] | None = None
+) -> np.ndarray:
     """Encoded bytes -> upright sRGB uint8 [Y, X, 3].
 
     Of an animation the first frame; transparency over white; a colour profile is applied, or ignored if it is
-    broken, as browsers do.
+    broken, as browsers do. sized: called with the number of pixels before they are decoded.
     Raises ImageError (with a reason code) for everything else that cannot be read completely.
     """
     with _opened(data, max_pixels, name) as image:
+        if sized:
+            sized(image.width * image.height)
         image.load()
         return _to_srgb(image)
-
-
-def size(data: bytes, max_pixels: int, name: str = "") -> tuple[int, int]:
-    """(width, height) as the header says, before the picture is turned upright; nothing is decoded.
-
-    Raises ImageError as `decode` does."""
-    with _opened(data, max_pixels, name) as image:
-        return image.size
 
 
 def shrink(rgb: np.ndarray, side: int) -> np.ndarray:
@@ -89,16 +88,23 @@ def picture_url(pixels: np.ndarray) -> str:
     return data_url(encode(pixels, "jpg")[0], "jpeg")
 
 
-def prepare(data: bytes, max_pixels: int, side: int, name: str = "") -> tuple[bytes, str]:
+def prepare(
+    data: bytes, max_pixels: int, side: int, name: str = "", sized: Callable[[int], None] | None = None
+) -> tuple[bytes, str]:
     """Encoded bytes from outside -> (bytes to keep, extension): fully decodable, at most `side`, no metadata.
 
     A small JPEG that holds nothing but pixels keeps its bytes; anything else becomes one: readers of shards
-    want one kind of picture. Raises ImageError.
+    want one kind of picture. sized: as for `decode`. Raises ImageError.
     """
-    rgb = decode(data, max_pixels, name)
+    rgb = decode(data, max_pixels, name, sized)
     if max(rgb.shape[:2]) <= side and data[:2] == b"\xff\xd8" and _jpeg_only_pixels(data):
         return data, "jpg"
     return encode(shrink(rgb, side), "jpg")
+
+
+def label(name: str) -> str:
+    """A picture in a message."""
+    return f"picture {name}" if name else "the picture"
 
 
 def _fit(width: int, height: int, side: int) -> tuple[int, int]:
@@ -111,32 +117,34 @@ def _fit(width: int, height: int, side: int) -> tuple[int, int]:
 @contextmanager
 def _opened(data: bytes, max_pixels: int, name: str) -> Iterator[Image.Image]:
     """The picture with its header read and its size checked; what fails inside becomes an ImageError."""
-    label = f"picture {name}" if name else "the picture"
     if not data:
-        raise ImageError("empty", f"{label} is empty (0 bytes)")
+        raise ImageError("empty", f"{label(name)} is empty (0 bytes)")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise ImageError(
                     "too_many_pixels",
-                    f"{label} has {image.width} x {image.height} pixels, data.max_pixels allows {max_pixels}",
+                    f"{label(name)} has {image.width} x {image.height} pixels, data.max_pixels allows "
+                    f"{max_pixels}",
                 )
             yield image
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            "too_many_pixels", f"{label}: {error}; data.max_pixels allows {max_pixels}"
+            "too_many_pixels", f"{label(name)}: {error}; data.max_pixels allows {max_pixels}"
         ) from error
     except UnidentifiedImageError as error:
         if data.startswith(MAGIC):
-            raise ImageError("broken", f"{label}: its header cannot be read") from error
-        raise ImageError("format", f"{label} is not one of {', '.join(FORMATS)}") from error
+            raise ImageError("broken", f"{label(name)}: its header cannot be read") from error
+        raise ImageError("format", f"{label(name)} is not one of {', '.join(FORMATS)}") from error
     except MemoryError:
         raise
     except Exception as error:  # hostile bytes raise nearly anything inside Pillow's parsers
         cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
-        raise ImageError("truncated" if cut else "broken", f"{label} cannot be decoded: {error}") from error
+        raise ImageError(
+            "truncated" if cut else "broken", f"{label(name)} cannot be decoded: {error}"
+        ) from error
 
 
 def _to_srgb(image: Image.Image) -> np.ndarray:

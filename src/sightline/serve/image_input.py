@@ -8,17 +8,16 @@ import base64
 import binascii
 import http.client
 import re
-import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
 import numpy as np
 
-from sightline.data import images
 from sightline.data.http_connection import FetchError, open_connection, split_url
+from sightline.data.image_workers import ImageWorkers
+from sightline.data.images import ImageError
 from sightline.serve.limits import ApiError, Limits
 
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
@@ -26,8 +25,6 @@ REDIRECTS = (301, 302, 303, 307, 308)
 HOPS = 3
 FETCH_S = 10.0
 CHUNK = 1 << 16
-LARGE = 1_000_000  # pixels
-_LARGE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,12 +40,15 @@ def is_picture(text: str) -> bool:
     return text[:11].lower() == "data:image/"
 
 
-def read(url: str, pixels: Callable[[list[np.ndarray]], np.ndarray], limits: Limits, fetch: bool) -> Picture:
+def read(
+    url: str, pixels: Callable[[list[np.ndarray]], np.ndarray], limits: Limits, fetch: bool,
+    workers: ImageWorkers,
+) -> Picture:  # fmt: skip
     """The picture behind a data URL, or behind https where `fetch`. `pixels`: Session.pixels.
 
     Raises ApiError: 400 for what is no picture, 413 for what is too large.
     """
-    return ready(decode(url, limits, fetch), pixels)
+    return ready(decode(url, limits, fetch, workers), pixels)
 
 
 def ready(rgb: np.ndarray, pixels: Callable[[list[np.ndarray]], np.ndarray]) -> Picture:
@@ -56,22 +56,20 @@ def ready(rgb: np.ndarray, pixels: Callable[[list[np.ndarray]], np.ndarray]) -> 
     return Picture(pixels([rgb])[0], *rgb.shape[:2])
 
 
-def decode(url: str, limits: Limits, fetch: bool) -> np.ndarray:
+def decode(url: str, limits: Limits, fetch: bool, workers: ImageWorkers) -> np.ndarray:
     """The pixels, uint8 [Y, X, 3], behind an address; refuses as `read` says."""
     data = _bytes(url, limits, fetch)
     if len(data) > limits.picture_bytes:
         raise _too_large(f"the picture has {len(data)} bytes, {limits.picture_bytes} are taken")
     try:
-        width, height = images.size(data, limits.pixels)
-        if max(height, width) > limits.aspect * min(height, width):
-            raise _refused(f"{width} x {height} pixels: one side is over {limits.aspect} times the other")
-        # Large pictures are decoded one at a time: many at once would take gigabytes.
-        with _LARGE if width * height > LARGE else nullcontext():
-            rgb = images.decode(data, limits.pixels)
-    except images.ImageError as error:
+        rgb = workers.decode(data, limits.pixels)
+    except ImageError as error:
         if error.reason == "too_many_pixels":
             raise _too_large(f"the picture has more than {limits.pixels} pixels; shrink it") from error
         raise _refused(f"the picture is refused ({error.reason}): {_plain(error)}") from error
+    height, width = rgb.shape[:2]
+    if max(height, width) > limits.aspect * min(height, width):
+        raise _refused(f"{width} x {height} pixels: one side is over {limits.aspect} times the other")
     return rgb
 
 

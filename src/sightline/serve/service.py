@@ -1,7 +1,7 @@
 """Between the routes and the model: turns requests into rows of a batch and results into responses.
 
-All of it runs on the event loop except decoding pictures and drawing maps, which have a few threads of their
-own, and the model, which has one (`batcher.Worker`).
+All of it runs on the event loop except drawing maps, which has a few threads of its own, the model, which has
+one (`batcher.Worker`), and decoding pictures, which has processes of its own (`data.image_workers`).
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import numpy as np
 
 from sightline.core.params.generation import SPIN_OFF
 from sightline.data import images
+from sightline.data.image_workers import ImageWorkers
 from sightline.data.tokenizer import REPLACEMENT
 from sightline.explain import heatmap, target
 from sightline.inference.answering import Answer
@@ -44,11 +45,13 @@ class Service:
     def __init__(self, model: Model, limits: Limits, metrics: Metrics, fetch: bool) -> None:
         self.model, self.limits, self.metrics, self._fetch = model, limits, metrics, fetch
         self._explained = target.ExplainedModel(model.session, SPIN_OFF)  # of answers that were given
+        self.image_workers = ImageWorkers()
         self.worker = Worker(self._run, model.batch)
         self._aside = ThreadPoolExecutor(2, "aside")
         self._fetchers = ThreadPoolExecutor(4, "fetch")  # waiting for other hosts must not hold up others
 
     def close(self) -> None:
+        self.image_workers.close()  # first, so that nothing below waits for a picture
         self.worker.close()
         self._aside.shutdown()
         self._fetchers.shutdown(wait=False, cancel_futures=True)
@@ -59,7 +62,8 @@ class Service:
         return await self._until(deadline, asyncio.get_running_loop().run_in_executor(pool, call, *values))
 
     def _read(self, url: str) -> Picture:
-        return image_input.read(url, self.model.session.pixels, self.limits, self._fetch)
+        pixels = self.model.session.pixels
+        return image_input.read(url, pixels, self.limits, self._fetch, self.image_workers)
 
     async def request(self, url: str, text: str, options: Options, deadline: float) -> Request:
         """Raises ApiError for settings that the model cannot use, and for what cannot be fetched; a picture

@@ -6,6 +6,7 @@ rows/: a file per promise, which makes its faults and judges what came of them
 canary_network.py: a process in a network of its own, whose listeners count
 smoke_copy.py: a copy of the project, built with the profile smoke
 in_child.py: a call in a process of its own
+dear_pictures.py: small pictures that take minutes to decode
 fault_server.py: a server that misbehaves on order
 local_server.py: a server for the length of a block
 toy_training.py: a training small enough to be killed many times

@@ -69,9 +69,9 @@ def test_http_and_a_stream_that_says_what_it_cannot(asked):
     assert {found["sightline"]["decoding"] for found in (parts[-1], likeliest)} == {"greedy"}
 
 
-def test_the_page(asked):
+def test_the_page(asked, workers):
     model = Model.load(asked.folder, 2)
-    shown = choose(serving.url(serving.png(asked.picture)), model.session, LIMITS)
+    shown = choose(serving.url(serving.png(asked.picture)), model.session, LIMITS, workers)
 
     async def reply():
         service = Service(model, LIMITS, Metrics(model.ood_detector, LIMITS.queue), False)

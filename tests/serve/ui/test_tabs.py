@@ -18,6 +18,7 @@ from sightline.serve.limits import ApiError, Limits
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab, svg_charts, ui_layout
 from sightline.serve.ui.ui_images import Thumbs, choose, examples, glow
 from sightline.serve.ui.ui_style import DARK, LIGHT, css
+from sightline_lab.faults import dear_pictures
 from tests.support import serving, tiny
 from tests.support.indexes import made, opened
 
@@ -25,9 +26,9 @@ QUESTION = "What color is the ball?"
 
 
 @pytest.fixture
-def shown(model):
+def shown(model, workers):
     url = serving.url(serving.png(tiny.pictures(1)[0]))
-    return choose(url, model.session, Limits())
+    return choose(url, model.session, Limits(), workers)
 
 
 async def collect(parts):
@@ -122,12 +123,12 @@ def test_text_from_people_and_from_the_model_is_escaped(at_service):
     assert "<script" not in drawn and "<img" not in drawn
 
 
-def test_pictures_lose_everything_but_pixels(model):
+def test_pictures_lose_everything_but_pixels(model, workers):
     exif = Image.Exif()
     exif[0x010E], exif[0x0112] = "secret place", 6  # description; stored lying on its side
     file = io.BytesIO()
     Image.new("RGB", (300, 200), "red").save(file, "JPEG", exif=exif)
-    found = choose(serving.url(file.getvalue(), "jpeg"), model.session, Limits())
+    found = choose(serving.url(file.getvalue(), "jpeg"), model.session, Limits(), workers)
     assert (found.picture.height, found.picture.width) == (300, 200)  # set upright
     data = base64.b64decode(found.view.split(",")[1])
     assert b"secret" not in data and b"Exif" not in data
@@ -142,6 +143,7 @@ def test_pictures_lose_everything_but_pixels(model):
         (serving.url(b"hello"), "not one of"),
         (serving.url(serving.png(tiny.pictures(1)[0])[:200]), "refused"),
         (serving.url(b"x" * (9 << 20)), "are taken"),
+        (serving.url(dear_pictures.gif_of_comments(6 << 20)), "refused (too_dear)"),
     ],
 )
 def test_bad_pictures_give_a_message(at_service, url, says):
@@ -161,11 +163,13 @@ def test_examples_are_pictures_with_their_questions(bundle, tmp_path):
     assert len(ui_layout.suggestions(found)) <= ui_layout.CHIPS and examples(tmp_path) == []
 
 
-def test_an_example_is_displayed_for_people_and_read_by_the_model_as_it_ships(at_service, bundle, model):
+def test_an_example_is_displayed_for_people_and_read_by_the_model_as_it_ships(
+    at_service, bundle, model, workers
+):
     example = examples(bundle)[0]
     displayed, said = at_service(lambda service: ui_layout.take(service, example.url, None, example.view))
     assert said == ask_tab.NOTHING and displayed.view == example.view and not displayed.small
-    expected = choose(example.url, model.session, Limits())
+    expected = choose(example.url, model.session, Limits(), workers)
     np.testing.assert_array_equal(displayed.picture.pixels_CYX, expected.picture.pixels_CYX)
     assert displayed.visible_part == expected.visible_part
 
@@ -297,10 +301,10 @@ def test_the_colours_are_the_explanation_pages():
     assert "--sl-accent:#6c3ce0" in css() and not re.search(r"url\(|@import|https?:", css())
 
 
-def test_a_large_photo_is_shown_small(model):
+def test_a_large_photo_is_shown_small(model, workers):
     rgb = np.zeros((900, 1200, 3), np.uint8)
-    shown = choose(images.picture_url(rgb), model.session, Limits())
+    shown = choose(images.picture_url(rgb), model.session, Limits(), workers)
     assert pixels_of(shown.view).shape == (480, 640, 3) and not shown.small
     assert shown.visible_part == "left:12.50%;top:0.00%;width:75.00%;height:100.00%"
     with pytest.raises(ApiError):
-        choose(serving.url(images.encode(np.zeros((4000, 4000, 3), np.uint8))[0]), {}, Limits())
+        choose(serving.url(images.encode(np.zeros((4000, 4000, 3), np.uint8))[0]), {}, Limits(), workers)

@@ -8,14 +8,13 @@ import html
 import json
 import re
 import sqlite3
-import threading
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from sightline.core import progress, runtime
 from sightline.core.params.data_params import DataParams
 from sightline.data import images
 from sightline.data.http_connection import FetchError
+from sightline.data.image_workers import WORKERS, ImageWorkers
 from sightline.data.intake.columns import EMPTY, digest_of
 from sightline.data.intake.rows import PictureError, Read, Refusal, Row
 from sightline.data.intake.splits import hash_share
@@ -32,8 +32,8 @@ MAX_TEXT = 10_000  # characters of a caption, a question or an answer
 MAX_ID = 500
 MAX_TEXTS = 1000  # captions or questions of a row
 CONNECTIONS = 8
-AHEAD = 4 * CONNECTIONS  # pictures that are read before they are written
-DECODERS = threading.BoundedSemaphore(2)  # a picture of 50 megapixels takes 150 MB while it is decoded
+CHUNK = 16  # pictures that are decoded in one go
+AHEAD = 3  # chunks that are read before they are written
 CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")  # the category Cc of Unicode
 SURROGATE = re.compile("[\\ud800-\\udfff]")  # what undecodable bytes are read as
 SCRATCH = "rows.sqlite"
@@ -44,6 +44,9 @@ CREATE TABLE items (number INTEGER PRIMARY KEY, key TEXT UNIQUE, id TEXT UNIQUE,
 CREATE TABLE rows (item INTEGER, data TEXT);
 CREATE INDEX of_item ON rows (item);
 """
+
+# Of an item: its encoded picture and the extension, why it is refused, or None where it has none.
+Picture = tuple[bytes, str] | PictureError | FetchError | images.ImageError | None
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,17 @@ def build_items(
             counts, pictures = collected.counts, Counter({"none": 0, "kept": 0, "refused": 0})
             items = collected.items(params.max_items)
             for item, size, picture in _with_pictures(items, read, params):
-                try:
-                    image, ext = picture.result() if picture else (None, "")
-                except (PictureError, FetchError, images.ImageError) as error:
-                    writer.reject(item["id"], f"image_{error.reason}", str(error))
+                if isinstance(picture, PictureError | FetchError | images.ImageError):
+                    writer.reject(item["id"], f"image_{picture.reason}", str(picture))
                     pictures["refused"] += 1
                     if joining.needs_picture:
                         counts["rejected"] += size
                         continue
-                    image, ext = None, ""
                     item.pop("from", None)
+                    image, ext = None, ""
                 else:
-                    pictures["none" if image is None else "kept"] += 1
+                    image, ext = picture or (None, "")
+                    pictures["kept" if picture else "none"] += 1
                 writer.add(item, image, ext)
                 counts["accepted"] += size
         scratch.unlink()
@@ -107,25 +109,40 @@ def build_items(
 
 def _with_pictures(
     items: Iterator[tuple[dict, int, Any]], read: Read, params: DataParams
-) -> Iterator[tuple[dict, int, Future | None]]:
-    """Items with their picture under way, a few ahead of the reader."""
+) -> Iterator[tuple[dict, int, Picture]]:
+    """Items with their picture; some chunks of them are under way ahead of the reader."""
 
-    def prepared(location: Any, name: str) -> tuple[bytes, str]:
-        data = read(location)
-        with DECODERS:
-            return images.prepare(data, params.max_pixels, params.image_side, name)
+    def prepared(reads: list[Future | None], names: list[str]) -> list[Picture]:
+        found = [_bytes(future) for future in reads]
+        pictures = [(data, name) for data, name in zip(found, names, strict=True) if isinstance(data, bytes)]
+        kept = iter(workers.prepare(pictures, params.max_pixels, params.image_side))
+        return [next(kept) if isinstance(data, bytes) else data for data in found]
 
-    pool = ThreadPoolExecutor(CONNECTIONS)
+    readers, decoders, workers = ThreadPoolExecutor(CONNECTIONS), ThreadPoolExecutor(WORKERS), ImageWorkers()
     try:
-        ahead: deque[tuple[dict, int, Future | None]] = deque()
-        for item, size, location in progress.track(items, "items"):
-            future = pool.submit(prepared, location, item["id"]) if location else None
-            ahead.append((item, size, future))
-            if len(ahead) > AHEAD:
-                yield ahead.popleft()
-        yield from ahead
+        ahead: deque[tuple[list, Future]] = deque()
+        tracked = iter(progress.track(items, "items"))
+        while (chunk := list(islice(tracked, CHUNK))) or ahead:
+            if chunk:
+                reads = [readers.submit(read, location) if location else None for _, _, location in chunk]
+                names = [item["id"] for item, _, _ in chunk]
+                ahead.append((chunk, decoders.submit(prepared, reads, names)))
+            if len(ahead) > AHEAD or not chunk:
+                done, pictures = ahead.popleft()
+                for (item, size, _), picture in zip(done, pictures.result(), strict=True):
+                    yield item, size, picture
     finally:
-        pool.shutdown(cancel_futures=True)
+        workers.close()
+        readers.shutdown(cancel_futures=True)
+        decoders.shutdown(cancel_futures=True)
+
+
+def _bytes(reading: Future | None) -> bytes | PictureError | FetchError | None:
+    """What was read, or why not; None where an item has no picture."""
+    try:
+        return reading.result() if reading else None
+    except (PictureError, FetchError) as error:
+        return error
 
 
 class _Collected:

@@ -13,6 +13,7 @@ import numpy as np
 from sightline.core import artifacts
 from sightline.core.preprocessing import Seen
 from sightline.data import images
+from sightline.data.image_workers import ImageWorkers
 from sightline.data.shards import Items
 from sightline.explain.heatmap import resize
 from sightline.inference.session import Session
@@ -48,10 +49,12 @@ class DisplayedImage:
         )
 
 
-def choose(url: str, session: Session, limits: Limits, view: str | None = None) -> DisplayedImage:
+def choose(
+    url: str, session: Session, limits: Limits, workers: ImageWorkers, view: str | None = None
+) -> DisplayedImage:
     """A picture given as a data URL, refused as by the API (ApiError). `view`: the data URL to display in its
     place."""
-    rgb = image_input.decode(url, limits, fetch=False)
+    rgb = image_input.decode(url, limits, False, workers)
     picture, seen = image_input.ready(rgb, session.pixels), session.preprocessing.seen(*rgb.shape[:2])
     if view is not None:
         return DisplayedImage(picture, seen, view, small=False)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 import gradio as gr
 
 from sightline.core import typed_json
+from sightline.data.image_workers import ImageWorkers
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.inference.bundle_settings import REBUILD
 from sightline.inference.encoding import NO_ANSWERS
@@ -97,9 +98,9 @@ async def take(
     if error or not isinstance(url, str):
         return None, ask_tab.message(error or "No picture came.", "bad")
     try:
-        session = service.model.session
+        session, workers = service.model.session, service.image_workers
         return await service.aside(
-            ask_tab.deadline(service), choose, url, session, service.limits, view
+            ask_tab.deadline(service), choose, url, session, service.limits, workers, view
         ), ask_tab.NOTHING
     except ApiError as refused:
         return None, ask_tab.message(f"{refused.message[:1].upper()}{refused.message[1:]}.", "bad")
@@ -148,7 +149,10 @@ def _wire_picker(
 
 
 def _first(shipped: list[Example], model: Model, limits: Limits) -> DisplayedImage | None:
-    return choose(shipped[0].url, model.session, limits, shipped[0].view) if shipped else None
+    if not shipped:
+        return None
+    with ImageWorkers() as workers:
+        return choose(shipped[0].url, model.session, limits, workers, shipped[0].view)
 
 
 def _ask_tab(service: Callable[[], Service], model: Model, limits: Limits, shipped: list[Example]) -> None:

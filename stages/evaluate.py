@@ -47,11 +47,10 @@ def main(params: Params) -> None:
     predictions = collect_predictions.predict_variants(loaders, spins | {evaluation.UNTUNED: []}, setting)
     blind_vlm = torch_session.load_trained_vlm(Path("models/blind"))
     blind = None if blind_vlm is None else torch_session.session(blind_vlm, None, Path("models/onnx"))
-    rows = evaluation.evaluate(predictions, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
-    session, detector = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
-    rows += ood_detection.evaluate(
-        partial(detector.scores, session), detector.bound, setting, Path("metrics/evaluate")
-    )
+    with artifacts.create(Path("metrics/evaluate"), "metrics", {}) as metrics:
+        rows = evaluation.evaluate(predictions, blind, setting, metrics, Path("plots/evaluate"))
+        session, detector = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
+        rows += ood_detection.evaluate(partial(detector.scores, session), detector.bound, setting, metrics)
     runtime.log(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
 
 

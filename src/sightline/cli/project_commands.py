@@ -1,4 +1,4 @@
-"""`sightline demo`, `estimate`, `params`, `doctor`, `tables`: the checkout and what it builds."""
+"""`sightline demo`, `estimate`, `params`, `doctor`, `verify`, `tables`: the checkout and what it builds."""
 
 import json
 import operator
@@ -84,6 +84,7 @@ def estimate() -> None:
 @app.command(rich_help_panel=BUILD)
 def demo() -> None:
     """Build the smoke profile in .demo/ and open a page: a question, its answer, the regions behind it."""
+    from sightline.cli import verification
     from sightline.core.params import edit, params_files
     from sightline.core.params.checks import NO_INPUT
 
@@ -95,6 +96,7 @@ def demo() -> None:
     checkout_files.copy(here, target, "smoke")
     # Its pictures are rendered: none of one's own inputs is read.
     edit.fill(target / "params.yaml", dict.fromkeys(params_files.LOCAL, NO_INPUT))
+    verification.restore_lock(target)
     done = subprocess.run(["dvc", "repro"], cwd=target)
     if done.returncode:
         raise typer.Exit(done.returncode)
@@ -131,6 +133,44 @@ def doctor(
                 typer.echo(f"      cure: {check.cure}")
         typer.echo(f"doctor: {len(wrong)} of {len(checks)} checks failed" if wrong else "doctor: all is well")
     if wrong:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=BUILD)
+def verify(
+    outputs: Annotated[
+        list[str] | None, typer.Argument(help="Such as models/vlm, or dvc.lock; default: all.")
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Restore what is damaged, and keep the damaged in a quarantine.")
+    ] = False,
+) -> None:
+    """Read every byte that was built, and DVC's cache, and compare with dvc.lock, whatever DVC believes.
+
+    Exit code 1 when something is damaged, or could not be restored: then the stage is named that builds it.
+    """
+    from sightline.cli import verification
+    from sightline.core import progress
+
+    here = checkout_files.root()
+    if repair:
+        verification.refuse_while_dvc_runs(here)
+    with progress.step("verifying"):
+        damaged = verification.examine(here, outputs or ())
+    if not damaged:
+        typer.echo("verify: all is as dvc.lock records it")
+        return
+    for damage in damaged:
+        typer.echo(f"verify: {damage.name}: {damage.found}")
+        if not repair:
+            typer.echo(f"      cure: {damage.cure}")
+    if not repair:
+        raise typer.Exit(1)
+    repaired = verification.repair(here, damaged)
+    for line in repaired.lines:
+        typer.echo(f"verify: {line}")
+    if repaired.stages:
+        typer.echo(f"      cure: dvc repro {' '.join(repaired.stages)}")
         raise typer.Exit(1)
 
 

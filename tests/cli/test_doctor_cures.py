@@ -1,4 +1,4 @@
-"""Every cure that `sightline doctor` and `verify` print is run on the fault it is printed for, in a real DVC
+"""Every cure that `sightline doctor` prints is run on the fault it is printed for, in a real DVC
 repository."""
 
 import json
@@ -216,29 +216,29 @@ def test_a_cure_keeps_the_users_edits(built, tmp_path, name):
     assert "mine: [" in shell(here, kept).stdout
 
 
-def test_verify_names_and_restores_and_keeps_what_was_damaged(built, tmp_path):
+def test_the_doctor_names_and_restores_and_keeps_what_was_damaged(built, tmp_path):
     here = shutil.copytree(built, tmp_path / "checkout", symlinks=True)
     flip(here / WEIGHTS)
     (here / "models/vlm/extra").touch()
     damaged = (here / WEIGHTS).read_bytes()
     assert not shell(here, "dvc status -q").stderr  # DVC notices nothing of the flipped bit
-    found = shell(here, "sightline verify")
+    found = shell(here, "sightline doctor")
     assert found.returncode == 1
-    assert f"verify: models/vlm: changed: {WEIGHTS}; of no stage: models/vlm/extra" in found.stdout
-    assert "cure: sightline verify --repair models/vlm\n" in found.stdout
-    repaired = shell(here, "sightline verify --repair models/vlm")
+    assert f"WRONG models/vlm: changed: {WEIGHTS}; of no stage: models/vlm/extra" in found.stdout
+    assert "cure: sightline doctor --repair models/vlm\n" in found.stdout
+    repaired = shell(here, "sightline doctor --repair models/vlm")
     assert repaired.returncode == 0 and "1 files restored" in repaired.stdout, repaired.stderr
     kept = here / ".dvc/tmp/sightline/quarantine/1"
     assert (kept / WEIGHTS).read_bytes() == damaged and (kept / "models/vlm/extra").exists()
-    assert shell(here, "sightline verify").stdout == "verify: all is as dvc.lock records it\n"
+    assert "nothing to repair" in shell(here, "sightline doctor --repair").stdout
 
 
 def test_the_last_copy_is_never_deleted(built, tmp_path):
-    """Nothing whole is left: verify keeps what there is and names the stage."""
+    """Nothing whole is left: the repair keeps what there is and names the stage."""
     here = shutil.copytree(built, tmp_path / "checkout", symlinks=True)
     flip_twice(here)
     damaged = (here / "metrics/evaluate.csv").read_bytes()
-    done = shell(here, "sightline verify --repair")
+    done = shell(here, "sightline doctor --repair")
     assert done.returncode == 1 and "cure: dvc repro train\n" in done.stdout
     kept = [
         path.read_bytes() for path in (here / ".dvc/tmp/sightline/quarantine").rglob("*") if path.is_file()
@@ -252,14 +252,16 @@ def test_nothing_is_repaired_while_dvc_runs(built, tmp_path):
     damaged = (here / WEIGHTS).read_bytes()
     held = {"write": {str(here / "models"): {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}
     (here / ".dvc/tmp/rwlock").write_text(json.dumps(held))
-    done = shell(here, "sightline verify --repair")
+    done = shell(here, "sightline doctor --repair")
     assert done.returncode == 2 and f"process {os.getpid()} runs stages here" in done.stderr
     assert (here / WEIGHTS).read_bytes() == damaged
 
 
 def test_an_unknown_output_is_refused(built):
-    done = shell(built, "sightline verify models/vml")
+    done = shell(built, "sightline doctor --repair models/vml")
     assert done.returncode == 2 and "no output models/vml in dvc.lock; there are " in done.stderr
+    done = shell(built, "sightline doctor models/vlm")
+    assert done.returncode == 2 and "outputs are named for --repair" in done.stderr
 
 
 @pytest.mark.parametrize("recorded", ["/etc/hostname", "../outside"])
@@ -268,5 +270,5 @@ def test_a_hostile_lock_reaches_nothing_outside(built, tmp_path, recorded):
     (tmp_path / "outside").write_text("mine")
     lock = here / "dvc.lock"
     lock.write_text(lock.read_text().replace("path: metrics/summary.json", f"path: {recorded}"))
-    shell(here, "sightline verify --repair")
+    shell(here, "sightline doctor --repair")
     assert (tmp_path / "outside").read_text() == "mine" and Path("/etc/hostname").exists()

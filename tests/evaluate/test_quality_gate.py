@@ -197,3 +197,15 @@ def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
         assert verdict["passed"] is (code == 0)
         assert len(verdict["checks"]) == 9
         assert verdict["checks"][0]["n"] == 1000 and verdict["checks"][0]["needed"] == 100
+
+
+def test_a_changed_summary_is_refused(tmp_path):
+    (tmp_path / "metrics").mkdir()
+    file = tmp_path / metrics_summary.FILE
+    file.write_text(json.dumps(summary()))
+    with artifacts.create(tmp_path / metrics_summary.REPORT, "metrics", {"summary": artifacts.sha256(file)}):
+        pass
+    assert metrics_summary.read(tmp_path) == summary()
+    file.write_text(file.read_text().replace("80.0", "90.0", 1) + " ")
+    with pytest.raises(artifacts.ArtifactError, match="summary.json: expected sha256 .* dvc repro report"):
+        metrics_summary.read(tmp_path)

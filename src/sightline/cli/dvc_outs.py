@@ -150,7 +150,7 @@ def _stages(here: Path) -> dict[str, Any]:
     try:
         return dvc_lock.stages(lock.read_bytes()) if lock.is_file() else {}
     except dvc_lock.LockError as error:
-        raise dvc_lock.LockError(f"{lock} {error}; run `sightline verify --repair {lock.name}`") from error
+        raise dvc_lock.LockError(f"{lock} {error}; run `sightline doctor --repair {lock.name}`") from error
 
 
 def _is_below(path: str) -> bool:

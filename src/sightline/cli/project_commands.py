@@ -1,4 +1,4 @@
-"""`sightline demo`, `estimate`, `params`, `doctor`, `verify`, `tables`: the checkout and what it builds."""
+"""`sightline demo`, `estimate`, `params`, `doctor`, `tables`: the checkout and what it builds."""
 
 import json
 import operator
@@ -113,14 +113,27 @@ def demo() -> None:
 
 @app.command(rich_help_panel=BUILD)
 def doctor(
+    outputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="What --repair mends, such as models/vlm or dvc.lock; default: all."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Restore what is damaged; keep the damaged in a quarantine.")
+    ] = False,
     bundle: Annotated[Path | None, BUNDLE] = None,
     index: Annotated[Path | None, typer.Option(help="Also an index made by `sightline index`.")] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Check packages, every byte of the artifacts, DVC and folders. Exit code 1 when something is wrong."""
+    """Check packages, every byte that was built and DVC's copies of it, DVC and folders. Exit code 1 when
+    something is wrong, or could not be repaired."""
     from sightline.cli import diagnostics
     from sightline.core import progress
 
+    if repair:
+        _repair(outputs or [])
+        return
+    if outputs:
+        raise typer.BadParameter(f"{outputs[0]}: outputs are named for --repair; without it all is checked")
     with progress.step("checking"):
         checks = diagnostics.examine(Path.cwd(), bundle, index)
     wrong = [check for check in checks if not check.ok]
@@ -136,39 +149,22 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel=BUILD)
-def verify(
-    outputs: Annotated[
-        list[str] | None, typer.Argument(help="Such as models/vlm, or dvc.lock; default: all.")
-    ] = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Restore what is damaged, and keep the damaged in a quarantine.")
-    ] = False,
-) -> None:
-    """Read every byte that was built, and DVC's cache, and compare with dvc.lock, whatever DVC believes.
-
-    Exit code 1 when something is damaged, or could not be restored: then the stage is named that builds it.
-    """
+def _repair(outputs: list[str]) -> None:
+    """Mend what the checks of built files found, or of these; exit with 1 where a stage has to build anew."""
     from sightline.cli import verification
     from sightline.core import progress
 
     here = checkout_files.root()
-    if repair:
-        verification.refuse_while_dvc_runs(here)
-    with progress.step("verifying"):
-        damaged = verification.examine(here, outputs or ())
-    if not damaged:
-        typer.echo("verify: all is as dvc.lock records it")
-        return
+    verification.refuse_while_dvc_runs(here)
+    with progress.step("checking"):
+        damaged = verification.examine(here, outputs)
     for damage in damaged:
-        typer.echo(f"verify: {damage.name}: {damage.found}")
-        if not repair:
-            typer.echo(f"      cure: {damage.cure}")
-    if not repair:
-        raise typer.Exit(1)
+        typer.echo(f"WRONG {damage.name}: {damage.found}")
     repaired = verification.repair(here, damaged)
     for line in repaired.lines:
-        typer.echo(f"verify: {line}")
+        typer.echo(f"doctor: {line}")
+    if not damaged:
+        typer.echo("doctor: nothing to repair: all is as dvc.lock records it")
     if repaired.stages:
         typer.echo(f"      cure: dvc repro {' '.join(repaired.stages)}")
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`sightline verify`: what was built against dvc.lock, byte for byte and without DVC's own records, and its
+"""What was built against dvc.lock, byte for byte and without DVC's own records, and its
 repair. Nothing is deleted: what is damaged moves to a quarantine folder.
 """
 
@@ -21,7 +21,7 @@ from sightline.core import dvc_lock, runtime
 from sightline.core.atomic_io import write_bytes
 
 QUARANTINE = dvc_lock.KEPT / "quarantine"
-REPAIR = "sightline verify --repair"
+REPAIR = "sightline doctor --repair"
 READ_ONLY = 0o444  # the mode of DVC's objects
 MAX_LISTED = 5  # files named before "and so many more"
 
@@ -259,7 +259,7 @@ def repair(here: Path, damaged: Sequence[Damage]) -> Repaired:
 def restore_lock(here: Path) -> None:
     """Put the last whole dvc.lock in the place of a damaged one, before DVC refuses to start with it."""
     for line in repair(here, examine(here, [LockDamage.name])).lines:
-        runtime.log(f"verify: {line}")
+        runtime.log(f"doctor: {line}")
 
 
 def counted(here: Path) -> str:

@@ -68,7 +68,7 @@ def read(project: Path) -> dict[str, Any]:
     file, expected = project / FILE, artifacts.load(project / REPORT, "metrics").config["summary"]
     if (found := artifacts.sha256(file)) != expected:
         raise artifacts.ArtifactError(
-            f"{file}: expected sha256 {expected}, found {found}; run `sightline verify --repair {FILE} || "
+            f"{file}: expected sha256 {expected}, found {found}; run `sightline doctor --repair {FILE} || "
             "dvc repro report`"
         )
     return artifacts.read_json(file)

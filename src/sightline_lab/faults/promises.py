@@ -5,7 +5,9 @@ from sightline_lab.faults.rows import (
     archives,
     corruption,
     downloads,
+    full_disk,
     pictures,
+    pipeline_kills,
     sabotage,
     saves,
     settings,
@@ -18,7 +20,7 @@ from sightline_lab.faults.rows import (
 PROMISES: dict[int, Promise] = {
     module.PROMISE.row: module.PROMISE
     for module in (
-        training_kills, saves, corruption, table_rows, pictures, downloads, training_numbers, training_stops,
-        settings, archives, sabotage,
+        training_kills, saves, corruption, pipeline_kills, full_disk, table_rows, pictures, downloads,
+        training_numbers, training_stops, settings, archives, sabotage,
     )
 }  # fmt: skip

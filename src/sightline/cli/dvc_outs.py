@@ -29,8 +29,8 @@ class Cache:
 
     @classmethod
     def of(cls, here: Path) -> "Cache":
-        """The cache of a checkout, which may lie elsewhere; the default place where DVC is not installed."""
-        if importlib.util.find_spec("dvc") is None:
+        """The cache of a checkout, which may lie elsewhere; the default place where no DVC can tell."""
+        if importlib.util.find_spec("dvc") is None or not (here / ".dvc").is_dir():
             return cls(here / ".dvc/cache/files/md5")
         command = [sys.executable, "-m", "dvc", "cache", "dir"]
         done = subprocess.run(command, cwd=here, capture_output=True, text=True)

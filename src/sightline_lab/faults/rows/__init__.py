@@ -2,7 +2,9 @@
 
 training_kills.py: a training killed at random moments (row 1)
 saves.py: death at every file operation of a save (row 2)
-corruption.py: changed bytes in any artifact (row 4)
+corruption.py: changed bytes in any artifact, figure, plot or object of the cache (row 4)
+pipeline_kills.py: SIGKILL of `dvc repro` and of what it runs (row 5)
+full_disk.py: `dvc repro` on a disk that is full (row 6)
 table_rows.py: every row of a table accounted for (row 7)
 pictures.py: hostile and broken pictures (row 8)
 downloads.py: servers that cut, lie and stall (row 9)

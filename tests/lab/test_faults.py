@@ -75,7 +75,9 @@ def test_changed_artifacts_are_noticed(built, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("row", sorted(PROMISES))
+@pytest.mark.parametrize(
+    "row", sorted(PROMISES.keys() - {5, 6})
+)  # these want a built pipeline: tests/pipeline
 def test_the_short_battery_holds(built, tmp_path, row):
     outcome = some(row, PROMISES[row].gate, tmp_path)
     assert outcome.failed == 0, outcome.kept

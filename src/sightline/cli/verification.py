@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -68,13 +69,15 @@ class LockDamage:
     def repair(self, aside: Quarantine) -> Repaired:
         """Put the last whole one in its place: the copy of the last stage that began, else that of git."""
         copy = self.here / dvc_lock.COPY
-        data, source = (copy.read_bytes(), copy) if copy.is_file() else (_committed(self.here), Path("git"))
+        known = {"a stage's copy": copy.read_bytes() if copy.is_file() else b"", "git": _committed(self.here)}
         aside.take(self.here / self.name, self.name)
         lines = [aside.line("the damaged dvc.lock is")]
-        if not data:
-            return Repaired([*lines, "there is no whole dvc.lock: `dvc repro` writes one, from its cache"])
-        write_bytes(self.here / self.name, data)
-        return Repaired([*lines, f"dvc.lock is that of {source}; `dvc repro` brings it up to date"])
+        for source, data in known.items():
+            with suppress(dvc_lock.LockError):
+                dvc_lock.stages(data)
+                write_bytes(self.here / self.name, data)
+                return Repaired([*lines, f"dvc.lock is that of {source}; `dvc repro` brings it up to date"])
+        return Repaired([*lines, "there is no whole dvc.lock: `dvc repro` writes one, from its cache"])
 
 
 @dataclass
@@ -108,11 +111,15 @@ class OutDamage:
             return []
         return sorted(self.out.present.keys() - self.recorded.keys())
 
+    @property
+    def needed(self) -> set[str]:
+        """The objects that the output is of."""
+        return {self.out.md5, *(self.recorded or {}).values()}
+
     @cached_property
     def objects(self) -> list[str]:
         """Damaged objects of the cache."""
-        names = {self.out.md5, *(self.recorded or {}).values()}
-        return sorted(name for name in names if self.cache.is_damaged(name))
+        return sorted(name for name in self.needed if self.cache.is_damaged(name))
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.extra or self.objects)
@@ -239,14 +246,16 @@ def examine(here: Path, names: Sequence[str] = ()) -> list[Damage]:
         whole |= one.sound
     damaged: list[Damage] = [damage for damage in checked if damage]
     if not wanted:
-        theirs = {name for damage in checked for name in damage.objects}
+        theirs = {name for damage in checked for name in damage.needed}
         others = [name for name in cache.names() if name not in theirs and cache.is_damaged(name)]
         damaged += [CacheDamage(cache, others)] if others else []
     return damaged
 
 
 def repair(here: Path, damaged: Sequence[Damage]) -> Repaired:
-    """Repair each; a stage is named once."""
+    """Repair each; a stage is named once. Raises VerifyError while DVC runs."""
+    if damaged:
+        _refuse_while_dvc_runs(here)
     aside = Quarantine(here)
     for damage in damaged:
         if isinstance(damage, OutDamage):
@@ -268,7 +277,7 @@ def counted(here: Path) -> str:
     return f"{len(outs)} outputs as dvc.lock records them, and DVC's cache"
 
 
-def refuse_while_dvc_runs(here: Path) -> None:
+def _refuse_while_dvc_runs(here: Path) -> None:
     """Raise VerifyError while a DVC works in the checkout: its stages are writing what would be repaired."""
     file = here / ".dvc/tmp/rwlock"
     try:
@@ -302,15 +311,10 @@ def _put(source: Path, target: Path, name: str, mode: int = 0o644) -> None:
 
 
 def _committed(here: Path) -> bytes:
-    """The dvc.lock of the last commit, if there is a whole one."""
+    """The dvc.lock of the last commit, if there is one."""
     if shutil.which("git") is None:
         return b""
-    done = subprocess.run(["git", "show", f"HEAD:./{dvc_lock.LOCK}"], cwd=here, capture_output=True)
-    try:
-        dvc_lock.stages(done.stdout)
-    except dvc_lock.LockError:
-        return b""
-    return done.stdout
+    return subprocess.run(["git", "show", f"HEAD:./{dvc_lock.LOCK}"], cwd=here, capture_output=True).stdout
 
 
 def _dvc(here: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 or a cut file. So every stage, when it starts, keeps a copy of a whole one.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ class LockError(ValueError):
     """dvc.lock is not whole; the message says what is wrong with it."""
 
 
+@lru_cache(maxsize=4)  # reading one takes a third of a second
 def stages(data: bytes) -> dict[str, Any]:
     """The stages that a dvc.lock records. Raises LockError for one that is empty, cut or no dvc.lock."""
     from ruamel.yaml import YAML

@@ -23,6 +23,7 @@ demo: setup          ## the smoke profile in .demo/, then a page with a question
 
 repro: setup         ## dvc repro of the profile named in params.yaml
 	@sightline estimate
+	@sightline doctor --repair dvc.lock
 	@dvc repro
 
 test: setup          ## lint, types and the suite, with one shared run of the smoke pipeline

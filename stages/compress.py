@@ -16,7 +16,8 @@ def main(params: Params) -> None:
     run = runtime.start(params.threads, params.seed)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     vlm = artifacts.load(Path("models/vlm"), "vlm")
-    compress(params, run, raw, vqa, vlm, Path("models/compressed"), Path("metrics/compress"))
+    with artifacts.create(Path("metrics/compress"), "metrics", {}) as metrics:
+        compress(params, run, raw, vqa, vlm, Path("models/compressed"), metrics)
     runtime.finish(run)
 
 

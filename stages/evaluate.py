@@ -47,13 +47,14 @@ def main(params: Params) -> None:
     predictions = collect_predictions.predict_variants(loaders, spins | {evaluation.UNTUNED: []}, setting)
     blind_vlm = torch_session.load_trained_vlm(Path("models/blind"))
     blind = None if blind_vlm is None else torch_session.session(blind_vlm, None, Path("models/onnx"))
-    rows = evaluation.evaluate(predictions, blind, setting, Path("metrics/evaluate"), Path("plots/evaluate"))
-    session, detector = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
-    domain = ood_detection.picture_rows(partial(detector.scores, session), detector.bound, setting)
-    if session.question_detector is not None:
-        domain += ood_detection.question_rows(session.question_detector, params.convert.language, setting)
-    result_files.write_csv(Path("metrics/evaluate/domain.csv"), domain, ood_detection.COLUMNS)
-    rows += domain
+    with artifacts.create(Path("metrics/evaluate"), "metrics", {}) as metrics:
+        rows = evaluation.evaluate(predictions, blind, setting, metrics, Path("plots/evaluate"))
+        session, detector = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
+        domain = ood_detection.picture_rows(partial(detector.scores, session), detector.bound, setting)
+        if session.question_detector is not None:
+            domain += ood_detection.question_rows(session.question_detector, params.convert.language, setting)
+        result_files.write_csv(metrics / "domain.csv", domain, ood_detection.COLUMNS)
+        rows += domain
     runtime.log(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
 
 

@@ -47,8 +47,8 @@ def main(params: Params) -> None:
     compared = faithfulness_benchmark.compare_variants(
         fp32, model, faithfulness_benchmark.COMPARED_BY, answers
     )
-    Path("metrics/explain").mkdir(parents=True, exist_ok=True)
-    artifacts.write_json(Path("metrics/explain/compression.json"), compared)
+    with artifacts.create(Path("metrics/explain"), "metrics", {}) as metrics:
+        artifacts.write_json(metrics / "compression.json", compared)
     runtime.log(f"{len(chosen)} questions explained; open {out}/index.html")
     agreed = f"rank correlation {compared['rank_correlation']} over {compared['n']} answers"
     runtime.log(f"maps of fp32 and of the shipped variant: {agreed}")

@@ -31,7 +31,8 @@ def main(params: Params) -> None:
     macs |= {variants.QUANTIZED[name]: count for name, count in macs.items()} | {"int4": macs["fp32"]}
     tokenizer, of_decoder = (folders[name] / "tokenizer.json" for name in ("clip", "fp32"))
     inputs = ExportInputs(models, clip, sources, macs, tokenizer, of_decoder, raw.path, vqa.path)
-    export(params, inputs, Path("models/onnx"), Path("metrics/export"))
+    with artifacts.create(Path("metrics/export"), "metrics", {}) as metrics:
+        export(params, inputs, Path("models/onnx"), metrics)
     runtime.finish(run)
 
 

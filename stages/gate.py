@@ -10,9 +10,9 @@ from sightline.core.params.loader import Params  # noqa: E402
 
 
 def main(params: Params) -> bool:
-    from sightline.evaluate import quality_gate
+    from sightline.evaluate import metrics_summary, quality_gate
 
-    summary = artifacts.read_json(Path("metrics/summary.json"))
+    summary = metrics_summary.read(Path())
     checks = quality_gate.checks(summary, params.gate, params.evaluate.splits[0])
     target = Path("metrics/gate/gate.json")
     target.parent.mkdir(parents=True, exist_ok=True)

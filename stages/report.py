@@ -12,23 +12,26 @@ from sightline.core.params.loader import Params  # noqa: E402
 def main(params: Params) -> None:
     from sightline.evaluate import chart_tables, metrics_report, metrics_summary, quality_gate, result_files
 
-    evaluated, exported = Path("metrics/evaluate"), Path("metrics/export")
+    evaluated, exported, compression, explained = (
+        artifacts.load(Path("metrics") / name, "metrics").path
+        for name in ("evaluate", "export", "compress", "explain")
+    )
     figures, paired = metrics_report.read(evaluated), result_files.read_csv(evaluated / "paired.csv")
     variants = result_files.read_csv(exported / "variants.csv")
-    compressed = result_files.read_csv(Path("metrics/compress/table.csv"))
-    maps = artifacts.read_json(Path("metrics/explain/compression.json"))
+    compressed = result_files.read_csv(compression / "table.csv")
+    maps = artifacts.read_json(explained / "compression.json")
     left_out = artifacts.load(Path("data/vqa"), "vqa").config["left_out"]
     parity = artifacts.read_json(exported / "parity.json")
     built = metrics_summary.build(figures, paired, variants, parity, maps, left_out)
     checks = quality_gate.checks(built, params.gate, params.evaluate.splits[0])
-    artifacts.write_json(Path("metrics/summary.json"), built)
-    target = Path("metrics/report/report.md")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    artifacts.write_json(target.with_name("headline.json"), metrics_summary.headline(built))
-    text = metrics_report.markdown(figures, paired, built, variants, compressed, checks)
-    target.write_text(text, encoding="utf-8", newline="\n")
+    artifacts.write_json(metrics_summary.FILE, built)
+    config = {"summary": artifacts.sha256(metrics_summary.FILE)}
+    with artifacts.create(metrics_summary.REPORT, "metrics", config) as folder:
+        artifacts.write_json(folder / "headline.json", metrics_summary.headline(built))
+        text = metrics_report.markdown(figures, paired, built, variants, compressed, checks)
+        (folder / "report.md").write_text(text, encoding="utf-8", newline="\n")
     chart_tables.write(figures, built["spin"], Path("plots/report"))
-    runtime.log(f"figures in metrics/summary.json, tables in {target}")
+    runtime.log(f"figures in {metrics_summary.FILE}, tables in {metrics_summary.REPORT}/report.md")
 
 
 if __name__ == "__main__":

@@ -48,10 +48,9 @@ def checkout(tmp_path_factory, tiny_graphs):
         shutil.copytree(tiny_graphs, out, dirs_exist_ok=True)
     items = tiny.raw(here / "data" / "raw")
     artifacts.write_json(here / "data" / "raw" / "config.json", {"image_side": 64, "source": "scenes"})
-    (here / "data" / "vqa").mkdir()
-    artifacts.write_json(here / "data" / "vqa" / "config.json", {"objects": {"ball": ["ball"]}})
     triple = {"item": 0, "type": "color", "question": tiny.QUESTIONS[0], "answer": "red", "object": "ball"}
-    (here / "data" / "vqa" / "test.jsonl").write_text(json.dumps(triple) + "\n")
+    with artifacts.create(here / "data" / "vqa", "vqa", {"objects": {"ball": ["ball"]}}) as vqa:
+        (vqa / "test.jsonl").write_text(json.dumps(triple) + "\n")
     session = Session.load_variant(here / "models" / "onnx", "fp32")
     known = OODDetector(np.zeros(32), np.eye(32), 1e9)
     inputs = bundle.BundleInputs(
@@ -61,14 +60,14 @@ def checkout(tmp_path_factory, tiny_graphs):
     )  # fmt: skip
     bundle.write(here / "models" / "bundle", inputs, tiny.index_params(), 10**6)
     Image.fromarray(tiny.pictures(1)[0]).save(here / "odd <name>.png")
-    said = here / "metrics" / "evaluate" / "predictions-test-shipped-spin_off.jsonl"
-    said.parent.mkdir(parents=True)
     lines = [
         triple | {"prediction": "blue", "confidence": 0.5, "image": "item-0"},
         triple | {"prediction": "the red.", "confidence": 0.9, "image": "item-0"},
         triple | {"prediction": EVIL, "confidence": 0.8, "image": "item-0", "item": 1},
     ]
-    said.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with artifacts.create(here / "metrics" / "evaluate", "metrics", {}) as measured:
+        said = "".join(json.dumps(line) + "\n" for line in lines)
+        (measured / "predictions-test-shipped-spin_off.jsonl").write_text(said)
     return here
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sightline.core import artifacts
 from sightline.core.params.quality_params import GateParams
-from sightline.evaluate import quality_gate
+from sightline.evaluate import metrics_summary, quality_gate
 from tests.support import params_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,7 +180,10 @@ def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
     params_files.write(tmp_path, "scenes")
     (tmp_path / "metrics").mkdir()
     for gap, code in ((2e-6, 0), (0.1, 1)):
-        (tmp_path / "metrics/summary.json").write_text(json.dumps(summary(gap=gap)))
+        (tmp_path / metrics_summary.FILE).write_text(json.dumps(summary(gap=gap)))
+        told = {"summary": artifacts.sha256(tmp_path / metrics_summary.FILE)}
+        with artifacts.create(tmp_path / metrics_summary.REPORT, "metrics", told):
+            pass
         ended = subprocess.run(
             [sys.executable, ROOT / "stages/gate.py"],
             cwd=tmp_path,
@@ -193,3 +197,15 @@ def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
         assert verdict["passed"] is (code == 0)
         assert len(verdict["checks"]) == 9
         assert verdict["checks"][0]["n"] == 1000 and verdict["checks"][0]["needed"] == 100
+
+
+def test_a_changed_summary_is_refused(tmp_path):
+    (tmp_path / "metrics").mkdir()
+    file = tmp_path / metrics_summary.FILE
+    file.write_text(json.dumps(summary()))
+    with artifacts.create(tmp_path / metrics_summary.REPORT, "metrics", {"summary": artifacts.sha256(file)}):
+        pass
+    assert metrics_summary.read(tmp_path) == summary()
+    file.write_text(file.read_text().replace("80.0", "90.0", 1) + " ")
+    with pytest.raises(artifacts.ArtifactError, match="summary.json: expected sha256 .* dvc repro report"):
+        metrics_summary.read(tmp_path)

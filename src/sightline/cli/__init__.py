@@ -15,7 +15,8 @@ diagnostics.py: the checks of doctor
 sbom.py: `make sbom`: the packages of the lock file as CycloneDX
 rebuild_estimate/: what a build that was never measured takes
 new_repository/: the repository that `sightline init` makes
-dvc_outs.py: what dvc.lock records of built files, and what brings them back
+dvc_outs.py: what dvc.lock records of built files, and their copies in the cache
+verification.py: built files and the cache against dvc.lock, and their repair
 checkout_files.py: where the checkout is, copies, cost of a rebuild
 readme_tables.py: the measured tables of README and of docs/reports
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sightline.cli import checkout_files, dvc_outs
+from sightline.cli import checkout_files, dvc_outs, verification
 from sightline.core import artifacts
 from sightline.core.params import resolved
 from sightline.core.params.loader import load_params
@@ -60,14 +60,17 @@ def examine(start: Path, bundle: Path | None, index: Path | None = None) -> list
     if index is not None:
         checks.append(artifact(index, "index", f"make it again: sightline index TABLE -o {index}"))
     if here is not None:
-        outs = {out.path: out for out in dvc_outs.read(here)}
+        found = list(recorded(here))
+        lock_is_whole = all(check.name != verification.LockDamage.name for check in found)
+        known = {out.path for out in dvc_outs.read(here)} if lock_is_whole else set()
+        checks += found
         checks += [
-            artifact(here / name, name, dvc_outs.cure(here, outs[name]) if name in outs else "dvc repro")
+            artifact(here / name, name, "dvc repro")
             for name in BUILT
-            if (here / name).exists() or (name == "models/bundle" and bundle is None)
+            if ((here / name).exists() and name not in known)
+            or (name == "models/bundle" and bundle is None and not (here / name).exists())
         ]
-        checks += [recorded(here, [out for name, out in outs.items() if name not in BUILT]), dvc(here)]
-        checks += folders(here)
+        checks += [*([dvc(here)] if lock_is_whole else []), *folders(here)]
     return checks
 
 
@@ -121,18 +124,13 @@ def artifact(folder: Path, name: str, cure: str) -> Check:
         return Check(name, False, str(error), cure)
 
 
-def recorded(here: Path, outs: list[dvc_outs.Out]) -> Check:
-    """Whether the built files without a manifest (metrics, plots) are what dvc.lock records; DVC reports
-    absent outputs."""
-    there = [out for out in outs if (here / out.path).exists()]
-    wrong = [(out, files) for out in there if (files := dvc_outs.differing(here, out))]
-    count = sum(len(out.files or ()) for out in there)
-    if not wrong:
-        return Check("metrics and plots", True, f"{count} files as dvc.lock records them")
-    named = [name for _, files in wrong for name in files]
-    more = f", and {len(named) - MAX_LISTED} more" if len(named) > MAX_LISTED else ""
-    cure = "; ".join(dvc_outs.cure(here, out) for out, _ in wrong)
-    return Check("metrics and plots", False, f"changed: {', '.join(named[:MAX_LISTED])}{more}", cure)
+def recorded(here: Path) -> Iterator[Check]:
+    """Whether dvc.lock, what is built and DVC's cache are whole; DVC reports absent outputs."""
+    damaged = verification.examine(here)
+    for damage in damaged:
+        yield Check(damage.name, False, damage.found, damage.cure)
+    if not damaged:
+        yield Check("built files", True, verification.counted(here))
 
 
 def dvc(here: Path) -> Check:
@@ -169,11 +167,9 @@ def _dvc_cure(here: Path, message: str) -> str:
     """What mends a failure of `dvc status`, and keeps every edit of the user's."""
     if "acquire lock" in message or "rwlock" in message.lower():
         return "rm -f .dvc/tmp/lock .dvc/tmp/rwlock  # once no other dvc runs in this checkout"
-    for name in ("dvc.lock", "dvc.yaml", "params.yaml"):
+    for name in ("dvc.yaml", "params.yaml"):
         if name in message and (here / ".git").exists():
             return f"git stash push -- {name}"
-    if "dvc.lock" in message:
-        return "mv dvc.lock dvc.lock.damaged; dvc repro"
     return "dvc status -v, and mend what it names"
 
 

@@ -161,7 +161,7 @@ def failures(
     out: Annotated[Path | None, typer.Option("-o", help="Default: plots/failures.html.")] = None,
 ) -> None:
     """Write a page of the surest wrong and hallucinated answers on test, with their maps."""
-    from sightline.core.artifacts import read_json
+    from sightline.core import artifacts
     from sightline.evaluate.metrics.chair import Lexicon
     from sightline.evaluate.metrics.normalize_answers import same
     from sightline.explain import explain_items, heatmap_page
@@ -171,8 +171,9 @@ def failures(
     model, params = open_model(None)
     model.session.require_answers()
     spin = "on" if model.session.settings.generation.spin else "off"  # the answers that users get
-    objects = read_json(here / "data" / "vqa" / "config.json")["objects"]
-    predictions = here / "metrics" / "evaluate" / f"predictions-test-shipped-spin_{spin}.jsonl"
+    objects = artifacts.load(here / "data" / "vqa", "vqa").config["objects"]
+    evaluated = artifacts.load(here / "metrics" / "evaluate", "metrics").path
+    predictions = evaluated / f"predictions-test-shipped-spin_{spin}.jsonl"
     lexicon = Lexicon(objects)
     wrong = browser.read(
         predictions,

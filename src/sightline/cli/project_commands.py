@@ -84,6 +84,7 @@ def estimate() -> None:
 @app.command(rich_help_panel=BUILD)
 def demo() -> None:
     """Build the smoke profile in .demo/ and open a page: a question, its answer, the regions behind it."""
+    from sightline.cli import verification
     from sightline.core.params import edit, params_files
     from sightline.core.params.checks import NO_INPUT
 
@@ -95,6 +96,7 @@ def demo() -> None:
     checkout_files.copy(here, target, "smoke")
     # Its pictures are rendered: none of one's own inputs is read.
     edit.fill(target / "params.yaml", dict.fromkeys(params_files.LOCAL, NO_INPUT))
+    verification.restore_lock(target)
     done = subprocess.run(["dvc", "repro"], cwd=target)
     if done.returncode:
         raise typer.Exit(done.returncode)
@@ -111,14 +113,27 @@ def demo() -> None:
 
 @app.command(rich_help_panel=BUILD)
 def doctor(
+    outputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="What --repair mends, such as models/vlm or dvc.lock; default: all."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Restore what is damaged; keep the damaged in a quarantine.")
+    ] = False,
     bundle: Annotated[Path | None, BUNDLE] = None,
     index: Annotated[Path | None, typer.Option(help="Also an index made by `sightline index`.")] = None,
     as_json: Annotated[bool, AS_JSON] = False,
 ) -> None:
-    """Check packages, every byte of the artifacts, DVC and folders. Exit code 1 when something is wrong."""
+    """Check packages, every byte that was built and DVC's copies of it, DVC and folders. Exit code 1 when
+    something is wrong, or could not be repaired."""
     from sightline.cli import diagnostics
     from sightline.core import progress
 
+    if repair:
+        _repair(outputs or [])
+        return
+    if outputs:
+        raise typer.BadParameter(f"{outputs[0]}: outputs are named for --repair; without it all is checked")
     with progress.step("checking"):
         checks = diagnostics.examine(Path.cwd(), bundle, index)
     wrong = [check for check in checks if not check.ok]
@@ -131,6 +146,26 @@ def doctor(
                 say(f"      cure: {check.cure}")
         say(f"doctor: {len(wrong)} of {len(checks)} checks failed" if wrong else "doctor: all is well")
     if wrong:
+        raise typer.Exit(1)
+
+
+def _repair(outputs: list[str]) -> None:
+    """Mend what the checks of built files found, or of these; exit with 1 where a stage has to build anew."""
+    from sightline.cli import verification
+    from sightline.core import progress
+
+    here = checkout_files.root()
+    with progress.step("checking"):
+        damaged = verification.examine(here, outputs)
+    for damage in damaged:
+        typer.echo(f"WRONG {damage.name}: {damage.found}")
+    repaired = verification.repair(here, damaged)
+    for line in repaired.lines:
+        typer.echo(f"doctor: {line}")
+    if not damaged:
+        typer.echo("doctor: nothing to repair: all is as dvc.lock records it")
+    if repaired.stages:
+        typer.echo(f"      cure: dvc repro {' '.join(repaired.stages)}")
         raise typer.Exit(1)
 
 

@@ -90,7 +90,7 @@ def _measured(folder: Path):
         )
     outs = {out.path: out for out in dvc_outs.read(here)}
     for name in ("models/bundle", "metrics/summary.json"):
-        if name not in outs or dvc_outs.differing(here, outs[name]):
+        if name not in outs or not outs[name].is_as_recorded:
             raise checkout_files.CheckoutError(
                 f"{here / name} is not what dvc.lock records, so nobody knows what its figures are of: run "
                 "`dvc repro`"

@@ -2,6 +2,7 @@
 knows nothing of models or training, and imports no other room and no torch.
 
 params/: params.yaml read and checked: a file a section
+dvc_lock.py: a whole dvc.lock, and its copy
 artifacts.py: folders with a manifest, complete and verified or absent
 hub_files.py: files of a model on the Hugging Face hub at a pinned commit
 checked_files.py: large files of an artifact, checked where they are read

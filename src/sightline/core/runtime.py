@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import psutil
 from filelock import FileLock
 
-from sightline.core import artifacts, launcher_watchdog
+from sightline.core import artifacts, dvc_lock, launcher_watchdog
 from sightline.core.params import resolved
 from sightline.core.params.loader import Params, ParamsError, load_params
 from sightline.core.plain_text import plain
@@ -176,8 +176,8 @@ def is_main_rank() -> bool:
 
 @contextmanager
 def stage(name: str) -> Iterator[Params]:
-    """Run a stage script: params and resolved.yaml are checked, the launcher is watched, costs are recorded,
-    and a user error becomes one line.
+    """Run a stage script: params and resolved.yaml are checked, dvc.lock is copied aside, the launcher is
+    watched, costs are recorded, and a user error becomes one line.
 
     Exit codes: 2 for params.yaml, 1 for another user error (the traceback goes to
     `.resume/errors/<name>.txt`); an unexpected exception keeps its traceback.
@@ -190,6 +190,8 @@ def stage(name: str) -> Iterator[Params]:
         params = load_params()
         if name != "resolve":
             resolved.check(params, Path())
+        if _rank() == 0:
+            dvc_lock.keep(Path())
         yield params
     except ParamsError as error:
         _end(name, error, 2)

@@ -2,11 +2,14 @@
 off or on as the bundle answers, nested so that `dvc metrics diff` names them. Percent and points unless a key
 says otherwise."""
 
+from pathlib import Path
 from typing import Any
 
+from sightline.core import artifacts
 from sightline.evaluate import foreign_questions
 from sightline.evaluate.bootstrap import LOWER_IS_BETTER
 
+FILE, REPORT = Path("metrics/summary.json"), Path("metrics/report")  # the report holds the summary's hash
 Row = dict[str, str]
 # figure name -> (family, type, metric); the type of descriptions depends on their ground truth
 _ANSWERS = {
@@ -63,6 +66,18 @@ UNTUNED, TUNED_GAIN = "before tuning", "shipped - before tuning"  # of a pretrai
 _HEADLINE = (  # of the shipped variant on the first split: what `dvc exp show` compares on a screen
     "vqa_accuracy", "pope_adversarial_f1", "chair_i", "object_recall", "text_to_image_r1",
 )  # fmt: skip
+
+
+def read(project: Path) -> dict[str, Any]:
+    """The summary of a project, verified. Raises ArtifactError where it, or the report that holds its hash,
+    is not as the stage `report` wrote it."""
+    file, expected = project / FILE, artifacts.load(project / REPORT, "metrics").config["summary"]
+    if (found := artifacts.sha256(file)) != expected:
+        raise artifacts.ArtifactError(
+            f"{file}: expected sha256 {expected}, found {found}; run `sightline doctor --repair {FILE} || "
+            "dvc repro report`"
+        )
+    return artifacts.read_json(file)
 
 
 def build(

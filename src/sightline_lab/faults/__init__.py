@@ -10,6 +10,7 @@ dear_pictures.py: small pictures that take minutes to decode
 fault_server.py: a server that misbehaves on order
 local_server.py: a server for the length of a block
 toy_training.py: a training small enough to be killed many times
+built_pipeline.py: the pipeline of the smoke profile, to be stopped while it runs
 killer.py: the process that forks and kills it
 reliability_page.py: docs/reports/reliability.md
 

@@ -7,9 +7,11 @@ from sightline_lab.faults.rows import (
     connections,
     corruption,
     downloads,
+    full_disk,
     markup,
     model_files,
     pictures,
+    pipeline_kills,
     private_texts,
     process_numbers,
     rebuilds,
@@ -25,8 +27,8 @@ from sightline_lab.faults.rows import (
 PROMISES: dict[int, Promise] = {
     module.PROMISE.row: module.PROMISE
     for module in (
-        training_kills, saves, corruption, table_rows, pictures, downloads, training_numbers, training_stops,
-        settings, process_numbers, addresses, archives, model_files, private_texts, markup,
-        connections, rebuilds, sabotage,
+        training_kills, saves, process_numbers, corruption, pipeline_kills, full_disk, table_rows, pictures,
+        downloads, training_numbers, training_stops, settings, addresses, archives, model_files,
+        private_texts, markup, connections, rebuilds, sabotage,
     )
 }  # fmt: skip

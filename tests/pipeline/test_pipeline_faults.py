@@ -1,0 +1,44 @@
+"""The built pipeline is killed, and its disk is full: two rows of `sightline lab faults`."""
+
+from pathlib import Path
+
+import pytest
+
+from sightline.core import dvc_lock
+from sightline_lab.faults import battery, built_pipeline
+from sightline_lab.faults.promises import PROMISES
+
+ROOT = Path(__file__).resolve().parents[2]
+FROM_REPORT = 1  # the number of a case that is soon done
+
+
+@pytest.fixture
+def built(smoke, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(built_pipeline, "DEMO", smoke.path)
+
+
+def test_every_stage_keeps_the_lock_that_it_found(smoke):
+    """The last stage found the records of all others, but those of its own."""
+    stages = dvc_lock.stages((smoke.path / "dvc.lock").read_bytes())
+    assert dvc_lock.stages((smoke.path / dvc_lock.COPY).read_bytes()) == {
+        name: stage for name, stage in stages.items() if name != "gate"
+    }
+
+
+@pytest.mark.parametrize("row", [5, 6])
+def test_one_case_holds(built, row):
+    try:
+        battery.replay(PROMISES[row], 7, FROM_REPORT)
+    except battery.Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("row", [5, 6])
+def test_the_short_battery_holds(built, tmp_path, row):
+    try:
+        outcome = battery.run(PROMISES[row], PROMISES[row].gate, 7, tmp_path, print)
+    except battery.Missing as missing:
+        pytest.skip(str(missing))
+    assert outcome.failed == 0, outcome.kept

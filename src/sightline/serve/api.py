@@ -20,7 +20,7 @@ from sightline.serve import api_schema, completions
 from sightline.serve.batch_model import NAME, Model
 from sightline.serve.image_input import is_picture
 from sightline.serve.limits import ApiError, Limits, error_body
-from sightline.serve.middleware import RequestMiddleware
+from sightline.serve.middleware import STOPPING, RequestMiddleware
 from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
 from sightline.serve.service import Service
@@ -184,7 +184,7 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
     async def ready(request: Request) -> Response:
         """Requests are taken: 503 while the server stops."""
         if request.app.state.middleware.draining:
-            raise ApiError(503, "the server is stopping", "draining", retry_s=5)
+            return await _refuse(request, STOPPING)
         return _json({"status": "ready"})
 
     text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}

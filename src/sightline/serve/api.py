@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from sightline.serve import api_schema, completions
@@ -196,6 +197,12 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+FIELDS = frozenset(  # what an error may name: other names in its place are the client's own
+    name
+    for model in vars(api_schema).values()
+    if isinstance(model, type) and issubclass(model, BaseModel)
+    for name in model.model_fields
+)
 _ENCODE = json.JSONEncoder(allow_nan=False).encode
 CARD = {"id": NAME, "object": "model", "created": 0, "owned_by": "sightline"}
 
@@ -228,7 +235,11 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 def _invalid(error: RequestValidationError) -> ApiError:
-    """The first thing that is wrong with a body."""
-    first = error.errors()[0]
-    param = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
-    return ApiError(400, f"{param or 'body'}: {first['msg']}"[:500], first["type"], param)
+    """The first thing that is wrong with a body, in words of the schema."""
+    # Of what may have several forms the deepest fault is in the form that was meant.
+    fault = max(error.errors(), key=lambda fault: len(fault["loc"]))
+    param = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or part in FIELDS)
+    message = fault["msg"]
+    if fault["type"] == "union_tag_invalid":  # the one message of pydantic's that repeats a value
+        message = f"{fault['ctx']['discriminator']} should be one of {fault['ctx']['expected_tags']}"
+    return ApiError(400, f"{param or 'body'}: {message}", fault["type"], param)

@@ -152,7 +152,7 @@ def attempt(promise: Promise, seed: int, index: int, prepared: Any) -> int:
         case = Case(index, seed_of(seed, promise.row, index), Path(scratch), prepared)
         try:
             return promise.case(case)
-        except Broken:
+        except (Broken, Missing):
             raise
         except Exception as error:
             raise Broken(f"{type(error).__name__}: {error}") from error

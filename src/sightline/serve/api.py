@@ -237,7 +237,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 def _invalid(error: RequestValidationError) -> ApiError:
     """The first thing that is wrong with a body, in words of the schema."""
     # Of what may have several forms the deepest fault is in the form that was meant.
-    fault = max(error.errors(), key=lambda fault: len(fault["loc"]))
+    fault = max(error.errors(), key=lambda one: (len(one["loc"]), one["type"] == "unknown_field"))
     param = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or part in FIELDS)
     message = fault["msg"]
     if fault["type"] == "union_tag_invalid":  # the one message of pydantic's that repeats a value

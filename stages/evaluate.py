@@ -13,9 +13,8 @@ from sightline.core.params.loader import Params  # noqa: E402
 
 def main(params: Params) -> None:
     from sightline.data.shards import Items
-    from sightline.evaluate import collect_predictions, evaluation, ood_detection, result_files
+    from sightline.evaluate import collect_predictions, evaluation, ood_detection
     from sightline.inference import bundle_settings, torch_session
-    from sightline.inference.out_of_domain import OODDetector
     from sightline.inference.session import Session
 
     bundle = Path("models/bundle")
@@ -49,12 +48,7 @@ def main(params: Params) -> None:
     blind = None if blind_vlm is None else torch_session.session(blind_vlm, None, Path("models/onnx"))
     with artifacts.create(Path("metrics/evaluate"), "metrics", {}) as metrics:
         rows = evaluation.evaluate(predictions, blind, setting, metrics, Path("plots/evaluate"))
-        session, detector = loaders[evaluation.SHIPPED](), OODDetector.load(bundle)
-        domain = ood_detection.picture_rows(partial(detector.scores, session), detector.bound, setting)
-        if session.question_detector is not None:
-            domain += ood_detection.question_rows(session.question_detector, params.convert.language, setting)
-        result_files.write_csv(metrics / "domain.csv", domain, ood_detection.COLUMNS)
-        rows += domain
+        rows += ood_detection.evaluate(loaders[evaluation.SHIPPED](), setting, metrics)
     runtime.log(f"{len(rows)} figures with 95 % intervals in metrics/evaluate")
 
 

@@ -1,15 +1,19 @@
 """The fault battery: it resumes, replays and bounds; every promise holds in some cases, and is found broken
 where the product is sabotaged."""
 
+import asyncio
 import hashlib
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from ruamel.yaml import YAML
 
 from sightline.cli import dvc_outs, verification
@@ -20,7 +24,8 @@ from sightline.data.intake import build_items
 from sightline_lab.faults import battery, reliability_page
 from sightline_lab.faults.battery import Broken, Outcome, Promise
 from sightline_lab.faults.promises import PROMISES
-from sightline_lab.faults.rows import connections, model_files, private_texts, sabotage
+from sightline_lab.faults.rows import connection_abuse, connections, model_files, private_texts, sabotage
+from tests.support import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 7
@@ -122,9 +127,79 @@ def test_a_command_that_lets_captions_steer_the_terminal_is_caught(bundle_here, 
         model_files.use(bundle)
 
 
+SERVER = [13, 15, 16, 17]  # rows that need a bundle
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, tiny_graphs):
+    """A folder that holds models/bundle."""
+    here = tmp_path_factory.mktemp("checkout")
+    (here / "models").mkdir()
+    serving.build_bundle(here / "models", tiny_graphs)
+    return here
+
+
+@pytest.mark.parametrize(("row", "cases"), [(13, 1), (15, 1), (16, 17)])
+def test_some_cases_of_the_server_hold(served, tmp_path, monkeypatch, row, cases):
+    monkeypatch.chdir(served)
+    outcome = some(row, cases, tmp_path)
+    assert (outcome.cases, outcome.failed) == (cases, 0), outcome.kept
+
+
 @pytest.mark.full
-# Those of a whole pipeline want a built one: tests/pipeline.
-@pytest.mark.parametrize("row", sorted(PROMISES.keys() - {5, 6}))
+@pytest.mark.parametrize("row", SERVER)
+def test_the_short_battery_of_the_server_holds(served, tmp_path, monkeypatch, row):
+    monkeypatch.chdir(served)
+    outcome = some(row, PROMISES[row].gate, tmp_path)
+    assert outcome.failed == 0, outcome.kept
+
+
+@pytest.mark.parametrize("row", SERVER)
+def test_without_a_bundle_the_server_is_not_tried(tmp_path, monkeypatch, row):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(battery.Missing, match="no models/bundle here: run `dvc repro` first"):
+        battery.run(PROMISES[row], 1, SEED, tmp_path / "state", print)
+
+
+def judged(row, address, index=0):
+    """A case of a row against another server, which breaks the promise."""
+    with pytest.raises(Broken) as broken:
+        PROMISES[row].case(battery.Case(index, SEED, Path(), SimpleNamespace(address=address)))
+    return str(broken.value)
+
+
+def test_a_server_killed_under_load_is_caught(served, monkeypatch):
+    monkeypatch.chdir(served)
+    monkeypatch.setattr(signal, "SIGTERM", signal.SIGKILL)
+    assert "ended with -9" in judged(15, "")
+
+
+def test_answers_that_depend_on_others_are_caught():
+    inside = 0
+    app = FastAPI()
+
+    @app.post("/{path:path}")
+    async def answer() -> dict:
+        nonlocal inside
+        inside += 1
+        await asyncio.sleep(0.01)
+        crowded, inside = inside > 1, inside - 1
+        return {"id": inside, "answer": crowded}
+
+    with serving.running(app) as address:
+        assert "answered otherwise" in judged(13, address)
+
+
+@pytest.mark.parametrize("form", ["slow headers", "many headers", "silent connections"])
+def test_a_server_without_limits_is_caught(monkeypatch, form):
+    monkeypatch.setattr(connection_abuse, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(connection_abuse, "TAKEN", 8 << 20)
+    with serving.running(FastAPI()) as address, pytest.raises(Broken):
+        connection_abuse.FORMS[form](address, np.random.default_rng(SEED))
+
+
+@pytest.mark.full  # those of a whole pipeline want a built one: tests/pipeline
+@pytest.mark.parametrize("row", sorted(PROMISES.keys() - {5, 6, *SERVER}))
 def test_the_short_battery_holds(built, bundle_here, tmp_path, row):
     outcome = some(row, PROMISES[row].gate, tmp_path)
     assert outcome.failed == 0, outcome.kept

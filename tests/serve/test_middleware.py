@@ -148,6 +148,39 @@ def test_what_is_no_request_is_refused_in_openais_form(client, content, kind, st
     assert error.keys() == {"message", "type", "param", "code"} and error["type"] == "invalid_request_error"
 
 
+SECRET = "my-secret-0123456789"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "word"),
+    [
+        ("/search", {"text": "a", SECRET: 1}, "", "unknown field; expected only text, image, k, kind"),
+        ("/explain", {"image": "x", "spin": {SECRET: 1}}, "spin", "expected only keep, top_k, alpha, layers"),
+        ("/search", {"text": "a", "kind": SECRET}, "kind", "'image', 'text' or 'fused'"),
+        ("/search", {"text": 7, SECRET: {SECRET: SECRET}}, "", "unknown field"),
+        ("/similar", {"id": SECRET}, "id", "no fused vector"),
+        ("/v1/embeddings", {"model": SECRET, "input": "a"}, "model", "no such model"),
+        ("/v1/embeddings", {"model": "sightline", "input": "data:image/" + SECRET}, None, "data URL"),
+        ("/explain", {"image": SECRET}, None, "fetches no pictures"),
+        ("/explain", {"image": "x", "spin": {"layers": [1] * 10**5}}, "spin.layers", "at most 256"),
+    ],
+)
+def test_errors_never_repeat_names_or_values_of_a_client(client, caplog, path, body, field, word):
+    refused = client.post(path, json=body)
+    assert refused.status_code in (400, 404)
+    error = refused.json()["error"]
+    assert SECRET not in refused.text and len(refused.text) < 500 and word in error["message"]
+    assert error["param"] == field and SECRET not in caplog.text
+
+
+def test_a_part_of_an_unknown_kind_is_told_without_repeating_it(client):
+    body = chat()
+    body["messages"][0]["content"][0]["type"] = SECRET
+    error = client.post("/v1/chat/completions", json=body).json()["error"]
+    assert "'text', 'image_url'" in error["message"] and SECRET not in str(error)
+    assert error["param"] == "messages.0.content.0"
+
+
 def test_unknown_paths_and_methods_have_the_same_form(client):
     assert client.get("/nothing").json()["error"]["type"] == "not_found_error"
     refused = client.get("/search")

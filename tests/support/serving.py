@@ -18,6 +18,7 @@ from sightline.data.shards import Items
 from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.confidence import Confidence
 from sightline.inference.onnx_engine import CONFIG, DECODER_KEYS, GRAPHS, SEARCH_SIDE
+from sightline.serve.server import Server
 from tests.support import tiny
 
 SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))  # of the tiny bundle
@@ -73,7 +74,10 @@ def running(app):
     """The address of a real server of `app` on loopback."""
     free = socket.socket()
     free.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, ws="none"))
+    if hasattr(app.state, "middleware"):
+        server = Server(app)
+    else:  # no application of ours
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [free]}, daemon=True)
     thread.start()
     while not server.started:

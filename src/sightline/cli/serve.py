@@ -46,7 +46,7 @@ def serve(
     served = create_app(model, limits, accepted, fetch)
     if not accepted:  # a browser shows no API key, so a server that asks for one has no page
         _add_page(served, model, limits, bundle_folder(bundle), f"{address}/")
-    server.serve(served, host, port, limits)
+    server.serve(served, host, port)
 
 
 def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) -> None:

@@ -3,23 +3,40 @@ and the area under the ROC curve (AUROC) against drawn pictures, which are no sc
 and against questions about other things, in other languages, and without sense."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from operator import itemgetter
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from sightline.core import artifacts
 from sightline.core.runtime import derive_seed
-from sightline.evaluate import foreign_questions, scoring, split_contents
+from sightline.evaluate import foreign_questions, result_files, scoring, split_contents
 from sightline.evaluate.bootstrap import Sample, cluster, interval, resamples, sample
 from sightline.evaluate.collect_predictions import Setting
 from sightline.evaluate.metrics.ratios import share
+from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.question_detector import QuestionDetector
+from sightline.inference.session import Session
 
 Scores = Callable[[Iterator[np.ndarray]], np.ndarray]  # pictures -> [N], higher is less like the data
 SIDE, PER_KIND = 64, 50  # pixels and pictures
 BOOTSTRAP = 1000  # resamples of the command's figures
 KINDS = ("noise", "clouds", "stripes", "gradient", "inverted")
 COLUMNS = ["split", "variant", "spin", "type", "metric", "value", "low", "high", "n", "pictures"]
+
+
+def evaluate(session: Session, setting: Setting, metrics: Path) -> list[dict]:
+    """Writes domain.csv of a bundle's session and returns its rows."""
+    assert session.folder is not None  # where the bundle lies
+    pictures, questions = OODDetector.load(session.folder), session.question_detector
+    rows = picture_rows(partial(pictures.scores, session), pictures.bound, setting)
+    if questions is not None:
+        language = artifacts.read_json(session.folder / "config.json")["language"]
+        rows += question_rows(questions, language, setting)
+    result_files.write_csv(metrics / "domain.csv", rows, COLUMNS)
+    return rows
 
 
 def picture_rows(scores: Scores, bound: float, setting: Setting) -> list[dict]:

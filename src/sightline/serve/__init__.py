@@ -6,8 +6,10 @@ service.py: from a request to rows for the model
 batcher.py: the request queue and dynamic batches
 batch_model.py: session, OOD detector and index at one batch shape
 completions.py: chat requests and replies in OpenAI's form
+connections.py: limits of connections, headers and time, below HTTP
 image_input.py: pictures from requests, checked first
 limits.py: settings of the server, the errors clients see
+log_writer.py: the log, which nobody waits for
 middleware.py: API keys, sizes and rates, before any route
 prometheus.py: /metrics
 same_site.py: Host, Origin and Sec-Fetch-Site: no page of another website

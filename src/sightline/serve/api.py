@@ -14,13 +14,14 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from sightline.serve import api_schema, completions
 from sightline.serve.batch_model import NAME, Model
 from sightline.serve.image_input import is_picture
 from sightline.serve.limits import ApiError, Limits, error_body
-from sightline.serve.middleware import RequestMiddleware
+from sightline.serve.middleware import STOPPING, RequestMiddleware
 from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
 from sightline.serve.service import Service
@@ -184,7 +185,7 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
     async def ready(request: Request) -> Response:
         """Requests are taken: 503 while the server stops."""
         if request.app.state.middleware.draining:
-            raise ApiError(503, "the server is stopping", "draining", retry_s=5)
+            return await _refuse(request, STOPPING)
         return _json({"status": "ready"})
 
     text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
@@ -196,6 +197,12 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+FIELDS = frozenset(  # what an error may name: other names in its place are the client's own
+    name
+    for model in vars(api_schema).values()
+    if isinstance(model, type) and issubclass(model, BaseModel)
+    for name in model.model_fields
+)
 _ENCODE = json.JSONEncoder(allow_nan=False).encode
 CARD = {"id": NAME, "object": "model", "created": 0, "owned_by": "sightline"}
 
@@ -228,9 +235,11 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 def _invalid(error: RequestValidationError) -> ApiError:
-    """The first thing that is wrong with a body."""
-    first = error.errors()[0]
-    unknown = first["type"] == "extra_forbidden"  # the last part is then a name that the client chose
-    place = first["loc"][:-1] if unknown else first["loc"]
-    param = ".".join(str(part) for part in place if part != "body")[:200]
-    return ApiError(400, f"{param or 'body'}: {first['msg']}"[:500], first["type"], param)
+    """The first thing that is wrong with a body, in words of the schema."""
+    # Of what may have several forms the deepest fault is in the form that was meant.
+    fault = max(error.errors(), key=lambda one: (len(one["loc"]), one["type"] == "unknown_field"))
+    param = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or part in FIELDS)
+    message = fault["msg"]
+    if fault["type"] == "union_tag_invalid":  # the one message of pydantic's that repeats a value
+        message = f"{fault['ctx']['discriminator']} should be one of {fault['ctx']['expected_tags']}"
+    return ApiError(400, f"{param or 'body'}: {message}", fault["type"], param)

@@ -6,6 +6,7 @@ keys.
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from sightline.core.params.generation import Decoding
 from sightline.search.item_index import KINDS
@@ -13,6 +14,8 @@ from sightline.serve.limits import Limits
 
 MAX_TEXT = 10_000  # characters; the model reads far fewer
 MAX_MESSAGES = 256
+MAX_PARTS = 64  # of one message
+MAX_LAYERS = 256  # more than any decoder has
 LIMITS = Limits()
 Words = Annotated[str, Field(max_length=MAX_TEXT)]
 Url = Annotated[str, Field(min_length=1, description="A data URL (data:image/png;base64,...), or https://.")]
@@ -28,6 +31,17 @@ class Open(BaseModel):
 class Closed(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, fields: Any) -> Any:
+        """Refuse unknown fields by what is known; pydantic would repeat what was sent."""
+        if isinstance(fields, dict) and not fields.keys() <= cls.model_fields.keys():
+            known = ", ".join(cls.model_fields)
+            raise PydanticCustomError(
+                "unknown_field", "an unknown field; expected only {known}", {"known": known}
+            )
+        return fields
+
 
 class Spin(Closed):
     """SPIN's run-time settings; those left out are the bundle's."""
@@ -35,7 +49,9 @@ class Spin(Closed):
     keep: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     top_k: Annotated[int, Field(ge=1)] | None = None
     alpha: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    layers: list[Annotated[int, Field(ge=0)]] | None = None
+    layers: (
+        Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MAX_LAYERS, fail_fast=True)] | None
+    ) = None
 
 
 class Extension(Closed):
@@ -75,7 +91,7 @@ Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 class Message(Open):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Words | list[Part] | None = None
+    content: Words | Annotated[list[Part], Field(max_length=MAX_PARTS, fail_fast=True)] | None = None
 
 
 class StreamOptions(Open):
@@ -84,7 +100,7 @@ class StreamOptions(Open):
 
 class ChatRequest(Open):
     model: str
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = Field(
@@ -107,7 +123,10 @@ class EmbeddingsRequest(Open):
     model: str
     input: (
         Annotated[str, Field(min_length=1)]
-        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=LIMITS.inputs)]
+        | Annotated[
+            list[Annotated[str, Field(min_length=1)]],
+            Field(min_length=1, max_length=LIMITS.inputs, fail_fast=True),
+        ]
     ) = Field(description="Texts, or pictures as data URLs.")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(None, description="Only the model's own width.")

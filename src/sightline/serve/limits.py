@@ -21,6 +21,14 @@ class Limits:
     results: int = 100  # of one search
     captions: int = 10  # beside which a question is read; each costs another reading
     drain_s: float = 20.0  # for requests under way when the server is told to stop
+    connections: int = 512  # at once; half of the files that a process may usually have open
+    peer_connections: int = 256  # of one address
+    header_bytes: int = 32 << 10  # of a request's headers, and of all else that is no body
+    header_s: float = 10.0  # until the headers are whole
+    idle_s: int = 15  # between two requests
+    write_s: float = 30.0  # for a client to read its answer
+    sessions: int = 100  # of the page; the one unused for longest is forgotten
+    session_bytes: int = 64 << 20  # pictures that were chosen on the page, of all sessions together
 
 
 class ApiError(Exception):

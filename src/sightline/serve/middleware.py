@@ -24,6 +24,7 @@ from sightline.serve.prometheus import Metrics
 log, failures = logging.getLogger("sightline.access"), logging.getLogger("sightline.serve")
 FAILED = ApiError(500, "the server failed; its log has the reason", "internal")
 FULL = ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
+STOPPING = ApiError(503, "the server is stopping", "draining", retry_s=5)
 CORS = b"access-control-"  # headers that would let pages of other sites read an answer: none may leave
 ALWAYS = ("/live", "/ready")  # answered without a key, when full and when draining
 
@@ -46,6 +47,7 @@ class RequestMiddleware:
         self.keys = [_digest(key.encode()) for key in keys]
         self.hosts = None if keys else same_site.names(limits.host)
         self.inside, self.bytes_inside, self.draining = 0, 0, False
+        self._reading: set[asyncio.Timeout] = set()  # of bodies that are not whole
         metrics.inside.set_function(lambda: self.inside)
 
     def around(self, app: Any) -> "RequestMiddleware":
@@ -105,19 +107,35 @@ class RequestMiddleware:
         if scope["method"] != "POST" or scope["path"] not in self.limited_paths:
             await self.app(scope, receive, send)
             return
-        if self.draining:
-            raise ApiError(503, "the server is stopping", "draining", retry_s=5)
-        if self.inside >= self.limits.queue:
-            await respond(send, FULL)
+        if refusal := self._refusal():
+            await respond(send, refusal)
             return
-        self.inside += 1
         parts: list[bytes] = []
         try:
             await self._read(parts, headers, receive, scope["state"]["deadline"])
-            await self.app(scope, replay(b"".join(parts), receive), send)
+            if refusal := self._refusal():  # a place is taken by a whole body: a slow one keeps nobody out
+                await respond(send, refusal)
+                return
+            place = Place(self)
+            try:
+                await self.app(scope, replay(b"".join(parts), receive), place.around(send))
+            finally:
+                place.give_back()
         finally:
-            self.inside -= 1
             self.bytes_inside -= sum(map(len, parts))
+
+    def _refusal(self) -> ApiError | None:
+        if self.draining:
+            return STOPPING
+        if self.inside >= self.limits.queue:
+            return FULL
+        return None
+
+    def stop_reading(self) -> None:
+        """Refuse the requests whose bodies are not whole; for the event loop, while the server drains."""
+        for patience in self._reading:
+            if not patience.expired():
+                patience.reschedule(asyncio.get_running_loop().time())
 
     def _check_key(self, header: bytes) -> None:
         kind, _, key = header.partition(b" ")
@@ -136,9 +154,10 @@ class RequestMiddleware:
             raise _too_large(limit)
         if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
             raise ApiError(415, "expected Content-Type: application/json", "unsupported_media_type")
-        size = 0
+        size, patience = 0, asyncio.timeout(max(deadline - time.monotonic(), 0))
+        self._reading.add(patience)
         try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+            async with patience:
                 more = True
                 while more:
                     message = await receive()
@@ -152,13 +171,45 @@ class RequestMiddleware:
                     if self.bytes_inside > self.limits.inside_bytes:
                         raise ApiError(429, "too many bytes at once; try again", "overloaded", retry_s=1)
         except TimeoutError as error:
+            if self.draining:
+                raise ApiError(STOPPING.status, STOPPING.message, "draining", retry_s=5) from error
             raise ApiError(408, "the body came too slowly", "timeout") from error
+        finally:
+            self._reading.discard(patience)
 
     def _route(self, path: str) -> str:
         """The route for figures and logs: unknown paths are one, so that no client can fill the memory."""
         if path.startswith("/v1/models/"):
             return "/v1/models/{name}"
         return path if path in self.routes else "other"
+
+
+class Place:
+    """One of the places inside: taken now, given back once the answer is made. How long the client takes to
+    read that is its own affair."""
+
+    def __init__(self, middleware: RequestMiddleware) -> None:
+        self._middleware, self._held = middleware, True
+        middleware.inside += 1
+
+    def give_back(self) -> None:
+        if self._held:
+            self._held = False
+            self._middleware.inside -= 1
+
+    def around(self, send: Send) -> Send:
+        """`send`, which waits for the client where that is slow; whoever knows an answer's length has it."""
+
+        async def giving_back(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                made = any(name.lower() == b"content-length" for name, _ in message.get("headers", []))
+            else:
+                made = not message.get("more_body", False)
+            if made:
+                self.give_back()
+            await send(message)
+
+        return giving_back
 
 
 async def respond(send: Send, error: ApiError) -> None:

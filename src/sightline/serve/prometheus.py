@@ -42,6 +42,13 @@ class Metrics:
             "sightline_requests_inside", "Requests let in and not yet answered", registry=registry
         )
         self.queue = Gauge("sightline_queue_depth", "Rows waiting for the model", registry=registry)
+        self.connections = Gauge("sightline_connections", "Open connections", registry=registry)
+        self.refused_connections = Counter(
+            "sightline_connections_refused", "Connections closed by a limit", ["why"], registry=registry
+        )
+        self.log_dropped = Counter(
+            "sightline_log_dropped", "Lines of the log that nobody read in time", registry=registry
+        )
         self._traffic = lru_cache(512)(self._labelled)
         limit = Gauge(
             "sightline_requests_inside_limit", "Beyond it requests are answered 429", registry=registry

@@ -5,19 +5,20 @@ import logging
 import socket
 import sys
 import time
-from contextlib import suppress
-from logging.handlers import BufferingHandler
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
-from sightline.serve.limits import Limits
+from sightline.serve.connections import Connection, Connections
+from sightline.serve.log_writer import LogWriter
 from sightline.serve.middleware import is_loopback
 
 MIN_KEY = 16  # characters
 BACKLOG = 256  # connections that the system holds until they are taken
-LINES = 10_000  # log lines that are held at most before they are written
 SWITCH_S = 0.0005  # what another thread may keep Python to itself while the event loop waits
 YOUNG = 20_000  # new objects before Python looks for cycles among them: a request leaves none
 
@@ -27,13 +28,22 @@ class ServeError(ValueError):
 
 
 class Server(uvicorn.Server):
-    """At the first signal it says 503 to newcomers and /ready, and ends once the last request inside is
-    answered or `drain_s` are over; the second signal ends it at once."""
+    """A server of an application that `api.create_app` made. At the first signal it says 503 to newcomers,
+    to requests that are not whole and to /ready, and ends once the last request inside is answered and the
+    answers are read, or `drain_s` are over; the second signal ends it at once."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, limits: Limits, lines: "Lines") -> None:
+    def __init__(self, app: FastAPI) -> None:
+        self._middleware, self._end = app.state.middleware, float("inf")
+        limits = self._middleware.limits
+        self._drain_s = limits.drain_s
+        self._connections = Connections(limits, self._middleware.metrics)
+        protocol: Any = partial(Connection, self._connections)  # uvicorn only calls what it takes for a class
+        config = uvicorn.Config(
+            app, http=protocol, access_log=False, log_config=None, log_level="warning", server_header=False,
+            timeout_keep_alive=limits.idle_s, timeout_graceful_shutdown=1, backlog=BACKLOG, ws="none",
+            proxy_headers=False,
+        )  # fmt: skip
         super().__init__(config)
-        self._lines = lines
-        self._middleware, self._drain_s, self._end = app.state.middleware, limits.drain_s, float("inf")
 
     def handle_exit(self, sig: int, frame: object) -> None:
         if self._middleware.draining:
@@ -42,29 +52,13 @@ class Server(uvicorn.Server):
         self._end = min(self._end, time.monotonic() + self._drain_s)
 
     async def on_tick(self, counter: int) -> bool:
-        over = time.monotonic() > self._end
-        if self._middleware.draining and (over or not self._middleware.inside):
-            self.should_exit = True
-        self._lines.flush()
+        self._connections.sweep()
+        if self._middleware.draining:
+            self._middleware.stop_reading()
+            over = time.monotonic() > self._end
+            if over or not (self._middleware.inside or self._connections.unsent):
+                self.should_exit = True
         return await super().on_tick(counter)
-
-
-class Lines(BufferingHandler):
-    """Lines of the log, written in one go at every tick of the server, ten times a second, and at its end: a
-    write for each request would hold the event loop up for as long as other threads compute."""
-
-    def __init__(self) -> None:
-        super().__init__(LINES)
-        self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-
-    def flush(self) -> None:
-        assert self.lock is not None  # logging.Handler makes it
-        with self.lock:
-            text = "".join(f"{self.format(record)}\n" for record in self.buffer)
-            self.buffer.clear()
-        with suppress(OSError, ValueError):  # where nobody reads the log, the server goes on
-            sys.stderr.write(text)
-            sys.stderr.flush()
 
 
 def read_keys(path: Path) -> list[str]:
@@ -92,7 +86,7 @@ def check(host: str, keys: list[str]) -> None:
         )
 
 
-def serve(app: FastAPI, host: str, port: int, limits: Limits) -> None:
+def serve(app: FastAPI, host: str, port: int) -> None:
     """Serve until a signal says stop. Raises ServeError for an address that cannot be had."""
     try:
         listening = socket.create_server(
@@ -102,17 +96,15 @@ def serve(app: FastAPI, host: str, port: int, limits: Limits) -> None:
         raise ServeError(
             f"cannot listen on {host}, port {port} ({error.strerror}): try another --port"
         ) from error
-    access, lines = logging.getLogger("sightline.access"), Lines()
-    access.addHandler(lines)
-    access.setLevel(logging.INFO)
-    config = uvicorn.Config(
-        app, host=host, port=port, access_log=False, log_level="warning", server_header=False,
-        timeout_keep_alive=15, timeout_graceful_shutdown=1, backlog=BACKLOG, ws="none", proxy_headers=False,
-    )  # fmt: skip
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     gc.freeze()  # models and modules stay: to look through them again and again costs what answers could
-    try:
-        Server(config, app, limits, lines).run(sockets=[listening])
-    finally:
-        access.removeHandler(lines)
+    # All that is printed meanwhile, by any package: a full pipe must not hold the event loop up.
+    with (
+        LogWriter(sys.stderr.fileno(), app.state.middleware.metrics.log_dropped.inc) as writer,
+        redirect_stderr(writer),
+        redirect_stdout(writer),
+    ):
+        logging.basicConfig(stream=writer, format="%(asctime)s %(message)s")
+        logging.getLogger("sightline.access").setLevel(logging.INFO)
+        Server(app).run(sockets=[listening])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ class Missing(Exception):
     """A promise cannot be tried here; the message says what is missing."""
 
 
-def nothing(scratch: Path) -> None:
-    """The `prepare` of a promise that needs nothing."""
+def nothing(prepared: Any) -> None:
+    """The `prepare` and the `finish` of a promise that needs nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Promise:
     cases of the short and of the long battery.
 
     case: tries one and returns how many units that were; raises Broken. prepare: makes in a folder what all
-    cases share; limit: where there is only a certain number of cases, that number, from what was prepared.
+    cases share; limit: where there is only a certain number of cases, that number, from what was prepared;
+    finish: ends what `prepare` began.
     """
 
     row: int
@@ -64,6 +66,7 @@ class Promise:
     case: Callable[[Case], int]
     prepare: Callable[[Path], Any] = nothing
     limit: Callable[[Any], int] | None = None
+    finish: Callable[[Any], None] = nothing
 
 
 @dataclass
@@ -93,6 +96,17 @@ def seed_of(seed: int, row: int, index: int) -> int:
     return derive_seed(seed, "faults", row, index)
 
 
+@contextmanager
+def ready(promise: Promise) -> Iterator[Any]:
+    """What all cases of a promise share, for the length of a block."""
+    with tempfile.TemporaryDirectory() as shared:
+        prepared = promise.prepare(Path(shared))
+        try:
+            yield prepared
+        finally:
+            promise.finish(prepared)
+
+
 def run(promise: Promise, cases: int, seed: int, home: Path, echo: Echo) -> Outcome:
     """Try the first `cases` cases. A run that was interrupted goes on, unless the code changed meanwhile."""
     state, outcome = home / f"row-{promise.row:02d}.json", Outcome()
@@ -101,8 +115,7 @@ def run(promise: Promise, cases: int, seed: int, home: Path, echo: Echo) -> Outc
     if state.is_file() and (known := artifacts.read_json(state))["facts"] == facts:
         outcome = Outcome(**known["outcome"])
     home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as shared:
-        prepared = promise.prepare(Path(shared))
+    with ready(promise) as prepared:
         there_are = promise.limit(prepared) if promise.limit else None
         wanted = cases if there_are is None else min(cases, there_are)
         began = saved = time.monotonic()
@@ -129,8 +142,8 @@ def run(promise: Promise, cases: int, seed: int, home: Path, echo: Echo) -> Outc
 
 def replay(promise: Promise, seed: int, index: int) -> None:
     """One case alone, whatever was tried before. Raises Broken."""
-    with tempfile.TemporaryDirectory() as shared:
-        attempt(promise, seed, index, promise.prepare(Path(shared)))
+    with ready(promise) as prepared:
+        attempt(promise, seed, index, prepared)
 
 
 def attempt(promise: Promise, seed: int, index: int, prepared: Any) -> int:
@@ -139,7 +152,7 @@ def attempt(promise: Promise, seed: int, index: int, prepared: Any) -> int:
         case = Case(index, seed_of(seed, promise.row, index), Path(scratch), prepared)
         try:
             return promise.case(case)
-        except Broken:
+        except (Broken, Missing):
             raise
         except Exception as error:
             raise Broken(f"{type(error).__name__}: {error}") from error

@@ -4,19 +4,23 @@ from sightline_lab.faults.battery import Promise
 from sightline_lab.faults.rows import (
     addresses,
     archives,
+    connection_abuse,
     connections,
     corruption,
     downloads,
     full_disk,
     markup,
     model_files,
+    overload_answers,
     pictures,
     pipeline_kills,
     private_texts,
     process_numbers,
     rebuilds,
+    restarts,
     sabotage,
     saves,
+    schema_requests,
     settings,
     table_rows,
     training_kills,
@@ -28,7 +32,8 @@ PROMISES: dict[int, Promise] = {
     module.PROMISE.row: module.PROMISE
     for module in (
         training_kills, saves, process_numbers, corruption, pipeline_kills, full_disk, table_rows, pictures,
-        downloads, training_numbers, training_stops, settings, addresses, archives, model_files,
-        private_texts, markup, connections, rebuilds, sabotage,
+        downloads, training_numbers, training_stops, overload_answers, restarts, connection_abuse,
+        schema_requests, settings, addresses, archives, model_files, private_texts, markup, connections,
+        rebuilds, sabotage,
     )
 }  # fmt: skip

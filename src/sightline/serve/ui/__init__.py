@@ -7,6 +7,7 @@ search_tab.py: search
 dashboard_tab.py: what was measured
 mount.py: the page on the application, and its guard
 page_input.py: what the page may send to Gradio
+sessions.py: what is kept between two events, bounded
 svg_charts.py: line charts
 ui_images.py: pictures as data addresses
 ui_style.py: colours and layout

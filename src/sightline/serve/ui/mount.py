@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
@@ -20,6 +21,7 @@ from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.middleware import replay, respond
 from sightline.serve.ui import page_input
+from sightline.serve.ui.sessions import Sessions
 
 log = logging.getLogger("sightline.page")
 
@@ -38,8 +40,9 @@ HEADERS = [
 ]
 GRADIO = "/gradio_api/"
 # Of Gradio's own routes the page needs these; the others take, hand out or fetch files.
-POSTED = frozenset(GRADIO + name for name in ("queue/join", "cancel", "reset"))
-NEEDED = POSTED | {GRADIO + name for name in ("queue/data", "info", "app_id", "startup-events")}
+JOIN, COLLECT = GRADIO + "queue/join", GRADIO + "queue/data"
+POSTED = frozenset((JOIN, GRADIO + "cancel", GRADIO + "reset"))
+NEEDED = POSTED | {COLLECT} | {GRADIO + name for name in ("info", "app_id", "startup-events")}
 REFUSED = ("/monitoring", "/file", "/upload", "/proxy", "/static/ffmpeg", "/login", "/logout", "/deep_link")
 FOREIGN = re.compile(rb"<(?:meta|link)\s[^>]*?[\"']https?://[^>]*>")
 
@@ -48,8 +51,8 @@ class PageMiddleware:
     """ASGI middleware: 404 for what Gradio offers and the page does not use, 400 for inputs that the page
     does not send; the page itself without foreign addresses."""
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
+    def __init__(self, app: Any, sessions: Sessions) -> None:
+        self.app, self._sessions = app, sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,15 +60,21 @@ class PageMiddleware:
             return
         path = scope["path"]
         if not _needed(path):
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+            await respond(send, ApiError(404, "Not Found"))
             return
         if path in POSTED and scope["method"] == "POST":
             try:
-                receive = replay(page_input.checked(await _whole(receive)), receive)
+                given = page_input.checked(await _whole(receive))
+                if path == JOIN:
+                    self._sessions.event(given.session_hash or "")
+                body = given.model_dump_json(exclude_unset=True).encode()
+                receive = replay(body, receive)
             except ApiError as error:
                 await respond(send, error)
                 return
+        elif path == COLLECT:
+            for session in parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", []):
+                self._sessions.collected(session)
         await self.app(scope, receive, _Clean(send) if path == "/" else send)
 
 
@@ -182,6 +191,7 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
         from sightline.serve.ui.ui_style import css, theme
 
         page = build(lambda: app.state.service, model, limits, bundle, checkout)
+        sessions.watch(page)
         return gr.mount_gradio_app(
             FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, "/", theme=theme(), css=css(),
             footer_links=[], run_history=False, ssr_mode=False, pwa=False, mcp_server=False,
@@ -189,6 +199,7 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
             app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         )  # fmt: skip
 
+    sessions = Sessions(limits)
     door, before = PageMount(make), app.router.lifespan_context
 
     @asynccontextmanager
@@ -198,7 +209,7 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
 
     app.router.lifespan_context = lifespan
     # Not mounted: the API's own paths keep their 405 for another method.
-    app.router.default = PageMiddleware(door)
+    app.router.default = PageMiddleware(door, sessions)
     # The API's limits of bytes, requests and time hold for the page too.
     app.state.middleware.limited_paths |= POSTED
     app.state.middleware.headers = HEADERS

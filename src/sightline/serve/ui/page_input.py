@@ -5,11 +5,14 @@ No part of this page sends one, so such a body is refused before Gradio reads it
 what was checked.
 """
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sightline.serve.limits import ApiError
 
 FILE_KEYS = frozenset(("path", "url", "meta"))
+Name = Annotated[str, Field(max_length=64)]  # of a session, of an event; Gradio's have at most 32
 Scalar = str | int | float | bool | None
 
 
@@ -22,8 +25,8 @@ class PageInput(BaseModel):
     event_data: Scalar | dict[str, Scalar] = None
     fn_index: int | None = None
     trigger_id: int | None = None
-    session_hash: str | None = None
-    event_id: str | None = None
+    session_hash: Name | None = None
+    event_id: Name | None = None
 
     @field_validator("event_data")
     @classmethod
@@ -33,9 +36,9 @@ class PageInput(BaseModel):
         return value
 
 
-def checked(body: bytes) -> bytes:
-    """The same input as Gradio may read it. Raises ApiError for anything that the page does not send."""
+def checked(body: bytes) -> PageInput:
+    """The input as Gradio may read it. Raises ApiError for anything that the page does not send."""
     try:
-        return PageInput.model_validate_json(body).model_dump_json(exclude_unset=True).encode()
+        return PageInput.model_validate_json(body)
     except ValidationError:
         raise ApiError(400, "the page takes texts, numbers and flags only", "page_input") from None

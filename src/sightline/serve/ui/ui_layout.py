@@ -18,6 +18,7 @@ from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
 from sightline.serve.service import Service
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab
+from sightline.serve.ui.sessions import KeptPictures
 from sightline.serve.ui.ui_images import DisplayedImage, Example, Thumbs, choose, examples
 from sightline.serve.ui.ui_style import CARD_JS, CHIP_JS, PICK_JS, WORD_JS
 
@@ -27,6 +28,7 @@ Everything happens on this machine.</p></div>"""
 NO_EXAMPLES = "This model ships no example pictures (photographs belong to their owners): choose your own."
 STATE_S = 3600  # a chosen picture is forgotten after an hour without use
 CHIPS = 6
+FIRST = "first"  # the name of the picture that the page displays when it is opened
 
 
 class BundleConfig(typed_json.Described):
@@ -41,6 +43,7 @@ def build(
     """The page. `service`: the server's, there once it runs; `checkout`: where the bundle was built, for what
     lies beside the model (pictures of search results, variants, figures), None where there is none."""
     shipped, thumbs, variants = examples(bundle), Thumbs(bundle, checkout), compare_tab.Variants(checkout)
+    kept = KeptPictures(limits.session_bytes)
     with gr.Blocks(title="Sightline", analytics_enabled=False) as page:
         html(HEAD)
         if said := typed_json.read(bundle / "config.json", BundleConfig, REBUILD).left_out:
@@ -48,14 +51,14 @@ def build(
         with gr.Tabs():
             with gr.Tab("Ask"):
                 if model.session.answers:
-                    _ask_tab(service, model, limits, shipped)
+                    _ask_tab(page, service, model, limits, shipped, kept)
                 else:
                     html(ask_tab.message(NO_ANSWERS))
             with gr.Tab("Search"):
                 _search_tab(service, model, limits, shipped, thumbs)
             with gr.Tab("Compare"):
                 if model.session.answers:
-                    _compare_tab(service, limits, shipped, variants)
+                    _compare_tab(service, limits, shipped, variants, kept)
                 else:
                     html(ask_tab.message(NO_ANSWERS))
             with gr.Tab("Dashboard"):
@@ -122,15 +125,19 @@ def _wire_picker(
     picks: gr.HTML,
     service: Callable[[], Service],
     shipped: list[Example],
+    kept: KeptPictures,
     changed: list[gr.components.Component],
 ) -> None:
     """A picked picture changes the state `displayed`, the view, the note and the suggested questions."""
+
+    def name(displayed: DisplayedImage | None) -> str | None:
+        return None if displayed is None else kept.put(displayed)
 
     async def on_upload(event: gr.EventData) -> tuple:
         displayed, note = await take(
             service(), _event_data(event).get("picture"), _event_data(event).get("error")
         )
-        return displayed, ask_tab.view(displayed), note, chips(suggestions(shipped))
+        return name(displayed), ask_tab.view(displayed), note, chips(suggestions(shipped))
 
     async def on_select(event: gr.EventData) -> tuple:
         index = _event_data(event).get("index")
@@ -142,7 +149,7 @@ def _wire_picker(
                 chips(suggestions(shipped)),
             )
         displayed, note = await take(service(), shipped[index].url, None, shipped[index].view)
-        return displayed, ask_tab.view(displayed), note, chips(suggestions(shipped, index))
+        return name(displayed), ask_tab.view(displayed), note, chips(suggestions(shipped, index))
 
     picks.upload(on_upload, None, changed, **HIDDEN_EVENT)
     picks.select(on_select, None, changed, **HIDDEN_EVENT)
@@ -155,10 +162,15 @@ def _first(shipped: list[Example], model: Model, limits: Limits) -> DisplayedIma
         return choose(shipped[0].url, model.session, limits, workers, shipped[0].view)
 
 
-def _ask_tab(service: Callable[[], Service], model: Model, limits: Limits, shipped: list[Example]) -> None:
+def _ask_tab(
+    page: gr.Blocks, service: Callable[[], Service], model: Model, limits: Limits, shipped: list[Example],
+    kept: KeptPictures,
+) -> None:  # fmt: skip
     begin = _first(shipped, model, limits)
     gate = model.session.settings.spin
-    displayed = gr.State(begin, time_to_live=STATE_S)
+    # The first picture is displayed by loading the page: a session that was forgotten has none, not that one.
+    displayed = gr.State(None, time_to_live=STATE_S, delete_callback=kept.forget)
+    page.load(lambda: FIRST, None, displayed, **HIDDEN_EVENT)
     with gr.Row():
         with gr.Column(scale=5, min_width=300):
             view = html(ask_tab.view(begin), elem_id="sl-view")
@@ -194,9 +206,10 @@ def _ask_tab(service: Callable[[], Service], model: Model, limits: Limits, shipp
                     left = html(ask_tab.NOTHING, js_on_load=WORD_JS)
                 with gr.Column(min_width=240, visible=False) as second_column:
                     right = html(ask_tab.NOTHING, js_on_load=WORD_JS)
-    _wire_picker(picks, service, shipped, [displayed, view, note, suggested])
+    _wire_picker(picks, service, shipped, kept, [displayed, view, note, suggested])
 
-    async def on_ask(displayed, question, both, keep, alpha) -> AsyncIterator[tuple[str, str]]:
+    async def on_ask(name, question, both, keep, alpha) -> AsyncIterator[tuple[str, str]]:
+        displayed = begin if name == FIRST else kept.get(name)
         async for panels in ask_tab.answer(service(), displayed, question, both, keep, alpha):
             yield panels
 
@@ -250,12 +263,13 @@ def _search_tab(
 
 
 def _compare_tab(
-    service: Callable[[], Service], limits: Limits, shipped: list[Example], variants: compare_tab.Variants
-) -> None:
+    service: Callable[[], Service], limits: Limits, shipped: list[Example], variants: compare_tab.Variants,
+    kept: KeptPictures,
+) -> None:  # fmt: skip
     if not variants.there:
         html(compare_tab.empty())
         return
-    displayed = gr.State(None, time_to_live=STATE_S)
+    displayed = gr.State(None, time_to_live=STATE_S, delete_callback=kept.forget)
     with gr.Row():
         with gr.Column(scale=4, min_width=260):
             view = html(ask_tab.view(None))
@@ -266,11 +280,11 @@ def _compare_tab(
             suggested = html(chips(suggestions(shipped)), js_on_load=CHIP_JS)
             go = gr.Button("Ask all variants", variant="primary")
     table = html(ask_tab.message("Choose a picture and a question; every variant answers, and is timed."))
-    _wire_picker(picks, service, shipped, [displayed, view, note, suggested])
+    _wire_picker(picks, service, shipped, kept, [displayed, view, note, suggested])
 
-    async def on_compare(displayed: DisplayedImage | None, question: str) -> AsyncIterator[str]:
+    async def on_compare(name: str | None, question: str) -> AsyncIterator[str]:
         yield ask_tab.waiting("Asking all variants")
-        yield await compare_tab.table(service(), variants, displayed, question)
+        yield await compare_tab.table(service(), variants, kept.get(name), question)
 
     gr.on([go.click, question.submit], on_compare, [displayed, question], table, **HIDDEN_EVENT)
 

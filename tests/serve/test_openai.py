@@ -143,7 +143,7 @@ def test_the_last_question_about_the_last_picture_counts(ai):
         ({"messages": [{"role": "system", "content": "x"}]}, "no user message"),
         ({"extra_body": {"sightline": {"spin": {"keep": 0.5, "top_k": 2}}}}, "exactly one"),
         ({"extra_body": {"sightline": {"spin": {"top_k": 99}}}}, "use 1..4"),
-        ({"extra_body": {"sightline": {"unknown": 1}}}, "sightline.unknown"),
+        ({"extra_body": {"sightline": {"unknown": 1}}}, "sightline: Extra inputs"),
     ],
 )
 def test_what_is_not_offered_is_named(ai, change, word):

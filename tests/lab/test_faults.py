@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sightline.core import artifacts, plain_text, templates
-from sightline.data import archives, images
+from sightline.data import archives
 from sightline.data.image_workers import ImageWorkers
 from sightline.data.intake import build_items
 from sightline_lab.faults import battery, reliability_page

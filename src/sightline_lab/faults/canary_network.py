@@ -22,6 +22,7 @@ from unittest import mock
 from sightline.cli import picture_input
 from sightline.data import fetch
 from sightline.data.http_transfer import Transfer
+from sightline.data.image_workers import ImageWorkers
 from sightline.data.intake.pictures import PictureFolder
 from sightline.serve import image_input
 from sightline.serve.limits import ApiError, Limits
@@ -69,23 +70,23 @@ class Canaries:
                         pass  # who was counted elsewhere hung up
 
 
-def entrances(folder: Path) -> dict[str, Callable[[str], Any]]:
+def entrances(folder: Path, workers: ImageWorkers) -> dict[str, Callable[[str], Any]]:
     """Everything that fetches what others name."""
     pictures = PictureFolder(folder, TIMEOUT_S)
     limits = Transfer(TIMEOUT_S, 1000, tries=1)
     return {
         "a picture of a table": pictures.read,
-        "the server": lambda url: image_input.decode(url, Limits(), True),
-        "the page": lambda url: image_input.decode(url, Limits(), False),
+        "the server": lambda url: image_input.decode(url, Limits(), True, workers),
+        "the page": lambda url: image_input.decode(url, Limits(), False, workers),
         "the command line": lambda url: picture_input.read(url, True),
         "a data set over http": lambda url: fetch.fetch(url, folder / "set" / "file", None, limits),
     }
 
 
-def tried(request: dict[str, Any], canaries: Canaries, folder: Path) -> list[str]:
+def tried(request: dict[str, Any], canaries: Canaries, folder: Path, workers: ImageWorkers) -> list[str]:
     """What went wrong at each entrance: connections that arrived, bytes that came."""
     found = []
-    for name, enter in entrances(folder).items():
+    for name, enter in entrances(folder, workers).items():
         if name == "a data set over http" and not request["url"].lower().startswith("http://"):
             continue  # over https it goes where params.yaml says: that is the user's own word
         canaries.location = request["location"]
@@ -127,7 +128,7 @@ def main() -> None:
     ]
     for command in commands:
         subprocess.run(["ip", *command, *(["nodad"] if ":" in command[2] else [])], check=True)
-    canaries = Canaries()
+    canaries, workers = Canaries(), ImageWorkers()
     for address in PRIVATE:
         scope = "%lo" if address.startswith("fe80") else ""
         socket.create_connection((address + scope, 80), 5).close()
@@ -138,7 +139,7 @@ def main() -> None:
     print(json.dumps({"silent": silent}), flush=True)
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(fetch, "BACKOFF_S", 0.001):
         for line in sys.stdin:
-            print(json.dumps(tried(json.loads(line), canaries, Path(folder))), flush=True)
+            print(json.dumps(tried(json.loads(line), canaries, Path(folder), workers)), flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def lock(here, reported=""):
     listed = [
         {"md5": md5(path.read_bytes()), "relpath": path.relative_to(folder).as_posix()} for path in paths
     ]
-    data = json.dumps(listed).encode()
+    data = json.dumps(sorted(listed, key=lambda row: row["relpath"])).encode()
     cached = here / ".dvc" / "cache" / "files" / "md5" / md5(data)[:2] / f"{md5(data)[2:]}.dir"
     cached.parent.mkdir(parents=True, exist_ok=True)
     cached.write_bytes(data)
@@ -49,6 +49,7 @@ def lock(here, reported=""):
             "outs": [entry("metrics/summary.json", summary)],
         },
     }  # fmt: skip
+    stages = {name: {"cmd": f"python stages/{name}.py"} | stage for name, stage in stages.items()}
     with open(here / "dvc.lock", "w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": stages}, file)
 

@@ -17,7 +17,7 @@ def main(params: Params) -> None:
     from sightline.inference import bundle_settings, torch_session
     from sightline.inference.session import Session
 
-    bundle = Path("models/bundle")
+    bundle, onnx = Path("models/bundle"), Path("models/onnx")
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     shipped = bundle_settings.read(bundle / bundle_settings.GENERATION)
     setting = collect_predictions.Setting(
@@ -29,23 +29,17 @@ def main(params: Params) -> None:
         if limit and count > limit:
             runtime.log(f"{name}: {limit} of {count} items are evaluated (evaluate.max_items)")
     loaders = {
-        evaluation.REFERENCE: partial(
-            Session.load_variant, Path("models/onnx"), "fp32", threads=params.threads
-        ),
+        evaluation.REFERENCE: partial(Session.load_variant, onnx, "fp32", threads=params.threads),
         evaluation.SHIPPED: partial(Session.load, bundle, threads=params.threads),
     }
     spins = {evaluation.REFERENCE: [setting.served], evaluation.SHIPPED: collect_predictions.SPINS}
     if params.dual_encoder.given:
         loaders[evaluation.UNTUNED] = partial(
-            torch_session.untuned,
-            params.dual_encoder,
-            params.text.max_tokens,
-            Path("models/onnx"),
-            params.threads,
+            torch_session.untuned, params.dual_encoder, params.text.max_tokens, onnx, params.threads
         )
     predictions = collect_predictions.predict_variants(loaders, spins | {evaluation.UNTUNED: []}, setting)
     blind_vlm = torch_session.load_trained_vlm(Path("models/blind"))
-    blind = None if blind_vlm is None else torch_session.session(blind_vlm, None, Path("models/onnx"))
+    blind = None if blind_vlm is None else torch_session.session(blind_vlm, None, onnx)
     with artifacts.create(Path("metrics/evaluate"), "metrics", {}) as metrics:
         rows = evaluation.evaluate(predictions, blind, setting, metrics, Path("plots/evaluate"))
         rows += ood_detection.evaluate(loaders[evaluation.SHIPPED](), setting, metrics)

@@ -225,8 +225,8 @@ def test_no_rank_survives_a_killed_dvc(checkout):
 
 
 class Ancestor:
-    def __init__(self, *command: str):
-        self.command = list(command)
+    def __init__(self, *command: str, pid: int = 7):
+        self.command, self.pid = list(command), pid
 
     def cmdline(self) -> list[str]:
         return self.command
@@ -250,6 +250,48 @@ class Ancestor:
 def test_the_watched_launchers(chain, in_dvc, watched):
     ancestors = [Ancestor(*command) for command in chain]
     assert launcher_watchdog.launchers(ancestors, in_dvc) == ancestors[:watched]
+
+
+@pytest.mark.parametrize(
+    ("chain", "dead"),
+    [
+        ([["/bin/sh", "-c", "x"], ["/sbin/init"]], True),
+        (
+            [["python", "-m", "torch.distributed.run", "x"], ["sh"], ["/usr/lib/systemd/systemd", "--user"]],
+            True,
+        ),
+        ([["env", "A=1", "python"], ["bash"]], True),  # of a container that runs a shell
+        ([["any-program"]], True),
+        ([["sh"], ["python", "dvc", "repro"], ["bash"]], False),
+        ([["sh"], ["python", "notebook"], ["/sbin/init"]], False),  # DVC as a library
+        ([["sh"], ["python", "service.py"]], False),  # as a library of a container's program
+        ([], False),
+    ],
+)
+def test_a_stage_whose_dvc_died_first_is_an_orphan(chain, dead):
+    last = len(chain) - 1
+    ancestors = [Ancestor(*command, pid=1 if at == last else 7) for at, command in enumerate(chain)]
+    assert launcher_watchdog.orphaned(ancestors, True) == dead
+    assert not launcher_watchdog.orphaned(ancestors, False)
+
+
+def test_a_stage_ends_where_its_dvc_died_before_it_began(checkout):
+    """DVC is killed while Python starts, before the stage can know it."""
+    if launcher_watchdog.orphaned([psutil.Process(1)], True) is False:
+        pytest.skip("process 1 is a Python program here: an orphan cannot be told from a stage of its")
+    (checkout / "dvc").write_text(DVC)
+    body = "import os\nPath('pid').write_text(str(os.getpid()))\n"
+    body += "while not Path('go').exists(): time.sleep(0.01)\n"
+    body += "with runtime.stage('toy'):\n    Path('begun').touch()\n    time.sleep(300)\n"
+    command = f"{sys.executable} {script(checkout, body)}"
+    env = clean_env() | {"DVC_STAGE": "toy"}
+    launcher = subprocess.Popen([sys.executable, "dvc", command], cwd=checkout, env=env)
+    process = psutil.Process(int(wait_for(checkout / "pid")))
+    launcher.kill()
+    launcher.wait()
+    (checkout / "go").touch()
+    _, left = psutil.wait_procs([process], timeout=20)
+    assert not left and not (checkout / "begun").exists()
 
 
 RANKS = """

@@ -202,14 +202,18 @@ def stage(name: str) -> Iterator[Params]:
 
 
 def watch_launcher() -> None:
-    """End this process, and its children, when DVC or torchrun above it dies: no orphan keeps writing.
+    """End this process, and its children, when DVC or torchrun above it dies, or has died while this one
+    started: no orphan keeps writing.
 
     Started by hand, without either above it, a process is left alone.
     """
     if _state.watched:
         return
     _state.watched = True
-    watched = launcher_watchdog.launchers(psutil.Process().parents(), "DVC_STAGE" in os.environ)
+    ancestors, in_dvc = psutil.Process().parents(), "DVC_STAGE" in os.environ
+    if launcher_watchdog.orphaned(ancestors, in_dvc):
+        os._exit(128 + signal.SIGTERM)
+    watched = launcher_watchdog.launchers(ancestors, in_dvc)
     if watched:
         threading.Thread(target=_watch, args=(watched,), name="watchdog", daemon=True).start()
 

@@ -77,7 +77,7 @@ def test_every_flipped_bit_is_found(toy):
 def test_damage_names_the_file_and_the_cure(toy, name):
     sound = (toy / name).read_bytes()
     (toy / name).write_bytes(sound[:-1])
-    with pytest.raises(ArtifactError, match=rf"{name}: expected sha256 \w+, found \w+; .*dvc checkout"):
+    with pytest.raises(ArtifactError, match=rf"{name}: expected sha256 \w+, found \w+; .*doctor --repair"):
         artifacts.load(toy, "toy")
     (toy / name).unlink()
     with pytest.raises(ArtifactError, match=rf"{name}: expected by the manifest, found no such file"):

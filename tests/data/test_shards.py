@@ -144,7 +144,7 @@ def test_damage_is_named(tmp_path):
     path.write_bytes(b"\n".join([*lines[:2], b'{"id": 7', *lines[3:]]))
     items = Items(tmp_path)
     assert items[1]["id"] == "item1"
-    with pytest.raises(ValueError, match=r"items\.jsonl, line 3: not readable as JSON.*dvc checkout"):
+    with pytest.raises(ValueError, match=r"items\.jsonl, line 3: not readable as JSON.*doctor --repair"):
         items[2]
     path.write_bytes(b"\n".join([b"[1]", *lines[1:]]))
     with pytest.raises(ValueError, match=r"items\.jsonl, line 1: expected an object"):

@@ -71,7 +71,7 @@ def load(folder: Path, kind: str, everything: bool = False) -> Artifact:
     linked file, and for an artifact of another kind.
     """
     folder = Path(folder)
-    cure = f"delete it and run `dvc checkout {folder}`, or rerun the stage that writes it"
+    cure = f"run `sightline doctor --repair {folder}`, or rerun the stage that writes it"
     if not (folder / MANIFEST).is_file():
         found = f"found no {MANIFEST}" if folder.exists() else "found no such folder"
         raise ArtifactError(

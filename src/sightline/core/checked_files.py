@@ -112,4 +112,6 @@ def listed(folder: Path) -> list[tuple[str, int, list[str]]]:
 
 
 def _cure(path: Path) -> str:
-    return f"restore {path.parent} from where it came (`dvc checkout`), or rerun what writes it"
+    return (
+        f"restore {path.parent} (`sightline doctor --repair`, or from where it came), or rerun what writes it"
+    )

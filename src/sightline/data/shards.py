@@ -23,6 +23,7 @@ from sightline.data import images
 from sightline.data.scenes.render import SIDE, ZOOMS, render
 
 MAX_PIXELS = 2**25  # of a stored picture: what the download stage keeps is smaller by far
+CURE = "run `sightline doctor --repair`"
 BLOCK = 512  # bytes of a tar header, and the unit members are padded to
 SCAN_BYTES = 1 << 20
 IMAGES, TEXTS = "images", "texts"  # names of the shards
@@ -139,9 +140,7 @@ def _line_ends(path: Path, data: mmap.mmap | bytes) -> np.ndarray:
         ends.append(np.flatnonzero(chunk == ord("\n")) + start)
     ends_N = np.concatenate(ends)
     if len(data) and (not len(ends_N) or ends_N[-1] != len(data) - 1):
-        raise ValueError(
-            f"{path}, line {len(ends_N) + 1}: cut off, the file has no line end there; run `dvc checkout`"
-        )
+        raise ValueError(f"{path}, line {len(ends_N) + 1}: cut off, the file has no line end there; {CURE}")
     return ends_N
 
 
@@ -170,12 +169,11 @@ class Items:
             item = json.loads(self._data[start : int(self._ends_N[index])])
         except ValueError as error:
             raise ValueError(
-                f"{self.path}, line {index + 1}: not readable as JSON ({error}); run `dvc checkout`"
+                f"{self.path}, line {index + 1}: not readable as JSON ({error}); {CURE}"
             ) from error
         if not isinstance(item, dict) or not {"id", "split", "captions", "image"} <= item.keys():
             raise ValueError(
-                f"{self.path}, line {index + 1}: expected an object with id, split, captions and image; "
-                "run `dvc checkout`"
+                f"{self.path}, line {index + 1}: expected an object with id, split, captions and image; {CURE}"
             )
         return item
 
@@ -215,12 +213,8 @@ class Items:
             self._shards[shard] = _map(path)
         data = self._shards[shard]
         if offset < BLOCK or size < 0 or offset + size > len(data):
-            raise ValueError(
-                f"{label}: {path} ends at {len(data)}, before {offset}+{size}; run `dvc checkout`"
-            )
+            raise ValueError(f"{label}: {path} ends at {len(data)}, before {offset}+{size}; {CURE}")
         header = data[offset - BLOCK : offset]
         if header[257:262] != b"ustar" or int(header[124:135], 8) != size:
-            raise ValueError(
-                f"{label}: {path} has no picture of {size} bytes at {offset}; run `dvc checkout`"
-            )
+            raise ValueError(f"{label}: {path} has no picture of {size} bytes at {offset}; {CURE}")
         return data[offset : offset + size]

@@ -38,7 +38,7 @@ def bad(path: Path | str, why: str) -> ValueError:
     """The error for a file that is no tokenizer."""
     return ValueError(
         f"{path}: {why}; expected a tokenizer.json, a tokenizer saved in the fast format; "
-        "run `dvc checkout`, rerun the convert stage, or download the checkpoint again"
+        "run `sightline doctor --repair`, rerun the convert stage, or download the checkpoint again"
     )
 
 

@@ -173,7 +173,7 @@ class Items:
             ) from error
         if not isinstance(item, dict) or not {"id", "split", "captions", "image"} <= item.keys():
             raise ValueError(
-                f"{self.path}, line {index + 1}: expected an object with id, split, captions and image; {CURE}"
+                f"{self.path}, line {index + 1}: expected an object with id, split, captions, image; {CURE}"
             )
         return item
 

@@ -132,9 +132,10 @@ def test_a_picture_out_of_domain_gets_a_warning_and_stays_answered(smoke, tmp_pa
         rgb = np.random.default_rng(number).integers(0, 256, (50, 70, 3), dtype=np.uint8)
         (tmp_path / "odd" / f"{number}.png").write_bytes(images.encode(rgb)[0])
     odd, example = str(tmp_path / "odd" / "0.png"), "models/bundle/examples/test-00000.png"
-    asked = sightline(smoke, "ask", odd, "Is there a cup?", "--json")
+    asked = sightline(smoke, "ask", odd, "Is there a tree?", "--json")
     said = json.loads(asked.stdout)
     assert said["out_of_domain"] is True and said["answer"] and said["sure"] is False
+    assert said["question_out_of_domain"] is False
     found = sightline(smoke, "search", odd, "--json")
     assert json.loads(found.stdout)["domain_score"] == said["domain_score"]
     for done in (asked, found):
@@ -142,6 +143,11 @@ def test_a_picture_out_of_domain_gets_a_warning_and_stays_answered(smoke, tmp_pa
         assert "unlike the pictures the model was trained on" in done.stderr
     known = sightline(smoke, "search", example, "--json")
     assert json.loads(known.stdout)["out_of_domain"] is False and known.stderr == ""
+
+    foreign = sightline(smoke, "ask", example, "Is there a cup?", "--json")
+    said = json.loads(foreign.stdout)
+    assert (said["question_out_of_domain"], said["out_of_domain"], said["sure"]) == (True, False, False)
+    assert "no word 'cup' was in them" in foreign.stderr and foreign.stderr.count("\n") == 1
 
     with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
         for path in (tmp_path / "odd").iterdir():

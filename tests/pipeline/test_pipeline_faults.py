@@ -1,5 +1,6 @@
 """The built pipeline is killed, and its disk is full: two rows of `sightline lab faults`."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,19 +27,25 @@ def test_every_stage_keeps_the_lock_that_it_found(smoke):
     }
 
 
-@pytest.mark.parametrize("row", [5, 6])
-def test_one_case_holds(built, row):
+@contextmanager
+def possible():
+    """A skip where the machine lacks what a row needs."""
     try:
-        battery.replay(PROMISES[row], 7, FROM_REPORT)
+        yield
     except battery.Missing as missing:
         pytest.skip(str(missing))
+
+
+@pytest.mark.parametrize("row", [5, 6])
+def test_one_case_holds(built, row):
+    with possible():
+        tried = battery.replay(PROMISES[row], 7, FROM_REPORT)
+    assert tried > 0
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("row", [5, 6])
 def test_the_short_battery_holds(built, tmp_path, row):
-    try:
+    with possible():
         outcome = battery.run(PROMISES[row], PROMISES[row].gate, 7, tmp_path, print)
-    except battery.Missing as missing:
-        pytest.skip(str(missing))
     assert outcome.failed == 0, outcome.kept

@@ -219,13 +219,15 @@ def test_an_answer_that_nobody_reads_keeps_no_place(model, length):
         task = asyncio.create_task(middleware.around(answer)(scope, receive, send))
         while not sent or middleware.inside:
             await asyncio.sleep(0)
+        unread = not task.done()
         task.cancel()
+        return unread
 
     limits = Limits()
     middleware = RequestMiddleware(
         limits, Metrics(model.ood_detector, limits.queue), [], {"/search": ["post"]}
     )
-    asyncio.run(asyncio.wait_for(main(), WAIT_S))
+    assert asyncio.run(asyncio.wait_for(main(), WAIT_S)), "the answer was read"
 
 
 def wait_for(condition):

@@ -53,7 +53,7 @@ def test_an_id_that_is_not_there_is_answered_404_and_never_repeated(own, id):
 @pytest.mark.parametrize("query", ["", "?id=", "?id=" + "x" * 501])
 def test_no_id_and_too_long_a_one_are_refused(own, query):
     told = own[1].get(f"/picture{query}")
-    assert told.status_code == 400 and told.json()["error"]["param"] == "query.id"
+    assert told.status_code == 400 and told.json()["error"]["param"] == "id"
 
 
 def test_an_index_without_pictures_answers_404(client):

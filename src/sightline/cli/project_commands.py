@@ -158,14 +158,14 @@ def _repair(outputs: list[str]) -> None:
     with progress.step("checking"):
         damaged = verification.examine(here, outputs)
     for damage in damaged:
-        typer.echo(f"WRONG {damage.name}: {damage.found}")
+        say(f"WRONG {damage.name}: {damage.found}")
     repaired = verification.repair(here, damaged)
     for line in repaired.lines:
-        typer.echo(f"doctor: {line}")
+        say(f"doctor: {line}")
     if not damaged:
-        typer.echo("doctor: nothing to repair: all is as dvc.lock records it")
+        say("doctor: nothing to repair: all is as dvc.lock records it")
     if repaired.stages:
-        typer.echo(f"      cure: dvc repro {' '.join(repaired.stages)}")
+        say(f"      cure: dvc repro {' '.join(repaired.stages)}")
         raise typer.Exit(1)
 
 

@@ -140,10 +140,10 @@ def run(promise: Promise, cases: int, seed: int, home: Path, echo: Echo) -> Outc
     return outcome
 
 
-def replay(promise: Promise, seed: int, index: int) -> None:
-    """One case alone, whatever was tried before. Raises Broken."""
+def replay(promise: Promise, seed: int, index: int) -> int:
+    """One case alone, whatever was tried before: how many things it tried. Raises Broken."""
     with ready(promise) as prepared:
-        attempt(promise, seed, index, prepared)
+        return attempt(promise, seed, index, prepared)
 
 
 def attempt(promise: Promise, seed: int, index: int, prepared: Any) -> int:

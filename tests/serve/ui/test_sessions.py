@@ -6,6 +6,7 @@ import json
 import httpx2 as httpx
 import pytest
 
+from sightline.data.image_workers import ImageWorkers
 from sightline.serve.api import create_app
 from sightline.serve.limits import Limits
 from sightline.serve.ui import ask_tab, ui_images
@@ -74,7 +75,8 @@ def test_answers_that_nobody_collects_are_forgotten():
 
 def test_pictures_are_bounded_by_their_bytes(model):
     url = serving.url(serving.png(tiny.pictures(1)[0]))
-    picture = ui_images.choose(url, model.session, Limits())
+    with ImageWorkers() as workers:
+        picture = ui_images.choose(url, model.session, Limits(), workers)
     size = picture.picture.pixels_CYX.nbytes + len(picture.view)
     kept = KeptPictures(3 * size)
     names = [kept.put(picture) for _ in range(3)]

@@ -8,6 +8,7 @@ import pytest
 from sightline.core import dvc_lock
 from sightline_lab.faults import battery, built_pipeline
 from sightline_lab.faults.promises import PROMISES
+from sightline_lab.faults.rows import pipeline_kills
 
 ROOT = Path(__file__).resolve().parents[2]
 FROM_REPORT = 1  # the number of a case that is soon done
@@ -17,6 +18,7 @@ FROM_REPORT = 1  # the number of a case that is soon done
 def built(smoke, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(built_pipeline, "DEMO", smoke.path)
+    monkeypatch.setattr(pipeline_kills, "ORPHANS_S", 60.0)  # the cores are shared by the tests beside this one
 
 
 def test_every_stage_keeps_the_lock_that_it_found(smoke):

@@ -18,7 +18,7 @@ FROM_REPORT = 1  # the number of a case that is soon done
 def built(smoke, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(built_pipeline, "DEMO", smoke.path)
-    monkeypatch.setattr(pipeline_kills, "ORPHANS_S", 60.0)  # the cores are shared by the tests beside this one
+    monkeypatch.setattr(pipeline_kills, "ORPHANS_S", 60.0)  # tests beside it share the cores
 
 
 def test_every_stage_keeps_the_lock_that_it_found(smoke):

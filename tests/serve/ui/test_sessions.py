@@ -45,16 +45,35 @@ def test_a_session_too_many_costs_the_oldest_its_picture_and_no_other_is_taken(s
     assert ask_tab.NO_PICTURE in ask(client, "first").replace("\\", "")
 
 
-def test_answers_that_nobody_collects_are_forgotten():
+def page_of(names):
+    """What Gradio keeps of these sessions."""
+
     class Page:
         class _queue:
-            pending_messages_per_session = {name: "answers" for name in "abc"}
-            pending_event_ids_session = {name: {1} for name in "abc"}
+            pending_messages_per_session = {name: "answers" for name in names}
+            pending_event_ids_session = {name: {1} for name in names}
 
         class state_holder:
-            session_data = {name: "state" for name in "abc"}
-            time_last_used = {name: 0 for name in "abc"}
+            session_data = {name: "state" for name in names}
+            time_last_used = {name: 0 for name in names}
 
+    return Page
+
+
+def test_of_too_many_sessions_the_one_unused_for_longest_is_forgotten():
+    page = page_of("abcd")
+    sessions = Sessions(Limits(sessions=3, queue=100))
+    sessions.watch(page)
+    for session in "abcab":
+        sessions.event(session)
+    assert page.state_holder.session_data.keys() == set("abcd")
+    sessions.event("d")  # c was used before a and b
+    assert page.state_holder.session_data.keys() == set("abd")
+    assert page._queue.pending_messages_per_session.keys() == set("abd")
+
+
+def test_answers_that_nobody_collects_are_forgotten():
+    Page = page_of("abc")
     kept = Page._queue.pending_messages_per_session
     sessions = Sessions(Limits(sessions=3, queue=4))
     sessions.watch(Page)

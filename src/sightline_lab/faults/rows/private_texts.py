@@ -107,7 +107,7 @@ def _asked(port: int, key: str, rng: np.random.Generator) -> tuple[list[str], in
     elif form == 4:
         route = f"/{other}/../{canary}?key={wrong}"
     elif form == 5:
-        body = {"image": f"file:///home/{other}.png", "question": canary}
+        body = {"image": f"file:///{other}.png", "question": canary}
     elif form == 6:
         body = {"image": f"https://user:{wrong}@{other}.example/{canary}.png"}
     data = json.dumps(body).encode() if form != 7 else f'{{"text": "{other}", {canary}'.encode()

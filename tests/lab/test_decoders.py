@@ -4,6 +4,7 @@
 import pytest
 import torch
 
+from sightline.core.artifacts import read_json
 from sightline.models.decoder import hf
 from sightline_lab.ablations import arms as planning
 from sightline_lab.ablations.arms import Cost
@@ -47,7 +48,7 @@ def test_epochs_even_out_what_an_epoch_of_either_costs(folder):
     assert plans["causal"].changes["finetune.epochs"] == pytest.approx((2 + 80 - 6) / 24, abs=1e-4)
 
 
-def test_the_page_compares_what_a_decoder_decides():
+def test_the_page_compares_what_a_decoder_decides(tmp_path):
     def arm(answers, seconds):
         figures = [{"answers": value, "chair_i": 2.0, "text_to_image_r1": 80.0} for value in answers]
         runs = {
@@ -59,9 +60,18 @@ def test_the_page_compares_what_a_decoder_decides():
     result = {
         "profile": "scenes", "scale": 1.0, "seeds": [7, 8, 9], "pictures": 400,
         "language_model": {"millions": 0.9},
+        "exported": {
+            "items": 2000, "tokens": 5120, "answers_different": 0, "answers_near_tie": 1,
+            "gates_different": 0, "gates_near_tie": 3, "max_logit_difference": 2e-6,
+            "max_logit_difference_spin": 3e-6,
+        },
         "arms": {"default": arm([90.0, 91.0, 92.0], 300.0), "causal": arm([80.0, 82.0, 81.0], 310.0)},
     }  # fmt: skip
-    page = decoders_page.page(result)
+    decoders_page.merge(tmp_path / "decoders.json", result)
+    decoders_page.merge(tmp_path / "decoders.json", result | {"profile": "flickr8k"})
+    page = decoders_page.page(read_json(tmp_path / "decoders.json"))
+    assert page.count("## Profile `scenes`") == page.count("## Profile `flickr8k`") == 1
+    assert "answered 2,000 questions" in page and "| heads that SPIN gates | 0 | 3 |" in page
     # differences -10, -9, -11: mean -10, deviation 1, half 4.303 / sqrt(3)
     assert "| answers, mean of types | 91.0 ± 1.0 | 81.0 ± 1.0 | -10.0 [-12.5, -7.5] |" in page
     assert "| CHAIR_i | 2.0 ± 0.0 | 2.0 ± 0.0 | +0.0 [+0.0, +0.0] |" in page

@@ -11,7 +11,9 @@ from sightline_lab.ablations.workspaces import FOLDER
 from sightline_lab.decoders import decoder_arms, decoders_page
 from tests.support import command_line
 
-COMMAND = command_line.command("lab", "decoders", "--seeds", "1", "--scale", "0.25", "--jobs", "1")
+COMMAND = command_line.command(
+    "lab", "decoders", "--seeds", "1", "--scale", "0.25", "--jobs", "1", "--answers", "64"
+)
 
 
 @pytest.mark.full
@@ -29,7 +31,7 @@ def test_both_decoders_are_trained_and_compared(experiment_repo):
     }
     write_json(study.home / "calibration.json", costs)
     repo.run(*COMMAND)
-    result = read_json(repo.path / decoders_page.RESULT)
+    result = read_json(repo.path / decoders_page.RESULT)["profiles"]["smoke"]
     assert set(result["arms"]) == {"default", "causal"} and result["seeds"] == [7]
     epochs = {name: arm["changes"]["finetune.epochs"] for name, arm in result["arms"].items()}
     assert epochs["causal"] == epochs["default"] / 2  # an epoch of it costs twice as much
@@ -37,5 +39,6 @@ def test_both_decoders_are_trained_and_compared(experiment_repo):
     for arm in result["arms"].values():
         figures = arm["runs"]["7"]["figures"]
         assert all(0 <= value <= 100 for value in figures.values()) and "answers" in figures
+    assert result["exported"]["items"] == 64 and result["exported"]["answers_different"] == 0
     page = (repo.path / decoders_page.PAGE).read_text(encoding="utf-8")
     assert "| answers, mean of types |" in page and "causal minus own" in page

@@ -21,6 +21,7 @@ from sightline.core import artifacts, plain_text, templates
 from sightline.data import archives
 from sightline.data.image_workers import ImageWorkers
 from sightline.data.intake import build_items
+from sightline.search import user_index
 from sightline_lab.faults import battery, reliability_page
 from sightline_lab.faults.battery import Broken, Outcome, Promise
 from sightline_lab.faults.promises import PROMISES
@@ -70,7 +71,20 @@ def record(here, path):
 
 @pytest.mark.parametrize(
     ("row", "cases"),
-    [(1, 1), (2, 4), (7, 3), (8, 22), (9, 12), (10, 4), (11, 1), (21, 16), (22, 40), (23, 24), (27, 2)],
+    [
+        (1, 1),
+        (2, 4),
+        (7, 3),
+        (8, 22),
+        (9, 12),
+        (10, 4),
+        (11, 1),
+        (19, 1),
+        (21, 16),
+        (22, 40),
+        (23, 24),
+        (27, 2),
+    ],
 )
 def test_some_cases_hold(tmp_path, row, cases):
     outcome = some(row, cases, tmp_path)
@@ -210,10 +224,11 @@ SABOTAGES = {  # row -> what keeps its promise, and what takes its place
     4: (dvc_outs.Cache, "is_damaged", lambda cache, name: False),
     8: (ImageWorkers, "decode", lambda *words, decode=ImageWorkers.decode: decode(*words)[::-1]),
     23: (archives, "_check_overlap", lambda path, infos: None),
+    19: (user_index, "_stamp", lambda folder: (0, 0)),
 }
 
 
-@pytest.mark.parametrize(("row", "cases"), [(4, 24), (7, 4), (8, 4), (23, 24)])
+@pytest.mark.parametrize(("row", "cases"), [(4, 24), (7, 4), (8, 4), (19, 1), (23, 24)])
 def test_a_sabotaged_product_is_caught(built, tmp_path, monkeypatch, row, cases):
     monkeypatch.setattr(*SABOTAGES[row])
     assert some(row, cases, tmp_path).failed > 0

@@ -2,6 +2,7 @@
 
 from sightline_lab.faults.battery import Promise
 from sightline_lab.faults.rows import (
+    access,
     addresses,
     archives,
     connection_abuse,
@@ -9,6 +10,7 @@ from sightline_lab.faults.rows import (
     corruption,
     downloads,
     full_disk,
+    index_changes,
     markup,
     model_files,
     overload_answers,
@@ -33,7 +35,7 @@ PROMISES: dict[int, Promise] = {
     for module in (
         training_kills, saves, process_numbers, corruption, pipeline_kills, full_disk, table_rows, pictures,
         downloads, training_numbers, training_stops, overload_answers, restarts, connection_abuse,
-        schema_requests, settings, addresses, archives, model_files, private_texts, markup, connections,
-        rebuilds, sabotage,
+        schema_requests, index_changes, settings, addresses, archives, model_files, access, private_texts,
+        markup, connections, rebuilds, sabotage,
     )
 }  # fmt: skip

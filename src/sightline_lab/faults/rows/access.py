@@ -1,0 +1,219 @@
+"""Row 25: who may read what. With keys every route is closed to whoever has none; without them the page's
+server hands out none of the machine's files."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import numpy as np
+
+from sightline_lab.faults.battery import Broken, Case, Promise
+from sightline_lab.faults.rows import model_files
+
+START_S, STOP_S, TIMEOUT_S = 120, 30, 60
+PUBLIC = ("/live", "/ready")  # as the security page declares
+DESCRIPTION = "/openapi.json"
+# What the page is built with offers more routes than its document tells.
+OF_THE_PAGE = (
+    "/", "/config", "/theme.css", "/robots.txt", "/manifest.json", "/monitoring", "/monitoring/summary",
+    "/login_check", "/token", "/app_id", "/dev/reload", "/gradio_api/info", "/gradio_api/app_id",
+    "/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=x", "/gradio_api/heartbeat/x",
+    "/gradio_api/startup-events", "/gradio_api/upload", "/gradio_api/upload_progress?upload_id=x",
+    "/gradio_api/stream/x/1/0/playlist.m3u8", "/gradio_api/mcp/sse", "/gradio_api/call/x",
+    "/gradio_api/component_server", "/gradio_api/process_recording", "/gradio_api/reset",
+    "/gradio_api/cancel",
+)  # fmt: skip
+FILES = (
+    "/gradio_api/file={}", "/file={}", "/gradio_api/file/{}", "/file/{}", "/static/{}", "/assets/{}",
+    "/svelte/{}", "/gradio_api/proxy=file://{}", "/proxy=file://{}", "/custom_component/x/{}/y",
+    "/gradio_api/deep_link?session_hash={}", "/{}",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: method, path as it is sent, headers."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+def case(case: Case) -> int:
+    """Every route of a server with keys under every wrong key; every route that might hand out a file of one
+    without keys. How many requests were judged."""
+    return _closed(case) + _no_files(case)
+
+
+def _closed(case: Case) -> int:
+    rng, own = case.rng, f"key{secrets.token_hex(12)}"
+    keys, log = case.scratch / "keys.env", case.scratch / "log"
+    keys.write_text(f"SIGHTLINE_KEY={own}\n")
+    asked = 0
+    with _serving(case.prepared, log, "--keys", str(keys)) as port:
+        right = {"Authorization": f"Bearer {own}"}
+        status, body = _call(port, Asked("GET", DESCRIPTION, right))
+        if status != 200:
+            raise Broken(f"the right key has {status} for {DESCRIPTION}")
+        told = json.loads(body)["paths"]
+        routes = [(method.upper(), path) for path, methods in told.items() for method in methods]
+        routes += [("GET", path) for path in (DESCRIPTION, *OF_THE_PAGE)]
+        routes += [("POST", path) for path in OF_THE_PAGE]
+        for method, path in routes:
+            for name, headers in _wrong_keys(own, rng).items():
+                for spelled in (path, _spelled(path, rng)):
+                    status, body = _call(port, Asked(method, spelled, headers))
+                    asked += 1
+                    public = unquote(urlsplit(spelled).path) in PUBLIC
+                    # What HTTP itself forbids never gets as far as the key.
+                    if status not in (400, 401, 403) and not public:
+                        raise Broken(f"{method} {spelled} with {name} has {status}: {body[:80]!r}")
+            status, _ = _call(port, Asked(method, path, right))
+            asked += 1
+            if status == 401:
+                raise Broken(f"{method} {path} refuses the right key")
+    if own.encode() in log.read_bytes():
+        raise Broken("the log holds the key")
+    return asked
+
+
+def _no_files(case: Case) -> int:
+    """A file beside the server and one in its own folder of temporary files, asked for by any route."""
+    rng, canary = case.rng, f"canary{secrets.token_hex(12)}"
+    folder = case.scratch / "page"
+    (folder / "tmp" / "gradio").mkdir(parents=True)
+    secret, inside = folder / "secret.txt", folder / "tmp" / "gradio" / "secret.txt"
+    for path in (secret, inside):
+        path.write_text(canary)
+    asked = 0
+    with _serving(case.prepared, folder / "log", tmp=folder / "tmp") as port:
+        for form in FILES:
+            for target in (secret, inside):
+                for path in _ways_to(target, folder, rng):
+                    for method in ("GET", "POST", "HEAD"):
+                        status, body = _call(port, Asked(method, form.format(path), {}))
+                        asked += 1
+                        if canary.encode() in body:
+                            raise Broken(f"{method} {form.format(path)} hands out a file ({status})")
+                        if status >= 500:
+                            raise Broken(f"{method} {form.format(path)} has {status}: {body[:80]!r}")
+    return asked
+
+
+def _wrong_keys(own: str, rng: np.random.Generator) -> dict[str, dict[str, str]]:
+    """Twelve ways to have no key, by their names."""
+    other = f"key{rng.bytes(12).hex()}"
+
+    def bearer(key: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {key}"}
+
+    return {
+        "no key": {}, "an empty key": bearer(""), "another key": bearer(other),
+        "a key's start": bearer(own[:-1]),
+        "a longer key": bearer(own + "0"), "a key in capitals": bearer(own.upper()),
+        "a key of another kind": {"Authorization": f"Basic {own}"}, "a key alone": {"Authorization": own},
+        "a key in another header": {"X-API-Key": own}, "a key in a cookie": {"Cookie": f"key={own}"},
+        "two keys": bearer(f"{other},{own}"), "a very long key": bearer(own * 100),
+    }  # fmt: skip
+
+
+def _spelled(path: str, rng: np.random.Generator) -> str:
+    """A path as some servers take it for another one."""
+    bare = path.partition("?")[0]
+    at = int(rng.integers(1, max(2, len(bare))))
+    forms: list[Callable[[], str]] = [
+        lambda: "/" + path,
+        lambda: path + "/",
+        lambda: "/live/.." + path,
+        lambda: "/live%2f.." + path,
+        lambda: "/live;" + path,
+        lambda: "/." + path,
+        lambda: path + "%00",
+        lambda: path + "?key=1&/live",
+        lambda: bare[:at] + "".join(f"%{ord(sign):02x}" for sign in bare[at : at + 1]) + bare[at + 1 :],
+        lambda: path.upper(),
+        lambda: "http://localhost" + path,
+        lambda: path + "#/live",
+    ]
+    return forms[int(rng.integers(len(forms)))]()
+
+
+def _ways_to(target: Path, folder: Path, rng: np.random.Generator) -> list[str]:
+    """Some spellings of a file's path."""
+    up = "../" * int(rng.integers(1, 12))
+    absolute, inside = str(target), str(target.relative_to(folder))
+    forms = [
+        absolute, quote(absolute, safe=""), inside, f"{up}{absolute[1:]}",
+        f"{quote(up, safe='')}{absolute[1:]}", f"/{absolute}", f"./{inside}", f"{inside}%00.png",
+        absolute.replace("/", "\\"), f"file://{absolute}",
+    ]  # fmt: skip
+    return [forms[at] for at in rng.choice(len(forms), 4, replace=False)]
+
+
+@contextmanager
+def _serving(bundle: Path, log_file: Path, *options: str, tmp: Path | None = None) -> Iterator[int]:
+    """The port of `sightline serve` in a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-c", "from sightline.cli.main import main; main()", "serve",
+        "--bundle", str(bundle), "--port", str(port), *options,
+    ]  # fmt: skip
+    env = os.environ | {"OMP_NUM_THREADS": "1"} | ({"TMPDIR": str(tmp)} if tmp else {})
+    with open(log_file, "wb") as log:
+        server = subprocess.Popen(command, cwd=log_file.parent, env=env, stdout=log, stderr=log)
+        try:
+            _wait(server, port, "/ready" if options else "/")  # the page is made after the API answers
+            yield port
+        finally:
+            server.terminate()
+            server.wait(STOP_S)
+
+
+def _wait(server: subprocess.Popen, port: int, ready: str) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            if _call(port, Asked("GET", ready, {}))[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise Broken("the server did not start")
+
+
+def _call(port: int, asked: Asked) -> tuple[int, bytes]:
+    """Status and the first bytes of the answer: some of the page's never end."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    try:
+        connection.putrequest(asked.method, asked.path, skip_accept_encoding=True)
+        for name, value in asked.headers.items():
+            connection.putheader(name, value)
+        connection.putheader("Content-Type", "application/json")
+        body = b"{}" if asked.method not in ("GET", "HEAD") else b""
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        response = connection.getresponse()
+        endless = response.getheader("Content-Type", "").startswith("text/event-stream")
+        return response.status, b"" if endless else response.read(1 << 16)
+    finally:
+        connection.close()
+
+
+PROMISE = Promise(
+    25, "Access", "Without its key a server with keys answers nothing but whether it lives, whatever the "
+    "route, the spelling of its path or the form of the wrong key, and never logs the key; the page's server "
+    "hands out no file of the machine.", "requests", 1, 20, case, model_files.prepare,
+)  # fmt: skip

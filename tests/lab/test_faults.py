@@ -2,8 +2,10 @@
 where the product is sabotaged."""
 
 import asyncio
+import contextlib
 import hashlib
 import re
+import secrets
 import shutil
 import signal
 import sys
@@ -13,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from ruamel.yaml import YAML
 
 from sightline.cli import dvc_outs, verification
@@ -25,7 +27,14 @@ from sightline.search import user_index
 from sightline_lab.faults import battery, reliability_page
 from sightline_lab.faults.battery import Broken, Outcome, Promise
 from sightline_lab.faults.promises import PROMISES
-from sightline_lab.faults.rows import connection_abuse, connections, model_files, private_texts, sabotage
+from sightline_lab.faults.rows import (
+    access,
+    connection_abuse,
+    connections,
+    model_files,
+    private_texts,
+    sabotage,
+)
 from tests.support import serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,7 +150,7 @@ def test_a_command_that_lets_captions_steer_the_terminal_is_caught(bundle_here, 
         model_files.use(bundle)
 
 
-SERVER = [13, 15, 16, 17]  # rows that need a bundle
+SERVER = [13, 14, 15, 16, 17]  # rows that need a bundle
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +162,7 @@ def served(tmp_path_factory, tiny_graphs):
     return here
 
 
-@pytest.mark.parametrize(("row", "cases"), [(13, 1), (15, 1), (16, 17)])
+@pytest.mark.parametrize(("row", "cases"), [(13, 1), (14, 1), (15, 1), (16, 17), (25, 1)])
 def test_some_cases_of_the_server_hold(served, tmp_path, monkeypatch, row, cases):
     monkeypatch.chdir(served)
     outcome = some(row, cases, tmp_path)
@@ -202,6 +211,27 @@ def test_answers_that_depend_on_others_are_caught():
 
     with serving.running(app) as address:
         assert "answered otherwise" in judged(13, address)
+
+
+def test_a_server_that_refuses_without_a_word_is_caught():
+    app = FastAPI()
+
+    @app.post("/{path:path}")
+    async def answer() -> Response:
+        await asyncio.sleep(0.002)
+        return Response("{}", 200 if secrets.randbelow(2) else 429)
+
+    with serving.running(app) as address:
+        assert "-1: a broken connection" in judged(14, address)
+
+
+def test_a_server_that_knows_no_key_is_caught(served, tmp_path, monkeypatch):
+    monkeypatch.chdir(served)
+    with serving.running(FastAPI()) as address:
+        port = int(address.rpartition(":")[2])
+        monkeypatch.setattr(access, "_serving", lambda *words, **more: contextlib.nullcontext(port))
+        with pytest.raises(Broken, match="GET /openapi.json with no key has 200"):
+            access.case(battery.Case(0, SEED, tmp_path, Path()))
 
 
 @pytest.mark.parametrize("form", ["slow headers", "many headers", "silent connections"])

@@ -13,6 +13,7 @@ from sightline_lab.faults.rows import (
     index_changes,
     markup,
     model_files,
+    overload,
     overload_answers,
     pictures,
     pipeline_kills,
@@ -34,7 +35,7 @@ PROMISES: dict[int, Promise] = {
     module.PROMISE.row: module.PROMISE
     for module in (
         training_kills, saves, process_numbers, corruption, pipeline_kills, full_disk, table_rows, pictures,
-        downloads, training_numbers, training_stops, overload_answers, restarts, connection_abuse,
+        downloads, training_numbers, training_stops, overload_answers, overload, restarts, connection_abuse,
         schema_requests, index_changes, settings, addresses, archives, model_files, access, private_texts,
         markup, connections, rebuilds, sabotage,
     )

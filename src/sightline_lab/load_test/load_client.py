@@ -86,6 +86,8 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
     length = head.partition(b"\r\ncontent-length:")[2].split(b"\r\n", 1)[0]
     if not length:
         raise ValueError("an answer without a length")
+    if status == 429 and b"\r\nretry-after:" not in head:
+        raise ValueError("a refusal that does not say when to come back")
     return status, await reader.readexactly(int(length)), b"\r\nconnection: close" not in head
 
 

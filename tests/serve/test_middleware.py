@@ -1,5 +1,6 @@
 """Keys, limits, host names, errors, metrics, logs: what every request passes."""
 
+import base64
 import json
 import logging
 import signal
@@ -8,6 +9,7 @@ import threading
 import time
 
 import httpx2 as httpx
+import numpy as np
 import pytest
 
 from sightline.serve import server as run
@@ -51,10 +53,21 @@ def test_keys_are_read_from_an_environment_file(tmp_path):
         ("", "no API key"),
         ("short\n", "line 1"),
         ("# x\nhas a space in the key\n", "line 2"),
+        ("SIGHTLINE_SERVER_API_KEY=\n", "line 1"),
     ):
         file.write_text(text)
         with pytest.raises(ValueError, match=word):
             run.read_keys(file)
+
+
+@pytest.mark.parametrize("count", range(16, 40))
+def test_a_key_in_base64_is_itself_however_it_is_padded(tmp_path, count):
+    draw, file = np.random.default_rng(count), tmp_path / "keys.env"
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        key = encode(draw.bytes(count)).decode()
+        for form in ("{}", "KEY={}", "export KEY={}", "KEY = '{}'", "\ufeff{}\r"):
+            file.write_text(form.format(key) + "\n", encoding="utf-8")
+            assert run.read_keys(file) == [key]
 
 
 def test_a_public_address_without_a_key_is_refused(bundle):

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import re
 import socket
 import sys
 import time
@@ -18,6 +19,7 @@ from sightline.serve.log_writer import LogWriter
 from sightline.serve.middleware import is_loopback
 
 MIN_KEY = 16  # characters
+NAMED = re.compile(r"(?:export\s+)?[A-Za-z_]\w*\s*=\s*(?P<value>.*)", re.ASCII)
 BACKLOG = 256  # connections that the system holds until they are taken
 SWITCH_S = 0.0005  # what another thread may keep Python to itself while the event loop waits
 YOUNG = 20_000  # new objects before Python looks for cycles among them: a request leaves none
@@ -64,11 +66,13 @@ class Server(uvicorn.Server):
 def read_keys(path: Path) -> list[str]:
     """API keys from an environment file: one a line, bare or as NAME=key; # begins a comment line."""
     keys = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         if not (line := line.strip()) or line.startswith("#"):
             continue
-        key = line.partition("=")[2] if line.split("=")[0].isidentifier() and "=" in line else line
-        key = key.strip("\"'")
+        named = NAMED.fullmatch(line)
+        # `=` also ends a key in base64; a name without a value is all in capitals.
+        padded = named is not None and not named["value"].strip("=") and not line.isupper()
+        key = (line if named is None or padded else named["value"]).strip("\"'")
         if len(key) < MIN_KEY or not key.isascii() or " " in key:
             raise ServeError(f"{path}, line {number}: expected a key of {MIN_KEY} or more ASCII characters")
         keys.append(key)

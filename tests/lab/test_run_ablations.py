@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from sightline.core.artifacts import read_json, write_json
+from sightline.core.params import edit
 from sightline.core.params.loader import load_params
 from sightline_lab.ablations import cost_model, run_ablations
 from sightline_lab.ablations.arms import STAGES, Cost, StudyError
@@ -78,6 +79,12 @@ def test_costs_are_measured_once(checkout):
     again = Pretending(checkout)
     assert cost_model.costs(again, again.arms, 2, print) == costs
     assert again.calls == []
+
+
+def test_a_profile_that_skips_a_stage_has_its_costs(checkout):
+    edit.fill(checkout / "params.yaml", {"pretrain.epochs": 0})
+    study = Pretending(checkout)
+    assert cost_model.costs(study, study.arms, 2, print)["pretrain {}"] == Cost(2.0, 0.0)
 
 
 def test_arms_get_the_same_core_seconds_and_a_broken_one_is_run_again(checkout, capsys):

@@ -43,7 +43,7 @@ def _cost(workspaces: Workspaces, name: str) -> Cost:
     """Two short runs of a configuration's stage; one where it does not train."""
     stage, leaves = name.split(" ", 1)
     changes, whole = json.loads(leaves), getattr(workspaces.params, stage).epochs
-    if f"{stage}.epochs" in changes:
+    if f"{stage}.epochs" in changes or not whole:
         return Cost(round(_seconds(workspaces, stage, changes), 2), 0.0)
     low, high = (share * whole for share in SHARES)
     short, long = (_seconds(workspaces, stage, changes | {f"{stage}.epochs": e}) for e in (low, high))

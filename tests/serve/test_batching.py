@@ -3,7 +3,9 @@
 import asyncio
 import json
 import random
+import socket
 import time
+from contextlib import ExitStack
 
 import httpx2 as httpx
 import pytest
@@ -118,6 +120,32 @@ def test_a_failing_model_is_500_and_the_next_is_answered(model):
         assert status == 500 and "exploded" not in json.dumps(body)
         broken._seconds = 0.0
         assert send_all(address, [("/v1/chat/completions", chat())])[0][0] == 200
+
+
+def test_what_waits_for_a_client_that_left_is_never_computed(model):
+    class Counting(Slow):
+        asked = 0
+
+        def answer(self, rows, *values):
+            self.asked += len(rows)
+            return super().answer(rows, *values)
+
+    slow, body = Counting(model, 0.5), json.dumps(chat()).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    app = create_app(slow, Limits(batch=1, queue=12))
+    with running(app) as address:
+        peer = ("127.0.0.1", int(address.rpartition(":")[2]))
+        with ExitStack() as left:
+            for _ in range(8):
+                connection = left.enter_context(socket.create_connection(peer))
+                connection.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+            end = time.monotonic() + 10
+            while app.state.middleware.inside < 8 and time.monotonic() < end:
+                time.sleep(0.01)
+            assert app.state.middleware.inside == 8
+        assert send_all(address, [("/v1/chat/completions", chat())])[0][0] == 200
+        assert app.state.middleware.inside == 0
+    assert slow.asked <= 3  # the one at work, perhaps one that was taken meanwhile, and the last
 
 
 def test_a_client_that_leaves_frees_its_place(model):

@@ -12,7 +12,7 @@ import ipaddress
 import json
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -118,7 +118,8 @@ class RequestMiddleware:
                 return
             place = Place(self)
             try:
-                await self.app(scope, replay(b"".join(parts), receive), place.around(send))
+                answer = self.app(scope, replay(b"".join(parts), receive), place.around(send))
+                await while_waited_for(answer, receive, place)
             finally:
                 place.give_back()
         finally:
@@ -162,7 +163,7 @@ class RequestMiddleware:
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise ApiError(400, "the client left", "disconnected")
+                        raise _gone()
                     parts.append(message.get("body", b""))
                     self.bytes_inside += len(parts[-1])
                     size, more = size + len(parts[-1]), message.get("more_body", False)
@@ -192,6 +193,10 @@ class Place:
         self._middleware, self._held = middleware, True
         middleware.inside += 1
 
+    @property
+    def held(self) -> bool:
+        return self._held
+
     def give_back(self) -> None:
         if self._held:
             self._held = False
@@ -210,6 +215,26 @@ class Place:
             await send(message)
 
         return giving_back
+
+
+async def while_waited_for(answer: Coroutine[Any, Any, None], receive: Receive, place: Place) -> None:
+    """Make an answer; where its client leaves before it is made, it is given up, and what of it waits for the
+    model leaves the queue. Raises ApiError then."""
+    work, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if place.held and not work.done():
+            raise _gone()
+        await work
+    finally:
+        work.cancel()
+        leaving.cancel()
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has left, or has all of its answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def respond(send: Send, error: ApiError) -> None:
@@ -231,6 +256,10 @@ def replay(body: bytes, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return again
+
+
+def _gone() -> ApiError:
+    return ApiError(400, "the client left", "disconnected")
 
 
 def _too_large(limit: int) -> ApiError:

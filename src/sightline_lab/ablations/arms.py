@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 DEFAULT = "default"
 STAGES = ("pretrain", "align", "finetune")
 FIELDS = ("why", "changes", "repays")
-ALSO_READ = {"finetune": ("decoder.",)}  # sections beside its own that a stage trains by
+# Sections beside its own that a stage trains by, or whose values would be refused beside those.
+ALSO_READ = {"finetune": ("decoder.", "compress.")}
 
 
 class StudyError(ValueError):

@@ -131,6 +131,16 @@ def test_gradios_other_routes_that_take_a_body_are_shut(client):
         assert client.post(name, json={}).status_code in (404, 405), path
 
 
+@pytest.mark.parametrize(
+    ("path", "status"), [("/gradio_api/queue/data", 422), ("/gradio_api/api_name", 404), ("/nothing", 404)]
+)
+def test_errors_of_the_page_have_the_form_of_all_errors(client, path, status):
+    refused = client.get(path)
+    error = refused.json()["error"]
+    assert refused.status_code == status and error.keys() == {"message", "type", "param", "code"}
+    assert error["type"] == ("not_found_error" if status == 404 else "invalid_request_error")
+
+
 @pytest.mark.parametrize("header", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
 def test_pages_of_other_sites_get_nothing_of_the_page(client, header):
     for path in ("/", "/config", "/theme.css", "/gradio_api/info", "/gradio_api/queue/data?session_hash=x"):

@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sightline.serve.batch_model import Model
 from sightline.serve.limits import ApiError, Limits
-from sightline.serve.middleware import replay, respond
+from sightline.serve.middleware import FAILED, replay, respond
 from sightline.serve.ui import page_input
 from sightline.serve.ui.sessions import Sessions
 
@@ -75,7 +76,7 @@ class PageMiddleware:
         elif path == COLLECT:
             for session in parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", []):
                 self._sessions.collected(session)
-        await self.app(scope, receive, _Clean(send) if path == "/" else send)
+        await self.app(scope, receive, _Clean(send) if path == "/" else _OneForm(send))
 
 
 async def _whole(receive: Receive) -> bytes:
@@ -92,6 +93,22 @@ def _needed(path: str) -> bool:
     if path.startswith(GRADIO):
         return path in NEEDED or path.startswith(GRADIO + "heartbeat/")
     return not path.startswith(REFUSED)
+
+
+class _OneForm:
+    """Sends errors of the page's own routes in the form that every error here has; what failed inside Gradio
+    says no more than that."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self._refused = send, False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            self._refused = True
+            status = HTTPStatus(message["status"])
+            await respond(self._send, FAILED if status >= 500 else ApiError(status, status.phrase))
+        elif not self._refused:
+            await self._send(message)
 
 
 class _Clean:

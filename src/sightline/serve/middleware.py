@@ -232,9 +232,9 @@ async def while_waited_for(answer: Coroutine[Any, Any, None], receive: Receive, 
 
 
 async def _left(receive: Receive) -> None:
-    """Returns when the client has left, or has all of its answer."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    """Returns when the client has left, or has all of its answer: nothing else follows a whole body."""
+    if (await receive())["type"] != "http.disconnect":
+        await asyncio.Event().wait()
 
 
 async def respond(send: Send, error: ApiError) -> None:

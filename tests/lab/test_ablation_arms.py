@@ -91,3 +91,18 @@ def test_a_wrong_file_is_refused(tmp_path, text, fragments):
         arms.read(path)
     assert str(path) in str(error.value)
     assert all(fragment in str(error.value) for fragment in fragments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shared"),
+    [
+        ({"finetune.epochs": 1.2}, "align"),
+        ({"decoder.tower": "hf", "compress.head_ratio": 0.0}, "align"),
+        ({"align.epochs": 2, "finetune.epochs": 1.2}, "pretrain"),
+        ({"pretrain.epochs": 0}, "convert"),
+        ({"text.width": 64}, "convert"),
+        ({}, "finetune"),
+    ],
+)
+def test_what_arms_share_ends_before_what_they_change(changes, shared):
+    assert arms.last_shared([{}, changes, changes]) == shared

@@ -79,6 +79,23 @@ def configuration(stage: str, changes: dict[str, Any]) -> str:
     return f"{stage} {json.dumps(leaves, sort_keys=True)}"
 
 
+def last_shared(changes_by_arm: list[dict[str, Any]]) -> str:
+    """The last stage whose result no arm of one seed changes: it need not run more than once."""
+    shared = "convert"
+    for number, stage in enumerate(STAGES):
+        later = tuple(
+            prefix for other in STAGES[number + 1 :] for prefix in (f"{other}.", *ALSO_READ.get(other, ()))
+        )
+        earlier = [
+            {key: value for key, value in changes.items() if not key.startswith(later)}
+            for changes in changes_by_arm
+        ]
+        if any(each != earlier[0] for each in earlier):
+            break
+        shared = stage
+    return shared
+
+
 def configurations(arms: dict[str, Arm]) -> list[str]:
     """Every distinct configuration that the arms run, in the order of the stages."""
     return list(dict.fromkeys(configuration(stage, arm.changes) for stage in STAGES for arm in arms.values()))

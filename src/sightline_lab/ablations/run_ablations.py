@@ -72,15 +72,19 @@ class Study(Workspaces):
                 folder.mkdir(parents=True)
                 write_json(folder / CHANGES, changes)
             self.copy(folder, changes)
-        failed = []
-        for seed in dict.fromkeys(seed for _, seed in todo):
-            group = [name for name, of_seed in todo if of_seed == seed]
-            # Pictures are made once a seed.
-            self.call(["dvc", "repro", "convert"], results / f"run-{group[0]}-{seed}")
-            with self.pool(jobs) as pool:
-                futures = {n: pool.submit(self._arm, results, n, seed, plans[n], echo) for n in group}
-                errors = {name: future.exception() for name, future in futures.items()}
-            failed += [f"{name}, seed {seed}: {error}" for name, error in errors.items() if error]
+        first = {seed: name for name, seed in reversed(todo)}  # of every seed
+        shared = planning.last_shared([plans[name].changes for name in names])
+        with self.pool(jobs) as pool:  # what the arms of a seed share is made once
+            making = [
+                pool.submit(self._shared, results / f"run-{name}-{seed}", shared)
+                for seed, name in first.items()
+            ]
+            for done in making:
+                done.result()
+        with self.pool(jobs) as pool:
+            futures = {run: pool.submit(self._arm, results, *run, plans[run[0]], echo) for run in todo}
+            errors = {run: future.exception() for run, future in futures.items()}
+        failed = [f"{name}, seed {seed}: {error}" for (name, seed), error in errors.items() if error]
         if failed:
             raise StudyError("; ".join(failed) + "; the same command runs these again")
         self.merge(results, plans, seeds, scale, costs)
@@ -144,21 +148,32 @@ class Study(Workspaces):
         answers, spent = result["figures"]["answers"], sum(result["core_seconds"].values())
         echo(f"{name}, seed {seed}: answers {answers:.1f}, {spent:.0f} core-seconds")
 
+    def _shared(self, folder: Path, stage: str) -> None:
+        """Run the stages up to this one in a copy, for the others of its seed too."""
+        self.call(["dvc", "repro", stage], folder)
+        if stage in STAGES:
+            self._keep_costs(folder)
+
     def _achieved(self, folder: Path) -> dict[str, float]:
         """Core-seconds by stage, of this copy or of the one that ran the same stage before it."""
-        measured, seconds = stage_costs(folder), {}
+        for stage, kept in self._keep_costs(folder).items():
+            if not kept.exists():  # from a run that was no part of this study
+                self.call(["dvc", "repro", "--force", "--single-item", stage], folder)
+        return {stage: read_json(kept)["core_seconds"] for stage, kept in self._keep_costs(folder).items()}
+
+    def _keep_costs(self, folder: Path) -> dict[str, Path]:
+        """Where the cost of each stage is kept, by what the stage wrote; what this copy ran is kept now."""
+        measured, places = stage_costs(folder), {}
         lock = YAML(typ="safe", pure=True).load((folder / "dvc.lock").read_text(encoding="utf-8"))
         for stage in STAGES:
+            if stage not in lock["stages"]:
+                continue
             outs = "-".join(out["md5"].split(".")[0][:12] for out in lock["stages"][stage]["outs"])
-            kept = self.home / "costs" / f"{stage}-{outs}.json"
-            if stage not in measured and not kept.exists():  # from a run that was no part of this study
-                self.call(["dvc", "repro", "--force", "--single-item", stage], folder)
-                measured = stage_costs(folder)
+            places[stage] = self.home / "costs" / f"{stage}-{outs}.json"
             if stage in measured:
-                kept.parent.mkdir(exist_ok=True)
-                write_json(kept, measured[stage])
-            seconds[stage] = read_json(kept)["core_seconds"]
-        return seconds
+                places[stage].parent.mkdir(exist_ok=True)
+                write_json(places[stage], measured[stage])
+        return places
 
     def merge(
         self, results: Path, plans: dict[str, Plan], seeds: list[int], scale: float, costs: dict[str, Cost]

@@ -38,7 +38,7 @@ def push_to_hub(
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise typer.BadParameter(f"give OWNER/NAME, not {repository!r}")
     folder = bundle_folder(bundle)
-    measured = _measured(folder)
+    measured = read_measured(folder)
     failed = [check.line() for check in measured.checks if check.passed is False]
     if failed and not even_if_gate_failed:
         raise checkout_files.CheckoutError(
@@ -74,7 +74,7 @@ def _upload(prepared, repository: str, private: bool) -> None:
     say(f"     sightline ask --bundle {name}")
 
 
-def _measured(folder: Path):
+def read_measured(folder: Path):
     """What the checkout that a bundle lies in measured of it. Raises CheckoutError where that is not there,
     or is of another bundle."""
     from sightline.core.artifacts import read_json

@@ -405,7 +405,7 @@ def test_a_full_outbox_keeps_the_build_unharmed(tmp_path):
     with small_disk(project.path / ".resume" / "tracking"):
         said = project.run("dvc", "repro")
         lines = [line for line in said.splitlines() if "this stage is not recorded whole" in line]
-        assert len(lines) == len(STAGES) and all("No space left" in line for line in lines)
+        assert len(lines) == len(STAGES) and all("no space left" in line for line in lines)
         assert outputs(project) == outputs(plain)
 
 

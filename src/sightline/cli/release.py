@@ -58,7 +58,7 @@ def register(name: Annotated[str | None, NAME] = None) -> None:
     from sightline.share import mlflow_registry, mlflow_runs
 
     here = checkout_files.root()
-    measured = read_measured(here / "models" / "bundle")
+    measured = read_measured(here / "models" / "bundle", "metrics/evaluate")
     failed = [check.line() for check in measured.checks if check.passed is False]
     if failed:
         raise checkout_files.CheckoutError(

@@ -74,9 +74,9 @@ def _upload(prepared, repository: str, private: bool) -> None:
     say(f"     sightline ask --bundle {name}")
 
 
-def read_measured(folder: Path):
-    """What the checkout that a bundle lies in measured of it. Raises CheckoutError where that is not there,
-    or is of another bundle."""
+def read_measured(folder: Path, *further: str):
+    """What the checkout that a bundle lies in measured of it. Raises CheckoutError where that, or one of the
+    `further` outputs that the caller reads, is not there, or is of another bundle."""
     from sightline.core.artifacts import read_json
     from sightline.core.params import loader
     from sightline.evaluate import quality_gate
@@ -89,7 +89,7 @@ def read_measured(folder: Path):
             f"{folder}: the figures in {here / 'metrics'} are those of {built}; give that bundle"
         )
     outs = {out.path: out for out in dvc_outs.read(here)}
-    for name in ("models/bundle", "metrics/summary.json"):
+    for name in ("models/bundle", "metrics/summary.json", *further):
         if name not in outs or not outs[name].is_as_recorded:
             raise checkout_files.CheckoutError(
                 f"{here / name} is not what dvc.lock records, so nobody knows what its figures are of: run "

@@ -55,6 +55,7 @@ def write(path: Path, split: Split, groups: list[Group]) -> None:
          "counts": {name: counts_C.tolist() for name, counts_C in group.counts_C.items()}}
         for group in kept if group.family in MEASURES and group.counts_C
     ]  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
     artifacts.write_json(path, {"split": split.name, "pictures": _hashes(split), "groups": rows})
 
 

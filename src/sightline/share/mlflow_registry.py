@@ -9,6 +9,7 @@ is compared with the version that has the alias.
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -206,11 +207,14 @@ def _write_model(folder: Path, bundle: artifacts.Artifact) -> None:
     if answers:
         kinds = {"answer": "string", "confidence": "double", "sure": "boolean", "out_of_domain": "boolean"}
         outputs = Schema([ColSpec(kind, name) for name, kind in kinds.items()])
-    mlflow.pyfunc.save_model(
-        path=str(folder), python_model=str(CODE), artifacts={"bundle": str(bundle.path)},
-        code_paths=[str(source_digest.PACKAGE)], pip_requirements=_requirements(),
-        signature=ModelSignature(Schema([ColSpec("string", name) for name in asked_for]), outputs),
-    )  # fmt: skip
+    inputs = Schema([ColSpec("string", name) for name in asked_for])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that no example row is stored beside the signature
+        mlflow.pyfunc.save_model(
+            path=str(folder), python_model=str(CODE), artifacts={"bundle": str(bundle.path)},
+            code_paths=[str(source_digest.PACKAGE)], pip_requirements=_requirements(),
+            signature=ModelSignature(inputs, outputs),
+        )  # fmt: skip
 
 
 def _requirements() -> list[str]:

@@ -15,12 +15,14 @@ from sightline.core.tracking_outbox import NEEDS
 
 ADDRESS = "MLFLOW_TRACKING_URI"
 EXPERIMENT = "MLFLOW_EXPERIMENT_NAME"
-# By default MLflow tries a server that is away for minutes, and prints addresses of runs.
+# By default MLflow tries a server that is away for minutes, and prints of itself.
 CALM = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 MOST = 300  # characters of a message that are repeated
 

@@ -7,6 +7,7 @@ only searches takes `text` and answers with the ids of the pictures that it desc
 
 import base64
 import binascii
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ class SightlineModel(PythonModel):
     """Opens the bundle, every file of it verified, and answers."""
 
     def load_context(self, context):
+        import sightline
         from sightline.data.image_workers import ImageWorkers
         from sightline.inference.out_of_domain import OODDetector
         from sightline.inference.session import Session
@@ -31,6 +33,9 @@ class SightlineModel(PythonModel):
         self._session = Session.load(bundle)
         self._detector = OODDetector.load(bundle)
         self._items = ItemIndex(bundle / INDEX, self._session.search_digest())
+        # Pictures are decoded in processes of their own, which import the code that came with the model.
+        code = str(Path(sightline.__file__).resolve().parents[1])
+        os.environ["PYTHONPATH"] = os.pathsep.join([code, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._workers = ImageWorkers()
 
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:

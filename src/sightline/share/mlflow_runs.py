@@ -228,7 +228,7 @@ class MlflowRuns:
     def _log_params(self, run: _Run, params: dict[str, str]) -> None:
         from mlflow.entities import Param
 
-        listed = [Param(name, value[:MOST_VALUE]) for name, value in params.items()]
+        listed = [Param(name, mlflow_server.shown(value)[:MOST_VALUE]) for name, value in params.items()]
         for start in range(0, len(listed), MOST_PARAMS):
             self._client.log_batch(run.id, params=listed[start : start + MOST_PARAMS])
 

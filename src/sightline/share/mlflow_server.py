@@ -45,8 +45,8 @@ def address() -> str:
 
 
 def shown(given: str) -> str:
-    """An address without the password that may be in it."""
-    return re.sub(r"//[^/@]*@", "//", given)
+    """A text without the passwords of addresses in it."""
+    return re.sub(r"//[^/@\s]*@", "//", given)
 
 
 def client() -> Any:
@@ -77,7 +77,7 @@ def asked(what: str) -> Iterator[None]:
 
 
 def _why(what: str, error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = shown(" ".join(str(error).split()))
     if away := re.search(
         r"Connection refused|timed out|Name or service not known|Failed to resolve|"
         r"No route to host|Connection reset|Connection aborted|Network is unreachable",

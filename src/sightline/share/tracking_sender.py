@@ -99,13 +99,19 @@ class Sender:
 
     def __init__(self, outbox: Path) -> None:
         self.outbox = outbox
+        self.damaged: list[ValueError] = []
         self.arrived: list[str] = []  # the stages that were sent whole, with their runs
         self._receivers: dict[str, Receiver] = {}
 
     def runs(self) -> list[RunRecord]:
-        """The runs of DVC in the outbox, oldest first. Raises ValueError for a damaged record."""
-        paths = sorted(self.outbox.glob(f"*/{RUN}"))
-        return sorted((typed_json.read(path, RunRecord, CURE) for path in paths), key=lambda run: run.began)
+        """The runs of DVC in the outbox, oldest first; `damaged` says what else lies there."""
+        found, self.damaged = [], []
+        for path in sorted(self.outbox.glob(f"*/{RUN}")):
+            try:
+                found.append(typed_json.read(path, RunRecord, CURE))
+            except ValueError as error:
+                self.damaged.append(error)
+        return sorted(found, key=lambda run: run.began)
 
     def waiting(self) -> int:
         """How many stages have not arrived whole."""
@@ -121,8 +127,8 @@ class Sender:
                 self._send_run(run, run.launcher in watched)
             except (ValueError, OSError) as error:
                 errors.append(error)
-        if errors:
-            raise errors[0]
+        if errors or self.damaged:
+            raise [*errors, *self.damaged][0]
 
     def _send_run(self, run: RunRecord, just_ended: bool) -> None:
         at, over, stages = (

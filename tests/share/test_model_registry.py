@@ -5,6 +5,7 @@ import base64
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -183,7 +184,7 @@ def test_a_released_model_is_served_by_name_and_a_changed_one_is_not(release, se
     release("promote", "1", "production")
     address = f"models:/{release.name}@production"
     env = environment() | command_line.environment(MLFLOW_TRACKING_URI=server.address, HOME=str(release.home))
-    command = command_line.command("serve", "--model", address, "--port", "18457", torch=False)
+    command = command_line.command("serve", "--model", address, "--port", free_port(), torch=False)
     process = subprocess.Popen(command, cwd=release.home, env=env, stderr=subprocess.PIPE, text=True)
     try:
         lines = []
@@ -207,6 +208,12 @@ def test_a_released_model_is_served_by_name_and_a_changed_one_is_not(release, se
     kept.write_bytes(kept.read_bytes() + b" ")
     said = release("serve", "--model", address, code=2)
     assert "generation.json: expected sha256" in said and not cached.exists()
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def owner(server, path: Path) -> str:

@@ -216,9 +216,8 @@ def test_a_build_is_a_run_with_a_nested_run_for_each_stage(server, client, tmp_p
     assert data.dataset.name == "scenes (data/raw)"
     assert download.data.tags["output.data/raw"] == raw and not download.inputs.dataset_inputs
     assert report.data.tags["input.models/text"] == pretrain.data.tags["output.models/text"]
-    for run in (parent, report):
+    for run, path in ((parent, "test/vqa_accuracy"), (report, "quality/shipped/test/vqa_accuracy")):
         figures = {name: value for name, value in run.data.metrics.items() if "vqa_accuracy" in name}
-        path = "quality/shipped/test/vqa_accuracy"
         assert figures == {path: 90.5, f"{path}/low": 88.0, f"{path}/high": 92.0, f"{path}/pictures": 200}
     assert {"metrics/report/report.md", "plots/report/picture.png"} <= set(files(client, report))
     assert {"report.md", "summary.json", "gate.json", "resolved.yaml"} == set(files(client, parent))
@@ -286,7 +285,7 @@ def test_a_server_killed_half_way_gets_everything_once_after_its_restart(server,
     project.sender_is_gone()
     assert {"pretrain", "report", "gate"} <= set(project.waiting())
     later = project.track(code=2)
-    assert "does not answer (Connection refused)" in later and "are kept in" in later
+    assert "does not answer (Connection refused)" in later and "3 stages wait in" in later
     server.start()
     assert "sent pretrain of" in project.track()
     assert project.waiting() == []

@@ -71,7 +71,7 @@ def test_tracking_reruns_nothing(repo):
     edit.fill(repo.path / "params.yaml", {"tracking": ["mlflow"]})
     assert repo.stages_run(repo.run("dvc", "repro", "resolve").stdout) == []
     repo.run("dvc", "exp", "run", "-S", "tracking=[]", "resolve")
-    assert added(repo, "params.yaml") == ["tracking: []"] and added(repo, "resolved.yaml") == []
+    assert added(repo, "params.yaml") == ["tracking:   []"] and added(repo, "resolved.yaml") == []
 
 
 def test_what_is_edited_is_read_again_and_nothing_else(repo, tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sightline import TELEMETRY_OFF
 from sightline.core import artifacts, tracking_outbox
 from tests.support import command_line, params_files
 from tests.support.mlflow_service import MISSING, MlflowService, environment, needs_server
@@ -435,6 +436,16 @@ def test_a_package_that_is_not_installed_is_named_before_anything_runs(tmp_path)
         said = project.run("dvc", "repro", code=255)
         assert f"tracking: got '{name}', allowed: it once the package {module} is installed" in said
         assert f'pip install "{package}"' in said and not (project.path / "data/raw").exists()
+
+
+@needs_mlflow
+def test_mlflow_reports_nothing_home():
+    """Where Sightline was imported first, as every sender of ours does, and no CI variable turns it off."""
+    code = "import sightline; from mlflow.telemetry.utils import is_telemetry_disabled as off; print(off())"
+    env = {name: value for name, value in environment().items() if name not in ("CI", *TELEMETRY_OFF)}
+    env["PYTHONPATH"] = str(command_line.ROOT / "src")
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
 
 
 @needs_server

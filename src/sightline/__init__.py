@@ -11,6 +11,7 @@ TELEMETRY_OFF = {
     "GRADIO_ANALYTICS_ENABLED": "False",  # usage statistics, and the look for a newer version
     "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub, and transformers and timm through it
     "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # of DO_NOT_TRACK it takes only the word true
     "ITERATIVE_DO_NOT_TRACK": "1",  # the library that DVC's tools report with
     "DO_NOT_TRACK": "1",  # what further packages agree on
 }

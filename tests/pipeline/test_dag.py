@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.params_files import LOCAL
-from sightline.core.params.sections import Params
+from sightline.core.params.sections import WITHOUT_RESULT, Params
 from sightline.core.source_digest import PACKAGE, closure, imports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,15 +76,16 @@ def tracked(stage: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_what_the_stage_reads(stage):
-    assert tracked(stage) == sections(stage) - {"profile", "launch"}
+    assert tracked(stage) == sections(stage) - {"profile", *WITHOUT_RESULT}
 
 
 def test_every_leaf_reaches_resolve_and_a_stage():
-    """But `launch`: it changes no result."""
-    assert set(DAG["stages"]["resolve"]["params"]) == set(PARAMS) - {"launch"}
+    """But `launch` and `tracking`: they change no result."""
+    assert set(WITHOUT_RESULT) == {"launch", "tracking"}
+    assert set(DAG["stages"]["resolve"]["params"]) == set(PARAMS) - {*WITHOUT_RESULT}
     assert "profiles" in DAG["stages"]["resolve"]["deps"]
     used = {key for stage in STAGES for key in tracked(stage)}
-    assert used == set(PARAMS) - {"launch", "profile"}
+    assert used == set(PARAMS) - {"profile", *WITHOUT_RESULT}
     commands = " ".join(DAG["stages"][stage]["cmd"] for stage in STAGES)
     assert "${launch}" in commands and "${threads}" in commands
 

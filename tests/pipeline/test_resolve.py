@@ -66,6 +66,14 @@ def test_launch_changes_no_resolved_value(repo):
     assert added(repo, "params.yaml") == ["launch: python"] and added(repo, "resolved.yaml") == []
 
 
+def test_tracking_reruns_nothing(repo):
+    repo.run("dvc", "repro", "resolve")
+    edit.fill(repo.path / "params.yaml", {"tracking": ["mlflow"]})
+    assert repo.stages_run(repo.run("dvc", "repro", "resolve").stdout) == []
+    repo.run("dvc", "exp", "run", "-S", "tracking=[]", "resolve")
+    assert added(repo, "params.yaml") == ["tracking:   []"] and added(repo, "resolved.yaml") == []
+
+
 def test_what_is_edited_is_read_again_and_nothing_else(repo, tmp_path):
     """A cell of a table and a picture rerun from `download` on; a file that nothing reads reruns nothing."""
     table, pictures = tmp_path / "items.csv", tmp_path / "pictures"

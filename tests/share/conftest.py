@@ -25,19 +25,22 @@ def entry(path, md5):
     return {"path": path, "md5": md5}
 
 
+def listing(folder):
+    """The object by which DVC keeps a folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    rows = [{"md5": md5(path.read_bytes()), "relpath": path.relative_to(folder).as_posix()} for path in paths]
+    return json.dumps(sorted(rows, key=lambda row: row["relpath"])).encode()
+
+
 def lock(here, reported=""):
     """Writes dvc.lock and DVC's list of models/bundle as `dvc repro` would after all stages. `reported`: the
     older metrics/evaluate that the report was made from."""
-    folder = here / "models" / "bundle"
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    listed = [
-        {"md5": md5(path.read_bytes()), "relpath": path.relative_to(folder).as_posix()} for path in paths
-    ]
-    data = json.dumps(sorted(listed, key=lambda row: row["relpath"])).encode()
+    data = listing(here / "models" / "bundle")
     cached = here / ".dvc" / "cache" / "files" / "md5" / md5(data)[:2] / f"{md5(data)[2:]}.dir"
     cached.parent.mkdir(parents=True, exist_ok=True)
     cached.write_bytes(data)
-    made, evaluated = f"{md5(data)}.dir", "e.dir"
+    made, metrics = f"{md5(data)}.dir", here / "metrics" / "evaluate"
+    evaluated = f"{md5(listing(metrics))}.dir" if metrics.is_dir() else "e.dir"
     summary = md5((here / "metrics" / "summary.json").read_bytes())
     stages = {
         "index": {"deps": [], "outs": [entry("models/bundle", made)]},

@@ -9,6 +9,7 @@ serve.py: serve
 data_commands.py: index, dataset-report, out-of-domain
 init.py: init
 share.py: push-to-hub, save-pretrained
+release.py: track, register, promote
 project_commands.py: params, estimate, demo, doctor, tables
 picture_input.py: pictures from the command line: files, folders, archives, addresses
 diagnostics.py: the checks of doctor

@@ -9,10 +9,16 @@ import typer
 from sightline.cli import checkout_files
 from sightline.cli.app import BUNDLE, USE, app, bundle_folder, say
 
+CACHE = Path.home() / ".cache" / "sightline" / "models"  # of registered models that were served
+
 
 @app.command(rich_help_panel=USE)
 def serve(
     bundle: Annotated[Path | None, BUNDLE] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Instead of a folder: models:/NAME@production, of the MLflow server."),
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; other than loopback needs --keys.")
     ] = "127.0.0.1",
@@ -40,13 +46,25 @@ def serve(
     accepted = server.read_keys(keys) if keys else []
     server.check(host, accepted)
     limits = Limits(host=host, queue=queue, timeout_s=timeout)
-    model = Model.load(bundle_folder(bundle), limits.batch, index)
+    folder = bundle_folder(bundle) if model is None else _registered(model, bundle)
+    served_model = Model.load(folder, limits.batch, index)
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     say(f"serve: {address}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
-    served = create_app(model, limits, accepted, fetch)
+    served = create_app(served_model, limits, accepted, fetch)
     if not accepted:  # a browser shows no API key, so a server that asks for one has no page
-        _add_page(served, model, limits, bundle_folder(bundle), f"{address}/")
+        _add_page(served, served_model, limits, folder, f"{address}/")
     server.serve(served, host, port)
+
+
+def _registered(model: str, bundle: Path | None) -> Path:
+    """The bundle of a registered model, fetched once."""
+    from sightline.share import mlflow_registry
+
+    if bundle is not None:
+        raise checkout_files.CheckoutError("give --model or --bundle, not both")
+    folder, what = mlflow_registry.fetch(model, CACHE)
+    say(f"serve: {model} is {what}, in {folder}", err=True)
+    return folder
 
 
 def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) -> None:

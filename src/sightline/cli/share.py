@@ -38,7 +38,7 @@ def push_to_hub(
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise typer.BadParameter(f"give OWNER/NAME, not {repository!r}")
     folder = bundle_folder(bundle)
-    measured = _measured(folder)
+    measured = read_measured(folder)
     failed = [check.line() for check in measured.checks if check.passed is False]
     if failed and not even_if_gate_failed:
         raise checkout_files.CheckoutError(
@@ -74,9 +74,9 @@ def _upload(prepared, repository: str, private: bool) -> None:
     say(f"     sightline ask --bundle {name}")
 
 
-def _measured(folder: Path):
-    """What the checkout that a bundle lies in measured of it. Raises CheckoutError where that is not there,
-    or is of another bundle."""
+def read_measured(folder: Path, *further: str):
+    """What the checkout that a bundle lies in measured of it. Raises CheckoutError where that, or one of the
+    `further` outputs that the caller reads, is not there, or is of another bundle."""
     from sightline.core.artifacts import read_json
     from sightline.core.params import loader
     from sightline.evaluate import quality_gate
@@ -89,7 +89,7 @@ def _measured(folder: Path):
             f"{folder}: the figures in {here / 'metrics'} are those of {built}; give that bundle"
         )
     outs = {out.path: out for out in dvc_outs.read(here)}
-    for name in ("models/bundle", "metrics/summary.json"):
+    for name in ("models/bundle", "metrics/summary.json", *further):
         if name not in outs or not outs[name].is_as_recorded:
             raise checkout_files.CheckoutError(
                 f"{here / name} is not what dvc.lock records, so nobody knows what its figures are of: run "

@@ -19,6 +19,7 @@ launcher_watchdog.py: ends a process whose launcher has died
 plain_text.py: texts of others without the signs that steer a terminal
 typed_json.py: JSON files from anywhere, by a schema
 tracking.py: training curves (DVCLive)
+tracking_outbox.py: what stages tell MLflow and TensorBoard, as files that wait to be sent
 plotting.py: pictures and charts by matplotlib
 templates.py: pages from Jinja2 templates; templates/: the frame and look of offline HTML pages
 

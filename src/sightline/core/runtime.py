@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import psutil
 from filelock import FileLock
 
-from sightline.core import artifacts, dvc_lock, launcher_watchdog
+from sightline.core import artifacts, dvc_lock, launcher_watchdog, tracking, tracking_outbox
 from sightline.core.params import resolved
 from sightline.core.params.loader import Params, ParamsError, load_params
 from sightline.core.plain_text import plain
@@ -192,13 +192,44 @@ def stage(name: str) -> Iterator[Params]:
             resolved.check(params, Path())
         if _rank() == 0:
             dvc_lock.keep(Path())
-        yield params
+        tracking_outbox.check(params.tracking)
+        with _recorded(name, params, began):
+            yield params
     except ParamsError as error:
         _end(name, error, 2)
     except (ValueError, OSError, MemoryError) as error:
         _end(name, error, 1)
     if _rank() == 0:
         _record_cost(name, params.profile, time.perf_counter() - began)
+
+
+@contextmanager
+def _recorded(name: str, params: Params, began: float) -> Iterator[None]:
+    """Record the stage for MLflow and TensorBoard, where `tracking` asks for them. It cannot fail a stage."""
+    if _rank() or not tracking_outbox.NEEDS.keys() & set(params.tracking):
+        yield
+        return
+    experiment, baseline = (os.environ.get(f"DVC_EXP_{what}", "") for what in ("NAME", "BASELINE_REV"))
+    me = psutil.Process()
+    launcher = [me, *launcher_watchdog.launchers(me.parents(), "DVC_STAGE" in os.environ)][-1]
+    record = tracking_outbox.begin(
+        _scratch().parent, name, params, tracking_outbox.Process.of(launcher), experiment, baseline
+    )
+    tracking.listeners.append(record.point)
+    status, message = tracking_outbox.FINISHED, ""
+    try:
+        yield
+    except Stopped:
+        status = tracking_outbox.KILLED
+        raise
+    except BaseException as error:
+        status, message = tracking_outbox.FAILED, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise
+    finally:
+        tracking.listeners.remove(record.point)
+        record.end(status, message, _cost(time.perf_counter() - began))
+        if trouble := record.trouble():
+            log(trouble)
 
 
 def watch_launcher() -> None:
@@ -287,16 +318,20 @@ def _usage() -> tuple[float, float]:
     return seconds, max(usage.ru_maxrss for usage in usages) / unit
 
 
-def _record_cost(name: str, profile: str, wall_s: float) -> None:
-    """Merge this stage's cost into .resume/cost/<profile>.json; a failure is printed, not fatal."""
+def _cost(wall_s: float) -> dict[str, float]:
+    """Core-seconds, wall seconds and peak MiB of this stage so far, over all ranks that `finish` counted."""
     core_s, peak_mib = _usage()
     core_s, peak_mib = core_s + _state.other_ranks_core_s, peak_mib + _state.other_ranks_peak_mib
     if "TORCHELASTIC_RUN_ID" in os.environ:
         agent = psutil.Process().parent()
         times = agent.cpu_times() if agent else None
         core_s += times.user + times.system if times else 0.0
-    path = _scratch() / "cost" / f"{profile}.json"
-    row = {"core_seconds": round(core_s, 2), "wall_seconds": round(wall_s, 2), "peak_mib": round(peak_mib)}
+    return {"core_seconds": round(core_s, 2), "wall_seconds": round(wall_s, 2), "peak_mib": round(peak_mib)}
+
+
+def _record_cost(name: str, profile: str, wall_s: float) -> None:
+    """Merge this stage's cost into .resume/cost/<profile>.json; a failure is printed, not fatal."""
+    path, row = _scratch() / "cost" / f"{profile}.json", _cost(wall_s)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):

@@ -1,8 +1,12 @@
 """Training curves, written by DVCLive."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# Who else is told of each point, with the folder of its curves: the record of the stage that runs, if any.
+listeners: list[Callable[[Path, int, dict[str, float]], None]] = []
 
 
 class Curves:
@@ -14,7 +18,7 @@ class Curves:
     """
 
     def __init__(self, folder: Path, history: list[dict[str, Any]]):
-        self._live = _open(folder)
+        self._live, self._folder = _open(folder), Path(folder)
         self.history: list[dict[str, Any]] = []
         for row in history:
             self.log(row["step"], {name: value for name, value in row.items() if name != "step"})
@@ -29,6 +33,8 @@ class Curves:
             self._live.log_metric(name, float(value))
         self._live.make_summary()
         self.history.append({"step": step, **values})
+        for listen in listeners:
+            listen(self._folder, step, values)
 
     def close(self) -> None:
         """Finish the files."""

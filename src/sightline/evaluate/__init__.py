@@ -8,6 +8,7 @@ predictions.py: answers and retrieval ranks of one model on a split
 collect_predictions.py: predictions of every variant, each in a process
 scoring.py: from answers and ranks to rows with intervals
 bootstrap.py: 95 % intervals clustered by picture
+paired_pictures.py: two models that were measured at different times, on the same test pictures
 majority_baseline.py: the most frequent answer
 oracle.py: the upper bound
 ood_detection.py: how well the out-of-domain warnings of `inference` work

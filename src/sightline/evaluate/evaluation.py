@@ -12,6 +12,7 @@ from sightline.evaluate import (
     majority_baseline,
     metrics_summary,
     oracle,
+    paired_pictures,
     predictions,
     result_files,
     scoring,
@@ -66,6 +67,8 @@ def evaluate(
         differences += more_differences
         for variant, groups in served.items():
             compared[variant].append(groups)
+        if SHIPPED in served:
+            paired_pictures.write(metrics / paired_pictures.file_of(name), split, served[SHIPPED])
         for variant, of_variant in of_split.items():
             for spin, answers in of_variant.answers.items():
                 path = metrics / f"predictions-{name}-{variant}-spin_{spin}.jsonl"

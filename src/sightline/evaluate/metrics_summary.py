@@ -2,6 +2,7 @@
 off or on as the bundle answers, nested so that `dvc metrics diff` names them. Percent and points unless a key
 says otherwise."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def build(
         "shipped_minus_fp32": {
             split: _differences(paired, split, "shipped - fp32", spin) for split in splits
         },
-        "loss_bounds": _bounds(paired),
+        "loss_bounds": bounds(paired),
         "left_out": left_out,
     }
 
@@ -186,22 +187,22 @@ def _differences(paired: list[Row], split: str, comparison: str, spin: str) -> d
     return differences
 
 
-def _bounds(paired: list[Row]) -> dict[str, dict[str, float]]:
-    """How much worse the shipped variant can be than fp32: `loss_bound`, one-sided 95 %, of the difference
-    `value` over `n` questions, captions or descriptions about `pictures` of all splits; `least_loss` is the
-    other end. Only n = 0 where the data has no such figure."""
-    bounds: dict[str, dict[str, float]] = {name: {"n": 0} for name in _BOUNDS}
+def bounds(paired: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """How much worse the shipped variant can be than fp32, or one model than another: `loss_bound`, one-sided
+    95 %, of the difference `value` over `n` questions, captions or descriptions about `pictures` of all
+    splits; `least_loss` is the other end. Only n = 0 where the data has no such figure."""
+    found: dict[str, dict[str, float]] = {name: {"n": 0} for name in _BOUNDS}
     for name, (family, metric, kind) in _BOUNDS.items():
         for row in paired:
             same = (row["split"], row["family"], row["metric"]) == (POOLED, family, metric)
             if same and kind in ("", row["type"]):
                 least = float(row["low"]) if metric in LOWER_IS_BETTER else -float(row["high"])
-                bounds[name] = {
+                found[name] = {
                     "value": float(row["value"]), "least_loss": least + 0.0,
                     "loss_bound": float(row["loss_bound"]), "n": int(row["n"]),
                     "pictures": int(row["pictures"]),
                 }  # fmt: skip
-    return bounds
+    return found
 
 
 def _figure_name(name: str, row: Row) -> str:

@@ -90,11 +90,19 @@ def _floor(variant: str, figure: str, measured: dict[str, Any] | None, limit: fl
     return Check(variant, figure, value, "at least", limit, pictures, ENOUGH, outcome)
 
 
-def _loss(variant: str, name: str, measured: dict[str, Any], limit: float, absent: str) -> Check:
-    """The 95 % bound of a loss against fp32. Without any loss it is still 100 * 3 / n points, and half the
-    width of the loss's interval: where that alone is beyond the limit, an equal variant would fail as well.
-    The width falls with the root of n."""
-    figure, needed = f"{name} loss against fp32 (95 % bound)", _needed(limit)
+def loss_checks(bounds: dict[str, Any], limit: float, variant: str, against: str) -> list[Check]:
+    """The checks that `variant` loses no more than `limit` points against another model on the same pictures.
+    bounds: as in metrics_summary.bounds."""
+    return [_loss(variant, name, bounds[name], limit, why, against) for name, why in RELATIVE.items()]
+
+
+def _loss(
+    variant: str, name: str, measured: dict[str, Any], limit: float, absent: str, against: str = "fp32"
+) -> Check:
+    """The 95 % bound of a loss against fp32, or another model. Without any loss it is still 100 * 3 / n
+    points, and half the width of the loss's interval: where that alone is beyond the limit, an equal variant
+    would fail as well. The width falls with the root of n."""
+    figure, needed = f"{name} loss against {against} (95 % bound)", _needed(limit)
     if not measured["n"]:
         return Check(variant, figure, None, "at most", limit, 0, needed, None, absent)
     bound, least, pictures = measured["loss_bound"], measured["least_loss"], measured["pictures"]

@@ -4,7 +4,7 @@ A group holds the counts of one variant, with SPIN on or off, on one type of que
 figures are functions of the counts, so values, intervals and paired differences come from the same numbers.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -24,6 +24,7 @@ from sightline.evaluate.metrics import (
 )
 from sightline.evaluate.metrics.chair import Lexicon
 from sightline.evaluate.metrics.normalize_answers import normalise
+from sightline.evaluate.metrics.ratios import Counts
 from sightline.evaluate.predictions import Answers, RetrievalRanks
 from sightline.evaluate.split_contents import Split
 
@@ -42,13 +43,15 @@ BOUNDED = (
 class Group:
     """Counts of one family (vqa, pope, chair, caption, ...) and type, resampled by picture.
 
-    `measure` is the metric: it has FIGURES and `sample_size`.
+    `measure` is the metric: it has FIGURES and `sample_size`. `counts_C`: the counts of each picture; empty
+    where the figures are no functions of sums.
     """
 
     family: str
     kind: str
     measure: Any  # a module of metrics, or one of its classes: FIGURES and sample_size
     sample: Sample
+    counts_C: Counts = field(default_factory=dict)
 
 
 def rounded(value: float) -> float:
@@ -65,7 +68,7 @@ def _group(
     weights_RC: np.ndarray,
 ) -> Group:
     counts_C = cluster(item_counts, pictures, weights_RC.shape[1])
-    return Group(family, kind, measure, sample(counts_C, weights_RC))
+    return Group(family, kind, measure, sample(counts_C, weights_RC), counts_C)
 
 
 def answer_groups(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: np.ndarray) -> list[Group]:
@@ -188,7 +191,7 @@ def pooled(splits: list[list[Group]]) -> list[Group]:
             key = (group.family, group.kind)
             before = by_key.get(key)
             together = before.sample.plus(group.sample, same_images=False) if before else group.sample
-            by_key[key] = replace(group, sample=together)
+            by_key[key] = replace(group, sample=together, counts_C={})
     return list(by_key.values())
 
 
@@ -198,7 +201,7 @@ def _pope_group(groups: list[Group]) -> list[Group]:
     if not kinds:
         return []
     together = reduce(lambda one, other: one.plus(other, same_images=True), [kind.sample for kind in kinds])
-    return [replace(kinds[0], kind="all", sample=together)]
+    return [replace(kinds[0], kind="all", sample=together, counts_C={})]
 
 
 def loss_bounds(after: list[list[Group]], before: list[list[Group]], key: dict[str, str]) -> list[dict]:

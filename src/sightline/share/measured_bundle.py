@@ -61,6 +61,10 @@ class MeasuredBundle:
         metadata = self._metadata(repo.split("/")[-1], license, quality)
         return Published(repo, metadata, splits, rows, self._limits(splits[0]), self._built())
 
+    def commit(self) -> str:
+        """The git commit that is checked out; empty outside of a repository."""
+        return _git(self.checkout, "rev-parse", "HEAD") or ""
+
     def _metadata(self, name: str, license: str, quality: dict[str, Any]) -> dict[str, Any]:
         results = _results(quality, self.params.data.source)
         hub = hf.HUB.fullmatch(self.params.data.base_url)
@@ -134,13 +138,18 @@ def _parity(parity: dict[str, Any]) -> str:
 
 def _commit(checkout: Path) -> str:
     """Which commit of which state the checkout is at."""
-    try:
-        head, changed = (
-            subprocess.run(
-                ["git", *words], cwd=checkout, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (OSError, subprocess.CalledProcessError):
+    head = _git(checkout, "rev-parse", "HEAD")
+    changed = _git(checkout, "status", "--porcelain", "--untracked-files=no")
+    if head is None or changed is None:
         return "No git commit: it was built outside a repository"
     return f"git commit `{head}`" + (", with changes that are not committed" if changed else "")
+
+
+def _git(checkout: Path, *words: str) -> str | None:
+    """What git says; None where it fails, or is not there."""
+    command = ["git", *words]
+    try:
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

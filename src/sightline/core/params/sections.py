@@ -1,13 +1,13 @@
 """All parameters as one typed object, and the list of its leaves."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, model_validator
 from pydantic.fields import FieldInfo
 
 from sightline.core.params.bundle_params import ALL_SPLITS, ExportParams, IndexParams
-from sightline.core.params.checks import Count, Matches, Name, Positive, Settings, require
+from sightline.core.params.checks import Count, Matches, Name, Positive, Settings, once, require
 from sightline.core.params.data_params import ConvertParams, DataParams
 from sightline.core.params.dual_encoder_params import DualEncoderParams, leaves_others_unused
 from sightline.core.params.generation import Generation, Spin
@@ -15,6 +15,8 @@ from sightline.core.params.quality_params import EvaluateParams, ExplainParams, 
 from sightline.core.params.tower_params import DecoderParams, TextParams, VisionParams
 from sightline.core.params.train_params import AlignParams, CompressParams, FinetuneParams, PretrainParams
 
+# Leaves that change no result: no stage is rerun for them, and resolved.yaml does not hold them.
+WITHOUT_RESULT = ("tracking", "launch")
 LAUNCH = Matches(r"python[\w./=: -]*", "python, or python -m torch.distributed.run and its options")
 
 # What a decoder does not read, by its tower, and its value in params.yaml: another one would change nothing.
@@ -47,6 +49,13 @@ class Params(Settings):
     seed: int = Field(ge=0, lt=2**63, description="of pictures, initialisation and batches")
     threads: Count = Field(description="per process; 1 and 2 threads give different bits")
     lr: Positive = Field(description="the one learning-rate dial: each training stage uses lr * its lr_scale")
+    tracking: tuple[Literal["dvclive", "mlflow", "tensorboard"], ...] = Field(
+        strict=False,
+        description="who is told of a run. DVCLive's files, which `dvc plots` draws, are outputs of stages "
+        "and written whatever the list says; mlflow: also a run per stage on the server at "
+        "MLFLOW_TRACKING_URI; tensorboard: also event files in .resume/tensorboard. Both need the extra "
+        "`tracking`; neither changes a result",
+    )
     launch: Annotated[str, AfterValidator(LAUNCH)] = Field(description="`python` trains in one process")
     spin: Spin
     generation: Generation
@@ -79,6 +88,7 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def sections_fit_each_other(self) -> "Params":
+        once("tracking", self.tracking, "dvclive, mlflow, tensorboard")
         self._spin_fits_the_decoder()
         self._unread_leaves_stay()
         self._questions_fit_the_text_tower()

@@ -9,9 +9,8 @@ import httpx2 as httpx
 import pytest
 
 from sightline.serve.api import create_app
-from sightline.serve.limits import Limits
 from tests.support import tiny
-from tests.support.serving import chat, png, running, url
+from tests.support.serving import chat, deployed, png, running, url
 
 SETTINGS = (
     {},
@@ -83,8 +82,7 @@ class Slow:
 
 
 def test_beyond_the_queue_is_429_and_nobody_hangs(model):
-    limits = Limits(batch=4, queue=8)
-    with running(create_app(Slow(model, 0.3), limits)) as address:
+    with running(create_app(Slow(model, 0.3), deployed(batch=4, queue=8))) as address:
         found = send_all(address, [("/v1/chat/completions", body) for body in bodies(60)])
         counts = {status: sum(one == status for one, _, _ in found) for status, _, _ in found}
         assert counts.keys() == {200, 429} and counts[200] >= 8
@@ -96,7 +94,7 @@ def test_beyond_the_queue_is_429_and_nobody_hangs(model):
 
 def test_too_slow_is_504_and_the_next_is_answered(model):
     slow = Slow(model, 1.0)
-    with running(create_app(slow, Limits(batch=4, timeout_s=0.4))) as address:
+    with running(create_app(slow, deployed(batch=4, timeout_s=0.4))) as address:
         for stream in (False, True):
             status, body, _ = send_all(address, [("/v1/chat/completions", chat(stream=stream))])[0]
             assert (status, body["error"]["code"]) == (504, "timeout")
@@ -113,7 +111,7 @@ def test_a_failing_model_is_500_and_the_next_is_answered(model):
             return self._model.answer(*values)
 
     broken = Broken(model, 1.0)
-    with running(create_app(broken, Limits(batch=4))) as address:
+    with running(create_app(broken, deployed(batch=4))) as address:
         status, body, _ = send_all(address, [("/v1/chat/completions", chat())])[0]
         assert status == 500 and "exploded" not in json.dumps(body)
         broken._seconds = 0.0
@@ -121,7 +119,7 @@ def test_a_failing_model_is_500_and_the_next_is_answered(model):
 
 
 def test_a_client_that_leaves_frees_its_place(model):
-    app = create_app(Slow(model, 0.2), Limits(batch=4, queue=1))
+    app = create_app(Slow(model, 0.2), deployed(batch=4, queue=1))
     with running(app) as address:
         with httpx.Client(base_url=address) as client:
             with client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer:
@@ -134,7 +132,7 @@ def test_a_client_that_leaves_frees_its_place(model):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_stopping_answers_those_inside_and_refuses_newcomers(model, stream):
-    app = create_app(Slow(model, 0.5), Limits(batch=4))
+    app = create_app(Slow(model, 0.5), deployed(batch=4))
     with running(app) as address, httpx.Client(base_url=address, timeout=30) as client:
 
         async def main():

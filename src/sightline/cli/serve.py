@@ -1,5 +1,6 @@
 """`sightline serve`: the HTTP API over a bundle."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,23 +10,66 @@ import typer
 from sightline.cli import checkout_files
 from sightline.cli.app import BUNDLE, USE, app, bundle_folder, say
 
+ENV = typer.Option(metavar="NAME|FILE", help="A file of deploy/ by its name, or one of your own by its path.")
+
 
 @app.command(rich_help_panel=USE)
 def serve(
+    env: Annotated[str, ENV] = "dev",
     bundle: Annotated[Path | None, BUNDLE] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; other than loopback needs --keys.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+        str | None, typer.Option(help="Address to listen on; other than loopback needs --keys.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     index: Annotated[
         Path | None, typer.Option(help="An index made by `sightline index`; default: the model's own.")
     ] = None,
     keys: Annotated[Path | None, typer.Option(help="Environment file with API keys, one a line.")] = None,
-    fetch: Annotated[bool, typer.Option("--fetch", help="Allow pictures as https addresses.")] = False,
-    queue: Annotated[int, typer.Option(min=1, help="Requests inside at once; beyond it 429.")] = 64,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+    fetch: Annotated[
+        bool | None, typer.Option("--fetch/--no-fetch", help="Allow pictures as https addresses.")
+    ] = None,
+    queue: Annotated[int | None, typer.Option(help="Requests inside at once; beyond it 429.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds until a request is given up.")] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print every setting and where it came from, and exit.")
+    ] = False,
 ) -> None:
-    """Answer over HTTP: a web page, OpenAI's API, search, explanations, metrics. Needs the extra `serve`."""
+    """Answer over HTTP: a web page, OpenAI's API, search, explanations, metrics. Needs the extra `serve`.
+
+    Settings come from deploy/<env>.yaml. A variable such as SIGHTLINE_SERVE__LIMITS__QUEUE wins over the
+    file, an option over both.
+    """
+    from sightline.serve.deploy import loader
+
+    options: dict[str, tuple[str, Any]] = {
+        "--host": ("host", host and host.removeprefix("[").removesuffix("]")),  # as in a URL
+        "--port": ("port", port), "--keys": ("keys", keys), "--bundle": ("model", bundle),
+        "--index": ("index", index), "--fetch": ("fetch", fetch), "--queue": ("limits.queue", queue),
+        "--timeout": ("limits.timeout_s", timeout),
+    }  # fmt: skip
+    given = [
+        loader.Given(name, key, str(value) if isinstance(value, Path) else value)
+        for name, (key, value) in options.items()
+        if value is not None
+    ]
+    here = _project()
+    deployment = loader.load(env, here, [*loader.variables(os.environ), *given])
+    if print_config:
+        for line in loader.lines(deployment):
+            say(line)
+        return
+    _serve(deployment, here)
+
+
+def _project() -> Path | None:
+    """The checkout around the current folder, or a repository of one's own; None for a bundle alone."""
+    try:
+        return checkout_files.root()
+    except checkout_files.CheckoutError:
+        return None
+
+
+def _serve(deployment: Any, here: Path | None) -> None:
     try:
         from sightline.serve import server
         from sightline.serve.api import create_app
@@ -34,31 +78,27 @@ def serve(
             f"serving needs the package {error.name}: pip install -r requirements-serve.txt"
         ) from error
     from sightline.serve.batch_model import Model
-    from sightline.serve.limits import Limits
+    from sightline.serve.log_writer import json_line
 
-    host = host.removeprefix("[").removesuffix("]")  # as an address in a URL is written
-    accepted = server.read_keys(keys) if keys else []
-    server.check(host, accepted)
-    limits = Limits(host=host, queue=queue, timeout_s=timeout)
-    model = Model.load(bundle_folder(bundle), limits.batch, index)
+    def tell(text: str) -> None:
+        say(json_line(text) if deployment.log.format == "json" else f"serve: {text}", err=True)
+
+    accepted = server.read_keys(Path(deployment.keys)) if deployment.keys else []
+    server.check(deployment, accepted)
+    folder = bundle_folder(Path(deployment.model) if deployment.model else None)
+    index = Path(deployment.index) if deployment.index else None
+    model = Model.load(folder, deployment.limits.batch, index, deployment.workers.model_threads)
+    host, port = deployment.host, deployment.port
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    say(f"serve: {address}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
-    served = create_app(model, limits, accepted, fetch)
-    if not accepted:  # a browser shows no API key, so a server that asks for one has no page
-        _add_page(served, model, limits, bundle_folder(bundle), f"{address}/")
-    server.serve(served, host, port)
+    tell(f"{address}/v1 answers as OpenAI's API; Ctrl-C ends it")
+    served = create_app(model, deployment, accepted)
+    if deployment.page and accepted:
+        tell("no page: a browser shows no API key")
+    elif deployment.page and find_spec("gradio") is None:
+        tell("no page: it needs the package gradio: pip install gradio==6.31.0")
+    elif deployment.page:
+        from sightline.serve.ui.mount import mount
 
-
-def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) -> None:
-    """The web page on the application, where Gradio is installed."""
-    if find_spec("gradio") is None:
-        say("serve: no page: it needs the package gradio: pip install gradio==6.31.0", err=True)
-        return
-    from sightline.serve.ui.mount import mount
-
-    try:
-        here = checkout_files.root()
-    except checkout_files.CheckoutError:
-        here = None  # a bundle alone: the page says what it misses
-    mount(served, model, limits, folder, here)
-    say(f"serve: {address} shows the page", err=True)
+        mount(served, model, deployment.limits, folder, here)
+        tell(f"{address}/ shows the page")
+    server.serve(served, deployment)

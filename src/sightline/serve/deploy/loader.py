@@ -123,10 +123,9 @@ def _value(key: str, text: str) -> Any:
         pass
     try:
         value = YAML(typ="safe", pure=True).load(text)
-        check_leaf(key, value, Deployment)
-    except (YAMLError, ParamsError):
+    except YAMLError:
         return text
-    return value
+    return text if value is None else value
 
 
 def _checked(one: Given) -> Any:
@@ -185,5 +184,5 @@ def _shown(source: ParamsFile | Given | None, root: Path | None) -> str:
         return "empty everywhere"
     if isinstance(source, Given):
         return source.where
-    path, base = source.path, root or packaged_project.folder()
-    return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+    shown = source.path.relative_to(root) if root and source.path.is_relative_to(root) else source.path
+    return shown.as_posix()

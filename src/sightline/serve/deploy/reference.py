@@ -16,12 +16,14 @@ from sightline.serve.deploy.sections import Deployment
 ENVIRONMENTS = ("dev", "staging", "prod")
 HEAD = """# Settings of the server
 
-Written by `sightline params --reference` from the schema in `src/sightline/serve/deploy/` and the files of `deploy/`.
+Written by `sightline params --reference` from the schema in `src/sightline/serve/deploy/` and the files of
+`deploy/`.
 
-Where a setting comes from: an option of `sightline serve` wins over an environment variable, that over the file of
-`--env` (`dev` where none is named), that over the file which it `extends`. The variable of a setting is its name in
-capitals, `__` for each dot, after `SIGHTLINE_SERVE__`: `limits.queue` is `SIGHTLINE_SERVE__LIMITS__QUEUE`.
-`sightline serve --env prod --print-config` prints every value and where it came from.
+Where a setting comes from: an option of `sightline serve` wins over an environment variable, that over the
+file of `--env` (`dev` where none is named), that over the file which it `extends`. The variable of a setting
+is its name in capitals, `__` for each dot, after `SIGHTLINE_SERVE__`: `limits.queue` is
+`SIGHTLINE_SERVE__LIMITS__QUEUE`. `sightline serve --env prod --print-config` prints every value
+and its origin.
 
 """
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from sightline.core.params.checks import Count, Matches, Name, NotNegative, Positive, Settings
+from sightline.core.params.checks import Count, Matches, NotNegative, Positive, Settings
 
 Host = Annotated[
     str, AfterValidator(Matches(r"[^\s\[\]/]+", "a name or an address, of IPv6 without brackets"))
@@ -21,6 +21,8 @@ Known = Annotated[
 Origin = Annotated[
     str, AfterValidator(Matches(r"https?://[^\s/A-Z]+", "https://name or https://name:port in small letters"))
 ]
+
+Place = Annotated[str, AfterValidator(Matches(r".+", "a path"))]
 
 
 class LogSettings(Settings):
@@ -101,12 +103,12 @@ class Deployment(Settings):
     origins: tuple[Origin, ...] = Field(
         strict=False, description="websites whose pages may use the API through a browser (CORS); needs keys"
     )
-    keys: Name | None = Field(
-        description="path of an environment file with API keys, one a line; never a key"
+    keys: Place | None = Field(
+        description="an environment file with API keys, one a line; never a key itself"
     )
     needs_keys: bool = Field(description="refuse to start without keys, on loopback too")
-    model: Name | None = Field(description="the bundle's folder; empty: models/bundle of the checkout")
-    index: Name | None = Field(description="folder of an index of `sightline index`; empty: the model's own")
+    model: Place | None = Field(description="the bundle's folder; empty: models/bundle of the checkout")
+    index: Place | None = Field(description="folder of an index of `sightline index`; empty: the model's own")
     fetch: bool = Field(description="take pictures as https addresses, too")
     page: bool = Field(description="the web page, where no key is asked for: a browser shows none")
     metrics: bool = Field(description="answer /metrics")

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import random
+import threading
 import time
 
 import httpx2 as httpx
 import pytest
 
 from sightline.serve.api import create_app
+from sightline.serve.batcher import Ticket, Worker
 from tests.support import tiny
 from tests.support.serving import chat, deployed, png, running, url
 
@@ -148,3 +150,29 @@ def test_stopping_answers_those_inside_and_refuses_newcomers(model, stream):
                 return await under_way
 
         assert asyncio.run(main()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fill_s", "batches"), [(0.0, [["first"], ["second"]]), (60.0, [["first", "second"]])]
+)
+def test_a_batch_waits_as_long_as_it_is_told_for_rows_on_their_way(fill_s, batches):
+    """The second row is on its way until the first is answered, or waits for it."""
+    found = []
+
+    def run(batch, emit):
+        found.append([ticket.row for ticket in batch])
+        return [None] * len(batch)
+
+    async def main():
+        worker, ready = Worker(run, 2, fill_s, 1), threading.Event()
+        second = Ticket("key", prepare=lambda: ready.wait(60) and "second")
+        worker.put(second)
+        first = worker.put(Ticket("key", "first"))
+        if not fill_s:
+            await first.done
+        ready.set()
+        await asyncio.gather(first.done, second.done)
+        worker.close()
+
+    asyncio.run(main())
+    assert found == batches

@@ -6,18 +6,15 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx2 as httpx
 import numpy as np
 import psutil
 import pytest
 
-from sightline.core.params.sections import leaves
 from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
 from sightline.serve.deploy import loader
-from sightline.serve.deploy.sections import Limits
 from sightline.serve.log_writer import JsonLines, Printed, json_line
 from tests.serve.test_batching import Slow
 from tests.serve.test_connections import WAIT_S, link, until_closed
@@ -237,15 +234,6 @@ def test_the_model_has_the_batch_and_the_threads_of_the_file(bundle, tmp_path):
         given = {"model": "sightline", "input": [url(png(np.full((8, 8, 3), 40, np.uint8)))]}
         found = post(address, "/v1/embeddings", given).json()["data"][0]["embedding"]
         np.testing.assert_allclose(found, one.pictures(rows[1:2])[0][0], atol=1e-5)
-
-
-def test_every_limit_stands_in_some_test():
-    """A new limit is tried here, or where it is listed."""
-    here = Path(__file__).parent
-    texts = "".join(file.read_text(encoding="utf-8") for file in here.rglob("test_*.py"))
-    unobservable = {"backlog"}  # the system may take fewer or more
-    for limit in set(leaves(Limits)) - unobservable:
-        assert f"{limit}=" in texts or f"{limit}:" in texts, limit
 
 
 def test_what_packages_print_becomes_lines_of_json(capfd):

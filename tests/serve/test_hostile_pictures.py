@@ -291,7 +291,7 @@ def test_large_and_failed_answers_are_refused(hosts, answer, limit, reason):
     assert refused.value.reason == reason
 
 
-def test_a_slow_answer_is_given_up(hosts):
+def test_a_slow_answer_is_given_up(hosts, workers):
     class Drip(Answer):
         def read1(self, count):
             time.sleep(0.05)
@@ -300,6 +300,8 @@ def test_a_slow_answer_is_given_up(hosts):
     hosts[0]["https://a.example/1"] = Drip(200)
     with pytest.raises(FetchError, match="too slow"):
         fetch("https://a.example/1", left_s=0.3)
+    with pytest.raises(ApiError, match=r"cannot be fetched \(timeout\)"):
+        image_input.read("https://a.example/1", pixels, deployed(fetch_s=0.3).limits, True, workers)
 
 
 def test_fetching_is_off_unless_it_is_asked_for(hosts, workers):

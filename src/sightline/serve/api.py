@@ -238,8 +238,11 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 def _invalid(error: RequestValidationError) -> ApiError:
     """The first thing that is wrong with a body, in words of the schema."""
-    # Of what may have several forms the deepest fault is in the form that was meant.
-    fault = max(error.errors(), key=lambda one: (len(one["loc"]), one["type"] == "unknown_field"))
+    # Of what may have several forms the deepest fault is in the form that was meant, or one whose type fits.
+    fault = max(
+        error.errors(),
+        key=lambda one: (len(one["loc"]), one["type"] == "unknown_field", not one["type"].endswith("_type")),
+    )
     param = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or part in FIELDS)
     message = fault["msg"]
     if fault["type"] == "union_tag_invalid":  # the one message of pydantic's that repeats a value

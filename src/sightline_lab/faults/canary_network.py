@@ -75,7 +75,7 @@ def entrances(folder: Path, workers: ImageWorkers) -> dict[str, Callable[[str], 
     """Everything that fetches what others name."""
     pictures = PictureFolder(folder, TIMEOUT_S)
     limits = Transfer(TIMEOUT_S, 1000, tries=1)
-    served = loader.load().limits
+    served = loader.load("dev").limits
     return {
         "a picture of a table": pictures.read,
         "the server": lambda url: image_input.decode(url, served, True, workers),

@@ -87,7 +87,7 @@ def main(bundle: str, limits: str, _: str, port: str) -> None:
     from sightline.serve.batch_model import Model
     from sightline.serve.deploy import loader
 
-    deployment = loader.load().replaced(port=int(port)).limited(**json.loads(limits))
+    deployment = loader.load("dev").replaced(port=int(port)).limited(**json.loads(limits))
     server.serve(create_app(Model.load(Path(bundle), deployment.limits.batch), deployment), deployment)
 
 

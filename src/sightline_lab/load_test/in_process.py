@@ -42,7 +42,7 @@ def answer(
 
 
 def main(bundle: str, requests: str) -> None:
-    limits = loader.load().limits
+    limits = loader.load("dev").limits
     model = Model.load(Path(bundle), limits.batch)
     pairs_by_kind = json.loads(Path(requests).read_text(encoding="utf-8"))
     with ImageWorkers() as workers:

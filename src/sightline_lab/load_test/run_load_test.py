@@ -167,7 +167,7 @@ def _sustained(setup: LoadSetup, url: str, bodies: list[bytes]) -> float:
 
 def overload(setup: LoadSetup, pairs: dict) -> dict:
     """Five times the request rate of the server at saturation."""
-    limits = loader.load().limits
+    limits = loader.load("dev").limits
     bodies = [body(*pair) for pair in pairs["short"]]
     with setup.served() as (url, _):
         load_client.closed_loop(url, bodies, 1, setup.seconds(1))

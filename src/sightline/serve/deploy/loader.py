@@ -34,7 +34,6 @@ from sightline.core.params.sections import leaves
 from sightline.serve.deploy.sections import Deployment
 
 FOLDER = "deploy"
-DEFAULT = "dev"
 PREFIX = "SIGHTLINE_SERVE__"
 # What Kubernetes sets in every container for a service that is named sightline-serve.
 KUBERNETES = re.compile(r"SIGHTLINE_SERVE_(SERVICE_(HOST|PORT)\w*|PORT_\d+_\w+)")
@@ -52,7 +51,7 @@ class Given:
         return ParamsError(error.key, error.got, error.allowed, self.where, error.cure)
 
 
-def load(env: str = DEFAULT, root: Path | None = None, given: Sequence[Given] = ()) -> Deployment:
+def load(env: str, root: Path | None = None, given: Sequence[Given] = ()) -> Deployment:
     """The settings of an environment, by its name or the path of its file. `root`: the project's folder;
     `given`: what wins over the files, the last over those before it.
 

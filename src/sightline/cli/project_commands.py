@@ -53,10 +53,10 @@ def params(
 
 def _write_params(here: Path, old: Path | None) -> list[str]:
     from sightline.core.params import migrate, reference
-    from sightline.serve.deploy import reference as settings
+    from sightline.serve.deploy import deployment_reference
 
     if old is None:
-        written = [*reference.write(here), *settings.write(here)]
+        written = [*reference.write(here), *deployment_reference.write(here)]
         return [f"wrote {path.relative_to(here)}" for path in written]
     return [*migrate.migrate(old, here), "try: sightline params, then dvc repro"]
 

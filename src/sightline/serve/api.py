@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from sightline.serve import api_schema, completions
 from sightline.serve.api_error import ApiError, error_body
 from sightline.serve.batch_model import NAME, Model
-from sightline.serve.deploy.sections import Deployment
+from sightline.serve.deploy.deployment import Deployment
 from sightline.serve.image_input import is_picture
 from sightline.serve.middleware import STOPPING, RequestMiddleware
 from sightline.serve.prometheus import Metrics

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from sightline.core.params.generation import Decoding
 from sightline.search.item_index import KINDS
-from sightline.serve.deploy.sections import Limits
+from sightline.serve.deploy.deployment import Limits
 
 MAX_TEXT = 10_000  # characters; the model reads far fewer
 MAX_MESSAGES = 256

@@ -19,7 +19,7 @@ from sightline.data.http_connection import FetchError, open_connection, split_ur
 from sightline.data.image_workers import ImageWorkers
 from sightline.data.images import ImageError
 from sightline.serve.api_error import ApiError
-from sightline.serve.deploy.sections import Limits
+from sightline.serve.deploy.deployment import Limits
 
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
 REDIRECTS = (301, 302, 303, 307, 308)

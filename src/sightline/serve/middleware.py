@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sightline.serve import same_site
 from sightline.serve.api_error import ApiError
-from sightline.serve.deploy.sections import Deployment
+from sightline.serve.deploy.deployment import Deployment
 from sightline.serve.prometheus import Metrics
 
 log, failures = logging.getLogger("sightline.access"), logging.getLogger("sightline.serve")

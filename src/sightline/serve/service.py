@@ -24,7 +24,7 @@ from sightline.serve import image_input, request_settings
 from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model, Query, Question, Reply
 from sightline.serve.batcher import Emit, Ticket, Worker
-from sightline.serve.deploy.sections import Deployment
+from sightline.serve.deploy.deployment import Deployment
 from sightline.serve.image_input import Picture
 from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options

@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model
-from sightline.serve.deploy.sections import Limits
+from sightline.serve.deploy.deployment import Limits
 from sightline.serve.middleware import replay, respond
 from sightline.serve.ui import page_input
 from sightline.serve.ui.sessions import Sessions

@@ -16,7 +16,7 @@ from sightline.inference.bundle_settings import REBUILD
 from sightline.inference.encoding import NO_ANSWERS
 from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model
-from sightline.serve.deploy.sections import Limits
+from sightline.serve.deploy.deployment import Limits
 from sightline.serve.service import Service
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab
 from sightline.serve.ui.sessions import KeptPictures

@@ -31,7 +31,7 @@ from sightline.core.params.params_files import (
     translated,
 )
 from sightline.core.params.sections import leaves
-from sightline.serve.deploy.sections import Deployment
+from sightline.serve.deploy.deployment import Deployment
 
 FOLDER = "deploy"
 PREFIX = "SIGHTLINE_SERVE__"

@@ -11,7 +11,7 @@ from sightline.core.params import reference
 from sightline.core.params.checks import ParamsError
 from sightline.core.params.sections import leaves
 from sightline.serve.deploy import deployment_reference as page
-from sightline.serve.deploy import layers
+from sightline.serve.deploy import environments
 from sightline.serve.deploy.deployment import Deployment
 from tests.support import command_line
 
@@ -72,7 +72,7 @@ def test_without_words_it_is_dev_outside_of_a_checkout_too(tmp_path):
 
 
 def test_dev_is_prod_s_opposite_where_it_matters():
-    dev, prod, staging = (layers.load(name) for name in ("dev", "prod", "staging"))
+    dev, prod, staging = (environments.load(name) for name in ("dev", "prod", "staging"))
     assert (dev.host, dev.needs_keys, dev.page, dev.log.format) == ("127.0.0.1", False, True, "text")
     assert (prod.host, prod.needs_keys, prod.page, prod.log.format) == ("0.0.0.0", True, False, "json")
     tighter = {"timeout_s", "body_bytes", "picture_bytes", "inputs", "results", "captions", "header_bytes"}
@@ -87,7 +87,9 @@ def test_variables_have_the_type_of_their_setting():
         "SIGHTLINE_SERVE__HOSTS": "[a.example, b.example]", "SIGHTLINE_SERVE__KEYS": "12",
         "SIGHTLINE_SERVE__INDEX": "", "SIGHTLINE_SERVE__LOG__FORMAT": "json",
     }  # fmt: skip
-    found = layers.load("dev", given=[layers.Given("--index", "index", "i"), *layers.variables(given)])
+    found = environments.load(
+        "dev", given=[environments.Given("--index", "index", "i"), *environments.variables(given)]
+    )
     assert (found.page, found.limits.timeout_s, found.hosts) == (False, 5, ("a.example", "b.example"))
     assert (found.keys, found.index, found.log.format) == ("12", None, "json")
 
@@ -97,7 +99,7 @@ def test_what_kubernetes_sets_is_no_setting():
         "SIGHTLINE_SERVE_SERVICE_HOST": "10.0.0.1", "SIGHTLINE_SERVE_SERVICE_PORT_HTTP": "80",
         "SIGHTLINE_SERVE_PORT": "tcp://10.0.0.1:80", "SIGHTLINE_SERVE_PORT_80_TCP_ADDR": "10.0.0.1",
     }  # fmt: skip
-    assert layers.variables(service) == []
+    assert environments.variables(service) == []
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_a_server_that_lacks_keys_does_not_start(tmp_path, words, said):
 def test_a_repository_has_environments_of_its_own_and_may_change_the_packages(project):
     (project / "deploy" / "mine.yaml").write_text("extends: prod\nlimits: {queue: 3}\n")
     (project / "deploy" / "prod.yaml").write_text("extends: prod\nport: 443\n")
-    mine = layers.load("mine", project)
+    mine = environments.load("mine", project)
     assert (mine.limits.queue, mine.port, mine.needs_keys) == (3, 443, True)
     assert mine.origin["limits.queue"] == "deploy/mine.yaml" and mine.origin["port"] == "deploy/prod.yaml"
     assert mine.origin["needs_keys"] == str(ROOT / "deploy" / "prod.yaml")
@@ -209,7 +211,7 @@ def test_files_that_extend_each_other_are_refused(project):
     (project / "deploy" / "one.yaml").write_text("extends: two\n")
     (project / "deploy" / "two.yaml").write_text("extends: one\n")
     with pytest.raises(ParamsError, match="two.yaml:1: extends: got 'one'.*no file that extends this one"):
-        layers.load("one", project)
+        environments.load("one", project)
 
 
 def test_base_has_every_setting_and_the_others_extend_it():
@@ -219,7 +221,7 @@ def test_base_has_every_setting_and_the_others_extend_it():
         leaves(Deployment)
     )
     for file in FILES:
-        found = layers.load(file.stem, ROOT)
+        found = environments.load(file.stem, ROOT)
         assert file.stem == "base" or f"deploy/{file.name}" in found.origin.values()
 
 

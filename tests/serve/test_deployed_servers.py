@@ -14,7 +14,7 @@ import pytest
 
 from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
-from sightline.serve.deploy import layers
+from sightline.serve.deploy import environments
 from sightline.serve.log_writer import JsonLines, Printed, json_line
 from tests.serve.test_batching import Slow
 from tests.serve.test_connections import WAIT_S, link, until_closed
@@ -32,7 +32,7 @@ def served(model, folder, text, keys=()):
     """The address of a server that is set up by a file with this text."""
     file = folder / "mine.yaml"
     file.write_text(f"extends: dev\n{text}\n")
-    with running(create_app(model, layers.load(str(file)), keys)) as address:
+    with running(create_app(model, environments.load(str(file)), keys)) as address:
         yield address
 
 

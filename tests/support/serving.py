@@ -18,11 +18,11 @@ from sightline.data.shards import Items
 from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.confidence import Confidence
 from sightline.inference.onnx_engine import CONFIG, DECODER_KEYS, GRAPHS, SEARCH_SIDE
-from sightline.serve.deploy import layers
+from sightline.serve.deploy import environments
 from sightline.serve.server import Server
 from tests.support import tiny
 
-DEV = layers.load("dev")
+DEV = environments.load("dev")
 SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))  # of the tiny bundle
 
 

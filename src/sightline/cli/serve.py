@@ -39,7 +39,7 @@ def serve(
     Settings come from deploy/<env>.yaml. A variable such as SIGHTLINE_SERVE__LIMITS__QUEUE wins over the
     file, an option over both.
     """
-    from sightline.serve.deploy import layers
+    from sightline.serve.deploy import environments
 
     options: dict[str, tuple[str, Any]] = {
         "--host": ("host", host and host.removeprefix("[").removesuffix("]")),  # as in a URL
@@ -48,14 +48,14 @@ def serve(
         "--timeout": ("limits.timeout_s", timeout),
     }  # fmt: skip
     given = [
-        layers.Given(name, key, str(value) if isinstance(value, Path) else value)
+        environments.Given(name, key, str(value) if isinstance(value, Path) else value)
         for name, (key, value) in options.items()
         if value is not None
     ]
     here = _project()
-    deployment = layers.load(env, here, [*layers.variables(os.environ), *given])
+    deployment = environments.load(env, here, [*environments.variables(os.environ), *given])
     if print_config:
-        for line in layers.lines(deployment):
+        for line in environments.lines(deployment):
             say(line)
         return
     _serve(deployment, here)

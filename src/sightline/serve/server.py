@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from sightline.serve.connections import Connection, Connections
 from sightline.serve.deploy.deployment import Deployment, LogSettings
-from sightline.serve.deploy.layers import variable
+from sightline.serve.deploy.environments import variable
 from sightline.serve.log_writer import TEXT, JsonLines, LogWriter, Printed, json_line
 from sightline.serve.middleware import is_loopback
 

@@ -26,7 +26,7 @@ from sightline.data.image_workers import ImageWorkers
 from sightline.data.intake.pictures import PictureFolder
 from sightline.serve import image_input
 from sightline.serve.api_error import ApiError
-from sightline.serve.deploy import layers
+from sightline.serve.deploy import environments
 
 PUBLIC = "93.184.216.34"
 PRIVATE = (
@@ -75,7 +75,7 @@ def entrances(folder: Path, workers: ImageWorkers) -> dict[str, Callable[[str], 
     """Everything that fetches what others name."""
     pictures = PictureFolder(folder, TIMEOUT_S)
     limits = Transfer(TIMEOUT_S, 1000, tries=1)
-    served = layers.load("dev").limits
+    served = environments.load("dev").limits
     return {
         "a picture of a table": pictures.read,
         "the server": lambda url: image_input.decode(url, served, True, workers),

@@ -85,9 +85,9 @@ def main(bundle: str, limits: str, _: str, port: str) -> None:
     from sightline.serve import server
     from sightline.serve.api import create_app
     from sightline.serve.batch_model import Model
-    from sightline.serve.deploy import layers
+    from sightline.serve.deploy import environments
 
-    deployment = layers.load("dev").replaced(port=int(port)).limited(**json.loads(limits))
+    deployment = environments.load("dev").replaced(port=int(port)).limited(**json.loads(limits))
     server.serve(create_app(Model.load(Path(bundle), deployment.limits.batch), deployment), deployment)
 
 

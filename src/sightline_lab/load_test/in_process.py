@@ -16,7 +16,7 @@ from pathlib import Path
 from sightline.data.image_workers import ImageWorkers
 from sightline.serve import image_input
 from sightline.serve.batch_model import Model, Query, Question
-from sightline.serve.deploy import layers
+from sightline.serve.deploy import environments
 from sightline.serve.deploy.deployment import Limits
 
 
@@ -42,7 +42,7 @@ def answer(
 
 
 def main(bundle: str, requests: str) -> None:
-    limits = layers.load("dev").limits
+    limits = environments.load("dev").limits
     model = Model.load(Path(bundle), limits.batch)
     pairs_by_kind = json.loads(Path(requests).read_text(encoding="utf-8"))
     with ImageWorkers() as workers:

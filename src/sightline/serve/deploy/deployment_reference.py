@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from sightline.core.params import reference
 from sightline.core.params.checks import allowed
 from sightline.core.params.sections import leaves, section_of
-from sightline.serve.deploy import layers
+from sightline.serve.deploy import environments
 from sightline.serve.deploy.deployment import Deployment
 
 ENVIRONMENTS = ("dev", "staging", "prod")
@@ -39,7 +39,7 @@ def write(root: Path) -> list[Path]:
 
 def markdown(root: Path) -> str:
     """Return the page: a table for each section, with the values of the environments as seen from `root`."""
-    values = [layers.load(name, root).model_dump(mode="json") for name in ENVIRONMENTS]
+    values = [environments.load(name, root).model_dump(mode="json") for name in ENVIRONMENTS]
     singles = {name: field for name, field in Deployment.model_fields.items() if not section_of(field)}
     parts = [HEAD, _table(singles, values)]
     for name, field in Deployment.model_fields.items():

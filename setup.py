@@ -1,5 +1,5 @@
-"""The wheel carries dvc.yaml, the stages and the profiles, of which `sightline init` makes a repository; the
-rest of the package is declared in pyproject.toml."""
+"""The wheel carries dvc.yaml, the stages and the profiles, of which `sightline init` makes a repository, and the
+environments of `sightline serve`; the rest of the package is declared in pyproject.toml."""
 
 import runpy
 import shutil

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 
 from sightline.serve import image_input
 from sightline.serve.api import create_app
-from sightline.serve.limits import ApiError, Limits
+from sightline.serve.api_error import ApiError
 from sightline_lab import report_page
 from sightline_lab.load_test import hostile_images, load_client, load_page, run_load_test, server_process
 from tests.support import serving, tiny
@@ -91,7 +91,7 @@ def test_hostile_uploads_are_the_same_every_time_and_refused_or_read(workers):
     for number in range(2 * len(hostile_images.KINDS)):
         kind, address = hostile_images.sample(number)
         try:
-            image_input.decode(address, Limits(), False, workers)
+            image_input.decode(address, serving.deployed().limits, False, workers)
             statuses.setdefault(kind, set()).add(200)
         except ApiError as refused:
             statuses.setdefault(kind, set()).add(refused.status)
@@ -106,7 +106,7 @@ def setup(model, tmp_path):
     class Here(run_load_test.LoadSetup):
         @contextmanager
         def served(self):
-            with serving.running(create_app(model, Limits(batch=4, queue=8))) as address:
+            with serving.running(create_app(model, serving.deployed(batch=4, queue=8))) as address:
                 yield address, os.getpid()
 
     return Here(tmp_path, tmp_path, 0.02, lambda line: None)

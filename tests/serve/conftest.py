@@ -5,9 +5,8 @@ import pytest
 
 from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
-from sightline.serve.limits import Limits
 from tests.support import exported
-from tests.support.serving import running
+from tests.support.serving import deployed, running
 
 bundle, searching_bundle = exported.bundle, exported.searching_bundle
 
@@ -20,7 +19,7 @@ def model(bundle):
 @pytest.fixture(scope="session")
 def shared(model):
     """A server's address with room for 200 requests."""
-    with running(create_app(model, Limits(batch=4, queue=200))) as address:
+    with running(create_app(model, deployed(batch=4, queue=200))) as address:
         yield address
 
 

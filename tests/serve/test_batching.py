@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import socket
+import threading
 import time
 from contextlib import ExitStack
 
@@ -11,9 +12,9 @@ import httpx2 as httpx
 import pytest
 
 from sightline.serve.api import create_app
-from sightline.serve.limits import Limits
+from sightline.serve.batcher import Ticket, Worker
 from tests.support import tiny
-from tests.support.serving import chat, png, running, url
+from tests.support.serving import chat, deployed, png, running, url
 
 SETTINGS = (
     {},
@@ -85,8 +86,7 @@ class Slow:
 
 
 def test_beyond_the_queue_is_429_and_nobody_hangs(model):
-    limits = Limits(batch=4, queue=8)
-    with running(create_app(Slow(model, 0.3), limits)) as address:
+    with running(create_app(Slow(model, 0.3), deployed(batch=4, queue=8))) as address:
         found = send_all(address, [("/v1/chat/completions", body) for body in bodies(60)])
         counts = {status: sum(one == status for one, _, _ in found) for status, _, _ in found}
         assert counts.keys() == {200, 429} and counts[200] >= 8
@@ -98,7 +98,7 @@ def test_beyond_the_queue_is_429_and_nobody_hangs(model):
 
 def test_too_slow_is_504_and_the_next_is_answered(model):
     slow = Slow(model, 1.0)
-    with running(create_app(slow, Limits(batch=4, timeout_s=0.4))) as address:
+    with running(create_app(slow, deployed(batch=4, timeout_s=0.4))) as address:
         for stream in (False, True):
             status, body, _ = send_all(address, [("/v1/chat/completions", chat(stream=stream))])[0]
             assert (status, body["error"]["code"]) == (504, "timeout")
@@ -115,7 +115,7 @@ def test_a_failing_model_is_500_and_the_next_is_answered(model):
             return self._model.answer(*values)
 
     broken = Broken(model, 1.0)
-    with running(create_app(broken, Limits(batch=4))) as address:
+    with running(create_app(broken, deployed(batch=4))) as address:
         status, body, _ = send_all(address, [("/v1/chat/completions", chat())])[0]
         assert status == 500 and "exploded" not in json.dumps(body)
         broken._seconds = 0.0
@@ -132,7 +132,7 @@ def test_what_waits_for_a_client_that_left_is_never_computed(model):
 
     slow, body = Counting(model, 0.5), json.dumps(chat()).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-    app = create_app(slow, Limits(batch=1, queue=12))
+    app = create_app(slow, deployed(batch=1, queue=12))
     with running(app) as address:
         peer = ("127.0.0.1", int(address.rpartition(":")[2]))
         with ExitStack() as left:
@@ -149,7 +149,7 @@ def test_what_waits_for_a_client_that_left_is_never_computed(model):
 
 
 def test_a_client_that_leaves_frees_its_place(model):
-    app = create_app(Slow(model, 0.2), Limits(batch=4, queue=1))
+    app = create_app(Slow(model, 0.2), deployed(batch=4, queue=1))
     with running(app) as address:
         with httpx.Client(base_url=address) as client:
             with client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as answer:
@@ -162,7 +162,7 @@ def test_a_client_that_leaves_frees_its_place(model):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_stopping_answers_those_inside_and_refuses_newcomers(model, stream):
-    app = create_app(Slow(model, 0.5), Limits(batch=4))
+    app = create_app(Slow(model, 0.5), deployed(batch=4))
     with running(app) as address, httpx.Client(base_url=address, timeout=30) as client:
 
         async def main():
@@ -178,3 +178,29 @@ def test_stopping_answers_those_inside_and_refuses_newcomers(model, stream):
                 return await under_way
 
         assert asyncio.run(main()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fill_s", "batches"), [(0.0, [["first"], ["second"]]), (60.0, [["first", "second"]])]
+)
+def test_a_batch_waits_as_long_as_it_is_told_for_rows_on_their_way(fill_s, batches):
+    """The second row is on its way until the first is answered, or waits for it."""
+    found = []
+
+    def run(batch, emit):
+        found.append([ticket.row for ticket in batch])
+        return [None] * len(batch)
+
+    async def main():
+        worker, ready = Worker(run, 2, fill_s, 1), threading.Event()
+        second = Ticket("key", prepare=lambda: ready.wait(60) and "second")
+        worker.put(second)
+        first = worker.put(Ticket("key", "first"))
+        if not fill_s:
+            await first.done
+        ready.set()
+        await asyncio.gather(first.done, second.done)
+        worker.close()
+
+    asyncio.run(main())
+    assert found == batches

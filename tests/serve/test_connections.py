@@ -15,13 +15,12 @@ import pytest
 
 from sightline.serve.api import create_app
 from sightline.serve.connections import PIECE, _peer
-from sightline.serve.limits import Limits
-from sightline.serve.log_writer import HELD, LogWriter
+from sightline.serve.log_writer import LogWriter
 from sightline.serve.middleware import RequestMiddleware
 from sightline.serve.prometheus import Metrics
 from tests.serve.test_batching import Slow
 from tests.serve.test_middleware import sightline
-from tests.support.serving import chat, running
+from tests.support.serving import chat, deployed, running
 
 WAIT_S = 30.0  # at most, for what happens after a fraction of a second
 START = b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -31,7 +30,7 @@ CHUNKED = START + b"Transfer-Encoding: chunked\r\n\r\n"
 @contextmanager
 def served(model, **limits):
     """(application, address) of a server with these limits."""
-    app = create_app(model, Limits(batch=4, **limits))
+    app = create_app(model, deployed(batch=4, **limits))
     with running(app) as address:
         yield app, address
 
@@ -223,10 +222,7 @@ def test_an_answer_that_nobody_reads_keeps_no_place(model, length):
         task.cancel()
         return unread
 
-    limits = Limits()
-    middleware = RequestMiddleware(
-        limits, Metrics(model.ood_detector, limits.queue), [], {"/search": ["post"]}
-    )
+    middleware = RequestMiddleware(deployed(), Metrics(model.ood_detector, 1), [], {"/search": ["post"]})
     assert asyncio.run(asyncio.wait_for(main(), WAIT_S)), "the answer was read"
 
 
@@ -283,7 +279,7 @@ def test_a_peer_is_an_address_or_a_network():
 
 
 def test_stopping_refuses_a_body_that_is_not_whole(model):
-    app = create_app(model, Limits(batch=4))
+    app = create_app(model, deployed(batch=4))
     with running(app) as address, link(address) as connection:
         connection.sendall(START + b"Content-Length: 100\r\n\r\n{")
         wait_for(lambda: app.state.middleware._reading)
@@ -308,10 +304,11 @@ def pipe():
 
 def test_a_log_that_nobody_reads_drops_lines_and_counts_them(pipe):
     reader, dropped = pipe[0], []
-    log = LogWriter(pipe[1], lambda: dropped.append(1))
-    for _ in range(2 * HELD // 1000):
+    held = deployed().log.held_bytes
+    log = LogWriter(pipe[1], lambda: dropped.append(1), held, str)
+    for _ in range(2 * held // 1000):
         log.write("x" * 999 + "\n")
-    assert HELD // 1000 - 2 < len(dropped) <= HELD // 1000 + 2
+    assert held // 1000 - 2 < len(dropped) <= held // 1000 + 2
     text = b""
     while b"were dropped" not in text:
         text += os.read(reader, 1 << 20)

@@ -21,10 +21,10 @@ from sightline.data.http_connection import FetchError
 from sightline.data.transforms import preprocess
 from sightline.serve import image_input
 from sightline.serve.api import create_app
-from sightline.serve.limits import ApiError, Limits
+from sightline.serve.api_error import ApiError
 from sightline_lab.faults import dear_pictures
 from tests.support import tiny
-from tests.support.serving import chat, png, running, url
+from tests.support.serving import chat, deployed, png, running, url
 
 PREPROCESSING = Preprocessing.plain(32, [0.5] * 3, [0.25] * 3)
 GOOD = png(tiny.pictures(1)[0])
@@ -131,7 +131,7 @@ def test_a_dear_picture_is_refused_and_others_are_answered_meanwhile(client, pat
 
 def test_the_end_of_a_server_waits_for_no_picture(model):
     """Past the time for requests under way: the application's end comes while two pictures are decoded."""
-    app = create_app(model, Limits(batch=4))
+    app = create_app(model, deployed(batch=4))
     with running(app) as address, ThreadPoolExecutor(2) as threads:
         sent = [
             threads.submit(httpx.post, f"{address}/v1/chat/completions", json=chat(picture=DEAR), timeout=60)
@@ -165,7 +165,7 @@ def test_a_wrong_type_in_the_address_does_not_matter(client):
 
 def test_bytes_are_limited_before_they_are_decoded(workers):
     with pytest.raises(ApiError) as refused:
-        image_input.read(url(GOOD), pixels, Limits(picture_bytes=len(GOOD) - 1), False, workers)
+        image_input.read(url(GOOD), pixels, deployed(picture_bytes=len(GOOD) - 1).limits, False, workers)
     assert refused.value.status == 413
 
 
@@ -291,7 +291,7 @@ def test_large_and_failed_answers_are_refused(hosts, answer, limit, reason):
     assert refused.value.reason == reason
 
 
-def test_a_slow_answer_is_given_up(hosts):
+def test_a_slow_answer_is_given_up(hosts, workers):
     class Drip(Answer):
         def read1(self, count):
             time.sleep(0.05)
@@ -300,15 +300,17 @@ def test_a_slow_answer_is_given_up(hosts):
     hosts[0]["https://a.example/1"] = Drip(200)
     with pytest.raises(FetchError, match="too slow"):
         fetch("https://a.example/1", left_s=0.3)
+    with pytest.raises(ApiError, match=r"cannot be fetched \(timeout\)"):
+        image_input.read("https://a.example/1", pixels, deployed(fetch_s=0.3).limits, True, workers)
 
 
 def test_fetching_is_off_unless_it_is_asked_for(hosts, workers):
     hosts[0]["https://a.example/1"] = Answer(200, GOOD)
     with pytest.raises(ApiError, match="fetches no pictures"):
-        image_input.read("https://a.example/1", pixels, Limits(), False, workers)
-    found = image_input.read("https://a.example/1", pixels, Limits(), True, workers)
+        image_input.read("https://a.example/1", pixels, deployed().limits, False, workers)
+    found = image_input.read("https://a.example/1", pixels, deployed().limits, True, workers)
     np.testing.assert_array_equal(
-        found.pixels_CYX, image_input.read(url(GOOD), pixels, Limits(), False, workers).pixels_CYX
+        found.pixels_CYX, image_input.read(url(GOOD), pixels, deployed().limits, False, workers).pixels_CYX
     )
 
 

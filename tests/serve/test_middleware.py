@@ -14,9 +14,8 @@ import pytest
 
 from sightline.serve import server as run
 from sightline.serve.api import create_app
-from sightline.serve.limits import Limits
 from tests.support import command_line, tiny
-from tests.support.serving import chat, png, running, url
+from tests.support.serving import chat, deployed, png, running, url
 
 KEY, OTHER = "a-long-enough-key", "another-long-key-0"
 
@@ -29,7 +28,7 @@ def sightline(*words, **more):
 
 
 def test_a_key_is_asked_for_everywhere_but_live_and_ready(model):
-    with running(create_app(model, Limits(batch=4), [KEY, OTHER])) as address:
+    with running(create_app(model, deployed(batch=4), [KEY, OTHER])) as address:
         with httpx.Client(base_url=address) as client:
             assert client.get("/live").status_code == client.get("/ready").status_code == 200
             for path in ("/v1/models", "/metrics", "/openapi.json"):
@@ -77,7 +76,7 @@ def test_a_public_address_without_a_key_is_refused(bundle):
 
 
 def test_bodies_are_limited_however_they_are_announced(model):
-    with running(create_app(model, Limits(batch=4, body_bytes=10_000))) as address:
+    with running(create_app(model, deployed(batch=4, body_bytes=10_000))) as address:
         with httpx.Client(base_url=address) as client:
             large = json.dumps(chat() | {"user": "x" * 20_000}).encode()
             head = {"Content-Type": "application/json"}
@@ -93,7 +92,7 @@ def test_bodies_are_limited_however_they_are_announced(model):
 
 
 def test_bodies_together_are_limited(model):
-    app = create_app(model, Limits(batch=4, inside_bytes=40_000))
+    app = create_app(model, deployed(batch=4, inside_bytes=40_000))
     with running(app) as address, httpx.Client(base_url=address) as client:
         refused = client.post("/v1/chat/completions", json=chat() | {"user": "x" * 50_000})
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
@@ -122,7 +121,7 @@ def test_a_taken_port_is_said(bundle, shared):
 
 
 def test_a_body_that_never_ends_is_given_up(model):
-    with running(create_app(model, Limits(batch=4, timeout_s=0.5))) as address:
+    with running(create_app(model, deployed(batch=4, timeout_s=0.5))) as address:
 
         def drip():
             for _ in range(8):
@@ -217,7 +216,7 @@ def test_explain_shows_every_word(client, model):
 
 
 def test_metrics_count_and_watch(model):
-    with running(create_app(model, Limits(batch=4))) as address, httpx.Client(base_url=address) as client:
+    with running(create_app(model, deployed(batch=4))) as address, httpx.Client(base_url=address) as client:
         answer = client.post("/v1/chat/completions", json=chat(sightline={"spin": True})).json()
         client.post("/v1/chat/completions", json={"model": "x"})
         client.get("/made/up/1")

@@ -1,5 +1,8 @@
 """The lock files belong together, the wheels hold what they should, and what serving needs is small."""
 
+import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -7,7 +10,8 @@ import tomllib
 import zipfile
 from email import message_from_string
 from email.message import Message
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 
 import pytest
 from packaging.requirements import Requirement
@@ -54,17 +58,25 @@ def known_to_git(folder: Path) -> list[str]:
     return [name for name in listed.splitlines() if (folder / name).is_file()]
 
 
-def wheel(project: Path, folder: Path) -> tuple[set[str], Message, str]:
-    """(files, metadata, entry points) of the wheel of a project, built without a network from a copy."""
+def built_wheel(project: Path, folder: Path, names: list[str]) -> Path:
+    """The wheel of a project that has these files alone, built without a network."""
     copy = folder / "copy"
-    for name in known_to_git(project):
-        if name == "metrics/cost.json" or not name.startswith(("tests/", "docs/", "metrics/")):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(project / name, copy / name)
+    for name in names:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(project / name, copy / name)
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps"]
     subprocess.run([*build, "--no-build-isolation", "--wheel-dir", folder, copy], check=True)
     (built,) = folder.glob("*.whl")
-    with zipfile.ZipFile(built) as archive:
+    return built
+
+
+def wheel(project: Path, folder: Path) -> tuple[set[str], Message, str]:
+    """(files, metadata, entry points) of the wheel of a project, built without a network from a copy."""
+    names = known_to_git(project)
+    kept = [name for name in names if not name.startswith(("tests/", "docs/", "metrics/"))]
+    with zipfile.ZipFile(
+        built_wheel(project, folder, [*kept, *({"metrics/cost.json"} & {*names})])
+    ) as archive:
         names = archive.namelist()
         texts = {name.split("/")[1]: archive.read(name).decode() for name in names if ".dist-info/" in name}
     return set(names), message_from_string(texts["METADATA"]), texts["entry_points.txt"]
@@ -79,13 +91,54 @@ def test_the_wheel_of_the_product_has_ranges_and_no_lab(tmp_path):
     files, metadata, points = wheel(ROOT, tmp_path)
     assert metadata["Name"] == "sightline-vlm" and not any(name.startswith("sightline_lab") for name in files)
     carried = {name for name in files if name.startswith("sightline/project/")}  # what init copies
-    assert "sightline/project/dvc.yaml" in carried
+    environments = {f"sightline/project/deploy/{name}.yaml" for name in ("base", "dev", "staging", "prod")}
+    assert {"sightline/project/dvc.yaml"} | environments <= carried
     assert {name for name in files if name.startswith("sightline/")} - carried == modules("sightline")
     required = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
     assert {one.name for one in required if not one.marker} >= {"numpy", "onnxruntime", "typer"}
     assert all({bound.operator for bound in one.specifier} == {">=", "<"} for one in required)
     assert set(metadata.get_all("Provides-Extra")) == {"serve", "train", "tracking"}
     assert "sightline = sightline.cli.main:main" in points and "lab" not in points
+
+
+def copied_by_the_image() -> list[str]:
+    """Files that the Dockerfile copies to where the package is built, of those .dockerignore lets through."""
+    _, stage, _ = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")
+    copies = [line.split()[1:] for line in stage.splitlines() if line.startswith("COPY ")]
+    for *sources, target in copies:
+        for source in map(PurePosixPath, sources):
+            place = PurePosixPath(target) if (ROOT / source).is_dir() else PurePosixPath(target) / source.name
+            assert place == source, "the copy lies where the checkout has it"
+    wanted = [source for *sources, _ in copies for source in sources]
+    let_in = [line[1:] for line in lines(".dockerignore") if line.startswith("!")]
+
+    def below(name: str, patterns: list[str]) -> bool:
+        places = [name, *map(str, PurePosixPath(name).parents)]
+        return any(fnmatch(place, pattern) for place in places for pattern in patterns)
+
+    return [name for name in known_to_git(ROOT) if below(name, wanted) and below(name, let_in)]
+
+
+def test_the_image_has_all_that_serving_as_prod_reads(tmp_path):
+    built = built_wheel(ROOT, tmp_path, copied_by_the_image())
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    command = [sys.executable, "-c", "from sightline.cli.main import main; main()", "serve", "--print-config"]
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    given = dict(re.findall(r"(SIGHTLINE_SERVE__\w+)=(\S+)", text.split("\nENV ")[1].split("\nUSER ")[0]))
+    (words,) = re.findall(r"^CMD (.*)", text, re.M)
+    done = subprocess.run(
+        [*command, *json.loads(words)], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env=os.environ | given | {"PYTHONPATH": str(tmp_path / "unpacked"), "PYTHONSAFEPATH": "1"},
+    )  # fmt: skip
+    prod = tmp_path / "unpacked" / "sightline" / "project" / "deploy" / "prod.yaml"
+    expected = {
+        f"host = '0.0.0.0'   ({prod})",
+        f"needs_keys = True   ({prod})",
+        "model = '/bundle'   (SIGHTLINE_SERVE__MODEL)",
+        "keys = '/keys.env'   (SIGHTLINE_SERVE__KEYS)",
+    }
+    assert expected <= set(done.stdout.splitlines())
 
 
 def test_the_lab_is_a_distribution_of_its_own(tmp_path):

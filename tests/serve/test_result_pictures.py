@@ -6,9 +6,8 @@ import pytest
 from sightline.search.user_index import write
 from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
-from sightline.serve.limits import Limits
 from tests.support.indexes import made
-from tests.support.serving import running
+from tests.support.serving import deployed, running
 
 NAMES = ["../../etc/passwd", "naïve 猫 ", "a&id=b?#%00", "plain", "<script>", '"', "\\..\\"]
 
@@ -19,7 +18,7 @@ def own(model, bundle, tmp_path_factory):
     rows = made(NAMES, width=16)
     folder = tmp_path_factory.mktemp("own") / "index"
     write(folder, model.session.search_digest(), 16, rows.blocks(), None)
-    with running(create_app(Model.load(bundle, 4, folder), Limits(batch=4))) as address:
+    with running(create_app(Model.load(bundle, 4, folder), deployed(batch=4))) as address:
         with httpx.Client(base_url=address, timeout=60) as client:
             yield rows, client
 

@@ -7,9 +7,8 @@ import httpx2 as httpx
 import pytest
 
 from sightline.serve.api import create_app
-from sightline.serve.limits import Limits
 from tests.serve.test_middleware import KEY, sightline
-from tests.support.serving import chat, running
+from tests.support.serving import chat, deployed, running
 
 ROUTES = [
     ("GET", "/live"), ("GET", "/ready"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/v1/models"),
@@ -86,14 +85,14 @@ def test_one_host_is_expected(shared, hosts):
 
 @pytest.mark.parametrize(("bound", "right"), [("::1", "[0:0::1]:80"), ("127.0.0.2", "127.0.0.2:80")])
 def test_another_loopback_address_is_answered_where_it_is_bound(model, bound, right):
-    with running(create_app(model, Limits(batch=4, host=bound))) as address:
+    with running(create_app(model, deployed(batch=4, host=bound))) as address:
         assert ask(address, "GET", "/live", [("Host", right)])[0] == 200
         for wrong in ("127.0.0.1", "[::ffff:127.0.0.1]"):
             assert ask(address, "GET", "/live", [("Host", wrong)])[0] == 403
 
 
 def test_with_keys_any_host_is_answered_and_other_sites_are_not(model):
-    with running(create_app(model, Limits(batch=4), [KEY])) as address:
+    with running(create_app(model, deployed(batch=4), [KEY])) as address:
         key = ("Authorization", f"Bearer {KEY}")
         name = ("Host", "vision.example")
         assert ask(address, "GET", "/v1/models", [name, key])[0] == 200

@@ -3,13 +3,12 @@
 import pytest
 
 from sightline.serve.api import create_app
-from sightline.serve.limits import Limits
 from sightline_lab.load_test import schema_fuzz
-from tests.support.serving import running
+from tests.support.serving import deployed, running
 
 
 def test_every_route_tells_its_answers(model):
-    paths = create_app(model).openapi()["paths"]
+    paths = create_app(model, deployed()).openapi()["paths"]
     assert len(paths) == 11
     for path, methods in paths.items():
         for told in methods.values():
@@ -23,7 +22,7 @@ def test_every_route_tells_its_answers(model):
 
 @pytest.mark.parametrize("cases", [100, pytest.param(5000, marks=pytest.mark.full)])
 def test_a_fuzzer_finds_nothing(model, cases):
-    with running(create_app(model, Limits(batch=4))) as address:
+    with running(create_app(model, deployed(batch=4))) as address:
         found, said = schema_fuzz.run(address, cases)
     assert found["faults"] == 0, said[-6000:]
     assert found["cases"] >= cases

@@ -5,14 +5,13 @@ import pytest
 
 from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
-from sightline.serve.limits import Limits
 from tests.support import tiny
-from tests.support.serving import chat, png, running, url
+from tests.support.serving import chat, deployed, png, running, url
 
 
 @pytest.fixture(scope="module")
 def client(searching_bundle):
-    app = create_app(Model.load(searching_bundle, 4), Limits(batch=4))
+    app = create_app(Model.load(searching_bundle, 4), deployed(batch=4))
     with running(app) as address, httpx.Client(base_url=address, timeout=60) as client:
         yield client
 

@@ -18,9 +18,11 @@ from sightline.data.shards import Items
 from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.confidence import Confidence
 from sightline.inference.onnx_engine import CONFIG, DECODER_KEYS, GRAPHS, SEARCH_SIDE
+from sightline.serve.deploy import environments
 from sightline.serve.server import Server
 from tests.support import tiny
 
+DEV = environments.load("dev")
 SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))  # of the tiny bundle
 
 
@@ -67,6 +69,12 @@ def png(rgb):
 
 def url(data, kind="png"):
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def deployed(**changes):
+    """deploy/dev.yaml with some settings changed: limits, and others of the top by their name."""
+    limits = {name: changes.pop(name) for name in list(changes) if name in type(DEV.limits).model_fields}
+    return DEV.limited(**limits).replaced(**changes)
 
 
 @contextmanager

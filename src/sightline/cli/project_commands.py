@@ -24,7 +24,10 @@ FRONT_PICTURE = "item01_color.png"  # of the explained items, the one the README
 def params(
     as_json: Annotated[bool, AS_JSON] = False,
     reference: Annotated[
-        bool, typer.Option("--reference", help="Write docs/reference/params.md and the JSON schema.")
+        bool,
+        typer.Option(
+            "--reference", help="Write docs/reference: params.md, deploy.md and their JSON schemas."
+        ),
     ] = False,
     migrate: Annotated[
         Path | None, typer.Option(help="Take over the values of this params.yaml of 0.9.0.")
@@ -50,9 +53,11 @@ def params(
 
 def _write_params(here: Path, old: Path | None) -> list[str]:
     from sightline.core.params import migrate, reference
+    from sightline.serve.deploy import deployment_reference
 
     if old is None:
-        return [f"wrote {path.relative_to(here)}" for path in reference.write(here)]
+        written = [*reference.write(here), *deployment_reference.write(here)]
+        return [f"wrote {path.relative_to(here)}" for path in written]
     return [*migrate.migrate(old, here), "try: sightline params, then dvc repro"]
 
 

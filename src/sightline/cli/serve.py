@@ -1,5 +1,7 @@
 """`sightline serve`: the HTTP API over a bundle."""
 
+import os
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,28 +12,78 @@ from sightline.cli import checkout_files
 from sightline.cli.app import BUNDLE, USE, app, bundle_folder, say
 
 CACHE = Path.home() / ".cache" / "sightline" / "models"  # of registered models that were served
+REGISTERED = "models:/"
+ENV = typer.Option(metavar="NAME|FILE", help="A file of deploy/ by its name, or one of your own by its path.")
 
 
 @app.command(rich_help_panel=USE)
 def serve(
+    env: Annotated[str, ENV] = "dev",
     bundle: Annotated[Path | None, BUNDLE] = None,
     model: Annotated[
         str | None,
         typer.Option(help="Instead of a folder: models:/NAME@production, of the MLflow server."),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; other than loopback needs --keys.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+        str | None, typer.Option(help="Address to listen on; other than loopback needs --keys.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     index: Annotated[
         Path | None, typer.Option(help="An index made by `sightline index`; default: the model's own.")
     ] = None,
     keys: Annotated[Path | None, typer.Option(help="Environment file with API keys, one a line.")] = None,
-    fetch: Annotated[bool, typer.Option("--fetch", help="Allow pictures as https addresses.")] = False,
-    queue: Annotated[int, typer.Option(min=1, help="Requests inside at once; beyond it 429.")] = 64,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30.0,
+    fetch: Annotated[
+        bool | None, typer.Option("--fetch/--no-fetch", help="Allow pictures as https addresses.")
+    ] = None,
+    queue: Annotated[int | None, typer.Option(help="Requests inside at once; beyond it 429.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds until a request is given up.")] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print every setting and where it came from, and exit.")
+    ] = False,
 ) -> None:
-    """Answer over HTTP: a web page, OpenAI's API, search, explanations, metrics. Needs the extra `serve`."""
+    """Answer over HTTP: a web page, OpenAI's API, search, explanations, metrics. Needs the extra `serve`.
+
+    Settings come from deploy/<env>.yaml. A variable such as SIGHTLINE_SERVE__LIMITS__QUEUE wins over the
+    file, an option over both.
+    """
+    from sightline.serve.deploy import environments
+
+    if model is not None and bundle is not None:
+        raise checkout_files.CheckoutError("give --model or --bundle, not both")
+    if model is not None and not model.startswith(REGISTERED):
+        raise checkout_files.CheckoutError(
+            f"--model {model!r}: expected models:/NAME@ALIAS or models:/NAME/VERSION; --bundle takes a folder"
+        )
+    options: dict[str, tuple[str, Any]] = {
+        "--host": ("host", host and host.removeprefix("[").removesuffix("]")),  # as in a URL
+        "--port": ("port", port), "--keys": ("keys", keys), "--bundle": ("model", bundle),
+        "--model": ("model", model),
+        "--index": ("index", index), "--fetch": ("fetch", fetch), "--queue": ("limits.queue", queue),
+        "--timeout": ("limits.timeout_s", timeout),
+    }  # fmt: skip
+    given = [
+        environments.Given(name, key, str(value) if isinstance(value, Path) else value)
+        for name, (key, value) in options.items()
+        if value is not None
+    ]
+    here = _project()
+    deployment = environments.load(env, here, [*environments.variables(os.environ), *given])
+    if print_config:
+        for line in environments.lines(deployment):
+            say(line)
+        return
+    _serve(deployment, here)
+
+
+def _project() -> Path | None:
+    """The checkout around the current folder, or a repository of one's own; None for a bundle alone."""
+    try:
+        return checkout_files.root()
+    except checkout_files.CheckoutError:
+        return None
+
+
+def _serve(deployment: Any, here: Path | None) -> None:
     try:
         from sightline.serve import server
         from sightline.serve.api import create_app
@@ -40,43 +92,38 @@ def serve(
             f"serving needs the package {error.name}: pip install -r requirements-serve.txt"
         ) from error
     from sightline.serve.batch_model import Model
-    from sightline.serve.limits import Limits
+    from sightline.serve.log_writer import json_line
 
-    host = host.removeprefix("[").removesuffix("]")  # as an address in a URL is written
-    accepted = server.read_keys(keys) if keys else []
-    server.check(host, accepted)
-    limits = Limits(host=host, queue=queue, timeout_s=timeout)
-    folder = bundle_folder(bundle) if model is None else _registered(model, bundle)
-    served_model = Model.load(folder, limits.batch, index)
+    def tell(text: str) -> None:
+        say(json_line(text) if deployment.log.format == "json" else f"serve: {text}", err=True)
+
+    accepted = server.read_keys(Path(deployment.keys)) if deployment.keys else []
+    server.check(deployment, accepted)
+    folder = _bundle(deployment.model, tell)
+    index = Path(deployment.index) if deployment.index else None
+    model = Model.load(folder, deployment.limits.batch, index, deployment.workers.model_threads)
+    host, port = deployment.host, deployment.port
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    say(f"serve: {address}/v1 answers as OpenAI's API; Ctrl-C ends it", err=True)
-    served = create_app(served_model, limits, accepted, fetch)
-    if not accepted:  # a browser shows no API key, so a server that asks for one has no page
-        _add_page(served, served_model, limits, folder, f"{address}/")
-    server.serve(served, host, port)
+    tell(f"{address}/v1 answers as OpenAI's API; Ctrl-C ends it")
+    served = create_app(model, deployment, accepted)
+    if deployment.page and accepted:
+        tell("no page: a browser shows no API key")
+    elif deployment.page and find_spec("gradio") is None:
+        tell("no page: it needs the package gradio: pip install gradio==6.31.0")
+    elif deployment.page:
+        from sightline.serve.ui.mount import mount
+
+        mount(served, model, deployment.limits, folder, here)
+        tell(f"{address}/ shows the page")
+    server.serve(served, deployment)
 
 
-def _registered(model: str, bundle: Path | None) -> Path:
-    """The bundle of a registered model, fetched once."""
+def _bundle(model: str | None, tell: Callable[[str], None]) -> Path:
+    """The folder of a bundle: of the checkout, named, or of a registered model, which is fetched once."""
+    if model is None or not model.startswith(REGISTERED):
+        return bundle_folder(Path(model) if model else None)
     from sightline.share import mlflow_registry
 
-    if bundle is not None:
-        raise checkout_files.CheckoutError("give --model or --bundle, not both")
     folder, what = mlflow_registry.fetch(model, CACHE)
-    say(f"serve: {model} is {what}, in {folder}", err=True)
+    tell(f"{model} is {what}, in {folder}")
     return folder
-
-
-def _add_page(served: Any, model: Any, limits: Any, folder: Path, address: str) -> None:
-    """The web page on the application, where Gradio is installed."""
-    if find_spec("gradio") is None:
-        say("serve: no page: it needs the package gradio: pip install gradio==6.31.0", err=True)
-        return
-    from sightline.serve.ui.mount import mount
-
-    try:
-        here = checkout_files.root()
-    except checkout_files.CheckoutError:
-        here = None  # a bundle alone: the page says what it misses
-    mount(served, model, limits, folder, here)
-    say(f"serve: {address} shows the page", err=True)

@@ -1,4 +1,5 @@
-"""The project's own files that a user's repository is made of: dvc.yaml, stages, profiles, params.yaml.
+"""The project's own files that a user's repository is made of or reads: dvc.yaml, stages, profiles, deploy,
+params.yaml.
 
 A checkout has them at its root. A wheel carries copies in the package's folder `project`: setup.py runs this
 file alone to learn which, so it imports nothing of Sightline.
@@ -12,6 +13,7 @@ PATTERNS = (
     "dvc.yaml",
     "params.yaml",
     "profiles/*.yaml",
+    "deploy/*.yaml",
     "stages/*.py",
     "data/no_input",
     "metrics/cost.json",  # what the built profiles took, from which `sightline estimate` reckons

@@ -55,11 +55,11 @@ class _Died(Exception):
 
 
 class ImageWorkers:
-    """A few workers, started when they are needed. Several threads may use them. Use it as a context manager,
-    or call `close`."""
+    """A few workers (`count`), started when they are needed. Several threads may use them. Use it as a
+    context manager, or call `close`."""
 
-    def __init__(self) -> None:
-        self._places = threading.BoundedSemaphore(WORKERS)
+    def __init__(self, count: int = WORKERS) -> None:
+        self._places = threading.BoundedSemaphore(count)
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self._running: set[_Worker] = set()

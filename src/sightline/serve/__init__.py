@@ -8,7 +8,8 @@ batch_model.py: session, OOD detector and index at one batch shape
 completions.py: chat requests and replies in OpenAI's form
 connections.py: limits of connections, headers and time, below HTTP
 image_input.py: pictures from requests, checked first
-limits.py: settings of the server, the errors clients see
+api_error.py: the errors clients see, in OpenAI's form
+deploy/: how a server is set up, by environment: limits, addresses, the log
 log_writer.py: the log, which nobody waits for
 middleware.py: API keys, sizes and rates, before any route
 prometheus.py: /metrics

@@ -18,9 +18,10 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from sightline.serve import api_schema, completions
+from sightline.serve.api_error import ApiError, error_body
 from sightline.serve.batch_model import NAME, Model
+from sightline.serve.deploy.deployment import Deployment
 from sightline.serve.image_input import is_picture
-from sightline.serve.limits import ApiError, Limits, error_body
 from sightline.serve.middleware import STOPPING, RequestMiddleware
 from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
@@ -39,18 +40,14 @@ READING: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status 
 PICTURE: dict[int | str, dict[str, Any]] = READING | {status: REFUSALS[status] for status in (400, 504)}
 
 
-def create_app(
-    model: Model, limits: Limits | None = None, keys: Sequence[str] = (), fetch: bool = False
-) -> FastAPI:
-    """The application over a loaded model. `keys`: accepted API keys, none are asked for when empty; `fetch`:
-    whether pictures may be given as https addresses. `app.state.middleware` counts the requests inside and
-    holds `draining`."""
-    limits = limits or Limits(batch=model.batch)
-    metrics = Metrics(model.ood_detector, limits.queue)
+def create_app(model: Model, deployment: Deployment, keys: Sequence[str] = ()) -> FastAPI:
+    """The application over a loaded model. `keys`: accepted API keys, none are asked for when empty.
+    `app.state.middleware` counts the requests inside and holds `draining`."""
+    metrics = Metrics(model.ood_detector, deployment.limits.queue)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = Service(model, limits, metrics, fetch)
+        app.state.service = Service(model, deployment, metrics)
         metrics.queue.set_function(lambda: len(app.state.service.worker))
         yield
         app.state.service.close()
@@ -67,23 +64,26 @@ def create_app(
     app.add_exception_handler(ApiError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
-    _add_openai(app)
-    _add_search_and_explain(app)
-    _add_state(app, metrics)
+    bounded = api_schema.bounded(deployment.limits)
+    _add_openai(app, bounded)
+    _add_search_and_explain(app, bounded)
+    _add_state(app)
+    if deployment.metrics:
+        _add_metrics(app, metrics)
     paths = app.openapi()["paths"]
     for methods in paths.values():
         for operation in methods.values():
             operation["responses"].pop(
                 "422", None
             )  # FastAPI's own form of a refusal, which `_refuse` replaces
-    app.state.middleware = RequestMiddleware(limits, metrics, keys, {"/openapi.json": ["get"]} | paths)
+    app.state.middleware = RequestMiddleware(deployment, metrics, keys, {"/openapi.json": ["get"]} | paths)
     app.add_middleware(app.state.middleware.around)
     return app
 
 
-def _add_openai(app: FastAPI) -> None:
+def _add_openai(app: FastAPI, bounded: api_schema.Requests) -> None:
     @app.post("/v1/chat/completions", responses=REFUSALS | {200: {"model": api_schema.ChatResponse}})
-    async def chat(request: Request, body: api_schema.ChatRequest) -> Response:
+    async def chat(request: Request, body: bounded.chat) -> Response:  # type: ignore[name-defined]
         """Answer the last user message about the last picture given."""
         _check_model_name(body.model)
         service, deadline = request.app.state.service, request.state.deadline
@@ -94,7 +94,7 @@ def _add_openai(app: FastAPI) -> None:
         return _json(await completions.completion(service, model_request, body, deadline))
 
     @app.post("/v1/embeddings", responses=REFUSALS | {200: {"model": api_schema.EmbeddingsResponse}})
-    async def embeddings(request: Request, body: api_schema.EmbeddingsRequest) -> Response:
+    async def embeddings(request: Request, body: bounded.embeddings) -> Response:  # type: ignore[name-defined]
         """Unit vectors of texts and pictures, in one space."""
         _check_model_name(body.model)
         service, deadline = request.app.state.service, request.state.deadline
@@ -134,9 +134,9 @@ def _add_openai(app: FastAPI) -> None:
         return _json(CARD)
 
 
-def _add_search_and_explain(app: FastAPI) -> None:
+def _add_search_and_explain(app: FastAPI, bounded: api_schema.Requests) -> None:
     @app.post("/search", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
-    async def search(request: Request, body: api_schema.SearchRequest) -> Response:
+    async def search(request: Request, body: bounded.search) -> Response:  # type: ignore[name-defined]
         """Items of the index nearest to words or to a picture."""
         service, deadline, response = request.app.state.service, request.state.deadline, {}
         if body.text is not None:
@@ -147,7 +147,7 @@ def _add_search_and_explain(app: FastAPI) -> None:
         return _json(response | {"results": await service.search(embed_E, body.k, body.kind, deadline)})
 
     @app.post("/similar", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
-    async def similar(request: Request, body: api_schema.SimilarRequest) -> Response:
+    async def similar(request: Request, body: bounded.similar) -> Response:  # type: ignore[name-defined]
         """Items of the index nearest to one of them."""
         service, deadline = request.app.state.service, request.state.deadline
         return _json({"results": await service.similar(body.id, body.k, body.kind, deadline)})
@@ -175,7 +175,7 @@ def _add_search_and_explain(app: FastAPI) -> None:
         return _json(answer | await service.evidence(model_request.question, reply, deadline, maps))
 
 
-def _add_state(app: FastAPI, metrics: Metrics) -> None:
+def _add_state(app: FastAPI) -> None:
     @app.get("/live", responses={200: {"model": api_schema.State}, 403: REFUSALS[403]})
     async def live() -> Response:
         """The process answers."""
@@ -188,6 +188,8 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
             return await _refuse(request, STOPPING)
         return _json({"status": "ready"})
 
+
+def _add_metrics(app: FastAPI, metrics: Metrics) -> None:
     text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
     refused: dict[int | str, dict[str, Any]] = {status: REFUSALS[status] for status in (401, 403)}
 
@@ -236,8 +238,11 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 def _invalid(error: RequestValidationError) -> ApiError:
     """The first thing that is wrong with a body, in words of the schema."""
-    # Of what may have several forms the deepest fault is in the form that was meant.
-    fault = max(error.errors(), key=lambda one: (len(one["loc"]), one["type"] == "unknown_field"))
+    # Of what may have several forms the deepest fault is in the form that was meant, or one whose type fits.
+    fault = max(
+        error.errors(),
+        key=lambda one: (len(one["loc"]), one["type"] == "unknown_field", not one["type"].endswith("_type")),
+    )
     param = ".".join(str(part) for part in fault["loc"] if isinstance(part, int) or part in FIELDS)
     message = fault["msg"]
     if fault["type"] == "union_tag_invalid":  # the one message of pydantic's that repeats a value

@@ -1,26 +1,27 @@
 """The HTTP schema. Fields of OpenAI's API that would change the answer and are not offered are refused;
 others are ignored, as clients send many. The server's own routes and the `sightline` field refuse unknown
-keys.
+keys. Requests whose bounds an operator sets get them from `bounded`.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from sightline.core.params.generation import Decoding
 from sightline.search.item_index import KINDS
-from sightline.serve.limits import Limits
+from sightline.serve.deploy.deployment import Limits
 
 MAX_TEXT = 10_000  # characters; the model reads far fewer
 MAX_MESSAGES = 256
 MAX_PARTS = 64  # of one message
 MAX_LAYERS = 256  # more than any decoder has
-LIMITS = Limits()
+K = 10  # results of a search that asks for no number
 Words = Annotated[str, Field(max_length=MAX_TEXT)]
 Url = Annotated[str, Field(min_length=1, description="A data URL (data:image/png;base64,...), or https://.")]
 Kind = Literal["image", "text", "fused"]
-Results = Annotated[int, Field(ge=1, le=LIMITS.results)]
+Results = Annotated[int, Field(ge=1)]
 assert KINDS == ("image", "text", "fused")
 
 
@@ -65,7 +66,7 @@ class Extension(Closed):
         default=False,
         description="A map per word: numbers on the patch grid, or a grey PNG of the picture's shape.",
     )
-    retrieval: Annotated[int, Field(ge=0, le=LIMITS.captions)] = Field(
+    retrieval: Annotated[int, Field(ge=0)] = Field(
         default=0,
         description="So many pictures of the index, those most like the one asked about and not itself: the "
         "question is read beside their captions, which come with the answer.",
@@ -125,7 +126,7 @@ class EmbeddingsRequest(Open):
         Annotated[str, Field(min_length=1)]
         | Annotated[
             list[Annotated[str, Field(min_length=1)]],
-            Field(min_length=1, max_length=LIMITS.inputs, fail_fast=True),
+            Field(min_length=1, fail_fast=True),
         ]
     ) = Field(description="Texts, or pictures as data URLs.")
     encoding_format: Literal["float", "base64"] | None = None
@@ -137,7 +138,7 @@ class SearchRequest(Closed):
 
     text: Annotated[Words, Field(min_length=1)] | None = None
     image: Url | None = None
-    k: Results = 10
+    k: Results = K
     kind: Kind = Field("fused", description="Which vectors of the items are searched.")
 
     @model_validator(mode="after")
@@ -152,7 +153,7 @@ ItemId = Annotated[str, Field(min_length=1, max_length=500)]
 
 class SimilarRequest(Closed):
     id: ItemId
-    k: Results = 10
+    k: Results = K
     kind: Kind = "fused"
 
 
@@ -162,6 +163,42 @@ class ExplainRequest(Closed):
     spin: bool | Spin | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     maps: Literal["numbers", "png"] = "numbers"
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The requests whose size the limits of a server bound."""
+
+    chat: type[ChatRequest]
+    embeddings: type[EmbeddingsRequest]
+    search: type[SearchRequest]
+    similar: type[SimilarRequest]
+
+
+def bounded(limits: Limits) -> Requests:
+    """The requests of a server with these limits. Bounds in the schema end the reading of a long list early,
+    and clients see them in /openapi.json."""
+    results = (Annotated[int, Field(ge=1, le=limits.results)], min(K, limits.results))
+    retrieval = Annotated[int, Field(ge=0, le=limits.captions)]
+    extension = _changed(Extension, retrieval=(retrieval, _as(Extension, "retrieval")))
+    text = Annotated[str, Field(min_length=1)]
+    texts = Annotated[list[text], Field(min_length=1, max_length=limits.inputs, fail_fast=True)]
+    return Requests(
+        _changed(ChatRequest, sightline=(extension | None, None)),
+        _changed(EmbeddingsRequest, input=(text | texts, _as(EmbeddingsRequest, "input"))),
+        _changed(SearchRequest, k=results),
+        _changed(SimilarRequest, k=results),
+    )
+
+
+def _changed(model: type[BaseModel], **fields: Any) -> Any:
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, **fields)
+
+
+def _as(model: type[BaseModel], name: str) -> Any:
+    """A field with the default and the description of this one."""
+    field = model.model_fields[name]
+    return Field(field.default, description=field.description)
 
 
 class ErrorDetail(BaseModel):

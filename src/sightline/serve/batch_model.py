@@ -76,9 +76,10 @@ class Model:
         self.session, self.ood_detector, self.index, self.batch = session, ood_detector, index, batch
 
     @classmethod
-    def load(cls, bundle: Path, batch: int, index: Path | None = None) -> "Model":
-        """The shipped model of a bundle; searches in `index`, else in the bundle's own items."""
-        session = Session.load(bundle)
+    def load(cls, bundle: Path, batch: int, index: Path | None = None, threads: int = 1) -> "Model":
+        """The shipped model of a bundle; searches in `index`, else in the bundle's own items. `threads`: that
+        a call is divided among."""
+        session = Session.load(bundle, threads)
         digest = session.search_digest()
         item_index = ReloadingIndex(index, digest) if index else BundleIndex(bundle / "index", digest)
         return cls(session, OODDetector.load(bundle), item_index, batch)

@@ -18,9 +18,7 @@ from typing import Any
 Emit = Callable[["Ticket", Any], None]  # sends a part of an answer to the waiting request
 Run = Callable[[Sequence["Ticket"], Emit], list[Any]]  # results of a batch, one a ticket
 
-PREPARERS = 2  # threads; decoding is short, and heavy in memory
 NICE = 3  # levels below the event loop, which goes first on a full core; many more would starve
-FILL_S = 0.005  # a batch costs the same whatever it holds, so it waits this long for rows on their way
 
 
 class Ticket:
@@ -40,17 +38,18 @@ class Ticket:
 
 
 class Worker:
-    """The queue and its threads. `close` returns once the queue is empty."""
+    """The queue and its threads. A batch costs the same whatever it holds, so it waits `fill_s` for rows that
+    the `preparers`, so many threads, have. `close` returns once the queue is empty."""
 
-    def __init__(self, run: Run, batch: int) -> None:
-        self._run, self._batch = run, batch
+    def __init__(self, run: Run, batch: int, fill_s: float, preparers: int) -> None:
+        self._run, self._batch, self._fill_s = run, batch, fill_s
         self._raw: SimpleQueue[Ticket | None] = SimpleQueue()
         self._queue: deque[Ticket] = deque()
         self._preparing = 0  # tickets that the preparers have
         self._changed = threading.Condition()
         self._closed = False
         self._preparers = [
-            threading.Thread(target=self._prepare, name="prepare", daemon=True) for _ in range(PREPARERS)
+            threading.Thread(target=self._prepare, name="prepare", daemon=True) for _ in range(preparers)
         ]
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         for thread in (*self._preparers, self._thread):
@@ -106,7 +105,7 @@ class Worker:
             with self._changed:
                 while not self._queue and (self._preparing or not self._closed):
                     self._changed.wait()
-                end = time.monotonic() + FILL_S
+                end = time.monotonic() + self._fill_s
                 while len(self._queue) < self._batch and self._preparing and not self._closed:
                     if (left_s := end - time.monotonic()) <= 0:
                         break

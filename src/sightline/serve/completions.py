@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sightline.serve import api_schema
+from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import NAME, Reply
-from sightline.serve.limits import ApiError
 from sightline.serve.request_settings import Options
 from sightline.serve.service import Request, Service
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from sightline.serve.limits import ApiError, Limits
+from sightline.serve.api_error import ApiError
+from sightline.serve.deploy.deployment import Limits
 from sightline.serve.prometheus import Metrics
 
 PIECE = 8192  # bytes that are parsed at once: what a limit may be passed by

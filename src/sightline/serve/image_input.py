@@ -18,12 +18,12 @@ import numpy as np
 from sightline.data.http_connection import FetchError, open_connection, split_url
 from sightline.data.image_workers import ImageWorkers
 from sightline.data.images import ImageError
-from sightline.serve.limits import ApiError, Limits
+from sightline.serve.api_error import ApiError
+from sightline.serve.deploy.deployment import Limits
 
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]{1,40};base64,", re.IGNORECASE)
 REDIRECTS = (301, 302, 303, 307, 308)
 HOPS = 3
-FETCH_S = 10.0
 CHUNK = 1 << 16
 
 
@@ -85,7 +85,7 @@ def _bytes(url: str, limits: Limits, fetch: bool) -> bytes:
     if not fetch:
         raise _refused("this server fetches no pictures: send a data URL (data:image/png;base64,...)")
     try:
-        return download(url, limits.picture_bytes, time.monotonic() + FETCH_S)
+        return download(url, limits.picture_bytes, time.monotonic() + limits.fetch_s)
     except FetchError as error:
         if error.reason == "too_large":
             raise _too_large(f"the picture has more than {limits.picture_bytes} bytes") from error

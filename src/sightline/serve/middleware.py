@@ -18,20 +18,22 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from sightline.serve import same_site
-from sightline.serve.limits import ApiError, Limits
+from sightline.serve.api_error import ApiError
+from sightline.serve.deploy.deployment import Deployment
 from sightline.serve.prometheus import Metrics
 
 log, failures = logging.getLogger("sightline.access"), logging.getLogger("sightline.serve")
 FAILED = ApiError(500, "the server failed; its log has the reason", "internal")
 FULL = ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
 STOPPING = ApiError(503, "the server is stopping", "draining", retry_s=5)
-CORS = b"access-control-"  # headers that would let pages of other sites read an answer: none may leave
+CORS = b"access-control-"  # headers that let pages of other sites read an answer: none leaves but our own
 ALWAYS = ("/live", "/ready")  # answered without a key, when full and when draining
 
 
 class RequestMiddleware:
     """ASGI middleware. `keys`: accepted API keys; none are asked for when it is empty, and then only requests
-    to the host that is listened on are answered. No page of another site is answered through a browser.
+    to the host that is listened on, and to the deployment's `hosts`, are answered. No page of another site is
+    answered through a browser, but for the deployment's `origins`.
     `routes`: the application's paths with their methods; figures and logs name no others. `headers` go with
     every answer.
     """
@@ -39,13 +41,19 @@ class RequestMiddleware:
     app: Any  # the next ASGI application; set when the application builds its middleware
 
     def __init__(
-        self, limits: Limits, metrics: Metrics, keys: Sequence[str], routes: dict[str, Collection[str]]
+        self,
+        deployment: Deployment,
+        metrics: Metrics,
+        keys: Sequence[str],
+        routes: dict[str, Collection[str]],
     ) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
-        self.limits, self.metrics, self.routes = limits, metrics, frozenset(routes)
+        self.limits, self.metrics, self.routes = deployment.limits, metrics, frozenset(routes)
         self.limited_paths = frozenset(path for path, methods in routes.items() if "post" in methods)
         self.keys = [_digest(key.encode()) for key in keys]
-        self.hosts = None if keys else same_site.names(limits.host)
+        any_host = bool(keys) and not deployment.hosts
+        self.hosts = None if any_host else same_site.names(deployment.host, deployment.hosts)
+        self.origins = frozenset(deployment.origins)
         self.inside, self.bytes_inside, self.draining = 0, 0, False
         self._reading: set[asyncio.Timeout] = set()  # of bodies that are not whole
         metrics.inside.set_function(lambda: self.inside)
@@ -60,6 +68,7 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         begun, sent = time.monotonic(), {"status": 0, "bytes": 0}
+        allowing: list[tuple[bytes, bytes]] = []
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -68,7 +77,7 @@ class RequestMiddleware:
                 headers = [
                     pair for pair in message.get("headers", []) if not pair[0].lower().startswith(CORS)
                 ]
-                message["headers"] = [*headers, *self.headers, *closing]
+                message["headers"] = [*headers, *allowing, *self.headers, *closing]
             else:
                 sent["bytes"] += len(message.get("body", b""))
             await send(message)
@@ -76,7 +85,15 @@ class RequestMiddleware:
         scope.setdefault("state", {})["deadline"] = begun + self.limits.timeout_s
         path = scope["path"]
         try:
-            await self._through(scope, receive, counted)
+            if origin := same_site.check(scope["headers"], self.hosts, self.origins):
+                allowing += same_site.allowing(origin)
+            asked = dict(scope["headers"])
+            if origin and scope["method"] == "OPTIONS" and b"access-control-request-method" in asked:
+                allowing += same_site.preflight(asked)  # it comes without a key
+                await counted({"type": "http.response.start", "status": 204, "headers": []})
+                await counted({"type": "http.response.body"})
+            else:
+                await self._through(scope, asked, receive, counted)
         except ApiError as error:
             # Error, traceback and the future it came through hold each other, and with them the whole body.
             await respond(counted, error.with_traceback(None))
@@ -94,11 +111,13 @@ class RequestMiddleware:
                 log.info(
                     "%s %s %d %d bytes %.1f ms",
                     scope["method"], route, status, sent["bytes"], 1000 * seconds,
+                    extra={"request": {
+                        "method": scope["method"], "route": route, "status": status, "bytes": sent["bytes"],
+                        "ms": round(1000 * seconds, 1),
+                    }},
                 )  # fmt: skip
 
-    async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
-        same_site.check(scope["headers"], self.hosts)
-        headers = dict(scope["headers"])
+    async def _through(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         if scope["path"] in ALWAYS:
             await self.app(scope, receive, send)
             return

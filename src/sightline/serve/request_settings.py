@@ -11,8 +11,8 @@ from sightline.inference.describing import SEED
 from sightline.inference.encoding import NO_ANSWERS
 from sightline.inference.session import Session
 from sightline.serve import api_schema
+from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Question
-from sightline.serve.limits import ApiError
 
 _DRAW = random.Random()  # seeds: a system call for each would let other threads go first
 

@@ -6,7 +6,8 @@ import re
 import socket
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from sightline.serve.connections import Connection, Connections
-from sightline.serve.log_writer import LogWriter
+from sightline.serve.deploy.deployment import Deployment, LogSettings
+from sightline.serve.deploy.environments import variable
+from sightline.serve.log_writer import TEXT, JsonLines, LogWriter, Printed, json_line
 from sightline.serve.middleware import is_loopback
 
 MIN_KEY = 16  # characters
 NAMED = re.compile(r"(?:export\s+)?[A-Za-z_]\w*\s*=\s*(?P<value>.*)", re.ASCII)
-BACKLOG = 256  # connections that the system holds until they are taken
+MAKE_ONE = "make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 SWITCH_S = 0.0005  # what another thread may keep Python to itself while the event loop waits
 YOUNG = 20_000  # new objects before Python looks for cycles among them: a request leaves none
 
@@ -42,7 +45,7 @@ class Server(uvicorn.Server):
         protocol: Any = partial(Connection, self._connections)  # uvicorn only calls what it takes for a class
         config = uvicorn.Config(
             app, http=protocol, access_log=False, log_config=None, log_level="warning", server_header=False,
-            timeout_keep_alive=limits.idle_s, timeout_graceful_shutdown=1, backlog=BACKLOG, ws="none",
+            timeout_keep_alive=limits.idle_s, timeout_graceful_shutdown=1, backlog=limits.backlog, ws="none",
             proxy_headers=False,
         )  # fmt: skip
         super().__init__(config)
@@ -66,6 +69,8 @@ class Server(uvicorn.Server):
 def read_keys(path: Path) -> list[str]:
     """API keys from an environment file: one a line, bare or as NAME=key; # begins a comment line."""
     keys = []
+    if not path.is_file():
+        raise ServeError(f"{path}: expected a file with API keys, one a line, and there is none")
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         if not (line := line.strip()) or line.startswith("#"):
             continue
@@ -77,25 +82,31 @@ def read_keys(path: Path) -> list[str]:
             raise ServeError(f"{path}, line {number}: expected a key of {MIN_KEY} or more ASCII characters")
         keys.append(key)
     if not keys:
-        raise ServeError(f"{path}: holds no API key; make one: python -c 'import secrets; "
-                         "print(secrets.token_urlsafe(32))'")  # fmt: skip
+        raise ServeError(f"{path}: holds no API key; {MAKE_ONE}")
     return keys
 
 
-def check(host: str, keys: list[str]) -> None:
-    """Refuse to serve the network without a key."""
-    if not keys and not is_loopback(host):
-        raise ServeError(
-            f"--host {host} serves other machines: give --keys FILE with an API key, or use 127.0.0.1"
-        )
+def check(deployment: Deployment, keys: list[str]) -> None:
+    """Refuse to serve without a key where that would not be safe, or not as the environment says."""
+    if keys:
+        return
+    cure = f"give --keys FILE, or {variable('keys')}=FILE, with an API key a line"
+    origin = deployment.origin
+    if deployment.needs_keys:
+        raise ServeError(f"{origin['needs_keys']}: needs_keys: this server asks for keys: {cure}; {MAKE_ONE}")
+    if not is_loopback(deployment.host):
+        host = f"{origin['host']}: host: {deployment.host}"
+        raise ServeError(f"{host} serves other machines: {cure}; {MAKE_ONE}; or use 127.0.0.1")
+    if deployment.origins:
+        raise ServeError(f"{origin['origins']}: origins: pages of other sites need a key: {cure}; {MAKE_ONE}")
 
 
-def serve(app: FastAPI, host: str, port: int) -> None:
+def serve(app: FastAPI, deployment: Deployment) -> None:
     """Serve until a signal says stop. Raises ServeError for an address that cannot be had."""
+    host, port = deployment.host, deployment.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG
-        )
+        listening = socket.create_server((host, port), family=family, backlog=deployment.limits.backlog)
     except OSError as error:
         raise ServeError(
             f"cannot listen on {host}, port {port} ({error.strerror}): try another --port"
@@ -103,12 +114,22 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     sys.setswitchinterval(SWITCH_S)
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     gc.freeze()  # models and modules stay: to look through them again and again costs what answers could
-    # All that is printed meanwhile, by any package: a full pipe must not hold the event loop up.
-    with (
-        LogWriter(sys.stderr.fileno(), app.state.middleware.metrics.log_dropped.inc) as writer,
-        redirect_stderr(writer),
-        redirect_stdout(writer),
-    ):
-        logging.basicConfig(stream=writer, format="%(asctime)s %(message)s")
-        logging.getLogger("sightline.access").setLevel(logging.INFO)
+    with _logging(deployment.log, app.state.middleware.metrics.log_dropped.inc):
         Server(app).run(sockets=[listening])
+
+
+@contextmanager
+def _logging(settings: LogSettings, dropped: Callable[[], None]) -> Iterator[None]:
+    """The log on stderr, and in it all that is printed meanwhile, by any package: a full pipe must not hold
+    the event loop up."""
+    as_json, level = settings.format == "json", settings.level.upper()
+    line: Callable[[str], str] = json_line if as_json else str
+    with LogWriter(sys.stderr.fileno(), dropped, settings.held_bytes, line) as writer:
+        handler = logging.StreamHandler(writer)
+        handler.setFormatter(JsonLines() if as_json else logging.Formatter(TEXT))
+        handler.setLevel(level)
+        logging.basicConfig(handlers=[handler])
+        logging.getLogger("sightline.access").setLevel(level)
+        printed = Printed() if as_json else writer
+        with redirect_stderr(printed), redirect_stdout(printed):
+            yield

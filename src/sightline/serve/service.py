@@ -21,10 +21,11 @@ from sightline.data.tokenizer import REPLACEMENT
 from sightline.explain import heatmap, target
 from sightline.inference.answering import Answer
 from sightline.serve import image_input, request_settings
+from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model, Query, Question, Reply
 from sightline.serve.batcher import Emit, Ticket, Worker
+from sightline.serve.deploy.deployment import Deployment
 from sightline.serve.image_input import Picture
-from sightline.serve.limits import ApiError, Limits
 from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
 
@@ -40,15 +41,17 @@ class Request:
 
 
 class Service:
-    """The model calls of the routes and the page. `fetch`: whether pictures on other machines may be read."""
+    """The model calls of the routes and the page."""
 
-    def __init__(self, model: Model, limits: Limits, metrics: Metrics, fetch: bool) -> None:
-        self.model, self.limits, self.metrics, self._fetch = model, limits, metrics, fetch
+    def __init__(self, model: Model, deployment: Deployment, metrics: Metrics) -> None:
+        self.model, self.limits, self.metrics = model, deployment.limits, metrics
+        self._fetch, workers = deployment.fetch, deployment.workers
         self._explained = target.ExplainedModel(model.session, SPIN_OFF)  # of answers that were given
-        self.image_workers = ImageWorkers()
-        self.worker = Worker(self._run, model.batch)
-        self._aside = ThreadPoolExecutor(2, "aside")
-        self._fetchers = ThreadPoolExecutor(4, "fetch")  # waiting for other hosts must not hold up others
+        self.image_workers = ImageWorkers(workers.decoders)
+        self.worker = Worker(self._run, model.batch, self.limits.fill_s, workers.decoders)
+        self._aside = ThreadPoolExecutor(workers.helpers, "aside")
+        # Waiting for other hosts must not hold up others.
+        self._fetchers = ThreadPoolExecutor(workers.fetchers, "fetch")
 
     def close(self) -> None:
         self.image_workers.close()  # first, so that nothing below waits for a picture

@@ -25,7 +25,8 @@ from sightline.data.http_transfer import Transfer
 from sightline.data.image_workers import ImageWorkers
 from sightline.data.intake.pictures import PictureFolder
 from sightline.serve import image_input
-from sightline.serve.limits import ApiError, Limits
+from sightline.serve.api_error import ApiError
+from sightline.serve.deploy import environments
 
 PUBLIC = "93.184.216.34"
 PRIVATE = (
@@ -74,10 +75,11 @@ def entrances(folder: Path, workers: ImageWorkers) -> dict[str, Callable[[str], 
     """Everything that fetches what others name."""
     pictures = PictureFolder(folder, TIMEOUT_S)
     limits = Transfer(TIMEOUT_S, 1000, tries=1)
+    served = environments.load("dev").limits
     return {
         "a picture of a table": pictures.read,
-        "the server": lambda url: image_input.decode(url, Limits(), True, workers),
-        "the page": lambda url: image_input.decode(url, Limits(), False, workers),
+        "the server": lambda url: image_input.decode(url, served, True, workers),
+        "the page": lambda url: image_input.decode(url, served, False, workers),
         "the command line": lambda url: picture_input.read(url, True),
         "a data set over http": lambda url: fetch.fetch(url, folder / "set" / "file", None, limits),
     }

@@ -28,8 +28,8 @@ OPTIONS = (
 
 
 class Served:
-    """A server of the bundle that is worked in, until it is closed. `limits`: fields of
-    `sightline.serve.limits.Limits`. Raises Missing where there is no bundle."""
+    """A server of the bundle that is worked in, until it is closed. `limits`: of
+    deploy/dev.yaml that are changed. Raises Missing where there is no bundle."""
 
     def __init__(self, **limits: float) -> None:
         if not (BUNDLE / MANIFEST).is_file():
@@ -85,11 +85,10 @@ def main(bundle: str, limits: str, _: str, port: str) -> None:
     from sightline.serve import server
     from sightline.serve.api import create_app
     from sightline.serve.batch_model import Model
-    from sightline.serve.limits import Limits
+    from sightline.serve.deploy import environments
 
-    settings = Limits(**json.loads(limits))
-    app = create_app(Model.load(Path(bundle), settings.batch), settings)
-    server.serve(app, settings.host, int(port))
+    deployment = environments.load("dev").replaced(port=int(port)).limited(**json.loads(limits))
+    server.serve(create_app(Model.load(Path(bundle), deployment.limits.batch), deployment), deployment)
 
 
 if __name__ == "__main__":

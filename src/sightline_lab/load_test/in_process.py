@@ -13,12 +13,16 @@ import sys
 import time
 from pathlib import Path
 
+from sightline.data.image_workers import ImageWorkers
 from sightline.serve import image_input
 from sightline.serve.batch_model import Model, Query, Question
-from sightline.serve.limits import Limits
+from sightline.serve.deploy import environments
+from sightline.serve.deploy.deployment import Limits
 
 
-def answer(model: Model, limits: Limits, pairs: list[list[str]], seconds: float) -> dict[str, float]:
+def answer(
+    model: Model, limits: Limits, workers: ImageWorkers, pairs: list[list[str]], seconds: float
+) -> dict[str, float]:
     """Answer full batches until the time is over."""
     session = model.session
     turn, count = itertools.cycle(pairs), 0
@@ -27,7 +31,7 @@ def answer(model: Model, limits: Limits, pairs: list[list[str]], seconds: float)
         asks = [
             Query(
                 Question(text, session.settings.generation.greedy(), session.spin()),
-                image_input.read(url, session.pixels, limits, False),
+                image_input.read(url, session.pixels, limits, False, workers),
             )
             for url, text in itertools.islice(turn, model.batch)
         ]
@@ -38,12 +42,14 @@ def answer(model: Model, limits: Limits, pairs: list[list[str]], seconds: float)
 
 
 def main(bundle: str, requests: str) -> None:
-    limits = Limits()
+    limits = environments.load("dev").limits
     model = Model.load(Path(bundle), limits.batch)
     pairs_by_kind = json.loads(Path(requests).read_text(encoding="utf-8"))
-    for line in sys.stdin:
-        kind, seconds = line.split()
-        print(json.dumps(answer(model, limits, pairs_by_kind[kind], float(seconds))), flush=True)
+    with ImageWorkers() as workers:
+        for line in sys.stdin:
+            kind, seconds = line.split()
+            measured = answer(model, limits, workers, pairs_by_kind[kind], float(seconds))
+            print(json.dumps(measured), flush=True)
 
 
 if __name__ == "__main__":

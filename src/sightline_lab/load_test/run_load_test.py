@@ -18,7 +18,7 @@ from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.data.questions.question_types import is_short
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
-from sightline.serve.limits import Limits
+from sightline.serve.deploy import environments
 from sightline_lab.bench.paired_timing import rounded, spread
 from sightline_lab.load_test import hostile_images, load_client, schema_fuzz, server_process
 from sightline_lab.load_test.server_process import LoadError
@@ -167,7 +167,7 @@ def _sustained(setup: LoadSetup, url: str, bodies: list[bytes]) -> float:
 
 def overload(setup: LoadSetup, pairs: dict) -> dict:
     """Five times the request rate of the server at saturation."""
-    limits = Limits()
+    limits = environments.load("dev").limits
     bodies = [body(*pair) for pair in pairs["short"]]
     with setup.served() as (url, _):
         load_client.closed_loop(url, bodies, 1, setup.seconds(1))

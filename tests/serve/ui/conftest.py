@@ -8,12 +8,12 @@ import pytest
 from sightline.core import artifacts
 from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
-from sightline.serve.limits import Limits
 from sightline.serve.prometheus import Metrics
 from sightline.serve.service import Service
 from tests.support import serving
 
-LIMITS = Limits(batch=4)
+DEPLOYED = serving.deployed(batch=4)
+LIMITS = DEPLOYED.limits
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +63,7 @@ def at_service(model):
 
     def run(call):
         async def main():
-            service = Service(model, LIMITS, Metrics(model.ood_detector, LIMITS.queue), False)
+            service = Service(model, DEPLOYED, Metrics(model.ood_detector, LIMITS.queue))
             try:
                 return await call(service)
             finally:
@@ -79,6 +79,6 @@ def address(model, bundle, checkout):
     """A real server with API and page."""
     from sightline.serve.ui.mount import mount
 
-    app = mount(create_app(model, LIMITS), model, LIMITS, bundle, checkout)
+    app = mount(create_app(model, DEPLOYED), model, LIMITS, bundle, checkout)
     with serving.running(app) as address:
         yield address

@@ -16,14 +16,13 @@ from sightline.explain import target
 from sightline.inference.session import Session
 from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model, Reply
-from sightline.serve.limits import Limits
 from sightline.serve.prometheus import Metrics
 from sightline.serve.service import Service
 from sightline.serve.ui import ask_tab
 from sightline.serve.ui.ui_images import choose
 from tests.support import command_line, serving, tiny
 
-LIMITS = Limits(batch=2)
+DEPLOYED = serving.deployed(batch=2)
 BUNDLES = {
     "greedy": {},
     "beam": {"method": "beam", "beams": 3},
@@ -54,7 +53,7 @@ def test_the_command_line(asked):
 
 def test_http_and_a_stream_that_says_what_it_cannot(asked):
     body = serving.chat(DESCRIBE) | {"sightline": {"explanation": True}}
-    with serving.running(create_app(Model.load(asked.folder, 2), LIMITS)) as address:
+    with serving.running(create_app(Model.load(asked.folder, 2), DEPLOYED)) as address:
         url = f"{address}/v1/chat/completions"
         whole = httpx.post(url, json=body, timeout=60).json()
         likeliest = httpx.post(url, json=body | {"temperature": 0}, timeout=60).json()
@@ -71,10 +70,10 @@ def test_http_and_a_stream_that_says_what_it_cannot(asked):
 
 def test_the_page(asked, workers):
     model = Model.load(asked.folder, 2)
-    shown = choose(serving.url(serving.png(asked.picture)), model.session, LIMITS, workers)
+    shown = choose(serving.url(serving.png(asked.picture)), model.session, DEPLOYED.limits, workers)
 
     async def reply():
-        service = Service(model, LIMITS, Metrics(model.ood_detector, LIMITS.queue), False)
+        service = Service(model, DEPLOYED, Metrics(model.ood_detector, DEPLOYED.limits.queue))
         try:
             request = ask_tab.build_request(service, shown, DESCRIBE, None)
             parts = [part async for part in service.stream(request, ask_tab.deadline(service))]

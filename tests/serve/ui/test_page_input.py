@@ -11,7 +11,7 @@ import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
 
-from sightline.serve.limits import ApiError
+from sightline.serve.api_error import ApiError
 from sightline.serve.ui.mount import POSTED
 from sightline.serve.ui.page_input import checked
 

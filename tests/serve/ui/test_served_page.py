@@ -15,7 +15,7 @@ import pytest
 from sightline.serve.api import create_app
 from sightline.serve.ui import ui_layout
 from sightline.serve.ui.mount import FOREIGN, POLICY, mount
-from tests.serve.ui.conftest import LIMITS
+from tests.serve.ui.conftest import DEPLOYED, LIMITS
 from tests.support import browser, serving, tiny
 
 ADDRESS = re.compile(r"https?://[^\s\"'<>)\\]+")
@@ -147,7 +147,7 @@ def test_the_api_answers_while_the_page_is_made_and_early_visitors_wait(model, b
         return real(*values)
 
     monkeypatch.setattr(ui_layout, "build", slow)
-    app = mount(create_app(model, LIMITS), model, LIMITS, bundle, None)
+    app = mount(create_app(model, DEPLOYED), model, LIMITS, bundle, None)
     with serving.running(app) as address, httpx.Client(base_url=address, timeout=60) as client:
         with ThreadPoolExecutor() as pool:
             early = pool.submit(httpx.get, f"{address}/", timeout=60)
@@ -164,7 +164,7 @@ def test_a_page_that_cannot_be_made_is_503_and_the_api_serves(model, bundle, mon
         raise RuntimeError("no page today")
 
     monkeypatch.setattr(ui_layout, "build", broken)
-    app = mount(create_app(model, LIMITS), model, LIMITS, bundle, None)
+    app = mount(create_app(model, DEPLOYED), model, LIMITS, bundle, None)
     with serving.running(app) as address, httpx.Client(base_url=address, timeout=60) as client:
         refused = client.get("/")
         assert refused.status_code == 503 and "today" not in refused.text

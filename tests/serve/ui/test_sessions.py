@@ -8,7 +8,6 @@ import pytest
 
 from sightline.data.image_workers import ImageWorkers
 from sightline.serve.api import create_app
-from sightline.serve.limits import Limits
 from sightline.serve.ui import ask_tab, ui_images
 from sightline.serve.ui.mount import mount
 from sightline.serve.ui.sessions import KeptPictures, Sessions
@@ -19,8 +18,8 @@ from tests.support import serving, tiny
 @pytest.fixture(scope="module")
 def small(model, bundle, checkout):
     """(application, client) of a server whose page keeps three sessions."""
-    limits = Limits(batch=4, sessions=3)
-    app = mount(create_app(model, limits), model, limits, bundle, checkout)
+    deployment = serving.deployed(batch=4, sessions=3)
+    app = mount(create_app(model, deployment), model, deployment.limits, bundle, checkout)
     with serving.running(app) as address, httpx.Client(base_url=address, timeout=60) as client:
         client.get("/")
         yield app, client
@@ -62,7 +61,7 @@ def page_of(names):
 
 def test_of_too_many_sessions_the_one_unused_for_longest_is_forgotten():
     page = page_of("abcd")
-    sessions = Sessions(Limits(sessions=3, queue=100))
+    sessions = Sessions(serving.deployed(sessions=3, queue=100).limits)
     sessions.watch(page)
     for session in "abcab":
         sessions.event(session)
@@ -75,7 +74,7 @@ def test_of_too_many_sessions_the_one_unused_for_longest_is_forgotten():
 def test_answers_that_nobody_collects_are_forgotten():
     Page = page_of("abc")
     kept = Page._queue.pending_messages_per_session
-    sessions = Sessions(Limits(sessions=3, queue=4))
+    sessions = Sessions(serving.deployed(sessions=3, queue=4).limits)
     sessions.watch(Page)
     assert Page.state_session_capacity == 3
     for session in "abbc":
@@ -95,7 +94,7 @@ def test_answers_that_nobody_collects_are_forgotten():
 def test_pictures_are_bounded_by_their_bytes(model):
     url = serving.url(serving.png(tiny.pictures(1)[0]))
     with ImageWorkers() as workers:
-        picture = ui_images.choose(url, model.session, Limits(), workers)
+        picture = ui_images.choose(url, model.session, serving.deployed().limits, workers)
     size = picture.picture.pixels_CYX.nbytes + len(picture.view)
     kept = KeptPictures(3 * size)
     names = [kept.put(picture) for _ in range(3)]

@@ -13,8 +13,8 @@ from sightline.core import artifacts
 from sightline.core.params.generation import SPIN_OFF
 from sightline.data import images
 from sightline.inference.encoding import NO_ANSWERS
+from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model
-from sightline.serve.limits import ApiError, Limits
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab, svg_charts, ui_layout
 from sightline.serve.ui.ui_images import Thumbs, choose, examples, glow
 from sightline.serve.ui.ui_style import DARK, LIGHT, css
@@ -28,7 +28,7 @@ QUESTION = "What color is the ball?"
 @pytest.fixture
 def shown(model, workers):
     url = serving.url(serving.png(tiny.pictures(1)[0]))
-    return choose(url, model.session, Limits(), workers)
+    return choose(url, model.session, serving.deployed().limits, workers)
 
 
 async def collect(parts):
@@ -128,7 +128,7 @@ def test_pictures_lose_everything_but_pixels(model, workers):
     exif[0x010E], exif[0x0112] = "secret place", 6  # description; stored lying on its side
     file = io.BytesIO()
     Image.new("RGB", (300, 200), "red").save(file, "JPEG", exif=exif)
-    found = choose(serving.url(file.getvalue(), "jpeg"), model.session, Limits(), workers)
+    found = choose(serving.url(file.getvalue(), "jpeg"), model.session, serving.deployed().limits, workers)
     assert (found.picture.height, found.picture.width) == (300, 200)  # set upright
     data = base64.b64decode(found.view.split(",")[1])
     assert b"secret" not in data and b"Exif" not in data
@@ -169,7 +169,7 @@ def test_an_example_is_displayed_for_people_and_read_by_the_model_as_it_ships(
     example = examples(bundle)[0]
     displayed, said = at_service(lambda service: ui_layout.take(service, example.url, None, example.view))
     assert said == ask_tab.NOTHING and displayed.view == example.view and not displayed.small
-    expected = choose(example.url, model.session, Limits(), workers)
+    expected = choose(example.url, model.session, serving.deployed().limits, workers)
     np.testing.assert_array_equal(displayed.picture.pixels_CYX, expected.picture.pixels_CYX)
     assert displayed.visible_part == expected.visible_part
 
@@ -283,7 +283,9 @@ def test_the_dashboard_shows_the_gate_and_only_what_was_measured(tmp_path):
 
 def test_a_model_without_answers_has_a_page_that_says_so(tmp_path, tiny_graphs):
     bundle = serving.build_searching_bundle(tmp_path, tiny_graphs)
-    page = ui_layout.build(lambda: None, Model.load(bundle, 4), Limits(batch=4), bundle, None)
+    page = ui_layout.build(
+        lambda: None, Model.load(bundle, 4), serving.deployed(batch=4).limits, bundle, None
+    )
     values = [str(block.value) for block in page.blocks.values() if hasattr(block, "value")]
     assert sum(NO_ANSWERS in value for value in values) == 2  # in place of Ask and Compare
 
@@ -303,8 +305,13 @@ def test_the_colours_are_the_explanation_pages():
 
 def test_a_large_photo_is_shown_small(model, workers):
     rgb = np.zeros((900, 1200, 3), np.uint8)
-    shown = choose(images.picture_url(rgb), model.session, Limits(), workers)
+    shown = choose(images.picture_url(rgb), model.session, serving.deployed().limits, workers)
     assert pixels_of(shown.view).shape == (480, 640, 3) and not shown.small
     assert shown.visible_part == "left:12.50%;top:0.00%;width:75.00%;height:100.00%"
     with pytest.raises(ApiError):
-        choose(serving.url(images.encode(np.zeros((4000, 4000, 3), np.uint8))[0]), {}, Limits(), workers)
+        choose(
+            serving.url(images.encode(np.zeros((4000, 4000, 3), np.uint8))[0]),
+            {},
+            serving.deployed().limits,
+            workers,
+        )

@@ -1,4 +1,7 @@
-"""The files that parameters stand in: params.yaml and profiles/<name>.yaml, read and checked leaf by leaf."""
+"""The files that parameters stand in: params.yaml and profiles/<name>.yaml, read and checked leaf by leaf.
+
+`model` is the schema that a leaf belongs to, so that other settings (`serve/deploy`) are read the same way.
+"""
 
 import re
 from dataclasses import dataclass
@@ -58,30 +61,38 @@ def read_top(path: Path) -> ParamsFile:
 
 
 def read_profile(path: Path) -> ParamsFile:
-    """Return a profile, which holds some leaves and what it extends. Raises ParamsError."""
+    """Return a profile. Raises ParamsError."""
+    file = read_extending(path, Params)
+    try:
+        _refuse_local(file.values)
+    except ParamsError as error:
+        raise file.located(error) from None
+    return file
+
+
+def read_extending(path: Path, model: type[BaseModel]) -> ParamsFile:
+    """Return a file that holds some leaves and the name of another which it extends. Raises ParamsError."""
     text = _text(path)
     file = ParamsFile(path, text, {})
     try:
         document = _document(path, text)
         extends = document.pop("extends", None)
         if not isinstance(extends, str | None):
-            raise ParamsError("extends", describe_value(extends), "the name of another profile")
-        values = _flat(document, Params)
-        _refuse_local(values)
-        return ParamsFile(path, text, _checked(values), extends)
+            raise ParamsError("extends", describe_value(extends), "the name of another file in the folder")
+        return ParamsFile(path, text, _checked(_flat(document, model), model), extends)
     except ParamsError as error:
         raise _once_located(file, error) from None
 
 
-def check_leaf(key: str, value: Any) -> Any:
+def check_leaf(key: str, value: Any, model: type[BaseModel] = Params) -> Any:
     """Return the value as the leaf's type, or raise ParamsError."""
     try:
-        return _adapter(key).validate_python(value)
+        return _adapter(key, model).validate_python(value)
     except ValidationError as error:
-        raise translated(error, key) from None
+        raise translated(error, key, model) from None
 
 
-def translated(error: ValidationError, prefix: str = "") -> ParamsError:
+def translated(error: ValidationError, prefix: str = "", model: type[BaseModel] = Params) -> ParamsError:
     """Return the first problem as a ParamsError with the key that it stands at."""
     first = error.errors()[0]
     inner = first.get("ctx", {}).get("error")
@@ -90,16 +101,17 @@ def translated(error: ValidationError, prefix: str = "") -> ParamsError:
     if isinstance(inner, ParamsError):
         dotted = ".".join(part for part in (key, inner.key) if part)
         return ParamsError(dotted, inner.got, inner.allowed, cure=inner.cure)
-    field = leaves()[next(part for part in prefixes(key) if part in leaves())]
+    fields = leaves(model)
+    field = fields[next(part for part in prefixes(key) if part in fields)]
     ranged = first["type"].startswith(("greater", "less"))
     return ParamsError(
         key, repr(first["input"]) if ranged else describe_value(first["input"]), allowed(field)
     )
 
 
-def optional(key: str) -> bool:
+def optional(key: str, model: type[BaseModel] = Params) -> bool:
     """Return whether the leaf may be empty in the end."""
-    return NoneType in get_args(leaves()[key].annotation)
+    return NoneType in get_args(leaves(model)[key].annotation)
 
 
 def prefixes(key: str) -> list[str]:
@@ -109,14 +121,14 @@ def prefixes(key: str) -> list[str]:
 
 
 @cache
-def _adapter(key: str) -> TypeAdapter:
-    field: FieldInfo = leaves()[key]
+def _adapter(key: str, model: type[BaseModel]) -> TypeAdapter:
+    field: FieldInfo = leaves(model)[key]
     kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
     return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def _checked(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if value is None else check_leaf(key, value) for key, value in values.items()}
+def _checked(values: dict[str, Any], model: type[BaseModel] = Params) -> dict[str, Any]:
+    return {key: None if value is None else check_leaf(key, value, model) for key, value in values.items()}
 
 
 def _refuse_local(values: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
 from sightline.core import registry
@@ -47,9 +47,10 @@ def markdown(root: Path) -> str:
     return "".join(parts)
 
 
-def json_schema() -> str:
-    """Return the JSON schema of params.yaml and of a profile: any leaf may be empty or absent."""
-    schema = Params.model_json_schema()
+def json_schema(model: type[BaseModel] = Params) -> str:
+    """Return the JSON schema of params.yaml and of a profile, or of other settings in files that extend each
+    other: any leaf may be empty or absent."""
+    schema = model.model_json_schema()
     blocks = [*schema["$defs"].values(), schema]
     for block in blocks:
         block.pop("required", None)
@@ -57,7 +58,7 @@ def json_schema() -> str:
         for leaf, rule in block["properties"].items():
             if "$ref" not in rule:
                 block["properties"][leaf] = _may_be_empty(rule)
-    for key, field in leaves().items():
+    for key, field in leaves(model).items():
         choices = _choices(field)
         if choices:
             section, leaf = key.split(".")
@@ -65,7 +66,7 @@ def json_schema() -> str:
             rule["anyOf"][0]["enum"] = choices
     schema["properties"]["extends"] = {
         "type": "string",
-        "description": "in a profile: another whose leaves it takes",
+        "description": "another file of the folder, whose leaves it takes",
     }
     return json.dumps(schema, indent=1, sort_keys=True) + "\n"
 
@@ -78,7 +79,7 @@ def _table(fields: dict[str, FieldInfo], prefix: str, defaults: dict[str, Any]) 
     for name, field in fields.items():
         key = prefix + name
         default = f"`{_plain(defaults[key])}`" if key in defaults else "by profile"
-        rows.append(f"| `{key}` | {_cell(allowed(field))} | {default} | {_cell(field.description)} |\n")
+        rows.append(f"| `{key}` | {cell(allowed(field))} | {default} | {cell(field.description)} |\n")
     return "".join(rows)
 
 
@@ -86,7 +87,8 @@ def _plain(value: Any) -> str:
     return json.dumps(value) if not isinstance(value, str) else value or "''"
 
 
-def _cell(text: str | None) -> str:
+def cell(text: str | None) -> str:
+    """Return a text as it stands in a table of Markdown."""
     return (text or "").replace("|", "\\|").replace("<", "&lt;")
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from sightline.core import templates
 from sightline.explain.heatmap_figures import GLUE
 from sightline.serve import request_settings
+from sightline.serve.api_error import ApiError
 from sightline.serve.api_schema import Spin
 from sightline.serve.batch_model import Reply
-from sightline.serve.limits import ApiError
 from sightline.serve.request_settings import Options
 from sightline.serve.service import Request, Service
 from sightline.serve.ui.ui_images import DisplayedImage, glow

@@ -11,8 +11,8 @@ import numpy as np
 from sightline.core import artifacts
 from sightline.inference.answering import Answer
 from sightline.inference.session import Session
+from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model, Query
-from sightline.serve.limits import ApiError
 from sightline.serve.service import Service
 from sightline.serve.ui.ask_tab import NO_PICTURE, PARTS, build_request, deadline, message
 from sightline.serve.ui.ui_images import DisplayedImage

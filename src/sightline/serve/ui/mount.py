@@ -18,8 +18,9 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
+from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model
-from sightline.serve.limits import ApiError, Limits
+from sightline.serve.deploy.deployment import Limits
 from sightline.serve.middleware import FAILED, replay, respond
 from sightline.serve.ui import page_input
 from sightline.serve.ui.sessions import Sessions

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from sightline.serve.limits import ApiError
+from sightline.serve.api_error import ApiError
 
 FILE_KEYS = frozenset(("path", "url", "meta"))
 Name = Annotated[str, Field(max_length=64)]  # of a session, of an event; Gradio's have at most 32

@@ -8,8 +8,8 @@ import numpy as np
 
 from sightline.explain.heatmap_figures import GLUE
 from sightline.search.item_index import ItemIndex
+from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model
-from sightline.serve.limits import ApiError
 from sightline.serve.service import Service
 from sightline.serve.ui.ask_tab import PARTS, deadline, message
 from sightline.serve.ui.ui_images import DisplayedImage, Thumbs

@@ -7,7 +7,7 @@ import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from sightline.serve.limits import Limits
+from sightline.serve.deploy.deployment import Limits
 from sightline.serve.ui.ui_images import DisplayedImage
 
 if TYPE_CHECKING:  # takes seconds to import

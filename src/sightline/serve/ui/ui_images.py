@@ -20,8 +20,8 @@ from sightline.inference.session import Session
 from sightline.search import examples as search_examples
 from sightline.search.item_index import ItemIndex
 from sightline.serve import image_input
+from sightline.serve.deploy.deployment import Limits
 from sightline.serve.image_input import Picture
-from sightline.serve.limits import Limits
 
 VIEW_SIDE, THUMB_SIDE = 640, 256  # longest side of a picture shown, of a search result's
 MAP_SIDE = 40  # of a map; the browser smooths it to the picture's size

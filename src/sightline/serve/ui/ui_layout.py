@@ -14,8 +14,9 @@ from sightline.data.image_workers import ImageWorkers
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.inference.bundle_settings import REBUILD
 from sightline.inference.encoding import NO_ANSWERS
+from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model
-from sightline.serve.limits import ApiError, Limits
+from sightline.serve.deploy.deployment import Limits
 from sightline.serve.service import Service
 from sightline.serve.ui import ask_tab, compare_tab, dashboard_tab, search_tab
 from sightline.serve.ui.sessions import KeptPictures

@@ -12,6 +12,7 @@ from sightline.cli import (  # noqa: F401
     project_commands,
     serve,
     share,
+    tune,
 )
 from sightline.cli.app import EXPERIMENTS, app, say
 

@@ -1,0 +1,134 @@
+"""DVC's queue of experiments, by its commands."""
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sightline.cli.tuning.val_figures import Figure, FigureError, values
+
+TRIES = 5  # of `dvc exp show`, which fails while a worker is just taking up an experiment
+
+
+class QueueError(ValueError):
+    """DVC or git refused; the message has their words."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """`state`: queued, running, failed or success. `workspace`: the checkout where a running one trains,
+    `pid` its process, `log` its output, `revision` the commit of a finished one."""
+
+    state: str
+    revision: str
+    workspace: Path | None
+    pid: int | None
+    log: Path | None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is running and its process is there."""
+        if self.state != "running" or self.pid is None:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def head(here: Path) -> str:
+    """The commit of a checkout without changes, from which experiments start. Raises QueueError."""
+    commit = _run(here, "git", "rev-parse", "--verify", "HEAD^{commit}", cure=(
+        "experiments start from a commit: git init, git add -A, git commit -m Start"
+    ))  # fmt: skip
+    changed = _run(here, "git", "status", "--porcelain", "--untracked-files=no").splitlines()
+    if changed:
+        raise QueueError(
+            f"{len(changed)} changed files, first {changed[0][3:]}: experiments start from a commit, so that "
+            "all start from the same: git commit -am ..., or git stash; then run this again"
+        )
+    return commit.strip()
+
+
+def enqueue(here: Path, name: str, settings: list[str], stage: str) -> None:
+    """Put an experiment into the queue that ends with `stage`."""
+    words = [word for setting in settings for word in ("-S", setting)]
+    _run(here, "dvc", "exp", "run", "--queue", "--name", name, *words, stage)
+
+
+def start(here: Path, jobs: int) -> None:
+    """Let `jobs` workers work on the queue; those that are at work already count."""
+    _run(here, "dvc", "queue", "start", "--jobs", str(jobs))
+
+
+def kill(here: Path, name: str) -> None:
+    """End a running experiment; nothing where it has just ended by itself."""
+    done = _dvc(here, "dvc", "queue", "kill", name)
+    if done.returncode and name in _shown(here) and _shown(here)[name].is_alive:
+        raise QueueError(f"`dvc queue kill {name}` failed: {_words(done)}")
+
+
+def remove(here: Path, name: str) -> None:
+    """Take an experiment that did not finish out of the queue."""
+    _run(here, "dvc", "queue", "remove", name)
+
+
+def experiments(here: Path) -> dict[str, Experiment]:
+    """Those that start from the current commit, by name."""
+    for _ in range(TRIES - 1):
+        try:
+            return _shown(here)
+        except QueueError:
+            time.sleep(1.0)
+    return _shown(here)
+
+
+def curve(here: Path, revision: str, figure: Figure) -> list[float]:
+    """The values of a finished experiment's curve. Raises FigureError where its stage wrote no such curve."""
+    from dvc.api import DVCFileSystem
+
+    files = DVCFileSystem(str(here), rev=revision)
+    written = [Path(name).stem for name in files.ls(figure.folder, detail=False)]
+    if figure.name not in written:
+        there = ", ".join(f"{figure.stage}.{name}" for name in sorted(written) if name.startswith("val_"))
+        raise FigureError(
+            f"{figure.stage} wrote no curve {figure.name}, but {there or 'none of val'}: choose one by "
+            "--objective, with another --name"
+        )
+    return values(files.read_text(figure.curve))
+
+
+def _shown(here: Path) -> dict[str, Experiment]:
+    rows = json.loads(_run(here, "dvc", "exp", "show", "--json"))
+    found = {}
+    for each in (each for row in rows for each in row.get("experiments") or []):
+        executor = each.get("executor") or {}
+        local = executor.get("local") or {}
+        root, log = local.get("root"), local.get("log")
+        found[each["name"]] = Experiment(
+            executor.get("state") or "success", each["revs"][0]["rev"], Path(root) if root else None,
+            local.get("pid"), Path(log) if log else None,
+        )  # fmt: skip
+    return found
+
+
+def _run(here: Path, *command: str, cure: str = "") -> str:
+    done = _dvc(here, *command)
+    if done.returncode:
+        shown = " ".join(command[:3])
+        raise QueueError(f"`{shown}` failed: {_words(done)}{'; ' + cure if cure else ''}")
+    return done.stdout
+
+
+def _dvc(here: Path, *command: str) -> subprocess.CompletedProcess:
+    try:  # in a session of its own: Ctrl-C ends the search, and no command half-way
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, start_new_session=True)
+    except FileNotFoundError:
+        raise QueueError(f"{command[0]} is not installed here") from None
+
+
+def _words(done: subprocess.CompletedProcess) -> str:
+    return " ".join((done.stderr or done.stdout).split())[-400:]

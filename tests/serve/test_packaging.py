@@ -106,6 +106,7 @@ def test_the_extras_are_the_files():
     assert project["dependencies"] == {"file": ["requirements-core.in"]}
     assert project["optional-dependencies"] == {
         "serve": {"file": ["requirements-serve.in"]}, "train": {"file": ["requirements.in"]},
+        "tune": {"file": ["requirements-tune.in"]}, "services": {"file": ["requirements-services.in"]},
     }  # fmt: skip
 
 

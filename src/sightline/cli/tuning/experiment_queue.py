@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,10 +125,16 @@ def _run(here: Path, *command: str, cure: str = "") -> str:
 
 
 def _dvc(here: Path, *command: str) -> subprocess.CompletedProcess:
-    try:  # in a session of its own: Ctrl-C ends the search, and no command half-way
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, start_new_session=True)
-    except FileNotFoundError:
-        raise QueueError(f"{command[0]} is not installed here") from None
+    """In a session of its own: Ctrl-C ends the search, and no command half-way. The output goes to files: a pipe
+    would end only when the workers do, which inherit it from `dvc queue start`."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        try:
+            done = subprocess.run(command, cwd=here, stdout=out, stderr=err, start_new_session=True)
+        except FileNotFoundError:
+            raise QueueError(f"{command[0]} is not installed here") from None
+        for file in (out, err):
+            file.seek(0)
+        return subprocess.CompletedProcess(command, done.returncode, out.read(), err.read())
 
 
 def _words(done: subprocess.CompletedProcess) -> str:

@@ -145,6 +145,9 @@ class Tuning:
         name = self.trials.experiment(trial)
         experiment_queue.kill(self.here, name)
         experiment_queue.remove(self.here, name)
+        if PRUNED in trial.user_attrs:
+            self._tell(trial, State.PRUNED)
+            return
         self.say(f"{name} was cut off: queued again")
         self._enqueue(trial)
 

@@ -14,6 +14,12 @@ FAILED = "ERROR: failed to reproduce 'finetune': failed to run: python stage.py 
 LR = ("-S", "lr=log:1e-4..1e-2")
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    """A repository in which no search begins."""
+    return tuned.make(tmp_path_factory.mktemp("untouched") / "searched")
+
+
 @pytest.fixture
 def repository(tmp_path):
     here = tuned.make(tmp_path / "searched")
@@ -145,10 +151,10 @@ def test_a_search_goes_by_a_figure_of_an_earlier_stage_and_ends_there(repository
         ([*LR, "--objective", "evaluate.accuracy"], "allowed: a figure of val: finetune.val_accuracy"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_searched_is_refused_before_anything_runs(repository, optuna, words, said):
-    _, err = tune(repository, *words, "--trials", "1", code=2)
+def test_what_cannot_be_searched_is_refused_before_anything_runs(untouched, optuna, words, said):
+    _, err = tune(untouched, *words, "--trials", "1", code=2)
     assert said in err and err.startswith("sightline: ") and err.count("\n") == 1
-    assert not (repository / ".tune").exists() and states(repository) == []
+    assert not (untouched / ".tune").exists() and not (untouched / ".dvc" / "tmp" / "exps").exists()
 
 
 def test_experiments_start_from_a_commit(repository, optuna, tmp_path):
@@ -162,10 +168,10 @@ def test_experiments_start_from_a_commit(repository, optuna, tmp_path):
     assert "experiments start from a commit: git init" in err
 
 
-def test_without_optuna_the_command_says_what_to_install(repository):
+def test_without_optuna_the_command_says_what_to_install(untouched):
     hidden = command_line.python("sys.modules['optuna'] = None\n" + command_line.MAIN)
     done = subprocess.run(
-        [*hidden, "tune", *LR], cwd=repository, env=tuned.environment(), capture_output=True, text=True
+        [*hidden, "tune", *LR], cwd=untouched, env=tuned.environment(), capture_output=True, text=True
     )
     assert done.returncode == 2
     assert "a search needs Optuna, which is not installed: pip install 'optuna>=5,<6'" in done.stderr

@@ -125,8 +125,8 @@ def _run(here: Path, *command: str, cure: str = "") -> str:
 
 
 def _dvc(here: Path, *command: str) -> subprocess.CompletedProcess:
-    """In a session of its own: Ctrl-C ends the search, and no command half-way. The output goes to files: a pipe
-    would end only when the workers do, which inherit it from `dvc queue start`."""
+    """In a session of its own: Ctrl-C ends the search, and no command half-way. The output goes to files: a
+    pipe would end only when the workers do, which inherit it from `dvc queue start`."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         try:
             done = subprocess.run(command, cwd=here, stdout=out, stderr=err, start_new_session=True)

@@ -8,7 +8,9 @@ every experiment.
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice, product
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -23,7 +25,7 @@ from sightline.core.params.checks import ParamsError, allowed
 NUMBER = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"(log:)?({NUMBER})\.\.({NUMBER})(?::({NUMBER}))?")
 FORMS = "VALUE, a choice VALUE,VALUE or a range LOW..HIGH, LOW..HIGH:STEP, log:LOW..HIGH"
-MOST_CHECKED = 24  # values of a range that are checked one by one before anything runs
+MOST_CHECKED = 24  # values of a range, and ends of the others with one, that are tried before anything runs
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,22 @@ def parse(settings: Iterable[str], params: Path) -> Space:
     for key, part in searched.items():
         for value in part.checked():
             _check_leaf(key, value)
-            space.check({key: value}, params)
+            _check_fits(key, value, space, params)
     return space
+
+
+def _check_fits(key: str, value: Any, space: Space, params: Path) -> None:
+    """Raise ParamsError where the value fits neither what params.yaml says of the others, nor their ends."""
+    try:
+        space.check({key: value}, params)
+    except ParamsError as error:
+        others = {name: part.checked() for name, part in space.searched.items() if name != key}
+        ends = ({values[0], values[-1]} for values in others.values())
+        for point in islice(product(*ends), MOST_CHECKED if others else 0):
+            with suppress(ParamsError):
+                space.check(dict(zip(others, point, strict=True)) | {key: value}, params)
+                return
+        raise error
 
 
 def _check_leaf(key: str, value: Any) -> None:

@@ -1,7 +1,7 @@
 """The trials of a search, on disk from the moment they are asked for: an Optuna study in .tune/<name>.db.
 
-A trial is open (Optuna's RUNNING) until its experiment has ended, and every step can be done again: its
-values are a function of the seed, its number and the trials before it.
+A trial is open (Optuna's RUNNING) until its experiment has ended. What is drawn for it is a function of the
+seed, its number and the trials before it, so a search in two sittings draws what one without a break draws.
 """
 
 import json

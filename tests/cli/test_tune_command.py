@@ -151,13 +151,13 @@ def test_a_search_goes_by_a_figure_of_an_earlier_stage_and_ends_there(repository
         ([*LR, "--objective", "evaluate.accuracy"], "allowed: a figure of val: finetune.val_accuracy"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_searched_is_refused_before_anything_runs(untouched, optuna, words, said):
+def test_what_cannot_be_searched_is_refused_before_anything_runs(untouched, words, said):
     _, err = tune(untouched, *words, "--trials", "1", code=2)
     assert said in err and err.startswith("sightline: ") and err.count("\n") == 1
     assert not (untouched / ".tune").exists() and not (untouched / ".dvc" / "tmp" / "exps").exists()
 
 
-def test_experiments_start_from_a_commit(repository, optuna, tmp_path):
+def test_experiments_start_from_a_commit(repository, tmp_path):
     edit.fill(repository / "params.yaml", {"seed": 8})
     _, err = tune(repository, *LR, code=2)
     assert "1 changed files, first params.yaml: experiments start from a commit" in err

@@ -35,15 +35,7 @@ def tune(
 
     Stop it at any time: the same command goes on. Nothing is looked at but val.
     """
-    try:
-        import optuna  # noqa: F401
-    except ModuleNotFoundError:
-        raise checkout_files.CheckoutError(
-            f"a search needs Optuna, which is not installed: pip install '{OPTUNA}' (the extra `tune`)"
-        ) from None
     from sightline.cli.tuning import experiment_queue, search_space, val_figures
-    from sightline.cli.tuning import trials as trial_store
-    from sightline.cli.tuning.tuning_loop import Tuning
 
     if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
         raise typer.BadParameter(f"{name!r}: --name takes letters, digits, - and _")
@@ -51,6 +43,15 @@ def tune(
     figure = val_figures.parse(objective)
     parts = search_space.parse(space, here / "params.yaml")
     commit = experiment_queue.head(here)
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError:
+        raise checkout_files.CheckoutError(
+            f"a search needs Optuna, which is not installed: pip install '{OPTUNA}' (the extra `tune`)"
+        ) from None
+    from sightline.cli.tuning import trials as trial_store
+    from sightline.cli.tuning.tuning_loop import Tuning
+
     definition = {"-S": sorted(space), "--objective": objective, "--seed": seed, "commit": commit}
     with trial_store.opened(here, name, parts, seed, definition) as opened:
         search = Tuning(here, commit, parts, figure, opened, jobs, prune, lambda text: say(f"tune: {text}"))

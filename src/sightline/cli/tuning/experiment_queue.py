@@ -129,12 +129,13 @@ def _dvc(here: Path, *command: str) -> subprocess.CompletedProcess:
     pipe would end only when the workers do, which inherit it from `dvc queue start`."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         try:
-            done = subprocess.run(command, cwd=here, stdout=out, stderr=err, start_new_session=True)
+            process = subprocess.Popen(command, cwd=here, stdout=out, stderr=err, start_new_session=True)
         except FileNotFoundError:
             raise QueueError(f"{command[0]} is not installed here") from None
+        process.wait()  # `run` would kill it when Ctrl-C arrives
         for file in (out, err):
             file.seek(0)
-        return subprocess.CompletedProcess(command, done.returncode, out.read(), err.read())
+        return subprocess.CompletedProcess(command, process.returncode, out.read(), err.read())
 
 
 def _words(done: subprocess.CompletedProcess) -> str:

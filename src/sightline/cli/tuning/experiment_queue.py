@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sightline.cli.tuning.val_figures import Figure, FigureError, values
 
-TRIES = 5  # of `dvc exp show`, which fails while a worker is just taking up an experiment
+TAKEN_UP = "/exps/run/"  # in the error of `dvc exp show` while a worker is just taking up an experiment
+PATIENCE_S = 120.0  # with that error: taking up is a checkout of the commit
 
 
 class QueueError(ValueError):
@@ -79,12 +80,19 @@ def remove(here: Path, name: str) -> None:
 
 def experiments(here: Path) -> dict[str, Experiment]:
     """Those that start from the current commit, by name."""
-    for _ in range(TRIES - 1):
+    until = time.monotonic() + PATIENCE_S
+    while True:
         try:
             return _shown(here)
-        except QueueError:
+        except QueueError as error:
+            if TAKEN_UP not in str(error):
+                raise
+            if time.monotonic() > until:
+                raise QueueError(
+                    f"{error}; an experiment was cut off while a worker took it up: `dvc queue status` shows "
+                    "it as Running, `dvc queue kill NAME` ends it, then run this again"
+                ) from None
             time.sleep(1.0)
-    return _shown(here)
 
 
 def curve(here: Path, revision: str, figure: Figure) -> list[float]:

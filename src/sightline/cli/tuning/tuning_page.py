@@ -121,7 +121,12 @@ def _best_so_far(axes: "Axes", trials: Trials) -> None:
             points.append((trial.number, max(trial.value, points[-1][1] if points else trial.value)))
     if points:
         axes.step(*zip(*points, strict=True), where="post", c=plotting.GOOD, lw=1.2)
-    axes.set_title("dot: finished, cross: pruned; green: best", fontsize=8, color=plotting.MUTED, loc="left")
+    axes.set_title(
+        "dot: finished; cross: pruned, its last evaluation; green: best",
+        fontsize=8,
+        color=plotting.MUTED,
+        loc="left",
+    )
 
 
 def _height(trial: "FrozenTrial") -> float | None:

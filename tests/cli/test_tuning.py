@@ -1,8 +1,12 @@
 """The parts of `sightline tune`: ranges, curves that are being written, trials that a kill has cut off."""
 
+import re
+import shlex
 import subprocess
 import sys
+from itertools import pairwise
 
+import psutil
 import pytest
 
 from sightline.cli.tuning import search_space, val_figures
@@ -54,6 +58,15 @@ def test_what_is_typed_is_what_is_tried():
     assert space.settings(point) == ["launch=python", "lr=1e-05", "spin.layers=[0,1]"]
     params = space.check(point, PARAMS)
     assert (params.lr, params.spin.layers, params.launch) == (1e-05, (0, 1), "python")
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/guide/experiments.md"])
+def test_searches_of_the_documents_can_be_typed(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    (line,) = re.findall(r"^sightline tune .*", text, flags=re.M)
+    words = shlex.split(line, comments=True)
+    typed = [after for word, after in pairwise(words) if word == "-S"]
+    assert search_space.parse(typed, PARAMS).searched["lr"] == Range(3e-4, 3e-3, None, True)
 
 
 def test_values_that_do_not_fit_each_other_are_told_apart_from_those_that_do():
@@ -126,12 +139,20 @@ def test_one_process_at_a_time_and_one_definition(store, tmp_path):
     assert (tmp_path / store.FOLDER / ".gitignore").read_text() == "*\n"
 
 
-@pytest.mark.full
-def test_an_experiment_whose_worker_died_is_run_again(store, tmp_path, monkeypatch):
-    """As when the machine goes down: the process of the experiment and the worker are gone, DVC calls it
-    running."""
-    import psutil
+def end_all(here):
+    """As when the machine goes down: no process of the queue is left, and DVC calls the experiment running."""
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        if str(here) in " ".join([*(process.info["cmdline"] or []), process.info["cwd"] or ""]):
+            process.kill()
 
+
+def stop_queue(here):
+    tuned.run(here, "dvc", "queue", "stop", "--kill")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("cut_off", [end_all, stop_queue])
+def test_an_experiment_that_was_cut_off_is_run_again(store, tmp_path, monkeypatch, cut_off):
     from sightline.cli.tuning import experiment_queue, tuning_loop
 
     for name, value in tuned.environment().items():
@@ -147,9 +168,7 @@ def test_an_experiment_whose_worker_died_is_run_again(store, tmp_path, monkeypat
         experiment_queue.start(here, 1)
         while not tuned.begun(here):
             assert experiment_queue.experiments(here)["tune-0"].state in ("queued", "running")
-        for process in psutil.process_iter(["cmdline", "cwd"]):
-            if str(here) in " ".join([*(process.info["cmdline"] or []), process.info["cwd"] or ""]):
-                process.kill()
+        cut_off(here)
         (here / ".meet").unlink()
         said = []
         tuning_loop.Tuning(here, commit, space, figure, trials, 1, True, said.append).run(1)

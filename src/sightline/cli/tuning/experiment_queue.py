@@ -21,13 +21,20 @@ class QueueError(ValueError):
 @dataclass(frozen=True)
 class Experiment:
     """`state`: queued, running, failed or success. `workspace`: the checkout where a running one trains,
-    `pid` its process, `log` its output, `revision` the commit of a finished one."""
+    `pid` its process, `exit_code` what that ended with, `log` its output, `revision` the commit of a finished
+    one."""
 
     state: str
     revision: str
     workspace: Path | None
     pid: int | None
+    exit_code: int | None
     log: Path | None
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended its process, as `dvc queue stop --kill` does, and not a failure."""
+        return self.state == "failed" and (self.exit_code or 0) < 0
 
     @property
     def is_alive(self) -> bool:
@@ -69,7 +76,7 @@ def start(here: Path, jobs: int) -> None:
 def kill(here: Path, name: str) -> None:
     """End a running experiment; nothing where it has just ended by itself."""
     done = _dvc(here, "dvc", "queue", "kill", name)
-    if done.returncode and name in _shown(here) and _shown(here)[name].is_alive:
+    if done.returncode and (left := experiments(here).get(name)) and left.is_alive:
         raise QueueError(f"`dvc queue kill {name}` failed: {_words(done)}")
 
 
@@ -119,7 +126,7 @@ def _shown(here: Path) -> dict[str, Experiment]:
         root, log = local.get("root"), local.get("log")
         found[each["name"]] = Experiment(
             executor.get("state") or "success", each["revs"][0]["rev"], Path(root) if root else None,
-            local.get("pid"), Path(log) if log else None,
+            local.get("pid"), local.get("returncode"), Path(log) if log else None,
         )  # fmt: skip
     return found
 

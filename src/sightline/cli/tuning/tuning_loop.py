@@ -18,10 +18,8 @@ from sightline.cli.tuning.trials import PRUNED, State, Trials, TuneError
 from sightline.core.params.checks import ParamsError
 
 LOOK_S = 0.5  # between two looks at the curves, which are small files
-FIRST_WAIT_S, LAST_WAIT_S = (
-    2.0,
-    30.0,
-)  # before `dvc exp show` is asked again; it takes a second of a processor
+FIRST_WAIT_S = 2.0  # before `dvc exp show` is asked again, which takes a second of a processor
+LAST_WAIT_S = 30.0  # it doubles up to this
 LOST_S = 60.0  # a process that ended so long ago, and DVC still calls it running: its worker is gone
 FAILED_FIRST = 3  # trials: when all of them failed, so would the others
 
@@ -77,6 +75,8 @@ class Tuning:
     def _take_up(self, trial: FrozenTrial, experiment: Experiment) -> None:
         if experiment.state == "success":
             self._finish(trial, experiment)
+        elif experiment.was_killed and PRUNED not in trial.user_attrs:
+            self._run_again(trial)
         elif experiment.state == "failed":
             self._fail(trial, experiment)
         elif experiment.state == "running" and experiment.pid is not None and not experiment.is_alive:
@@ -119,14 +119,9 @@ class Tuning:
         if PRUNED in trial.user_attrs:
             self._tell(trial, State.PRUNED)
             return
-        lines = (
-            experiment.log.read_text(encoding="utf-8", errors="replace").splitlines()
-            if experiment.log
-            else []
-        )
-        self._tell(
-            trial, State.FAIL, why=next((line.strip() for line in reversed(lines) if line.strip()), "")
-        )
+        log = experiment.log.read_text(encoding="utf-8", errors="replace") if experiment.log else ""
+        last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "")
+        self._tell(trial, State.FAIL, why=last)
 
     def _look_for(self, trial: FrozenTrial) -> None:
         """One that was asked for and never queued, or was taken out of the queue, is queued now; DVC has to
@@ -136,20 +131,25 @@ class Tuning:
         self._missing ^= {trial.number}
 
     def _look_after(self, trial: FrozenTrial) -> None:
-        """One that the machine's end has cut off is queued again, with the same values: it goes on from its
-        last checkpoint."""
+        """One that DVC calls running and whose process is gone: where that lasts, its worker is gone too, as
+        after the end of the machine."""
         since = self._ended.setdefault(trial.number, time.monotonic())
         if time.monotonic() - since < LOST_S:
             return
         del self._ended[trial.number]
-        name = self.trials.experiment(trial)
-        experiment_queue.kill(self.here, name)
-        experiment_queue.remove(self.here, name)
+        experiment_queue.kill(self.here, self.trials.experiment(trial))  # marks it as failed
         if PRUNED in trial.user_attrs:
             self._tell(trial, State.PRUNED)
-            return
+        else:
+            self._run_again(trial)
+
+    def _run_again(self, trial: FrozenTrial) -> None:
+        """With the same values; its stage goes on from its last checkpoint."""
+        name = self.trials.experiment(trial)
+        experiment_queue.remove(self.here, name)
         self.say(f"{name} was cut off: queued again")
         self._enqueue(trial)
+        experiment_queue.start(self.here, self.jobs)
 
     def _tell(self, trial: FrozenTrial, state: State, value: float | None = None, why: str = "") -> None:
         self.trials.tell(trial, state, value, why)

@@ -140,7 +140,7 @@ def test_one_process_at_a_time_and_one_definition(store, tmp_path):
 
 
 def end_all(here):
-    """As when the machine goes down: no process of the queue is left, and DVC calls the experiment running."""
+    """As when the machine goes down: no process of the queue is left; DVC calls the experiment running."""
     for process in psutil.process_iter(["cmdline", "cwd"]):
         if str(here) in " ".join([*(process.info["cmdline"] or []), process.info["cwd"] or ""]):
             process.kill()

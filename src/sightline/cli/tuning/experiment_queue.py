@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -10,8 +11,9 @@ from pathlib import Path
 
 from sightline.cli.tuning.val_figures import Figure, FigureError, values
 
-TAKEN_UP = "/exps/run/"  # in the error of `dvc exp show` while a worker is just taking up an experiment
-PATIENCE_S = 120.0  # with that error: taking up is a checkout of the commit
+# In the error of `dvc exp show` while a worker is just taking up an experiment: its entry in the queue.
+TAKEN_UP = re.compile(r"/exps/run/([0-9a-f]{40})/")
+LOST_S, PATIENCE_S = 30.0, 180.0  # with that error; taking up is a checkout of the commit
 
 
 class QueueError(ValueError):
@@ -33,8 +35,9 @@ class Experiment:
 
     @property
     def was_killed(self) -> bool:
-        """Whether a signal ended its process, as `dvc queue stop --kill` does, and not a failure."""
-        return self.state == "failed" and (self.exit_code or 0) < 0
+        """Whether it did not fail by itself: it never began, or a signal ended its process, as
+        `dvc queue stop --kill` does."""
+        return self.state == "failed" and (self.pid is None or (self.exit_code or 0) < 0)
 
     @property
     def is_alive(self) -> bool:
@@ -86,19 +89,20 @@ def remove(here: Path, name: str) -> None:
 
 
 def experiments(here: Path) -> dict[str, Experiment]:
-    """Those that start from the current commit, by name."""
-    until = time.monotonic() + PATIENCE_S
+    """Those that start from the current commit, by name.
+
+    A worker that ends because the queue was empty may still take an experiment and drop it. `dvc queue kill`
+    then marks it as failed, and refuses where a worker is at work on it."""
+    began = time.monotonic()
     while True:
         try:
             return _shown(here)
         except QueueError as error:
-            if TAKEN_UP not in str(error):
+            entry, waited = TAKEN_UP.search(str(error)), time.monotonic() - began
+            if entry is None or waited > PATIENCE_S:
                 raise
-            if time.monotonic() > until:
-                raise QueueError(
-                    f"{error}; an experiment was cut off while a worker took it up: `dvc queue status` shows "
-                    "it as Running, `dvc queue kill NAME` ends it, then run this again"
-                ) from None
+            if waited > LOST_S:
+                _dvc(here, "dvc", "queue", "kill", entry[1])
             time.sleep(1.0)
 
 
@@ -154,4 +158,4 @@ def _dvc(here: Path, *command: str) -> subprocess.CompletedProcess:
 
 
 def _words(done: subprocess.CompletedProcess) -> str:
-    return " ".join((done.stderr or done.stdout).split())[-400:]
+    return " ".join((done.stderr or done.stdout).split())[-600:]

@@ -20,7 +20,8 @@ from sightline.cli.tuning.search_space import Choice, Space
 
 FOLDER = ".tune"
 COMPARED = 3  # finished trials, before one is held against their median
-DEFINITION, PRUNED, REASON = "definition", "pruned", "reason"  # user attributes
+MOST_AGAIN = 5  # times that the experiment of a trial is queued again
+DEFINITION, PRUNED, REASON, AGAIN = "definition", "pruned", "reason", "again"  # user attributes
 
 State = TrialState
 
@@ -118,6 +119,13 @@ class Trials:
     def mark_pruned(self, frozen: FrozenTrial) -> None:
         """Noted before its experiment is ended, so that this is never taken for a failure."""
         self._handle(frozen).set_user_attr(PRUNED, True)
+
+    def may_run_again(self, frozen: FrozenTrial) -> bool:
+        """Whether a trial whose experiment was cut off is tried once more."""
+        return PRUNED not in frozen.user_attrs and frozen.user_attrs.get(AGAIN, 0) < MOST_AGAIN
+
+    def mark_again(self, frozen: FrozenTrial) -> None:
+        self._handle(frozen).set_user_attr(AGAIN, frozen.user_attrs.get(AGAIN, 0) + 1)
 
     def tell(self, frozen: FrozenTrial, state: TrialState, value: float | None = None, why: str = "") -> None:
         """The end of a trial."""

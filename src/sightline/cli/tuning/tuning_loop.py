@@ -75,7 +75,7 @@ class Tuning:
     def _take_up(self, trial: FrozenTrial, experiment: Experiment) -> None:
         if experiment.state == "success":
             self._finish(trial, experiment)
-        elif experiment.was_killed and PRUNED not in trial.user_attrs:
+        elif experiment.was_killed and self.trials.may_run_again(trial):
             self._run_again(trial)
         elif experiment.state == "failed":
             self._fail(trial, experiment)
@@ -147,6 +147,7 @@ class Tuning:
         """With the same values; its stage goes on from its last checkpoint."""
         name = self.trials.experiment(trial)
         experiment_queue.remove(self.here, name)
+        self.trials.mark_again(trial)
         self.say(f"{name} was cut off: queued again")
         self._enqueue(trial)
         experiment_queue.start(self.here, self.jobs)

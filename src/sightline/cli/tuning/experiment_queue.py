@@ -11,8 +11,9 @@ from pathlib import Path
 
 from sightline.cli.tuning.val_figures import Figure, FigureError, values
 
-# In the error of `dvc exp show` while a worker is just taking up an experiment: its entry in the queue.
-TAKEN_UP = re.compile(r"/exps/run/([0-9a-f]{40})/")
+# `dvc exp show` fails, naming a folder here, while a worker is just taking up an experiment or clearing it away.
+IN_MOTION = "/.dvc/tmp/exps/"
+TAKEN_UP = re.compile(r"/exps/run/([0-9a-f]{40})/")  # the entry in the queue
 LOST_S, PATIENCE_S = 30.0, 180.0  # with that error; taking up is a checkout of the commit
 
 
@@ -99,9 +100,9 @@ def experiments(here: Path) -> dict[str, Experiment]:
             return _shown(here)
         except QueueError as error:
             entry, waited = TAKEN_UP.search(str(error)), time.monotonic() - began
-            if entry is None or waited > PATIENCE_S:
+            if IN_MOTION not in str(error) or waited > PATIENCE_S:
                 raise
-            if waited > LOST_S:
+            if entry and waited > LOST_S:
                 _dvc(here, "dvc", "queue", "kill", entry[1])
             time.sleep(1.0)
 

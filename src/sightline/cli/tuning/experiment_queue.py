@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sightline.cli.tuning.val_figures import Figure, FigureError, values
 
-# `dvc exp show` fails, naming a folder here, while a worker is just taking up an experiment or clearing it away.
+# `dvc exp show` fails, naming a folder here, while a worker is taking up an experiment or clearing it away.
 IN_MOTION = "/.dvc/tmp/exps/"
 TAKEN_UP = re.compile(r"/exps/run/([0-9a-f]{40})/")  # the entry in the queue
 LOST_S, PATIENCE_S = 30.0, 180.0  # with that error; taking up is a checkout of the commit
@@ -124,15 +124,16 @@ def curve(here: Path, revision: str, figure: Figure) -> list[float]:
 
 def _shown(here: Path) -> dict[str, Experiment]:
     rows = json.loads(_run(here, "dvc", "exp", "show", "--json"))
-    found = {}
+    found: dict[str, Experiment] = {}
     for each in (each for row in rows for each in row.get("experiments") or []):
         executor = each.get("executor") or {}
         local = executor.get("local") or {}
         root, log = local.get("root"), local.get("log")
-        found[each["name"]] = Experiment(
+        experiment = Experiment(
             executor.get("state") or "success", each["revs"][0]["rev"], Path(root) if root else None,
             local.get("pid"), local.get("returncode"), Path(log) if log else None,
         )  # fmt: skip
+        found.setdefault(each["name"], experiment)  # running ones come first, then finished, failed ones last
     return found
 
 

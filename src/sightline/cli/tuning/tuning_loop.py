@@ -37,6 +37,7 @@ class Tuning:
     prune: bool
     say: Callable[[str], None]
     _missing: set[int] = field(default_factory=set)  # trials that DVC did not know when it was asked last
+    _failed: set[int] = field(default_factory=set)  # trials that it called failed then
     _ended: dict[int, float] = field(default_factory=dict)  # whose process has ended: since when
     _wait: float = FIRST_WAIT_S
 
@@ -73,8 +74,11 @@ class Tuning:
             experiment_queue.start(self.here, self.jobs)
 
     def _take_up(self, trial: FrozenTrial, experiment: Experiment) -> None:
+        """A failure counts when DVC says it twice: for a moment it takes one that just ended for failed."""
         if experiment.state == "success":
             self._finish(trial, experiment)
+        elif experiment.state == "failed" and trial.number not in self._failed:
+            self._failed.add(trial.number)
         elif experiment.was_killed and self.trials.may_run_again(trial):
             self._run_again(trial)
         elif experiment.state == "failed":
@@ -145,6 +149,7 @@ class Tuning:
 
     def _run_again(self, trial: FrozenTrial) -> None:
         """With the same values; its stage goes on from its last checkpoint."""
+        self._failed.discard(trial.number)
         name = self.trials.experiment(trial)
         experiment_queue.remove(self.here, name)
         self.trials.mark_again(trial)

@@ -1,7 +1,9 @@
 """The parts of `sightline tune`: ranges, curves that are being written, trials that a kill has cut off."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -192,3 +194,17 @@ def test_an_experiment_that_was_cut_off_is_run_again(store, tmp_path, monkeypatc
         tuning_loop.Tuning(here, commit, space, figure, trials, 1, True, said.append).run(1)
         assert [each.value for each in trials.all()] == [80.0] and "tune-0 was cut off: queued again" in said
     assert tuned.begun(here) == begun
+
+
+@pytest.mark.full
+def test_a_dvc_that_never_answers_is_asked_again(tmp_path, monkeypatch):
+    here = tuned.make(tmp_path / "searched")
+    slow = tmp_path / "bin" / "dvc"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\nmkdir {tmp_path}/asked && exec sleep 600\nexec {shutil.which("dvc")} "$@"\n')
+    slow.chmod(0o755)
+    for name, value in tuned.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"{slow.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(experiment_queue, "ANSWER_S", 30.0)
+    assert experiment_queue.experiments(here) == {} and (tmp_path / "asked").exists()

@@ -14,7 +14,8 @@ from sightline.cli.tuning.val_figures import Figure, FigureError, values
 # `dvc exp show` fails, naming a folder here, while a worker is taking up an experiment or clearing it away.
 IN_MOTION = "/.dvc/tmp/exps/"
 TAKEN_UP = re.compile(r"/exps/run/([0-9a-f]{40})/")  # the entry in the queue
-LOST_S, PATIENCE_S = 30.0, 180.0  # with that error; taking up is a checkout of the commit
+LOST_S, PATIENCE_S = 30.0, 300.0  # with that error; taking up is a checkout of the commit
+ANSWER_S = 60.0  # of `dvc exp show`, which once waited for ever for an experiment that had just ended
 
 
 class QueueError(ValueError):
@@ -148,12 +149,19 @@ def _run(here: Path, *command: str, cure: str = "") -> str:
 def _dvc(here: Path, *command: str) -> subprocess.CompletedProcess:
     """In a session of its own: Ctrl-C ends the search, and no command half-way. The output goes to files: a
     pipe would end only when the workers do, which inherit it from `dvc queue start`."""
+    # It changes nothing, so it may be ended.
+    limit = ANSWER_S if command[:3] == ("dvc", "exp", "show") else None
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         try:
             process = subprocess.Popen(command, cwd=here, stdout=out, stderr=err, start_new_session=True)
         except FileNotFoundError:
             raise QueueError(f"{command[0]} is not installed here") from None
-        process.wait()  # `run` would kill it when Ctrl-C arrives
+        try:
+            process.wait(limit)  # `run` would kill it when Ctrl-C arrives
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            err.write(f"no answer within {limit:.0f} s, waiting for {here}{IN_MOTION}")
         for file in (out, err):
             file.seek(0)
         return subprocess.CompletedProcess(command, process.returncode, out.read(), err.read())

@@ -97,7 +97,7 @@ def test_the_wheel_of_the_product_has_ranges_and_no_lab(tmp_path):
     required = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
     assert {one.name for one in required if not one.marker} >= {"numpy", "onnxruntime", "typer"}
     assert all({bound.operator for bound in one.specifier} == {">=", "<"} for one in required)
-    assert set(metadata.get_all("Provides-Extra")) == {"serve", "train", "tracking"}
+    assert set(metadata.get_all("Provides-Extra")) == {"serve", "train", "tracking", "tune", "services"}
     assert "sightline = sightline.cli.main:main" in points and "lab" not in points
 
 
@@ -160,6 +160,7 @@ def test_the_extras_are_the_files():
     assert project["optional-dependencies"] == {
         "serve": {"file": ["requirements-serve.in"]}, "train": {"file": ["requirements.in"]},
         "tracking": {"file": ["requirements-tracking.in"]},
+        "tune": {"file": ["requirements-tune.in"]}, "services": {"file": ["requirements-services.in"]},
     }  # fmt: skip
 
 

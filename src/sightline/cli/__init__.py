@@ -10,12 +10,14 @@ data_commands.py: index, dataset-report, out-of-domain
 init.py: init
 share.py: push-to-hub, save-pretrained
 release.py: track, register, promote
+tune.py: tune
 project_commands.py: params, estimate, demo, doctor, tables
 picture_input.py: pictures from the command line: files, folders, archives, addresses
 diagnostics.py: the checks of doctor
 sbom.py: `make sbom`: the packages of the lock file as CycloneDX
 rebuild_estimate/: what a build that was never measured takes
 new_repository/: the repository that `sightline init` makes
+tuning/: the search of `sightline tune`
 dvc_outs.py: what dvc.lock records of built files, and their copies in the cache
 verification.py: built files and the cache against dvc.lock, and their repair
 checkout_files.py: where the checkout is, copies, cost of a rebuild

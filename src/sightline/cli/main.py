@@ -13,6 +13,7 @@ from sightline.cli import (  # noqa: F401
     release,
     serve,
     share,
+    tune,
 )
 from sightline.cli.app import EXPERIMENTS, app, say
 

@@ -294,7 +294,7 @@ def test_a_server_killed_half_way_gets_everything_once_after_its_restart(server,
     assert {stage: len(runs) for stage, runs in nested.items()} == dict.fromkeys(STAGES, 1)
     assert curve(client, nested["pretrain"][0], "loss") == LOSS
     assert {run.info.status for run in (parent, *(run for (run,) in nested.values()))} == {"FINISHED"}
-    assert "nothing else is waiting" in project.track()
+    assert "nothing is waiting" in project.track()
 
 
 @needs_server

@@ -115,9 +115,7 @@ def promote(name: str, number: int, alias: str) -> Promotion:
                 promotion = Promotion(incumbent, True, (), 0)
             else:
                 limits, counted = _evidence(client, before, Path(scratch) / "incumbent")
-                promotion = _compared(
-                    incumbent, (verdict, counts), (limits, counted), f"version {number}", before
-                )
+                promotion = _compared(incumbent, (verdict, counts), (limits, counted), f"version {number}")
         if int(client.get_registered_model(name).aliases.get(alias, 0)) != incumbent:
             raise Refused(f"somebody else moved {alias} of {name} in this moment: look, and try again")
         client.set_registered_model_alias(name, alias, str(number))
@@ -160,17 +158,15 @@ def fetch(address: str, cache: Path) -> tuple[Path, str]:
 
 
 def _compared(
-    incumbent: int, after: tuple[Verdict, Any], before: tuple[Verdict, Any], variant: str, version: Any
+    incumbent: int, after: tuple[Verdict, Any], before: tuple[Verdict, Any], variant: str
 ) -> Promotion:
     (verdict, counts), (limits, counted) = after, before
     common, total = paired_pictures.shared(counts, counted)
     against = f"version {incumbent}"
     if not common:
-        commit = version.tags.get(COMMIT, "")
         raise Refused(
-            f"{variant} and {against} were measured on other test pictures, so nobody knows which is better: "
-            f"build {against} on the data of today (git checkout {commit[:12] or 'its commit'}, with today's "
-            "data), register it, and give it the alias first"
+            f"{variant} and {against} were measured on other test pictures, so nobody knows which is better; "
+            "to decide without a comparison, set the alias on the model's page in MLflow"
         )
     bounds = paired_pictures.compare(counts, counted, verdict.resamplings, verdict.seed)
     allowed = min(verdict.max_loss, limits.max_loss)

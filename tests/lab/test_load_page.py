@@ -31,7 +31,9 @@ def echo():
         body = await request.body()
         if body == b"wait":
             await asyncio.sleep(3)
-        return Response(body, 429 if body == b"full" else 200)
+        if body == b"full":
+            return Response(body, 429, {"retry-after": "1"})
+        return Response(body, 429 if body == b"full for ever" else 200)
 
     with serving.running(app) as address:
         yield address
@@ -51,6 +53,11 @@ def test_a_closed_loop_takes_requests_in_turn_and_counts_refusals(echo):
     load = load_client.closed_loop(echo, posts(b"a", b"full"), 3, 0.3)
     assert set(load.statuses) == {200, 429} and abs(load.count(200) - load.count(429)) <= 3
     assert load.percentile(99) > 0 and load.percentile(50, status=500) is None
+
+
+def test_a_refusal_without_a_time_to_come_back_is_a_fault(echo):
+    load = load_client.once_each(echo, posts(b"full", b"full for ever"), 1)
+    assert load.statuses == [429, load_client.BROKEN]
 
 
 def test_arrivals_do_not_wait_for_answers(echo, monkeypatch):

@@ -17,6 +17,7 @@ from sightline_lab.faults.built_pipeline import REPRO, STARTS
 
 KILLS = 3  # of a case, at most
 ORPHANS_S = 5.0  # after which nothing may run any more
+DVC_STARTS_S = 1.0  # until it runs the first stage, at least
 STAGE_ENDS_S = 60.0  # that DVC gets to end by itself, when a process below it was killed
 VICTIMS = ("all", "dvc", "one")
 
@@ -26,7 +27,7 @@ def case(case: Case) -> int:
     rng, pipeline, project = case.rng, case.prepared, case.scratch / "project"
     start = STARTS[case.index % len(STARTS)]
     pipeline.copy(project, start)
-    seconds = sum(pipeline.seconds[stage] for stage in pipeline.from_(start))
+    seconds = DVC_STARTS_S + sum(pipeline.seconds[stage] for stage in pipeline.from_(start))
     for number in range(int(rng.integers(1, KILLS + 1))):
         victim = VICTIMS[(case.index + number) % len(VICTIMS)]
         process = subprocess.Popen(

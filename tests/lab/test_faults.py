@@ -11,7 +11,6 @@ import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from sightline.data import archives
 from sightline.data.image_workers import ImageWorkers
 from sightline.data.intake import build_items
 from sightline.search import user_index
-from sightline_lab.faults import battery, reliability_page
+from sightline_lab.faults import battery, command_server, reliability_page
 from sightline_lab.faults.battery import Broken, Outcome, Promise
 from sightline_lab.faults.promises import PROMISES
 from sightline_lab.faults.rows import (
@@ -128,9 +127,9 @@ def test_what_clients_send_stays_with_them(bundle_here, tmp_path):
 def test_a_server_that_repeats_fields_is_caught(tmp_path, monkeypatch):
     """An answer with a private text in it, from a server that is not ours."""
     monkeypatch.setattr(private_texts, "REQUESTS", 3)
-    monkeypatch.setattr(private_texts, "_wait", lambda server, port: None)
-    monkeypatch.setattr(private_texts, "_call", lambda port, method, path, body, headers: (400, body or b""))
-    monkeypatch.setattr(private_texts.subprocess, "Popen", lambda *command, **more: mock.Mock())
+    (tmp_path / "log").touch()
+    monkeypatch.setattr(command_server, "serving", lambda *words, **more: contextlib.nullcontext(0))
+    monkeypatch.setattr(command_server, "call", lambda port, method, path, body, headers: (400, body or b""))
     case = battery.Case(0, 1, tmp_path, tmp_path)
     with pytest.raises(Broken, match="answer 0 holds a private text"):
         private_texts.case(case)
@@ -229,7 +228,7 @@ def test_a_server_that_knows_no_key_is_caught(served, tmp_path, monkeypatch):
     monkeypatch.chdir(served)
     with serving.running(FastAPI()) as address:
         port = int(address.rpartition(":")[2])
-        monkeypatch.setattr(access, "_serving", lambda *words, **more: contextlib.nullcontext(port))
+        monkeypatch.setattr(command_server, "serving", lambda *words, **more: contextlib.nullcontext(port))
         with pytest.raises(Broken, match="GET /openapi.json with no key has 200"):
             access.case(battery.Case(0, SEED, tmp_path, Path()))
 

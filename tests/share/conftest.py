@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from sightline.core import artifacts
 from tests.support import exported
 from tests.support.command_line import ROOT
+from tests.support.mlflow_service import MlflowService
 
 bundle, searching_bundle = exported.bundle, exported.searching_bundle
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
@@ -77,3 +78,22 @@ def checkout(tmp_path, bundle):
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "built"]):
         subprocess.run([*GIT, *words], cwd=here, check=True)
     return here
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A real MLflow server."""
+    service = MlflowService(tmp_path_factory.mktemp("mlflow"))
+    service.start()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def client(server):
+    """Of the server, which a test may have stopped."""
+    import mlflow
+
+    if not server.runs:
+        server.start()
+    return mlflow.MlflowClient(server.address)

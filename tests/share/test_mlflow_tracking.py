@@ -16,7 +16,7 @@ import pytest
 from sightline import TELEMETRY_OFF
 from sightline.core import artifacts, tracking_outbox
 from tests.support import command_line, params_files
-from tests.support.mlflow_service import MISSING, MlflowService, environment, needs_server
+from tests.support.mlflow_service import MISSING, environment, needs_server
 
 HEAD = f"""
 import sys
@@ -144,23 +144,6 @@ class Project:
                 return False
 
         self.wait(gone)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    service = MlflowService(tmp_path_factory.mktemp("mlflow"))
-    service.start()
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def client(server):
-    import mlflow
-
-    if not server.runs:
-        server.start()
-    return mlflow.MlflowClient(server.address)
 
 
 def in_mlflow(client, project):

@@ -17,7 +17,7 @@ from sightline.core.params import edit
 from tests.evaluate.test_paired_pictures import PICTURES, measured
 from tests.share.conftest import lock
 from tests.support import command_line, scripted
-from tests.support.mlflow_service import MlflowService, environment, needs_server
+from tests.support.mlflow_service import environment, needs_server
 
 pytestmark = needs_server
 LOAD = """
@@ -29,21 +29,6 @@ print(model.predict(rows).to_json(orient="records"))
 import sightline
 print(sightline.__file__)
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    service = MlflowService(tmp_path_factory.mktemp("mlflow"))
-    service.start()
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def client(server):
-    import mlflow
-
-    return mlflow.MlflowClient(server.address)
 
 
 @pytest.fixture(scope="module")

@@ -209,16 +209,12 @@ class Place:
     read that is its own affair."""
 
     def __init__(self, middleware: RequestMiddleware) -> None:
-        self._middleware, self._held = middleware, True
+        self._middleware, self.held = middleware, True
         middleware.inside += 1
 
-    @property
-    def held(self) -> bool:
-        return self._held
-
     def give_back(self) -> None:
-        if self._held:
-            self._held = False
+        if self.held:
+            self.held = False
             self._middleware.inside -= 1
 
     def around(self, send: Send) -> Send:

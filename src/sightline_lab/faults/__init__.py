@@ -9,6 +9,7 @@ in_child.py: a call in a process of its own
 dear_pictures.py: small pictures that take minutes to decode
 fault_server.py: a server that misbehaves on order
 local_server.py: a server for the length of a block
+command_server.py: `sightline serve` as its users start it
 served_bundle.py: the checkout's bundle in a server of its own
 toy_training.py: a training small enough to be killed many times
 built_pipeline.py: the pipeline of the smoke profile, to be stopped while it runs

@@ -3,26 +3,18 @@ server hands out none of the machine's files."""
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import secrets
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
+from sightline_lab.faults import command_server
 from sightline_lab.faults.battery import Broken, Case, Promise
 from sightline_lab.faults.rows import model_files
 
-START_S, STOP_S, TIMEOUT_S = 120, 30, 60
 PUBLIC = ("/live", "/ready")  # as the security page declares
 DESCRIPTION = "/openapi.json"
 # What the page is built with offers more routes than its document tells.
@@ -42,15 +34,6 @@ FILES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A request: method, path as it is sent, headers."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-
-
 def case(case: Case) -> int:
     """Every route of a server with keys under every wrong key; every route that might hand out a file of one
     without keys. How many requests were judged."""
@@ -62,9 +45,9 @@ def _closed(case: Case) -> int:
     keys, log = case.scratch / "keys.env", case.scratch / "log"
     keys.write_text(f"SIGHTLINE_KEY={own}\n")
     asked = 0
-    with _serving(case.prepared, log, "--keys", str(keys)) as port:
+    with command_server.serving(case.prepared, log, "--keys", str(keys), tmp=case.scratch) as port:
         right = {"Authorization": f"Bearer {own}"}
-        status, body = _call(port, Asked("GET", DESCRIPTION, right))
+        status, body = _call(port, "GET", DESCRIPTION, right)
         if status != 200:
             raise Broken(f"the right key has {status} for {DESCRIPTION}")
         told = json.loads(body)["paths"]
@@ -74,13 +57,13 @@ def _closed(case: Case) -> int:
         for method, path in routes:
             for name, headers in _wrong_keys(own, rng).items():
                 for spelled in (path, _spelled(path, rng)):
-                    status, body = _call(port, Asked(method, spelled, headers))
+                    status, body = _call(port, method, spelled, headers)
                     asked += 1
                     public = unquote(urlsplit(spelled).path) in PUBLIC
                     # What HTTP itself forbids never gets as far as the key.
                     if status not in (400, 401, 403) and not public:
                         raise Broken(f"{method} {spelled} with {name} has {status}: {body[:80]!r}")
-            status, _ = _call(port, Asked(method, path, right))
+            status, _ = _call(port, method, path, right)
             asked += 1
             if status == 401:
                 raise Broken(f"{method} {path} refuses the right key")
@@ -98,12 +81,13 @@ def _no_files(case: Case) -> int:
     for path in (secret, inside):
         path.write_text(canary)
     asked = 0
-    with _serving(case.prepared, folder / "log", tmp=folder / "tmp") as port:
+    # The page is made after the API answers.
+    with command_server.serving(case.prepared, folder / "log", tmp=folder / "tmp", ready="/") as port:
         for form in FILES:
             for target in (secret, inside):
                 for path in _ways_to(target, folder, rng):
                     for method in ("GET", "POST", "HEAD"):
-                        status, body = _call(port, Asked(method, form.format(path), {}))
+                        status, body = _call(port, method, form.format(path), {})
                         asked += 1
                         if canary.encode() in body:
                             raise Broken(f"{method} {form.format(path)} hands out a file ({status})")
@@ -162,54 +146,9 @@ def _ways_to(target: Path, folder: Path, rng: np.random.Generator) -> list[str]:
     return [forms[at] for at in rng.choice(len(forms), 4, replace=False)]
 
 
-@contextmanager
-def _serving(bundle: Path, log_file: Path, *options: str, tmp: Path | None = None) -> Iterator[int]:
-    """The port of `sightline serve` in a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-c", "from sightline.cli.main import main; main()", "serve",
-        "--bundle", str(bundle), "--port", str(port), *options,
-    ]  # fmt: skip
-    env = os.environ | {"OMP_NUM_THREADS": "1"} | ({"TMPDIR": str(tmp)} if tmp else {})
-    with open(log_file, "wb") as log:
-        server = subprocess.Popen(command, cwd=log_file.parent, env=env, stdout=log, stderr=log)
-        try:
-            _wait(server, port, "/ready" if options else "/")  # the page is made after the API answers
-            yield port
-        finally:
-            server.terminate()
-            server.wait(STOP_S)
-
-
-def _wait(server: subprocess.Popen, port: int, ready: str) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            if _call(port, Asked("GET", ready, {}))[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise Broken("the server did not start")
-
-
-def _call(port: int, asked: Asked) -> tuple[int, bytes]:
-    """Status and the first bytes of the answer: some of the page's never end."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
-    try:
-        connection.putrequest(asked.method, asked.path, skip_accept_encoding=True)
-        for name, value in asked.headers.items():
-            connection.putheader(name, value)
-        connection.putheader("Content-Type", "application/json")
-        body = b"{}" if asked.method not in ("GET", "HEAD") else b""
-        connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body)
-        response = connection.getresponse()
-        endless = response.getheader("Content-Type", "").startswith("text/event-stream")
-        return response.status, b"" if endless else response.read(1 << 16)
-    finally:
-        connection.close()
+def _call(port: int, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+    body = None if method in ("GET", "HEAD") else b"{}"
+    return command_server.call(port, method, path, body, {"Content-Type": "application/json", **headers})
 
 
 PROMISE = Promise(

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import io
 import json
-import os
 import secrets
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from sightline_lab.faults import command_server
 from sightline_lab.faults.battery import Broken, Case, Promise
 from sightline_lab.faults.rows import model_files
 
 REQUESTS = 40  # of a case, each with canaries of its own
-START_S, STOP_S, TIMEOUT_S = 120, 30, 60
 KEY = "SIGHTLINE_KEY"
 DESCRIPTION, MAKER, GPS, PLACE = 0x010E, 0x010F, 0x8825, 0x001B  # tags of EXIF that tell of people
 ROUTES = ("/v1/chat/completions", "/v1/embeddings", "/search", "/similar", "/explain")
@@ -35,27 +29,16 @@ def case(case: Case) -> int:
     kept.mkdir()
     (here / "keys.env").write_text(f"{KEY}={own}\n")
     canaries, answers = [own], []
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-c", "from sightline.cli.main import main; main()", "serve",
-        "--bundle", str(case.prepared), "--keys", str(here / "keys.env"), "--port", str(port),
-    ]  # fmt: skip
-    env = os.environ | {"TMPDIR": str(kept), "OMP_NUM_THREADS": "1"}
-    with open(here / "log", "wb") as log:
-        server = subprocess.Popen(command, cwd=here, env=env, stdout=log, stderr=log)
-        try:
-            _wait(server, port)
-            for _ in range(REQUESTS):
-                sent, status, body = _asked(port, own, rng)
-                canaries += sent
-                if status >= 400:
-                    answers.append(body)
-            answers.append(_call(port, "GET", "/metrics", None, {"Authorization": f"Bearer {own}"})[1])
-        finally:
-            server.terminate()
-            server.wait(STOP_S)
+    with command_server.serving(
+        case.prepared, here / "log", "--keys", str(here / "keys.env"), tmp=kept
+    ) as port:
+        for _ in range(REQUESTS):
+            sent, status, body = _asked(port, own, rng)
+            canaries += sent
+            if status >= 400:
+                answers.append(body)
+        of_metrics = {"Authorization": f"Bearer {own}"}
+        answers.append(command_server.call(port, "GET", "/metrics", None, of_metrics)[1])
     files = [here / "log", *(path for path in kept.rglob("*") if path.is_file())]
     written = {path.name: path.read_bytes() for path in files}
     named = {path.name: path.name.encode() for path in kept.rglob("*")}
@@ -66,17 +49,6 @@ def case(case: Case) -> int:
                 at = content.index(canary.encode())
                 raise Broken(f"{place} holds a private text: {content[max(0, at - 150) : at + 60]!r}")
     return len(canaries)
-
-
-def _wait(server: subprocess.Popen, port: int) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            if _call(port, "GET", "/ready", None, {})[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise Broken("the server did not start")
 
 
 def _asked(port: int, key: str, rng: np.random.Generator) -> tuple[list[str], int, bytes]:
@@ -111,7 +83,7 @@ def _asked(port: int, key: str, rng: np.random.Generator) -> tuple[list[str], in
     elif form == 6:
         body = {"image": f"https://user:{wrong}@{other}.example/{canary}.png"}
     data = json.dumps(body).encode() if form != 7 else f'{{"text": "{other}", {canary}'.encode()
-    status, answer = _call(port, "POST", route, data, headers)
+    status, answer = command_server.call(port, "POST", route, data, headers)
     return [canary, other, place, wrong, agent], status, answer
 
 
@@ -123,18 +95,6 @@ def _picture(description: str, place: str) -> str:
     out = io.BytesIO()
     Image.new("RGB", (48, 48), "red").save(out, "JPEG", exif=exif, comment=description.encode())
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
-
-
-def _call(
-    port: int, method: str, path: str, body: bytes | None, headers: dict[str, str]
-) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
-    try:
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
 
 
 PROMISE = Promise(

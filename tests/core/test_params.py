@@ -167,8 +167,12 @@ def test_learning_rates_as_dvc_writes_them_are_numbers(tmp_path, written):
         ("opset: 20", "opset: [20", ["YAML", "valid YAML"]),
         ("opset: 20", "opset: !!python/object:os.system 1", ["YAML", "valid YAML"]),
         ("score: mass", "score: max", ["spin.score", "'max'", "mass, logit_sum"]),
-        ("nproc-per-node 2", "nproc-per-node 7", ["pretrain.batch_size", "launch's 7 processes"]),
-        ("launch: python", "launch: rm", ["launch", "'rm ", "python"]),
+        (
+            "launch: auto",
+            "launch: torchrun --nproc-per-node 7",
+            ["pretrain.batch_size", "launch's 7 processes"],
+        ),
+        ("launch: auto", "launch: rm -r", ["launch", "'rm -r'", "python, torchrun, accelerate or srun"]),
         ("profile: scenes", "profiles: {}\nprofile: scenes", ["profiles", "an unknown key", "profile"]),
     ],
 )

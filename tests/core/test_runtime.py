@@ -91,6 +91,27 @@ def test_user_errors_are_one_line(checkout, body, code, fragment):
     assert not (checkout / ".resume/cost").exists()
 
 
+def test_a_device_without_memory_names_three_cures(checkout):
+    path = checkout / "work.py"
+    path.write_text(
+        HEAD + "import torch\nwith runtime.stage('align') as params:\n"
+        "    raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')\n"
+    )
+    words = [sys.executable, str(path)]
+    done = subprocess.run(words, cwd=checkout, env=clean_env(), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "align: error: out of memory; lower align.batch_size or set align.gradient_checkpointing: true or "
+        "set align.precision: bf16 (traceback: .resume/errors/align.txt)\n"
+    )
+    assert "Tried to allocate 2.00 GiB" in (checkout / ".resume/errors/align.txt").read_text()
+
+
+def test_the_cpu_without_memory_is_told_as_that(checkout):
+    code, _, err = stage(checkout, "import torch; torch.empty(2**50, dtype=torch.uint8)")
+    assert code == 1 and err.startswith("toy: error: out of memory; use a device with more (traceback: ")
+
+
 def test_a_bad_params_file_ends_with_2_before_the_body(checkout):
     (checkout / "params.yaml").write_text("lr: fast\n")
     code, out, err = stage(checkout, "print('ran')")

@@ -86,8 +86,10 @@ def test_every_leaf_reaches_resolve_and_a_stage():
     assert "profiles" in DAG["stages"]["resolve"]["deps"]
     used = {key for stage in STAGES for key in tracked(stage)}
     assert used == set(PARAMS) - {"profile", *WITHOUT_RESULT}
-    commands = " ".join(DAG["stages"][stage]["cmd"] for stage in STAGES)
-    assert "${launch}" in commands and "${threads}" in commands
+    commands = {stage: DAG["stages"][stage]["cmd"] for stage in STAGES}
+    launched = {stage for stage, command in commands.items() if "stages/launch.py" in command}
+    assert launched == {"pretrain", "align", "finetune"}
+    assert all("${threads}" in commands[stage] for stage in launched)
 
 
 def test_local_inputs_are_dependencies():

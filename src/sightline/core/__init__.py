@@ -15,6 +15,7 @@ preprocessing.py: how a picture becomes the input of a model: sizes, filter, mea
 registry.py: a name in params.yaml is a file name of a folder
 runtime.py: the process of a stage: device, threads, seeds, signals, its cost
 progress.py: how far a long step is: a bar, or plain lines
+launch.py: the command that starts a training stage
 launcher_watchdog.py: ends a process whose launcher has died
 plain_text.py: texts of others without the signs that steer a terminal
 typed_json.py: JSON files from anywhere, by a schema

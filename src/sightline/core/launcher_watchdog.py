@@ -51,7 +51,8 @@ def _is_dvc(command: list[str]) -> bool:
 
 
 def _is_torchrun(command: list[str]) -> bool:
-    return any(part == "torch.distributed.run" or Path(part).name == "torchrun" for part in command[:4])
+    programs = ("torch.distributed.run", "torchrun", "accelerate")
+    return any(Path(part).name in programs for part in command[:4])
 
 
 def alive(process: psutil.Process) -> bool:

@@ -199,6 +199,12 @@ def stage(name: str) -> Iterator[Params]:
         _end(name, error, 2)
     except (ValueError, OSError, MemoryError) as error:
         _end(name, error, 1)
+    except RuntimeError as error:
+        if not _out_of_memory(error):
+            raise
+        told = MemoryError(_with_cures(name, params))
+        told.__cause__ = error
+        _end(name, told, 1)
     if _rank() == 0:
         _record_cost(name, params.profile, time.perf_counter() - began)
 
@@ -290,6 +296,22 @@ def _rank() -> int:
 
 def _scratch() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")) / ".resume"
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch found no memory, on an accelerator or (a plain RuntimeError) on the CPU."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+
+
+def _with_cures(name: str, params: Params) -> str:
+    section = getattr(params, name, None)
+    cures = {
+        "batch_size": f"lower {name}.batch_size",
+        "gradient_checkpointing": f"set {name}.gradient_checkpointing: true",
+        "precision": f"set {name}.precision: bf16",
+    }
+    offered = [cure for leaf, cure in cures.items() if hasattr(section, leaf)]
+    return "; ".join(["out of memory", " or ".join(offered) or "use a device with more"])
 
 
 def _end(name: str, error: Exception, code: int) -> NoReturn:

@@ -5,10 +5,10 @@ to an item of fine-tuning: the factors are those of metrics/cost.json, profile `
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sightline.core import launch
 from sightline.core.params.loader import Params
 from sightline.core.params.train_params import Training
 
@@ -72,6 +72,6 @@ def _limited(count: int, limit: int) -> int:
 
 def _processes(params: Params) -> float:
     """By how much the processes of `launch` are faster than one."""
-    ranks = re.search(r"--nproc[-_]per[-_]node[= ](\d+)", params.launch)
-    world = min(int(ranks.group(1)) if ranks else 1, os.cpu_count() or 1)
+    sizes = [section.batch_size for section in (params.pretrain, params.align, params.finetune)]
+    world = min(launch.processes(params.launch, sizes), os.cpu_count() or 1)
     return 1.0 if world == 1 else EFFICIENCY * world

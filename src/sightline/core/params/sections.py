@@ -1,11 +1,11 @@
 """All parameters as one typed object, and the list of its leaves."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, model_validator
 from pydantic.fields import FieldInfo
 
+from sightline.core import launch
 from sightline.core.params.bundle_params import ALL_SPLITS, ExportParams, IndexParams
 from sightline.core.params.checks import Count, Matches, Name, Positive, Settings, once, require
 from sightline.core.params.data_params import ConvertParams, DataParams
@@ -17,7 +17,10 @@ from sightline.core.params.train_params import AlignParams, CompressParams, Fine
 
 # Leaves that change no result: no stage is rerun for them, and resolved.yaml does not hold them.
 WITHOUT_RESULT = ("tracking", "launch")
-LAUNCH = Matches(r"python[\w./=: -]*", "python, or python -m torch.distributed.run and its options")
+LAUNCH = Matches(
+    r"auto|(\S*/)?(python[\d.]*|torchrun|accelerate|srun)( .*)?",
+    "auto, or a command that begins with python, torchrun, accelerate or srun, also by its whole path",
+)
 
 # What a decoder does not read, by its tower, and its value in params.yaml: another one would change nothing.
 UNREAD: dict[str, dict[str, object]] = {
@@ -56,7 +59,10 @@ class Params(Settings):
         "MLFLOW_TRACKING_URI; tensorboard: also event files in .resume/tensorboard. Both need the extra "
         "`tracking`; neither changes a result",
     )
-    launch: Annotated[str, AfterValidator(LAUNCH)] = Field(description="`python` trains in one process")
+    launch: Annotated[str, AfterValidator(LAUNCH)] = Field(
+        description="how a training stage is started. auto: a process for each accelerator, without one two "
+        "on the CPU; or the command that the stage's script is added to"
+    )
     spin: Spin
     generation: Generation
     data: DataParams
@@ -119,9 +125,10 @@ class Params(Settings):
         require(longest <= most, "finetune.max_question", longest, words)
 
     def _batches_divide(self) -> None:
-        ranks = re.search(r"--nproc[-_]per[-_]node[= ](\d+)", self.launch)
-        world = int(ranks.group(1)) if ranks else 1
-        require(world >= 1, "launch", self.launch, "at least 1 process per node")
+        if self.launch == "auto":
+            return  # it starts as many processes as divide them
+        world = launch.processes_named(self.launch)
+        require(world >= 1, "launch", self.launch, "at least 1 process")
         sizes = {"pretrain": self.pretrain, "align": self.align, "finetune": self.finetune}
         for name, stage in sizes.items():
             size = stage.batch_size

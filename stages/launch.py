@@ -1,0 +1,22 @@
+"""Start a training stage by the command of the parameter `launch`: python stages/launch.py stages/align.py"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from sightline.core import launch  # noqa: E402
+from sightline.core.params.loader import load_params  # noqa: E402
+
+
+def main(arguments):
+    params = load_params()
+    sizes = [section.batch_size for section in (params.pretrain, params.align, params.finetune)]
+    launch.replace_process(arguments, params.launch, sizes)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except ValueError as error:
+        sys.exit(f"{Path(sys.argv[-1]).stem}: error: {error}")

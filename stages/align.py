@@ -11,7 +11,7 @@ from sightline.core import artifacts, runtime  # noqa: E402
 def main(params):
     from sightline.train.align import align
 
-    run = runtime.start(params.threads, params.seed)
+    run = runtime.start(params.threads, params.seed, params.loader_workers)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     text = artifacts.load(Path("models/text"), "text")
     align(params, run, raw, vqa, text, Path("models/clip"), Path("plots/align"))

@@ -11,7 +11,7 @@ from sightline.core import artifacts, runtime  # noqa: E402
 def main(params):
     from sightline.train.finetune import finetune
 
-    run = runtime.start(params.threads, params.seed)
+    run = runtime.start(params.threads, params.seed, params.loader_workers)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     clip = artifacts.load(Path("models/clip"), "clip")
     finetune(params, run, raw, vqa, clip, Path("models/vlm"), Path("models/blind"), Path("plots/finetune"))

@@ -11,7 +11,7 @@ from sightline.core import artifacts, runtime  # noqa: E402
 def main(params):
     from sightline.train.pretrain import pretrain
 
-    run = runtime.start(params.threads, params.seed)
+    run = runtime.start(params.threads, params.seed, params.loader_workers)
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     pretrain(params, run, raw, vqa, Path("models/text"), Path("plots/pretrain"))
     runtime.finish(run)

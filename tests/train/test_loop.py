@@ -30,7 +30,7 @@ def in_folder(tmp_path, monkeypatch):
 def test_a_number_that_is_not_finite_names_stage_step_and_items(tmp_path, value, item, at):
     """Also an infinite input that tanh hides from the loss and from every gradient."""
     task = toy_training.make(ALONE, 30)
-    batch = task.batch
+    batch = task.load
 
     def poisoned(step):
         found = batch(step)
@@ -39,7 +39,7 @@ def test_a_number_that_is_not_finite_names_stage_step_and_items(tmp_path, value,
             found[item][0, 0] = value
         return found
 
-    task.batch = poisoned
+    task.load = poisoned
     with pytest.raises(ValueError, match=rf"toy: the batch of step {at} is not finite") as caught:
         toy_training.train(ALONE, tmp_path / "out", task)
     assert ", ".join(map(str, task.seen[at])) in str(caught.value)

@@ -51,14 +51,14 @@ def test_death_at_a_step_changes_no_bit(whole, tmp_path, monkeypatch, death):
     13)."""
     monkeypatch.setattr(checkpoint, "SAVE_EVERY_S", 0.0)
     dying = toy_training.make(ALONE, STEPS)
-    batch = dying.batch
+    batch = dying.load
 
     def fatal(step):
         if step == death:
             raise Killed
         return batch(step)
 
-    dying.batch = fatal
+    dying.load = fatal
     with pytest.raises(Killed):
         toy_training.train(ALONE, tmp_path / "out", dying)
     continued = toy_training.make(ALONE, STEPS)

@@ -22,7 +22,7 @@ from sightline.data.vqa_data import VqaData
 from sightline.models.decoder.cross_attention import from_clip
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.text import bert
-from sightline.train import sample_captions
+from sightline.train import data_loader, sample_captions
 from sightline.train.align import standardize
 from sightline.train.feature_cache import TextStateCache
 from sightline.train.loop import Recipe
@@ -155,6 +155,22 @@ def tensors(batch):
         elif isinstance(value, torch.Tensor):
             found[name] = value
     return found
+
+
+@pytest.mark.parametrize("make", ["mlm", "contrastive", "answering"])
+def test_workers_read_the_same_batches(data, make):
+    def read(workers):
+        task = getattr(data, make)()
+        torch.manual_seed(2)
+        batches = list(data_loader.batches(task, 3, 8, Runtime("cpu", 0, 1, 1, workers)))
+        return [tensors(task.place(batch)) for batch in batches], torch.rand(1)
+
+    (here, drawn_here), (ahead, drawn_ahead) = read(0), read(2)
+    assert len(here) == len(ahead) == 5
+    for one, other in zip(here, ahead, strict=True):
+        assert one.keys() == other.keys() and len(one) >= 3
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert torch.equal(drawn_here, drawn_ahead)  # what training draws is not moved on
 
 
 @pytest.mark.parametrize("make", ["mlm", "contrastive", "answering"])

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import psutil
 from filelock import FileLock
@@ -30,17 +30,20 @@ from sightline.core.plain_text import plain
 
 POLL_S = 0.5  # how often a process looks whether its launcher still lives
 GRACE_S = 3.0  # what a training loop gets to save its state once the launcher is gone
+MOST_WORKERS = 8  # that read batches for one training process, where their number is left to us
 NOTICE_S = 5.0  # what a training loop gets to notice a signal before the process ends anyway
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where this process computes: torch device, rank among `world` processes, threads of each."""
+    """Where this process computes: torch device, rank among `world` processes, threads of each, and how many
+    processes read batches for it."""
 
     device: str
     rank: int
     world: int
     threads: int
+    loader_workers: int = 0
 
     @property
     def is_main(self) -> bool:
@@ -70,7 +73,7 @@ class _State:
 _state = _State()
 
 
-def start(threads: int, seed: int) -> Runtime:
+def start(threads: int, seed: int, loader_workers: int | Literal["auto"] = 0) -> Runtime:
     """Set up torch and, when torchrun started this process, the process group; returns where it computes.
 
     Deterministic algorithms throughout, `threads` threads per process (part of the result's bits).
@@ -96,7 +99,15 @@ def start(threads: int, seed: int) -> Runtime:
         if local_world == world:
             _stay_on_loopback()
         torch.distributed.init_process_group("nccl" if enough else "gloo", rank=rank, world_size=world)
-    return Runtime(device, rank, world, threads)
+    if loader_workers == "auto":
+        loader_workers = _spare_cores(torch.cuda.device_count()) if enough else 0
+    return Runtime(device, rank, world, threads, loader_workers)
+
+
+def _spare_cores(devices: int) -> int:
+    """What of the cores is left beside a training process for each device, at most MOST_WORKERS."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_WORKERS, cores // devices - 1))
 
 
 def training_precision(setting: str, device: str) -> str:

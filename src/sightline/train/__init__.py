@@ -16,6 +16,7 @@ distributed.py: several processes: sums and gathers
 checkpoint.py: the whole state of a run on disk
 resume.py: continues an interrupted run
 sample_captions.py: which captions and questions a step draws
+data_loader.py: batches read ahead by worker processes
 image_loader.py: pictures as model input
 feature_cache.py: what frozen towers compute, kept
 save_model.py: weights, config, tokenizer and card on disk

@@ -19,7 +19,7 @@ from sightline.core import runtime
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
 from sightline.core.tracking import Curves
-from sightline.train import distributed, schedule
+from sightline.train import data_loader, distributed, schedule
 from sightline.train import optimizer as adam
 from sightline.train.checkpoint import State, Store
 from sightline.train.pack_state import pack_state, pack_weights
@@ -80,7 +80,10 @@ def fit(
     module: torch.nn.Module = task  # wrapped anew in every phase
     if task.starts_trained and state.best_metric is None:
         _evaluate(task, recipe, run, store, curves, state)
-    with core_progress.step("training step", recipe.steps, state.step) as bar:
+    with (
+        contextlib.closing(data_loader.batches(task, state.step, recipe.steps, run)) as reading,
+        core_progress.step("training step", recipe.steps, state.step) as bar,
+    ):
         for step in range(state.step, recipe.steps):
             # 1. batch
             torch.manual_seed(runtime.derive_seed(recipe.seed, recipe.name, step, run.rank))
@@ -89,7 +92,7 @@ def fit(
                 task.enter(phase)
                 module = distributed.wrap(task, run)
             task.train()
-            batch = task.batch(step)
+            batch = task.place(next(reading))
 
             # 2. learning rate
             factor = schedule.warmup_cosine(step, recipe.steps, recipe.warmup_steps)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
 from sightline.core import runtime
+from sightline.core.runtime import Runtime
+
+
+def on_device(value: Any, device: str) -> Any:
+    """Tensors on the device, also those within dictionaries; all else as it is."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    return {key: on_device(part, device) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 class Task(nn.Module, ABC):
@@ -19,6 +28,7 @@ class Task(nn.Module, ABC):
     """
 
     model: nn.Module
+    run: Runtime
     metric: str
     unit: str
     per_step: int
@@ -27,9 +37,18 @@ class Task(nn.Module, ABC):
     keeps_last_of_equals: bool = False
 
     @abstractmethod
+    def load(self, step: int) -> dict:
+        """This process's slice of the global batch of `step`, on the CPU: a pure function of the data, the
+        seed and the step, which another process may call. Key "items" names the examples for error
+        messages."""
+
+    def place(self, loaded: dict) -> dict:
+        """What `forward` takes, of what was loaded: tensors on the device of the training."""
+        return on_device(loaded, self.run.device)
+
     def batch(self, step: int) -> dict:
-        """This process's slice of the global batch of `step`, a pure function of (seed, step);
-        key "items" names the examples for error messages."""
+        """What `forward` takes in a step."""
+        return self.place(self.load(step))
 
     @abstractmethod
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:

@@ -41,12 +41,13 @@ class Pairs(Task):
 
     metric, unit = "none", "pairs"
 
-    def __init__(self, model: DualEncoder, batch: dict, per_step: int):
+    def __init__(self, model: DualEncoder, batch: dict, per_step: int, run: Runtime):
         super().__init__()
+        self.run = run
         self.model, self.repeated, self.per_step = model, batch, per_step
         self.requested_at: list[float] = []
 
-    def batch(self, step: int) -> dict:
+    def load(self, step: int) -> dict:
         self.requested_at.append(time.perf_counter())
         return self.repeated
 
@@ -72,7 +73,7 @@ def ours(run: Runtime, precision: str, rows: int, steps: int) -> list[float]:
     """When each batch was requested by `fit`, the loop of every training stage here."""
     pixels, ids = noise(rows, run.rank)
     batch = {"items": [], "image": pixels, "ids": ids, "mask": torch.ones_like(ids, dtype=torch.bool)}
-    task = Pairs(DualEncoder(REFERENCE), batch, rows * run.world)
+    task = Pairs(DualEncoder(REFERENCE), batch, rows * run.world, run)
     recipe = Recipe("bench", 0, steps, LR, 1, WEIGHT_DECAY, precision, 1)
     with tempfile.TemporaryDirectory() as folder:
         fit(task, recipe, run, Store(Path(folder), run), None, State(), adam.adamw(task, WEIGHT_DECAY))

@@ -32,13 +32,13 @@ def child(out: Path, reached: mmap.mmap) -> None:
     try:
         run = runtime.start(threads=1, seed=3)
         task = toy_training.make(run, STEPS, SLOW_S)
-        batch = task.batch
+        batch = task.load
 
         def told(step: int) -> dict:
             reached[0] = step
             return batch(step)
 
-        task.batch = told  # type: ignore[method-assign]
+        task.load = told  # type: ignore[method-assign]
         toy_training.train(run, out, task)
         code = 0
     except SystemExit as stop:

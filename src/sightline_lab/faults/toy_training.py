@@ -49,7 +49,7 @@ class ToyTask(Task):
         self.target = self.rows.sum(1, keepdim=True).sin()
         self.seen: list[list[int]] = []
 
-    def batch(self, step: int) -> dict:
+    def load(self, step: int) -> dict:
         indices = batches.batch_indices(self.seed, step, BATCH, ITEMS)
         mine = batches.rank_slice(indices, self.run.rank, self.run.world).tolist()
         self.seen.append(mine)

@@ -121,8 +121,8 @@ def _words(kind: Any, rules: Iterable[Any] = ()) -> str:
         flat = [part for it in annotations for part in (it.metadata if isinstance(it, FieldInfo) else [it])]
         return _words(inner, [*flat, *rules])
     if get_origin(kind) in (UnionType, Union):
-        part = next(part for part in get_args(kind) if part is not NoneType)
-        return f"{_words(part, rules)}, or empty"
+        parts = [_words(part, rules) for part in get_args(kind) if part is not NoneType]
+        return ", or ".join([*parts, *["empty"] * (NoneType in get_args(kind))])
     if get_origin(kind) is Literal:
         return ", ".join(str(choice) for choice in get_args(kind))
     if get_origin(kind) is tuple:

@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 
 from sightline.core import launch
 from sightline.core.params.bundle_params import ALL_SPLITS, ExportParams, IndexParams
-from sightline.core.params.checks import Count, Matches, Name, Positive, Settings, once, require
+from sightline.core.params.checks import Count, CountOrNone, Matches, Name, Positive, Settings, once, require
 from sightline.core.params.data_params import ConvertParams, DataParams
 from sightline.core.params.dual_encoder_params import DualEncoderParams, leaves_others_unused
 from sightline.core.params.generation import Generation, Spin
@@ -16,7 +16,7 @@ from sightline.core.params.tower_params import DecoderParams, TextParams, Vision
 from sightline.core.params.train_params import AlignParams, CompressParams, FinetuneParams, PretrainParams
 
 # Leaves that change no result: no stage is rerun for them, and resolved.yaml does not hold them.
-WITHOUT_RESULT = ("tracking", "launch")
+WITHOUT_RESULT = ("tracking", "launch", "loader_workers")
 LAUNCH = Matches(
     r"auto|(\S*/)?(python[\d.]*|torchrun|accelerate|srun)( .*)?",
     "auto, or a command that begins with python, torchrun, accelerate or srun, also by its whole path",
@@ -62,6 +62,10 @@ class Params(Settings):
     launch: Annotated[str, AfterValidator(LAUNCH)] = Field(
         description="how a training stage is started. auto: a process for each accelerator, without one two "
         "on the CPU; or the command that the stage's script is added to"
+    )
+    loader_workers: CountOrNone | Literal["auto"] = Field(
+        description="processes that read batches ahead for each training process; the same bits with any "
+        "number. auto: none on the CPU, beside an accelerator the cores that are left"
     )
     spin: Spin
     generation: Generation

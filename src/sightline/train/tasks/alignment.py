@@ -97,7 +97,7 @@ class ContrastiveTask(Task):
         self.warmup_steps = warmup_steps(self.steps, params.warmup_ratio)
         self.ranks = np.zeros(0, dtype=np.int64)
 
-    def batch(self, step: int) -> dict:
+    def load(self, step: int) -> dict:
         indices = batches.batch_indices(self.seed, step, self.per_step, len(self.train_numbers))
         numbers = batches.rank_slice(self.train_numbers[indices], self.run.rank, self.run.world)
         items = [self.items[number] for number in numbers]
@@ -117,7 +117,7 @@ class ContrastiveTask(Task):
         return {
             "items": [item["id"] for item in items],
             "image": self._image(items, self._mirrored(step, numbers)),
-            "words": torch.from_numpy(words_BW).to(self.run.device),
+            "words": torch.from_numpy(words_BW),
             **self._tokens(captions),
         }
 
@@ -168,9 +168,10 @@ class ContrastiveTask(Task):
         images, texts = [], []
         for numbers, real in self._shares():
             items = [self.items[number] for number in numbers]
-            image_BE = self.model.embed_image(self.image_tokens(self._image(items, None)))
-            tokens = self._tokens([sample_captions.captions(item)[0] for item in items])
-            _, text_BE = self._encode_text(tokens["ids"], tokens["mask"])
+            first = [sample_captions.captions(item)[0] for item in items]
+            batch = self.place({"image": self._image(items, None), **self._tokens(first)})
+            image_BE = self.model.embed_image(self.image_tokens(batch["image"]))
+            _, text_BE = self._encode_text(batch["ids"], batch["mask"])
             images.append(distributed.gather(image_BE.float())[:real])
             texts.append(distributed.gather(text_BE.float())[:real])
         of_image_n, of_text_n = (ranks_n.cpu() for ranks_n in ranks(torch.cat(texts), torch.cat(images)))
@@ -210,7 +211,7 @@ class ContrastiveTask(Task):
 
     def _image(self, items: list[dict], mirrored: list[bool] | None) -> Tensor | ImageBatch:
         """What a batch holds of its pictures: pixels, or, where features are kept, whose they are."""
-        return self.pictures(items, self.run.device, mirrored) if self.features is None else (items, mirrored)
+        return self.pictures(items, "cpu", mirrored) if self.features is None else (items, mirrored)
 
     def image_tokens(self, image: Tensor | ImageBatch) -> Tensor:
         """tokens_BPD of what a batch holds of its pictures."""
@@ -225,10 +226,7 @@ class ContrastiveTask(Task):
 
     def _tokens(self, captions: list[str]) -> dict[str, Tensor]:
         ids_BT, mask_BT = self.tokenizer.batch(captions, self.max_tokens)
-        return {
-            "ids": torch.from_numpy(ids_BT).to(self.run.device),
-            "mask": torch.from_numpy(mask_BT).to(self.run.device),
-        }
+        return {"ids": torch.from_numpy(ids_BT), "mask": torch.from_numpy(mask_BT)}
 
     def _shares(self) -> list[tuple[np.ndarray, int]]:
         """Of every validation batch: this process's items, and how many of all processes' are real. Shares

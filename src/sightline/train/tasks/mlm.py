@@ -65,7 +65,7 @@ class MlmTask(Task):
                 "no word can be masked: set pretrain.epochs to 0; the tower still trains in the stage align"
             )
 
-    def batch(self, step: int) -> dict:
+    def load(self, step: int) -> dict:
         numbers = batches.batch_indices(self.seed, step, self.per_step, len(self.numbers["train"]))
         chosen = batches.rank_slice(np.arange(self.per_step), self.run.rank, self.run.world)
         texts = self._texts("train", self.numbers["train"][numbers], step)
@@ -98,7 +98,8 @@ class MlmTask(Task):
         for start in range(self.run.rank * EVAL_BATCH, len(numbers), self.run.world * EVAL_BATCH):
             texts = self._texts("val", numbers[start : start + EVAL_BATCH], start)
             inputs_BT, targets_BT, mask_BT = self._masked(texts, derive_seed(self.seed, "val mask", start))
-            logits_BTV = self._logits({"inputs": inputs_BT, "mask": mask_BT})
+            batch = self.place({"inputs": inputs_BT, "targets": targets_BT, "mask": mask_BT})
+            logits_BTV, targets_BT = self._logits(batch), batch["targets"]
             predicted_BT = targets_BT != masked_tokens.IGNORED
             right += int((logits_BTV.argmax(-1) == targets_BT)[predicted_BT].sum())
             total += int(predicted_BT.sum())
@@ -134,4 +135,4 @@ class MlmTask(Task):
             sorted(self.tokenizer.special_ids),
             generator,
         )
-        return inputs_BT.to(self.run.device), targets_BT.to(self.run.device), mask_BT.to(self.run.device)
+        return inputs_BT, targets_BT, mask_BT

@@ -122,7 +122,7 @@ class SelfCriticalTask(VqaTask):
                 lines = self.lines["val"][int(number)]
                 rng = sample_captions.generator(self.seed, "val questions", int(number))
                 drawn.append(sample_captions.questions(self.triples["val"], lines, (0, 1), False, rng))
-            batch = self._inputs(chunk, drawn)
+            batch = self.place(self._inputs(chunk, drawn))
             if not batch["long"]:
                 continue
             memory = self._memory(self.image_tokens(batch), batch["long"])

@@ -97,7 +97,7 @@ class VqaTask(Task):
         self.asked = self._asked()
         self.metric = deciding_figure(self.asked.total())
 
-    def batch(self, step: int) -> dict:
+    def load(self, step: int) -> dict:
         indices = batches.batch_indices(self.seed, step, self.per_step, len(self.numbers["train"]))
         numbers = batches.rank_slice(self.numbers["train"][indices], self.run.rank, self.run.world)
         drawn = [
@@ -112,6 +112,13 @@ class VqaTask(Task):
         ]
         mirrored = sample_captions.mirrored(self.seed, step, numbers) if self.params.horizontal_flip else None
         return self._inputs(numbers, drawn, mirrored)
+
+    def place(self, loaded: dict) -> dict:
+        """With the states of each group's questions."""
+        placed = super().place(loaded)
+        for group in filter(None, (placed["short"], placed["long"])):
+            group["states"] = self._states(group["questions"])
+        return placed
 
     def drawn_per_image(self) -> tuple[int, int]:
         """Short questions and descriptions of each image in a step."""
@@ -196,7 +203,7 @@ class VqaTask(Task):
                 )
                 for number in chunk
             ]
-            self._score(self._inputs(chunk, drawn), right, total)
+            self._score(self.place(self._inputs(chunk, drawn)), right, total)
         types = ("describe", *self.asked, TOKEN_LIKELIHOOD)
         sums = distributed.sum_over_ranks(
             [value for name in types for value in (right[name], total[name])], self.run
@@ -289,7 +296,7 @@ class VqaTask(Task):
         # A blind model's constants need to know only how many pictures there are.
         image = torch.zeros(len(items)) if self.pictures is None else (items, mirrored)
         if self.pictures is not None and self.features is None:
-            image = self.pictures(items, self.run.device, mirrored)
+            image = self.pictures(items, "cpu", mirrored)
         short = [(row, triple) for row, (triples, _) in enumerate(drawn) for triple in triples]
         long = [(row, triple) for row, (_, triples) in enumerate(drawn) for triple in triples]
         return {
@@ -326,10 +333,9 @@ class VqaTask(Task):
             "inputs": np.ascontiguousarray(answers_BT[:, :-1]),
             "targets": np.ascontiguousarray(targets_BT),
         }
-        tensors = {name: torch.from_numpy(array).to(self.run.device) for name, array in arrays.items()}
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         triples = [triple for _, triple in rows]
-        told = {"triples": triples, "long": long, "repeats": repeats}
-        return {**tensors, "states": self._states(questions), **told}
+        return {**tensors, "questions": questions, "triples": triples, "long": long, "repeats": repeats}
 
     def _padded(self, rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
         """ids_BT and mask_BT (True = token), padded to the longest row."""

@@ -68,7 +68,7 @@ def _train(folder: Path, task: ToyTask) -> None:
 
 def _poison(task: ToyTask, place: str, at: int, value: float) -> None:
     """Put the value into a step of the task."""
-    batch, forward, now = task.batch, task.forward, [0]
+    batch, forward, now = task.load, task.forward, [0]
 
     def poisoned_batch(step: int) -> dict:
         made = batch(step)
@@ -88,7 +88,7 @@ def _poison(task: ToyTask, place: str, at: int, value: float) -> None:
                 loss = loss + (0 * task.model.head.bias.sum()).sqrt()
         return loss, report
 
-    task.batch, task.forward = poisoned_batch, poisoned_forward  # type: ignore[method-assign]
+    task.load, task.forward = poisoned_batch, poisoned_forward  # type: ignore[method-assign]
 
 
 PROMISE = Promise(

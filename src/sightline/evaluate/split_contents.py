@@ -15,7 +15,7 @@ from sightline.data.shards import Items
 from sightline.evaluate.metrics.chair import Lexicon
 
 GALLERY = 1000
-PRIOR_POOL = 2000  # training pictures among which those most like a text are looked for; each is encoded thrice
+PRIOR_POOL = 2000  # training pictures among which those most like a text are looked for
 
 
 @dataclass(frozen=True)

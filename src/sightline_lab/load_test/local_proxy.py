@@ -10,24 +10,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from sightline_lab.load_test.server_process import LoadError
+from sightline_lab.load_test.server_process import LoadError, free_port
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 ROOT_PATH = "/vision"  # of both files
+TRIES = "tries"  # a line for each request: the status, and those of the servers that were asked
 START_S, STOP_S = 30.0, 30.0
 # nginx includes a site into this, which keeps all its files in its own folder.
 AROUND = """daemon off; pid nginx.pid; error_log stderr; worker_processes 1;
 events { worker_connections 512; }
-http { access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
-uwsgi_temp_path uwsgi; scgi_temp_path scgi; include site.conf; }
+http {
+log_format tries "$status $upstream_status"; access_log tries tries; client_body_temp_path body;
+proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+include site.conf;
+}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @contextmanager

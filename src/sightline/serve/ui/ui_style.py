@@ -70,7 +70,7 @@ font-weight:750;color:var(--sl-ink)}
 .sl-head p{color:var(--sl-quiet);max-width:64ch;margin:0;font-size:16px}
 .sl-head .eye{display:inline-block;width:.62em;height:.62em;border-radius:50%;margin-right:.3em;
 background:radial-gradient(circle at 50% 50%,#fcffa4 0 16%,#fb9b06 34%,#bb3754 62%,#420a68 100%)}
-.sl-signout{position:absolute;top:40px;right:0}
+.sl-signout{position:absolute;top:30px;right:0}
 .sl-signout button{border:1px solid var(--sl-line);background:var(--sl-card);color:var(--sl-quiet);
 border-radius:999px;padding:5px 16px;font:inherit;font-size:14px;cursor:pointer}
 .sl-stage{position:relative;border-radius:16px;overflow:hidden;background:#0b0d13;line-height:0;

@@ -113,7 +113,7 @@ def _rolling(part: dict) -> list[Row]:
 
 ROWS = {
     "throughput": _throughput, "naive": _naive, "overload": _overload, "identical": _identical,
-    "hostile": _hostile, "schema": _schema, "rolling": _rolling,
+    "rolling": _rolling, "hostile": _hostile, "schema": _schema,
 }  # fmt: skip
 NOTES = {
     "throughput": "\n**In process**: one thread decodes, preprocesses and answers full batches of the same "

@@ -1,5 +1,5 @@
-"""API, page and login through a real nginx and a real HAProxy, set up by the files of deploy/: by TLS, below a
-path that the proxy leaves or takes off."""
+"""API, page and login through a real nginx and a real HAProxy, set up by the files of deploy/: by TLS, below
+a path that the proxy leaves or takes off."""
 
 import json
 import ssl
@@ -39,17 +39,21 @@ def port(model, bundle, checkout):
 
 
 @pytest.fixture(scope="module", params=[(name, off) for name in PROXIES for off in (False, True)], ids=str)
-def through(request, port, tmp_path_factory):
-    """A client of the proxy, which it knows by its certificate."""
+def proxy(request, port, tmp_path_factory):
+    """(address of the server through a proxy, what knows the certificate)."""
     name, taking_off = request.param
     program, start, file = PROXIES[name]
     if program is None:
         pytest.skip(f"there is no {name} here: its file in deploy/ is not tried")
     folder = tmp_path_factory.mktemp("proxy")
     with start(file, (port, port), folder, TAKING_OFF[name] if taking_off else {}) as address:
-        trusted = ssl.create_default_context(cafile=folder / "certificate.pem")
-        with httpx.Client(base_url=f"{address}/vision", timeout=60, verify=trusted) as client:
-            yield client
+        yield f"{address}/vision", ssl.create_default_context(cafile=folder / "certificate.pem")
+
+
+@pytest.fixture
+def through(proxy):
+    with httpx.Client(base_url=proxy[0], timeout=60, verify=proxy[1]) as client:
+        yield client
 
 
 def test_the_api_answers_below_the_path_and_nothing_beside_it(through):
@@ -70,7 +74,6 @@ def test_the_api_answers_below_the_path_and_nothing_beside_it(through):
 
 def test_the_page_is_used_below_the_path_after_a_login(through):
     host = str(through.base_url).removesuffix("/vision/")
-    through.cookies.clear()
     sent = through.get(f"{host}/vision", follow_redirects=True)
     assert str(sent.url) == f"{host}/vision/login" and "API key" in sent.text
     assert through.get("/config").status_code == 401
@@ -90,9 +93,12 @@ def test_the_page_is_used_below_the_path_after_a_login(through):
     assert through.get("/config").status_code == 401
 
 
-def test_a_client_cannot_choose_what_the_proxy_says_of_it(through):
-    """Wrong keys count for the address that the proxy saw, whatever the client claims to be."""
-    claimed = [{"X-Forwarded-For": f"198.51.100.{number}"} for number in range(serving.DEV.login.tries)]
-    for headers in claimed:
-        through.post("/login", data={"key": "wrong-key-wrong-key"}, headers=headers)
-    assert through.post("/login", data={"key": KEY}).status_code == 429
+def test_wrong_keys_count_for_the_address_that_the_proxy_saw(proxy, through, request):
+    own = f"127.0.1.{1 + list(PROXIES).index(request.node.callspec.params['proxy'][0])}"
+    transport = httpx.HTTPTransport(local_address=own, verify=proxy[1])
+    with httpx.Client(base_url=proxy[0], timeout=60, transport=transport) as other:
+        for number in range(serving.DEV.login.tries):  # whatever the client claims to be
+            claimed = {"X-Forwarded-For": f"198.51.100.{number}"}
+            other.post("/login", data={"key": "wrong-key-wrong-key"}, headers=claimed)
+        assert other.post("/login", data={"key": KEY}).status_code == 429
+    assert through.post("/login", data={"key": KEY}).status_code == 303

@@ -13,7 +13,7 @@ from sightline.serve.api import create_app
 from sightline.serve.login import COOKIE, Login, Sessions
 from sightline.serve.ui.mount import mount
 from tests.serve.test_middleware import KEY, OTHER
-from tests.serve.ui.test_served_page import events
+from tests.serve.ui.test_served_page import CLICK, events
 from tests.support import browser, serving
 
 PUBLIC = {("GET", "/live"), ("GET", "/ready"), ("GET", "/login"), ("POST", "/login"), ("POST", "/logout")}
@@ -81,8 +81,9 @@ def test_without_key_and_session_nothing_but_login_and_health_answers(closed, cl
             if path == "/":
                 told = answer.status_code, answer.headers["location"], answer.content
                 assert told == (303, "/login", b""), (method, name)
-            else:
-                assert answer.status_code == 401, (method, path, name)
+            else:  # Gradio has routes of these two names, which nobody reaches
+                expected = 405 if path in ("/login", "/logout") else 401
+                assert answer.status_code == expected, (method, path, name)
     assert {client.request(*route).status_code for route in PUBLIC} == {200, 303, 415}
 
 
@@ -270,8 +271,8 @@ def test_sessions_that_were_ended_are_remembered_up_to_a_number(monkeypatch):
 @pytest.mark.full
 @pytest.mark.skipif(not (browser.BINARY and browser.DRIVER), reason="no Chromium with its driver here")
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_real_browser_logs_in_and_out(closed, width):
-    address = closed[1]
+def test_a_real_browser_logs_in_and_out(closed, width, monkeypatch):
+    app, address = closed
     with browser.chromium() as window:
         window.size(width, 900)
         window.open(address)
@@ -282,6 +283,12 @@ def test_a_real_browser_logs_in_and_out(closed, width):
         window.run("document.forms[0].key.value=arguments[0]; document.forms[0].submit()", KEY)
         window.wait("document.querySelector('.sl-signout button')")
         assert window.run("return document.cookie") == ""  # no script reads it
+        with monkeypatch.context() as over:  # the session is, and the page says so when it is used
+            over.setattr(app.state.middleware.login, "let_in", lambda headers: False)
+            window.run(CLICK)
+            window.wait("document.forms[0] && document.forms[0].key")
+        window.open(address)
+        window.wait("document.querySelector('.sl-signout button')")
         window.run("document.querySelector('.sl-signout button').click()")
         window.wait("document.forms[0] && document.forms[0].key")
         window.open(address)

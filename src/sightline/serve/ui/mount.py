@@ -208,15 +208,16 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
         import gradio as gr
 
         from sightline.serve.ui.ui_layout import build
-        from sightline.serve.ui.ui_style import css, theme
+        from sightline.serve.ui.ui_style import LOGIN_AGAIN, css, theme
 
-        middleware = app.state.middleware
-        page = build(lambda: app.state.service, model, limits, bundle, checkout, middleware.login is not None)
+        root_path, login = app.state.middleware.root_path, app.state.middleware.login is not None
+        page = build(lambda: app.state.service, model, limits, bundle, checkout, login)
         sessions.watch(page)
         return gr.mount_gradio_app(
             FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, "/", theme=theme(), css=css(),
             footer_links=[], run_history=False, ssr_mode=False, pwa=False, mcp_server=False,
-            enable_monitoring=False, show_error=False, max_file_size=0, root_path=middleware.root_path,
+            enable_monitoring=False, show_error=False, max_file_size=0, root_path=root_path,
+            head=LOGIN_AGAIN if login else None,
             app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         )  # fmt: skip
 

@@ -55,6 +55,16 @@ def css() -> str:
     return f":root{{{block(LIGHT)}}}.dark{{{block(DARK)}}}{_CSS}"
 
 
+# Gradio's script only says that a request failed: where the login is over, it is shown.
+LOGIN_AGAIN = """<script>
+const ask = window.fetch;
+window.fetch = async (...given) => {
+  const answer = await ask(...given);
+  if (answer.status === 401) location.reload();
+  return answer;
+};
+</script>"""
+
 _CSS = """
 .gradio-container{max-width:1180px!important;width:100%!important;margin:0 auto!important;
 padding:0 20px 60px!important}

@@ -41,7 +41,7 @@ WRONG = "That is no key of this server."
 MANY = "Too many wrong keys came from your address. Try again in {} min."
 
 
-class Sessions:
+class SignedSessions:
     """Signed texts: when, something random, and an HMAC over both. Made and judged by the clock."""
 
     def __init__(self, keys: Sequence[str], seconds: int) -> None:
@@ -110,7 +110,7 @@ class Login:
 
     def __init__(self, deployment: Deployment, keys: Sequence[str]) -> None:
         self._keys = [DIGEST(key.encode()).digest() for key in keys]
-        self._sessions = Sessions(keys, deployment.login.session_s)
+        self._sessions = SignedSessions(keys, deployment.login.session_s)
         self._wrong = WrongKeys(deployment.login.tries, deployment.login.tries_s)
         self._seconds, self._root = deployment.login.session_s, deployment.root_path or ""
 

@@ -34,7 +34,7 @@ ALWAYS = ("/live", "/ready")  # answered without a key, when full and when drain
 OTHER = "other"  # routes that are not of the API: the page's, and unknown ones
 LOGIN, LOGOUT = "/login", "/logout"  # of people, who get the page for a key
 FORWARDED = b"x-forwarded-"  # headers that the server has read already, where it believes who sent them
-OF_THE_PAGE = ("assets", "config", "gradio_api", "static", "svelte", "theme.css")  # begins of its paths
+OF_THE_PAGE = ("assets", "config", "gradio_api", "static", "svelte", "theme.css")  # how its paths begin
 
 
 class RequestMiddleware:

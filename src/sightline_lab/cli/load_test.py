@@ -12,7 +12,7 @@ from sightline_lab.cli.app import app
 @app.command()
 def load(
     part: Annotated[
-        list[str] | None, typer.Option(help="One part of it, repeatable; default: all, about six minutes.")
+        list[str] | None, typer.Option(help="One part of it, repeatable; default: all, about eight minutes.")
     ] = None,
     scale: Annotated[
         float, typer.Option(min=0.001, max=1, help="Share of the full lengths and counts; for a trial.")

@@ -10,7 +10,7 @@ import pytest
 
 from sightline.serve import login
 from sightline.serve.api import create_app
-from sightline.serve.login import COOKIE, Login, Sessions
+from sightline.serve.login import COOKIE, Login, SignedSessions
 from sightline.serve.ui.mount import mount
 from tests.serve.test_middleware import KEY, OTHER
 from tests.serve.ui.test_served_page import CLICK, events
@@ -228,7 +228,7 @@ def test_addresses_with_wrong_keys_are_remembered_up_to_a_number(monkeypatch):
 
 
 def test_a_session_is_that_of_every_server_with_its_key_and_of_no_other():
-    one, both, without = (Sessions(keys, 60) for keys in ([KEY], [OTHER, KEY], [OTHER]))
+    one, both, without = (SignedSessions(keys, 60) for keys in ([KEY], [OTHER, KEY], [OTHER]))
     session = one.begin(0)
     assert one.holds(session) and both.holds(session) and not without.holds(session)
     assert without.holds(both.begin(0)) and not one.holds(both.begin(0))
@@ -236,20 +236,20 @@ def test_a_session_is_that_of_every_server_with_its_key_and_of_no_other():
 
 
 def test_a_session_ends_when_its_time_is_over_or_was_made_shorter(monkeypatch):
-    session, now = Sessions([KEY], 60).begin(0), login.time.time()
+    session, now = SignedSessions([KEY], 60).begin(0), login.time.time()
     later = lambda seconds: monkeypatch.setattr(login.time, "time", lambda: now + seconds)  # noqa: E731
     later(57)
-    assert Sessions([KEY], 60).holds(session) and not Sessions([KEY], 30).holds(session)
+    assert SignedSessions([KEY], 60).holds(session) and not SignedSessions([KEY], 30).holds(session)
     later(61)
-    assert not Sessions([KEY], 60).holds(session)
+    assert not SignedSessions([KEY], 60).holds(session)
     later(-30)
-    assert Sessions([KEY], 60).holds(session)  # begun by a server whose clock is ahead
+    assert SignedSessions([KEY], 60).holds(session)  # begun by a server whose clock is ahead
     later(-90)
-    assert not Sessions([KEY], 60).holds(session)
+    assert not SignedSessions([KEY], 60).holds(session)
 
 
 def test_no_other_text_is_a_session():
-    sessions = Sessions([KEY], 10**9)
+    sessions = SignedSessions([KEY], 10**9)
     session = sessions.begin(0)
     raw = bytearray(base64.urlsafe_b64decode(session))
     forged = ["", "x", session[:-4], session + "AAAA", f" {session}", session.upper(), KEY]
@@ -261,7 +261,7 @@ def test_no_other_text_is_a_session():
 
 def test_sessions_that_were_ended_are_remembered_up_to_a_number(monkeypatch):
     monkeypatch.setattr(login, "REMEMBERED", 2)
-    sessions = Sessions([KEY], 60)
+    sessions = SignedSessions([KEY], 60)
     begun = [sessions.begin(0) for _ in range(3)]
     for session in (*begun, "x"):  # what is no session takes no place
         sessions.end(session)

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
-from sightline.serve.login import COOKIE, Sessions
+from sightline.serve.login import COOKIE, SignedSessions
 from sightline_lab.faults import command_server
 from sightline_lab.faults.battery import Broken, Case, Promise
 from sightline_lab.faults.rows import model_files
@@ -113,7 +113,7 @@ def _wrong_keys(own: str, rng: np.random.Generator) -> dict[str, dict[str, str]]
         "a key of another kind": {"Authorization": f"Basic {own}"}, "a key alone": {"Authorization": own},
         "a key in another header": {"X-API-Key": own}, "a key in a cookie": {"Cookie": f"key={own}"},
         "a key as a session": {"Cookie": f"{COOKIE}={own}"},
-        "another key's session": {"Cookie": f"{COOKIE}={Sessions([other], 60).begin(0)}"},
+        "another key's session": {"Cookie": f"{COOKIE}={SignedSessions([other], 60).begin(0)}"},
         "two keys": bearer(f"{other},{own}"), "a very long key": bearer(own * 100),
     }  # fmt: skip
 

@@ -1,6 +1,9 @@
 """A server below a path of its host: a proxy may take the path off or leave it; forwarded headers count from
 proxies that are named only."""
 
+import re
+from pathlib import Path
+
 import httpx2 as httpx
 import pytest
 
@@ -11,6 +14,7 @@ from tests.serve.test_middleware import KEY
 from tests.support import command_line
 from tests.support.serving import chat, deployed, running
 
+ROOT = Path(__file__).resolve().parents[2]
 CHAT = "/v1/chat/completions"
 
 
@@ -87,3 +91,16 @@ def test_a_proxy_that_is_believed_has_no_limit_of_connections_of_its_own(model):
                     for connection in (first, second):
                         connection.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
                         assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_the_settings_of_the_guide_are_what_its_proxy_is_set_up_for(tmp_path):
+    guide = (ROOT / "docs" / "guide" / "production.md").read_text(encoding="utf-8")
+    (tmp_path / "site.yaml").write_text(re.findall(r"^```yaml\n(.*?)^```", guide, re.S | re.M)[0])
+    site = environments.load(str(tmp_path / "site.yaml"))
+    proxy = (ROOT / "deploy" / "nginx" / "sightline.conf").read_text(encoding="utf-8")
+    assert site.page and site.needs_keys and site.root_path and site.proxies == ("127.0.0.1",)
+    assert f"location {site.root_path}/ {{" in proxy
+    assert set(re.findall(r"server_name (\S+);", proxy)) == set(site.hosts)
+    assert f"client_max_body_size {site.limits.body_bytes >> 20}m;" in proxy
+    ports = {int(port) for port in re.findall(r"server 127\.0\.0\.1:(\d+)", proxy)}
+    assert ports == {int(port) for port in re.findall(r"sightline@(\d+)", guide)}

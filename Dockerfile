@@ -1,9 +1,12 @@
 # Serves a bundle: docker run -p 8000:8000 -v $PWD/models/bundle:/bundle:ro -v $PWD/keys.env:/keys.env:ro sightline
 # (or COPY models/bundle /bundle below). Its settings are those of deploy/prod.yaml; change some by
 # docker run -e SIGHTLINE_SERVE__LIMITS__QUEUE=32. The wheels of requirements-serve.txt hold no PyTorch.
-FROM python:3.11-slim AS build
+# --build-arg PAGE=yes: with what the page needs; it is shown by -e SIGHTLINE_SERVE__PAGE=true, behind a login.
+ARG PYTHON=3.11.13-slim-bookworm
+FROM python:${PYTHON} AS build
+ARG PAGE=no
 WORKDIR /src
-COPY pyproject.toml setup.py README.md requirements*.in requirements-serve.txt dvc.yaml params.yaml .dvcignore ./
+COPY pyproject.toml setup.py README.md requirements*.in requirements-serve.txt requirements.txt dvc.yaml params.yaml .dvcignore ./
 COPY .dvc/config .dvc/page.html .dvc/
 COPY .dvc/plots .dvc/plots
 COPY data/no_input data/
@@ -14,9 +17,10 @@ COPY stages stages
 COPY src/sightline src/sightline
 RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir --requirement requirements-serve.txt \
+ && if [ "$PAGE" = yes ]; then /venv/bin/pip install --no-cache-dir --constraint requirements.txt gradio; fi \
  && /venv/bin/pip install --no-cache-dir --no-deps .
 
-FROM python:3.11-slim
+FROM python:${PYTHON}
 RUN useradd --uid 10001 --no-create-home sightline
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 ORT_DISABLE_TELEMETRY=1 \

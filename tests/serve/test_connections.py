@@ -14,7 +14,7 @@ import httpx2 as httpx
 import pytest
 
 from sightline.serve.api import create_app
-from sightline.serve.connections import PIECE, _peer
+from sightline.serve.connections import PIECE, peer_of
 from sightline.serve.log_writer import LogWriter
 from sightline.serve.middleware import RequestMiddleware
 from sightline.serve.prometheus import Metrics
@@ -273,9 +273,9 @@ def test_what_is_not_http_is_refused_in_the_form_of_the_api(short):
 
 
 def test_a_peer_is_an_address_or_a_network():
-    assert _peer("192.0.2.7") == _peer("::ffff:192.0.2.7") == "192.0.2.7"
-    assert _peer("2001:db8::1") == _peer("2001:db8::ffff:1") != _peer("2001:db8:0:1::1")
-    assert _peer("fe80::1%eth0") == _peer("fe80::2") and _peer("::1") == "::1" and _peer("") == ""
+    assert peer_of("192.0.2.7") == peer_of("::ffff:192.0.2.7") == "192.0.2.7"
+    assert peer_of("2001:db8::1") == peer_of("2001:db8::ffff:1") != peer_of("2001:db8:0:1::1")
+    assert peer_of("fe80::1%eth0") == peer_of("fe80::2") and peer_of("::1") == "::1" and peer_of("") == ""
 
 
 def test_stopping_refuses_a_body_that_is_not_whole(model):

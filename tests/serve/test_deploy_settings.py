@@ -55,12 +55,12 @@ def test_option_then_variable_then_file_then_what_it_extends(tmp_path, monkeypat
 def test_every_option_wins_and_is_named(tmp_path):
     found = config(
         tmp_path, "--env", "prod", "--host", "[::1]", "--port", 9000, "--bundle", "b", "--index", "i",
-        "--keys", "k", "--fetch", "--timeout", 2.5,
+        "--keys", "k", "--fetch", "--timeout", 2.5, "--root-path", "/r",
     )  # fmt: skip
     assert {key: value for key, value in found.items() if value[1].startswith("--")} == {
         "host": ("'::1'", "--host"), "port": ("9000", "--port"), "model": ("'b'", "--bundle"),
         "index": ("'i'", "--index"), "keys": ("'k'", "--keys"), "fetch": ("True", "--fetch"),
-        "limits.timeout_s": ("2.5", "--timeout"),
+        "root_path": ("'/r'", "--root-path"), "limits.timeout_s": ("2.5", "--timeout"),
     }  # fmt: skip
 
 

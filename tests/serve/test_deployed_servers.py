@@ -16,6 +16,7 @@ from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
 from sightline.serve.deploy import environments
 from sightline.serve.log_writer import JsonLines, Printed, json_line
+from sightline.serve.login import COOKIE
 from tests.serve.test_batching import Slow
 from tests.serve.test_connections import WAIT_S, link, until_closed
 from tests.serve.test_middleware import KEY, sightline
@@ -171,12 +172,25 @@ def test_metrics_page_and_lines_of_requests_can_be_off(bundle, tmp_path):
     assert said.splitlines() == [f"serve: {address}/v1 answers as OpenAI's API; Ctrl-C ends it"]
 
 
-def test_with_keys_the_page_is_off_and_that_is_said(bundle, tmp_path):
-    (tmp_path / "mine.yaml").write_text("extends: dev\n")
+def test_with_keys_the_page_has_a_login_and_no_key_is_logged(bundle, tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: prod\nhost: 127.0.0.1\npage: true\nroot_path: /vision\n")
     (tmp_path / "keys.env").write_text(f"{KEY}\n")
-    with started(bundle, tmp_path, "--keys", tmp_path / "keys.env") as (process, _):
+    with started(bundle, tmp_path, "--keys", tmp_path / "keys.env") as (process, address):
+        with httpx.Client(base_url=f"{address}/vision", timeout=60) as client:
+            assert client.get("/").headers["location"] == "/vision/login"
+            for key, status in (("wrong-key-wrong-key", 401), (KEY, 303)):
+                assert client.post("/login", data={"key": key}).status_code == status
+            session = client.cookies[COOKIE]
+            assert client.get("/").status_code == 200
         process.terminate()
-        assert "serve: no page: a browser shows no API key" in process.communicate(timeout=60)[1]
+        _, said = process.communicate(timeout=60)
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert f"{address}/vision/ shows the page after a login" in [line["message"] for line in lines]
+    asked = [(line["method"], line["route"], line["status"]) for line in lines if "route" in line]
+    assert [one for one in asked if one[1] != "/ready"] == [
+        ("GET", "other", 303), ("POST", "/login", 401), ("POST", "/login", 303), ("GET", "other", 200),
+    ]  # fmt: skip
+    assert not [word for word in (KEY, "wrong-key", session) if word in said]
 
 
 @pytest.mark.parametrize("keys", [(), (KEY,)])

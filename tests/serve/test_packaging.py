@@ -141,6 +141,65 @@ def test_the_image_has_all_that_serving_as_prod_reads(tmp_path):
     assert expected <= set(done.stdout.splitlines())
 
 
+def test_the_image_is_pinned_unprivileged_and_holds_no_key():
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    steps = [line.split(maxsplit=1) for line in text.replace("\\\n", " ").splitlines() if line[:1].isupper()]
+    kinds = [kind for kind, _ in steps]
+    bases = [words.split()[0] for kind, words in steps if kind == "FROM"]
+    assert bases == ["python:${PYTHON}"] * 2 and re.search(r"^ARG PYTHON=3\.11\.\d+-slim-\w+$", text, re.M)
+    last = steps[len(kinds) - kinds[::-1].index("FROM") :]
+    (user,) = [words for kind, words in last if kind == "USER"]
+    assert ["RUN", f"useradd --uid 10001 --no-create-home {user}"] in last and user != "root"
+    assert kinds.count("HEALTHCHECK") == kinds.count("ENTRYPOINT") == kinds.count("CMD") == 1
+    assert "/live" in next(words for kind, words in last if kind == "HEALTHCHECK")
+    assert not {"ADD", "VOLUME"} & {*kinds} and "sudo" not in text
+    copied = [words for kind, words in last if kind == "COPY"]
+    assert copied == ["--from=build /venv /venv"]  # nothing of the checkout, so no keys.env that lies there
+    given = [words for kind, words in steps if kind in ("ARG", "ENV")]
+    assert not [words for words in given if re.search(r"(SECRET|TOKEN|PASSWORD|API_KEY)\w*=", words)]
+
+
+def has_docker() -> bool:
+    if not shutil.which("docker"):
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+
+
+LOOK = """
+import time, urllib.request
+for _ in range(60):
+    try:
+        print(urllib.request.urlopen("http://127.0.0.1:8000/{}", timeout=60).status)
+        break
+    except OSError:
+        time.sleep(1)
+"""
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not has_docker(), reason="no Docker runs here: the image is not built")
+@pytest.mark.parametrize("page", ["no", "yes"])
+def test_the_image_is_built_and_serves(tmp_path, bundle, page):
+    """Needs a registry with the base image and a package index; skipped where there is none."""
+    name = f"sightline-test-{page}"
+    build = ["docker", "build", "--quiet", "--build-arg", f"PAGE={page}", "--tag", name, ROOT]
+    built = subprocess.run(build, capture_output=True, text=True)
+    if re.search(r"no such host|i/o timeout|connection refused|dial tcp", built.stderr):
+        pytest.skip("no registry with the image's base can be reached: the image is not built")
+    assert built.returncode == 0, built.stderr
+    (tmp_path / "keys.env").write_text("a-key-of-the-image\n")
+    run = ["docker", "run", "--rm", "--detach", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"]
+    run += ["-e", f"SIGHTLINE_SERVE__PAGE={json.dumps(page == 'yes')}", "-v", f"{bundle}:/bundle:ro"]
+    run += ["-v", f"{tmp_path / 'keys.env'}:/keys.env:ro", name]
+    container = subprocess.run(run, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        for path in ["ready", *(["login"] if page == "yes" else [])]:
+            ask = ["docker", "exec", container, "python", "-c", LOOK.format(path)]
+            assert subprocess.run(ask, capture_output=True, text=True).stdout.strip() == "200", path
+    finally:
+        subprocess.run(["docker", "stop", container], check=True, capture_output=True)
+
+
 def test_the_lab_is_a_distribution_of_its_own(tmp_path):
     files, metadata, points = wheel(ROOT / "src" / "sightline_lab", tmp_path)
     assert metadata["Name"] == "sightline-vlm-lab" and "lab = sightline_lab.cli.main:app" in points

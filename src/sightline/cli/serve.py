@@ -32,6 +32,10 @@ def serve(
         Path | None, typer.Option(help="An index made by `sightline index`; default: the model's own.")
     ] = None,
     keys: Annotated[Path | None, typer.Option(help="Environment file with API keys, one a line.")] = None,
+    root_path: Annotated[
+        str | None,
+        typer.Option(help="What a proxy shows the server below: /vision, of https://host/vision/."),
+    ] = None,
     fetch: Annotated[
         bool | None, typer.Option("--fetch/--no-fetch", help="Allow pictures as https addresses.")
     ] = None,
@@ -57,7 +61,7 @@ def serve(
     options: dict[str, tuple[str, Any]] = {
         "--host": ("host", host and host.removeprefix("[").removesuffix("]")),  # as in a URL
         "--port": ("port", port), "--keys": ("keys", keys), "--bundle": ("model", bundle),
-        "--model": ("model", model),
+        "--model": ("model", model), "--root-path": ("root_path", root_path),
         "--index": ("index", index), "--fetch": ("fetch", fetch), "--queue": ("limits.queue", queue),
         "--timeout": ("limits.timeout_s", timeout),
     }  # fmt: skip
@@ -106,15 +110,16 @@ def _serve(deployment: Any, here: Path | None) -> None:
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     tell(f"{address}/v1 answers as OpenAI's API; Ctrl-C ends it")
     served = create_app(model, deployment, accepted)
-    if deployment.page and accepted:
-        tell("no page: a browser shows no API key")
-    elif deployment.page and find_spec("gradio") is None:
+    if deployment.page and find_spec("gradio") is None:
         tell("no page: it needs the package gradio: pip install gradio==6.31.0")
     elif deployment.page:
+        from sightline.serve.login import Login
         from sightline.serve.ui.mount import mount
 
+        if accepted:
+            Login(deployment, accepted).add_to(served)
         mount(served, model, deployment.limits, folder, here)
-        tell(f"{address}/ shows the page")
+        tell(f"{address}{deployment.root_path or ''}/ shows the page{' after a login' if accepted else ''}")
     server.serve(served, deployment)
 
 

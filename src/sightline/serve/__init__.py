@@ -11,6 +11,7 @@ image_input.py: pictures from requests, checked first
 api_error.py: the errors clients see, in OpenAI's form
 deploy/: how a server is set up, by environment: limits, addresses, the log
 log_writer.py: the log, which nobody waits for
+login.py: the login of the page, and the cookie that it gives
 middleware.py: API keys, sizes and rates, before any route
 prometheus.py: /metrics
 same_site.py: Host, Origin and Sec-Fetch-Site: no page of another website

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -28,10 +29,12 @@ MALFORMED = ApiError(400, "expected a request in HTTP/1.1", "malformed_request")
 
 class Connections:
     """All connections of one server. Beyond a limit the one that has waited longest without a request makes
-    room; where every one has a request, the newcomer is refused."""
+    room; where every one has a request, the newcomer is refused. Those of `proxies` (addresses or networks)
+    have the limit of all connections only."""
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, limits: Limits, metrics: Metrics, proxies: Sequence[str] = ()) -> None:
         self.limits, self._metrics = limits, metrics
+        self._proxies = [ipaddress.ip_network(one) for one in proxies]
         self._open: dict[Connection, None] = {}
         self._of_peer: Counter[str] = Counter()
         self._seconds = {
@@ -48,7 +51,7 @@ class Connections:
     def enter(self, connection: "Connection") -> bool:
         """Count a new connection; False where there is no room for it."""
         limits, peer = self.limits, connection.peer
-        if self._of_peer[peer] >= limits.peer_connections:
+        if not self._is_proxy(connection) and self._of_peer[peer] >= limits.peer_connections:
             crowd = [one for one in self._open if one.peer == peer]
         elif len(self._open) >= limits.connections:
             crowd = list(self._open)
@@ -63,6 +66,14 @@ class Connections:
         self._open[connection] = None
         self._of_peer[peer] += 1
         return True
+
+    def _is_proxy(self, connection: "Connection") -> bool:
+        """Whether it comes from a proxy that is believed: its clients are many addresses."""
+        try:
+            address = ipaddress.ip_address(connection.host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._proxies)
 
     def leave(self, connection: "Connection") -> None:
         if connection in self._open:
@@ -104,13 +115,15 @@ class Connection(HttpToolsProtocol):
     def __init__(self, all_connections: Connections, **given: Any) -> None:
         super().__init__(**given)
         self._all = all_connections
-        self.peer, self.stage, self.since, self.begun = "", "head", time.monotonic(), False
+        self.host, self.peer = "", ""
+        self.stage, self.since, self.begun = "head", time.monotonic(), False
         self._useless = 0  # bytes since the last end of headers or byte of a body
         self._unread_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.peer = _peer(self.client[0] if self.client else "")
+        self.host = self.client[0] if self.client else ""
+        self.peer = peer_of(self.host)
         if not self._all.enter(self):
             self.refuse(MANY)
 
@@ -185,7 +198,7 @@ class Connection(HttpToolsProtocol):
         self.stage, self.since = stage, time.monotonic()
 
 
-def _peer(host: str) -> str:
+def peer_of(host: str) -> str:
     """Whom a connection counts for: an IPv4 address, the network of an IPv6 address."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

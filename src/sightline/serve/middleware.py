@@ -13,7 +13,7 @@ import json
 import logging
 import time
 from collections.abc import Collection, Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -22,12 +22,19 @@ from sightline.serve.api_error import ApiError
 from sightline.serve.deploy.deployment import Deployment
 from sightline.serve.prometheus import Metrics
 
+if TYPE_CHECKING:
+    from sightline.serve.login import Login
+
 log, failures = logging.getLogger("sightline.access"), logging.getLogger("sightline.serve")
 FAILED = ApiError(500, "the server failed; its log has the reason", "internal")
 FULL = ApiError(429, "the server is at its limit; try again", "overloaded", retry_s=1)
 STOPPING = ApiError(503, "the server is stopping", "draining", retry_s=5)
 CORS = b"access-control-"  # headers that let pages of other sites read an answer: none leaves but our own
 ALWAYS = ("/live", "/ready")  # answered without a key, when full and when draining
+OTHER = "other"  # routes that are not of the API: the page's, and unknown ones
+LOGIN, LOGOUT = "/login", "/logout"  # of people, who get the page for a key
+FORWARDED = b"x-forwarded-"  # headers that the server has read already, where it believes who sent them
+OF_THE_PAGE = ("assets", "config", "gradio_api", "static", "svelte", "theme.css")  # how its paths begin
 
 
 class RequestMiddleware:
@@ -39,6 +46,7 @@ class RequestMiddleware:
     """
 
     app: Any  # the next ASGI application; set when the application builds its middleware
+    login: "Login | None" = None  # where keys are asked for and there is a page: what lets people in
 
     def __init__(
         self,
@@ -50,6 +58,8 @@ class RequestMiddleware:
         self.headers: list[tuple[bytes, bytes]] = []
         self.limits, self.metrics, self.routes = deployment.limits, metrics, frozenset(routes)
         self.limited_paths = frozenset(path for path, methods in routes.items() if "post" in methods)
+        self.root_path, self.proxies = deployment.root_path or "", deployment.proxies
+        _check_root_path(deployment, {*routes, LOGIN, LOGOUT, *(f"/{name}" for name in OF_THE_PAGE)})
         self.keys = [_digest(key.encode()) for key in keys]
         any_host = bool(keys) and not deployment.hosts
         self.hosts = None if any_host else same_site.names(deployment.host, deployment.hosts)
@@ -82,8 +92,10 @@ class RequestMiddleware:
                 sent["bytes"] += len(message.get("body", b""))
             await send(message)
 
-        scope.setdefault("state", {})["deadline"] = begun + self.limits.timeout_s
-        path = scope["path"]
+        path = _below(self.root_path, scope["path"])
+        scope["root_path"], scope["path"] = self.root_path, self.root_path + path
+        scope["headers"] = [pair for pair in scope["headers"] if not pair[0].startswith(FORWARDED)]
+        scope.setdefault("state", {}).update(deadline=begun + self.limits.timeout_s, path=path)
         try:
             if origin := same_site.check(scope["headers"], self.hosts, self.origins):
                 allowing += same_site.allowing(origin)
@@ -93,7 +105,7 @@ class RequestMiddleware:
                 await counted({"type": "http.response.start", "status": 204, "headers": []})
                 await counted({"type": "http.response.body"})
             else:
-                await self._through(scope, asked, receive, counted)
+                await self._through(scope, path, asked, receive, counted)
         except ApiError as error:
             # Error, traceback and the future it came through hold each other, and with them the whole body.
             await respond(counted, error.with_traceback(None))
@@ -117,13 +129,21 @@ class RequestMiddleware:
                     }},
                 )  # fmt: skip
 
-    async def _through(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        if scope["path"] in ALWAYS:
+    async def _through(
+        self, scope: Scope, path: str, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        if path in ALWAYS or (self.login and path in (LOGIN, LOGOUT)):
             await self.app(scope, receive, send)
             return
-        if self.keys:
+        if self.keys and not (self.login and self._route(path) == OTHER and self.login.let_in(headers)):
+            if self.login and path in ("", "/") and b"authorization" not in headers:
+                await _redirect(send, self.root_path + LOGIN)
+                return
             self._check_key(headers.get(b"authorization", b""))
-        if scope["method"] != "POST" or scope["path"] not in self.limited_paths:
+        if not path:
+            await _redirect(send, f"{self.root_path}/")  # below which the page's own addresses lie
+            return
+        if scope["method"] != "POST" or path not in self.limited_paths:
             await self.app(scope, receive, send)
             return
         if refusal := self._refusal():
@@ -201,7 +221,7 @@ class RequestMiddleware:
         """The route for figures and logs: unknown paths are one, so that no client can fill the memory."""
         if path.startswith("/v1/models/"):
             return "/v1/models/{name}"
-        return path if path in self.routes else "other"
+        return path if path in self.routes else OTHER
 
 
 class Place:
@@ -252,6 +272,12 @@ async def _left(receive: Receive) -> None:
         await asyncio.Event().wait()
 
 
+async def _redirect(send: Send, path: str) -> None:
+    headers = [(b"location", path.encode()), (b"content-length", b"0"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body"})
+
+
 async def respond(send: Send, error: ApiError) -> None:
     body = json.dumps(error.body()).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -279,6 +305,23 @@ def _gone() -> ApiError:
 
 def _too_large(limit: int) -> ApiError:
     return ApiError(413, f"the body is larger than {limit} bytes", "body_too_large")
+
+
+def _below(root_path: str, path: str) -> str:
+    """A path without the root path, which a proxy may have taken off already."""
+    if root_path and (path == root_path or path.startswith(f"{root_path}/")):
+        return path[len(root_path) :]
+    return path
+
+
+def _check_root_path(deployment: Deployment, paths: Collection[str]) -> None:
+    """Raise ValueError for a root path that a path of the server's own begins with: a request would have two
+    meanings."""
+    begins = {path.split("/")[1] for path in paths}
+    if deployment.root_path and deployment.root_path.split("/")[1] in begins:
+        where = f"{deployment.origin['root_path']}: root_path: {deployment.root_path}"
+        raise ValueError(f"{where}: a path of the server begins so, too; take a name that is none of "
+                         f"{', '.join(sorted(begins))}")  # fmt: skip
 
 
 def is_loopback(host: str) -> bool:

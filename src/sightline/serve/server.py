@@ -41,12 +41,12 @@ class Server(uvicorn.Server):
         self._middleware, self._end = app.state.middleware, float("inf")
         limits = self._middleware.limits
         self._drain_s = limits.drain_s
-        self._connections = Connections(limits, self._middleware.metrics)
+        self._connections = Connections(limits, self._middleware.metrics, self._middleware.proxies)
         protocol: Any = partial(Connection, self._connections)  # uvicorn only calls what it takes for a class
         config = uvicorn.Config(
             app, http=protocol, access_log=False, log_config=None, log_level="warning", server_header=False,
             timeout_keep_alive=limits.idle_s, timeout_graceful_shutdown=1, backlog=limits.backlog, ws="none",
-            proxy_headers=False,
+            proxy_headers=bool(self._middleware.proxies), forwarded_allow_ips=[*self._middleware.proxies],
         )  # fmt: skip
         super().__init__(config)
 

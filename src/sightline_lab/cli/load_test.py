@@ -12,22 +12,24 @@ from sightline_lab.cli.app import app
 @app.command()
 def load(
     part: Annotated[
-        list[str] | None, typer.Option(help="One part of it, repeatable; default: all, about six minutes.")
+        list[str] | None, typer.Option(help="One part of it, repeatable; default: all, about eight minutes.")
     ] = None,
     scale: Annotated[
         float, typer.Option(min=0.001, max=1, help="Share of the full lengths and counts; for a trial.")
     ] = 1.0,
 ) -> None:
-    """Load a real server: throughput, overload, identical answers, hostile uploads, fuzzing; write
-    metrics/serving.json and docs/reports/load.md.
+    """Load a real server: throughput, overload, identical answers, hostile uploads, fuzzing, a rolling
+    update behind nginx; write metrics/serving.json and docs/reports/load.md.
 
     Wants two idle cores, one for the server and one for the client.
     """
     from sightline_lab import report_page
     from sightline_lab.bench.run_bench import machine
-    from sightline_lab.load_test import load_page, run_load_test
+    from sightline_lab.load_test import load_page, local_proxy, run_load_test
 
-    chosen = part or list(run_load_test.PARTS)
+    chosen = part or [name for name in run_load_test.PARTS if name != "rolling" or local_proxy.NGINX]
+    if not part and not local_proxy.NGINX:
+        typer.echo("load: rolling is left out: there is no nginx here (apt-get install nginx-light)")
     if unknown := [name for name in chosen if name not in run_load_test.PARTS]:
         raise run_load_test.LoadError(
             f"no part {', '.join(unknown)}; there are {', '.join(run_load_test.PARTS)}"

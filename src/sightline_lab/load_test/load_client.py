@@ -6,6 +6,7 @@ that falls behind cannot hide it (coordinated omission; Tene, "How NOT to Measur
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -38,11 +39,13 @@ class LoadResult:
 
 
 class Pool:
-    """Kept connections to one server; as many as there are requests under way."""
+    """Kept connections to one server; as many as there are requests under way. By https its certificate is
+    believed: the server is this machine's."""
 
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
         self._host, self._port = parts.hostname, parts.port
+        self._tls = ssl._create_unverified_context() if parts.scheme == "https" else None
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def send(self, request: bytes) -> tuple[int, bytes]:
@@ -73,7 +76,7 @@ class Pool:
         return None
 
     async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(self._host, self._port)
+        return await asyncio.open_connection(self._host, self._port, ssl=self._tls)
 
     def close(self) -> None:
         for _, writer in self._idle:
@@ -99,12 +102,18 @@ def post(path: str, body: bytes) -> bytes:
 
 def closed_loop(address: str, requests: Sequence[bytes], clients: int, seconds: float) -> LoadResult:
     """`clients` ask one request after the other, taken in turn from the list, for so many seconds."""
+    end = time.perf_counter() + seconds
+    return until(address, requests, clients, lambda asked: time.perf_counter() >= end)
+
+
+def until(address: str, requests: Sequence[bytes], clients: int, over: Callable[[int], bool]) -> LoadResult:
+    """The same until `over`, which is told how many were asked."""
 
     async def main(pool: Pool, result: LoadResult) -> None:
         begun, number = time.perf_counter(), iter(range(10**9))
 
         async def client() -> None:
-            while time.perf_counter() - begun < seconds:
+            while not over(len(result.late_ms)):
                 await _timed(pool, result, requests, next(number), time.perf_counter())
 
         await asyncio.gather(*(client() for _ in range(clients)))

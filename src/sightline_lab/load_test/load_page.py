@@ -101,9 +101,19 @@ def _uploads(part: dict) -> list[str]:
 
 
 KINDS = {"short": "short answers", "long": "descriptions"}
+
+
+def _rolling(part: dict) -> list[Row]:
+    seen = ", ".join(f"{count:,} x {status}" for status, count in part["statuses"].items())
+    return [
+        (f"two servers behind nginx, replaced {part['replaced']} times under load", "5,000 requests, 0 lost",
+         f"{part['requests']:,} requests, {part['lost']} lost ({seen}); {part['asked_again']} asked again"),
+    ]  # fmt: skip
+
+
 ROWS = {
     "throughput": _throughput, "naive": _naive, "overload": _overload, "identical": _identical,
-    "hostile": _hostile, "schema": _schema,
+    "rolling": _rolling, "hostile": _hostile, "schema": _schema,
 }  # fmt: skip
 NOTES = {
     "throughput": "\n**In process**: one thread decodes, preprocesses and answers full batches of the same "
@@ -118,6 +128,10 @@ NOTES = {
     "plus the time in which a full queue (64) is answered at saturation.",
     "identical": "\n**Alone and under load**: short and long questions, SPIN, sampling, maps, retrieval, "
     "first one at a time, then 32 at a time in another order.",
+    "rolling": "\n**Rolling update**: `deploy/nginx/sightline.conf`, TLS included, before two servers with "
+    "dev's settings but no page; 16 clients ask without a pause, on the cores that the servers use. One "
+    "server after the other gets SIGTERM, ends once everybody inside is answered, and is started anew. Lost "
+    "is all but a whole answer 200; asked again is what nginx took to the other server, by itself.",
     "hostile": "\n**Hostile uploads**: one at a time; memory is the largest resident size above that of the "
     "warmed-up server.",
     "schema": "",

@@ -20,7 +20,14 @@ from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
 from sightline.serve.deploy import environments
 from sightline_lab.bench.paired_timing import rounded, spread
-from sightline_lab.load_test import hostile_images, load_client, schema_fuzz, server_process
+from sightline_lab.load_test import (
+    hostile_images,
+    load_client,
+    local_proxy,
+    rolling_update,
+    schema_fuzz,
+    server_process,
+)
 from sightline_lab.load_test.server_process import LoadError
 
 SPLIT = "val"
@@ -29,6 +36,8 @@ CLIENTS = 32  # that saturate: four full batches
 ROUNDS = 5
 BOUND_MS = 100.0  # p95 of both servers; the limit of feeling instantaneous (Nielsen, 1993)
 STEPS = 5  # of the search for the rate that holds it
+REPLACED = 12  # servers, at least, in a rolling update
+ROLLING_CLIENTS = 16  # so many that one server alone has room for
 TIMES = 5  # overload, times the capacity
 CHAT = "/v1/chat/completions"
 
@@ -51,8 +60,7 @@ class LoadSetup:
     @contextmanager
     def served(self) -> Iterator[tuple[str, int]]:
         """(address, process id) of `sightline serve`, page included, once it is ready."""
-        code = "import sys; from sightline.cli.main import main; sys.argv[0] = 'sightline'; main()"
-        command = ["-c", code, "serve", "--bundle", self.bundle]
+        command = ["-c", rolling_update.CODE, "serve", "--bundle", self.bundle]
         with server_process.server(command, server_process.cores()[0], "/") as running:
             with server_process.pinned(server_process.cores()[1]):
                 yield running
@@ -76,10 +84,10 @@ def question_pairs(setup: LoadSetup) -> dict[str, list[list[str]]]:
     return pairs
 
 
-def body(address: str, question: str, **more) -> bytes:
+def body(address: str, question: str, root_path: str = "", **more) -> bytes:
     content = [{"type": "text", "text": question}, {"type": "image_url", "image_url": {"url": address}}]
     request = {"model": "sightline", "messages": [{"role": "user", "content": content}], **more}
-    return load_client.post(CHAT, json.dumps(request).encode())
+    return load_client.post(root_path + CHAT, json.dumps(request).encode())
 
 
 def throughput(setup: LoadSetup, pairs: dict) -> dict:
@@ -263,8 +271,16 @@ def schema(setup: LoadSetup, pairs: dict) -> dict:
     return counts
 
 
+def rolling(setup: LoadSetup, pairs: dict) -> dict:
+    """Short and long questions through nginx before two servers, which are replaced all the while."""
+    mixed = [pair for both in zip(pairs["short"], pairs["long"], strict=True) for pair in both]
+    bodies = [body(*pair, root_path=local_proxy.ROOT_PATH) for pair in mixed]
+    requests, replaced = setup.count(5000), max(2, round(REPLACED * setup.scale))
+    return rolling_update.measure(setup.bundle, bodies, requests, replaced, ROLLING_CLIENTS)
+
+
 PARTS = {
-    part.__name__: part for part in (throughput, naive, overload, identical, hostile, schema)
+    part.__name__: part for part in (throughput, naive, overload, identical, hostile, schema, rolling)
 }  # fmt: skip
 
 

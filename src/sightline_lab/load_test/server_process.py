@@ -30,6 +30,12 @@ def cores() -> tuple[int | None, int | None]:
     return usable[0], usable[1]
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def pinned(core: int | None) -> Iterator[None]:
     """This process, and what it starts meanwhile, on one core."""
@@ -63,13 +69,14 @@ def process(command: Sequence[str | Path], core: int | None, **more) -> Iterator
 
 
 @contextmanager
-def server(command: Sequence[str | Path], core: int | None, ready: str) -> Iterator[tuple[str, int]]:
-    """(address, process id) of a server that takes --port and whose path `ready` answers 200 once it serves.
+def server(
+    command: Sequence[str | Path], core: int | None, ready: str, port: int | None = None
+) -> Iterator[tuple[str, int]]:
+    """(address, process id) of a server that takes --port and whose path `ready` answers 200 once it serves;
+    without a `port` on a free one.
 
     Raises LoadError with the last line of its output where it does not start."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile("w+") as log:
         with process([*command, "--port", str(port)], core, stdout=log, stderr=log) as child:

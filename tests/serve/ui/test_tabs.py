@@ -284,7 +284,7 @@ def test_the_dashboard_shows_the_gate_and_only_what_was_measured(tmp_path):
 def test_a_model_without_answers_has_a_page_that_says_so(tmp_path, tiny_graphs):
     bundle = serving.build_searching_bundle(tmp_path, tiny_graphs)
     page = ui_layout.build(
-        lambda: None, Model.load(bundle, 4), serving.deployed(batch=4).limits, bundle, None
+        lambda: None, Model.load(bundle, 4), serving.deployed(batch=4).limits, bundle, None, False
     )
     values = [str(block.value) for block in page.blocks.values() if hasattr(block, "value")]
     assert sum(NO_ANSWERS in value for value in values) == 2  # in place of Ask and Compare

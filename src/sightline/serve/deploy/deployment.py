@@ -5,11 +5,12 @@ value.
 A new section is a class of its own and one field of `Deployment`.
 """
 
+import ipaddress
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from sightline.core.params.checks import Count, Matches, NotNegative, Positive, Settings
+from sightline.core.params.checks import Count, Matches, NotNegative, Positive, Settings, require
 
 Host = Annotated[
     str, AfterValidator(Matches(r"[^\s\[\]/]+", "a name or an address, of IPv6 without brackets"))
@@ -21,7 +22,29 @@ Known = Annotated[
 Origin = Annotated[
     str, AfterValidator(Matches(r"https?://[^\s/A-Z]+", "https://name or https://name:port in small letters"))
 ]
+Prefix = Annotated[
+    str,
+    AfterValidator(Matches(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+", "/name or /name/name, no / at the end")),
+]
 
+
+class Network:
+    """An address, or a network of them."""
+
+    WORDS = "an address or a network such as 10.0.0.0/8"
+
+    def __call__(self, text: str) -> str:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            require(False, "", text, self.WORDS)
+        return text
+
+    def __str__(self) -> str:
+        return self.WORDS
+
+
+Proxy = Annotated[str, AfterValidator(Network())]
 Place = Annotated[str, AfterValidator(Matches(r".+", "a path"))]
 
 
@@ -90,6 +113,14 @@ class Limits(Settings):
     )
 
 
+class LoginSettings(Settings):
+    """How people get to the page of a server with keys."""
+
+    session_s: Count = Field(description="seconds from a login to the next")
+    tries: Count = Field(description="wrong keys of one address, or one IPv6 network of 64 bits; then 429")
+    tries_s: Count = Field(description="seconds after the first of them until they are forgotten")
+
+
 class Deployment(Settings):
     """A server's settings, in the order of deploy/base.yaml."""
 
@@ -103,6 +134,15 @@ class Deployment(Settings):
     origins: tuple[Origin, ...] = Field(
         strict=False, description="websites whose pages may use the API through a browser (CORS); needs keys"
     )
+    root_path: Prefix | None = Field(
+        description="what stands before every path where a proxy shows the server: /vision for "
+        "https://host/vision/; the proxy may take it off or leave it"
+    )
+    proxies: tuple[Proxy, ...] = Field(
+        strict=False,
+        description="whose X-Forwarded-For and X-Forwarded-Proto are believed; they have no limit of "
+        "connections of their own",
+    )
     keys: Place | None = Field(
         description="an environment file with API keys, one a line; never a key itself"
     )
@@ -112,9 +152,10 @@ class Deployment(Settings):
     )
     index: Place | None = Field(description="folder of an index of `sightline index`; empty: the model's own")
     fetch: bool = Field(description="take pictures as https addresses, too")
-    page: bool = Field(description="the web page, where no key is asked for: a browser shows none")
+    page: bool = Field(description="the web page; with keys behind a login")
     metrics: bool = Field(description="answer /metrics")
     log: LogSettings
+    login: LoginSettings
     workers: WorkerSettings
     limits: Limits
     _origin: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -37,7 +37,7 @@ POLICY = (
 )
 HEADERS = [
     (b"content-security-policy", POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
     (b"x-content-type-options", b"nosniff"),
 ]
 GRADIO = "/gradio_api/"
@@ -46,6 +46,8 @@ JOIN, COLLECT = GRADIO + "queue/join", GRADIO + "queue/data"
 POSTED = frozenset((JOIN, GRADIO + "cancel", GRADIO + "reset"))
 NEEDED = POSTED | {COLLECT} | {GRADIO + name for name in ("info", "app_id", "startup-events")}
 REFUSED = ("/monitoring", "/file", "/upload", "/proxy", "/static/ffmpeg", "/login", "/logout", "/deep_link")
+# Gradio names it from the root of the host, where under a root path another site's is.
+MANIFEST, ICON = b'<link rel="manifest" href="/manifest.json" />', b'<link rel="icon" href="./favicon.ico" />'
 FOREIGN = re.compile(rb"<(?:meta|link)\s[^>]*?[\"']https?://[^>]*>")
 
 
@@ -60,7 +62,7 @@ class PageMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"]
+        path = scope["state"]["path"]
         if not _needed(path):
             await respond(send, ApiError(404, "Not Found"))
             return
@@ -126,7 +128,7 @@ class _Clean:
         self._body += message.get("body", b"")
         if message.get("more_body"):
             return
-        body = FOREIGN.sub(b"", self._body)
+        body = FOREIGN.sub(b"", self._body).replace(MANIFEST, ICON)
         kept = [pair for pair in self._start.get("headers", []) if pair[0].lower() != b"content-length"]
         headers = [*kept, (b"content-length", str(len(body)).encode())]
         await self._send({**self._start, "headers": headers})
@@ -206,14 +208,16 @@ def mount(app: FastAPI, model: Model, limits: Limits, bundle: Path, checkout: Pa
         import gradio as gr
 
         from sightline.serve.ui.ui_layout import build
-        from sightline.serve.ui.ui_style import css, theme
+        from sightline.serve.ui.ui_style import LOGIN_AGAIN, css, theme
 
-        page = build(lambda: app.state.service, model, limits, bundle, checkout)
+        root_path, login = app.state.middleware.root_path, app.state.middleware.login is not None
+        page = build(lambda: app.state.service, model, limits, bundle, checkout, login)
         sessions.watch(page)
         return gr.mount_gradio_app(
             FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, "/", theme=theme(), css=css(),
             footer_links=[], run_history=False, ssr_mode=False, pwa=False, mcp_server=False,
-            enable_monitoring=False, show_error=False, max_file_size=0,
+            enable_monitoring=False, show_error=False, max_file_size=0, root_path=root_path,
+            head=LOGIN_AGAIN if login else None,
             app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         )  # fmt: skip
 

@@ -25,7 +25,10 @@ from sightline.serve.ui.ui_style import CARD_JS, CHIP_JS, PICK_JS, WORD_JS
 
 HEAD = """<div class="sl-head"><h1><i class="eye"></i>Sightline</h1>
 <p>Ask a small vision-language model about a picture, and see where it looked for every word it says.
-Everything happens on this machine.</p></div>"""
+{}</p></div>"""
+HERE, THERE = "Everything happens on this machine.", "Your pictures go to this server alone; it saves none."
+# Its address is relative to that of the page, whatever stands before that.
+SIGN_OUT = """<form class="sl-signout" method="post" action="logout"><button>Sign out</button></form>"""
 NO_EXAMPLES = "This model ships no example pictures (photographs belong to their owners): choose your own."
 STATE_S = 3600  # a chosen picture is forgotten after an hour without use
 CHIPS = 6
@@ -39,14 +42,16 @@ class BundleConfig(typed_json.Described):
 
 
 def build(
-    service: Callable[[], Service], model: Model, limits: Limits, bundle: Path, checkout: Path | None
-) -> gr.Blocks:
+    service: Callable[[], Service], model: Model, limits: Limits, bundle: Path, checkout: Path | None,
+    login: bool,
+) -> gr.Blocks:  # fmt: skip
     """The page. `service`: the server's, there once it runs; `checkout`: where the bundle was built, for what
-    lies beside the model (pictures of search results, variants, figures), None where there is none."""
+    lies beside the model (pictures of search results, variants, figures), None where there is none; `login`:
+    there is one before it."""
     shipped, thumbs, variants = examples(bundle), Thumbs(bundle, checkout), compare_tab.Variants(checkout)
     kept = KeptPictures(limits.session_bytes)
     with gr.Blocks(title="Sightline", analytics_enabled=False) as page:
-        html(HEAD)
+        html(HEAD.format(THERE if login else HERE) + (SIGN_OUT if login else ""))
         if said := typed_json.read(bundle / "config.json", BundleConfig, REBUILD).left_out:
             html(ask_tab.message(f"Of this model: {'; '.join(said)}."))
         with gr.Tabs():

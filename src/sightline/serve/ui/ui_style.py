@@ -55,6 +55,16 @@ def css() -> str:
     return f":root{{{block(LIGHT)}}}.dark{{{block(DARK)}}}{_CSS}"
 
 
+# Gradio's script only says that a request failed: where the login is over, it is shown.
+LOGIN_AGAIN = """<script>
+const ask = window.fetch;
+window.fetch = async (...given) => {
+  const answer = await ask(...given);
+  if (answer.status === 401) location.reload();
+  return answer;
+};
+</script>"""
+
 _CSS = """
 .gradio-container{max-width:1180px!important;width:100%!important;margin:0 auto!important;
 padding:0 20px 60px!important}
@@ -70,6 +80,9 @@ font-weight:750;color:var(--sl-ink)}
 .sl-head p{color:var(--sl-quiet);max-width:64ch;margin:0;font-size:16px}
 .sl-head .eye{display:inline-block;width:.62em;height:.62em;border-radius:50%;margin-right:.3em;
 background:radial-gradient(circle at 50% 50%,#fcffa4 0 16%,#fb9b06 34%,#bb3754 62%,#420a68 100%)}
+.sl-signout{position:absolute;top:30px;right:0}
+.sl-signout button{border:1px solid var(--sl-line);background:var(--sl-card);color:var(--sl-quiet);
+border-radius:999px;padding:5px 16px;font:inherit;font-size:14px;cursor:pointer}
 .sl-stage{position:relative;border-radius:16px;overflow:hidden;background:#0b0d13;line-height:0;
 width:100%;max-width:460px;margin:0 auto}
 .sl-stage img{width:100%;display:block;margin:0;max-width:none}

@@ -11,15 +11,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
+from sightline.serve.login import COOKIE, SignedSessions
 from sightline_lab.faults import command_server
 from sightline_lab.faults.battery import Broken, Case, Promise
 from sightline_lab.faults.rows import model_files
 
-PUBLIC = ("/live", "/ready")  # as the security page declares
+PUBLIC = ("/live", "/ready", "/login", "/logout")  # as the security page declares
 DESCRIPTION = "/openapi.json"
 # What the page is built with offers more routes than its document tells.
 OF_THE_PAGE = (
-    "/", "/config", "/theme.css", "/robots.txt", "/manifest.json", "/monitoring", "/monitoring/summary",
+    "/", "/login", "/logout", "/config", "/theme.css", "/robots.txt", "/manifest.json", "/monitoring",
+    "/monitoring/summary",
     "/login_check", "/token", "/app_id", "/dev/reload", "/gradio_api/info", "/gradio_api/app_id",
     "/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=x", "/gradio_api/heartbeat/x",
     "/gradio_api/startup-events", "/gradio_api/upload", "/gradio_api/upload_progress?upload_id=x",
@@ -59,9 +61,10 @@ def _closed(case: Case) -> int:
                 for spelled in (path, _spelled(path, rng)):
                     status, body = _call(port, method, spelled, headers)
                     asked += 1
-                    public = unquote(urlsplit(spelled).path) in PUBLIC
-                    # What HTTP itself forbids never gets as far as the key.
-                    if status not in (400, 401, 403) and not public:
+                    named = unquote(urlsplit(spelled).path)
+                    # What HTTP itself forbids never gets as far as the key; the page leads to its login.
+                    refused = status in (400, 401, 403) or (named == "/" and status == 303 and not body)
+                    if not refused and named not in PUBLIC:
                         raise Broken(f"{method} {spelled} with {name} has {status}: {body[:80]!r}")
             status, _ = _call(port, method, path, right)
             asked += 1
@@ -97,7 +100,7 @@ def _no_files(case: Case) -> int:
 
 
 def _wrong_keys(own: str, rng: np.random.Generator) -> dict[str, dict[str, str]]:
-    """Twelve ways to have no key, by their names."""
+    """Fourteen ways to have no key, by their names."""
     other = f"key{rng.bytes(12).hex()}"
 
     def bearer(key: str) -> dict[str, str]:
@@ -109,6 +112,8 @@ def _wrong_keys(own: str, rng: np.random.Generator) -> dict[str, dict[str, str]]
         "a longer key": bearer(own + "0"), "a key in capitals": bearer(own.upper()),
         "a key of another kind": {"Authorization": f"Basic {own}"}, "a key alone": {"Authorization": own},
         "a key in another header": {"X-API-Key": own}, "a key in a cookie": {"Cookie": f"key={own}"},
+        "a key as a session": {"Cookie": f"{COOKIE}={own}"},
+        "another key's session": {"Cookie": f"{COOKIE}={SignedSessions([other], 60).begin(0)}"},
         "two keys": bearer(f"{other},{own}"), "a very long key": bearer(own * 100),
     }  # fmt: skip
 
@@ -152,7 +157,7 @@ def _call(port: int, method: str, path: str, headers: dict[str, str]) -> tuple[i
 
 
 PROMISE = Promise(
-    25, "Access", "Without its key a server with keys answers nothing but whether it lives, whatever the "
-    "route, the spelling of its path or the form of the wrong key, and never logs the key; the page's server "
-    "hands out no file of the machine.", "requests", 1, 20, case, model_files.prepare,
+    25, "Access", "Without its key a server with keys answers nothing but whether it lives and the login of "
+    "its page, whatever the route, the spelling of its path or the form of the wrong key, and never logs the "
+    "key; the page's server hands out no file of the machine.", "requests", 1, 20, case, model_files.prepare,
 )  # fmt: skip

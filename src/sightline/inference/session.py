@@ -184,7 +184,8 @@ class Session(Encoder):
             sure = False
         return Answer(
             self.tokenizer.decode(generated.ids), generated.ids, probability, confidence, sure,
-            generated.finished, maps, generated.gates_LHT, read, decoding, list(candidates), object_probability,
+            generated.finished, maps, generated.gates_LHT, read, decoding, list(candidates),
+            object_probability,
         )  # fmt: skip
 
 

@@ -16,13 +16,9 @@ from sightline.inference import drift
 from sightline.inference.answering import Answer
 from sightline.inference.engine import SHORT_ANSWER
 from sightline.serve.batch_model import Model
+from sightline.serve.metric_names import KINDS, OUTCOMES, SIGNALS, SURE, WINDOW
 
-WINDOW = 256
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-SIGNALS = ("picture", "question", "confidence", "object_word")  # scores that the bundle judges by
-KINDS = ("yes_no", "number", "other", "description")  # of answers; the first three as VQA v2 calls them
-SURE = {True: "sure", False: "not_sure", None: "not_judged"}
-OUTCOMES = ("admitted", "full", "bytes", "stopping")
 
 
 class Signal:

@@ -56,7 +56,9 @@ def program(name):
 
 def test_the_compose_file_keeps_to_the_published_schema():
     if not COMPOSE_SCHEMA.is_file():
-        pytest.skip("Debian's package docker-compose is not installed: compose.yaml was not held to its schema")
+        pytest.skip(
+            "Debian's package docker-compose is not installed: compose.yaml was not held to its schema"
+        )
     schema = json.loads(COMPOSE_SCHEMA.read_text(encoding="utf-8"))
     document = {key: value for key, value in COMPOSE.items() if key != "name"}  # younger than this schema
     assert list(jsonschema.Draft7Validator(schema).iter_errors(document)) == []

@@ -37,7 +37,8 @@ class Histogram(Settings):
         scores = np.asarray(scores_N, np.float64)
         deciles = np.quantile(scores, np.arange(1, BINS) / BINS, method="lower") if len(scores) else ()
         finite = {round(float(edge), DIGITS) for edge in deciles if np.isfinite(edge)}
-        edges = tuple(sorted(finite | {float(bound)}))
+        apart = {edge for edge in finite if abs(edge - bound) > 10**-DIGITS}  # no bin of a rounding's width
+        edges = tuple(sorted(apart | {float(bound)}))
         bins = np.searchsorted(edges, scores, side="left")
         return cls(edges=edges, counts=tuple(np.bincount(bins, minlength=len(edges) + 1).tolist()))
 

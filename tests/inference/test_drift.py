@@ -1,5 +1,6 @@
 """The population stability index, and the histograms of scores it compares."""
 
+import json
 import math
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.core import artifacts
-from sightline.inference import out_of_domain, question_detector
+from sightline.data.questions.triples import Triples
+from sightline.inference import drift, out_of_domain, question_detector
 from sightline.inference.drift import BINS, DRIFTED, Histogram
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.question_detector import QuestionDetector
@@ -61,6 +63,22 @@ def test_a_histogram_that_is_none_is_refused(document, tmp_path):
     (tmp_path / out_of_domain.BOUND).rename(tmp_path / question_detector.FOLDER / out_of_domain.BOUND)
     with pytest.raises(ValueError, match="domain.json.*index stage"):
         OODDetector.load(tmp_path)
+
+
+def test_few_scores_are_no_reference():
+    few = np.linspace(0, 1, drift.FEWEST - 1)
+    assert drift.reference(few, 0.5) is None
+    assert drift.reference([*few, 1.0], 0.5) == Histogram.of([*few, 1.0], 0.5)
+
+
+def test_fits_keep_the_scores_of_val(tmp_path):
+    asked = [f"Is it {word}?" for word in ("red", "blue", "green")] * 100
+    for split in ("train", "val"):
+        rows = [{"question": question} for question in asked]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = question_detector.fit(Triples(tmp_path, "train"), Triples(tmp_path, "val"), 99.0)
+    assert found.reference == Histogram.of([found.score(question) for question in asked], found.bound)
+    assert found.reference.psi(found.reference.counts) == 0.0 == found.reference.share_above(found.bound)
 
 
 def test_detectors_keep_the_scores_of_val_and_do_without(tmp_path):

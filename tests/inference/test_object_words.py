@@ -82,7 +82,7 @@ def test_an_answer_says_it_where_the_bundle_has_the_words(session):
 
 
 def test_a_tenth_of_vals_descriptions_is_doubtful(session, items, tmp_path):
-    val, objects = triples(tmp_path, 120), {word: [] for word in written(session)}
+    val, objects = triples(tmp_path, 256), {word: [] for word in written(session)}
     found = fit_object_words.fit(session, items, val, objects, GREEDY, SPIN_OFF, 10**6)
     again = fit_object_words.fit(session, items, val, objects, GREEDY, SPIN_OFF, 10**6)
     assert found is not None and session.object_words is None  # it is the bundle's, not the variant's
@@ -96,8 +96,8 @@ def test_a_tenth_of_vals_descriptions_is_doubtful(session, items, tmp_path):
     assert (loaded.forms, loaded.bound, loaded.reference) == (found.forms, found.bound, found.reference)
 
 
-@pytest.mark.parametrize(("count", "kind", "named"), [(99, "describe", True), (120, "color", True),
-                                                      (120, "describe", False)])  # fmt: skip
+@pytest.mark.parametrize(("count", "kind", "named"), [(255, "describe", True), (256, "color", True),
+                                                      (256, "describe", False)])  # fmt: skip
 def test_too_little_to_tell_fits_nothing(session, items, tmp_path, count, kind, named):
     val, objects = triples(tmp_path, count, kind), {word: [] for word in written(session)} if named else {}
     assert fit_object_words.fit(session, items, val, objects, GREEDY, SPIN_OFF, 10**6) is None

@@ -114,7 +114,7 @@ def test_an_older_bundle_says_that_drift_is_not_available(model):
         assert post(address, CHAT, chat(max_tokens=2)).status_code == 200
         said = run(address).stdout
     assert {one["verdict"] for one in found["signals"].values()} == {
-        "not available: the bundle has no scores of val to compare with"
+        "not available: the bundle has no scores of val, or too few"
     }
     assert found["signals"]["picture"]["scores"] == WINDOW and said.count("not available") == len(SIGNALS)
 

@@ -18,8 +18,8 @@ NAMES = {
     "object_word": "object words of descriptions",
 }  # fmt: skip
 BEYOND = {
-    "picture": "out of domain", "question": "out of domain", "confidence": "below the bound of sure answers",
-    "object_word": "doubtful",
+    "picture": "pictures out of domain", "question": "questions out of domain",
+    "confidence": "short answers below the bound", "object_word": "doubtful descriptions",
 }  # fmt: skip
 KINDS = {"yes_no": "yes or no", "number": "numbers", "other": "other short answers"}
 
@@ -51,20 +51,20 @@ def monitor(
         ) from error
     file = keys or os.environ.get(environments.variable("keys"))
     key = server.read_keys(Path(file))[0] if file else None
-    before = None
-    while True:
-        now = metrics_reader.read(url, key)
-        found = metrics_reader.figures(now, before)
-        when = "since the server started" if before is None else f"in the last {EVERY_S} s"
-        for line in [json.dumps(found)] if as_json else _table(found, when):
-            say(line)
-        if not watch:
-            return
-        before = now
-        try:
+    now = metrics_reader.read(url, key)
+    _print(metrics_reader.figures(now), "since the server started", as_json)
+    try:
+        while watch:
             time.sleep(EVERY_S)
-        except KeyboardInterrupt:
-            return
+            before, now = now, metrics_reader.read(url, key)
+            _print(metrics_reader.figures(now, before), f"in the last {EVERY_S} s", as_json)
+    except KeyboardInterrupt:
+        return
+
+
+def _print(found: dict[str, Any], when: str, as_json: bool) -> None:
+    for line in [json.dumps(found)] if as_json else _table(found, when):
+        say(line)
 
 
 def _table(found: dict[str, Any], when: str) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _trust(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, signal in found["signals"].items():
         expected = signal["expected_beyond"]
         beside = "" if expected is None else f", {100 * expected:.1f} % on val"
-        yield f"{NAMES[name]} {BEYOND[name]}", _share(signal["beyond"], signal["scores"]) + beside
+        yield BEYOND[name], _share(signal["beyond"], signal["scores"]) + beside
     for name, counts in found["not_sure"].items():
         yield f"not sure: {KINDS[name]}", _share(counts["not_sure"], counts["answers"])
     decisions = found["safety_decisions"]

@@ -16,7 +16,7 @@ Probability = TypeVar("Probability", float, np.ndarray)
 
 class Confidence(Settings):
     """`temperature` of `calibrated`; `sure_above`: above it a short answer is sure (None: no bound);
-    `reference`: the confidences of val (None: a bundle of before 0.12, or nothing was fitted)."""
+    `reference`: the confidences of val (None: an older bundle, or too few)."""
 
     temperature: float = Field(gt=0, allow_inf_nan=False)
     sure_above: float | None = Field(allow_inf_nan=False)

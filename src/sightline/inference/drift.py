@@ -16,6 +16,7 @@ from sightline.core.params.checks import Settings
 BINS = 10  # each holds a tenth of val's scores, as far as these differ
 DIGITS = 6  # of an edge: the last bits of a score depend on the machine
 MOVED, DRIFTED = 0.1, 0.25  # the usual reading of the index (Siddiqi 2006, Credit Risk Scorecards)
+FEWEST = 256  # scores of val, or drift would alarm by chance: the index of N scores varies by about B/N
 _HALF = 0.5  # added to every bin, so that an empty one has a logarithm
 
 
@@ -48,13 +49,18 @@ class Histogram(Settings):
 
     def share_above(self, bound: float) -> float:
         """Share of the scores above `bound`, one of the edges."""
-        return sum(self.counts[self.edges.index(bound) + 1 :]) / max(sum(self.counts), 1)
+        return sum(self.counts[self.bin(bound) + 1 :]) / max(sum(self.counts), 1)
 
     def psi(self, counts: Sequence[int]) -> float:
         """The index of other counts of the same bins: the sum of (p - q) ln(p / q) over the shares of a bin;
         0 where they agree. Of n scores without drift it is (B - 1) (1/n + 1/N) on average."""
         p, q = _shares(counts), _shares(self.counts)
         return float(np.sum((p - q) * np.log(p / q)))
+
+
+def reference(scores_N: Sequence[float] | np.ndarray, bound: float) -> Histogram | None:
+    """What a bundle keeps of the scores of val; None where these are fewer than FEWEST."""
+    return Histogram.of(scores_N, bound) if len(scores_N) >= FEWEST else None
 
 
 def _shares(counts: Sequence[int]) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 from sightline.core import artifacts, progress, typed_json
 from sightline.data import images
 from sightline.data.shards import Items
+from sightline.inference import drift
 from sightline.inference.drift import Histogram
 from sightline.inference.question_detector import FOLDER
 from sightline.inference.session import Session
@@ -37,7 +38,7 @@ class Bound(typed_json.Described):
 @dataclass(frozen=True)
 class OODDetector:
     """Mean and precision of the training pictures, the score above which a picture is out of domain, and the
-    scores of val (None: a bundle of before 0.12 has none)."""
+    scores of val (None: an older bundle, or too few)."""
 
     mean_D: np.ndarray
     precision_DD: np.ndarray
@@ -90,7 +91,7 @@ def fit(session: Session, items: Items, percentile: float, max_pixels: int) -> O
     val_pictures = progress.track(split_pictures(items, "val", max_pixels), "pictures of val")
     scores_N = detector.scores(session, val_pictures)
     bound = float(np.percentile(scores_N, percentile))
-    return OODDetector(mean_D, detector.precision_DD, bound, Histogram.of(scores_N, bound))
+    return OODDetector(mean_D, detector.precision_DD, bound, drift.reference(scores_N, bound))
 
 
 def pooled(session: Session, pictures: Iterable[np.ndarray]) -> np.ndarray:

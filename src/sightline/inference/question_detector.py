@@ -22,6 +22,7 @@ from pydantic import Field, PositiveInt
 from sightline.core import artifacts, typed_json
 from sightline.core.params.checks import Settings
 from sightline.data.questions.triples import Triples
+from sightline.inference import drift
 from sightline.inference.drift import Histogram
 
 FOLDER, FILE = "domain", "questions.json"  # of a bundle
@@ -103,7 +104,7 @@ def fit(train: Triples, val: Triples, percentile: float) -> QuestionDetector:
     known = [score for score in scores if math.isfinite(score)]
     known = known or [detector.score(question) for question in _questions(train)]
     bound = float(np.percentile(known, percentile)) if known else 0.0
-    return QuestionDetector(counted, bound, Histogram.of(scores, bound) if scores else None)
+    return QuestionDetector(counted, bound, drift.reference(scores, bound))
 
 
 def pair_counts(questions: Iterable[str]) -> dict[str, dict[str, int]]:

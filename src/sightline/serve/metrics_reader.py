@@ -157,7 +157,7 @@ def verdict(signal: dict[str, Any]) -> str:
     """What a signal's drift says, in words."""
     psi = signal["psi"]
     if signal["expected_beyond"] is None:
-        return "not available: the bundle has no scores of val to compare with"
+        return "not available: the bundle has no scores of val, or too few"
     if psi is None:
         return f"not yet: {signal['window']} of {WINDOW} scores"
     word = "as in training" if psi < MOVED else "moved" if psi < DRIFTED else "drifted"

@@ -13,7 +13,7 @@ from sightline.core.params.loader import Params  # noqa: E402
 def main(params: Params) -> None:
     from sightline.data.questions.triples import Triples
     from sightline.data.shards import Items
-    from sightline.inference import fit_confidence, out_of_domain, question_detector
+    from sightline.inference import fit_confidence, fit_object_words, out_of_domain, question_detector
     from sightline.inference.session import Session
     from sightline.search import bundle
 
@@ -27,12 +27,15 @@ def main(params: Params) -> None:
     confidence = fit_confidence.fit(session, items, val, params.index.sure_accuracy, pixels)
     domain = out_of_domain.fit(session, items, params.index.domain_percentile, pixels)
     origin = bundle.DataOrigin(raw.config["source"], params.convert.language, raw.digest())
-    questions = None
+    questions = described = None
     if session.answers:
         questions = question_detector.fit(train, val, params.index.domain_percentile)
+        described = fit_object_words.fit(
+            session, items, val, vqa.config["objects"], params.generation, params.spin, pixels
+        )
     inputs = bundle.BundleInputs(
         exported, session, confidence, params.generation, params.spin, domain, questions, items, origin,
-        vqa.config["left_out"],
+        vqa.config["left_out"], described,
     )  # fmt: skip
     gallery = bundle.write(Path("models/bundle"), inputs, params.index, pixels)
     runtime.log(f"{exported.config['shipped']} with {gallery.what} in models/bundle; ask it: sightline ask")

@@ -19,6 +19,7 @@ faults/: promises of reliability, tried with random faults
 experiments/: a search by `dvc exp run --queue` as a table
 bench/: speed
 load_test/: the server under load
+monitoring/: what the figures of a monitored server are worth
 catalogue/: a rendered product catalogue with its truth
 report_page.py: a page of docs/reports from its JSON
 plotting.py: style of the SVG pictures

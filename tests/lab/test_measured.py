@@ -1,11 +1,17 @@
-"""`sightline lab retrieval` and `search-bench` over a tiny bundle: what they write, what they refuse."""
+"""`sightline lab retrieval`, `search-bench` and `monitoring` over a tiny bundle: what they write, what they
+refuse."""
 
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from sightline.core.artifacts import write_json
+from sightline.core.artifacts import read_json, write_json
+from sightline.data.questions.prompt_template import DESCRIBE
+from sightline.evaluate.metrics.chair import Lexicon
+from sightline.inference.session import Session
+from sightline_lab.monitoring import monitoring_page, monitoring_study
 from tests.support import command_line, params_files, tiny
 from tests.support.command_line import ROOT
 
@@ -87,3 +93,46 @@ def test_search_is_measured_against_size(run, checkout):
     assert {one["size"] for one in again["rows"]} == {40, 80} and again["model"] == result["model"]
     assert "expected numbers with commas" in run("search-bench", "--sizes", "x", code=2).stderr
     assert "expected at least" in run("search-bench", "--sizes", "5", code=2).stderr
+
+
+def test_what_monitoring_is_worth_is_measured(run, checkout):
+    run("monitoring", "--items", "6")
+    result = read_json(checkout / monitoring_page.RESULT)
+    assert [row["condition"] for row in result["conditions"]][0] == "test" and len(result["conditions"]) == 7
+    assert all(0 <= row["doubtful"] <= 100 and row["psi_picture"] >= 0 for row in result["conditions"])
+    (split,) = result["splits"]  # there is no shift_test
+    assert (split["pictures"], split["invented"]) == (6, 0) and split["auroc"]["object word"] is None
+    page = (checkout / monitoring_page.PAGE).read_text()
+    assert "**No proxy is earned**: AUROC of the one that is served is not known on `test`" in page
+
+
+def test_a_proxy_is_earned_where_its_interval_lies_above_chance():
+    result = read_json(ROOT / monitoring_page.RESULT)
+    assert "Doubtful descriptions are a proxy" in monitoring_page.page(result)
+    for one in result["splits"]:
+        one["auroc"]["object word"] = {"value": 60.0, "low": 49.0, "high": 71.0}
+    assert (
+        "**No proxy is earned**: AUROC of the one that is served is 60.0 [49.0, 71.0]"
+        in monitoring_page.page(result)
+    )
+
+
+def test_a_bundle_without_scores_of_val_is_refused(bundle, checkout):
+    session = Session.load(bundle)
+    session.object_words = None
+    study = monitoring_study.Study(checkout / "data" / "raw", checkout / "data" / "vqa", 6, 50, 0)
+    with pytest.raises(ValueError, match="keeps no scores of val; rerun the index stage"):
+        monitoring_study.run(session, study, print)
+
+
+def test_signs_are_those_of_the_descriptions(bundle):
+    session = Session.load(bundle)
+    images = [np.full((40, 44, 3), (0, 0, 255), np.uint8), tiny.pictures(1)[0]]
+    lexicon = Lexicon({"there": ["there"]})  # what the tiny model says of the first
+    present = [{"ball"}, {"ball"}]
+    found = monitoring_study.describe(session, session.object_words, images, present, lexicon, maps=True)
+    assert found.invented_N.tolist() == [True, False]
+    answer = session.answer(images[:1], [DESCRIBE])[0]
+    assert found.least_N.tolist() == [answer.object_probability, 1.0] and found.least_N[0] < 1.0
+    assert found.signs["mean token"][0] == pytest.approx(-np.log(answer.probability))
+    assert all(-1 <= share <= 0 for share in found.signs["attention to the picture"])

@@ -222,7 +222,7 @@ def test_an_answer_that_nobody_reads_keeps_no_place(model, length):
         task.cancel()
         return unread
 
-    middleware = RequestMiddleware(deployed(), Metrics(model.ood_detector, 1), [], {"/search": ["post"]})
+    middleware = RequestMiddleware(deployed(), Metrics(model, 1), [], {"/search": ["post"]})
     assert asyncio.run(asyncio.wait_for(main(), WAIT_S)), "the answer was read"
 
 

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from sightline.core import packaged_project
 from sightline.core.params import reference
 from sightline.core.params.checks import ParamsError
 from sightline.core.params.sections import leaves
@@ -17,7 +18,7 @@ from tests.support import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "docs/reference/deploy.schema.json").read_text(encoding="utf-8"))
-FILES = sorted((ROOT / "deploy").glob("*.yaml"))
+FILES = sorted({*(ROOT / "deploy").glob("*.yaml")} - {ROOT / packaged_project.COMPOSE})
 VARIABLE = "SIGHTLINE_SERVE__LIMITS__QUEUE"
 
 

@@ -93,6 +93,7 @@ def test_the_wheel_of_the_product_has_ranges_and_no_lab(tmp_path):
     carried = {name for name in files if name.startswith("sightline/project/")}  # what init copies
     environments = {f"sightline/project/deploy/{name}.yaml" for name in ("base", "dev", "staging", "prod")}
     assert {"sightline/project/dvc.yaml"} | environments <= carried
+    assert "sightline/project/deploy/compose.yaml" not in carried  # it needs a checkout
     assert {name for name in files if name.startswith("sightline/")} - carried == modules("sightline")
     required = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
     assert {one.name for one in required if not one.marker} >= {"numpy", "onnxruntime", "typer"}

@@ -17,12 +17,15 @@ from sightline.core.params.generation import Spin
 from sightline.data.shards import Items
 from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.confidence import Confidence
+from sightline.inference.drift import Histogram
+from sightline.inference.object_words import ObjectWords
 from sightline.inference.onnx_engine import CONFIG, DECODER_KEYS, GRAPHS, SEARCH_SIDE
 from sightline.serve.deploy import environments
 from sightline.serve.server import Server
 from tests.support import tiny
 
 DEV = environments.load("dev")
+CONFIDENCES = Histogram.of(np.linspace(0.05, 0.95, 200), 0.5)  # as if of val
 SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))  # of the tiny bundle
 
 
@@ -39,10 +42,12 @@ def build_bundle(here, tiny_graphs, name="bundle", **generation):
         tiny.raw(here / "raw")
     exported = artifacts.load(here / "onnx", "onnx")
     inputs = bundle.BundleInputs(
-        exported, Session.load_variant(exported.path, "fp32"), Confidence(temperature=1.0, sure_above=0.5),
+        exported, Session.load_variant(exported.path, "fp32"),
+        Confidence(temperature=1.0, sure_above=0.5, reference=CONFIDENCES),
         greedy_generation(tiny.MAX_ANSWER).replaced(**generation), SPIN,
-        OODDetector(np.zeros(32), np.eye(32), 5.0), tiny.question_detector(),
-        Items(here / "raw"), bundle.DataOrigin("scenes", "en", "a" * 64), [],
+        OODDetector(np.zeros(32), np.eye(32), 5.0, Histogram.of(np.linspace(0, 10, 200), 5.0)),
+        tiny.question_detector(), Items(here / "raw"), bundle.DataOrigin("scenes", "en", "a" * 64), [],
+        ObjectWords(tiny.OBJECTS, 0.1, Histogram.of(np.linspace(0, 1, 200), 0.1)),
     )  # fmt: skip
     bundle.write(here / name, inputs, tiny.index_params(), 10**6)
     return here / name

@@ -11,6 +11,7 @@ from sightline.data.shards import Items, ShardWriter
 from sightline.data.tokenizer import Tokenizer
 from sightline.inference import bundle_settings
 from sightline.inference.bundle_settings import BundleSettings
+from sightline.inference.drift import Histogram
 from sightline.inference.question_detector import QuestionDetector, pair_counts
 
 CAPTIONS = (
@@ -25,6 +26,7 @@ QUESTIONS = (
     "Describe the image in detail.",
     "How many rings are there?",
 )
+OBJECTS = ("ball", "cup", "cube", "ring", "there")  # the last is what the models here say of a blue picture
 MAX_ANSWER, MAX_QUESTION, MAX_TEXT = 12, 20, 24
 
 
@@ -35,7 +37,8 @@ def tokenizer() -> Tokenizer:
 def question_detector() -> QuestionDetector:
     """Of the questions here; any other is out of domain."""
     known = QuestionDetector(pair_counts(QUESTIONS), 0.0)
-    return QuestionDetector(known.pairs, max(known.score(question) for question in QUESTIONS))
+    scores = [known.score(question) for question in QUESTIONS]
+    return QuestionDetector(known.pairs, max(scores), Histogram.of(scores, max(scores)))
 
 
 def pictures(count: int, seed: int = 0) -> list[np.ndarray]:

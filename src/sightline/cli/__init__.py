@@ -6,6 +6,7 @@ app.py: the application, its panels, what commands share
 ask.py: ask, search
 explain.py: explain, failures
 serve.py: serve
+monitor.py: monitor
 data_commands.py: index, dataset-report, out-of-domain
 init.py: init
 share.py: push-to-hub, save-pretrained

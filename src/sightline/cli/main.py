@@ -9,6 +9,7 @@ from sightline.cli import (  # noqa: F401
     data_commands,
     explain,
     init,
+    monitor,
     project_commands,
     release,
     serve,

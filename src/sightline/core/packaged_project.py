@@ -7,6 +7,7 @@ file alone to learn which, so it imports nothing of Sightline.
 
 from pathlib import Path
 
+COMPOSE = "deploy/compose.yaml"  # no environment: it builds an image, for which it needs a checkout
 PACKAGE = Path(__file__).resolve().parents[1]
 CARRIED = PACKAGE / "project"  # only in a wheel
 PATTERNS = (
@@ -29,6 +30,7 @@ def files(root: Path) -> list[str]:
     found: list[str] = []
     for pattern in PATTERNS:
         names = [path.relative_to(root).as_posix() for path in root.glob(pattern)]
+        names = [name for name in names if name != COMPOSE]
         if not names:
             raise ValueError(f"{root / pattern} is not there: install Sightline anew")
         found += names

@@ -16,6 +16,9 @@ confidence.py: what an answer's probability is worth, and `sure`
 fit_confidence.py: its temperature and bound, fitted on val
 out_of_domain.py: does a picture look like those of training: score and threshold
 question_detector.py: does a question read like those of training: the same
+drift.py: histograms of scores, and how far others have moved from them
+object_words.py: how likely the least likely object word of a description was
+fit_object_words.py: what is usual of it, fitted on val
 retrieval_context.py: captions of similar pictures beside a question
 calibration_data.py: questions with pictures and right answers, for fitting confidence and quantizing
 answering.py: questions answered and pictures described as a `Generation` says

@@ -21,7 +21,8 @@ class Answer:
     `maps_LHTM` (attention of every answer token over patches and question tokens) and `gates_LHT` only if
     `need_maps`; `question_ids` are the memory's text tokens, in order. `decoding` is the decoding
     method; `candidates`, where several descriptions were compared, each with its similarity to the
-    picture."""
+    picture. `object_probability`: of a long answer's least likely object word (None: a short answer, one that
+    names nothing, or a model without object words)."""
 
     text: str
     ids: list[int]
@@ -34,6 +35,7 @@ class Answer:
     question_ids: list[int]
     decoding: Decoding
     candidates: list[tuple[str, float]] = field(default_factory=list)
+    object_probability: float | None = None
 
 
 def generate(

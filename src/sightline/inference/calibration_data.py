@@ -45,6 +45,12 @@ def short_lines(items: Items, triples: Triples) -> list[int]:
     return _lines(items, triples, is_short)
 
 
+def described_pictures(items: Items, triples: Triples, count: int, max_pixels: int) -> list[np.ndarray]:
+    """Up to `count` pictures (uint8 [Y, X, 3]) that are to be described, evenly spread over the split."""
+    lines = _lines(items, triples, lambda kind: kind == "describe")
+    return _chosen(items, triples, lines, count, max_pixels).images
+
+
 def _lines(items: Items, triples: Triples, asked: Callable[[str], bool]) -> list[int]:
     lines = [line for line in range(len(triples)) if asked(triples[line]["type"])]
     return [line for line in lines if items[triples[line]["item"]]["image"] is not None]

@@ -9,15 +9,18 @@ import numpy as np
 from pydantic import Field
 
 from sightline.core.params.checks import Settings
+from sightline.inference.drift import Histogram
 
 Probability = TypeVar("Probability", float, np.ndarray)
 
 
 class Confidence(Settings):
-    """`temperature` of `calibrated`; `sure_above`: above it a short answer is sure (None: no bound)."""
+    """`temperature` of `calibrated`; `sure_above`: above it a short answer is sure (None: no bound);
+    `reference`: the confidences of val (None: an older bundle, or too few)."""
 
     temperature: float = Field(gt=0, allow_inf_nan=False)
     sure_above: float | None = Field(allow_inf_nan=False)
+    reference: Histogram | None = None
 
 
 NOT_FITTED = Confidence(temperature=1.0, sure_above=None)

@@ -20,6 +20,7 @@ from sightline.inference import retrieval_context
 from sightline.inference.batching import in_batches
 from sightline.inference.bundle_settings import BundleSettings
 from sightline.inference.engine import DecodingInputs, Engine, Memory
+from sightline.inference.object_words import ObjectWords
 from sightline.inference.question_detector import QuestionDetector
 from sightline.spin import gate
 
@@ -47,6 +48,7 @@ class Encoder:
         self.text_tokenizer = text_tokenizer or tokenizer
         self.preprocessing, self.settings = preprocessing, settings
         self.question_detector: QuestionDetector | None = None  # of a bundle
+        self.object_words: ObjectWords | None = None  # of a bundle
         if self.answers:
             self.heads_kept(settings.spin)
 

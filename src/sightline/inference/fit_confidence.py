@@ -6,7 +6,7 @@ from sightline.core import progress, runtime
 from sightline.data.questions.deciding_figure import ACCURACY, ENOUGH, deciding_figure
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
-from sightline.inference import calibration_data
+from sightline.inference import calibration_data, drift
 from sightline.inference.confidence import NOT_FITTED, Confidence, calibrated, fit_temperature, sure_above
 from sightline.inference.session import Session
 
@@ -31,4 +31,6 @@ def fit(session: Session, items: Items, val: Triples, accuracy: float, max_pixel
     temperature = fit_temperature(probability_N, right_N)
     confidence_N = calibrated(probability_N, temperature)
     bound = sure_above(confidence_N, right_N, accuracy)
-    return Confidence(temperature=temperature, sure_above=bound)
+    return Confidence(
+        temperature=temperature, sure_above=bound, reference=drift.reference(confidence_N, bound)
+    )

@@ -12,12 +12,15 @@ threads, and the same bundle could not be built on two machines.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sightline.core import artifacts, progress, typed_json
 from sightline.data import images
 from sightline.data.shards import Items
+from sightline.inference import drift
+from sightline.inference.drift import Histogram
 from sightline.inference.question_detector import FOLDER
 from sightline.inference.session import Session
 
@@ -29,15 +32,18 @@ class Bound(typed_json.Described):
     """domain.json."""
 
     bound: float
+    reference: Histogram | None = None
 
 
 @dataclass(frozen=True)
 class OODDetector:
-    """Mean and precision of the training pictures, and the score above which a picture is out of domain."""
+    """Mean and precision of the training pictures, the score above which a picture is out of domain, and the
+    scores of val (None: an older bundle, or too few)."""
 
     mean_D: np.ndarray
     precision_DD: np.ndarray
     bound: float
+    reference: Histogram | None = None
 
     def scores(self, session: Session, pictures: Iterable[np.ndarray]) -> np.ndarray:
         """Distance of each picture (uint8 [Y, X, 3]), [N]; they are read one at a time."""
@@ -52,7 +58,10 @@ class OODDetector:
         folder.mkdir()
         statistics = {"mean": self.mean_D, "precision": self.precision_DD}
         artifacts.save_weights(folder / STATISTICS, statistics)
-        artifacts.write_json(folder / BOUND, {"bound": self.bound})
+        document: dict[str, Any] = {"bound": self.bound}
+        if self.reference is not None:
+            document["reference"] = self.reference.model_dump(mode="json")
+        artifacts.write_json(folder / BOUND, document)
 
     @classmethod
     def load(cls, bundle: Path) -> "OODDetector":
@@ -60,7 +69,7 @@ class OODDetector:
         folder = bundle / FOLDER
         if not (folder / BOUND).is_file():
             raise ValueError(f"{folder / BOUND}: no such file; rerun the index stage (`dvc repro index`)")
-        bound = typed_json.read(folder / BOUND, Bound, "rerun the index stage (`dvc repro index`)").bound
+        known = typed_json.read(folder / BOUND, Bound, "rerun the index stage (`dvc repro index`)")
         statistics = artifacts.load_weights(folder / STATISTICS)
         mean_D, precision_DD = (statistics.get(name, np.zeros(0)) for name in ("mean", "precision"))
         numbers = mean_D.dtype.kind == precision_DD.dtype.kind == "f"
@@ -69,7 +78,7 @@ class OODDetector:
                 f"{folder / STATISTICS}: expected a mean and the inverse of a covariance, found "
                 f"{mean_D.shape} and {precision_DD.shape}; rerun the index stage (`dvc repro index`)"
             )
-        return cls(mean_D, precision_DD, bound)
+        return cls(mean_D, precision_DD, known.bound, known.reference)
 
 
 def fit(session: Session, items: Items, percentile: float, max_pixels: int) -> OODDetector:
@@ -81,7 +90,8 @@ def fit(session: Session, items: Items, percentile: float, max_pixels: int) -> O
     detector = OODDetector(mean_D, inverse(shrunk(pooled_ND - mean_D)), 0.0)
     val_pictures = progress.track(split_pictures(items, "val", max_pixels), "pictures of val")
     scores_N = detector.scores(session, val_pictures)
-    return OODDetector(mean_D, detector.precision_DD, float(np.percentile(scores_N, percentile)))
+    bound = float(np.percentile(scores_N, percentile))
+    return OODDetector(mean_D, detector.precision_DD, bound, drift.reference(scores_N, bound))
 
 
 def pooled(session: Session, pictures: Iterable[np.ndarray]) -> np.ndarray:

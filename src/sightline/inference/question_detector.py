@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -21,6 +22,8 @@ from pydantic import Field, PositiveInt
 from sightline.core import artifacts, typed_json
 from sightline.core.params.checks import Settings
 from sightline.data.questions.triples import Triples
+from sightline.inference import drift
+from sightline.inference.drift import Histogram
 
 FOLDER, FILE = "domain", "questions.json"  # of a bundle
 QUESTIONS = 200_000  # of a split, evenly spread
@@ -31,17 +34,20 @@ DIGITS = 6  # of a score: the last bits of a logarithm depend on the machine
 
 
 class Statistics(Settings):
-    """The file: how often which word came after which, and the bound."""
+    """The file: how often which word came after which, the bound, and the scores of val."""
 
     bound: float = Field(ge=0, allow_inf_nan=False, description="bits")
     pairs: dict[str, dict[str, PositiveInt]]
+    reference: Histogram | None = None
 
 
 class QuestionDetector:
     """Scores questions; those above `bound` bits are out of domain."""
 
-    def __init__(self, pairs: dict[str, dict[str, int]], bound: float) -> None:
-        self.pairs, self.bound = pairs, bound
+    def __init__(
+        self, pairs: dict[str, dict[str, int]], bound: float, reference: Histogram | None = None
+    ) -> None:
+        self.pairs, self.bound, self.reference = pairs, bound, reference
         self._counts = Counter[str]()
         for followers in pairs.values():
             self._counts.update(followers)
@@ -73,7 +79,10 @@ class QuestionDetector:
         return (followers.get(word, 0) + len(followers) * alone) / (sum(followers.values()) + len(followers))
 
     def save(self, folder: Path) -> None:
-        artifacts.write_json(folder / FILE, {"bound": self.bound, "pairs": self.pairs})
+        document: dict[str, Any] = {"bound": self.bound, "pairs": self.pairs}
+        if self.reference is not None:
+            document["reference"] = self.reference.model_dump(mode="json")
+        artifacts.write_json(folder / FILE, document)
 
     @classmethod
     def load(cls, folder: Path) -> QuestionDetector | None:
@@ -83,7 +92,7 @@ class QuestionDetector:
         if not path.is_file():
             return None
         found = typed_json.read(path, Statistics, "rerun the index stage")
-        return cls(found.pairs, found.bound)
+        return cls(found.pairs, found.bound, found.reference)
 
 
 def fit(train: Triples, val: Triples, percentile: float) -> QuestionDetector:
@@ -94,7 +103,8 @@ def fit(train: Triples, val: Triples, percentile: float) -> QuestionDetector:
     scores = [detector.score(question) for question in _questions(val)]
     known = [score for score in scores if math.isfinite(score)]
     known = known or [detector.score(question) for question in _questions(train)]
-    return QuestionDetector(counted, float(np.percentile(known, percentile)) if known else 0.0)
+    bound = float(np.percentile(known, percentile)) if known else 0.0
+    return QuestionDetector(counted, bound, drift.reference(scores, bound))
 
 
 def pair_counts(questions: Iterable[str]) -> dict[str, dict[str, int]]:

@@ -22,6 +22,7 @@ from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import calibrated
 from sightline.inference.encoding import Encoder, SessionError, read_preprocessing
 from sightline.inference.engine import SHORT_ANSWER, GeneratedTokens
+from sightline.inference.object_words import ObjectWords
 from sightline.inference.onnx_engine import OnnxEngine
 from sightline.inference.question_detector import FOLDER, QuestionDetector
 
@@ -40,6 +41,7 @@ class Session(Encoder):
         bundle = artifacts.load(folder, "bundle").path
         session = cls.open(bundle, MODEL, threads)
         session.question_detector = QuestionDetector.load(bundle / FOLDER)
+        session.object_words = ObjectWords.load(bundle / FOLDER)
         return session
 
     @classmethod
@@ -169,16 +171,21 @@ class Session(Encoder):
         if maps is not None:
             maps = maps[..., : maps.shape[-1] - len(ids_S) + len(read)]
         probability = confidence = generated.confidence()
-        sure = None
+        sure = object_probability = None
         if len(generated.ids) <= SHORT_ANSWER:
             fitted = self.settings.confidence
             confidence = calibrated(probability, fitted.temperature)
             sure = None if fitted.sure_above is None else confidence > fitted.sure_above
+        elif self.object_words is not None:
+            object_probability = self.object_words.least_probability(
+                self.tokenizer, generated.ids, generated.logprobs
+            )
         if self.question_is_unlike(question):
             sure = False
         return Answer(
             self.tokenizer.decode(generated.ids), generated.ids, probability, confidence, sure,
             generated.finished, maps, generated.gates_LHT, read, decoding, list(candidates),
+            object_probability,
         )  # fmt: skip
 
 

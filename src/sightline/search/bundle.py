@@ -20,6 +20,7 @@ from sightline.inference import bundle_settings
 from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import Confidence
 from sightline.inference.encoding import PREPROCESSOR
+from sightline.inference.object_words import ObjectWords
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.question_detector import FOLDER, QuestionDetector
 from sightline.inference.session import DECODER_TOKENIZER, MODEL, Session
@@ -46,7 +47,7 @@ class DataOrigin:
 class BundleInputs:
     """What a bundle is made of: the export stage's folder, the variant in it that ships as a session, how
     that answers, its OOD detectors of pictures and of questions, the items of its index with their origin,
-    and, in sentences, what these could not teach."""
+    in sentences what these could not teach, and the object words of its descriptions."""
 
     exported: artifacts.Artifact
     session: Session
@@ -58,6 +59,7 @@ class BundleInputs:
     items: Items
     origin: DataOrigin
     left_out: list[str]
+    object_words: ObjectWords | None = None  # None: it does not describe, or too few of val
 
 
 def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) -> ItemIndex:
@@ -98,6 +100,8 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
         inputs.domain.save(folder / FOLDER)
         if inputs.questions is not None:
             inputs.questions.save(folder / FOLDER)
+        if inputs.object_words is not None:
+            inputs.object_words.save(folder / FOLDER)
         with IndexWriter(folder / INDEX, session.engine.config["embed_dim"]) as writer:
             for block in encode(session, items, lines, first_caption, max_pixels, index.thumbnails):
                 writer.add(block)

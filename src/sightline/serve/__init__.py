@@ -14,6 +14,8 @@ log_writer.py: the log, which nobody waits for
 login.py: the login of the page, and the cookie that it gives
 middleware.py: API keys, sizes and rates, before any route
 prometheus.py: /metrics
+metric_names.py: its labels
+metrics_reader.py: /metrics of a server, read back as figures
 same_site.py: Host, Origin and Sec-Fetch-Site: no page of another website
 server.py: start and graceful stop
 ui/: the web page

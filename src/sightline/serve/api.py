@@ -43,7 +43,7 @@ PICTURE: dict[int | str, dict[str, Any]] = READING | {status: REFUSALS[status] f
 def create_app(model: Model, deployment: Deployment, keys: Sequence[str] = ()) -> FastAPI:
     """The application over a loaded model. `keys`: accepted API keys, none are asked for when empty.
     `app.state.middleware` counts the requests inside and holds `draining`."""
-    metrics = Metrics(model.ood_detector, deployment.limits.queue)
+    metrics = Metrics(model, deployment.limits.queue)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -156,6 +156,7 @@ class RequestMiddleware:
                 await respond(send, refusal)
                 return
             place = Place(self)
+            self.metrics.admissions["admitted"].inc()
             try:
                 answer = self.app(scope, replay(b"".join(parts), receive), place.around(send))
                 await while_waited_for(answer, receive, place)
@@ -166,8 +167,10 @@ class RequestMiddleware:
 
     def _refusal(self) -> ApiError | None:
         if self.draining:
+            self.metrics.admissions["stopping"].inc()
             return STOPPING
         if self.inside >= self.limits.queue:
+            self.metrics.admissions["full"].inc()
             return FULL
         return None
 
@@ -209,9 +212,11 @@ class RequestMiddleware:
                     if size > limit:
                         raise _too_large(limit)
                     if self.bytes_inside > self.limits.inside_bytes:
+                        self.metrics.admissions["bytes"].inc()
                         raise ApiError(429, "too many bytes at once; try again", "overloaded", retry_s=1)
         except TimeoutError as error:
             if self.draining:
+                self.metrics.admissions["stopping"].inc()
                 raise ApiError(STOPPING.status, STOPPING.message, "draining", retry_s=5) from error
             raise ApiError(408, "the body came too slowly", "timeout") from error
         finally:

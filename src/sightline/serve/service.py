@@ -78,7 +78,7 @@ class Service:
 
     async def reply(self, request: Request, deadline: float) -> Reply:
         """The model's reply. Raises ApiError 504 past the deadline."""
-        return self._counted(await self._result(self._queued(request), deadline))
+        return self._counted(request.question, await self._result(self._queued(request), deadline))
 
     async def stream(self, request: Request, deadline: float) -> AsyncIterator[str | Reply]:
         """The answer as it grows, each part a longer text (none where it is not written word by word), then
@@ -88,7 +88,7 @@ class Service:
         try:
             while (ids := await self._until(deadline, ticket.parts.get())) is not None:
                 yield self.model.session.tokenizer.decode(ids).rstrip(REPLACEMENT)  # half a character
-            yield self._counted(await self._result(ticket, deadline))
+            yield self._counted(request.question, await self._result(ticket, deadline))
         finally:
             ticket.dropped = True
 
@@ -176,11 +176,11 @@ class Service:
         self, question: Question, reply: Reply, deadline: float, maps: bool | str = False
     ) -> dict[str, Any]:
         """The field `sightline` of an answer."""
-        answer, outside = reply.answer, reply.domain_score > self.model.ood_detector.bound
+        answer = reply.answer
         evidence = {
             "decoding": answer.decoding,
             "confidence": round(answer.confidence, 4),
-            "sure": False if outside else answer.sure,  # confidences are of pictures as in training
+            "sure": self._sure(reply),
             **self.ood_verdict(reply.domain_score),
             "question_out_of_domain": self.model.session.question_is_unlike(question.text),
             "silenced_heads": round(_silenced(answer), 4),
@@ -215,9 +215,15 @@ class Service:
             for heat in explanation.words
         ]
 
-    def _counted(self, reply: Reply) -> Reply:
+    def _sure(self, reply: Reply) -> bool | None:
+        """Whether the answer is sure: confidences are of pictures as in training."""
+        return False if reply.domain_score > self.model.ood_detector.bound else reply.answer.sure
+
+    def _counted(self, question: Question, reply: Reply) -> Reply:
         self.metrics.picture(reply.pooled_D, reply.domain_score)
-        self.metrics.tokens.inc(len(reply.answer.ids))
+        if detector := self.model.session.question_detector:
+            self.metrics.question(detector.score(question.text))
+        self.metrics.answer(reply.answer, self._sure(reply))
         if reply.answer.gates_LHT is not None:
             self.metrics.gated(_silenced(reply.answer))
         return reply

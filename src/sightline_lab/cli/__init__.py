@@ -12,6 +12,7 @@ ann_bench.py: search-bench
 audit.py: audit
 towers.py: towers
 load_test.py: load
+monitoring.py: monitoring
 retrieval.py: retrieval
 dual_encoder.py: dual-encoder
 decoders.py: decoders

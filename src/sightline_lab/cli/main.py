@@ -13,6 +13,7 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     faults,
     hallucination,
     load_test,
+    monitoring,
     own_tables,
     photos,
     reports,

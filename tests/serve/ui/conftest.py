@@ -63,7 +63,7 @@ def at_service(model):
 
     def run(call):
         async def main():
-            service = Service(model, DEPLOYED, Metrics(model.ood_detector, LIMITS.queue))
+            service = Service(model, DEPLOYED, Metrics(model, LIMITS.queue))
             try:
                 return await call(service)
             finally:

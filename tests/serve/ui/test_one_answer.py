@@ -73,7 +73,7 @@ def test_the_page(asked, workers):
     shown = choose(serving.url(serving.png(asked.picture)), model.session, DEPLOYED.limits, workers)
 
     async def reply():
-        service = Service(model, DEPLOYED, Metrics(model.ood_detector, DEPLOYED.limits.queue))
+        service = Service(model, DEPLOYED, Metrics(model, DEPLOYED.limits.queue))
         try:
             request = ask_tab.build_request(service, shown, DESCRIBE, None)
             parts = [part async for part in service.stream(request, ask_tab.deadline(service))]

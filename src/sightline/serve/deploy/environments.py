@@ -169,7 +169,8 @@ def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _unknown(key: str, name: str, folders: Sequence[Path], more: str) -> ParamsError:
-    choices = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    files = {path for folder in folders for path in folder.glob("*.yaml")}
+    choices = sorted({path.stem for path in files} - {Path(packaged_project.COMPOSE).stem})
     return ParamsError(key, repr(name), ", ".join(choices) + more, cure=registry.suggest(name, choices))
 
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, model_valida
 from pydantic.fields import FieldInfo
 
 from sightline.core.params.bundle_params import ALL_SPLITS, ExportParams, IndexParams
-from sightline.core.params.checks import Count, Matches, Name, Positive, Settings, once, require
+from sightline.core.params.checks import Count, CountOrNone, Matches, Name, Positive, Settings, once, require
 from sightline.core.params.data_params import ConvertParams, DataParams
 from sightline.core.params.dual_encoder_params import DualEncoderParams, leaves_others_unused
 from sightline.core.params.generation import Generation, Spin
@@ -57,6 +57,10 @@ class Params(Settings):
         "`tracking`; neither changes a result",
     )
     launch: Annotated[str, AfterValidator(LAUNCH)] = Field(description="`python` trains in one process")
+    profile_steps: CountOrNone = Field(
+        description="steps that each training traces with torch.profiler, after a few to warm up: "
+        "`profile/` beside its curves; 0: none. Changes no weights"
+    )
     spin: Spin
     generation: Generation
     data: DataParams

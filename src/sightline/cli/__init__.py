@@ -8,6 +8,7 @@ explain.py: explain, failures
 serve.py: serve
 data_commands.py: index, dataset-report, out-of-domain
 init.py: init
+profile_commands.py: profile ask, profile serve
 share.py: push-to-hub, save-pretrained
 release.py: track, register, promote
 tune.py: tune

@@ -9,6 +9,7 @@ from sightline.cli import (  # noqa: F401
     data_commands,
     explain,
     init,
+    profile_commands,
     project_commands,
     release,
     serve,

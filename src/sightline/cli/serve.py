@@ -66,7 +66,7 @@ def serve(
         for name, (key, value) in options.items()
         if value is not None
     ]
-    here = _project()
+    here = project()
     deployment = environments.load(env, here, [*environments.variables(os.environ), *given])
     if print_config:
         for line in environments.lines(deployment):
@@ -75,7 +75,7 @@ def serve(
     _serve(deployment, here)
 
 
-def _project() -> Path | None:
+def project() -> Path | None:
     """The checkout around the current folder, or a repository of one's own; None for a bundle alone."""
     try:
         return checkout_files.root()
@@ -83,14 +83,20 @@ def _project() -> Path | None:
         return None
 
 
-def _serve(deployment: Any, here: Path | None) -> None:
+def require_server() -> None:
+    """Raise CheckoutError where the extra `serve` is not installed."""
     try:
-        from sightline.serve import server
-        from sightline.serve.api import create_app
+        from sightline.serve import api, server  # noqa: F401
     except ModuleNotFoundError as error:
         raise checkout_files.CheckoutError(
             f"serving needs the package {error.name}: pip install -r requirements-serve.txt"
         ) from error
+
+
+def _serve(deployment: Any, here: Path | None) -> None:
+    require_server()
+    from sightline.serve import server
+    from sightline.serve.api import create_app
     from sightline.serve.batch_model import Model
     from sightline.serve.log_writer import json_line
 

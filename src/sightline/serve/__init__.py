@@ -14,6 +14,8 @@ log_writer.py: the log, which nobody waits for
 middleware.py: API keys, sizes and rates, before any route
 prometheus.py: /metrics
 same_site.py: Host, Origin and Sec-Fetch-Site: no page of another website
+serve_profile.py: a server under ONNX Runtime's profiler: its model, queue and batches
+example_load.py: a client that asks about a bundle's example pictures
 server.py: start and graceful stop
 ui/: the web page
 request_settings.py: how a request is answered: the bundle's settings and what the request changes

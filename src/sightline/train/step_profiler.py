@@ -16,7 +16,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -92,10 +91,8 @@ class StepProfiler(Unprofiled):
         self._profiler.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:  # an interrupted training leaves no profile: what it has is not what was asked
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None:  # an interrupted training leaves no profile: it has not what was asked for
             self._profiler.on_trace_ready = None
         self._profiler.stop()
 

@@ -11,6 +11,7 @@ from sightline.cli import checkout_files
 from sightline.cli.app import BUNDLE, USE, app, bundle_folder, say
 
 FOLDER = Path("plots/profile")
+LOAD = "load"
 MARK = b"<title>Sightline: profile of"
 OUT = typer.Option("--out", "-o", help="Folder of the page, the trace and the figures.")
 
@@ -49,7 +50,7 @@ def ask(
     if len(pictures) > 1:
         raise typer.BadParameter(f"got {len(pictures)} pictures ({', '.join(pictures)}), expected one")
     profiler = SessionProfiler()
-    with profiler.recorder.span("load", PHASE):
+    with profiler.recorder.span(LOAD, PHASE):
         session = open_session(bundle)
         index = asking.open_index(session, None)
     session.require_answers()
@@ -70,7 +71,10 @@ def ask(
         once("warm-up")
         answers = {once(REQUEST) for _ in range(repeat)}
     what = f"ask and search, {repeat} times"
-    made = profiler.profile(what, facts={"question": settings.question, "picture": Path(source).name})
+    (load,) = (span for span in profiler.recorder.spans if span.name == LOAD)
+    facts = {"question": settings.question, "picture": Path(source).name}
+    facts["model and index were loaded in"] = f"{load.us / 1e3:.1f} ms"
+    made = profiler.profile(what, facts=facts)
     page = profile_page.write(out, made, profiler.events)
     say(f"Q: {settings.question}")
     say(f"A: {' / '.join(sorted(answers))}")

@@ -30,7 +30,7 @@ from sightline.train.task import Task
 if TYPE_CHECKING:
     from sightline.train.loop import Recipe
 
-WARMUP = 3  # steps of the profiler that are not kept, so that its own start is not measured
+WARMUP = 3  # steps before those that are kept, so that the profiler's own start is not; fewer if there are
 PARTS = ("data", "forward", "backward", "optimizer", "log", "evaluate", "checkpoint")  # of the loop's step
 WAITING, REST = "communication", "rest of the loop"  # what is in no part, or taken out of all
 STEP = "ProfilerStep#"
@@ -71,7 +71,7 @@ class StepProfiler(Unprofiled):
 
     def __init__(self, name: str, run: Runtime, folder: Path, ahead: int, left: int, count: int) -> None:
         self._name, self._run, self._folder = name, run, folder
-        warmup = min(WARMUP, left - 1)
+        warmup = max(1, min(WARMUP, left - count))
         active = min(count, left - warmup)
         self._recorded = range(ahead + warmup, ahead + warmup + active)  # steps of this process
         self._step = 0

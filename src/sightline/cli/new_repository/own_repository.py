@@ -32,7 +32,7 @@ COPIED = (
     ".dvc/plots/",
 )
 BASE = "own"  # the packaged profile that a user's extends
-IGNORED = ("/plots/analysis", "/plots/failures.html", "/plots/tune", "/dvc_plots/", "/.resume/", "/.demo/",
+IGNORED = ("/plots/analysis", "/plots/failures.html", "/plots/tune", "/plots/profile", "/dvc_plots/", "/.resume/", "/.demo/",
            "/.venv/", "__pycache__/")  # fmt: skip
 
 

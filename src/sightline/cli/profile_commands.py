@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, USE, app, bundle_folder, say
+from sightline.cli.app import BUNDLE, USE, app, say
 
 FOLDER = Path("plots/profile")
 LOAD = "load"
@@ -111,7 +111,7 @@ def serve(
     deployment = environments.load(env, serving.project(), environments.variables(os.environ))
     keys = server.read_keys(Path(deployment.keys)) if deployment.keys else []
     server.check(deployment, keys)
-    folder = bundle_folder(bundle or (Path(deployment.model) if deployment.model else None))
+    folder = serving.bundle_of(str(bundle) if bundle else deployment.model, lambda line: say(line, err=True))
     load = serve_profile.Load(requests, clients)
     if not requests:
         say(f"profile: http://{deployment.host}:{deployment.port}/v1 answers; Ctrl-C ends it", err=True)

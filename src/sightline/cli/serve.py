@@ -105,7 +105,7 @@ def _serve(deployment: Any, here: Path | None) -> None:
 
     accepted = server.read_keys(Path(deployment.keys)) if deployment.keys else []
     server.check(deployment, accepted)
-    folder = _bundle(deployment.model, tell)
+    folder = bundle_of(deployment.model, tell)
     index = Path(deployment.index) if deployment.index else None
     model = Model.load(folder, deployment.limits.batch, index, deployment.workers.model_threads)
     host, port = deployment.host, deployment.port
@@ -124,7 +124,7 @@ def _serve(deployment: Any, here: Path | None) -> None:
     server.serve(served, deployment)
 
 
-def _bundle(model: str | None, tell: Callable[[str], None]) -> Path:
+def bundle_of(model: str | None, tell: Callable[[str], None]) -> Path:
     """The folder of a bundle: of the checkout, named, or of a registered model, which is fetched once."""
     if model is None or not model.startswith(REGISTERED):
         return bundle_folder(Path(model) if model else None)

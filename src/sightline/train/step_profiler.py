@@ -66,8 +66,8 @@ class Unprofiled:
 
 
 class StepProfiler(Unprofiled):
-    """Profiles `count` of the steps from `first` on and writes them into `folder`; `left`: steps that are
-    still to come from `first` on, `ahead`: steps before it in this process."""
+    """Profiles up to `count` steps and writes them into `folder`: of `left` steps that come after the next
+    `ahead` ones, those after the warm-up."""
 
     def __init__(self, name: str, run: Runtime, folder: Path, ahead: int, left: int, count: int) -> None:
         self._name, self._run, self._folder = name, run, folder

@@ -17,7 +17,7 @@ def main(params: Params) -> None:
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     vlm = artifacts.load(Path("models/vlm"), "vlm")
     with artifacts.create(Path("metrics/compress"), "metrics", {}) as metrics:
-        compress(params, run, raw, vqa, vlm, Path("models/compressed"), metrics)
+        compress(params, run, raw, vqa, vlm, Path("models/compressed"), metrics, Path("plots/compress"))
     runtime.finish(run)
 
 

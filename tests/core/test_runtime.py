@@ -62,7 +62,9 @@ def test_a_stage_gets_params_and_leaves_its_cost(checkout):
     stage(checkout, "pass")
     costs = json.loads((checkout / ".resume/cost/smoke.json").read_text())
     assert list(costs) == ["toy"]
-    assert costs["toy"].keys() == {"core_seconds", "wall_seconds", "peak_mib"}
+    on_device = {"device_seconds": 0.0, "device_peak_mib": 0}  # of a stage that was given no accelerator
+    assert costs["toy"].keys() == {"core_seconds", "wall_seconds", "peak_mib", *on_device}
+    assert costs["toy"].items() >= on_device.items()
     # No upper bound: Linux lets a child begin with the peak of the process that forked it, here the suite's.
     assert costs["toy"]["core_seconds"] > 0 and costs["toy"]["peak_mib"] > 10
 
@@ -346,6 +348,26 @@ def test_two_ranks_meet_with_loopback_alone(checkout):
     cost = json.loads((checkout / ".resume/cost/smoke.json").read_text())["toy"]
     # Two ranks and their launcher each import torch, so the sum exceeds what one process could spend.
     assert cost["core_seconds"] > 1.0 and cost["peak_mib"] > 200
+
+
+ON_A_DEVICE = """
+from sightline.core.device_usage import DeviceUsage
+with runtime.stage("toy") as params:
+    here = runtime.start(1, 7)
+    now = iter([100.0, 107.5, 109.0])
+    # What `start` does where PyTorch sees a device, with a clock and a memory of ours.
+    runtime._state.accelerator = DeviceUsage(lambda: (here.rank + 1) * 2**30, lambda: next(now))
+    runtime.finish(here)
+"""
+
+
+def test_seconds_and_memory_of_accelerators_are_added_up_over_the_ranks(checkout):
+    """The first process holds its device a little longer, until its stage ends."""
+    command = [sys.executable, *TORCHRUN, str(script(checkout, ON_A_DEVICE))]
+    done = subprocess.run(command, cwd=checkout, env=clean_env(), capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    cost = json.loads((checkout / ".resume/cost/smoke.json").read_text())["toy"]
+    assert cost["device_seconds"] == 7.5 + 9.0 and cost["device_peak_mib"] == 3 * 1024
 
 
 def test_seeds_are_a_pure_function_of_their_names():

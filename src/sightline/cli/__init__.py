@@ -9,6 +9,7 @@ serve.py: serve
 monitor.py: monitor
 data_commands.py: index, dataset-report, out-of-domain
 init.py: init
+profile_commands.py: profile ask, profile serve
 share.py: push-to-hub, save-pretrained
 release.py: track, register, promote
 tune.py: tune

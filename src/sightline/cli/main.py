@@ -10,6 +10,7 @@ from sightline.cli import (  # noqa: F401
     explain,
     init,
     monitor,
+    profile_commands,
     project_commands,
     release,
     serve,

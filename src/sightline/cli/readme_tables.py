@@ -65,8 +65,13 @@ def page(summary: dict, outside: dict | None, cost: dict) -> str:
     return templates.render(
         "sightline.cli", "results.md", summary=summary, outside=outside, stages=STAGES,
         splits=_ordered(summary["quality"]["shipped"]),
-        cost={name: cost[name] for name in PROFILES if name in cost},
+        cost={name: cost[name] for name in PROFILES if name in cost}, on_device=_on_device,
     )  # fmt: skip
+
+
+def _on_device(profile: dict) -> bool:
+    """Whether a stage of the profile is known to have held an accelerator."""
+    return any(stage.get("device_seconds", 0) for stage in profile["stages"].values())
 
 
 def _ordered(quality: dict) -> list[str]:

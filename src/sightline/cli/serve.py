@@ -70,7 +70,7 @@ def serve(
         for name, (key, value) in options.items()
         if value is not None
     ]
-    here = _project()
+    here = project()
     deployment = environments.load(env, here, [*environments.variables(os.environ), *given])
     if print_config:
         for line in environments.lines(deployment):
@@ -79,7 +79,7 @@ def serve(
     _serve(deployment, here)
 
 
-def _project() -> Path | None:
+def project() -> Path | None:
     """The checkout around the current folder, or a repository of one's own; None for a bundle alone."""
     try:
         return checkout_files.root()
@@ -87,14 +87,20 @@ def _project() -> Path | None:
         return None
 
 
-def _serve(deployment: Any, here: Path | None) -> None:
+def require_server() -> None:
+    """Raise CheckoutError where the extra `serve` is not installed."""
     try:
-        from sightline.serve import server
-        from sightline.serve.api import create_app
+        from sightline.serve import api, server  # noqa: F401
     except ModuleNotFoundError as error:
         raise checkout_files.CheckoutError(
             f"serving needs the package {error.name}: pip install -r requirements-serve.txt"
         ) from error
+
+
+def _serve(deployment: Any, here: Path | None) -> None:
+    require_server()
+    from sightline.serve import server
+    from sightline.serve.api import create_app
     from sightline.serve.batch_model import Model
     from sightline.serve.log_writer import json_line
 
@@ -103,7 +109,7 @@ def _serve(deployment: Any, here: Path | None) -> None:
 
     accepted = server.read_keys(Path(deployment.keys)) if deployment.keys else []
     server.check(deployment, accepted)
-    folder = _bundle(deployment.model, tell)
+    folder = bundle_of(deployment.model, tell)
     index = Path(deployment.index) if deployment.index else None
     model = Model.load(folder, deployment.limits.batch, index, deployment.workers.model_threads)
     host, port = deployment.host, deployment.port
@@ -123,7 +129,7 @@ def _serve(deployment: Any, here: Path | None) -> None:
     server.serve(served, deployment)
 
 
-def _bundle(model: str | None, tell: Callable[[str], None]) -> Path:
+def bundle_of(model: str | None, tell: Callable[[str], None]) -> Path:
     """The folder of a bundle: of the checkout, named, or of a registered model, which is fetched once."""
     if model is None or not model.startswith(REGISTERED):
         return bundle_folder(Path(model) if model else None)

@@ -28,15 +28,16 @@ RECOVERY_LR = 0.5  # on top of finetune.lr_scale: the weights start trained
 
 def compress(
     params: Params, run: Runtime, raw: artifacts.Artifact, vqa: artifacts.Artifact,
-    trained: artifacts.Artifact, out: Path, metrics: Path,
+    trained: artifacts.Artifact, out: Path, metrics: Path, curves: Path,
 ) -> None:  # fmt: skip
-    """Write the pruned and recovered form of the model `trained` to `out` and the cost table to
-    metrics/table.csv.
+    """Write the pruned and recovered form of the model `trained` to `out`, the cost table to
+    metrics/table.csv and the recovery's training curves to `curves`.
 
     The image tower is not cut and stays frozen while the decoder recovers, so both models share its graph.
     Where no answering model was trained, or its decoder is a language model, there is nothing to cut, and
     `out` says so.
     """
+    curves.mkdir(parents=True, exist_ok=True)  # which stays empty where nothing is pruned
     if trained.config == ABSENT:
         save_model.write_absent(out, save_model.NOT_TRAINED)
         write_table(metrics / "table.csv", [])
@@ -56,7 +57,7 @@ def compress(
     scores = importance(task, params.compress.criterion, params)
     smaller = structured_pruning.prune(vlm, scores, params.compress.head_ratio, params.compress.neuron_ratio)
     rows.append(model_cost.row("cut", smaller, _quality(VqaTask(smaller, *common))))
-    with train_vqa(smaller, phase, params, run, data, metrics / "recovery") as (recovered, state):
+    with train_vqa(smaller, phase, params, run, data, curves) as (recovered, state):
         rows.append(model_cost.row("pruned", smaller, _quality(recovered)))
         if run.is_main:
             save_model.write(

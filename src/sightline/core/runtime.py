@@ -23,7 +23,8 @@ from typing import Any, Literal, NoReturn
 import psutil
 from filelock import FileLock
 
-from sightline.core import artifacts, dvc_lock, launcher_watchdog, tracking, tracking_outbox
+from sightline.core import artifacts, dvc_lock, launcher_watchdog, machine, tracking, tracking_outbox
+from sightline.core.device_usage import DeviceUsage
 from sightline.core.params import resolved
 from sightline.core.params.loader import Params, ParamsError, load_params
 from sightline.core.plain_text import plain
@@ -66,8 +67,8 @@ class _State:
     signal: int = 0  # the signal that asked for the stop, 0 for none
     polled: bool = False  # a loop polls stop_requested, so a signal may wait for it
     watched: bool = False
-    other_ranks_core_s: float = 0.0  # cost of the other ranks, set by finish
-    other_ranks_peak_mib: float = 0.0
+    accelerator: DeviceUsage | None = None  # what this process takes of it, once `start` gave it one
+    other_ranks: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # their `_usage`, set by finish
 
 
 _state = _State()
@@ -95,6 +96,7 @@ def start(threads: int, seed: int, loader_workers: int | Literal["auto"] = 0) ->
     device = f"cuda:{local}" if enough else "cpu"
     if enough:
         torch.cuda.set_device(device)
+        _state.accelerator = DeviceUsage.of_cuda(device)
     if world > 1:
         if local_world == world:
             _stay_on_loopback()
@@ -130,7 +132,7 @@ def finish(runtime: Runtime) -> None:
         usage = torch.tensor(_usage(), dtype=torch.float64, device=runtime.device)
         total = usage.clone()
         torch.distributed.all_reduce(total)
-        _state.other_ranks_core_s, _state.other_ranks_peak_mib = (total - usage).tolist()
+        _state.other_ranks = tuple((total - usage).tolist())
         torch.distributed.destroy_process_group()
 
 
@@ -343,23 +345,29 @@ def _end(name: str, error: Exception, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _usage() -> tuple[float, float]:
-    """Return core-seconds (user and system) and peak resident MiB of this process and its children."""
-    usages = [resource.getrusage(scope) for scope in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, KiB on Linux
-    seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    return seconds, max(usage.ru_maxrss for usage in usages) / unit
+def _usage() -> tuple[float, float, float, float]:
+    """Return core-seconds (user and system) and peak resident MiB of this process and its children; then
+    seconds and peak MiB of its accelerator, 0 without one."""
+    both = machine.PROCESS, machine.CHILDREN
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, both))
+    device = _state.accelerator
+    on_device = (device.seconds(), device.peak_mib()) if device else (0.0, 0.0)
+    return seconds, max(map(machine.peak_resident_mib, both)), *on_device
 
 
 def _cost(wall_s: float) -> dict[str, float]:
-    """Core-seconds, wall seconds and peak MiB of this stage so far, over all ranks that `finish` counted."""
-    core_s, peak_mib = _usage()
-    core_s, peak_mib = core_s + _state.other_ranks_core_s, peak_mib + _state.other_ranks_peak_mib
+    """Core-seconds, wall seconds and peak MiB of this stage so far, and seconds and peak MiB of accelerators
+    (device_usage.py), over all ranks that `finish` counted."""
+    ours = zip(_usage(), _state.other_ranks, strict=True)
+    core_s, peak_mib, device_s, device_peak_mib = (mine + others for mine, others in ours)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         agent = psutil.Process().parent()
         times = agent.cpu_times() if agent else None
         core_s += times.user + times.system if times else 0.0
-    return {"core_seconds": round(core_s, 2), "wall_seconds": round(wall_s, 2), "peak_mib": round(peak_mib)}
+    return {
+        "core_seconds": round(core_s, 2), "wall_seconds": round(wall_s, 2), "peak_mib": round(peak_mib),
+        "device_seconds": round(device_s, 2), "device_peak_mib": round(device_peak_mib),
+    }  # fmt: skip
 
 
 def _record_cost(name: str, profile: str, wall_s: float) -> None:

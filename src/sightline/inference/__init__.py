@@ -9,6 +9,7 @@ onnx_engine.py: ONNX Runtime behind it
 torch_engine.py: PyTorch behind it
 torch_session.py: a session around the models that training wrote
 block_generation.py: text from an encoder-decoder of the model library
+session_profile.py: a session under ONNX Runtime's profiler
 lazy_models.py: PyTorch models loaded on first use
 decoding/: greedy, sampling, beam and the contrastive methods
 batching.py: rows through a graph at one batch shape

@@ -6,11 +6,11 @@ E embedding width, V vocabulary, C,Y,X channels and sides.
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -90,14 +90,22 @@ class OnnxEngine:
             raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
         config = typed_json.check(path, document, EngineConfig, REBUILD)
         self.config: dict[str, Any] = config.model_dump(exclude_none=True)
-        paths = {name: self.folder / f"{name}.onnx" for name in graphs(self.config)}
-        self._sessions = {name: _session(path, _threads(name, path, threads)) for name, path in paths.items()}
         self._threads = threads
+        self.open(open_graph)
         if threads > 1:
-            self._single_threaded = {name: _session(paths[name], 1) for name in IMAGE_SIDE if name in paths}
             self._pool = ThreadPoolExecutor(threads)
         if answers:
-            self._read_decoder(paths["decoder"])
+            self._read_decoder(self.folder / "decoder.onnx")
+
+    def open(self, opener: "Callable[[Path, int], Graph]") -> None:
+        """Open every graph by `opener`, which gets its path and the threads it may use (`open_graph`)."""
+        paths = {name: self.folder / f"{name}.onnx" for name in graphs(self.config)}
+        self._sessions = {
+            name: opener(path, _threads(name, path, self._threads)) for name, path in paths.items()
+        }
+        self._single_threaded = {
+            name: opener(paths[name], 1) for name in IMAGE_SIDE if name in paths and self._threads > 1
+        }
 
     def _read_decoder(self, path: Path) -> None:
         layers = self.config["layers"]
@@ -180,7 +188,7 @@ class OnnxEngine:
         return self._computed(self._sessions, graph, outputs, feed)
 
     def _computed(
-        self, sessions: Mapping[str, ort.InferenceSession], graph: str, outputs: list[str],
+        self, sessions: "Mapping[str, Graph]", graph: str, outputs: list[str],
         feed: dict[str, np.ndarray],
     ) -> list[np.ndarray]:  # fmt: skip
         """Raises EngineError where the graph does not take or give what the engine does."""
@@ -213,9 +221,17 @@ def _threads(name: str, path: Path, threads: int) -> int:
     return 1 if small else threads
 
 
-def _session(path: Path, threads: int) -> ort.InferenceSession:
-    """A session that computes the same bits every time. Raises EngineError for a file that is not a whole
-    graph."""
+class Graph(Protocol):
+    """A graph that runs: what an engine needs of an `ort.InferenceSession`."""
+
+    def run(self, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]: ...
+
+    def get_inputs(self) -> list[Any]: ...
+
+
+def open_graph(path: Path, threads: int, profile: Path | None = None) -> ort.InferenceSession:
+    """A session that computes the same bits every time. profile: how the name of the file begins that ONNX
+    Runtime's profiler writes; None: none is written. Raises EngineError for a file that is no whole graph."""
     if not path.is_file():
         raise EngineError(f"{path}: no such file; {REBUILD}")
     model = path.read_bytes()
@@ -232,6 +248,8 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
     # Errors alone: it would warn of every attention map, for whose length ONNX infers 0.
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exception types share no public base class

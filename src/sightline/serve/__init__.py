@@ -17,6 +17,8 @@ prometheus.py: /metrics
 metric_names.py: its labels
 metrics_reader.py: /metrics of a server, read back as figures
 same_site.py: Host, Origin and Sec-Fetch-Site: no page of another website
+serve_profile.py: a server under ONNX Runtime's profiler: its model, queue and batches
+example_load.py: a client that asks about a bundle's example pictures
 server.py: start and graceful stop
 ui/: the web page
 request_settings.py: how a request is answered: the bundle's settings and what the request changes

@@ -15,6 +15,7 @@ schedule.py: warm-up and decay by step
 distributed.py: several processes: sums and gathers
 checkpoint.py: the whole state of a run on disk
 resume.py: continues an interrupted run
+step_profiler.py: traces some steps: operators, memory, where the time goes
 sample_captions.py: which captions and questions a step draws
 data_loader.py: batches read ahead by worker processes
 image_loader.py: pictures as model input

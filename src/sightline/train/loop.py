@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from sightline.train import data_loader, distributed, schedule
 from sightline.train import optimizer as adam
 from sightline.train.checkpoint import State, Store
 from sightline.train.pack_state import pack_state, pack_weights
+from sightline.train.step_profiler import Unprofiled
 from sightline.train.task import Task
 from sightline.train.training_progress import Progress
 
@@ -42,6 +43,11 @@ class Recipe:
     weight_decay: float
     precision: str
     evals: int
+    profile_steps: int = 0  # steps to trace (step_profiler), which decide no bit
+
+    def facts(self) -> dict[str, Any]:
+        """What of it decides the result."""
+        return {name: value for name, value in asdict(self).items() if name != "profile_steps"}
 
     @classmethod
     def of(cls, name: str, section: Any, params: Params, steps: int, run: Runtime) -> Recipe:
@@ -56,6 +62,7 @@ class Recipe:
             section.weight_decay,
             runtime.training_precision(section.precision, run.device),
             section.evals,
+            params.profile_steps,
         )
 
 
@@ -67,6 +74,7 @@ def fit(
     curves: Curves | None,
     state: State,
     optimizer: torch.optim.AdamW,
+    profiler: Unprofiled,
 ) -> None:
     """Train `task.model` from `state` to recipe.steps finished steps.
 
@@ -81,6 +89,7 @@ def fit(
     if task.starts_trained and state.best_metric is None:
         _evaluate(task, recipe, run, store, curves, state)
     with (
+        profiler,
         contextlib.closing(data_loader.batches(task, state.step, recipe.steps, run)) as reading,
         core_progress.step("training step", recipe.steps, state.step) as bar,
     ):
@@ -92,41 +101,48 @@ def fit(
                 task.enter(phase)
                 module = distributed.wrap(task, run)
             task.train()
-            batch = task.place(next(reading))
+            with profiler.part("data"):
+                batch = task.place(next(reading))
 
             # 2. learning rate
             factor = schedule.warmup_cosine(step, recipe.steps, recipe.warmup_steps)
             adam.set_lr(optimizer, task, recipe.lr * factor, step)
 
             # 3. forward and backward
-            with autocast(recipe, run):
+            with profiler.part("forward"), autocast(recipe, run):
                 loss, report = module(batch)
-            scaler.scale(loss).backward()
+            with profiler.part("backward"):
+                scaler.scale(loss).backward()
 
             # 4. clip and update
-            scaler.unscale_(optimizer)
-            norm = torch.nn.utils.clip_grad_norm_(task.model.parameters(), CLIP)
-            _check_finite(recipe, step, loss, norm, batch, scaler.is_enabled())
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad(set_to_none=True)
+            with profiler.part("optimizer"):
+                scaler.unscale_(optimizer)
+                norm = torch.nn.utils.clip_grad_norm_(task.model.parameters(), CLIP)
+                _check_finite(recipe, step, loss, norm, batch, scaler.is_enabled())
+                scaler.step(optimizer)
+                scaler.update()
+                optimizer.zero_grad(set_to_none=True)
 
             # 5. log, evaluate, checkpoint
             state.step = step + 1
             state.scaler = scaler.state_dict()
-            _add(state, run, {"loss": loss, "gradient_norm": norm, **report})
+            with profiler.part("log"):
+                _add(state, run, {"loss": loss, "gradient_norm": norm, **report})
             bar.advance(note=f"loss {state.sums['loss'] / state.sums['steps']:.3g}")
             evaluating = state.step in evaluate_after
             if evaluating or state.step % log_every == 0:
                 progress.loss = _log(state, curves)
             if evaluating:
-                _evaluate(task, recipe, run, store, curves, state)
+                with profiler.part("evaluate"):
+                    _evaluate(task, recipe, run, store, curves, state)
                 progress.show(state)
             stop = runtime.stop_requested(run)
             if run.is_main and (stop or evaluating or store.due()):
-                store.save(state, pack_state(task.model, optimizer))
+                with profiler.part("checkpoint"):
+                    store.save(state, pack_state(task.model, optimizer))
             if stop:
                 raise runtime.Stopped()
+            profiler.end_step()
 
 
 def _evaluate(

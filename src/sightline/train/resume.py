@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from sightline.core import runtime, source_digest
 from sightline.core.runtime import Runtime
 from sightline.core.tracking import Curves
-from sightline.train import distributed
+from sightline.train import distributed, step_profiler
 from sightline.train.checkpoint import State, Store, fingerprint
 from sightline.train.loop import Recipe, fit
 from sightline.train.optimizer import adamw
@@ -29,7 +28,7 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
     facts: JSON values that, beside the recipe and the weights at the start, decide the result.
     """
     code = source_digest.digest(ROOM, Path(inspect.getfile(type(task))))
-    facts = {**facts, "recipe": asdict(recipe), "code": code}
+    facts = {**facts, "recipe": recipe.facts(), "code": code}
     key = fingerprint(facts, pack_weights(task.model), run)
     store = Store(runtime.resume_dir(recipe.name, key), run)
     processes = "1 process" if run.world == 1 else f"{run.world} processes"
@@ -46,7 +45,8 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
         curves = Curves(curves_folder, state.history) if run.is_main else None
         if runtime.stop_requested(run):  # from here on a signal waits for the end of a step
             raise runtime.Stopped()
-        fit(task, recipe, run, store, curves, state, optimizer)
+        profiler = step_profiler.of(recipe, task, run, curves_folder / "profile", state.step)
+        fit(task, recipe, run, store, curves, state, optimizer, profiler)
         if curves is not None:
             curves.close()
         distributed.barrier(run)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -49,13 +47,3 @@ def rows(seconds: Mapping[str, np.ndarray], work: float, baseline: str, **key: s
 def rounded(value: float) -> float:
     """Four significant digits: more would be noise."""
     return float(f"{value:.4g}")
-
-
-def processor() -> str:
-    """The processor's name."""
-    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8").splitlines()
-        names = (line for line in lines if line.startswith("model name"))
-        name = next(names, f":{name}").split(":", 1)[1].strip()
-    return name

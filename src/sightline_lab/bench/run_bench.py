@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from sightline.core import artifacts
+from sightline.core.machine import processor
 from sightline.core.params.loader import Params
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
@@ -161,7 +162,7 @@ def machine(threads: int) -> dict:
 
     cores = len(os.sched_getaffinity(0))
     return {
-        "processor": paired_timing.processor(), "cores": cores, "threads": threads,
+        "processor": processor(), "cores": cores, "threads": threads,
         "python": platform.python_version(), "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
         "load": paired_timing.rounded(os.getloadavg()[0] / cores),

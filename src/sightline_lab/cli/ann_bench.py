@@ -36,8 +36,9 @@ def search_bench(
     smaller sizes a few minutes; all want idle cores.
     """
     from sightline.core import artifacts
+    from sightline.core.machine import processor
     from sightline.core.params.loader import load_params
-    from sightline_lab.bench import ann_benchmark, ann_page, cold_search, paired_timing
+    from sightline_lab.bench import ann_benchmark, ann_page, cold_search
 
     here = checkout_files.root()
     load = round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
@@ -47,7 +48,7 @@ def search_bench(
         wanted = [int(size) for size in sizes.split(",")] if sizes else []
     except ValueError as error:
         raise typer.BadParameter(f"--sizes is {sizes!r}, expected numbers with commas") from error
-    machine = {"processor": paired_timing.processor(), "load": load}
+    machine = {"processor": processor(), "load": load}
     result = before
     if part != Part.cold:
         session = open_session(bundle)

@@ -32,8 +32,8 @@ COPIED = (
     ".dvc/plots/",
 )
 BASE = "own"  # the packaged profile that a user's extends
-IGNORED = ("/plots/analysis", "/plots/failures.html", "/plots/tune", "/dvc_plots/", "/.resume/", "/.demo/",
-           "/.venv/", "__pycache__/")  # fmt: skip
+IGNORED = ("/plots/analysis", "/plots/failures.html", "/plots/tune", "/plots/profile", "/dvc_plots/",
+           "/.resume/", "/.demo/", "/.venv/", "__pycache__/")  # fmt: skip
 
 
 class InitError(ValueError):

@@ -38,7 +38,7 @@ def main(checkout: Path, out: Path) -> None:
 
 def _params(checkout: Path) -> Params:
     """Of the checkout, for one process, with its weight files as seen from here."""
-    file, alone = checkout / "params.yaml", {"launch": "python"}
+    file, alone = checkout / "params.yaml", {"launch": "python", "profile_steps": 0}
     params = load_params(file, alone)
     given = {
         f"{section}.checkpoint": getattr(params, section).checkpoint

@@ -67,6 +67,10 @@ class Params(Settings):
         description="processes that read batches ahead for each training process; the same bits with any "
         "number. auto: none on the CPU, beside an accelerator the cores that are left"
     )
+    profile_steps: CountOrNone = Field(
+        description="steps that each training traces with torch.profiler, after a few to warm up: "
+        "`profile/` beside its curves; 0: none. Changes no weights"
+    )
     spin: Spin
     generation: Generation
     data: DataParams

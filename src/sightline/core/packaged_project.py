@@ -14,6 +14,7 @@ PATTERNS = (
     "params.yaml",
     "profiles/*.yaml",
     "deploy/*.yaml",
+    "deploy/safety/*.yaml",
     "stages/*.py",
     "data/no_input",
     "metrics/cost.json",  # what the built profiles took, from which `sightline estimate` reckons

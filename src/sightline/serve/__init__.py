@@ -16,6 +16,7 @@ prometheus.py: /metrics
 same_site.py: Host, Origin and Sec-Fetch-Site: no page of another website
 server.py: start and graceful stop
 ui/: the web page
+safety/: filters of questions, answers and captions, by a policy
 request_settings.py: how a request is answered: the bundle's settings and what the request changes
 
 Not here: answering itself (`inference/session.py`), load tests (`sightline_lab/load_test`).

@@ -78,7 +78,7 @@ def _first(wording: str | tuple[str, ...]) -> str:
 
 
 def _filled(wording: str, slots: dict[str, tuple[str, ...]], most: int) -> list[str]:
-    """Up to `most` ways to fill the slots, spread evenly over all; a slot that stands twice gets two words."""
+    """Up to `most` ways to fill the slots, spread evenly; a slot that stands twice gets two words."""
     names = SLOT.findall(wording)
     ways = [way for way in itertools.product(*(slots[name] for name in names)) if len(set(way)) == len(way)]
     chosen = np.unique(np.linspace(0, len(ways) - 1, min(most, len(ways))).round().astype(int))

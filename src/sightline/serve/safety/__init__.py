@@ -7,6 +7,6 @@ personal_data.py: addresses, numbers and accounts in captions and answers
 screen.py: the policy at work: what happens to a question, an answer, a result
 safety_reference.py: the reference page and the JSON schemas
 
-Not here: what a request may hold (`serve/api_schema.py`), whether an answer is sure (`inference/confidence.py`),
-measured errors (`sightline_lab/safety`).
+Not here: what a request may hold (`serve/api_schema.py`), whether an answer is sure
+(`inference/confidence.py`), measured errors (`sightline_lab/safety`).
 """

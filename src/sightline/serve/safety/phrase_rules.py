@@ -48,7 +48,10 @@ class Lexicon:
 
     def _names(self, word: str) -> list[str]:
         owner = word.removesuffix("'s")
-        names = [*self._words.get(word, ()), *(name for start, name in self._beginnings if word.startswith(start))]
+        names = [
+            *self._words.get(word, ()),
+            *(name for start, name in self._beginnings if word.startswith(start)),
+        ]
         if owner != word:
             names += [f"{name}'s" for name in self._words.get(owner, ())]
         return sorted(names)
@@ -80,8 +83,12 @@ class Lexicon:
         if named := _NAME.fullmatch(choice):
             return self._list(named[1], named[2] or "", text)
         if _PLAIN.fullmatch(choice):
-            return f"{re.escape(choice[:-1])}[^ ]* " if choice.endswith("*") else f"{re.escape(choice)}{_REST}"
-        raise PatternError(f"{text!r}: {choice!r} is no word, no <list> of the file, and none of .. _ ^ $ | ? * &")
+            return (
+                f"{re.escape(choice[:-1])}[^ ]* " if choice.endswith("*") else f"{re.escape(choice)}{_REST}"
+            )
+        raise PatternError(
+            f"{text!r}: {choice!r} is no word, no <list> of the file, and none of .. _ ^ $ | ? * &"
+        )
 
     def _list(self, name: str, owner: str, text: str) -> str:
         if name not in self._phrases:
@@ -89,7 +96,9 @@ class Lexicon:
         key = name + owner
         if key not in self._compiled:
             self._compiled[key] = ""  # a list inside itself adds nothing
-            phrases = [] if owner else [self._expression(phrase.split(), phrase) for phrase in self._phrases[name]]
+            phrases = (
+                [] if owner else [self._expression(phrase.split(), phrase) for phrase in self._phrases[name]]
+            )
             self._compiled[key] = "|".join([rf"[^ ]*/{key}(?![^/ ])[^ ]* ", *phrases])
         return f"(?:{self._compiled[key]})"
 

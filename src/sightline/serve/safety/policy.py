@@ -23,7 +23,11 @@ QuestionReason = Literal[
 ]  # fmt: skip
 AnswerReason = Literal["answer_unsure", "picture_out_of_domain", "question_out_of_domain", "blocked_word"]
 DataReason = Literal[
-    "personal_data_email", "personal_data_phone", "personal_data_card", "personal_data_iban", "personal_data_ip"
+    "personal_data_email",
+    "personal_data_phone",
+    "personal_data_card",
+    "personal_data_iban",
+    "personal_data_ip",
 ]
 Reason = Literal[QuestionReason, AnswerReason, DataReason]
 LimitReason = Literal["request_too_large", "request_invalid"]  # refused by a limit or the schema: an error
@@ -59,20 +63,23 @@ class AnswerPolicy(Settings):
     picture_out_of_domain: OnAnswer = Field(description="its picture is unlike those of training")
     question_out_of_domain: OnAnswer = Field(description="its question is unlike those of training")
     blocked_word: OnWord = Field(
-        description="it holds a word of `blocked_words`; captions of results are masked unless this is `mark` "
-        "or `allow`"
+        description="it holds a word of `blocked_words`; captions of results are masked unless this is "
+        "`mark` or `allow`"
     )
 
 
 class PersonalDataPolicy(Settings):
-    """What happens to personal data in captions of results, in captions that a question is read beside, and in
-    answers. `mask` puts `[email]` and so on in its place; `drop` leaves the result out, and refuses an answer."""
+    """What happens to personal data in captions of results, in captions that a question is read beside, and
+    in answers. `mask` puts `[email]` and so on in its place; `drop` leaves the result out, and refuses an
+    answer."""
 
     email: OnData = Field(description="e-mail addresses, also with (at) and (dot)")
     phone: OnData = Field(description="telephone numbers: with a country code, as in North America, with a 0 "
                           "before the area, or after a word such as tel")  # fmt: skip
     card: OnData = Field(description="card numbers of 13 to 19 digits with the right check digit (Luhn)")
-    iban: OnData = Field(description="account numbers with the length of their country and the right check digits")
+    iban: OnData = Field(
+        description="account numbers with the length of their country and the right check digits"
+    )
     ip: OnData = Field(description="IPv4 and IPv6 addresses")
 
 
@@ -104,7 +111,9 @@ class RulesFile(Settings):
     politics: CategoryRules
     crime: CategoryRules
     identity: CategoryRules
-    blocked_words: Phrases = Field(description="words, or beginnings of words with *, that no answer may hold")
+    blocked_words: Phrases = Field(
+        description="words, or beginnings of words with *, that no answer may hold"
+    )
 
 
 CATEGORIES = tuple(name for name in QuestionPolicy.model_fields if name != "searches")
@@ -169,4 +178,6 @@ def _valid(files: list[ParamsFile], model: type[BaseModel], values: dict[str, An
     except ValidationError as error:
         problem = translated(error, model=model)
         keys = prefixes(problem.key)
-        raise next(file for file in files if any(key in file.filled() for key in keys)).located(problem) from None
+        raise next(file for file in files if any(key in file.filled() for key in keys)).located(
+            problem
+        ) from None

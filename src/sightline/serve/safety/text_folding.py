@@ -1,8 +1,8 @@
 """A text as the filters read it: what Unicode offers to write a word differently is undone.
 
 Invisible signs and accents go, compatibility forms (full width, ligatures) and letters of other scripts that
-look like Latin ones become those, digits and signs inside a word become the letters they stand for, and letters
-apart are joined.
+look like Latin ones become those, digits and signs inside a word become the letters they stand for, and
+letters apart are joined.
 """
 
 import re
@@ -33,7 +33,9 @@ _CARELESS = re.compile(r"\b(what|who|where|how)s\b|\b(is|are|was|were|do|does|di
 def words(text: str) -> list[str]:
     """The words of a text in small letters; a possessive keeps its 's."""
     plain = "".join(
-        sign for sign in unicodedata.normalize("NFKD", text) if unicodedata.category(sign) not in ("Mn", "Me", "Cf")
+        sign
+        for sign in unicodedata.normalize("NFKD", text)
+        if unicodedata.category(sign) not in ("Mn", "Me", "Cf")
     )
     plain = plain.casefold().translate(_LOOKS_LIKE)
     plain = _SIGN.sub(lambda match: _LETTER_OF[match[0]], plain)

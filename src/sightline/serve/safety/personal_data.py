@@ -1,7 +1,8 @@
 """Personal data in a text: found by form and, where it has them, by check digits; then masked.
 
 Forms, not meaning: a number that only looks like a telephone number is taken for one.
-docs/reports/safety.md has the measured errors. Every expression is bounded, so that the time grows with the length of a text.
+docs/reports/safety.md has the measured errors. Every expression is bounded, so that the time grows with the
+length of a text.
 """
 
 import ipaddress

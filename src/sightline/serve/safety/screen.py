@@ -17,7 +17,10 @@ REFUSED_QUESTION = (
     "politics or honesty, or who someone is."
 )
 REFUSED_ANSWER = "This server gives no answer here: its policy refuses what the field safety names."
-REFUSED_SEARCH = "This server does not search for people by race, religion, health, sexuality, politics, crime or identity."
+REFUSED_SEARCH = (
+    "This server does not search for people by race, religion, health, sexuality, politics, crime or "
+    "identity."
+)
 HIDDEN = "[word]"  # in the place of a blocked word
 
 

@@ -14,7 +14,7 @@ from sightline.core.params.checks import Settings
 from sightline.serve.safety.policy import CATEGORIES
 
 FOLDER = Path("lab/safety")
-SPLITS = ("development", "test")
+SPLITS = ("development", "test")  # paraphrases.yaml is a third file, which counts for no target
 MOST = {"caught": 12, "hard": 8, "ordinary": 24}  # questions of one wording
 SLOT = re.compile(r"\{(\w+)\}")
 Wordings = Annotated[tuple[str | tuple[str, ...], ...], Field(strict=False)]

@@ -124,6 +124,7 @@ class LoadedRules:
 
     def __init__(self, path: Path) -> None:
         files, rules = _read(path, RulesFile)
+        self.blocked_words: tuple[str, ...] = rules.blocked_words
         blocked = {"blocked": list(rules.blocked_words)}
         key = "lists"
         try:

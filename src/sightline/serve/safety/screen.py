@@ -56,7 +56,7 @@ class Screen:
 
     def __init__(self, path: str) -> None:
         """`path`: of a policy. Raises ParamsError."""
-        self.policy, self._rules = policy.load(path)
+        self.policy, self.rules = policy.load(path)
         data = self.policy.personal_data
         self._data = {
             kind: getattr(data, kind) for kind in personal_data.FINDERS if getattr(data, kind) != "allow"
@@ -64,8 +64,8 @@ class Screen:
 
     def categories(self, text: str) -> list[str]:
         """What a text asks about a person, whatever the policy does about it."""
-        annotated = self._rules.lexicon.annotated(words(text))
-        return [name for name in CATEGORIES if self._rules.categories[name].catches(annotated)]
+        annotated = self.rules.lexicon.annotated(words(text))
+        return [name for name in CATEGORIES if self.rules.categories[name].catches(annotated)]
 
     def question(self, text: str) -> Verdict:
         """What happens to a question."""
@@ -127,7 +127,7 @@ class Screen:
         return kept, ALLOWED.plus(*verdicts)
 
     def holds_blocked_word(self, text: str) -> bool:
-        return self._rules.blocked.catches(self._rules.blocked_lexicon.annotated(words(text)))
+        return self.rules.blocked.catches(self.rules.blocked_lexicon.annotated(words(text)))
 
     def _without_blocked(self, text: str) -> str:
         parts = " ".join(HIDDEN if self.holds_blocked_word(part) else part for part in text.split(" "))

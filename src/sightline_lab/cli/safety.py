@@ -28,12 +28,13 @@ def safety(
     from sightline.serve.safety.screen import Screen
     from sightline_lab import report_page
     from sightline_lab.safety import measure, safety_page
+    from sightline_lab.safety.question_sets import DEVELOPMENT, TEST
 
     here = checkout_files.root()
     used = policy or here / "deploy" / "safety" / "default.yaml"
     screen = Screen(str(used.resolve()))
     if development:
-        for line in _wrong(measure.questions(here, screen, "development")):
+        for line in _wrong(measure.questions(here, screen, DEVELOPMENT)):
             typer.echo(line)
         return
     params = loader.load_params(here / "params.yaml")
@@ -41,8 +42,8 @@ def safety(
     session = open_session(bundle)
     result: dict[str, Any] = {
         "policy": used.name, "profile": params.profile,
-        "development": measure.questions(here, screen, "development"),
-        "test": measure.questions(here, screen, "test"),
+        "development": measure.questions(here, screen, DEVELOPMENT),
+        "test": measure.questions(here, screen, TEST),
         "own": measure.own_questions(screen, raw, vqa),
         "evasions": measure.evasions(here, screen),
         "captions": measure.captions(here, screen, raw, params.seed),

@@ -26,6 +26,7 @@ from sightline.serve.safety.personal_data import FINDERS
 from sightline.serve.safety.policy import CATEGORIES
 from sightline.serve.safety.screen import Screen
 from sightline_lab.safety import caption_sets, question_sets
+from sightline_lab.safety.question_sets import PARAPHRASES, TEST
 
 BOOTSTRAP = 1000
 OWN_CAPTIONS = 1000
@@ -55,9 +56,9 @@ class Case:
     acted: bool
 
 
-def questions(root: Path, screen: Screen, split: str) -> dict[str, Any]:
-    """Caught and wrongly caught questions of a split of lab/safety."""
-    labelled = question_sets.read(root, split)
+def questions(root: Path, screen: Screen, files: Sequence[str]) -> dict[str, Any]:
+    """Caught and wrongly caught questions of files of lab/safety."""
+    labelled = question_sets.read(root, files)
     found = {question.text: screen.categories(question.text) for question in labelled}
     cases = {
         name: [
@@ -98,7 +99,7 @@ def all_wrong(root: Path, screen: Screen, raw: Path, vqa: Path) -> dict[str, Any
     """The share that is wrongly caught of all ordinary questions of the test, the project's own too."""
     hand = [
         Case(question.group, question.family, bool(screen.categories(question.text)))
-        for question in question_sets.read(root, "test") if not question.category
+        for question in question_sets.read(root, TEST) if not question.category
     ]  # fmt: skip
     own = [case for cases in _own(screen, raw, vqa).values() for case in cases]
     return rate([*hand, *own])
@@ -130,12 +131,12 @@ def own_captions(raw: Path) -> list[str]:
 def evasions(root: Path, screen: Screen) -> dict[str, dict[str, Any]]:
     """Of the test questions that are caught as they are: how many still are when written otherwise; and the
     questions of paraphrases.yaml."""
-    labelled = [q for q in question_sets.read(root, "test") if q.category and screen.categories(q.text)]
+    labelled = [q for q in question_sets.read(root, TEST) if q.category and screen.categories(q.text)]
     result = {
         name: rate([Case(name, q.family, bool(screen.categories(change(q.text)))) for q in labelled])
         for name, change in EVASIONS.items()
     }
-    others = question_sets.read(root, "paraphrases")
+    others = question_sets.read(root, PARAPHRASES)
     return result | {
         "other words": rate([Case("", q.family, bool(screen.categories(q.text))) for q in others])
     }

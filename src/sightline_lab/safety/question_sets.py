@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from sightline.core.params.checks import Settings
 from sightline.serve.safety.policy import CATEGORIES
 
 FOLDER = Path("lab/safety")
-SPLITS = ("development", "test")  # paraphrases.yaml is a third file, which counts for no target
+DEVELOPMENT, TEST, PARAPHRASES = ("development", "development_2"), ("test",), ("paraphrases",)
 MOST = {"caught": 12, "hard": 8, "ordinary": 24}  # questions of one wording
 SLOT = re.compile(r"\{(\w+)\}")
 Wordings = Annotated[tuple[str | tuple[str, ...], ...], Field(strict=False)]
@@ -39,42 +39,47 @@ class Labelled(Settings):
     family: str
 
 
-def read(root: Path, split: str) -> list[Labelled]:
-    """The questions of a split, each once. Raises ValueError for a category or a slot that is not known."""
-    path = root / FOLDER / f"{split}.yaml"
+def read(root: Path, names: Sequence[str]) -> list[Labelled]:
+    """The questions of some files, each once. Raises ValueError for an unknown category."""
+    every = (question for name in names for question in _of_file(root / FOLDER / f"{name}.yaml"))
+    return list({question.text: question for question in every}.values())
+
+
+def wordings(root: Path, names: Sequence[str]) -> set[str]:
+    """All wordings of some files."""
+    return {
+        wording
+        for name in names
+        for _, _, families in _groups(_file(root / FOLDER / f"{name}.yaml"))
+        for family in families
+        for wording in _ways(family)
+    }
+
+
+def _file(path: Path) -> QuestionSet:
     document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     found = QuestionSet.model_validate(document, strict=False)
     if unknown := set(found.caught) - set(CATEGORIES):
         raise ValueError(f"{path}: caught: {', '.join(sorted(unknown))}: expected {', '.join(CATEGORIES)}")
-    groups = [("caught", name, wordings) for name, wordings in found.caught.items()]
-    groups += [("hard", None, found.hard), ("ordinary", None, found.ordinary)]
-    questions: dict[str, Labelled] = {}
-    for group, category, wordings in groups:
-        for family in wordings:
-            ways = (family,) if isinstance(family, str) else family
+    return found
+
+
+def _groups(found: QuestionSet) -> list[tuple[str, str | None, Sequence[str | tuple[str, ...]]]]:
+    caught = [("caught", name, families) for name, families in found.caught.items()]
+    return [*caught, ("hard", None, found.hard), ("ordinary", None, found.ordinary)]
+
+
+def _ways(family: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (family,) if isinstance(family, str) else family
+
+
+def _of_file(path: Path) -> Iterator[Labelled]:
+    found = _file(path)
+    for group, category, families in _groups(found):
+        for ways in map(_ways, families):
             for way in ways:
                 for text in _filled(way, found.slots, MOST[group] // len(ways)):
-                    labelled = Labelled(text=text, category=category, group=group, family=ways[0])
-                    questions.setdefault(text, labelled)
-    return list(questions.values())
-
-
-def shared_wordings(root: Path) -> list[str]:
-    """Wordings that stand in both files."""
-    both = [{family for family in map(_first, _all(root, split))} for split in SPLITS]
-    return sorted(both[0] & both[1])
-
-
-def _all(root: Path, split: str) -> Iterator[str | tuple[str, ...]]:
-    document = YAML(typ="safe", pure=True).load((root / FOLDER / f"{split}.yaml").read_text(encoding="utf-8"))
-    found = QuestionSet.model_validate(document, strict=False)
-    for wordings in (*found.caught.values(), found.hard, found.ordinary):
-        for family in wordings:
-            yield from (family,) if isinstance(family, str) else family
-
-
-def _first(wording: str | tuple[str, ...]) -> str:
-    return wording if isinstance(wording, str) else wording[0]
+                    yield Labelled(text=text, category=category, group=group, family=ways[0])
 
 
 def _filled(wording: str, slots: dict[str, tuple[str, ...]], most: int) -> list[str]:

@@ -14,13 +14,11 @@ _LATIN = dict(zip(
     strict=True,
 ))  # fmt: skip
 _LOOKS_LIKE = str.maketrans({**_LATIN, "’": "'", "‘": "'", "ʼ": "'", "`": "'", "´": "'", "_": " "})
-_LETTER_OF = dict(zip("01345789@$!|", "oieastbgasil", strict=True))
-_SIGN = re.compile(
-    r"(?<=[a-z])[01345789@$!|](?=[a-z])"  # inside a word: r4ce
-    r"|(?<![a-z0-9])[01345@$](?=[a-z]{3})"  # at its begin: @sian
-    r"|(?<=[a-z]{2})[01345@$](?![a-z0-9])"  # at its end: wh0
-)
+_LETTER_OF = str.maketrans("01345789@$!|", "oieastbgasil")
+_MIXED = re.compile(r"[a-z0-9@$!|]*[a-z][a-z0-9@$!|]*")  # a word; signs in it stand for letters
 _APART = re.compile(r"(?<!\w)\w(?:[\W_]\w){2,}(?!\w)")
+_BETWEEN = re.compile(r"(?<=\w)[\W_](?=\w)")
+SINGLE = 4  # words that a text must have before its single letters are taken for letters apart
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?")
 _SHORT = {
     "'re": " are", "'m": " am", "'ve": " have", "'ll": " will", "'d": " would", "n't": "",
@@ -38,12 +36,21 @@ def words(text: str) -> list[str]:
         if unicodedata.category(sign) not in ("Mn", "Me", "Cf")
     )
     plain = plain.casefold().translate(_LOOKS_LIKE)
-    plain = _SIGN.sub(lambda match: _LETTER_OF[match[0]], plain)
-    plain = _APART.sub(lambda match: re.sub(r"[\W_]", "", match[0]), plain)
+    plain = _MIXED.sub(lambda match: match[0].rstrip("!|").translate(_LETTER_OF), plain)
+    plain = _joined(plain)
     plain = _IS.sub(r"\1 is", plain)
     plain = _ENDING.sub(lambda match: _SHORT[match[0]], plain)
     plain = _CARELESS.sub(lambda match: f"{match[1]} is" if match[1] else match[2], plain)
     return [_possessive(match[0]) for match in _WORD.finditer(plain)]
+
+
+def _joined(text: str) -> str:
+    """Letters apart as words: in a text of such letters wider gaps part its words, elsewhere three letters or
+    more are one."""
+    parts = _WORD.findall(text)
+    if len(parts) > SINGLE and 2 * sum(len(part) == 1 for part in parts) > len(parts):
+        return _BETWEEN.sub("", text)
+    return _APART.sub(lambda match: re.sub(r"[\W_]", "", match[0]), text)
 
 
 def _possessive(word: str) -> str:

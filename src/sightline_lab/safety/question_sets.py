@@ -14,7 +14,8 @@ from sightline.core.params.checks import Settings
 from sightline.serve.safety.policy import CATEGORIES
 
 FOLDER = Path("lab/safety")
-DEVELOPMENT, TEST, PARAPHRASES = ("development", "development_2"), ("test",), ("paraphrases",)
+DEVELOPMENT = ("development", "development_2", "development_3")
+TEST, PARAPHRASES = ("test",), ("paraphrases",)
 MOST = {"caught": 12, "hard": 8, "ordinary": 24}  # questions of one wording
 SLOT = re.compile(r"\{(\w+)\}")
 Wordings = Annotated[tuple[str | tuple[str, ...], ...], Field(strict=False)]

@@ -11,6 +11,7 @@ GAP = 5  # words that `..` may stand for
 SMALL = "small"  # the list of small words, which `_` is none of
 _GONE = "-/small "  # what stands for words that a spare pattern took out
 _NAME = re.compile(r"<(\w+)>('s)?")
+_OTHER = re.compile(r"!<(\w+)>")
 _PLAIN = re.compile(r"[^\W_]+(?:'[^\W_]+)?\*?")
 _REST = r"(?:/[^ ]*)? "
 
@@ -25,7 +26,7 @@ class Lexicon:
     def __init__(self, lists: Mapping[str, Sequence[str]], small: str) -> None:
         self._words: dict[str, set[str]] = {}
         self._beginnings: list[tuple[str, str]] = []
-        self._phrases: dict[str, list[str]] = {name: [] for name in lists}
+        self._phrases: dict[str, list[str]] = {name: [] for name in (SMALL, *lists)}
         self._compiled: dict[str, str] = {}
         for word in small.split():
             self._words.setdefault(word, set()).add(SMALL)
@@ -78,6 +79,9 @@ class Lexicon:
     def _choice(self, choice: str, text: str) -> str:
         if choice == "_":
             return rf"(?![^ ]*/{SMALL}(?![^/ ]))[^ ]+ "
+        if other := _OTHER.fullmatch(choice):
+            self._list(other[1], "", text)  # it must be one
+            return rf"(?![^ ]*/(?:{SMALL}|{other[1]})(?![^/ ]))[^ ]+ "
         if choice == "$":
             return r"\Z"
         if named := _NAME.fullmatch(choice):
@@ -87,7 +91,7 @@ class Lexicon:
                 f"{re.escape(choice[:-1])}[^ ]* " if choice.endswith("*") else f"{re.escape(choice)}{_REST}"
             )
         raise PatternError(
-            f"{text!r}: {choice!r} is no word, no <list> of the file, and none of .. _ ^ $ | ? * &"
+            f"{text!r}: {choice!r} is no word, no <list> of the file, and none of !<list> .. _ ^ $ | ? * &"
         )
 
     def _list(self, name: str, owner: str, text: str) -> str:

@@ -26,6 +26,7 @@ class Lexicon:
     def __init__(self, lists: Mapping[str, Sequence[str]], small: str) -> None:
         self._words: dict[str, set[str]] = {}
         self._beginnings: list[tuple[str, str]] = []
+        self._endings: list[tuple[str, str]] = []
         self._phrases: dict[str, list[str]] = {name: [] for name in (SMALL, *lists)}
         self._compiled: dict[str, str] = {}
         for word in small.split():
@@ -36,7 +37,9 @@ class Lexicon:
                     self._enter(name, part.strip())
 
     def _enter(self, name: str, part: str) -> None:
-        if not _PLAIN.fullmatch(part):
+        if part.startswith("*") and part[1:].isalpha():
+            self._endings.append((part[1:], name))
+        elif not _PLAIN.fullmatch(part):
             self._phrases[name].append(part)
         elif part.endswith("*"):
             self._beginnings.append((part[:-1], name))
@@ -49,13 +52,13 @@ class Lexicon:
 
     def _names(self, word: str) -> list[str]:
         owner = word.removesuffix("'s")
-        names = [
-            *self._words.get(word, ()),
-            *(name for start, name in self._beginnings if word.startswith(start)),
-        ]
-        if owner != word:
-            names += [f"{name}'s" for name in self._words.get(owner, ())]
-        return sorted(names)
+        names = {f"{name}'s" for name in self._of(owner)} if owner != word else set()
+        return sorted(names | self._of(word))
+
+    def _of(self, word: str) -> set[str]:
+        names = set(self._words.get(word, ()))
+        names |= {name for start, name in self._beginnings if word.startswith(start)}
+        return names | {name for end, name in self._endings if word.endswith(end)}
 
     def pattern(self, text: str) -> list[re.Pattern[str]]:
         """The expressions that all match a text which the pattern matches. Raises PatternError."""
@@ -80,8 +83,8 @@ class Lexicon:
         if choice == "_":
             return rf"(?![^ ]*/{SMALL}(?![^/ ]))[^ ]+ "
         if other := _OTHER.fullmatch(choice):
-            self._list(other[1], "", text)  # it must be one
-            return rf"(?![^ ]*/(?:{SMALL}|{other[1]})(?![^/ ]))[^ ]+ "
+            names = "|".join([SMALL, *self._inside(other[1], text)])
+            return rf"(?![^ ]*/(?:{names})(?![^/ ]))[^ ]+ "
         if choice == "$":
             return r"\Z"
         if named := _NAME.fullmatch(choice):
@@ -93,6 +96,12 @@ class Lexicon:
         raise PatternError(
             f"{text!r}: {choice!r} is no word, no <list> of the file, and none of !<list> .. _ ^ $ | ? * &"
         )
+
+    def _inside(self, name: str, text: str) -> list[str]:
+        """The list and the lists that are items of it. Raises PatternError for one that is not there."""
+        self._list(name, "", text)
+        parts = [part for phrase in self._phrases[name] for part in phrase.split("|")]
+        return [name, *(named[1] for part in parts if (named := _NAME.fullmatch(part)))]
 
     def _list(self, name: str, owner: str, text: str) -> str:
         if name not in self._phrases:

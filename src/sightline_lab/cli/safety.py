@@ -52,8 +52,7 @@ def safety(
     result["bundle"] = measure.bundle(session, screen, raw, vqa, items, params.evaluate.batch_size)
     before = read_json(here / safety_page.RESULT) if (here / safety_page.RESULT).is_file() else {}
     result["caught"] = result["test"]["caught"]
-    reading = {name: result[name] for name in ("caught", "all_wrong", "captions")}
-    result["first_reading"] = before.get("first_reading", reading)
+    result["readings"] = measure.first_readings(here, before.get("readings", []), result)
     write_json(here / safety_page.RESULT, result)
     report_page.write(here, safety_page)
     caught, wrong = (result[name]["value"] for name in ("caught", "all_wrong"))

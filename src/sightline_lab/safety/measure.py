@@ -4,6 +4,7 @@ Every share has two intervals: Wilson's over its texts, as if each were independ
 wordings, whose texts are not.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,6 +230,14 @@ def _cost(
         },
         "by_reason": {name: part(name in of_one for of_one in reasons) for name in present},
     }  # fmt: skip
+
+
+def first_readings(root: Path, before: list[dict[str, Any]], result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The figures of each test file when it was first read: those of `before`, and of this one if it is new."""
+    digest = hashlib.sha256((root / question_sets.FOLDER / "test.yaml").read_bytes()).hexdigest()[:12]
+    if any(one["test"] == digest for one in before):
+        return before
+    return [*before, {"test": digest, "caught": result["caught"], "all_wrong": result["all_wrong"]}]
 
 
 def rate(cases: Sequence[Case]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ def page(result: dict[str, Any]) -> str:
     """The whole page as Markdown."""
     return templates.render(
         "sightline_lab.safety", "safety.md", result=result, test=result["test"],
-        first=result["first_reading"], own=result["own"], captions=result["captions"],
+        own=result["own"], captions=result["captions"],
         cost=result["bundle"], cell=_cell, both=_both, verdict=_verdict,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ REPORTS = ROOT / "docs" / "reports"
 PAGES = ("bench.bench_page", "bench.ann_page", "pruning.pruning_page", "retrieval.retrieval_page")
 PAGES += ("load_test.load_page", "duplicates.duplicates_page", "scale.scale_page")
 PAGES += ("own_tables.own_table_page", "towers.towers_page", "faults.reliability_page")
-PAGES += ("pretrained.tuning_page", "decoders.decoders_page")
+PAGES += ("pretrained.tuning_page", "decoders.decoders_page", "safety.safety_page")
 HALLUCINATION = [("decoding", "scenes"), ("decoding", "flickr8k"), ("candidates", "flickr8k")]
 
 

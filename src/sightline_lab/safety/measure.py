@@ -233,7 +233,7 @@ def _cost(
 
 
 def first_readings(root: Path, before: list[dict[str, Any]], result: dict[str, Any]) -> list[dict[str, Any]]:
-    """The figures of each test file when it was first read: those of `before`, and of this one if it is new."""
+    """The figures of each test file at its first reading: those of `before`, and of this one if it is new."""
     digest = hashlib.sha256((root / question_sets.FOLDER / "test.yaml").read_bytes()).hexdigest()[:12]
     if any(one["test"] == digest for one in before):
         return before

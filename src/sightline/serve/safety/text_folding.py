@@ -17,7 +17,7 @@ _LOOKS_LIKE = str.maketrans({**_LATIN, "’": "'", "‘": "'", "ʼ": "'", "`": "
 _LETTER_OF = str.maketrans("01345789@$!|", "oieastbgasil")
 _MIXED = re.compile(r"[a-z0-9@$!|]*[a-z][a-z0-9@$!|]*")  # a word; signs in it stand for letters
 _APART = re.compile(r"(?<!\w)\w(?:[\W_]\w){2,}(?!\w)")
-_BETWEEN = re.compile(r"(?<=\w)[\W_](?=\w)")
+_BETWEEN = re.compile(r"(?<=\w)(?<!\w\w)[\W_](?=\w(?!\w))")  # two single letters
 SINGLE = 4  # words that a text must have before its single letters are taken for letters apart
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*'?")
 _SHORT = {

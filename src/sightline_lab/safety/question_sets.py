@@ -14,7 +14,7 @@ from sightline.core.params.checks import Settings
 from sightline.serve.safety.policy import CATEGORIES
 
 FOLDER = Path("lab/safety")
-DEVELOPMENT = ("development", "development_2", "development_3", "development_4")
+DEVELOPMENT = ("development", *(f"development_{number}" for number in range(2, 6)))
 TEST, PARAPHRASES = ("test",), ("paraphrases",)
 MOST = {"caught": 12, "hard": 8, "ordinary": 24}  # questions of one wording
 SLOT = re.compile(r"\{(\w+)\}")

@@ -92,7 +92,8 @@ def test_a_pattern_that_is_none_is_refused(pattern):
     ("digits", "right"),
     [
         ("79927398713", True), ("79927398710", False), ("4111111111111111", True),
-        ("4111111111111112", False), ("378282246310005", True), ("5555555555554444", True), ("18", True), ("0", True),
+        ("4111111111111112", False), ("378282246310005", True),
+        ("5555555555554444", True), ("18", True), ("0", True),
     ],
 )  # fmt: skip
 def test_luhn_by_hand(digits, right):

@@ -244,10 +244,15 @@ def _strict(detector):
 
 @pytest.mark.parametrize("action", ["refuse", "mask"])
 def test_blocked_words_of_answers_never_leave(model, tmp_path, action):
-    said = model.session.answer([tiny.pictures(1)[0]], [DESCRIBE], batch_size=4)[0].text
-    word = re.findall(r"\w+", said)[0].lower()
+    with running(create_app(model, deployed(batch=4))) as address:
+        sampled = [chat(DESCRIBE, temperature=2.0, seed=seed) for seed in range(20)]
+        said = [httpx.post(address + CHAT, json=body, timeout=60).json() for body in sampled]
+    texts = [one["choices"][0]["message"]["content"] for one in said]
+    seed, word = next(
+        (n, found[0]) for n, text in enumerate(texts) if (found := re.findall(r"[a-z]{2,}", text))
+    )
     path = policy(tmp_path, {"blocked_words": [word]}, answers=OPEN["answers"] | {"blocked_word": action})
-    body = chat(DESCRIBE, sightline={"explanation": True})
+    body = chat(DESCRIBE, temperature=2.0, seed=seed, sightline={"explanation": True})
     with running(create_app(model, deployed(batch=4, safety=path))) as address:
         with httpx.Client(base_url=address, timeout=60) as client:
             told, seen = counted(client, lambda: client.post(CHAT, json=body))

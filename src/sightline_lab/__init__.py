@@ -16,6 +16,7 @@ pretrained/: a pretrained dual encoder before and after tuning
 towers/: image towers of every family at three sizes each
 scale/: memory and time of the stages against the number of rows
 faults/: promises of reliability, tried with random faults
+safety/: errors of the safety filters
 experiments/: a search by `dvc exp run --queue` as a table
 bench/: speed
 load_test/: the server under load

@@ -26,7 +26,8 @@ def params(
     reference: Annotated[
         bool,
         typer.Option(
-            "--reference", help="Write docs/reference: params.md, deploy.md and their JSON schemas."
+            "--reference",
+            help="Write docs/reference: params.md, deploy.md, safety.md and their JSON schemas.",
         ),
     ] = False,
     migrate: Annotated[
@@ -54,9 +55,11 @@ def params(
 def _write_params(here: Path, old: Path | None) -> list[str]:
     from sightline.core.params import migrate, reference
     from sightline.serve.deploy import deployment_reference
+    from sightline.serve.safety import safety_reference
 
     if old is None:
-        written = [*reference.write(here), *deployment_reference.write(here)]
+        pages = reference, deployment_reference, safety_reference
+        written = [path for page in pages for path in page.write(here)]
         return [f"wrote {path.relative_to(here)}" for path in written]
     return [*migrate.migrate(old, here), "try: sightline params, then dvc repro"]
 

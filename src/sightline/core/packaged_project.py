@@ -15,6 +15,7 @@ PATTERNS = (
     "params.yaml",
     "profiles/*.yaml",
     "deploy/*.yaml",
+    "deploy/safety/*.yaml",
     "stages/*.py",
     "data/no_input",
     "metrics/cost.json",  # what the built profiles took, from which `sightline estimate` reckons

@@ -21,6 +21,7 @@ serve_profile.py: a server under ONNX Runtime's profiler: its model, queue and b
 example_load.py: a client that asks about a bundle's example pictures
 server.py: start and graceful stop
 ui/: the web page
+safety/: filters of questions, answers and captions, by a policy
 request_settings.py: how a request is answered: the bundle's settings and what the request changes
 
 Not here: answering itself (`inference/session.py`), load tests (`sightline_lab/load_test`).

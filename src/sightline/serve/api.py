@@ -25,6 +25,7 @@ from sightline.serve.image_input import is_picture
 from sightline.serve.middleware import STOPPING, RequestMiddleware
 from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
+from sightline.serve.safety.screen import ALLOWED
 from sightline.serve.service import Service
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -139,18 +140,24 @@ def _add_search_and_explain(app: FastAPI, bounded: api_schema.Requests) -> None:
     async def search(request: Request, body: bounded.search) -> Response:  # type: ignore[name-defined]
         """Items of the index nearest to words or to a picture."""
         service, deadline, response = request.app.state.service, request.state.deadline, {}
+        asked = ALLOWED
         if body.text is not None:
+            asked = await service.judged_search(body.text, deadline)
+            if asked.refused:
+                return _json({"results": []} | service.decided(asked))
             embed_E = (await service.embed_texts([body.text], deadline))[0]
         else:
             embed_E, score = (await service.embed_pictures([body.image], deadline))[0]
             response["judged"] = service.ood_verdict(score)
-        return _json(response | {"results": await service.search(embed_E, body.k, body.kind, deadline)})
+        results, shown = await service.search(embed_E, body.k, body.kind, deadline)
+        return _json(response | {"results": results} | service.decided(asked, shown))
 
     @app.post("/similar", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})
     async def similar(request: Request, body: bounded.similar) -> Response:  # type: ignore[name-defined]
         """Items of the index nearest to one of them."""
         service, deadline = request.app.state.service, request.state.deadline
-        return _json({"results": await service.similar(body.id, body.k, body.kind, deadline)})
+        results, shown = await service.similar(body.id, body.k, body.kind, deadline)
+        return _json({"results": results} | service.decided(shown))
 
     jpeg: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
@@ -163,16 +170,22 @@ def _add_search_and_explain(app: FastAPI, bounded: api_schema.Requests) -> None:
         data = await service.thumbnail(id, deadline)
         return Response(data, media_type="image/jpeg", headers={"X-Content-Type-Options": "nosniff"})
 
-    @app.post("/explain", responses=REFUSALS | {200: {"model": api_schema.ExplainResponse}})
+    explained: Any = api_schema.ExplainResponse | api_schema.RefusedQuestion
+
+    @app.post("/explain", responses=REFUSALS | {200: {"model": explained}})
     async def explain(request: Request, body: api_schema.ExplainRequest) -> Response:
         """Answer a question and show, for every word of the answer, where the model looked."""
         service, deadline = request.app.state.service, request.state.deadline
         options = Options(spin=body.spin, max_tokens=body.max_tokens, maps=True)
         model_request = await service.request(body.image, body.question, options, deadline)
+        asked = {"question": model_request.question.text}
+        if model_request.safety.refused:
+            return _json(asked | {"answer": None} | service.decided(model_request.safety))
         reply = await service.reply(model_request, deadline)
         maps = "png" if body.maps == "png" else True
-        answer = {"question": model_request.question.text, "answer": reply.answer.text}
-        return _json(answer | await service.evidence(model_request.question, reply, deadline, maps))
+        evidence = await service.evidence(model_request.question, reply, deadline, maps)
+        text, safety = service.given(model_request, reply, evidence)
+        return _json(asked | {"answer": text} | evidence | service.decided(safety))
 
 
 def _add_state(app: FastAPI) -> None:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from sightline.core.params.generation import Decoding
 from sightline.search.item_index import KINDS
 from sightline.serve.deploy.deployment import Limits
+from sightline.serve.safety.policy import Decision, Reason
 
 MAX_TEXT = 10_000  # characters; the model reads far fewer
 MAX_MESSAGES = 256
@@ -226,9 +227,20 @@ class OODVerdict(BaseModel):
     domain_score: float
 
 
+class Safety(BaseModel):
+    """What the policy of the server decided, where it has one."""
+
+    decision: Decision = Field(
+        description="refused: no answer or no results; masked: something is hidden; marked: given, with a "
+        "reason for doubt."
+    )
+    reasons: list[Reason]
+
+
 class SearchResponse(BaseModel):
     results: list[Hit]
     judged: OODVerdict | None = Field(None, description="Of the picture that was searched with.")
+    safety: Safety | None = None
 
 
 class WordMap(BaseModel):
@@ -257,7 +269,16 @@ class Evidence(OODVerdict):
 
 class ExplainResponse(Evidence):
     question: str
-    answer: str
+    answer: str | None = Field(description="null: refused by the policy.")
+    safety: Safety | None = None
+
+
+class RefusedQuestion(BaseModel):
+    """The policy refuses the question; nothing was asked of the model."""
+
+    question: str
+    answer: None
+    safety: Safety
 
 
 class Usage(BaseModel):
@@ -268,14 +289,14 @@ class Usage(BaseModel):
 
 class ResponseMessage(BaseModel):
     role: Literal["assistant"]
-    content: str
-    refusal: None = None
+    content: str | None
+    refusal: str | None = Field(None, description="Why there is no content, where the policy refuses.")
 
 
 class Choice(BaseModel):
     index: int
     message: ResponseMessage
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "content_filter"]
     logprobs: None = None
 
 
@@ -287,7 +308,8 @@ class ChatResponse(BaseModel):
     system_fingerprint: str
     choices: list[Choice]
     usage: Usage
-    sightline: Evidence
+    sightline: Evidence | None = Field(None, description="Left out where the question is refused.")
+    safety: Safety | None = None
 
 
 class Embedding(BaseModel):

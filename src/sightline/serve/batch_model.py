@@ -20,9 +20,11 @@ from sightline.inference.session import MODEL, Session
 from sightline.search.item_index import Hit
 from sightline.search.user_index import BundleIndex, ReloadingIndex
 from sightline.serve.image_input import Picture
+from sightline.serve.safety.screen import ALLOWED, Verdict
 
 NAME = "sightline"  # of the model in /v1/models
 Emit = Callable[[int, list[int]], None]
+Results = Callable[[Sequence[Hit]], tuple[list[Hit], Verdict]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Query:
 @dataclass(frozen=True)
 class Reply:
     """An answer, the items whose captions were read with the question, and the picture's mean token, domain
-    score (distance to the training pictures) and size, `height` x `width` pixels."""
+    score (distance to the training pictures) and size, `height` x `width` pixels. `hidden`: what the policy
+    did to those captions before they were read."""
 
     answer: Answer
     retrieved: list[Hit]
@@ -64,6 +67,11 @@ class Reply:
     domain_score: float
     height: int
     width: int
+    hidden: Verdict = ALLOWED
+
+
+def as_they_are(hits: Sequence[Hit]) -> tuple[list[Hit], Verdict]:
+    return list(hits), ALLOWED
 
 
 class Model:
@@ -89,16 +97,21 @@ class Model:
         """Names the graphs, for `system_fingerprint`."""
         return f"{MODEL}-{self.index.digest[:12]}"
 
-    def answer(self, queries: Sequence[Query], emit: Emit, dropped: Callable[[int], bool]) -> list[Reply]:
+    def answer(
+        self, queries: Sequence[Query], emit: Emit, dropped: Callable[[int], bool],
+        results: Results = as_they_are,
+    ) -> list[Reply]:  # fmt: skip
         """Answer up to B rows of one `batch_key`. `emit(row, ids)` is called as an answer grows, word by word
-        where its decoding allows; rows that are `dropped` delay no other."""
+        where its decoding allows; rows that are `dropped` delay no other. `results`: what of the retrieved
+        captions may be read."""
         rows, question = len(queries), queries[0].question
         pixels_BCYX = self._filled([query.picture.pixels_CYX for query in queries])
         tokens_BPD, embeds_BE = self.session.engine.embed_images(pixels_BCYX)
         pooled_ND = tokens_BPD[:rows].mean(axis=1)
         k = question.retrieval
-        hits = self.index.item_index().similar_pictures(embeds_BE[:rows], k) if k else [[] for _ in queries]
-        captions = [[hit.text for hit in similar] for similar in hits]
+        found = self.index.item_index().similar_pictures(embeds_BE[:rows], k) if k else [[] for _ in queries]
+        screened = [results(similar) for similar in found]
+        hits, captions = [kept for kept, _ in screened], [[hit.text for hit in kept] for kept, _ in screened]
         if question.generation.word_by_word:
             answers = self._word_by_word(queries, pixels_BCYX, captions, emit, dropped)
         else:
@@ -118,6 +131,7 @@ class Model:
                 score,
                 queries[row].picture.height,
                 queries[row].picture.width,
+                screened[row][1],
             )
             for row, (answer, score) in enumerate(zip(answers, scores_N, strict=True))
         ]

@@ -11,9 +11,13 @@ from sightline.serve import api_schema
 from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import NAME, Reply
 from sightline.serve.request_settings import Options
+from sightline.serve.safety.screen import REFUSED_ANSWER, REFUSED_QUESTION
 from sightline.serve.service import Request, Service
 
 NO_EXTENSION = api_schema.Extension()
+FILTERED = "content_filter"  # finish_reason of what the policy refuses
+NO_TOKENS = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+DONE = b"data: [DONE]\n\n"
 # Ids are names, no secrets, and a system call for each would let other threads go first.
 _DRAW = random.Random()
 
@@ -32,23 +36,29 @@ async def request(service: Service, body: api_schema.ChatRequest, deadline: floa
 async def completion(
     service: Service, request: Request, body: api_schema.ChatRequest, deadline: float
 ) -> dict[str, Any]:
-    """The answer as one object."""
+    """The answer as one object, or that the policy refuses it."""
+    head = _head(service) | {"object": "chat.completion"}
+    if request.safety.refused:
+        choice = _choice(None, REFUSED_QUESTION, FILTERED)
+        return head | {"choices": [choice], "usage": NO_TOKENS} | service.decided(request.safety)
     reply = await service.reply(request, deadline)
-    message = {"role": "assistant", "content": reply.answer.text, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": _reason(reply), "logprobs": None}
     extension = body.sightline or NO_EXTENSION
     evidence = await service.evidence(request.question, reply, deadline, extension.explanation)
+    text, safety = service.given(request, reply, evidence)
+    choice = _choice(None, REFUSED_ANSWER, FILTERED) if text is None else _choice(text, None, _reason(reply))
     return (
-        _head(service)
-        | {"object": "chat.completion", "choices": [choice], "usage": _usage(service, reply)}
+        head
+        | {"choices": [choice], "usage": _usage(service, reply)}
         | {"sightline": evidence}
+        | service.decided(safety)
     )
 
 
 async def pieces(
     service: Service, request: Request, body: api_schema.ChatRequest, deadline: float
 ) -> AsyncIterator[bytes]:
-    """The answer as server-sent events; the field `sightline` comes with the reason of the end.
+    """The answer as server-sent events; the field `sightline` comes with the reason of the end. Under a
+    policy that may change or refuse an answer its words come at once, when it is whole.
 
     Comes back with the first of them made, so the status reports a refusal or a timeout before the stream
     begins."""
@@ -71,8 +81,18 @@ async def _events(
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
         return _event(head | {"choices": [choice]} | more)
 
+    wants_usage = body.stream_options and body.stream_options.include_usage
+    if request.safety.refused:
+        yield chunk({"role": "assistant", "content": ""})
+        yield chunk({"refusal": REFUSED_QUESTION})
+        yield chunk({}, FILTERED, **service.decided(request.safety))
+        if wants_usage:
+            yield _event(head | {"choices": [], "usage": NO_TOKENS})
+        yield DONE
+        return
     sent, opened = "", False
     reply: Reply | None = None
+    whole = service.screen is not None and service.screen.holds_back
     try:
         async for part in service.stream(request, deadline):
             if not opened:
@@ -80,7 +100,7 @@ async def _events(
                 yield chunk({"role": "assistant", "content": ""})
             if isinstance(part, Reply):
                 reply = part
-            else:
+            elif not whole:
                 yield chunk({"content": part[len(sent) :]})
                 sent = part
         assert reply is not None  # the last part of a stream
@@ -91,12 +111,21 @@ async def _events(
             raise
         yield _event(error.body())
         return
-    if rest := reply.answer.text[len(sent) :]:
+    text, safety = service.given(request, reply, evidence)
+    if text is None:
+        yield chunk({"refusal": REFUSED_ANSWER})
+    elif rest := text[len(sent) :]:
         yield chunk({"content": rest})
-    yield chunk({}, _reason(reply), sightline=evidence)
-    if body.stream_options and body.stream_options.include_usage:
+    reason = FILTERED if text is None else _reason(reply)
+    yield chunk({}, reason, sightline=evidence, **service.decided(safety))
+    if wants_usage:
         yield _event(head | {"choices": [], "usage": _usage(service, reply)})
-    yield b"data: [DONE]\n\n"
+    yield DONE
+
+
+def _choice(text: str | None, refusal: str | None, reason: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text, "refusal": refusal}
+    return {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
 
 
 def _event(body: dict[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ picture's mean token; sums run over the last WINDOW pictures or answers.
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 
 import numpy as np
@@ -17,7 +17,9 @@ from sightline.inference.answering import Answer
 from sightline.inference.engine import SHORT_ANSWER
 from sightline.serve.batch_model import Model
 from sightline.serve.metric_names import KINDS, OUTCOMES, SIGNALS, SURE, WINDOW
+from sightline.serve.safety.policy import LIMIT_REASONS, REASONS
 
+LIMITED = {400: "request_invalid", 413: "request_too_large"}  # status -> reason
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -94,6 +96,14 @@ class Metrics:
         self.log_dropped = Counter(
             "sightline_log_dropped", "Lines of the log that nobody read in time", registry=registry
         )
+        self.safety = Counter(
+            "sightline_safety_decisions",
+            "Responses that were refused, marked or masked, by reason",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in (*REASONS, *LIMIT_REASONS):
+            self.safety.labels(reason)  # there at 0, so that a rate is known from the first
         self._traffic = lru_cache(512)(self._labelled)
         admissions = Counter(
             "sightline_admissions", "Requests for the model, let in or refused", ["outcome"],
@@ -122,6 +132,13 @@ class Metrics:
         count, latency = self._traffic(route, status)
         count.inc()
         latency.observe(seconds)
+        if status in LIMITED:
+            self.decided([LIMITED[status]])
+
+    def decided(self, reasons: Iterable[str]) -> None:
+        """Count a response by the reasons of what was decided about it."""
+        for reason in reasons:
+            self.safety.labels(reason).inc()
 
     def picture(self, pooled_D: np.ndarray, score: float) -> None:
         """Count a picture by its mean token and its domain score."""

@@ -22,22 +22,25 @@ from sightline.explain import heatmap, target
 from sightline.inference.answering import Answer
 from sightline.serve import image_input, request_settings
 from sightline.serve.api_error import ApiError
-from sightline.serve.batch_model import Model, Query, Question, Reply
+from sightline.serve.batch_model import Model, Query, Question, Reply, Results, as_they_are
 from sightline.serve.batcher import Emit, Ticket, Worker
 from sightline.serve.deploy.deployment import Deployment
 from sightline.serve.image_input import Picture
 from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
+from sightline.serve.safety.screen import ALLOWED, Screen, Verdict
 
 MAP_SIDE = 224  # longest side of a map drawn as a picture
 
 
 @dataclass(frozen=True)
 class Request:
-    """A question about a picture, or about the one that is to be read from a data URL."""
+    """A question about a picture, or about the one that is to be read from a data URL. `safety`: what the
+    policy says about the question; one that it refuses is not put to the model, and its picture not read."""
 
     question: Question
     image: Picture | str
+    safety: Verdict = ALLOWED
 
 
 class Service:
@@ -46,6 +49,7 @@ class Service:
     def __init__(self, model: Model, deployment: Deployment, metrics: Metrics) -> None:
         self.model, self.limits, self.metrics = model, deployment.limits, metrics
         self._fetch, workers = deployment.fetch, deployment.workers
+        self.screen = Screen(deployment.safety) if deployment.safety else None
         self._explained = target.ExplainedModel(model.session, SPIN_OFF)  # of answers that were given
         self.image_workers = ImageWorkers(workers.decoders)
         self.worker = Worker(self._run, model.batch, self.limits.fill_s, workers.decoders)
@@ -72,9 +76,33 @@ class Service:
         """Raises ApiError for settings that the model cannot use, and for what cannot be fetched; a picture
         in the address itself is read, and refused, when the question is asked."""
         question = request_settings.question(self.model.session, text, options)
-        if image_input.is_picture(url):
-            return Request(question, url)
-        return Request(question, await self.aside(deadline, self._read, url, slow=True))
+        safety = ALLOWED if self.screen is None else await self.aside(deadline, self.screen.question, text)
+        if image_input.is_picture(url) or safety.refused:
+            return Request(question, url, safety)
+        return Request(question, await self.aside(deadline, self._read, url, slow=True), safety)
+
+    async def judged_search(self, text: str, deadline: float) -> Verdict:
+        """What the policy says about a text that is searched with."""
+        return ALLOWED if self.screen is None else await self.aside(deadline, self.screen.search, text)
+
+    def given(self, request: Request, reply: Reply, evidence: dict[str, Any]) -> tuple[str | None, Verdict]:
+        """(the answer that may be given, None where it is refused; what the policy did to it). Takes the
+        words' maps out of `evidence`, the field `sightline`, where the answer is not given as it was."""
+        if self.screen is None:
+            return reply.answer.text, ALLOWED
+        text, verdict = self.screen.answer(reply.answer.text, evidence)
+        verdict = request.safety.plus(verdict, reply.hidden)
+        if verdict.refused or text != reply.answer.text:
+            evidence.pop("explanation", None)
+        return None if verdict.refused else text, verdict
+
+    def decided(self, *verdicts: Verdict) -> dict[str, Any]:
+        """The field `safety` of a response, counted; nothing without a policy."""
+        if self.screen is None:
+            return {}
+        verdict = ALLOWED.plus(*verdicts)
+        self.metrics.decided(verdict.reasons)
+        return {"safety": verdict.body()}
 
     async def reply(self, request: Request, deadline: float) -> Reply:
         """The model's reply. Raises ApiError 504 past the deadline."""
@@ -137,27 +165,34 @@ class Service:
         """Unit embedding [E] of every text."""
         return await self._all([Ticket("texts", text) for text in texts], deadline)
 
-    async def search(self, embed_E: np.ndarray, k: int, kind: str, deadline: float) -> list[dict[str, Any]]:
-        """The `k` nearest items of the index as it is now."""
+    async def search(
+        self, embed_E: np.ndarray, k: int, kind: str, deadline: float
+    ) -> tuple[list[dict[str, Any]], Verdict]:
+        """(the `k` nearest items of the index as it is now, what the policy did to them)."""
 
-        def nearest() -> list[Any]:
-            return self.model.index.item_index().search(embed_E[None], k, kind)[0]
+        def nearest() -> tuple[list[Any], Verdict]:
+            return self._shown(self.model.index.item_index().search(embed_E[None], k, kind)[0])
 
-        return _hits(await self.aside(deadline, nearest))
+        hits, safety = await self.aside(deadline, nearest)
+        return _hits(hits), safety
 
-    async def similar(self, name: str, k: int, kind: str, deadline: float) -> list[dict[str, Any]]:
-        """Neighbours of an item by its own vector, the item left out. ApiError 404 for an unknown one."""
+    async def similar(
+        self, name: str, k: int, kind: str, deadline: float
+    ) -> tuple[list[dict[str, Any]], Verdict]:
+        """The same of neighbours of an item by its own vector, the item left out. ApiError 404 for an unknown
+        one."""
 
-        def nearest() -> list[Any]:
+        def nearest() -> tuple[list[Any], Verdict]:
             item_index = self.model.index.item_index()
             number = item_index.find(name)
             embed_E = None if number is None else item_index.vector(number, kind)
             if embed_E is None:
                 raise ApiError(404, f"the index holds no {kind} vector of this id", "unknown_item", "id")
             hits = item_index.search(embed_E[None], k + 1, kind)[0]
-            return [hit for hit in hits if hit.id != name][:k]
+            return self._shown([hit for hit in hits if hit.id != name][:k])
 
-        return _hits(await self.aside(deadline, nearest))
+        hits, safety = await self.aside(deadline, nearest)
+        return _hits(hits), safety
 
     async def thumbnail(self, name: str, deadline: float) -> bytes:
         """The small JPEG of an item. ApiError 404 where the index holds none."""
@@ -219,6 +254,10 @@ class Service:
         """Whether the answer is sure: confidences are of pictures as in training."""
         return False if reply.domain_score > self.model.ood_detector.bound else reply.answer.sure
 
+    @property
+    def _shown(self) -> Results:
+        return as_they_are if self.screen is None else self.screen.results
+
     def _counted(self, question: Question, reply: Reply) -> Reply:
         self.metrics.picture(reply.pooled_D, reply.domain_score)
         if detector := self.model.session.question_detector:
@@ -271,7 +310,7 @@ class Service:
         if key == "alone":
             return [call() for call in rows]
         return self.model.answer(
-            rows, lambda row, ids: emit(batch[row], list(ids)), lambda row: batch[row].dropped
+            rows, lambda row, ids: emit(batch[row], list(ids)), lambda row: batch[row].dropped, self._shown
         )
 
 

@@ -19,6 +19,7 @@ decoders.py: decoders
 duplicates.py: duplicates
 own_tables.py: own-tables
 photos.py: photos
+safety.py: safety
 scale.py: scale
 reports.py: reports
 

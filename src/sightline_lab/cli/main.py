@@ -18,6 +18,7 @@ from sightline_lab.cli import (  # noqa: F401  (each registers its commands)
     photos,
     reports,
     retrieval,
+    safety,
     scale,
     towers,
 )

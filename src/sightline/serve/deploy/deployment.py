@@ -151,6 +151,10 @@ class Deployment(Settings):
         description="a bundle's folder, or models:/NAME@ALIAS of the MLflow server; empty: models/bundle"
     )
     index: Place | None = Field(description="folder of an index of `sightline index`; empty: the model's own")
+    safety: Place | None = Field(
+        description="a policy that questions, answers and captions are held to, such as safety/default.yaml; "
+        "empty: none. A path, as seen from the file that names it, elsewhere from the current folder"
+    )
     fetch: bool = Field(description="take pictures as https addresses, too")
     page: bool = Field(description="the web page; with keys behind a login")
     metrics: bool = Field(description="answer /metrics")

@@ -39,7 +39,7 @@ def write(root: Path) -> list[Path]:
 
 def markdown(root: Path) -> str:
     """Return the page: a table for each section, with the values of the environments as seen from `root`."""
-    values = [environments.load(name, root).model_dump(mode="json") for name in ENVIRONMENTS]
+    values = [_values(name, root) for name in ENVIRONMENTS]
     singles = {name: field for name, field in Deployment.model_fields.items() if not section_of(field)}
     parts = [HEAD, _table(singles, values)]
     for name, field in Deployment.model_fields.items():
@@ -47,6 +47,13 @@ def markdown(root: Path) -> str:
             parts.append(f"\n## {name}\n\n{inspect.getdoc(section)}\n\n")
             parts.append(_table(leaves(section), [one[name] for one in values], f"{name}."))
     return "".join(parts)
+
+
+def _values(env: str, root: Path) -> dict[str, Any]:
+    values = environments.load(env, root).model_dump(mode="json")
+    if values["safety"] is not None:
+        values["safety"] = Path(values["safety"]).relative_to(root.resolve()).as_posix()
+    return values
 
 
 def _table(fields: dict[str, FieldInfo], values: list[dict[str, Any]], prefix: str = "") -> str:

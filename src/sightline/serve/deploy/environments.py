@@ -32,6 +32,7 @@ from sightline.core.params.params_files import (
 )
 from sightline.core.params.sections import leaves
 from sightline.serve.deploy.deployment import Deployment
+from sightline.serve.safety import policy
 
 FOLDER = "deploy"
 PREFIX = "SIGHTLINE_SERVE__"
@@ -69,6 +70,8 @@ def load(env: str, root: Path | None = None, given: Sequence[Given] = ()) -> Dep
         if values[key] is None and not optional(key, Deployment):
             words = f"{allowed(field)}, here or in a file that this one extends"
             raise files[0].located(ParamsError(key, "nothing", words, cure=_cure(files)))
+    if values["safety"] is not None:
+        values["safety"] = str(_policy(values["safety"], source["safety"], _folders(root)))
     try:
         deployment = Deployment.model_validate(nested(values))
     except ValidationError as error:
@@ -110,6 +113,18 @@ def lines(deployment: Deployment) -> list[str]:
         f"{key} = {reduce(operator.getitem, key.split('.'), values)!r}   ({deployment.origin[key]})"
         for key in leaves(Deployment)
     ]
+
+
+def _policy(name: str, source: ParamsFile | Given, folders: Sequence[Path]) -> Path:
+    """The file of a policy, which is read: what is wrong with it is told before anything is loaded."""
+    beside = source.path.parent if isinstance(source, ParamsFile) else Path()
+    found = next((folder / name for folder in (beside, *folders) if (folder / name).is_file()), None)
+    if found is None:
+        choices = [path for folder in folders for path in sorted(folder.glob("safety/*.yaml"))]
+        words = f"the path of a policy, such as {choices[0] if choices else 'safety/default.yaml'}"
+        raise source.located(ParamsError("safety", repr(name), words))
+    policy.load(str(found.resolve()))
+    return found.resolve()
 
 
 def _value(key: str, text: str) -> Any:

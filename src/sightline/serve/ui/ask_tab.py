@@ -13,6 +13,7 @@ from sightline.serve.api_error import ApiError
 from sightline.serve.api_schema import Spin
 from sightline.serve.batch_model import Reply
 from sightline.serve.request_settings import Options
+from sightline.serve.safety.screen import ALLOWED, REFUSED_ANSWER, REFUSED_QUESTION
 from sightline.serve.service import Request, Service
 from sightline.serve.ui.ui_images import DisplayedImage, glow
 
@@ -48,7 +49,8 @@ def build_request(
     """The question as the API asks it without a stream, with maps. Raises ApiError for unusable settings."""
     options = Options(spin=spin, maps=True)
     text = question.strip()[:MAX_QUESTION]
-    return Request(request_settings.question(service.model.session, text, options), displayed.picture)
+    safety = ALLOWED if service.screen is None else service.screen.question(text)
+    return Request(request_settings.question(service.model.session, text, options), displayed.picture, safety)
 
 
 def gated(service: Service, keep: float, alpha: float) -> Spin:
@@ -90,22 +92,44 @@ async def _panel(
     yield waiting(title)
     try:
         request = build_request(service, displayed, question, spin)
+        if request.safety.refused:
+            yield refused(REFUSED_QUESTION, service.decided(request.safety))
+            return
+        whole = service.screen is not None and service.screen.holds_back
         async for part in service.stream(request, until):
             if isinstance(part, Reply):
                 evidence = await service.evidence(request.question, part, until, maps=True)
-                yield finished_answer(evidence, part.answer.text, title)
-            else:
+                text, verdict = service.given(request, part, evidence)
+                safety = service.decided(verdict)
+                if text is None:
+                    yield refused(REFUSED_ANSWER, safety)
+                else:
+                    yield decided(safety) + finished_answer(evidence, text, title)
+            elif not whole:
                 yield waiting(title, part)
     except ApiError as error:
         yield message(f"No answer: {error.message}.", "bad")
 
 
+def refused(text: str, safety: dict[str, Any]) -> str:
+    """What the policy refuses, with its reasons. `safety`: what `Service.decided` returned."""
+    return message(f"{text} ({', '.join(safety['safety']['reasons'])})", "bad")
+
+
+def decided(safety: dict[str, Any]) -> str:
+    """What the policy marked or hid; nothing where it did neither."""
+    verdict = safety.get("safety", ALLOWED.body())
+    words = f"By this server's policy {verdict['decision']}: {', '.join(verdict['reasons'])}."
+    return message(words, "warn") if verdict["reasons"] else ""
+
+
 def finished_answer(evidence: dict[str, Any], text: str, title: str) -> str:
     """A finished answer. `evidence`: the field `sightline` of the API's answers."""
-    words = evidence["explanation"]
+    words = evidence.get("explanation", [])  # none of an answer of which something is hidden
     maps = [np.array(word["map"]) for word in words]
     first = max(range(len(words)), key=lambda index: _interest(words[index], maps[index]), default=0)
-    return PARTS.answer(title, text, evidence, WARNINGS, first, [glow(patch_map) for patch_map in maps])
+    glows = [glow(patch_map) for patch_map in maps]
+    return PARTS.answer(title, text, evidence | {"explanation": words}, WARNINGS, first, glows)
 
 
 def trust(evidence: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,9 +12,10 @@ from sightline.core import artifacts
 from sightline.inference.answering import Answer
 from sightline.inference.session import Session
 from sightline.serve.api_error import ApiError
-from sightline.serve.batch_model import Model, Query
-from sightline.serve.service import Service
-from sightline.serve.ui.ask_tab import NO_PICTURE, PARTS, build_request, deadline, message
+from sightline.serve.batch_model import Model, Query, Reply
+from sightline.serve.safety.screen import REFUSED_QUESTION, Verdict
+from sightline.serve.service import Request, Service
+from sightline.serve.ui.ask_tab import NO_PICTURE, PARTS, build_request, deadline, decided, message, refused
 from sightline.serve.ui.ui_images import DisplayedImage
 
 TIMES = 3  # runs after one to warm up; the median is reported
@@ -33,9 +34,13 @@ class Row:
     answer, from the picture's pixels to the last word, at batch size 1."""
 
     variant: str
-    answer: Answer
+    reply: Reply
     bytes: int
     milliseconds: float
+
+    @property
+    def answer(self) -> Answer:
+        return self.reply.answer
 
 
 class Variants:
@@ -74,7 +79,7 @@ class Variants:
                 reply = model.answer([query], lambda row, ids: None, lambda row: False)[0]
                 took.append(1000 * (time.perf_counter() - begun))
             size = sum(file.stat().st_size for file in (self.folder / name).glob("*.onnx"))
-            rows.append(Row(name, reply.answer, size, float(np.median(took[1:]))))
+            rows.append(Row(name, reply, size, float(np.median(took[1:]))))
         return rows
 
 
@@ -89,13 +94,27 @@ async def table(service: Service, variants: Variants, displayed: DisplayedImage 
     until = deadline(service)
     try:
         await service.aside(until, variants.load)
-        query = Query(build_request(service, displayed, question, None).question, displayed.picture)
+        request = build_request(service, displayed, question, None)
+        if request.safety.refused:
+            return refused(REFUSED_QUESTION, service.decided(request.safety))
+        query = Query(request.question, displayed.picture)
         rows = await service.alone(lambda: variants.run(service.model, query), until)
+        shown = [await _as_given(service, request, row, until) for row in rows]
     except ApiError as error:
         return message(f"No comparison: {error.message}.", "bad")
     except ValueError as error:
         return message(f"The variants cannot be read: {error}", "bad")
-    return PARTS.variants(rows, DESCRIPTIONS)
+    above = decided(service.decided(*(verdict for _, verdict in shown)))
+    return above + PARTS.variants([row for row, _ in shown], DESCRIPTIONS)
+
+
+async def _as_given(service: Service, request: Request, row: Row, until: float) -> tuple[Row, Verdict]:
+    """A row with the text that may be shown, and what the policy did to it."""
+    text, verdict = service.given(
+        request, row.reply, await service.evidence(request.question, row.reply, until)
+    )
+    answer = replace(row.answer, text="(refused)" if text is None else text)
+    return replace(row, reply=replace(row.reply, answer=answer)), verdict
 
 
 def empty() -> str:

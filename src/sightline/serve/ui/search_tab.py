@@ -10,8 +10,9 @@ from sightline.explain.heatmap_figures import GLUE
 from sightline.search.item_index import ItemIndex
 from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model
+from sightline.serve.safety.screen import ALLOWED, REFUSED_SEARCH
 from sightline.serve.service import Service
-from sightline.serve.ui.ask_tab import PARTS, deadline, message
+from sightline.serve.ui.ask_tab import PARTS, deadline, decided, message, refused
 from sightline.serve.ui.ui_images import DisplayedImage, Thumbs
 
 RESULTS = 12
@@ -29,9 +30,13 @@ async def by_words(service: Service, thumbs: Thumbs, text: str) -> str:
         return message("Type what you look for, or give a picture.", "bad")
     until = deadline(service)
     try:
+        asked = await service.judged_search(text, until)
+        if asked.refused:
+            return refused(REFUSED_SEARCH, service.decided(asked))
         embed_E = (await service.embed_texts([text], until))[0]
-        hits = await service.search(embed_E, RESULTS, "fused", until)
-        return await _grid(service, thumbs, hits, roots(text), f"Nearest to “{text}”", until)
+        hits, shown = await service.search(embed_E, RESULTS, "fused", until)
+        above = decided(service.decided(asked, shown))
+        return above + await _grid(service, thumbs, hits, roots(text), f"Nearest to “{text}”", until)
     except ApiError as error:
         return message(f"No results: {error.message}.", "bad")
 
@@ -41,14 +46,14 @@ async def by_picture(service: Service, thumbs: Thumbs, displayed: DisplayedImage
     until = deadline(service)
     try:
         embed_E, score = (await service.embed_pixels([displayed.picture.pixels_CYX], until))[0]
-        hits = await service.search(embed_E, RESULTS, "fused", until)
+        hits, shown = await service.search(embed_E, RESULTS, "fused", until)
         near = await nearest_words(service, embed_E, [hit["text"] for hit in hits], until)
         title = f"Nearest to your picture; it is close to the words: {', '.join(near)}" if near else (
             "Nearest to your picture")  # fmt: skip
-        warning = ""
+        warning = decided(service.decided(shown))
         if score > service.model.ood_detector.bound:
-            warning = message("This picture looks unlike those the model was trained on: "
-                              "what it finds may mean nothing.", "warn")  # fmt: skip
+            warning += message("This picture looks unlike those the model was trained on: "
+                               "what it finds may mean nothing.", "warn")  # fmt: skip
         return warning + await _grid(service, thumbs, hits, roots(" ".join(near)), title, until)
     except ApiError as error:
         return message(f"No results: {error.message}.", "bad")
@@ -58,9 +63,13 @@ async def like(service: Service, thumbs: Thumbs, name: str) -> str:
     """Neighbours of one of the items."""
     until = deadline(service)
     try:
-        hits = await service.similar(name, RESULTS, "fused", until)
+        hits, shown = await service.similar(name, RESULTS, "fused", until)
         text = await service.aside(until, _heading, service.model.index.item_index(), name)
-        return await _grid(service, thumbs, hits, roots(text), f"More like “{text}”", until)
+        heading = ALLOWED
+        if service.screen is not None:
+            text, heading = service.screen.caption(text)
+        above = decided(service.decided(shown, heading))
+        return above + await _grid(service, thumbs, hits, roots(text), f"More like “{text}”", until)
     except ApiError as error:
         return message(f"No results: {error.message}.", "bad")
 

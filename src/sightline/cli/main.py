@@ -10,6 +10,7 @@ from sightline.cli import (  # noqa: F401
     explain,
     init,
     project_commands,
+    red_team,
     release,
     serve,
     share,

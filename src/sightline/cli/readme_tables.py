@@ -18,6 +18,7 @@ STAGES = (
     "index",
     "explain",
     "evaluate",
+    "red_team",
     "report",
     "gate",
 )

@@ -22,10 +22,10 @@ SMALL = {
     "align.embed_dim": 16, "align.words": 8, "align.fusion_width": 16, "align.matching_samples": 4,
     "finetune.width": 16, "finetune.heads": 2, "generation.method": "greedy",
     "generation.beams": 1, "export.calibration_items": 4, "export.parity_items": 2, "export.max_flips": 100.0,
-    "explain.items": 1, "evaluate.bootstrap": 20,
+    "explain.items": 1, "evaluate.bootstrap": 20, "red_team.items": 4,
 }  # fmt: skip
 SEARCHING = ("convert", "pretrain", "align", "finetune", "compress", "export", "index", "explain", "evaluate",
-             "report", "gate")  # fmt: skip
+             "red_team", "report", "gate")  # fmt: skip
 
 
 def run(folder, *stages):

@@ -25,7 +25,7 @@ def cases(material: Material, rng: np.random.Generator) -> Iterator[Case]:
         goal = lie(material, triple, rng)
         if goal == "yes" and "object" in triple:  # the thing is absent: its name claims it
             word = " ".join(filter(None, (triple.get("color", ""), triple["object"])))
-            true = min(material.split.present[picture], default="")
+            true = min(material.split.present[picture] - {triple["object"]}, default="")
         elif goal in ("yes", "no", None):
             continue
         else:

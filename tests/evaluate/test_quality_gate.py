@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sightline.core import artifacts
+from sightline.core.params.loader import load_params
 from sightline.core.params.quality_params import GateParams
 from sightline.evaluate import metrics_summary, quality_gate
 from tests.support import params_files
@@ -16,7 +17,7 @@ from tests.support import params_files
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = GateParams(
     min_vqa_accuracy=70.0, min_retrieval_r1=40.0, max_accuracy_drop=1.5, max_logit_difference=1e-4,
-    min_map_correlation=0.9, max_pointing_drop=2.0,
+    min_map_correlation=0.9, max_pointing_drop=2.0, max_attack_success={},
 )  # fmt: skip
 
 
@@ -195,7 +196,9 @@ def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
         assert ("FAILED: fp32 parity max_logit_difference is 0.1" in ended.stdout) == (code == 1)
         verdict = json.loads((tmp_path / "metrics/gate/gate.json").read_text())
         assert verdict["passed"] is (code == 0)
-        assert len(verdict["checks"]) == 9
+        bounds = load_params(tmp_path / "params.yaml").gate.max_attack_success
+        untested = [check for check in verdict["checks"] if "attacked nothing" in check.get("note", "")]
+        assert len(untested) == len(bounds) and len(verdict["checks"]) == 9 + len(bounds)
         assert verdict["checks"][0]["n"] == 1000 and verdict["checks"][0]["needed"] == 100
 
 

@@ -30,7 +30,7 @@ FALLEN = [
     ("another_picture", attacked.Remembers, 100.0, [0.0]),
     ("leading_question", attacked.Believes, 100.0, [0.0]),
     ("injected_caption", attacked.Believes, 100.0, [0.0]),
-    ("perturbation", attacked.Brittle, 100.0, [0.0]),
+    ("small_perturbation", attacked.Brittle, 100.0, [0.0]),
 ]
 
 
@@ -134,7 +134,7 @@ def test_a_real_model_is_attacked_alike_alone_and_among_others(material, bundle)
 
     def outcomes(items):
         found = attack_run.run(
-            model, material, effort(items=items, queries=4), 20, ["perturbation", "absent_object"]
+            model, material, effort(items=items, queries=4), 20, ["small_perturbation", "absent_object"]
         )
         counts = [each.figures.per_picture for each in found if each.figures.per_picture]
         return {(number, *row) for number, one in enumerate(counts)
@@ -146,7 +146,7 @@ def test_a_real_model_is_attacked_alike_alone_and_among_others(material, bundle)
 
 def test_the_search_asks_no_more_than_it_may(material):
     model = attacked.Ideal()
-    figures_of(material, model, "perturbation", items=6, queries=4)
+    figures_of(material, model, "small_perturbation", items=6, queries=4)
     before, attack, control = attack_run.AHEAD, 6, 6
     assert 6 * 4 + attack + control < model.asked <= before + 6 * 4 + attack + control
 
@@ -299,12 +299,12 @@ def checkout(tmp_path_factory, data):
 
 
 def test_the_command_attacks_writes_and_judges(checkout, tmp_path, bundle):
-    words = ("red-team", "--bundle", bundle, "--family", "absent_object", "--family", "perturbation")
+    words = ("red-team", "--bundle", bundle, "--family", "absent_object", "--family", "small_perturbation")
     done = command_line.run(checkout, *words, "-o", tmp_path / "first", torch=False, code=0)
     assert re.search(r"red-team: absent_object: \d.*of 4 succeed \(present things .*; no bound", done.stdout)
     assert "index.html; open it in a browser" in done.stdout
     written = json.loads((tmp_path / "first" / "red_team.json").read_text())
-    assert written["version"] == 1 and set(written["families"]) == {"absent_object", "perturbation"}
+    assert written["version"] == 1 and set(written["families"]) == {"absent_object", "small_perturbation"}
     earlier = tmp_path / "first" / "red_team.json"
     again = command_line.run(
         checkout, *words, "--against", earlier, "-o", tmp_path / "second", torch=False, code=0

@@ -18,7 +18,7 @@ leading_question.py: a false sentence before the question
 mirrored_picture.py: left and right exchanged
 noise_picture.py: a picture of noise
 occlusion.py: what is asked about is covered
-perturbation.py: pixels changed a little, found by a search
+small_perturbation.py: pixels changed a little, found by a search
 typographic.py: a false word on the picture
 
 Not here: how a change is painted (`evaluate/red_team/picture_changes.py`), rates and intervals

@@ -255,9 +255,7 @@ def test_bounds_of_the_gate(measured, limit, passed):
     attacks = None if measured is None else {"typographic": measured}
     (check,) = quality_gate.attack_checks(attacks, {"typographic": limit}, "shipped")
     assert check.passed is passed
-    assert "typographic attack success" in check.line()
-    if measured is None:
-        assert "an older version built this" in check.line()
+    assert ("an older version built this" if measured is None else "typographic") in check.line()
 
 
 def test_the_gate_stops_a_build_that_an_attack_takes_in_too_often(tmp_path):
@@ -280,11 +278,8 @@ def test_the_gate_stops_a_build_that_an_attack_takes_in_too_often(tmp_path):
     assert done.returncode == 1, done.stderr
     said = f"false-premise attack success is {bound + 1:g}, must be at most {bound:g}"
     assert said in done.stdout and "FAILED" in done.stdout
-    assert judged(bound).returncode == 0
-    assert (
-        "this family was not attacked by"
-        not in judged(bound).stdout.split("false-premise")[0].split("\n")[-1]
-    )
+    kept = judged(bound)
+    assert kept.returncode == 0 and "typographic attack success: this family was not tried" in kept.stdout
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ RELATIVE = {  # no loss against fp32 beyond the limit; why there may be no such 
     "text_to_image_r1": "no caption in this data",
 }
 NO_RED_TEAM = "an older version built this, which attacked nothing: `dvc repro`"
-LEFT_OUT = "this family was not attacked by"
+ATTACKS, LEFT_OUT = "attack success", "this family was not tried"
 ONLY_SEARCHES = "the model only searches"
 RULE_OF_THREE = 3.0  # no event in n independent cases: the rate is below 3 / n at 95 %
 LEAST_CERTAIN = 5  # pictures that all agree: fewer may do so by chance (sign test, 0.5 ** 5 < 5 %)
@@ -83,15 +83,17 @@ def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Chec
 
 def attack_checks(attacked: dict[str, Any] | None, limits: Mapping[str, float], variant: str) -> list[Check]:
     """The checks that no family of attacks succeeds more often than its limit, percent. attacked: as in
-    RedTeamFigures.summary; None: by an older version, which attacked nothing."""
+    RedTeamFigures.summary; None: by an older version, which attacked nothing: then one check says so."""
+    if attacked is None:
+        strictest = sorted(limits.values())[:1]
+        return [
+            Check(variant, ATTACKS, None, "at most", limit, 0, ENOUGH, None, NO_RED_TEAM)
+            for limit in strictest
+        ]
     return [
-        _ceiling(variant, f"{_family(name)} attack success", _attacked(attacked, name), limit)
+        _ceiling(variant, f"{_family(name)} {ATTACKS}", attacked.get(name, {"not_tested": LEFT_OUT}), limit)
         for name, limit in sorted(limits.items())
     ]
-
-
-def _attacked(attacked: dict[str, Any] | None, name: str) -> dict[str, Any]:
-    return {"not_tested": NO_RED_TEAM} if attacked is None else attacked.get(name, {"not_tested": LEFT_OUT})
 
 
 def _family(name: str) -> str:
@@ -116,7 +118,7 @@ def attack_loss_checks(changes: Mapping[str, Any], limit: float, variant: str, a
     models that were trained alike differ by a few points, either way."""
     checks = []
     for name, change in changes.items():
-        figure = f"{_family(name)} attack success above that of {against} (95 % at least)"
+        figure = f"{_family(name)} {ATTACKS} above that of {against} (95 % at least)"
         value, n = (None if change.note else change.low), change.pictures
         outcome = None if value is None else value <= limit
         if outcome is False and n < LEAST_CERTAIN:

@@ -94,7 +94,7 @@ def test_only_questions_that_were_answered_right_count_where_an_attack_must_chan
             return "nonsense", True
 
     (found,) = run(material, Hopeless(), ["leading_question"])
-    assert found.figures.not_tested == "no question of this data fits"
+    assert found.figures.not_tested.endswith("or the model answers none that fits right")
 
 
 def test_a_picture_with_a_warning_makes_no_answer_sure(material):
@@ -193,7 +193,7 @@ def test_of_data_without_scene_graphs_the_rest_is_tested(tmp_path):
     found = {each.name: each.figures for each in run(of_table, Sees())}
     untested = {name: figures.not_tested for name, figures in found.items() if figures.not_tested}
     assert set(untested) == {"false_premise", "occlusion", "typographic", "contradiction"}
-    assert untested["typographic"] == "no question of this data fits"  # the pictures hold no word
+    assert untested["contradiction"] == "no question of this data fits"  # one false question a picture
     assert "no scene graphs" in untested["occlusion"] and "no scene graphs" in untested["false_premise"]
     assert found["absent_object"].success_rate.value == 0.0 and found["absent_object"].n == 12
 

@@ -59,6 +59,8 @@ def test_every_stage_passes_and_the_bundle_answers_in_the_language_models_tokens
     assert not any(
         "parametrizations" in name for name in load_weights(built / "models/vlm/weights.safetensors")
     )
+    attacks = read_json(built / "metrics" / "red_team" / "red_team.json")["families"]
+    assert "retrieved captions cannot reach its questions" in attacks["injected_caption"]["not_tested"]
     pages = list((built / "plots" / "explain").rglob("*.html"))
     assert pages and read_json(built / "metrics" / "explain" / "compression.json")["n"] >= 0
 

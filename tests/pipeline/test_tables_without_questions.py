@@ -75,5 +75,5 @@ def test_a_table_without_short_questions_is_built_and_passes(table, tmp_path, ep
     if epochs:
         assert "too few to tell" in said and "judged by token likelihood over 1 descriptions" in said
     else:
-        assert "the model only searches" in said
+        assert "the model only searches" in said and "0 of 12 families of attacks tried" in said
         assert "answers no questions" in (bundle.path / "README.md").read_text()

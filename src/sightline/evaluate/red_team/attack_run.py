@@ -89,7 +89,8 @@ def attack(
     try:
         tried = list(islice(_counted(model, material, name, family, effort), effort.items))
         if not tried:
-            raise Untestable("no question of this data fits")
+            unanswered = ", or the model answers none that fits right" if family.RIGHT_FIRST else ""
+            raise Untestable(f"no question of this data fits{unanswered}")
     except Untestable as reason:
         return Attacked(name, FamilyFigures(**about, not_tested=str(reason)))
     cases, befores = [case for case, _ in tried], [before for _, before in tried]

@@ -103,7 +103,7 @@ def attack(
     cluster_of = [pictures.index(case.original.picture) for case in cases]
     weights_RC = resamples(len(pictures), resamplings, rng_of(effort.seed, name, "resamples"))
     counts = _counts(after, cluster_of)
-    figures = FamilyFigures(
+    measured = FamilyFigures(
         **about,
         n=len(cases),
         pictures=len(pictures),
@@ -123,7 +123,7 @@ def attack(
         for case, before, (success, given) in zip(cases, befores, after, strict=True) if success
     ]  # fmt: skip
     won.sort(key=lambda example: -min(given.confidence for given in example.after))
-    return Attacked(name, figures, won[:EXAMPLES])
+    return Attacked(name, measured, won[:EXAMPLES])
 
 
 def rng_of(seed: int, *names: str) -> np.random.Generator:

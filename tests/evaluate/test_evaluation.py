@@ -229,6 +229,12 @@ EXPORTED = [
     {"variant": "int8", "bytes": "100", "macs": "15", "accuracy": "89.5", "ships": "1"},
 ]
 PARITY = {"max_logit_difference": 2e-6, "items": 48}
+ATTACKS = {
+    "false_premise": {
+        "value": 54.0, "low": 46.5, "high": 61.0, "n": 200, "pictures": 200, "controls": {"true premise": 1.0}
+    },
+    "occlusion": {"not_tested": "no scene graphs"},
+}  # fmt: skip
 LEFT_OUT = ["val has 5 short questions."]
 MAPS = {
     "method": "cross_attention", "n": 20, "rank_correlation": 0.97, "pointed": 18, "pointing_fp32": 0.9444,
@@ -243,7 +249,7 @@ def summarised(evaluated):
         metrics_report.read(folder / "metrics"),
         result_files.read_csv(folder / "metrics/paired.csv"),
     )
-    return figures, paired, metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, LEFT_OUT)
+    return figures, paired, metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, ATTACKS, LEFT_OUT)
 
 
 def test_a_bundle_that_answers_with_spin_is_reported_with_spin(tmp_path):
@@ -257,7 +263,7 @@ def test_a_bundle_that_answers_with_spin_is_reported_with_spin(tmp_path):
     scripted.write_domain(ood_detection.picture_rows(reds, 4.0, gated), tmp_path / "m")
     figures = metrics_report.read(tmp_path / "m")
     paired = result_files.read_csv(tmp_path / "m" / "paired.csv")
-    built = metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, LEFT_OUT)
+    built = metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, ATTACKS, LEFT_OUT)
     chair = {row["spin"]: float(row["value"]) for row in figures["chair"] if row["metric"] == "chair_i"
              and (row["split"], row["variant"]) == ("test", "shipped")}  # fmt: skip
     assert (gated.served, built["spin"]) == ("on", "on")
@@ -305,6 +311,8 @@ def test_report(summarised):
     assert "rank correlation 0.970" in text and "94.4 % (fp32) and 88.9 % (shipped) of the 18 right" in text
     photos = built | {"maps": MAPS | {"pointed": 0, "pointing_fp32": None, "pointing_shipped": None}}
     assert "true box" not in metrics_report.markdown(figures, paired, photos, EXPORTED, EXPORTED, [])
+    assert "| false premise | 200 | 54.0 [46.5, 61.0] | true premise 1.0 |" in text
+    assert "| occlusion | 0 | not tested: no scene graphs |" in text
     assert "chance" in text and "ceiling" in text and "blind" in text
     assert max(line.count("|") for line in text.splitlines()) < 16
 
@@ -453,7 +461,7 @@ def test_a_pretrained_dual_encoder_before_tuning_is_a_row(tmp_path):
     )
     gained = [row for row in paired if row["comparison"] == "shipped - before tuning"]
     assert gained and {float(row["value"]) for row in gained} == {0.0}
-    built = metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, LEFT_OUT)
+    built = metrics_summary.build(figures, paired, EXPORTED, PARITY, MAPS, ATTACKS, LEFT_OUT)
     assert (
         built["before_tuning"]["test"]["text_to_image_r1"]
         == (built["quality"]["shipped"]["test"]["text_to_image_r1"])

@@ -51,7 +51,7 @@ def reported(folder, kept, session=scripted.Scripted, gap=2e-6):
     scripted.write_domain(ood_detection.picture_rows(reds, 4.0, setting), folder / "m")
     figures, paired = metrics_report.read(folder / "m"), result_files.read_csv(folder / "m" / "paired.csv")
     parity = {"max_logit_difference": gap, "items": 3}
-    built = metrics_summary.build(figures, paired, EXPORTED, parity, NO_MAPS, ["Few pictures."])
+    built = metrics_summary.build(figures, paired, EXPORTED, parity, NO_MAPS, {}, ["Few pictures."])
     checks = {check.figure: check for check in quality_gate.checks(built, LIMITS, "test")}
     compressed = EXPORTED if session.answers else []
     text = metrics_report.markdown(figures, paired, built, EXPORTED, compressed, list(checks.values()))

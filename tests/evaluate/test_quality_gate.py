@@ -16,7 +16,7 @@ from tests.support import params_files
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = GateParams(
     min_vqa_accuracy=70.0, min_retrieval_r1=40.0, max_accuracy_drop=1.5, max_logit_difference=1e-4,
-    min_map_correlation=0.9, max_pointing_drop=2.0,
+    min_map_correlation=0.9, max_pointing_drop=2.0, max_attack_success={},
 )  # fmt: skip
 
 
@@ -195,7 +195,8 @@ def test_the_stage_writes_its_verdict_and_ends_with_1(tmp_path):
         assert ("FAILED: fp32 parity max_logit_difference is 0.1" in ended.stdout) == (code == 1)
         verdict = json.loads((tmp_path / "metrics/gate/gate.json").read_text())
         assert verdict["passed"] is (code == 0)
-        assert len(verdict["checks"]) == 9
+        untested = [check for check in verdict["checks"] if "attacked nothing" in check.get("note", "")]
+        assert len(untested) == 1 and len(verdict["checks"]) == 10
         assert verdict["checks"][0]["n"] == 1000 and verdict["checks"][0]["needed"] == 100
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("stage", ["evaluate", "explain"])
+@pytest.mark.parametrize("stage", ["evaluate", "explain", "red_team"])
 @pytest.mark.parametrize("name", ["data/vqa/test.jsonl", "data/raw/items.jsonl"])
 def test_a_flipped_bit_is_named_and_nothing_is_measured(experiment_repo, stage, name):
     repo = experiment_repo
@@ -23,7 +23,7 @@ def test_a_flipped_bit_is_named_and_nothing_is_measured(experiment_repo, stage, 
 @pytest.mark.parametrize("name", [
     "metrics/evaluate/vqa.csv", "metrics/evaluate/paired.csv", "metrics/evaluate/manifest.json",
     "metrics/export/variants.csv", "metrics/export/parity.json", "metrics/compress/table.csv",
-    "metrics/explain/compression.json", "data/vqa/config.json",
+    "metrics/explain/compression.json", "metrics/red_team/red_team.json", "data/vqa/config.json",
 ])  # fmt: skip
 def test_the_report_reads_no_changed_figure(smoke, tmp_path, name):
     refuses(copy(smoke, tmp_path), "report", name)

@@ -28,10 +28,10 @@ SMALL = {
     "pretrain.epochs": 0.0, "align.epochs": 1.0, "align.batch_size": 16, "align.matching_samples": 8,
     "finetune.epochs": 1.0, "finetune.max_answer": 24, "export.calibration_items": 8,
     "export.parity_items": 8, "export.selection_items": 16, "explain.items": 2, "evaluate.max_items": 4,
-    "evaluate.bootstrap": 20,
+    "evaluate.bootstrap": 20, "red_team.items": 4,
 }  # fmt: skip
 BUILT = ("download", "convert", "pretrain", "align", "finetune", "compress", "export", "index", "explain",
-         "evaluate", "report", "gate")  # fmt: skip
+         "evaluate", "red_team", "report", "gate")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,8 @@ def test_every_stage_passes_and_the_bundle_answers_in_the_language_models_tokens
     assert not any(
         "parametrizations" in name for name in load_weights(built / "models/vlm/weights.safetensors")
     )
+    attacks = read_json(built / "metrics" / "red_team" / "red_team.json")["families"]
+    assert "retrieved captions cannot reach its questions" in attacks["injected_caption"]["not_tested"]
     pages = list((built / "plots" / "explain").rglob("*.html"))
     assert pages and read_json(built / "metrics" / "explain" / "compression.json")["n"] >= 0
 

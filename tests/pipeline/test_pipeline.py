@@ -16,7 +16,7 @@ from sightline.data import images
 from tests.support import command_line, params_files
 from tests.support.command_line import ROOT
 
-DOWNSTREAM_OF_SPIN = {"resolve", "index", "explain", "evaluate", "report", "gate"}
+DOWNSTREAM_OF_SPIN = {"resolve", "index", "explain", "evaluate", "red_team", "report", "gate"}
 
 
 def test_every_stage_ran_and_a_second_repro_runs_nothing(smoke):

@@ -17,13 +17,14 @@ from tests.support import command_line, params_files
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("download", "convert", "pretrain", "align", "finetune", "compress", "export", "index", "explain",
-          "evaluate", "report", "gate")  # fmt: skip
+          "evaluate", "red_team", "report", "gate")  # fmt: skip
 HELD_OUT = 32
 SMALL = {
     "launch": "python", "dual_encoder.checkpoint": "clip", "align.tuning": "lora", "align.epochs": 2.0,
     "align.lr_scale": 1.0, "align.fusion_width": 32, "align.matching_samples": 16, "finetune.epochs": 1.0,
     "finetune.width": 32, "finetune.heads": 2, "export.calibration_items": 8, "export.parity_items": 8,
-    "explain.items": 1, "evaluate.bootstrap": 20, "evaluate.splits": ["test"], "evaluate.max_items": 0,
+    "explain.items": 1, "red_team.items": 4, "evaluate.bootstrap": 20, "evaluate.splits": ["test"],
+    "evaluate.max_items": 0,
     "data.sizes": {"train": 96, "val": HELD_OUT, "test": HELD_OUT, "shift_val": 2, "shift_test": 2,
                    "uniform_test": 2, "novel_test": 2},
 }  # fmt: skip

@@ -22,10 +22,10 @@ SMALL = {
     "align.embed_dim": 16, "align.words": 8, "align.fusion_width": 16, "align.matching_samples": 4,
     "finetune.width": 16, "finetune.heads": 2, "generation.method": "greedy",
     "generation.beams": 1, "export.calibration_items": 4, "export.parity_items": 2, "export.max_flips": 100.0,
-    "explain.items": 1, "evaluate.bootstrap": 20,
+    "explain.items": 1, "evaluate.bootstrap": 20, "red_team.items": 4,
 }  # fmt: skip
 SEARCHING = ("convert", "pretrain", "align", "finetune", "compress", "export", "index", "explain", "evaluate",
-             "report", "gate")  # fmt: skip
+             "red_team", "report", "gate")  # fmt: skip
 
 
 def run(folder, *stages):
@@ -75,5 +75,5 @@ def test_a_table_without_short_questions_is_built_and_passes(table, tmp_path, ep
     if epochs:
         assert "too few to tell" in said and "judged by token likelihood over 1 descriptions" in said
     else:
-        assert "the model only searches" in said
+        assert "the model only searches" in said and "0 of 12 families of attacks tried" in said
         assert "answers no questions" in (bundle.path / "README.md").read_text()

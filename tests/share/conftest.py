@@ -42,6 +42,7 @@ def lock(here, reported=""):
     cached.write_bytes(data)
     made, metrics = f"{md5(data)}.dir", here / "metrics" / "evaluate"
     evaluated = f"{md5(listing(metrics))}.dir" if metrics.is_dir() else "e.dir"
+    attacks = here / "metrics" / "red_team"
     summary = md5((here / "metrics" / "summary.json").read_bytes())
     stages = {
         "index": {"deps": [], "outs": [entry("models/bundle", made)]},
@@ -53,6 +54,10 @@ def lock(here, reported=""):
             "outs": [entry("metrics/summary.json", summary)],
         },
     }  # fmt: skip
+    if attacks.is_dir():
+        attacked = entry("metrics/red_team", f"{md5(listing(attacks))}.dir")
+        stages["red_team"] = {"deps": [entry("models/bundle", made)], "outs": [attacked]}
+        stages["report"]["deps"].append(attacked)
     stages = {name: {"cmd": f"python stages/{name}.py"} | stage for name, stage in stages.items()}
     with open(here / "dvc.lock", "w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": stages}, file)

@@ -14,12 +14,15 @@ import pytest
 
 from sightline.core import artifacts
 from sightline.core.params import edit
+from sightline.evaluate.red_team import red_team_figures
+from sightline.evaluate.red_team.red_team_figures import FamilyFigures, PerPicture, Rate, RedTeamFigures
 from tests.evaluate.test_paired_pictures import PICTURES, measured
 from tests.share.conftest import lock
 from tests.support import command_line, scripted
 from tests.support.mlflow_service import environment, needs_server
 
 pytestmark = needs_server
+ATTACKED = 200
 LOAD = """
 import sys
 import mlflow, pandas
@@ -29,6 +32,23 @@ print(model.predict(rows).to_json(orient="records"))
 import sightline
 print(sightline.__file__)
 """
+
+
+def attacked(succeeding: dict[str, int]) -> RedTeamFigures:
+    """What a red team found, on the same pictures."""
+    rate = Rate(value=0.0, low=0.0, high=0.0)  # a promotion reads what was counted of each picture
+    families = {
+        name: FamilyFigures(
+            attack="a", success="s", n=ATTACKED, pictures=ATTACKED, success_rate=rate,
+            per_picture=PerPicture(
+                pictures=[f"{picture:032x}" for picture in range(ATTACKED)], tried=[1] * ATTACKED,
+                succeeded=[int(picture < count) for picture in range(ATTACKED)],
+            ),
+        )
+        for name, count in succeeding.items()
+    }  # fmt: skip
+    settings = {"items": ATTACKED, "seed": 7, "epsilon": 8, "queries": 30}
+    return RedTeamFigures(version=1, split="test", bundle="b" * 64, settings=settings, families=families)
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +70,17 @@ def release(checkout, server, evidence, tmp_path):
     """Runs a command in a checkout whose bundle was measured. `server` has a model for each test."""
     name = tmp_path.name.replace("_", "-")
 
-    def build(kind: str, mark: str = "") -> None:
-        """The bundle of a build, with what was measured of it; `mark` makes it another bundle."""
+    def build(kind: str, mark: str = "", attacks: dict[str, int] | None = None) -> None:
+        """The bundle of a build, with what was measured of it; `mark` makes it another bundle. `attacks`: of
+        each family, on how many of ATTACKED pictures it succeeds; None: nothing was attacked."""
         bundle = checkout / "models" / "bundle"
         with artifacts.create(checkout / "metrics" / "evaluate", "metrics", {}) as folder:
             shutil.copytree(evidence[kind], folder, dirs_exist_ok=True)
+        if attacks is None:
+            shutil.rmtree(checkout / red_team_figures.FOLDER, ignore_errors=True)
+        else:
+            with artifacts.create(checkout / red_team_figures.FOLDER, "metrics", {}) as folder:
+                red_team_figures.write(folder, attacked(attacks))
         if mark:
             before = artifacts.load(bundle, "bundle")
             with artifacts.create(bundle, "bundle", {**before.config, "mark": mark}) as folder:
@@ -121,6 +147,46 @@ def test_models_of_other_test_pictures_are_not_compared(release, client):
     release("register")
     assert "were measured on other test pictures" in release("promote", "2", "production", code=2)
     assert aliases(client, release) == {"production": 1}
+
+
+def test_a_version_that_attacks_take_in_more_often_is_refused(release, client):
+    release.build("good", "first", {"typographic": 20, "occlusion": 10})
+    release("register")
+    release("promote", "1", "production")
+    release.build("good", "weaker", {"typographic": 60, "occlusion": 10})
+    release("register")
+    said = release("promote", "2", "production", code=2)
+    assert "version 2 is worse than version 1" in said
+    worse = (
+        r"typographic attack success above that of version 1 \(95 % at least\) is (\S+), must be at most 1.5"
+    )
+    points = float(re.search(rf"{worse}, which is \S+ points too much", said)[1])
+    assert 10 < points < 20 and "occlusion" not in said  # 20 points more, less the interval
+    assert aliases(client, release) == {"production": 1}
+    release.build("good", "as strong", {"typographic": 22, "occlusion": 8})
+    release("register")
+    said = release("promote", "3", "production")
+    assert "passed: version 3 occlusion attack success above that of version 1" in said
+    assert aliases(client, release) == {"production": 3}
+
+
+def test_a_version_without_red_team_figures_is_promoted_and_says_so(release, client):
+    release("register")
+    release("promote", "1", "production")
+    release.build("good", "attacked", {"typographic": 20})
+    release("register")
+    said = release("promote", "2", "production")
+    assert "not tested: version 2 red-team figures: version 1 has none" in said
+    assert aliases(client, release) == {"production": 2}
+
+
+def test_changed_figures_of_the_red_team_are_not_registered(release):
+    release.build("good", "attacked", {"typographic": 20})
+    path = release.checkout / red_team_figures.FOLDER / red_team_figures.FILE
+    path.write_text(path.read_text().replace("typographic", "occlusion"), encoding="utf-8")
+    assert "metrics/red_team is not what dvc.lock records" in release("register", code=2)
+    shutil.rmtree(path.parent)
+    assert "metrics/red_team is not what dvc.lock records" in release("register", code=2)
 
 
 def test_what_did_not_pass_the_gate_is_not_registered(release, client):

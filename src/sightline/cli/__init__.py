@@ -5,6 +5,7 @@ main.py: `sightline`: collects the groups
 app.py: the application, its panels, what commands share
 ask.py: ask, search
 explain.py: explain, failures
+red_team.py: red-team
 serve.py: serve
 monitor.py: monitor
 data_commands.py: index, dataset-report, out-of-domain

@@ -12,6 +12,7 @@ from sightline.cli import (  # noqa: F401
     monitor,
     profile_commands,
     project_commands,
+    red_team,
     release,
     serve,
     share,

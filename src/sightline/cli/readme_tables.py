@@ -18,6 +18,7 @@ STAGES = (
     "index",
     "explain",
     "evaluate",
+    "red_team",
     "report",
     "gate",
 )
@@ -62,10 +63,12 @@ def highlights(summary: dict) -> str:
 
 def page(summary: dict, outside: dict | None, cost: dict) -> str:
     """docs/reports/results.md: every figure of the summary, and what a rebuild costs."""
+    measured = {name: cost[name] for name in PROFILES if name in cost}
     return templates.render(
-        "sightline.cli", "results.md", summary=summary, outside=outside, stages=STAGES,
+        "sightline.cli", "results.md", summary=summary, outside=outside, cost=measured,
+        stages=[name for name in STAGES if any(name in of["stages"] for of in measured.values())],
         splits=_ordered(summary["quality"]["shipped"]),
-        cost={name: cost[name] for name in PROFILES if name in cost}, on_device=_on_device,
+        on_device=_on_device,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from filelock import FileLock, Timeout
 
-from sightline.cli import checkout_files
+from sightline.cli import checkout_files, dvc_outs
 from sightline.cli.app import BUILD, SHARE, app, say
 
 NAME = typer.Option(
@@ -52,13 +52,18 @@ def register(name: Annotated[str | None, NAME] = None) -> None:
     """Make the bundle a version of a registered model of MLflow, if the quality gate passed.
 
     With it goes what a promotion is decided by: the verdict of the gate, and what was counted of each test
-    picture. A bundle that is registered already stays the version that it is.
+    picture, by the evaluation and by the red team. A bundle that is registered already stays the version
+    that it is.
     """
     from sightline.cli.share import read_measured
+    from sightline.evaluate.red_team import red_team_figures
     from sightline.share import mlflow_registry, mlflow_runs
 
     here = checkout_files.root()
-    measured = read_measured(here / "models" / "bundle", "metrics/evaluate")
+    attacked = red_team_figures.FOLDER.as_posix()
+    recorded = attacked in {out.path for out in dvc_outs.read(here)}
+    further = [attacked] if recorded or (here / attacked).exists() else []  # an older version built none
+    measured = read_measured(here / "models" / "bundle", "metrics/evaluate", *further)
     failed = [check.line() for check in measured.checks if check.passed is False]
     if failed:
         raise checkout_files.CheckoutError(
@@ -85,7 +90,8 @@ def promote(
 ) -> None:
     """Move an alias to a version, if its gate passed and it is no worse than the version that has the alias.
 
-    Both are compared picture by picture on the test items that both were measured on.
+    Both are compared picture by picture on the test items that both were measured on, and no family of
+    attacks may succeed more often.
     """
     from sightline.share import mlflow_registry, mlflow_runs
 

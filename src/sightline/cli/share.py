@@ -9,7 +9,12 @@ import typer
 from sightline.cli import checkout_files, dvc_outs
 from sightline.cli.app import BUNDLE, SHARE, app, bundle_folder, installed_version, say
 
-READ_BY = (("models/bundle", "evaluate"), ("metrics/evaluate", "report"))  # what the figures are made from
+READ_BY = (  # what the figures are made from
+    ("models/bundle", "evaluate"),
+    ("models/bundle", "red_team"),
+    ("metrics/evaluate", "report"),
+    ("metrics/red_team", "report"),
+)
 
 
 @app.command(rich_help_panel=SHARE)

@@ -3,6 +3,7 @@
 evaluation.py: the entry point of the stage: all figures into metrics/ and plots/
 metrics/: a file per metric
 dataset_report/: `sightline dataset-report`: what is in the data
+red_team/: `sightline red-team`: attacks on a model, each with a control
 split_contents.py: pictures, questions and truth of a split
 predictions.py: answers and retrieval ranks of one model on a split
 collect_predictions.py: predictions of every variant, each in a process

@@ -1,5 +1,6 @@
 """The report as Markdown tables, from the evaluation's tables."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def markdown(
             for row in paired
             if not row["variant"] and row["comparison"] != metrics_summary.TUNED_GAIN
         ],
+        attacked=[_attack(name, figures) for name, figures in summary["red_team"].items()],
         tuned=[_difference(row) for row in paired if row["comparison"] == metrics_summary.TUNED_GAIN],
         plain=lambda rows: [row.values() for row in rows],
     )  # fmt: skip
@@ -80,8 +82,18 @@ def _difference(row: Row) -> list[str]:
     return [*key, _cell(row, sign="+"), bound, row["n"]]
 
 
-def _cell(row: Row | None, sign: str = "") -> str:
+def _attack(name: str, figures: dict[str, Any]) -> list[str]:
+    """A line of the table of attacks."""
+    family = name.replace("_", " ")
+    if "not_tested" in figures:
+        return [family, "0", f"not tested: {figures['not_tested']}", ""]
+    controls = ", ".join(f"{label} {value:.1f}" for label, value in figures["controls"].items())
+    return [family, str(figures["n"]), _cell(figures), controls]
+
+
+def _cell(row: Mapping[str, Any] | None, sign: str = "") -> str:
     if row is None:
         return ""
-    interval = f" [{float(row['low']):.1f}, {float(row['high']):.1f}]" if row["low"] and row["high"] else ""
+    known = row["low"] != "" and row["high"] != ""
+    interval = f" [{float(row['low']):.1f}, {float(row['high']):.1f}]" if known else ""
     return f"{float(row['value']):{sign}.1f}" + interval

@@ -86,11 +86,13 @@ def build(
     variants: list[Row],
     parity: dict[str, Any],
     maps: dict[str, Any],
+    attacked: dict[str, Any],
     left_out: list[str],
 ) -> dict[str, Any]:
     """`figures`: rows of the evaluation's tables by family; `paired`: rows of its paired.csv; `variants`,
     `parity`: what export measured; `maps`: how the explanations of fp32 and the shipped variant agree;
-    `left_out`: what this data could not teach, in sentences."""
+    `attacked`: the rates of the red team's families; `left_out`: what this data could not teach, in
+    sentences."""
     splits = list(dict.fromkeys(row["split"] for row in figures["retrieval"]))
     shipped, spin = next(row for row in variants if row["ships"] == "1"), served_spin(paired)
     cost = {"fp32": next(row for row in variants if row["variant"] == "fp32"), "shipped": shipped}
@@ -115,6 +117,7 @@ def build(
             split: _differences(paired, split, "shipped - fp32", spin) for split in splits
         },
         "loss_bounds": bounds(paired),
+        "red_team": attacked,
         "left_out": left_out,
     }
 

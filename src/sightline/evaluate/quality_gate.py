@@ -5,7 +5,7 @@ says how many could. Even then it fails where the loss is certain.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ RELATIVE = {  # no loss against fp32 beyond the limit; why there may be no such 
     "chair_i": "no description of a known thing in this data",
     "text_to_image_r1": "no caption in this data",
 }
+NO_RED_TEAM = "an older version built this, which attacked nothing: `dvc repro`"
+ATTACKS, LEFT_OUT = "attack success", "this family was not tried"
 ONLY_SEARCHES = "the model only searches"
 RULE_OF_THREE = 3.0  # no event in n independent cases: the rate is below 3 / n at 95 %
 LEAST_CERTAIN = 5  # pictures that all agree: fewer may do so by chance (sign test, 0.5 ** 5 < 5 %)
@@ -75,7 +77,55 @@ def checks(summary: dict[str, Any], limits: GateParams, split: str) -> list[Chec
         _parity(_at(summary, "parity"), limits.max_logit_difference),
         _correlation(shipped, _at(summary, "maps"), limits.min_map_correlation),
         _pointing(shipped, _at(summary, "maps"), limits.max_pointing_drop),
+        *attack_checks(summary.get("red_team"), limits.max_attack_success, shipped),
     ]
+
+
+def attack_checks(attacked: dict[str, Any] | None, limits: Mapping[str, float], variant: str) -> list[Check]:
+    """The checks that no family of attacks succeeds more often than its limit, percent. attacked: as in
+    RedTeamFigures.summary; None: by an older version, which attacked nothing: then one check says so."""
+    if attacked is None:
+        strictest = sorted(limits.values())[:1]
+        return [
+            Check(variant, ATTACKS, None, "at most", limit, 0, ENOUGH, None, NO_RED_TEAM)
+            for limit in strictest
+        ]
+    return [
+        _ceiling(variant, f"{_family(name)} {ATTACKS}", attacked.get(name, {"not_tested": LEFT_OUT}), limit)
+        for name, limit in sorted(limits.items())
+    ]
+
+
+def _family(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _ceiling(variant: str, figure: str, measured: dict[str, Any], limit: float) -> Check:
+    """A share of what must not happen, judged as `_floor` judges one of what should."""
+    if "not_tested" in measured:
+        return Check(variant, figure, None, "at most", limit, 0, ENOUGH, None, measured["not_tested"])
+    value, pictures = measured["value"], measured["pictures"]
+    outcome: bool | None = value <= limit
+    if pictures < ENOUGH and measured["high"] > limit:
+        certain = measured["low"] > limit and pictures >= LEAST_CERTAIN
+        outcome = False if certain else None
+    return Check(variant, figure, value, "at most", limit, pictures, ENOUGH, outcome)
+
+
+def attack_loss_checks(changes: Mapping[str, Any], limit: float, variant: str, against: str) -> list[Check]:
+    """The checks that no family of attacks succeeds more often on `variant` than on another model. changes:
+    as of red_team_figures.compare. What counts is the lower end of the interval of the difference: two
+    models that were trained alike differ by a few points, either way."""
+    checks = []
+    for name, change in changes.items():
+        figure = f"{_family(name)} {ATTACKS} above that of {against} (95 % at least)"
+        value, n = (None if change.note else change.low), change.pictures
+        outcome = None if value is None else value <= limit
+        if outcome is False and n < LEAST_CERTAIN:
+            outcome = None
+        check = Check(variant, figure, value, "at most", limit, n, LEAST_CERTAIN, outcome, change.note)
+        checks.append(check)
+    return checks
 
 
 def _floor(variant: str, figure: str, measured: dict[str, Any] | None, limit: float, absent: str) -> Check:

@@ -2,8 +2,8 @@
 fetched.
 
 A version holds the bundle, the file that lets `mlflow models serve` answer with it, the code of Sightline,
-and `evidence/`: the verdict of its gate, its figures, and what was counted of each test picture. By that it
-is compared with the version that has the alias.
+and `evidence/`: the verdict of its gate, its figures, and what the evaluation and the red team counted of
+each test picture. By that it is compared with the version that has the alias.
 """
 
 import re
@@ -18,7 +18,10 @@ from typing import Any
 
 from sightline.core import artifacts, source_digest, typed_json
 from sightline.evaluate import paired_pictures, quality_gate
+from sightline.evaluate.paired_pictures import SplitCounts
 from sightline.evaluate.quality_gate import Check
+from sightline.evaluate.red_team import red_team_figures
+from sightline.evaluate.red_team.red_team_figures import RedTeamFigures
 from sightline.share import mlflow_runs, mlflow_server
 from sightline.share.measured_bundle import MeasuredBundle
 from sightline.share.mlflow_server import ServerError, asked
@@ -43,6 +46,15 @@ class Verdict(typed_json.Described):
     max_loss: float
     resamplings: int
     seed: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a version brings: `attacked` None where it was registered without red-team figures."""
+
+    verdict: Verdict
+    counts: dict[str, SplitCounts]
+    attacked: RedTeamFigures | None
 
 
 @dataclass(frozen=True)
@@ -105,17 +117,18 @@ def promote(name: str, number: int, alias: str) -> Promotion:
     with asked(f"promote version {number} of {name}"), tempfile.TemporaryDirectory() as scratch:
         candidate = client.get_model_version(name, str(number))
         incumbent = int(client.get_registered_model(name).aliases.get(alias, 0))
-        verdict, counts = _evidence(client, candidate, Path(scratch) / "candidate")
-        if not verdict.passed:
-            raise Refused(f"version {number} of {name} did not pass its gate: {'; '.join(verdict.checks)}")
+        evidence = _evidence(client, candidate, Path(scratch) / "candidate")
+        if not evidence.verdict.passed:
+            failed = "; ".join(evidence.verdict.checks)
+            raise Refused(f"version {number} of {name} did not pass its gate: {failed}")
         promotion = Promotion(incumbent, incumbent == number, (), 0)
         if incumbent and incumbent != number:
             before = client.get_model_version(name, str(incumbent))
             if before.tags.get(BUNDLE) == candidate.tags.get(BUNDLE):
                 promotion = Promotion(incumbent, True, (), 0)
             else:
-                limits, counted = _evidence(client, before, Path(scratch) / "incumbent")
-                promotion = _compared(incumbent, (verdict, counts), (limits, counted), f"version {number}")
+                earlier = _evidence(client, before, Path(scratch) / "incumbent")
+                promotion = _compared(incumbent, evidence, earlier, f"version {number}")
         if int(client.get_registered_model(name).aliases.get(alias, 0)) != incumbent:
             raise Refused(f"somebody else moved {alias} of {name} in this moment: look, and try again")
         client.set_registered_model_alias(name, alias, str(number))
@@ -157,20 +170,19 @@ def fetch(address: str, cache: Path) -> tuple[Path, str]:
     return target, f"{name} version {found.version}"
 
 
-def _compared(
-    incumbent: int, after: tuple[Verdict, Any], before: tuple[Verdict, Any], variant: str
-) -> Promotion:
-    (verdict, counts), (limits, counted) = after, before
-    common, total = paired_pictures.shared(counts, counted)
+def _compared(incumbent: int, after: Evidence, before: Evidence, variant: str) -> Promotion:
+    verdict = after.verdict
+    common, _ = paired_pictures.shared(after.counts, before.counts)
     against = f"version {incumbent}"
     if not common:
         raise Refused(
             f"{variant} and {against} were measured on other test pictures, so nobody knows which is better; "
             "to decide without a comparison, set the alias on the model's page in MLflow"
         )
-    bounds = paired_pictures.compare(counts, counted, verdict.resamplings, verdict.seed)
-    allowed = min(verdict.max_loss, limits.max_loss)
+    bounds = paired_pictures.compare(after.counts, before.counts, verdict.resamplings, verdict.seed)
+    allowed = min(verdict.max_loss, before.verdict.max_loss)
     checks = quality_gate.loss_checks(bounds, allowed, variant, against)
+    checks += _attack_checks(after, before, allowed, variant, against)
     failed = [check for check in checks if check.passed is False]
     if failed:
         raise Refused(
@@ -179,6 +191,20 @@ def _compared(
                         for check in failed)
         )  # fmt: skip
     return Promotion(incumbent, False, checks, common)
+
+
+def _attack_checks(
+    after: Evidence, before: Evidence, allowed: float, variant: str, against: str
+) -> list[Check]:
+    """That no family of attacks succeeds more often than before. One check that says why there are none where
+    a version has no figures of the red team."""
+    if after.attacked is None or before.attacked is None:
+        without = variant if after.attacked is None else against
+        note = f"{without} has none; it was registered before there were any"
+        return [Check(variant, "red-team figures", None, "at most", allowed, 0, 0, None, note)]
+    verdict = after.verdict
+    changes = red_team_figures.compare(after.attacked, before.attacked, verdict.resamplings, verdict.seed)
+    return quality_gate.attack_loss_checks(changes, allowed, variant, against)
 
 
 def _make_model(client: Any, name: str) -> None:
@@ -233,6 +259,10 @@ def _write_evidence(folder: Path, measured: MeasuredBundle, evaluated: Path) -> 
     folder.mkdir()
     for path in sorted(evaluated.glob(paired_pictures.file_of("*"))):
         shutil.copyfile(path, folder / path.name)
+    attacked = measured.checkout / red_team_figures.FOLDER
+    if attacked.exists():
+        found = artifacts.load(attacked, "metrics").path / red_team_figures.FILE
+        shutil.copyfile(found, folder / red_team_figures.FILE)
     params = measured.params
     verdict = Verdict(
         passed=quality_gate.passed(measured.checks), checks=[check.line() for check in measured.checks],
@@ -242,10 +272,14 @@ def _write_evidence(folder: Path, measured: MeasuredBundle, evaluated: Path) -> 
     artifacts.write_json(folder / "summary.json", measured.summary)
 
 
-def _evidence(client: Any, found: Any, scratch: Path) -> tuple[Verdict, dict[str, Any]]:
+def _evidence(client: Any, found: Any, scratch: Path) -> Evidence:
     scratch.mkdir()
     folder = _download(client, found, EVIDENCE, scratch)
-    return typed_json.read(folder / VERDICT, Verdict, CURE), paired_pictures.read(folder)
+    attacked = folder / red_team_figures.FILE
+    return Evidence(
+        typed_json.read(folder / VERDICT, Verdict, CURE), paired_pictures.read(folder),
+        red_team_figures.read(attacked) if attacked.exists() else None,
+    )  # fmt: skip
 
 
 def _download(client: Any, found: Any, part: str, into: Path) -> Path:

@@ -21,7 +21,7 @@ DEMO = Path(".demo")
 # From which stage a case starts: the first ones are soon done, for the short battery.
 STARTS = (
     "index", "report", "evaluate", "explain", "finetune", "gate", "compress", "align", "export", "pretrain",
-    "convert", "download",
+    "red_team", "convert", "download",
 )  # fmt: skip
 REPRO = "sightline doctor --repair dvc.lock && exec dvc repro"  # what `make repro` runs
 WAIT_S = 1800

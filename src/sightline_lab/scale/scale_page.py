@@ -10,9 +10,11 @@ RESULT, PAGE = Path("metrics/scale.json"), Path("docs/reports/scale-data.md")
 
 
 def page(result: dict[str, Any]) -> str:
-    """The whole page as Markdown."""
+    """The whole page as Markdown; without the stages that were not there when it was measured."""
+    sizes = result["sizes"]
+    stages = [stage for stage in STAGES if any(stage in size["stages"] for size in sizes)]
     return templates.render(
-        "sightline_lab.scale", "scale-data.md", sizes=result["sizes"], stages=STAGES, growth=_growth
+        "sightline_lab.scale", "scale-data.md", sizes=sizes, stages=stages, growth=_growth
     )
 
 

@@ -19,7 +19,7 @@ from sightline_lab.scale import synthetic_table
 
 STAGES = (
     "download", "convert", "pretrain", "align", "finetune", "compress", "export", "index", "explain",
-    "evaluate", "report", "gate",
+    "evaluate", "red_team", "report", "gate",
 )  # fmt: skip
 PROFILE = "own"
 SIGN = 20_000  # rows between two signs of life
@@ -35,6 +35,7 @@ TINY = {
     "align.matching_samples": 16, "spin.layers": [0], "compress.batches": 2, "export.calibration_items": 32,
     "export.parity_items": 32, "export.max_flips": 100.0, "export.max_drop": 100.0,
     "export.selection_items": 64, "explain.items": 2, "evaluate.max_items": 200, "evaluate.bootstrap": 100,
+    "red_team.items": 8,
 }  # fmt: skip
 Echo = Callable[[str], None]
 

@@ -16,8 +16,10 @@ EFFICIENCY = 0.9  # of a second process: scenes take 1.8 times as many core-seco
 BLIND = 0.6  # of a fine-tuning step: without the image tower
 EVALUATED = 5.0  # processor time of an evaluated picture, in items of fine-tuning: answers and retrieval
 DESCRIBED = 5.0  # and of its descriptions, greedily in 72 tokens
+ATTACKED = 0.15  # of a question of an attack
+ATTACKS = 36  # questions for each of `red_team.items`, beside those of the search: those of twelve families
 FIXED_S = {"pretrain": 8.0, "align": 10.0, "finetune": 12.0, "compress": 12.0, "export": 60.0, "index": 3.0,
-           "explain": 8.0, "evaluate": 6.0}  # fmt: skip  # starts, graphs, checks, of any size
+           "explain": 8.0, "evaluate": 6.0, "red_team": 3.0}  # fmt: skip  # starts, graphs, checks: any size
 CACHED = 2  # DVC copies what a stage writes into its cache, unless the file system can share it
 MODELS_GIB = 0.4  # of weights and graphs
 
@@ -49,6 +51,7 @@ def minutes(params: Params, measured: Measured) -> dict[str, float]:
         "export": tuned * (params.export.parity_items + params.export.selection_items) / 4,
         "index": tuned * sum(measured.items.values()) / 4,
         "explain": tuned * 20 * params.explain.items,
+        "red_team": ATTACKED * tuned * params.red_team.items * (ATTACKS + params.red_team.queries),
         "evaluate": tuned * shown * (EVALUATED + DESCRIBED * words),
     }  # fmt: skip
     return {name: (time + FIXED_S.get(name, 1.0)) / 60 for name, time in seconds.items()}

@@ -10,6 +10,7 @@ dual_encoder_params.py: `dual_encoder`: a pretrained one in their place
 train_params.py: `pretrain`, `align` (loss, temperature, fusion), `finetune`, `compress`
 bundle_params.py: `export`, `index`
 quality_params.py: `explain`, `evaluate`, `gate` (the floors of the quality gate)
+red_team_params.py: `red_team`: how hard the model is attacked
 generation.py: `spin`, `generation`: how answers are decoded (method, temperature, top p, candidates)
 edit.py: writes leaves in place, as `dvc exp run -S` does
 params_files.py: params.yaml and profiles/*.yaml, read leaf by leaf

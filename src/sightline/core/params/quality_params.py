@@ -18,6 +18,7 @@ from sightline.core.params.checks import (
 )
 
 Segments = Literal["grid", "slic"]
+AttackFamily = Annotated[str, AfterValidator(PlugIn("evaluate/red_team/families"))]
 
 
 class ExplainParams(Settings):
@@ -77,4 +78,7 @@ class GateParams(Settings):
     )
     max_pointing_drop: Percent = Field(
         description="points: how often a map's strongest place is in the true box, against fp32"
+    )
+    max_attack_success: dict[AttackFamily, Percent] = Field(
+        description="percent of a family's attacks that may succeed; a family that is not named has no bound"
     )

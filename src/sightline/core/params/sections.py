@@ -12,6 +12,7 @@ from sightline.core.params.data_params import ConvertParams, DataParams
 from sightline.core.params.dual_encoder_params import DualEncoderParams, leaves_others_unused
 from sightline.core.params.generation import Generation, Spin
 from sightline.core.params.quality_params import EvaluateParams, ExplainParams, GateParams
+from sightline.core.params.red_team_params import RedTeamParams
 from sightline.core.params.tower_params import DecoderParams, TextParams, VisionParams
 from sightline.core.params.train_params import AlignParams, CompressParams, FinetuneParams, PretrainParams
 
@@ -87,6 +88,7 @@ class Params(Settings):
     explain: ExplainParams
     index: IndexParams
     evaluate: EvaluateParams
+    red_team: RedTeamParams
     gate: GateParams
     _origin: dict[str, str] = PrivateAttr(default_factory=dict)
 

@@ -26,7 +26,8 @@ def params(
     reference: Annotated[
         bool,
         typer.Option(
-            "--reference", help="Write docs/reference: params.md, deploy.md and their JSON schemas."
+            "--reference",
+            help="Write docs/reference: params.md, deploy.md, and the JSON schemas, audit.json's too.",
         ),
     ] = False,
     migrate: Annotated[
@@ -52,11 +53,16 @@ def params(
 
 
 def _write_params(here: Path, old: Path | None) -> list[str]:
+    from sightline.audit import audit_report
     from sightline.core.params import migrate, reference
     from sightline.serve.deploy import deployment_reference
 
     if old is None:
-        written = [*reference.write(here), *deployment_reference.write(here)]
+        written = [
+            *reference.write(here),
+            *deployment_reference.write(here),
+            *audit_report.write_schema(here),
+        ]
         return [f"wrote {path.relative_to(here)}" for path in written]
     return [*migrate.migrate(old, here), "try: sightline params, then dvc repro"]
 

@@ -132,9 +132,9 @@ def write_card(path: Path, report: AuditReport) -> None:
 
 def write_difference(folder: Path, made: AuditDifference) -> None:
     """Write the page and the section of a comparison."""
-    values = {"made": made, "name": name, "plain": plain}
-    write_bytes(folder / "difference.html", templates.render(ROOM, "difference.html", **values).encode())
-    write_bytes(folder / "difference.md", templates.render(ROOM, "difference.md", **values).encode())
+    for file in ("difference.html", "difference.md"):
+        text = templates.render(ROOM, file, made=made, metric_name=name, plain=plain)
+        write_bytes(folder / file, text.encode())
 
 
 def title(report: AuditReport) -> str:

@@ -30,8 +30,12 @@ def folder(out: Path) -> Iterator[Path]:
     if out.is_dir() and any(out.iterdir()) and not (out / answer_file.NAME).is_file():
         raise ValueError(f"{out}: holds other files and no audit; nothing was changed: give another with -o")
     out.mkdir(parents=True, exist_ok=True)
-    with folder_lock(out):
-        yield out
+    try:
+        with folder_lock(out):
+            yield out
+    finally:
+        if not any(out.iterdir()):  # nothing was asked
+            out.rmdir()
 
 
 def kept_replies(out: Path) -> dict[str, Reply]:

@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor, logging
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from sightline.audit.answerer import Identity, Reply
 from sightline.audit.audit_items import Request
 from sightline.core import hub_files
 from sightline.data import images
+from sightline.models.quiet_loading import quiet_loading
 
 MAX_PIXELS = 2**25
 NEEDED = ("config.json", "*.safetensors")
@@ -43,15 +44,16 @@ class TransformersAnswerer:
                 f"{where}: expected a bundle of Sightline, a folder with a model of transformers "
                 "(config.json), or OWNER/NAME on the Hugging Face Hub with --revision COMMIT"
             )
-        logging.set_verbosity_error()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            self._processor = AutoProcessor.from_pretrained(
-                folder, trust_remote_code=False, local_files_only=True
-            )
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                folder, trust_remote_code=False, local_files_only=True, use_safetensors=True, dtype="auto"
-            )  # fmt: skip
+            with quiet_loading():
+                self._processor = AutoProcessor.from_pretrained(
+                    folder, trust_remote_code=False, local_files_only=True
+                )
+                loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                    folder, trust_remote_code=False, local_files_only=True, use_safetensors=True,
+                    dtype="auto",
+                )  # fmt: skip
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise ValueError(
                 f"{where}: transformers cannot load it as an image-text-to-text model "

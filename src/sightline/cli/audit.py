@@ -95,11 +95,11 @@ def audit(
     budget = Budget(price_in, price_out, max_cost, max_tokens)
     connection = None if endpoint is None else _connection(endpoint, name, key_env, rate, timeout)
     with run_audit.folder(out) as folder:
-        asked = probes.audit(_items(data, items, seed, pictures, words))
         if connection is not None:
             answerer = _endpoint(connection, str(name), connections, budget, folder)
         else:
             answerer = _local(str(model), revision, batch)
+        asked = probes.audit(_items(data, items, seed, pictures, words))
         say(
             f"audit: {len(asked.asked.pictures)} pictures, {len(asked.asked.questions)} questions, "
             f"{len(asked.requests(answer_tokens))} requests to {answerer.identity.name}"

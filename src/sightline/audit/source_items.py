@@ -19,7 +19,8 @@ from sightline.evaluate.metrics.chair import Lexicon
 
 SIDE = 1024  # pixels of the longer side that a picture is kept with
 MAX_WORDS_BYTES = 1 << 20
-SOURCES = ("table", "folder", "vqa", "coco", "webdataset", "flickr8k", "flickr30k")
+PHOTOS = ("vqa", "coco", "flickr8k", "flickr30k")  # whose captions name what photos show
+SOURCES = ("table", "folder", "webdataset", *PHOTOS)
 
 
 def read(source: str, path: Path, pictures: Path | None, words: Path | None, count: int, seed: int) -> Items:
@@ -94,5 +95,6 @@ def _params(source: str, path: Path, pictures: Path | None) -> Params:
     changes = {
         "profile": "own", "data.source": source, "data.path": str(path), "data.pictures": str(folder),
         "data.image_side": SIDE, "convert.pope_per_image": 6,
+        "convert.lexicon": "photos" if source in PHOTOS else "corpus",
     }  # fmt: skip
     return loader.load_params(packaged_project.folder() / "params.yaml", changes)

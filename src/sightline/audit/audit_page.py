@@ -114,7 +114,7 @@ def write(path: Path, report: AuditReport, cost: Cost, wrong: Sequence[Example])
     """Write the page of an audit."""
     text = templates.render(
         ROOM, "audit.html", report=report, cost=cost, examples=wrong, parts=parts(report), plain=plain,
-        title=title(report),
+        time=time, title=title(report),
     )  # fmt: skip
     write_bytes(path, text.encode())
 
@@ -169,6 +169,11 @@ def _part(report: AuditReport, part: str, verdict: str) -> Part:
     ]  # fmt: skip
     head = ["kind", "row", *map(name, metrics), "n", "pictures"]
     return Part(*TITLES[part], verdict, bars, head, rows)
+
+
+def time(seconds: float) -> str:
+    """Seconds, as milliseconds where they are few."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
 def name(metric: str) -> str:

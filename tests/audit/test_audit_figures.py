@@ -267,7 +267,7 @@ def coverage(audits: int, seed: int) -> dict[tuple[str, str], float]:
         asked, replies = drawn(rng)
         weights_RC = audit_figures.weights(asked)
         for group in audit_figures.groups(Answers(asked, replies), weights_RC):
-            for row in audit_report._rows("model", group):
+            for row in audit_report.figure_rows("model", group):
                 key = (row["kind"], row["metric"])
                 if key in truth:
                     hits[key] += row["low"] <= truth[key] <= row["high"]

@@ -62,7 +62,6 @@ AGREEMENT = Shares(("agreement", "accuracy"))
 UNSEEN = Shares(("still_yes",))
 NOTHING = Shares(("yes", "invalid"))
 FOLLOWED = Shares(("followed", "same_answer"))
-PROMPTED = Shares(("accuracy", "invalid"))
 STEADY = Shares(("agreement",))
 DECLINED = Shares(("refused", "cut"))
 
@@ -249,10 +248,10 @@ def _prompts(answers: Answers, weights_RC: np.ndarray) -> Iterator[Group]:
     for place, name in enumerate((PLAIN, *(wording.probe for wording in PROMPTS))):
         chosen = [found[place] for found in complete]
         counts = [
-            PROMPTED.item_counts(accuracy=answers.right(index), invalid=answers.read[index] == INVALID)
+            READ.item_counts(accuracy=answers.right(index), invalid=answers.read[index] == INVALID)
             for index in chosen
         ]
-        yield _counted(answers, PROMPT, name, PROMPTED, counts, chosen, weights_RC)
+        yield _counted(answers, PROMPT, name, READ, counts, chosen, weights_RC)
     given = [{answers.read[index] for index in found} for found in complete]
     counts = [STEADY.item_counts(agreement=len(texts) == 1 and INVALID not in texts) for texts in given]
     yield _counted(

@@ -114,7 +114,10 @@ def report(asked: Asked, replies: Mapping[str, Reply], model: Identity) -> Audit
     by_row = {MODEL: audit_figures.groups(answers, weights_RC)}
     by_row |= audit_figures.baseline_groups(answers, weights_RC)
     figures = [
-        Figure(**row) for name, groups in by_row.items() for group in groups for row in _rows(name, group)
+        Figure(**row)
+        for name, groups in by_row.items()
+        for group in groups
+        for row in figure_rows(name, group)
     ]
     requests = {question.key for question in asked.questions}
     data = Data(
@@ -131,7 +134,8 @@ def report(asked: Asked, replies: Mapping[str, Reply], model: Identity) -> Audit
     )  # fmt: skip
 
 
-def _rows(name: str, group: Group) -> list[dict[str, Any]]:
+def figure_rows(name: str, group: Group) -> list[dict[str, Any]]:
+    """The fields of a Figure for each figure of a group, in the row `name`."""
     rows = scoring.figure_rows(group, {"part": group.family, "row": name})
     return [{("kind" if key == "type" else key): value for key, value in row.items()} for row in rows]
 

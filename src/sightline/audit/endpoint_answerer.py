@@ -138,14 +138,14 @@ class EndpointAnswerer:
                         reply = future.result()
                     except EndpointError as error:
                         failure = failure or error
-                        self._connection.stop()
+                        self._connection.stopped.set()
                         continue
                     self._count(reply)
                     yield request, reply
             if failure is not None:
                 raise failure
         finally:
-            self._connection.stop()
+            self._connection.stopped.set()
             pool.shutdown(cancel_futures=True)
 
     def _over(self, running: int) -> str | None:

@@ -50,18 +50,19 @@ class _Transient(Exception):
 class Connection:
     """An endpoint: `url` is its base (https://host/v1) or the address of its chat route, `key` a secret that
     never stands in a message, `per_minute` the most requests a minute (0: no limit), `timeout_s` what one
-    try may take, `pause_s` the first wait. Used by several threads, each with a connection of its own."""
+    try may take, `pause_s` the first wait, `stopped` ends every wait once it is set. Used by several threads,
+    each with a connection of its own."""
 
     url: str
     key: str = field(repr=False)
     per_minute: float
     timeout_s: float
     pause_s: float = 1.0
-    retries: int = 0
-    _next_s: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _stopped: threading.Event = field(default_factory=threading.Event, repr=False)
-    _local: threading.local = field(default_factory=threading.local, repr=False)
+    stopped: threading.Event = field(default_factory=threading.Event, repr=False)
+    retries: int = field(default=0, init=False)
+    _next_s: float = field(default=0.0, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
     def __post_init__(self) -> None:
         parts = split_url(self.url)
@@ -81,10 +82,6 @@ class Connection:
         """Host and path, without a query, which may hold a secret."""
         return self._parts._replace(query="").geturl()
 
-    def stop(self) -> None:
-        """End every wait of every thread."""
-        self._stopped.set()
-
     def post(self, body: dict[str, Any]) -> dict[str, Any]:
         """The reply to a chat request. Raises EndpointError for a refusal, and when no try succeeded."""
         data, pause_s, reason = json.dumps(body).encode(), self.pause_s, ""
@@ -99,7 +96,7 @@ class Connection:
                 reason = str(error)
                 wait_s = pause_s * random.uniform(0.5, 1.0) if error.wait_s is None else error.wait_s
             pause_s = min(2 * pause_s, LONGEST_WAIT_S)
-            if number < TRIES - 1 and self._stopped.wait(wait_s):
+            if number < TRIES - 1 and self.stopped.wait(wait_s):
                 raise EndpointError("stopped")
         raise EndpointError(f"{self.address}: no answer in {TRIES} tries, the last: {reason}")
 
@@ -110,7 +107,7 @@ class Connection:
         with self._lock:
             at_s = max(self._next_s, time.monotonic())
             self._next_s = at_s + 60.0 / self.per_minute
-        if self._stopped.wait(max(at_s - time.monotonic(), 0.0)):
+        if self.stopped.wait(max(at_s - time.monotonic(), 0.0)):
             raise EndpointError("stopped")
 
     def _try(self, data: bytes) -> dict[str, Any]:

@@ -220,6 +220,7 @@ def test_the_page_is_self_contained_and_escapes_what_a_model_says(tmp_path):
     assert "script" not in page.tags and "link" not in page.tags
     assert page.loads and all(load.startswith("data:image/") for load in page.loads)
     assert "Audit of <b>m</b>" in page.text and evil[:40] in page.text and "\x1b" not in page.text
+    assert "Yes/no answers by confidence" in page.text
     for part in ("Does it see what is there?", "Does it look?", "What is its confidence worth?"):
         assert part in page.text
 

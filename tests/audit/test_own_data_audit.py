@@ -106,6 +106,14 @@ def test_the_figures_of_pope_and_chair_by_hand(coco):
     assert of["descriptions", "described", "recall"] == pytest.approx(100 * 4 / 7, abs=1e-3)
 
 
+def test_a_label_that_is_neither_yes_nor_no_is_named(coco):
+    texts, pictures, words = coco
+    path = texts / "coco_pope_random.json"
+    path.write_text(path.read_text().replace('"label": "yes"', '"label": "maybe"', 1))
+    with pytest.raises(ValueError, match="the label of 'Is there a dog in the image.' is 'maybe'"):
+        source_items.read("vqa", texts, pictures, words, 10, 0)
+
+
 def test_fewer_items_are_a_part_of_more(coco):
     some, more = (source_items.read("vqa", *coco, count, 5) for count in (2, 4))
     assert [it.id for it in some.pictures] == [it.id for it in more.pictures][:2]

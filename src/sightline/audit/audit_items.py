@@ -14,7 +14,6 @@ import numpy as np
 
 from sightline.core.runtime import derive_seed
 from sightline.data import images
-from sightline.data.questions.prompt_template import DESCRIBE
 
 PLAIN = "plain"  # the probe of a question as the data puts it
 DESCRIPTION = "describe"  # the type of a description
@@ -135,7 +134,3 @@ def noise_picture(side: int) -> Picture:
     """Every pixel of a colour of its own."""
     rng = np.random.default_rng(derive_seed(NOISE_SEED, "audit", "noise"))
     return Picture("noise", images.encode(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))[0])
-
-
-def is_description(triple: dict) -> bool:
-    return triple["type"] == DESCRIPTION and triple["question"] == DESCRIBE

@@ -76,6 +76,7 @@ class Part:
     """One part of the page: its bars (a figure of the model, with those of the other rows), and the
     table of all its figures: head and rows."""
 
+    name: str
     title: str
     about: str
     verdict: str
@@ -168,7 +169,7 @@ def _part(report: AuditReport, part: str, verdict: str) -> Part:
         for (kind, row), found in cells.items()
     ]  # fmt: skip
     head = ["kind", "row", *map(name, metrics), "n", "pictures"]
-    return Part(*TITLES[part], verdict, bars, head, rows)
+    return Part(part, *TITLES[part], verdict, bars, head, rows)
 
 
 def time(seconds: float) -> str:

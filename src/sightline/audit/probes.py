@@ -19,7 +19,6 @@ from sightline.audit.audit_items import (
     Items,
     Question,
     grey_picture,
-    is_description,
     noise_picture,
 )
 from sightline.data.questions.question_types import POPE_TYPES
@@ -79,8 +78,6 @@ def _plain(items: Items) -> Iterator[Question]:
     number = 0
     for about, (picture, triples) in enumerate(zip(items.pictures, items.triples, strict=True)):
         for triple in triples:
-            if triple["type"] == DESCRIPTION and not is_description(triple):
-                continue
             truths = tuple(vqa_accuracy.truths(triple))
             choices = _choices(triple["type"], truths, items)
             yield Question(

@@ -53,7 +53,9 @@ def draw(count: int, seed: int, zoom: int = 1) -> Items:
         present.append({item["kind"] for item in scene["objects"]})
     objects = {kind: [kind, many] for kind, many in sampling.PLURALS.items()}
     truth = "exact: the description that each scene was drawn from"
-    return Items("scenes", pictures, triples, present, objects, CHOICES, truth)
+    return Items(
+        "scenes" if zoom == 1 else f"scenes:{zoom}", pictures, triples, present, objects, CHOICES, truth
+    )
 
 
 def _png(rgb: np.ndarray) -> bytes:

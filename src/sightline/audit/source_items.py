@@ -9,12 +9,14 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+from sightline.audit.answer_reading import YES_NO
 from sightline.audit.audit_items import Items, Picture
 from sightline.core import artifacts, packaged_project, registry
 from sightline.core.params import loader
 from sightline.core.params.loader import Params
 from sightline.data import shards
 from sightline.data.questions.convert_captions import caption_questions, counted_lexicon
+from sightline.data.questions.question_types import POPE_TYPES
 from sightline.evaluate.metrics.chair import Lexicon
 
 SIDE = 1024  # pixels of the longer side that a picture is kept with
@@ -50,6 +52,13 @@ def read(source: str, path: Path, pictures: Path | None, words: Path | None, cou
     named = [{kind for text in it["captions"] for kind in kinds.mentions(text)} for it in chosen]
     present = [found or None for found in named]
     triples = [_asked(questions, bool(found)) for questions, found in zip(asked, present, strict=True)]
+    for picture, questions in zip(shown, triples, strict=True):
+        for it in questions:
+            if it["type"] in POPE_TYPES and it["answer"] not in YES_NO:
+                raise ValueError(
+                    f"{path}: {picture.id}: the label of {it['question']!r} is {it['answer']!r}; a POPE file "
+                    "has yes or no"
+                )
     if not any(triples):
         raise ValueError(
             f"{path}: none of {len(chosen)} pictures has a question or a caption that names a known thing; "

@@ -74,7 +74,14 @@ class TransformersAnswerer:
         for tokens in sorted({request.tokens for request in requests}):
             waiting = iter([request for request in requests if request.tokens == tokens])
             while chunk := list(islice(waiting, self._batch)):
-                yield from zip(chunk, self._generated(chunk, tokens), strict=True)
+                try:
+                    replies = self._generated(chunk, tokens)
+                except torch.OutOfMemoryError as error:
+                    raise ValueError(
+                        f"the accelerator has too little memory for {len(chunk)} questions at a time: give a "
+                        "smaller --batch; what was answered is kept"
+                    ) from error
+                yield from zip(chunk, replies, strict=True)
 
     def _prompt(self, text: str) -> str:
         """By the chat template of the model; without one the picture's token before the question."""

@@ -67,6 +67,9 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_report(tmp_path)
         path.write_bytes(path.read_bytes()[:-7])  # and a line that was not written to its end
         run(tmp_path, *words, "-o", "killed", code=0)
         assert kills == 3 and len(server.bodies) <= total + 4 * (kills + 1)  # those under way, once more
+        asked = len(server.bodies)
+        run(tmp_path, *words, "-o", "killed", code=0)  # the file is whole: nothing is asked again
+        assert len(server.bodies) == asked
     for name in (run_audit.FIGURES, run_audit.CARD, run_audit.ASKED):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

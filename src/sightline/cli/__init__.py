@@ -4,6 +4,7 @@ imports it when called.
 main.py: `sightline`: collects the groups
 app.py: the application, its panels, what commands share
 ask.py: ask, search
+audit.py: audit
 explain.py: explain, failures
 red_team.py: red-team
 serve.py: serve

@@ -10,7 +10,7 @@ from sightline.cli import checkout_files
 from sightline.core.plain_text import plain
 
 USE, DATA, BUILD, EXPERIMENTS = "Use the model", "Your data", "Build the model", "Experiments"  # of --help
-SHARE = "Share the model"
+TRUST, SHARE = "Check a model", "Share the model"
 
 app = typer.Typer(
     no_args_is_help=True,

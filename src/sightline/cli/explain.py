@@ -10,7 +10,18 @@ import numpy as np
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, FETCH, SPIN, USE, app, check_domain, open_session, say, warn_of_question
+from sightline.cli.app import (
+    BUNDLE,
+    FETCH,
+    SPIN,
+    TRUST,
+    USE,
+    app,
+    check_domain,
+    open_session,
+    say,
+    warn_of_question,
+)
 
 if TYPE_CHECKING:
     from sightline.explain.heatmap import Explanation
@@ -155,7 +166,7 @@ def _explain_masked(text: str) -> None:
     say(f'try: sightline search "{text.replace(masked_word.MASK, result.words[0][0])}"')
 
 
-@app.command(rich_help_panel=USE)
+@app.command(rich_help_panel=TRUST)
 def failures(
     count: Annotated[int, typer.Option(help="How many, the surest of every type.")] = 60,
     out: Annotated[Path | None, typer.Option("-o", help="Default: plots/failures.html.")] = None,

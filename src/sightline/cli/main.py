@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 
 from sightline.cli import (  # noqa: F401
     ask,
+    audit,
     checkout_files,
     data_commands,
     explain,

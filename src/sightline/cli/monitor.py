@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import AS_JSON, USE, app, say
+from sightline.cli.app import AS_JSON, TRUST, app, say
 
 HERE, EVERY_S = "http://127.0.0.1:8000", 5
 NAMES = {
@@ -24,7 +24,7 @@ BEYOND = {
 KINDS = {"yes_no": "yes or no", "number": "numbers", "other": "other short answers"}
 
 
-@app.command(rich_help_panel=USE)
+@app.command(rich_help_panel=TRUST)
 def monitor(
     url: Annotated[str, typer.Argument(metavar="[URL]", help="Of the server.")] = HERE,
     keys: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, USE, app, say
+from sightline.cli.app import BUNDLE, TRUST, app, say
 
 FOLDER = Path("plots/profile")
 LOAD = "load"
@@ -18,7 +18,7 @@ OUT = typer.Option("--out", "-o", help="Folder of the page, the trace and the fi
 group = typer.Typer(
     no_args_is_help=True, help="Where the time of an answer goes: a page, and a trace for Perfetto."
 )
-app.add_typer(group, name="profile", rich_help_panel=USE)
+app.add_typer(group, name="profile", rich_help_panel=TRUST)
 
 
 @group.command()

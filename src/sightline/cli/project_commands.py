@@ -27,7 +27,7 @@ def params(
         bool,
         typer.Option(
             "--reference",
-            help="Write docs/reference: params.md, deploy.md, safety.md and their JSON schemas.",
+            help="Write docs/reference: params.md, deploy.md, safety.md, and the JSON schemas, audit's too.",
         ),
     ] = False,
     migrate: Annotated[
@@ -53,13 +53,14 @@ def params(
 
 
 def _write_params(here: Path, old: Path | None) -> list[str]:
+    from sightline.audit import audit_report
     from sightline.core.params import migrate, reference
     from sightline.serve.deploy import deployment_reference
     from sightline.serve.safety import safety_reference
 
     if old is None:
         pages = reference, deployment_reference, safety_reference
-        written = [path for page in pages for path in page.write(here)]
+        written = [*(path for page in pages for path in page.write(here)), *audit_report.write_schema(here)]
         return [f"wrote {path.relative_to(here)}" for path in written]
     return [*migrate.migrate(old, here), "try: sightline params, then dvc repro"]
 

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from sightline.cli import checkout_files
-from sightline.cli.app import BUNDLE, USE, app, bundle_folder, say
+from sightline.cli.app import BUNDLE, TRUST, app, bundle_folder, say
 
 FIGURES_MARK = b'"bundle": '  # how red_team.json begins
 
 
-@app.command(rich_help_panel=USE)
+@app.command(rich_help_panel=TRUST)
 def red_team(
     family: Annotated[
         list[str] | None,

@@ -15,13 +15,16 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 
 
-def fetch(section: str, name: str, revision: str, needed: Sequence[str], more: Sequence[str] = ()) -> Path:
+def fetch(
+    section: str, name: str, revision: str, needed: Sequence[str], more: Sequence[str] = (), cure: str = ""
+) -> Path:
     """A folder with the files `needed` of the model `name` at the commit `revision`, and those of `more` that
     it has; names may hold `*`.
 
     `section` is that of the parameters, for the errors: `text` stands for text.name, text.revision and
-    text.checkpoint. Raises ValueError where the hub cannot be reached and the files were not fetched before,
-    and where it has no such model, commit or file.
+    text.checkpoint; of a model that no parameter names, `cure` says what to do. Raises ValueError where the
+    hub cannot be reached and the files were not fetched before, and where it has no such model, commit or
+    file.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import is_offline_mode
@@ -35,14 +38,17 @@ def fetch(section: str, name: str, revision: str, needed: Sequence[str], more: S
         if isinstance(answer, LocalEntryNotFoundError):
             off = "HF_HUB_OFFLINE is set, unset it" if is_offline_mode() else "run this where there is one"
             reason = f"it was never fetched, which needs the network: {off}"
-        raise _refusal(section, name, revision, reason) from error
+        raise _refusal(section, name, revision, reason, cure) from error
     if missing := [pattern for pattern in needed if not any(folder.glob(pattern))]:
-        raise _refusal(section, name, revision, f"it has no {' and no '.join(missing)}")
+        raise _refusal(section, name, revision, f"it has no {' and no '.join(missing)}", cure)
     return folder
 
 
-def _refusal(section: str, name: str, revision: str, reason: str) -> ValueError:
+def _refusal(section: str, name: str, revision: str, reason: str, cure: str) -> ValueError:
+    what = f"cannot get {name} at {revision[:10]} from the hub ({reason})"
+    if cure:
+        return ValueError(f"{section}: {what}. {cure}")
     return ValueError(
-        f"{section}.name: cannot get {name} at {revision[:10]} from the hub ({reason}). Check {section}.name "
-        f"and {section}.revision, or download it elsewhere and give its folder as {section}.checkpoint"
+        f"{section}.name: {what}. Check {section}.name and {section}.revision, or download it elsewhere and "
+        f"give its folder as {section}.checkpoint"
     )

@@ -59,7 +59,7 @@ def rounded(value: float) -> float:
     return round(value, 3) + 0.0
 
 
-def _group(
+def counted_group(
     family: str,
     kind: str,
     measure: Any,
@@ -67,6 +67,7 @@ def _group(
     pictures: list[int],
     weights_RC: np.ndarray,
 ) -> Group:
+    """The group of some items: their counts, each of the picture with that number."""
     counts_C = cluster(item_counts, pictures, weights_RC.shape[1])
     return Group(family, kind, measure, sample(counts_C, weights_RC), counts_C)
 
@@ -91,19 +92,21 @@ def answer_groups(split: Split, texts: list[str], lexicon: Lexicon, weights_RC: 
                     chair.item_counts(prediction, kinds, lexicon)
                     for (prediction, _), kinds in zip(predictions, present, strict=True)
                 ]
-                groups.append(_group("chair", name, chair, counts, pictures, weights_RC))
+                groups.append(counted_group("chair", name, chair, counts, pictures, weights_RC))
             references = [split.references(picture) for picture in pictures]
             counts = captioning.corpus_counts([prediction for prediction, _ in predictions], references)
-            groups.append(_group("caption", "describe", captioning, counts, pictures, weights_RC))
+            groups.append(counted_group("caption", "describe", captioning, counts, pictures, weights_RC))
         elif kind.startswith("pope_"):
             counts = [pope.item_counts(truth, prediction) for prediction, truth in predictions]
-            groups.append(_group("pope", kind.removeprefix("pope_"), pope, counts, pictures, weights_RC))
+            groups.append(
+                counted_group("pope", kind.removeprefix("pope_"), pope, counts, pictures, weights_RC)
+            )
         else:
             counts = [
                 vqa_accuracy.item_counts(vqa_accuracy.truths(split.triples[index]), texts[index])
                 for index in indices
             ]
-            groups.append(_group("vqa", kind, vqa_accuracy, counts, pictures, weights_RC))
+            groups.append(counted_group("vqa", kind, vqa_accuracy, counts, pictures, weights_RC))
     return groups
 
 
@@ -120,7 +123,9 @@ def confidence_groups(split: Split, answers: Answers, weights_RC: np.ndarray) ->
             counts = [calibration.item_counts(float(confidence), float(one)) for confidence, one in pairs]
             if counts:
                 pictures = [split.picture_of[index] for index in indices]
-                groups.append(_group("calibration", kind + when, calibration, counts, pictures, weights_RC))
+                groups.append(
+                    counted_group("calibration", kind + when, calibration, counts, pictures, weights_RC)
+                )
     return groups + _selective_groups(split, answers, weights_RC)
 
 
@@ -139,7 +144,7 @@ def _selective_groups(split: Split, answers: Answers, weights_RC: np.ndarray) ->
     if any(answers.sure[index] is not None for index in short):
         counts = [selective_prediction.Coverage.item_counts(bool(answers.sure[index])) for index in short]
         groups.append(
-            _group("abstention", "sure", selective_prediction.Coverage, counts, pictures, weights_RC)
+            counted_group("abstention", "sure", selective_prediction.Coverage, counts, pictures, weights_RC)
         )
     sure = [index for index in short if answers.sure[index]]
     if sure:
@@ -148,7 +153,7 @@ def _selective_groups(split: Split, answers: Answers, weights_RC: np.ndarray) ->
             for index in sure
         ]
         pictures = [split.picture_of[index] for index in sure]
-        groups.append(_group("abstention", "sure answers", vqa_accuracy, counts, pictures, weights_RC))
+        groups.append(counted_group("abstention", "sure answers", vqa_accuracy, counts, pictures, weights_RC))
     return groups
 
 
@@ -174,11 +179,13 @@ def retrieval_groups(results: RetrievalRanks, weights_RC: np.ndarray) -> list[Gr
     groups = []
     for kind, ranks in results.ranks.items():
         counts = [retrieval.item_counts(rank) for rank in ranks]
-        groups.append(_group("retrieval", kind, retrieval, counts, list(results.pictures[kind]), weights_RC))
+        groups.append(
+            counted_group("retrieval", kind, retrieval, counts, list(results.pictures[kind]), weights_RC)
+        )
     for kind, scored in results.swapped_object.items():
         counts = [swapped_object.item_counts(original, swapped) for _, original, swapped in scored]
         pictures = [picture for picture, _, _ in scored]
-        groups.append(_group("retrieval", kind, swapped_object, counts, pictures, weights_RC))
+        groups.append(counted_group("retrieval", kind, swapped_object, counts, pictures, weights_RC))
     return groups
 
 

@@ -56,7 +56,7 @@ class Screen:
 
     def __init__(self, path: str) -> None:
         """`path`: of a policy. Raises ParamsError."""
-        self.policy, self.rules = policy.load(path)
+        self.policy, self.rules, self.classifier = policy.load(path)
         data = self.policy.personal_data
         self._data = {
             kind: getattr(data, kind) for kind in personal_data.FINDERS if getattr(data, kind) != "allow"
@@ -65,7 +65,13 @@ class Screen:
     def categories(self, text: str) -> list[str]:
         """What a text asks about a person, whatever the policy does about it."""
         annotated = self.rules.lexicon.annotated(words(text))
-        return [name for name in CATEGORIES if self.rules.categories[name].catches(annotated)]
+        likely: tuple[bool, ...] = (False,) * len(CATEGORIES)
+        if self.classifier is not None:
+            likely = tuple(self.classifier.probabilities(annotated) > self.policy.classifier.threshold)
+        return [
+            name for name, is_likely in zip(CATEGORIES, likely, strict=True)
+            if is_likely or self.rules.categories[name].catches(annotated)
+        ]  # fmt: skip
 
     def question(self, text: str) -> Verdict:
         """What happens to a question."""

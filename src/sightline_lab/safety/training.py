@@ -49,9 +49,15 @@ class Frames(Settings):
 
 
 def frames(root: Path) -> list[Labelled]:
-    """Questions of frames.yaml, drawn by a seeded generator; those without a category are hard ones."""
-    document = YAML(typ="safe", pure=True).load((root / FOLDER / "frames.yaml").read_text(encoding="utf-8"))
+    """Questions of frames.yaml, drawn by a seeded generator; those without a category are hard ones. Raises
+    ValueError for an unknown category."""
+    path = root / FOLDER / "frames.yaml"
+    document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     found = Frames.model_validate(document, strict=False)
+    named = {name for framed in found.framed.values() for name in framed.words}
+    if unknown := named - {*CATEGORIES, ORDINARY}:
+        expected = ", ".join((*CATEGORIES, ORDINARY))
+        raise ValueError(f"{path}: words: {', '.join(sorted(unknown))}: expected {expected}")
     rng = np.random.default_rng(SEED)
 
     def one(choices: Sequence[str]) -> str:

@@ -282,7 +282,7 @@ def test_prod_and_staging_have_the_policy_and_dev_has_none():
     [
         ("extends: default\nquestions: {race: forbid}\n", "mine.yaml:2: questions.race: got 'forbid'"),
         ("extends: default\nquestion: {race: mark}\n", "mine.yaml:2: question: got an unknown key"),
-        ("rules: english.yaml\n", "questions.race: got nothing"),
+        ("rules: english.yaml\n", "classifier.weights: got nothing"),
         ("extends: default\nrules: none.yaml\n", "mine.yaml:2: rules: got 'none.yaml'"),
         ("extends: defualt\n", "mine.yaml:1: extends: got 'defualt'"),
         ("extends: mine\n", "which does not extend this one"),

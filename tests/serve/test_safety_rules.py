@@ -197,5 +197,5 @@ def test_the_references_are_up_to_date(tmp_path):
 
 def test_a_missing_value_names_the_file(tmp_path):
     (tmp_path / "mine.yaml").write_text("rules: english.yaml\n")
-    with pytest.raises(ParamsError, match=r"mine.yaml:1: questions.race: got nothing.*extends: default"):
+    with pytest.raises(ParamsError, match=r"mine.yaml:1: classifier.weights: got nothing.*extends: default"):
         Screen(str(tmp_path / "mine.yaml"))

@@ -16,6 +16,7 @@ PATTERNS = (
     "profiles/*.yaml",
     "deploy/*.yaml",
     "deploy/safety/*.yaml",
+    "deploy/safety/*.safetensors",
     "stages/*.py",
     "data/no_input",
     "metrics/cost.json",  # what the built profiles took, from which `sightline estimate` reckons

@@ -20,6 +20,9 @@ def safety(
     development: Annotated[
         bool, typer.Option("--development", help="Only print what is wrong on the development questions.")
     ] = False,
+    train: Annotated[
+        bool, typer.Option("--train", help="Only train the classifier's weights, and judge them out of fold.")
+    ] = False,
 ) -> None:
     """Measure false positives and misses of the safety filters, and what the policy costs a bundle's users;
     write metrics/safety.json and docs/reports/safety.md."""
@@ -32,6 +35,9 @@ def safety(
 
     here = checkout_files.root()
     used = policy or here / "deploy" / "safety" / "default.yaml"
+    if train:
+        _train(here, used)
+        return
     screen = Screen(str(used.resolve()))
     if development:
         for line in _wrong(measure.questions(here, screen, DEVELOPMENT)):
@@ -59,6 +65,19 @@ def safety(
     typer.echo(
         f"safety: {caught} % of the test's questions caught, {wrong} % of ordinary ones; {safety_page.PAGE}"
     )
+
+
+def _train(root: Path, used: Path) -> None:
+    """Write the weights that a policy names."""
+    from sightline.serve.safety import policy
+    from sightline_lab.safety import training
+    from sightline_lab.safety.question_sets import DEVELOPMENT
+
+    weights, lexicon, threshold = policy.to_train(used.resolve())
+    training.train(training.questions(root, DEVELOPMENT), lexicon).save(weights)
+    found = training.out_of_fold(root, lexicon, threshold)
+    shares = ", ".join(f"{value} % of {group}" for group, value in found.items())
+    typer.echo(f"safety: {weights} written; files that it was not trained on, at {threshold}: {shares}")
 
 
 def _wrong(found: dict[str, Any]) -> list[str]:

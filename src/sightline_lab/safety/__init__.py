@@ -2,6 +2,7 @@
 
 question_sets.py: labelled questions from lab/safety
 caption_sets.py: captions with and without personal data and blocked words
+training.py: the classifier of questions, trained
 measure.py: the figures, with intervals
 safety_page.py: docs/reports/safety.md
 

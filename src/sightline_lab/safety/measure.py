@@ -27,7 +27,7 @@ from sightline.serve.safety.personal_data import FINDERS
 from sightline.serve.safety.policy import CATEGORIES
 from sightline.serve.safety.screen import Screen
 from sightline_lab.safety import caption_sets, question_sets
-from sightline_lab.safety.question_sets import PARAPHRASES, TEST
+from sightline_lab.safety.question_sets import PARAPHRASES, TEST, Labelled
 
 BOOTSTRAP = 1000
 OWN_CAPTIONS = 1000
@@ -86,9 +86,20 @@ def questions(root: Path, screen: Screen, files: Sequence[str]) -> dict[str, Any
         "wrong": {
             group: rate([case for case in wrong if case.group == group]) for group in ("hard", "ordinary")
         },
+        "by_part": {
+            name: _by_part(labelled, judge)
+            for name, judge in {"rules": screen.by_rules, "classifier": screen.by_classifier}.items()
+        },
         "wrong_texts": [q.text for q in labelled if not q.category and found[q.text]],
         "missed_texts": [q.text for q in labelled if q.category and not found[q.text]],
     }
+
+
+def _by_part(labelled: Sequence[Labelled], judge: Callable[[str], list[str]]) -> dict[str, Any]:
+    """What one part of the filter alone does to questions, by group."""
+    cases = [Case(question.group, question.family, bool(judge(question.text))) for question in labelled]
+    groups = dict.fromkeys(case.group for case in cases)
+    return {group: rate([case for case in cases if case.group == group]) for group in groups}
 
 
 def own_questions(screen: Screen, raw: Path, vqa: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sightline.core.params.checks import Settings
 from sightline.serve.safety.policy import CATEGORIES
 
 FOLDER = Path("lab/safety")
-DEVELOPMENT = ("development", *(f"development_{number}" for number in range(2, 7)))
+DEVELOPMENT = ("development", *(f"development_{number}" for number in range(2, 8)))
 TEST, PARAPHRASES = ("test",), ("paraphrases",)
 MOST = {"caught": 12, "hard": 8, "ordinary": 24}  # questions of one wording
 SLOT = re.compile(r"\{(\w+)\}")

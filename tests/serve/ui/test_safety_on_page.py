@@ -26,7 +26,7 @@ def screened(model):
 
     def run(call):
         async def main():
-            metrics = Metrics(model.ood_detector, LIMITS.queue)
+            metrics = Metrics(model, LIMITS.queue)
             service = Service(model, serving.deployed(batch=4, safety=POLICY), metrics)
             try:
                 return await call(service), metrics.text().decode()

@@ -16,6 +16,7 @@ from sightline.core.params.loader import nested
 from sightline.core.params.params_files import ParamsFile, optional, prefixes, read_extending, translated
 from sightline.core.params.sections import leaves
 from sightline.serve.safety.phrase_rules import Lexicon, PatternError, Rules
+from sightline.serve.safety.question_classifier import QuestionClassifier
 
 QuestionReason = Literal[
     "question_race", "question_religion", "question_health", "question_sexuality", "question_politics",
@@ -83,10 +84,20 @@ class PersonalDataPolicy(Settings):
     ip: OnData = Field(description="IPv4 and IPv6 addresses")
 
 
+class ClassifierPolicy(Settings):
+    """The classifier that joins the rules: a question is of a category if either says so."""
+
+    weights: Name = Field(description="its file, as seen from the policy's folder")
+    threshold: float = Field(
+        ge=0.0, le=1.0, description="a question is of a category above this probability; 1: rules only"
+    )
+
+
 class Policy(Settings):
     """A policy, in the order of deploy/safety/default.yaml."""
 
     rules: Name = Field(description="the file of words and patterns, as seen from the policy's folder")
+    classifier: ClassifierPolicy
     questions: QuestionPolicy
     answers: AnswerPolicy
     personal_data: PersonalDataPolicy
@@ -142,15 +153,33 @@ class LoadedRules:
 
 
 @cache
-def load(path: str) -> tuple[Policy, LoadedRules]:
-    """The policy of a file and its rules; once a process. Raises ParamsError that names file, line, key, what
-    was got and what is allowed."""
+def load(path: str) -> tuple[Policy, LoadedRules, QuestionClassifier | None]:
+    """The policy of a file, its rules, and its classifier if it is on; once a process. Raises ParamsError
+    that names file, line, key, what was got and what is allowed, and ValueError for damaged weights."""
     files, policy = _read(Path(path), Policy)
-    setting = next(file for file in files if "rules" in file.filled())
-    rules = setting.path.parent / policy.rules
-    if not rules.is_file():
-        raise setting.located(ParamsError("rules", repr(policy.rules), f"a file in {setting.path.parent}"))
-    return policy, LoadedRules(rules)
+    rules = LoadedRules(_beside(files, "rules", policy.rules))
+    if policy.classifier.threshold == 1.0:
+        return policy, rules, None
+    weights = _beside(files, "classifier.weights", policy.classifier.weights)
+    return policy, rules, QuestionClassifier.load(weights, len(CATEGORIES))
+
+
+def to_train(path: Path) -> tuple[Path, Lexicon, float]:
+    """(the file of the weights that a policy names, which need not be there, the lists that they are trained
+    with, the threshold). Raises ParamsError."""
+    files, policy = _read(path, Policy)
+    setting = next(file for file in files if "classifier.weights" in file.filled())
+    lexicon = LoadedRules(_beside(files, "rules", policy.rules)).lexicon
+    return setting.path.parent / policy.classifier.weights, lexicon, policy.classifier.threshold
+
+
+def _beside(files: list[ParamsFile], key: str, name: str) -> Path:
+    """The file that a setting names, as seen from the policy that sets it."""
+    setting = next(file for file in files if key in file.filled())
+    path = setting.path.parent / name
+    if not path.is_file():
+        raise setting.located(ParamsError(key, repr(name), f"a file in {setting.path.parent}"))
+    return path
 
 
 def _read(path: Path, model: type[Any]) -> tuple[list[ParamsFile], Any]:

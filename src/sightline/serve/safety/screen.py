@@ -56,16 +56,28 @@ class Screen:
 
     def __init__(self, path: str) -> None:
         """`path`: of a policy. Raises ParamsError."""
-        self.policy, self.rules = policy.load(path)
+        self.policy, self.rules, self.classifier = policy.load(path)
         data = self.policy.personal_data
         self._data = {
             kind: getattr(data, kind) for kind in personal_data.FINDERS if getattr(data, kind) != "allow"
         }
 
     def categories(self, text: str) -> list[str]:
-        """What a text asks about a person, whatever the policy does about it."""
+        """What a text asks about a person by rules or classifier, whatever the policy does about it."""
+        found = {*self.by_rules(text), *self.by_classifier(text)}
+        return [name for name in CATEGORIES if name in found]
+
+    def by_rules(self, text: str) -> list[str]:
         annotated = self.rules.lexicon.annotated(words(text))
         return [name for name in CATEGORIES if self.rules.categories[name].catches(annotated)]
+
+    def by_classifier(self, text: str) -> list[str]:
+        """Nothing where it is off."""
+        if self.classifier is None:
+            return []
+        likely_K = self.classifier.probabilities(self.rules.lexicon.annotated(words(text)))
+        threshold = self.policy.classifier.threshold
+        return [name for name, likely in zip(CATEGORIES, likely_K, strict=True) if likely > threshold]
 
     def question(self, text: str) -> Verdict:
         """What happens to a question."""

@@ -9,7 +9,8 @@ from sightline.core.artifacts import read_json
 from sightline.serve.safety.personal_data import FINDERS
 from sightline.serve.safety.policy import CATEGORIES
 from sightline.serve.safety.screen import Screen
-from sightline_lab.safety import caption_sets, measure, question_sets, safety_page
+from sightline.serve.safety.text_folding import words
+from sightline_lab.safety import caption_sets, measure, question_sets, safety_page, training
 from sightline_lab.safety.measure import Case, rate
 from sightline_lab.safety.question_sets import DEVELOPMENT, PARAPHRASES, TEST
 
@@ -24,6 +25,39 @@ def screen():
 def test_no_wording_of_the_test_is_one_of_the_development():
     assert question_sets.wordings(ROOT, TEST) & question_sets.wordings(ROOT, DEVELOPMENT) == set()
     assert len(question_sets.wordings(ROOT, PARAPHRASES)) > 40
+
+
+def test_no_question_of_the_test_is_trained_on():
+    trained = {question.text.casefold() for question in training.questions(ROOT, DEVELOPMENT)}
+    held_out = {question.text.casefold() for question in question_sets.read(ROOT, [*TEST, *PARAPHRASES])}
+    assert held_out and trained & held_out == set()
+
+
+def test_the_same_questions_give_the_same_weights_and_are_learned(screen, tmp_path):
+    labelled = question_sets.read(ROOT, ["development"])
+    for name in ("one", "two"):
+        training.train(labelled, screen.rules.lexicon).save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    classifier = training.QuestionClassifier.load(tmp_path / "one", len(CATEGORIES))
+    right = [
+        (_likely(classifier, screen, question.text).max() > 0.5) == bool(question.category)
+        for question in labelled
+    ]
+    assert np.mean(right) > 0.95
+
+
+def test_the_shipped_weights_are_those_of_the_questions_and_the_lists(screen):
+    labelled = training.questions(ROOT, DEVELOPMENT)
+    trained = training.train(labelled, screen.rules.lexicon)
+    for question in labelled[::50]:
+        shipped = _likely(screen.classifier, screen, question.text)
+        assert _likely(trained, screen, question.text) == pytest.approx(shipped, abs=0.05), (
+            "sightline lab safety --train"
+        )
+
+
+def _likely(classifier, screen, text):
+    return classifier.probabilities(screen.rules.lexicon.annotated(words(text)))
 
 
 def test_the_test_is_as_large_as_the_page_says():

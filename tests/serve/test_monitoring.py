@@ -1,6 +1,7 @@
 """What a server tells of itself in /metrics, and `sightline monitor`, which reads it."""
 
 import copy
+import functools
 import json
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from sightline.serve import metrics_reader
 from sightline.serve.api import create_app
 from sightline.serve.batch_model import Model
 from sightline.serve.metric_names import KINDS, OUTCOMES, SIGNALS, SURE, WINDOW
+from sightline.serve.safety.policy import LIMIT_REASONS, REASONS
 from tests.serve.test_batching import Slow
 from tests.serve.test_middleware import KEY
 from tests.support import command_line, tiny
@@ -147,8 +149,9 @@ def test_nothing_that_was_asked_is_in_a_label(fresh):
     assert {
         value for name, value in labels if name in ("signal", "kind", "outcome", "sure", "bound")
     } == fixed
+    assert {value for name, value in labels if name == "reason"} == {*REASONS, *LIMIT_REASONS}
     assert {name for name, _ in labels} == {
-        "signal", "kind", "outcome", "sure", "bound", "route", "status", "le"
+        "signal", "kind", "outcome", "sure", "bound", "route", "status", "reason", "le"
     }  # fmt: skip
 
 
@@ -162,7 +165,7 @@ def test_the_command_prints_words_and_json(fresh):
     assert rows["requests"].strip() == "1 since the server started"
     assert rows["errors of the server"].strip() == "0 of 1 (0.0 %)"
     assert "1 of 256 scores" in rows["drift of questions"]
-    assert "not reported by this server" in rows["safety filter"]
+    assert rows["safety filter"].strip() == "nothing refused, marked or masked"
     document = json.loads(run(f"{fresh}/metrics", "--json").stdout)
     assert document["requests"] == 1 and set(document["signals"]) == set(SIGNALS)
 
@@ -170,9 +173,13 @@ def test_the_command_prints_words_and_json(fresh):
 def test_watching_counts_what_came_since(fresh):
     post(fresh, "/search", {"text": "a cup", "k": 1})
     command = command_line.command("monitor", fresh, "--watch", "--json", torch=False)
+    listens = functools.partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # a shell's background jobs do not
     with subprocess.Popen(
-        command, env=command_line.environment(PYTHONUNBUFFERED="1"), stdout=subprocess.PIPE, text=True
-    ) as watching:
+        command, env=command_line.environment(PYTHONUNBUFFERED="1"), stdout=subprocess.PIPE, text=True,
+        preexec_fn=listens,
+    ) as watching:  # fmt: skip
         first = json.loads(watching.stdout.readline())
         for _ in range(2):
             post(fresh, "/search", {"text": "a cup", "k": 1})

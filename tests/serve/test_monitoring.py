@@ -173,9 +173,7 @@ def test_the_command_prints_words_and_json(fresh):
 def test_watching_counts_what_came_since(fresh):
     post(fresh, "/search", {"text": "a cup", "k": 1})
     command = command_line.command("monitor", fresh, "--watch", "--json", torch=False)
-    listens = functools.partial(
-        signal.signal, signal.SIGINT, signal.SIG_DFL
-    )  # a shell's background jobs do not
+    listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # no background job does
     with subprocess.Popen(
         command, env=command_line.environment(PYTHONUNBUFFERED="1"), stdout=subprocess.PIPE, text=True,
         preexec_fn=listens,

@@ -91,7 +91,7 @@ def test_a_colleague_reuses_the_run_through_a_remote(smoke, tmp_path):
 def test_a_wrong_params_file_stops_the_first_stage(smoke, tmp_path, edit, culprit):
     params_files.write(tmp_path)
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
-    (tmp_path / "params.yaml").write_text(text.replace("seed: 7", edit), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("seed: 7", edit, 1), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(ROOT / "stages" / "download.py")], cwd=tmp_path, capture_output=True, text=True
     )

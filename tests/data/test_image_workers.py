@@ -209,11 +209,13 @@ def test_a_dear_picture_of_a_folder_or_an_archive_is_left_out(tmp_path, zipped):
     assert len(refused) == 1 and "b.gif takes more time to decode" in refused[0]
 
 
-# What decodes in its own process, because Sightline wrote the pictures: data/raw and what is built from it.
+# What decodes in its own process, because Sightline wrote the pictures: data/raw and what is built from it,
+# and the pictures of an audit, which are drawn or come through the same sources.
 OWN = {
     "data/image_workers.py", "data/images.py", "data/shards.py", "data/questions/leakage.py",
     "search/bundle.py", "inference/calibration_data.py", "inference/out_of_domain.py",
-    "evaluate/dataset_report/corpus_statistics.py",
+    "evaluate/dataset_report/corpus_statistics.py", "audit/audit_page.py", "audit/bundle_answerer.py",
+    "audit/transformers_answerer.py",
 }  # fmt: skip
 DECODERS = {"images.decode", "images.prepare", "Image.open"}
 

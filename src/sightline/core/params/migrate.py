@@ -55,6 +55,7 @@ SINCE: dict[str, Any] = {
 }
 RELATED = ("finetune.spin_training.",)
 OLD_SUFFIX = ".old"
+TWO_PROCESSES = "python -m torch.distributed.run --standalone --nproc-per-node 2"  # the value of 0.9.0
 EDITORS = "# yaml-language-server: $schema=../docs/reference/params.schema.json"
 Leaves = dict[str, Any]
 
@@ -230,6 +231,8 @@ def _renamed(block: dict[str, Any], plan: Migration, where: str) -> Leaves:
         values["data.source"] = "table"
     for key in (key for key in values if key.endswith(".precision")):
         values[key] = "auto" if values[key] == "bf16" else values[key]  # the same where bf16 is computed
+    if values.get("launch") == TWO_PROCESSES:
+        values["launch"] = "auto"  # the same on a CPU; an accelerator was left alone before
     _decoding(values)
     _towers(values)
     unknown = sorted(set(values) - set(leaves()))

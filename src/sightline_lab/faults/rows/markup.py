@@ -27,6 +27,7 @@ from sightline.inference.answering import Answer
 from sightline.search import results_page
 from sightline.search.index_writer import Block, IndexWriter
 from sightline.search.item_index import Entry, ItemIndex
+from sightline.serve.batch_model import Reply
 from sightline.serve.ui import ask_tab, compare_tab, search_tab, svg_charts, ui_layout
 from sightline.serve.ui.ui_images import Example
 from sightline_lab.faults.battery import Broken, Case, Promise
@@ -186,9 +187,9 @@ def _served(texts: list[str]) -> str:
         "sure": False, "silenced_heads": 0.5,
     }  # fmt: skip
     hits: list[dict[str, Any]] = [{"id": text, "score": 0.5, "text": text, "from": text} for text in texts]
-    answers = [
-        compare_tab.Row(text, Answer(text, [1], 0.5, 0.5, True, True, None, None, [1], "greedy", []), 1, 1.0)
-        for text in texts
+    answers = [Answer(text, [1], 0.5, 0.5, True, True, None, None, [1], "greedy", []) for text in texts]
+    rows = [
+        compare_tab.Row(answer.text, Reply(answer, [], np.zeros(1), 0.0, 1, 1), 1, 1.0) for answer in answers
     ]
     cards = [search_tab.card(rank, hit, url, search_tab.roots(texts[0])) for rank, hit in enumerate(hits)]
     return "".join(
@@ -199,7 +200,7 @@ def _served(texts: list[str]) -> str:
             ui_layout.chips(texts),
             ask_tab.PARTS.pick([Example(url, url, text, texts) for text in texts]),
             ask_tab.PARTS.grid(texts[4], cards),
-            ask_tab.PARTS.variants(answers, dict.fromkeys(texts, texts[5])),
+            ask_tab.PARTS.variants(rows, dict.fromkeys(texts, texts[5])),
             ask_tab.PARTS.table(
                 texts, [((text, text), [text, (text, text)], None) for text in texts], texts[6]
             ),

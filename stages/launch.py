@@ -1,4 +1,4 @@
-"""Start a training stage by the command of the parameter `launch`: python stages/launch.py stages/align.py"""
+"""Start a training stage as the parameter `launch` says: python stages/launch.py auto stages/align.py"""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from sightline.core.params.loader import load_params  # noqa: E402
 def main(arguments):
     params = load_params()
     sizes = [section.batch_size for section in (params.pretrain, params.align, params.finetune)]
-    launch.replace_process(arguments, params.launch, sizes)
+    launch.replace_process(arguments, sizes)
 
 
 if __name__ == "__main__":

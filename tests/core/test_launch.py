@@ -43,7 +43,7 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 )
 def test_auto_starts_a_process_for_each_accelerator(monkeypatch, devices, sizes, words):
     monkeypatch.setattr(launch, "accelerators", lambda: devices)
-    assert launch.command("auto", "s.py", sizes) == [sys.executable, *words]
+    assert launch.command(["auto"], "s.py", sizes) == [sys.executable, *words]
     assert launch.processes("auto", sizes) == (int(words[-2]) if len(words) > 1 else 1)
 
 
@@ -55,8 +55,8 @@ def test_auto_starts_a_process_for_each_accelerator(monkeypatch, devices, sizes,
         ("torchrun --nproc_per_node=8", ["torchrun", "--nproc_per_node=8", "s.py"], 8),
         ("accelerate launch --num_processes 4", ["accelerate", "launch", "--num_processes", "4", "s.py"], 4),
         (
-            "srun --nodes 2 '/a b/torchrun' --nproc-per-node 8",
-            ["srun", "--nodes", "2", "/a b/torchrun", "--nproc-per-node", "8", "s.py"],
+            "srun --nodes 2 /opt/torchrun --nproc-per-node 8",
+            ["srun", "--nodes", "2", "/opt/torchrun", "--nproc-per-node", "8", "s.py"],
             8,
         ),
         (
@@ -72,7 +72,7 @@ def test_auto_starts_a_process_for_each_accelerator(monkeypatch, devices, sizes,
     ],
 )
 def test_a_command_of_ones_own_gets_the_script(value, words, processes):
-    assert launch.command(value, "s.py", [64]) == words
+    assert launch.command(value.split(), "s.py", [64]) == words
     assert launch.processes(value, [64]) == processes
 
 
@@ -92,7 +92,7 @@ def started(checkout, value, **environment):
     (checkout / "stage.py").write_text(STAGE, encoding="utf-8")
     hidden = ("DVC_", "RANK", "WORLD_SIZE", "LOCAL_", "TORCHELASTIC", "MASTER_")
     env = {name: text for name, text in os.environ.items() if not name.startswith(hidden)} | environment
-    command = [sys.executable, str(ROOT / "stages" / "launch.py"), "stage.py"]
+    command = [sys.executable, str(ROOT / "stages" / "launch.py"), *value.split(), "stage.py"]
     done = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=120)
     ranks = [json.loads(path.read_text()) for path in sorted(checkout.glob("rank-*.json"))]
     return ranks, done

@@ -87,7 +87,7 @@ def test_every_leaf_reaches_resolve_and_a_stage():
     used = {key for stage in STAGES for key in tracked(stage)}
     assert used == set(PARAMS) - {"profile", *WITHOUT_RESULT}
     commands = {stage: DAG["stages"][stage]["cmd"] for stage in STAGES}
-    launched = {stage for stage, command in commands.items() if "stages/launch.py" in command}
+    launched = {stage for stage, command in commands.items() if "stages/launch.py ${launch}" in command}
     assert launched == {"pretrain", "align", "finetune"}
     assert all("${threads}" in commands[stage] for stage in launched)
 

@@ -24,7 +24,7 @@ STAGES = {
 
 def launch(repo, stage: str) -> subprocess.Popen:
     params = load_params(repo.path / "params.yaml")
-    command = [sys.executable, "stages/launch.py", f"stages/{stage}.py"]
+    command = [sys.executable, "stages/launch.py", *params.launch.split(), f"stages/{stage}.py"]
     return subprocess.Popen(
         command,
         cwd=repo.path,

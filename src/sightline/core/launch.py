@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,16 +16,16 @@ WITHIN_SLURM = "--within-slurm"
 NVIDIA, AMD = Path("/dev/nvidiactl"), Path("/dev/kfd")  # there where the driver is loaded
 
 
-def command(launch: str, script: str, batch_sizes: list[int]) -> list[str]:
+def command(launch: list[str], script: str, batch_sizes: list[int]) -> list[str]:
     """The words of the command that runs `script`, for os.execvp.
 
-    launch: `auto` (a process for each accelerator, else CPU_PROCESSES of them), or a command of one's own.
+    launch: the parameter's words: `auto` (a process for each accelerator, else CPU_PROCESSES of them), or a
+    command of one's own.
     batch_sizes: of the training stages. `auto` starts no more processes than can share each equally.
-    Raises ValueError where a command cannot be read.
     """
-    if launch != "auto":
+    if launch != ["auto"]:
         return _given(launch, script)
-    world = processes(launch, batch_sizes)
+    world = processes("auto", batch_sizes)
     if world == 1:
         return [sys.executable, script]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
@@ -61,15 +60,14 @@ def accelerators() -> int:
     return torch.cuda.device_count()
 
 
-def _given(launch: str, script: str) -> list[str]:
-    words = shlex.split(launch)
+def _given(words: list[str], script: str) -> list[str]:
     programs = {Path(word).name for word in words}
     if words[0] == "python":
-        words[0] = sys.executable  # the one that runs this, whatever PATH says
+        words = [sys.executable, *words[1:]]  # the one that runs this, whatever PATH says
     if "srun" in programs and not {"torchrun", "torch.distributed.run", "accelerate"} & programs:
         if not any(re.fullmatch(r"python[\d.]*", program) for program in programs):
-            words.append(sys.executable)
-        words += [sys.argv[0], WITHIN_SLURM]
+            words = [*words, sys.executable]
+        words = [*words, sys.argv[0], WITHIN_SLURM]
     return [*words, script]
 
 
@@ -110,13 +108,14 @@ def tasks_per_node(text: str) -> list[int]:
     return counts
 
 
-def replace_process(arguments: list[str], launch: str, batch_sizes: list[int]) -> NoReturn:
-    """Become the command that runs `arguments`, a script: it gets the signals, and DVC waits for it.
+def replace_process(arguments: list[str], batch_sizes: list[int]) -> NoReturn:
+    """Become the command that runs a script: it gets the signals, and DVC waits for it. arguments: the words
+    of the parameter `launch`, then the script.
 
     Raises ValueError where the command's program is not there.
     """
-    *within_slurm, script = arguments
-    if within_slurm == [WITHIN_SLURM]:
+    *launch, script = arguments
+    if launch == [WITHIN_SLURM]:
         words, environment = [sys.executable, script], os.environ | slurm_ranks(os.environ)
     else:
         words, environment = command(launch, script, batch_sizes), dict(os.environ)

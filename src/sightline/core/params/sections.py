@@ -19,7 +19,7 @@ from sightline.core.params.train_params import AlignParams, CompressParams, Fine
 # Leaves that change no result: no stage is rerun for them, and resolved.yaml does not hold them.
 WITHOUT_RESULT = ("tracking", "launch", "loader_workers")
 LAUNCH = Matches(
-    r"auto|(\S*/)?(python[\d.]*|torchrun|accelerate|srun)( .*)?",
+    r"auto|([\w./-]*/)?(python[\d.]*|torchrun|accelerate|srun)( [\w./=:,@%+ -]*)?",
     "auto, or a command that begins with python, torchrun, accelerate or srun, also by its whole path",
 )
 

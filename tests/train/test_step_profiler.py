@@ -92,14 +92,14 @@ class Killed(Exception):
 
 def dying_at(step):
     task = toy_training.make(ALONE, STEPS)
-    batch = task.batch
+    load = task.load
 
     def fatal(number):
         if number == step:
             raise Killed
-        return batch(number)
+        return load(number)
 
-    task.batch = fatal
+    task.load = fatal
     return task
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from sightline.core import launch  # noqa: E402
-from sightline.core.params.loader import load_params  # noqa: E402
+from sightline.core.params.loader import ParamsError, load_params  # noqa: E402
 
 
 def main(arguments):
@@ -19,4 +19,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except ValueError as error:
-        sys.exit(f"{Path(sys.argv[-1]).stem}: error: {error}")
+        print(f"{Path(sys.argv[-1]).stem}: error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ParamsError) else 1)  # as runtime.stage does

@@ -124,6 +124,16 @@ def test_a_program_that_is_missing_is_named(tmp_path):
     )
 
 
+def test_wrong_parameters_end_as_in_the_stage_itself(tmp_path):
+    params_files.write(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_text(path.read_text().replace("seed: 7", "seed: seven", 1))
+    command = [sys.executable, str(ROOT / "stages" / "launch.py"), "auto", "stage.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("stage: error: params.yaml:") and "seed" in done.stderr
+
+
 @pytest.fixture
 def slurm(tmp_path):
     """SLURM_CONF of a cluster of this machine, whose controller and daemon run for the test."""

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from sightline.core.params.checks import NO_INPUT
 from sightline.core.params.params_files import LOCAL
-from sightline.core.params.sections import WITHOUT_RESULT, Params
+from sightline.core.params.sections import NOT_RESOLVED, Params
 from sightline.core.source_digest import PACKAGE, closure, imports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,16 +76,16 @@ def tracked(stage: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_what_the_stage_reads(stage):
-    assert tracked(stage) == sections(stage) - {"profile", *WITHOUT_RESULT}
+    assert tracked(stage) == sections(stage) - {"profile", *NOT_RESOLVED}
 
 
 def test_every_leaf_reaches_resolve_and_a_stage():
-    """But those that change no result."""
-    assert set(WITHOUT_RESULT) == {"launch", "loader_workers", "tracking"}
-    assert set(DAG["stages"]["resolve"]["params"]) == set(PARAMS) - {*WITHOUT_RESULT}
+    """But those that change no result, and `launch`, which is part of a command."""
+    assert set(NOT_RESOLVED) == {"launch", "loader_workers", "tracking"}
+    assert set(DAG["stages"]["resolve"]["params"]) == set(PARAMS) - {*NOT_RESOLVED}
     assert "profiles" in DAG["stages"]["resolve"]["deps"]
     used = {key for stage in STAGES for key in tracked(stage)}
-    assert used == set(PARAMS) - {"profile", *WITHOUT_RESULT}
+    assert used == set(PARAMS) - {"profile", *NOT_RESOLVED}
     commands = {stage: DAG["stages"][stage]["cmd"] for stage in STAGES}
     launched = {stage for stage, command in commands.items() if "stages/launch.py ${launch}" in command}
     assert launched == {"pretrain", "align", "finetune"}

@@ -30,7 +30,7 @@ from sightline.core import artifacts, launcher_watchdog
 from sightline.core.atomic_io import write_bytes
 from sightline.core.params.checks import ParamsError, Settings
 from sightline.core.params.loader import Params
-from sightline.core.params.sections import WITHOUT_RESULT
+from sightline.core.params.sections import NOT_RESOLVED
 
 OUTBOX = Path("tracking")  # below .resume
 RUN, DAG, BEGIN, POINTS, FILES, END = (
@@ -239,7 +239,7 @@ def begin(
             *here,
             experiment,
             baseline,
-            {key: flat[key] for key in flat if key not in WITHOUT_RESULT},
+            {key: flat[key] for key in flat if key not in NOT_RESOLVED},
         ]
     run = RunRecord(
         key=hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32],

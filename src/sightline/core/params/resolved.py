@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from sightline.core import source_digest
 from sightline.core.atomic_io import write_bytes
 from sightline.core.params.loader import Params, ParamsError
-from sightline.core.params.sections import WITHOUT_RESULT
+from sightline.core.params.sections import NOT_RESOLVED
 
 FILE = "resolved.yaml"
 CODE = "code"
@@ -21,14 +21,12 @@ HEAD = "# Written by the stage `resolve` from params.yaml and profiles/; change 
 
 
 def text(params: Params, root: Path) -> str:
-    """Return the file: every leaf but those WITHOUT_RESULT, in the order of params.yaml; then the
+    """Return the file: every leaf but those NOT_RESOLVED, in the order of params.yaml; then the
     hashes that dvc.yaml below `root` tracks."""
     yaml, out = YAML(), io.StringIO()
     yaml.width = 4096
     code = {name: source_digest.folder_digest(source_digest.PACKAGE / name) for name in tracked_code(root)}
-    yaml.dump(
-        params.model_dump(mode="json", exclude=set(WITHOUT_RESULT)) | ({CODE: code} if code else {}), out
-    )
+    yaml.dump(params.model_dump(mode="json", exclude=set(NOT_RESOLVED)) | ({CODE: code} if code else {}), out)
     return HEAD + out.getvalue()
 
 

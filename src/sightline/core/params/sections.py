@@ -16,8 +16,9 @@ from sightline.core.params.red_team_params import RedTeamParams
 from sightline.core.params.tower_params import DecoderParams, TextParams, VisionParams
 from sightline.core.params.train_params import AlignParams, CompressParams, FinetuneParams, PretrainParams
 
-# Leaves that change no result: no stage is rerun for them, and resolved.yaml does not hold them.
-WITHOUT_RESULT = ("tracking", "launch", "loader_workers")
+# Leaves that resolved.yaml does not hold. `tracking` and `loader_workers` change no result. `launch` changes
+# its last bits: it stands in the commands of the stages that it starts, and DVC sees it there.
+NOT_RESOLVED = ("tracking", "launch", "loader_workers")
 LAUNCH = Matches(
     r"auto|([\w./-]*/)?(python[\d.]*|torchrun|accelerate|srun)( [\w./=:,@%+ -]*)?",
     "auto, or a command that begins with python, torchrun, accelerate or srun, also by its whole path",

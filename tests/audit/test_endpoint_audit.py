@@ -59,7 +59,7 @@ def test_what_is_sent_and_what_is_read(small):
     assert first["model"] == "a-model" and first["temperature"] == 0 and first["logprobs"] is True
     assert {body["max_tokens"] for body in server.bodies} == {8, 32}  # a short answer, a description
     kinds = [part["type"] for part in first["messages"][0]["content"]]
-    assert kinds == ["text", "image_url"] and len(server.bodies) == len(replies) == len(small.requests(8))
+    assert kinds == ["image_url", "text"] and len(server.bodies) == len(replies) == len(small.requests(8))
     by_key = {request.key: request for request in small.requests(8)}
     for key, reply in replies.items():
         assert reply.text == audited.hashed(by_key[key].text, by_key[key].picture.data)

@@ -5,7 +5,6 @@ import base64
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.evaluate.test_paired_pictures import PICTURES, measured
 from tests.share.conftest import lock
 from tests.support import command_line, scripted
 from tests.support.mlflow_service import environment, needs_server
+from tests.support.serving import free_port
 
 pytestmark = needs_server
 ATTACKED = 200
@@ -259,12 +259,6 @@ def test_a_released_model_is_served_by_name_and_a_changed_one_is_not(release, se
     kept.write_bytes(kept.read_bytes() + b" ")
     said = release("serve", "--model", address, code=2)
     assert "generation.json: expected sha256" in said and not cached.exists()
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def owner(server, path: Path) -> str:

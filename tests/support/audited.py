@@ -89,7 +89,7 @@ def endpoint(answer: Answer = hashed, fault: Fault = lambda number, body: None, 
 
 
 def _completion(made: Endpoint, body: dict) -> bytes:
-    question, shown = (part for part in body["messages"][0]["content"])
+    shown, question = (part for part in body["messages"][0]["content"])
     picture = base64.b64decode(shown["image_url"]["url"].partition(",")[2])
     text = made.answer(question["text"], picture)
     choice: dict[str, Any] = {"index": 0, "message": {"role": "assistant", "content": text}}

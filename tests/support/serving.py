@@ -29,6 +29,13 @@ CONFIDENCES = Histogram.of(np.linspace(0.05, 0.95, 200), 0.5)  # as if of val
 SPIN = Spin(keep=0.5, alpha=0.5, layers=(0, 1))  # of the tiny bundle
 
 
+def free_port() -> str:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
 def build_bundle(here, tiny_graphs, name="bundle", **generation):
     """A bundle of tiny random models with ten items, in `here`; `generation`: how it describes, if not
     greedily."""

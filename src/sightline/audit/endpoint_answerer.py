@@ -191,9 +191,9 @@ class EndpointAnswerer:
 
     def _body(self, request: Request, form: int) -> dict[str, Any]:
         tokens, fields = FORMS[form]
-        content = [
-            {"type": "text", "text": request.text},
+        content = [  # the picture first, as models are trained and as a model of transformers is asked here
             {"type": "image_url", "image_url": {"url": request.picture.url}},
+            {"type": "text", "text": request.text},
         ]
         messages = [{"role": "user", "content": content}]
         return {"model": self._model, "messages": messages, tokens: request.tokens, **fields}

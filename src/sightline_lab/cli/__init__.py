@@ -20,7 +20,7 @@ duplicates.py: duplicates
 own_tables.py: own-tables
 photos.py: photos
 safety.py: safety
-scale.py: scale
+scale.py: scale, plan
 reports.py: reports
 
 Not here: what a study does (its folder).

@@ -1,4 +1,4 @@
-"""`sightline lab scale`: memory and time of every stage against the number of rows."""
+"""`sightline lab scale` and `plan`: what every stage needs against the number of rows, and what follows."""
 
 import tempfile
 from pathlib import Path
@@ -37,3 +37,25 @@ def scale(
                 scale_study.merge(here / scale_page.RESULT, result)
                 report_page.write(here, scale_page)
     typer.echo(f"scale: {scale_page.RESULT} and {scale_page.PAGE}")
+
+
+@app.command()
+def plan(
+    cores: Annotated[int, typer.Option(min=1, help="Of a machine.")] = 32,
+    memory: Annotated[float, typer.Option(min=1, help="Of a machine, GiB.")] = 256,
+    link: Annotated[float, typer.Option(min=0.01, help="Of a machine to the others, Gbit/s.")] = 10,
+) -> None:
+    """Reckon a build of 10 million to a billion pairs on 1, 8 and 64 machines; write metrics/plan.json and
+    docs/reports/plan.md.
+
+    Runs nothing: it reads what `sightline lab scale` and a build of the default model measured.
+    """
+    from sightline.core import artifacts
+    from sightline_lab import report_page
+    from sightline_lab.scale import plan_page
+    from sightline_lab.scale.scale_plan import Site
+
+    here = checkout_files.root()
+    artifacts.write_json(here / plan_page.RESULT, plan_page.reckon(here, Site(1, cores, memory, link)))
+    report_page.write(here, plan_page)
+    typer.echo(f"plan: {plan_page.RESULT} and {plan_page.PAGE}")

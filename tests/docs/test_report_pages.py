@@ -14,7 +14,7 @@ from sightline_lab.hallucination import hallucination_page
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "docs" / "reports"
 PAGES = ("bench.bench_page", "bench.ann_page", "pruning.pruning_page", "retrieval.retrieval_page")
-PAGES += ("load_test.load_page", "duplicates.duplicates_page", "scale.scale_page")
+PAGES += ("load_test.load_page", "duplicates.duplicates_page", "scale.scale_page", "scale.plan_page")
 PAGES += ("own_tables.own_table_page", "towers.towers_page", "faults.reliability_page")
 PAGES += ("pretrained.tuning_page", "decoders.decoders_page", "monitoring.monitoring_page")
 PAGES += ("safety.safety_page",)

@@ -24,7 +24,7 @@ def test_a_table_is_whole_and_the_same_again(tmp_path):
 def test_sizes_are_merged_and_growth_is_per_row(tmp_path):
     def result(rows: int, mib: int) -> dict:
         stages = {stage: {"peak_mib": mib, "wall_seconds": 1.5} for stage in scale_study.STAGES}
-        return {"rows": rows, "side": 40, "bytes": {"raw": 3 << 20}, "stages": stages}
+        return {"rows": rows, "side": 40, "raw_mib": 3, "stages": stages}
 
     path = tmp_path / "scale.json"
     for rows, mib in ((22_480, 300), (2_000, 100), (2_000, 280)):

@@ -17,6 +17,7 @@ PAIRS, MACHINES = (10**7, 10**8, 10**9), (1, 8, 64)
 BATCH = 4096  # pairs of a step, of all machines together
 PASSES = {"pretrain": 1.0, "align": 3.0, "finetune": 1.0}  # over the pairs: more data needs fewer
 WEEK = 168.0  # hours
+TRUSTED = 0.2  # error of a prediction, as a share, up to which its line is called right
 # https://github.com/mlfoundations/open_clip/blob/main/docs/model_profile.csv, ViT-B-16: 41.09 GFLOPs, two a
 # multiply-accumulate; 149.62 million parameters
 CLIP_MACS, CLIP_PARAMETERS = 20.545e9, 149.62e6
@@ -71,13 +72,14 @@ def reckon(here: Path, site: Site) -> dict[str, Any]:
 
 def page(result: dict[str, Any]) -> str:
     """The whole page as Markdown."""
-    return templates.render(
-        "sightline_lab.scale", "plan.md", result=result, chosen=_chosen(result), week=WEEK
-    )
+    missed = [row["what"] for row in result["check"] if abs(row["error"]) > TRUSTED]
+    values = {"result": result, "chosen": _chosen(result), "missed": missed, "trusted": TRUSTED}
+    return templates.render("sightline_lab.scale", "plan.md", **values)
 
 
 def _chosen(result: dict[str, Any]) -> list[str]:
-    """A sentence for each model and number of pairs: the fewest machines that end within a week."""
+    """A sentence for each model and number of pairs: the fewest machines that end within a week, and the
+    memory that they need beyond what the site's have."""
     said = []
     for name, plans in result["plans"].items():
         for pairs in sorted({plan["rows"] for plan in plans}):
@@ -89,5 +91,8 @@ def _chosen(result: dict[str, Any]) -> list[str]:
                 most = of_size[-1]
                 more = most["machines"] * max(most["total_hours"], most["network_hours"]) / WEEK
                 choice = f"about {more:,.0f} machines of this kind, so accelerators instead"
+            least = of_size[0]
+            if least["memory_gib"] > result["site"]["memory_gib"]:
+                choice += f", with {least['memory_gib']:,.0f} GiB for {least['memory_stage']}"
             said.append(f"{name}, {pairs:,} pairs within a week: {choice}")
     return said

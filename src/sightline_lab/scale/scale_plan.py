@@ -1,9 +1,10 @@
 """What a build costs at sizes that nobody measured, from lines fitted to the sizes of metrics/scale.json.
 
-A stage that handles every row costs `fixed + each * rows` core-seconds, bytes or memory; both are at least 0.
-A stage that trains costs core-seconds for each item that passes it, which metrics/cost.json of the default
-model says, and more for a larger model in proportion to its multiply-accumulates. The fit is checked by the
-largest size: lines that see only sizes of at most a tenth of it predict it.
+A stage that handles every row costs `fixed + each * rows` core-seconds and memory, and data/raw takes as much
+of the disk; both parts are at least 0. A stage that trains costs core-seconds for each item that passes it,
+which metrics/cost.json of the default model says, and more for a larger model in proportion to its
+multiply-accumulates. The fit is checked by the largest size: lines that see only sizes of at most a tenth of
+it predict it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from sightline.core.params.loader import Params
 
 PER_ROW = ("download", "convert", "index")  # the stages whose work grows with the rows
 TRAININGS = ("pretrain", "align", "finetune")
-STORED = ("raw", "vqa", "bundle")  # data/raw, data/vqa and models/bundle
 TENTH = 10  # how many times larger the size that checks the fit is, at least
 SECOND = 0.9  # of a further process: what it adds, measured with two (docs/guide/scale.md)
 
@@ -70,7 +70,7 @@ def fit(rows: Sequence[int], values: Sequence[float]) -> Line:
 
 
 def lines(sizes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Line]]:
-    """{"core_seconds" and "peak_mib": by stage, "bytes": by folder}, of the sizes of metrics/scale.json."""
+    """{"core_seconds", "peak_mib": by stage, "stored_mib": of data/raw}, of sizes of metrics/scale.json."""
     rows = [size["rows"] for size in sizes]
     stages = [stage for stage in sizes[0]["stages"] if all(stage in size["stages"] for size in sizes)]
     return {
@@ -80,7 +80,7 @@ def lines(sizes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Line]]:
         "peak_mib": {
             stage: fit(rows, [size["stages"][stage]["peak_mib"] for size in sizes]) for stage in stages
         },
-        "bytes": {folder: fit(rows, [size["bytes"][folder] for size in sizes]) for folder in STORED},
+        "stored_mib": {"data/raw": fit(rows, [size["raw_mib"] for size in sizes])},
     }
 
 
@@ -101,7 +101,7 @@ def check(sizes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     fitted = lines(smaller)
     seconds = [(stage, "core-seconds", line, largest["stages"][stage]["core_seconds"])
                for stage, line in fitted["core_seconds"].items()]  # fmt: skip
-    stored = [(folder, "bytes", line, largest["bytes"][folder]) for folder, line in fitted["bytes"].items()]
+    stored = [("data/raw", "MiB", fitted["stored_mib"]["data/raw"], largest["raw_mib"])]
     rows = [
         {"what": name, "unit": unit, "predicted": line.at(largest["rows"]), "measured": seen}
         for name, unit, line, seen in [*seconds, *stored]
@@ -140,8 +140,8 @@ def plan(
     }
     steps = sum(passes for passes in model.passes.values()) * rows / batch
     sent = 2 * (site.machines - 1) / site.machines * model.weight_bytes * steps  # bytes of a machine
-    stored = {folder: line.at(rows) for folder, line in fitted["bytes"].items()}
-    read = stored["raw"] * sum(model.passes.values())  # of all machines, from where the shards lie
+    stored = fitted["stored_mib"]["data/raw"].at(rows) * 2**20
+    read = stored * sum(model.passes.values())  # of all machines, from where the shards lie
     network = (sent + (read / site.machines if site.machines > 1 else 0.0)) / (site.link_gbit * 1.25e8) / 3600
     memory = {stage: line.at(rows) / 1024 for stage, line in fitted["peak_mib"].items()}
     needs = max(memory, key=lambda stage: memory[stage])
@@ -150,7 +150,7 @@ def plan(
         "machines": site.machines,
         "hours": hours | trained,
         "total_hours": sum(hours.values()) + sum(trained.values()),
-        "stored_gib": sum(stored.values()) / 2**30,
+        "stored_gib": stored / 2**30,
         "sent_gib": sent / 2**30,
         "network_hours": network,
         "memory_stage": needs,
@@ -164,5 +164,5 @@ def _first(hours: float, network: float, memory: float, stage: str, site: Site) 
     if memory > site.memory_gib:
         return f"memory of {stage}: {memory:,.0f} GiB of {site.memory_gib:,.0f}"
     if network > hours:
-        return f"the link: {network:,.0f} h of transfers, {hours:,.0f} h of work"
-    return f"processors: {hours:,.0f} h"
+        return f"the link: {network:,.1f} h of transfers, {hours:,.1f} h of work"
+    return f"processors: {hours:,.1f} h"

@@ -37,7 +37,6 @@ TINY = {
     "export.selection_items": 64, "explain.items": 2, "evaluate.max_items": 200, "evaluate.bootstrap": 100,
     "red_team.items": 8,
 }  # fmt: skip
-FOLDERS = {"raw": "data/raw", "vqa": "data/vqa", "bundle": "models/bundle"}  # what grows with the rows
 Echo = Callable[[str], None]
 
 
@@ -67,12 +66,8 @@ def run(
         costs = read_json(work / ".resume" / "cost" / f"{PROFILE}.json")
         if stage in costs:
             echo(f"{rows:,} rows: {stage} {costs[stage]['peak_mib']} MiB, {costs[stage]['wall_seconds']} s")
-        stored = {name: _bytes(work / folder) for name, folder in FOLDERS.items()}
-        yield {"rows": rows, "side": side, "bytes": stored, "stages": costs}
-
-
-def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        size = sum(path.stat().st_size for path in (work / "data" / "raw").iterdir())
+        yield {"rows": rows, "side": side, "raw_mib": round(size / 2**20), "stages": costs}
 
 
 def _run_stage(checkout: Path, work: Path, stage: str) -> None:

@@ -94,7 +94,8 @@ def test_the_page_says_how_many_machines_end_within_a_week():
     slow = [plan | {"total_hours": 336.0, "network_hours": 1680.0, "memory_gib": 512.0} for plan in plans]
     missed = {"what": "index", "unit": "MiB", "predicted": 13.0, "measured": 10.0, "error": 0.3}
     result = {"fitted_on": [10, 100], "check": [missed], "per_item": {"align": 0.0011},
-              "passes": {"align": 3.0}, "site": {"cores": 32, "memory_gib": 256.0, "link_gbit": 10.0}, "batch": 4096,
+              "passes": {"align": 3.0}, "site": {"cores": 32, "memory_gib": 256.0, "link_gbit": 10.0},
+              "batch": 4096,
               "plans": {"default": plans, "large": slow}}  # fmt: skip
     page = plan_page.page(result)
     assert "- default, 1,000 pairs within a week: 8 machines." in page

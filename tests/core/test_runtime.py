@@ -392,3 +392,23 @@ def test_precision_auto_is_bf16_only_where_the_processor_multiplies_in_it():
     assert [runtime.training_precision(name, "cpu") for name in ("fp32", "bf16", "fp16")] == [
         "fp32", "bf16", "fp16",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "local_world", "world", "device"),
+    [
+        (0, False, 1, 1, "cpu"),
+        (2, False, 2, 2, "cuda:0"),
+        (1, False, 2, 2, "cpu"),  # fewer devices than processes
+        (0, True, 1, 1, "mps"),
+        (0, True, 2, 2, "cpu"),  # processes cannot exchange tensors of Apple's device
+    ],
+)
+def test_which_device_a_training_takes(monkeypatch, cuda, mps, local_world, world, device):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert runtime._device(0, local_world, world) == device
+    assert runtime.training_precision("auto", "mps") == "fp32"

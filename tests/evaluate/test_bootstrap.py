@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sightline.evaluate import bootstrap
 from sightline.evaluate.bootstrap import cluster, difference, holm, interval, p_value, resamples, sample
 from sightline.evaluate.metrics import vqa_accuracy
 
@@ -32,6 +33,25 @@ def test_resamples_draw_every_time_as_many_clusters_as_there_are():
     np.testing.assert_array_equal(weights, resamples(50, 200, np.random.default_rng(0)))
     # a cluster's expected count is 1 with variance 0.98: the mean of 200 draws is within 5 sigma = 0.35
     assert np.abs(weights.mean(axis=0) - 1).max() < 0.35
+
+
+def test_resamples_in_bytes_are_those_of_one_call():
+    drawn = resamples(300, 40, np.random.default_rng(4))
+    rng = np.random.default_rng(4)
+    expected = rng.multinomial(300, np.full(300, 1 / 300), size=40)
+    assert drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_blocks_of_resamples_give_the_same_sums(monkeypatch):
+    weights = resamples(300, 40, np.random.default_rng(4))
+    one = counts(np.arange(300) % 2, np.full(300, 3.0))  # whole numbers: exact in any order
+    whole = sample(one, weights)
+    monkeypatch.setattr(bootstrap, "BLOCK", 700)  # two rows
+    in_blocks = sample(one, weights)
+    for name, sums in whole.resampled.items():
+        np.testing.assert_array_equal(sums, weights.astype(np.float64) @ one[name])
+        np.testing.assert_array_equal(in_blocks.resampled[name], sums)
 
 
 def test_interval_of_independent_answers_is_the_normal_one():

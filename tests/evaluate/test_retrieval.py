@@ -74,9 +74,42 @@ def test_candidates_are_best_first_and_stable():
 
 
 def test_retrieval_ceiling_is_limited_by_equal_captions():
-    similarity = oracle.similarity(["a", "b", "a"], np.array([0, 1, 2]), 3)
-    assert retrieval.text_to_image_ranks(similarity, np.arange(3)).tolist() == [2, 1, 2]
-    assert retrieval.image_to_text_ranks(similarity, np.arange(3)).tolist() == [2, 1, 2]
+    of_images, of_texts = oracle.ranks(["a", "b", "a"], np.array([0, 1, 2]), 3)
+    assert of_texts.tolist() == [2, 1, 2] and of_images.tolist() == [2, 1, 2]
+
+
+@given(st.integers(1, 6), st.integers(0, 10_000))
+def test_the_ceiling_is_that_of_the_whole_table(images, seed):
+    """Few words, so that captions are shared, also twice by one picture."""
+    draw = np.random.default_rng(seed)
+    owner_T = np.concatenate([np.arange(images), draw.integers(images, size=8)])
+    texts = [f"caption {draw.integers(4)}" for _ in owner_T]
+    has = {(int(owner), text) for owner, text in zip(owner_T, texts, strict=True)}
+    table_IT = np.array([[float((image, text) in has) for text in texts] for image in range(images)])
+    of_images, of_texts = oracle.ranks(texts, owner_T, images)
+    np.testing.assert_array_equal(of_images, retrieval.image_to_text_ranks(table_IT, owner_T))
+    np.testing.assert_array_equal(of_texts, retrieval.text_to_image_ranks(table_IT, owner_T))
+
+
+@pytest.mark.parametrize("block", [1, 60, 10**6])
+def test_blocks_give_the_ranks_and_candidates_of_the_whole_table(monkeypatch, block):
+    """Vectors of a few directions, so that many scores tie."""
+    draw = np.random.default_rng(0)
+    image_IE, text_TE = (draw.integers(1, 3, size=(rows, 3)).astype(np.float32) for rows in (31, 45))
+    image_IE /= np.linalg.norm(image_IE, axis=1, keepdims=True)
+    text_TE /= np.linalg.norm(text_TE, axis=1, keepdims=True)
+    owner_T = np.concatenate([np.arange(31), draw.integers(31, size=14)])
+    whole_IT = retrieval.similarity(image_IE, text_TE)
+    monkeypatch.setattr(retrieval, "BLOCK", block)
+    of_images, of_texts = retrieval.ranks(image_IE, text_TE, owner_T)
+    np.testing.assert_array_equal(of_images, retrieval.image_to_text_ranks(whole_IT, owner_T))
+    np.testing.assert_array_equal(of_texts, retrieval.text_to_image_ranks(whole_IT, owner_T))
+    assert of_images.max() > 3
+    np.testing.assert_array_equal(retrieval.nearest(image_IE, text_TE, 5), retrieval.candidates(whole_IT, 5))
+    np.testing.assert_array_equal(
+        retrieval.nearest(text_TE, image_IE, 5), retrieval.candidates(whole_IT.T, 5)
+    )
+    np.testing.assert_array_equal(retrieval.pair_similarity(image_IE, text_TE[:31]), whole_IT.diagonal())
 
 
 LEXICON = Lexicon({kind: [] for kind in ("cube", "ball", "arrow", "box")})

@@ -211,3 +211,30 @@ def test_an_index_of_a_hundred_thousand_opens_without_reading_its_entries(tmp_pa
     )
     opened_kib, chunks = map(int, done.stdout.split())
     assert opened_kib < 4096 and chunks <= 7
+
+
+def test_a_very_large_index_keeps_its_vectors_on_the_disk(tmp_path, monkeypatch):
+    """Search, entries and damage through the files alone; the codes are about an eighth of the vectors."""
+    names = [f"item {number}" for number in range(700)]
+    rows = made(names)
+    whole = opened(rows, tmp_path / "whole")
+    monkeypatch.setattr("sightline.search.vector_index.FLAT_UP_TO", 50)
+    monkeypatch.setattr("sightline.search.vector_index.QUANTIZED_ABOVE", 600)
+    index = opened(rows, tmp_path / "codes", factory="auto")
+    vectors = tmp_path / "codes" / "text.vectors"
+    assert vectors.stat().st_size == 700 * 8 * 4 and not (tmp_path / "codes" / "image.vectors").exists()
+    query_E = rows.texts["item 123"]
+    for kind in ("text", "image"):
+        expected, found = (one.search(query_E[None], 1, kind)[0] for one in (whole, index))
+        if kind == "text":
+            assert found[0].id == expected[0].id == "item 123"
+    np.testing.assert_array_equal(index.vector(5, "text"), rows.texts["item 5"])
+    damaged = bytearray(vectors.read_bytes())
+    damaged[123 * 32] ^= 1
+    del index
+    vectors.write_bytes(damaged)
+    with pytest.raises(ArtifactError, match=r"text\.vectors"):
+        ItemIndex(tmp_path / "codes", DIGEST).search(query_E[None], 1, "text")
+    vectors.unlink()
+    with pytest.raises(ArtifactError, match=r"text\.vectors"):
+        ItemIndex(tmp_path / "codes", DIGEST)

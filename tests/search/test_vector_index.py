@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from sightline.core import checked_files
 from sightline.core.atomic_io import ArtifactError
-from sightline.search.vector_index import AUTO, FLAT_UP_TO, SearchIndexError, VectorIndex, build, choose, fuse
+from sightline.search.vector_index import (
+    AUTO,
+    FLAT_UP_TO,
+    QUANTIZED_ABOVE,
+    SearchIndexError,
+    VectorIndex,
+    build,
+    choose,
+    fuse,
+)
 from tests.support.indexes import unit
 
 
@@ -70,11 +79,15 @@ def test_approximate_factories_work_and_say_less_than_brute_force(factory):
 
 
 def test_how_many_vectors_decide_how_they_are_searched(monkeypatch):
-    assert [choose(count) for count in (0, 1, FLAT_UP_TO, FLAT_UP_TO + 1, 10**6)] == [
+    counts = (0, 1, FLAT_UP_TO, FLAT_UP_TO + 1, 10**6, QUANTIZED_ABOVE, QUANTIZED_ABOVE + 1)
+    assert [choose(count, 512) for count in counts] == [
         *["Flat"] * 3,
         "IVF256,Flat;nprobe=8",
         "IVF1024,Flat;nprobe=8",
+        "IVF4096,Flat;nprobe=8",
+        "IVF4096,PQ256;nprobe=8",
     ]
+    assert choose(QUANTIZED_ABOVE + 1, 15) == "IVF4096,PQ5;nprobe=8"
     monkeypatch.setattr("sightline.search.vector_index.FLAT_UP_TO", 99)
     factories = [build(unit(0, rows), AUTO).factory for rows in (99, 100)]
     assert factories == ["Flat", "IVF8,Flat;nprobe=8"]
@@ -170,3 +183,39 @@ def test_fused_vectors_are_unit_and_between():
     fused = fuse(image, text)
     np.testing.assert_allclose(np.linalg.norm(fused, axis=1), 1.0, atol=1e-6)  # float32 normalisation
     np.testing.assert_allclose((fused * image).sum(1), (fused * text).sum(1), atol=1e-6)
+
+
+@pytest.fixture
+def codes(monkeypatch):
+    """Indexes of more than 500 vectors hold codes."""
+    monkeypatch.setattr("sightline.search.vector_index.FLAT_UP_TO", 100)
+    monkeypatch.setattr("sightline.search.vector_index.QUANTIZED_ABOVE", 500)
+
+
+def test_an_index_with_codes_finds_what_its_lists_hold_and_scores_it_exactly(codes):
+    entries, queries = unit(0, 1500), unit(1, 40)
+    index, lists = build(entries, AUTO), build(entries, "IVF32,Flat;nprobe=8")
+    assert index.factory == "IVF32,PQ8;nprobe=8" and index.has_codes and not lists.has_codes
+    found, exact = index.search(queries, 10), build(entries, "Flat").search(queries, 10)
+    same = [
+        len({*near} & {*best}) for (near, _), (best, _) in zip(found, lists.search(queries, 10), strict=True)
+    ]
+    right = [len({*near} & {*best}) for (near, _), (best, _) in zip(found, exact, strict=True)]
+    # Codes of half a byte a number rank a true neighbour among the first 200: seen SAME % and RIGHT %.
+    assert sum(same) / 400 > 0.98 and sum(right) / 400 > 0.7
+    for query_E, (near, scores) in zip(queries, found, strict=True):
+        assert len(near) == 10
+        np.testing.assert_allclose(scores, entries[near] @ query_E, atol=1e-6)
+        assert (np.diff(scores) <= 0).all()
+    np.testing.assert_array_equal(index.vector(7), entries[7])
+    np.testing.assert_array_equal(index.vectors(3, 90), entries[3:90])
+
+
+def test_below_the_threshold_nothing_changes(codes):
+    entries, queries = unit(0, 500), unit(1, 5)
+    index = build(entries, AUTO)
+    assert index.factory == "IVF16,Flat;nprobe=8" and not index.has_codes
+    for one, other in zip(
+        index.search(queries, 5), build(entries, index.factory).search(queries, 5), strict=True
+    ):
+        assert all(np.array_equal(left, right) for left, right in zip(one, other, strict=True))

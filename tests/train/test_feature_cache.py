@@ -76,6 +76,22 @@ def test_features_are_the_same_bits_kept_or_not_and_computed_once(pictures):
     )
 
 
+def test_batches_of_one_shape_give_the_same_bits_in_any_order(pictures, monkeypatch):
+    """As an accelerator computes them: 2 at a time, the fifth beside itself."""
+    tower = divided()
+    counted = Counted(tower)
+    alone = cache(pictures, tower).lower((pictures.items, None), "cpu")
+    monkeypatch.setattr(feature_cache, "_together", lambda device: 2)
+    first = cache(pictures, tower).lower((pictures.items, None), "cpu")
+    assert counted.count == PICTURES + 3
+    torch.testing.assert_close(first, alone, atol=1e-5, rtol=1e-5)  # another shape adds otherwise
+    assert torch.equal(cache(pictures, tower).lower((pictures.items[::-1], None), "cpu"), first.flip(0))
+    assert counted.count == PICTURES + 3
+    backwards = cache(pictures, tower, "the same pictures, not kept yet")
+    assert torch.equal(backwards.lower((pictures.items[::-1], None), "cpu"), first.flip(0))
+    assert counted.count == PICTURES + 6
+
+
 def test_features_of_other_weights_pictures_or_precision_are_others(pictures):
     tower = divided()
     counted = Counted(tower)

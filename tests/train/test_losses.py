@@ -194,3 +194,24 @@ def test_siglip_with_a_bias_of_its_own_by_hand():
     expected = (2 * math.log1p(math.exp(1)) + 2 * math.log1p(math.exp(-3))) / 2
     identity, bias = torch.eye(2), torch.tensor(-3.0)
     assert float(siglip.loss(identity, identity, torch.tensor(2.0), None, bias)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("name", CONTRASTIVE)
+def test_own_rows_alone_have_the_loss_and_gradient_of_all(name, world):
+    """Each process against all rows, two texts an image: the mean of their losses is the global one."""
+    loss = registry.load("train/losses", name).loss
+    images, texts = (x.requires_grad_() for x in (embeds(6)[0], embeds(12, 1)[1]))
+    scale = torch.tensor(5.0, dtype=torch.float64, requires_grad=True)
+    whole = loss(images, texts, scale)
+    expected = torch.autograd.grad(whole, (images, texts, scale))
+    gathered = {6 // world: images, 12 // world: texts}
+    own = [
+        loss(image, text, scale, lambda rows: gathered[len(rows)], rank=rank)
+        for rank, (image, text) in enumerate(zip(images.chunk(world), texts.chunk(world), strict=True))
+    ]
+    assert not torch.allclose(own[0], whole)  # each its own part of it
+    mean = torch.stack(own).mean()
+    torch.testing.assert_close(mean, whole, atol=1e-12, rtol=1e-12)
+    for found, gradient in zip(torch.autograd.grad(mean, (images, texts, scale)), expected, strict=True):
+        torch.testing.assert_close(found, gradient, atol=1e-12, rtol=1e-12)

@@ -51,7 +51,7 @@ def examine(start: Path, bundle: Path | None, index: Path | None = None) -> list
     except checkout_files.CheckoutError:
         here = None
     locked = None if here is None or checkout_files.is_own(here) else here
-    checks = [python(), packages(locked)]
+    checks = [python(), packages(locked), provider()]
     if bundle is None and here is None:
         what = "no checkout here and no --bundle given"
         checks.append(Check("bundle", False, what, "give --bundle PATH, or run this inside a checkout"))
@@ -108,6 +108,17 @@ def packages(here: Path | None) -> Check:
         ", ".join(listed[:MAX_LISTED]) + more,
         f"python -m pip install {' '.join(arguments)}",
     )
+
+
+def provider() -> Check:
+    """What ONNX Runtime computes on; wrong only where one was asked for that is not there."""
+    from sightline.inference import execution_provider
+
+    try:
+        found = execution_provider.chosen()
+    except execution_provider.ProviderError as error:
+        return Check("provider", False, str(error), f"unset {execution_provider.VARIABLE}")
+    return Check("provider", True, f"ONNX Runtime computes on {found}")
 
 
 def artifact(folder: Path, name: str, cure: str) -> Check:

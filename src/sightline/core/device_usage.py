@@ -23,6 +23,13 @@ class DeviceUsage:
 
         return cls(lambda: torch.cuda.max_memory_reserved(device))
 
+    @classmethod
+    def of_mps(cls) -> DeviceUsage:
+        """Memory is what the driver holds for this process when it is asked: PyTorch keeps no peak here."""
+        import torch
+
+        return cls(torch.mps.driver_allocated_memory)
+
     def seconds(self) -> float:
         """Seconds held, busy or not: what others could not use."""
         return self._clock() - self._since

@@ -2,6 +2,7 @@
 
 import math
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ CPU_PROCESSES = (
     2  # two processes of one thread train faster than one of two threads, and share two cores well
 )
 WITHIN_SLURM = "--within-slurm"
+APPLE = ("darwin", "arm64")
 NVIDIA, AMD = Path("/dev/nvidiactl"), Path("/dev/kfd")  # there where the driver is loaded
 
 
@@ -52,12 +54,13 @@ def processes_named(launch: str) -> int:
 
 
 def accelerators() -> int:
-    """How many CUDA or ROCm devices PyTorch may use here. Without a driver PyTorch is not imported."""
-    if not (NVIDIA.exists() or AMD.exists()):
+    """How many CUDA or ROCm devices PyTorch may use here; 1 for Apple's (MPS). Without a driver PyTorch is
+    not imported."""
+    if not (NVIDIA.exists() or AMD.exists() or APPLE == (sys.platform, platform.machine())):
         return 0
     import torch
 
-    return torch.cuda.device_count()
+    return torch.cuda.device_count() or int(torch.backends.mps.is_available())
 
 
 def _given(words: list[str], script: str) -> list[str]:

@@ -92,24 +92,36 @@ def start(threads: int, seed: int, loader_workers: int | Literal["auto"] = 0) ->
     torch.manual_seed(seed)
     rank, world = _rank(), int(os.environ.get("WORLD_SIZE", "1"))
     local, local_world = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    enough = torch.cuda.is_available() and torch.cuda.device_count() >= local_world
-    device = f"cuda:{local}" if enough else "cpu"
-    if enough:
+    device = _device(local, local_world, world)
+    if device.startswith("cuda"):
         torch.cuda.set_device(device)
         _state.accelerator = DeviceUsage.of_cuda(device)
+    elif device == "mps":
+        _state.accelerator = DeviceUsage.of_mps()
     if world > 1:
         if local_world == world:
             _stay_on_loopback()
-        torch.distributed.init_process_group("nccl" if enough else "gloo", rank=rank, world_size=world)
+        backend = "gloo" if device == "cpu" else "nccl"
+        torch.distributed.init_process_group(backend, rank=rank, world_size=world)
     if loader_workers == "auto":
-        loader_workers = _spare_cores(torch.cuda.device_count()) if enough else 0
+        loader_workers = _spare_cores(local_world) if device != "cpu" else 0
     return Runtime(device, rank, world, threads, loader_workers)
 
 
-def _spare_cores(devices: int) -> int:
-    """What of the cores is left beside a training process for each device, at most MOST_WORKERS."""
+def _device(local: int, local_world: int, world: int) -> str:
+    """A CUDA or ROCm device where there is one for each process of this machine; else Apple's (MPS) for a
+    process alone, as PyTorch has no exchange between processes for it; else the CPU."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.device_count() >= local_world:
+        return f"cuda:{local}"
+    return "mps" if world == 1 and torch.backends.mps.is_available() else "cpu"
+
+
+def _spare_cores(processes: int) -> int:
+    """What of the cores is left beside the training processes, for each of them, at most MOST_WORKERS."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_WORKERS, cores // devices - 1))
+    return max(1, min(MOST_WORKERS, cores // processes - 1))
 
 
 def training_precision(setting: str, device: str) -> str:
@@ -121,6 +133,8 @@ def training_precision(setting: str, device: str) -> str:
 
     if device == "cpu":
         return "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+    if device == "mps":
+        return "fp32"  # whether a chip gains by bf16 is not known here
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 

@@ -13,6 +13,7 @@ from sightline.evaluate.metrics.ratios import Counts
 
 Figure = Callable[[Counts], np.ndarray]
 LOWER_IS_BETTER = {"chair_s", "chair_i", "false_positive_rate", "invalid"}
+BLOCK = 1 << 23  # numbers of the resamples that are multiplied at a time, 64 MiB
 _RULE_OF_THREE = 3.0  # zero events in n independent cases: the rate is below 3 / n at 95 %
 
 
@@ -46,8 +47,13 @@ class Difference(Interval):
 
 
 def resamples(clusters: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each cluster is drawn: [R, C] float64, every row sums to `clusters`."""
-    return rng.multinomial(clusters, np.full(clusters, 1.0 / clusters), size=count).astype(np.float64)
+    """How often each cluster is drawn: [R, C], every row sums to `clusters`. A byte each: drawn so often as
+    not to fit in one is a cluster never (its number of draws has mean and variance 1)."""
+    share_C = np.full(clusters, 1.0 / clusters)
+    drawn_RC = np.empty((count, clusters), np.uint8)
+    for row_C in drawn_RC:
+        row_C[:] = rng.multinomial(clusters, share_C)
+    return drawn_RC
 
 
 def cluster(item_counts: list[dict[str, float]], clusters: list[int], count: int) -> Counts:
@@ -63,7 +69,9 @@ def sample(counts_C: Counts, weights_RC: np.ndarray) -> Sample:
     """Counts per cluster, summed once over all clusters and once per resample."""
     names = list(counts_C)
     columns_CN = np.stack([counts_C[name] for name in names], axis=1)
-    sums_RN = weights_RC @ columns_CN
+    rows = max(1, BLOCK // len(columns_CN))
+    starts = range(0, len(weights_RC), rows)
+    sums_RN = np.concatenate([weights_RC[at : at + rows].astype(np.float64) @ columns_CN for at in starts])
     resampled = {name: sums_RN[:, column] for column, name in enumerate(names)}
     total = {name: column.sum() for name, column in counts_C.items()}
     return Sample(total, resampled, int(np.count_nonzero(columns_CN.sum(axis=1))))

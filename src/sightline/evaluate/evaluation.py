@@ -157,11 +157,7 @@ def _retrieval_bounds(split: Split, directions: set[str]) -> list[dict]:
     """Figures of chance and of an oracle on this gallery, for the orders in `directions`; they have no
     sampling error, so no interval."""
     texts, owner_T, size = split.gallery()
-    oracle_IT = oracle.similarity(texts, owner_T, size)
-    ranks = {
-        "image_to_text": retrieval.image_to_text_ranks(oracle_IT, owner_T),
-        "text_to_image": retrieval.text_to_image_ranks(oracle_IT, owner_T),
-    }
+    ranks = dict(zip(("image_to_text", "text_to_image"), oracle.ranks(texts, owner_T, size), strict=True))
     ranks |= {
         f"{direction}_{by}": ranks_Q
         for direction, ranks_Q in ranks.items()

@@ -23,9 +23,18 @@ def answers(triples: list[dict]) -> list[str]:
     ]
 
 
-def similarity(texts: list[str], owner_T: np.ndarray, images: int) -> np.ndarray:
-    """The oracle's [I, T]: 1 where the image has that very caption among its own, else 0."""
+def ranks(texts: list[str], owner_T: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ranks [I] and [T] (metrics.retrieval) of an oracle to which a text is like an image that has this
+    very caption, and like no other."""
     captions_I: list[set[str]] = [set() for _ in range(images)]
+    own_I: list[Counter[str]] = [Counter() for _ in range(images)]
     for text, owner in zip(texts, owner_T, strict=True):
         captions_I[owner].add(text)
-    return np.array([[float(text in captions) for text in texts] for captions in captions_I])
+        own_I[owner][text] += 1
+    count = Counter(texts)
+    having = Counter(text for captions in captions_I for text in captions)
+    of_images = [
+        1 + sum(count[text] - own[text] for text in captions)
+        for captions, own in zip(captions_I, own_I, strict=True)
+    ]
+    return np.array(of_images), np.array([having[text] for text in texts])

@@ -120,7 +120,7 @@ def retrieve(
     states_NSD, mask_NS, embeds_NE = session.encode_texts(distinct, batch_size=batch_size)
     images = list(islice(split.rgb(), size))
     tokens_IPD, image_IE = session.encode_images(images, batch_size=batch_size)
-    similarity_IT = retrieval.similarity(image_IE, embeds_NE[text_T])
+    text_TE = embeds_NE[text_T]
 
     def fuse(image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
         chunks = [slice(start, start + _PAIRS) for start in range(0, len(image_N), _PAIRS)]
@@ -167,12 +167,10 @@ def retrieve(
             described(image_QK, text_T[text_QK]), right_QK, ranks[f"{direction}_reranked"]
         )
 
-    ranks = {
-        "image_to_text": retrieval.image_to_text_ranks(similarity_IT, owner_T),
-        "text_to_image": retrieval.text_to_image_ranks(similarity_IT, owner_T),
-    }
-    text_IK = retrieval.candidates(similarity_IT, params.rerank_top)
-    image_TK = retrieval.candidates(similarity_IT.T, params.rerank_top)
+    ranks_I, ranks_T = retrieval.ranks(image_IE, text_TE, owner_T)
+    ranks = {"image_to_text": ranks_I, "text_to_image": ranks_T}
+    text_IK = retrieval.nearest(image_IE, text_TE, params.rerank_top)
+    image_TK = retrieval.nearest(text_TE, image_IE, params.rerank_top)
     rerank("image_to_text", np.broadcast_to(owners[:, None], text_IK.shape), text_IK)
     rerank("text_to_image", image_TK, np.broadcast_to(np.arange(len(text_T))[:, None], image_TK.shape))
     pictures = {kind: owner_T if kind.startswith("text") else owners for kind in ranks}
@@ -180,11 +178,10 @@ def retrieve(
         return RetrievalRanks(ranks, pictures, {})
     picture_N, changed_N = np.array([(picture, text_index[text]) for picture, text in pairs]).T
     original_N = text_T[picture_N]
-    swapped_IN = retrieval.similarity(image_IE, embeds_NE[changed_N])
     scores = {
         "swapped_kind": (
-            similarity_IT[picture_N, picture_N],
-            swapped_IN[picture_N, np.arange(len(pairs))],
+            retrieval.pair_similarity(image_IE[picture_N], text_TE[picture_N]),
+            retrieval.pair_similarity(image_IE[picture_N], embeds_NE[changed_N]),
         ),
     }
     if session.answers:
@@ -207,7 +204,7 @@ def _prior(
     image_ME = np.concatenate(
         [session.embed_images(train[start : start + _CHUNK], batch_size) for start in starts]
     )
-    near_NK = retrieval.candidates(retrieval.similarity(embeds_NE, image_ME), width)
+    near_NK = retrieval.nearest(embeds_NE, image_ME, width)
     text_N, image_N = np.repeat(np.arange(len(texts)), width), near_NK.ravel()
     total_N = np.zeros(len(texts))
     for start in starts:

@@ -137,7 +137,10 @@ def _selective_groups(split: Split, answers: Answers, weights_RC: np.ndarray) ->
     level_N = selective_prediction.levels(answers.confidence_N[short])
     right_N = correctness(split, answers, short)
     total = selective_prediction.figures(level_N, right_N, np.ones(len(short)))
-    drawn = [selective_prediction.figures(level_N, right_N, weights_C[pictures]) for weights_C in weights_RC]
+    drawn = [
+        selective_prediction.figures(level_N, right_N, weights_C[pictures].astype(np.float64))
+        for weights_C in weights_RC
+    ]
     resampled = {name: np.array([figures[name] for figures in drawn]) for name in total}
     curve = Sample(total, resampled, len(set(pictures)))
     groups = [Group("abstention", "short answers", selective_prediction.RiskCoverage, curve)]

@@ -6,6 +6,7 @@ session.py: `Session`: loads an exported model, answers and scores with it
 encoding.py: `Encoder`: pictures, texts and questions as arrays of the model
 engine.py: the protocol that every decoding method runs on
 onnx_engine.py: ONNX Runtime behind it
+execution_provider.py: the accelerator or processor that it computes on
 torch_engine.py: PyTorch behind it
 torch_session.py: a session around the models that training wrote
 block_generation.py: text from an encoder-decoder of the model library

@@ -20,6 +20,7 @@ from sightline.core import typed_json
 from sightline.core.artifacts import read_json
 from sightline.core.params.checks import Count
 from sightline.core.preprocessing import MAX_SIDE
+from sightline.inference import execution_provider
 from sightline.inference.engine import Memory, Step
 
 GRAPHS = ("image_encoder", "text_encoder", "fusion", "vision", "memory", "decoder")
@@ -90,10 +91,11 @@ class OnnxEngine:
             raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
         config = typed_json.check(path, document, EngineConfig, REBUILD)
         self.config: dict[str, Any] = config.model_dump(exclude_none=True)
-        self._threads = threads
+        # An accelerator computes a batch at once.
+        self._threads = threads if execution_provider.chosen() == execution_provider.CPU else 1
         self.open(open_graph)
-        if threads > 1:
-            self._pool = ThreadPoolExecutor(threads)
+        if self._threads > 1:
+            self._pool = ThreadPoolExecutor(self._threads)
         if answers:
             self._read_decoder(self.folder / "decoder.onnx")
 
@@ -122,6 +124,11 @@ class OnnxEngine:
         self._reads_states = "states" in {node.name for node in self._sessions["memory"].get_inputs()}
         # Keys may have fewer heads than queries (grouped-query attention): the graph knows how many.
         self._past_shape = inputs[self._reads[0]]
+
+    @property
+    def provider(self) -> str:
+        """What its graphs run on: a name of execution_provider.PROVIDERS."""
+        return execution_provider.of(self._sessions["text_encoder"])
 
     def search_digest(self) -> str:
         """sha256 of the graphs that make embeddings: what an index must have been built with."""
@@ -228,10 +235,13 @@ class Graph(Protocol):
 
     def get_inputs(self) -> list[Any]: ...
 
+    def get_providers(self) -> list[str]: ...
+
 
 def open_graph(path: Path, threads: int, profile: Path | None = None) -> ort.InferenceSession:
     """A session that computes the same bits every time. profile: how the name of the file begins that ONNX
-    Runtime's profiler writes; None: none is written. Raises EngineError for a file that is no whole graph."""
+    Runtime's profiler writes; None: none is written. It runs on execution_provider.chosen(). Raises
+    EngineError for a file that is no whole graph."""
     if not path.is_file():
         raise EngineError(f"{path}: no such file; {REBUILD}")
     model = path.read_bytes()
@@ -241,6 +251,7 @@ def open_graph(path: Path, threads: int, profile: Path | None = None) -> ort.Inf
         raise EngineError(
             f"{path}: the graph refers to a file outside itself, expected a single file; {REBUILD}"
         )
+    provider = execution_provider.chosen()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -251,7 +262,7 @@ def open_graph(path: Path, threads: int, profile: Path | None = None) -> ort.Inf
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(model, options, providers=execution_provider.arguments(provider))
     except Exception as error:  # ONNX Runtime's own exception types share no public base class
         first = str(error).strip().splitlines()[0][:200]
         raise EngineError(f"{path}: no graph that ONNX Runtime can run ({first}); {REBUILD}") from error

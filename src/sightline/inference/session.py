@@ -75,6 +75,12 @@ class Session(Encoder):
         assert isinstance(self.engine, OnnxEngine)
         return self.engine.search_digest()
 
+    @property
+    def provider(self) -> str:
+        """Of an exported model: what it runs on (`OnnxEngine.provider`)."""
+        assert isinstance(self.engine, OnnxEngine)
+        return self.engine.provider
+
     def answer(
         self, images: Sequence[np.ndarray], questions: Sequence[str], generation: Generation | None = None,
         spin: Spin | None = None, *, need_maps: bool = False, batch_size: int = 1,

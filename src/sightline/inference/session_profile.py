@@ -78,6 +78,9 @@ class RecordedGraph:
     def get_inputs(self) -> list[Any]:
         return self._session.get_inputs()
 
+    def get_providers(self) -> list[str]:
+        return self._session.get_providers()
+
     def end(self) -> list[Event]:
         """The events of its runs by our clock, each node under the name of its operator; none of a graph that
         never ran."""

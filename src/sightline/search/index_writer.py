@@ -16,7 +16,17 @@ import numpy as np
 
 from sightline.core import checked_files
 from sightline.core.artifacts import write_json
-from sightline.search.item_index import ENTRIES, FORMAT, HEADER, IDS, KINDS, THUMBNAILS, Entry, file_names
+from sightline.search.item_index import (
+    ENTRIES,
+    FORMAT,
+    HEADER,
+    IDS,
+    KINDS,
+    THUMBNAILS,
+    Entry,
+    file_names,
+    vectors_name,
+)
 from sightline.search.item_index import id_hash as hashed
 from sightline.search.vector_index import SearchIndexError, build, fuse
 
@@ -95,18 +105,21 @@ class IndexWriter:
         self._numbers(f"{IDS}.hashes", hashes_N[order_N])
         self._numbers(f"{IDS}.rows", order_N)
         self._check_ids(hashes_N[order_N], order_N)
-        kinds = {}
+        kinds, beside = {}, []
         for kind in KINDS:
             rows_N = np.asarray(self._rows[kind])
             self._numbers(f"{kind}.rows", rows_N)
             index = build(self._scratch(kind, len(rows_N)), factory)
             head = index.save(self.folder / f"{kind}.faiss")
             kinds[kind] = {"count": len(rows_N), "factory": index.factory, "head": head}
+            if index.has_codes:
+                beside.append(vectors_name(kind))
+                (self.folder / SCRATCH / kind).replace(self.folder / beside[-1])
             del index  # before the next one is made
         shutil.rmtree(self.folder / SCRATCH)
         header = {"format": FORMAT, "items": len(hashes_N), "kinds": kinds, "model": model_digest}
         write_json(self.folder / HEADER, header | {"split": split, "width": self.width})
-        checked_files.record(self.folder, file_names())
+        checked_files.record(self.folder, [*file_names(), *beside])
 
     def _scratch(self, kind: str, count: int) -> np.ndarray:
         if not count:

@@ -7,6 +7,7 @@ maps (`core/checked_files.py`): a search reads the vectors that it compares and 
     index.json         what the index holds, and the model that made its vectors
     entries.jsonl      an entry a line; entries.offsets: where each begins
     image.faiss, ...   the vectors of a kind; image.rows, ...: the entry of each of them
+    image.vectors, ... the vectors themselves, where a very large index holds codes of them
     ids.hashes         hashes of the ids, sorted; ids.rows: the entry of each
     thumbnails.bin     small JPEGs, one behind the other; thumbnails.offsets: where each begins
 
@@ -139,7 +140,8 @@ class ItemIndex:
             if kind not in self._indexes:
                 row = getattr(self._header.kinds, kind)
                 self._indexes[kind] = VectorIndex.open(
-                    self._files[f"{kind}.faiss"], row.head, row.factory, row.count, self._header.width
+                    self._files[f"{kind}.faiss"], row.head, row.factory, row.count, self._header.width,
+                    self._files.get(vectors_name(kind)),
                 )  # fmt: skip
             return self._indexes[kind]
 
@@ -226,6 +228,11 @@ class ItemIndex:
 
     def _entry_of(self, kind: str, position: int) -> int:
         return int(self._files[f"{kind}.rows"].numbers(position, position + 1)[0])
+
+
+def vectors_name(kind: str) -> str:
+    """The file of a kind's vectors, where its index holds codes of them."""
+    return f"{kind}.vectors"
 
 
 def file_names() -> list[str]:

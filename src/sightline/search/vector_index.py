@@ -3,6 +3,9 @@
 B queries, N vectors, E embedding width, K results. Scores are inner products: cosines, the vectors being of
 unit length. An index on disk is read through a memory map, without a copy of its vectors: opening a million
 reads the centroids and the table of places, and a search the lists that it visits.
+
+A very large index has product codes in its lists (Jegou et al. 2011), and the vectors in a file beside it:
+the codes tell which few are worth comparing, the vectors how like they are, so scores are exact in any index.
 """
 
 import math
@@ -16,6 +19,9 @@ from sightline.core.checked_files import CheckedFile
 
 AUTO = "auto"  # the factory that `choose` names
 FLAT_UP_TO = 100_000  # vectors; exact search of more takes longer than a person notices
+QUANTIZED_ABOVE = 10_000_000  # vectors; the lists of more hold codes of half a byte a number
+SHORTLIST = 20  # vectors compared for each result that is asked for, where lists hold codes
+TRAINED_ON = 64  # vectors for each list that the lists and codes of such an index are learned from
 FLAT = "Flat"
 ROWS = 1 << 14  # vectors looked at together while an index is made
 PROBED = 8  # inverted lists read: 99 % of the exact ten among a million (docs/reports/search-speed.md)
@@ -29,12 +35,22 @@ class VectorIndex:
     """Vectors by their position. `search` asks one query at a time, so an answer never depends on its
     neighbours."""
 
-    def __init__(self, backend: faiss.Index, factory: str, file: CheckedFile | None = None):
-        """`file`: what the backend reads its lists from, None for one in memory."""
+    def __init__(
+        self, backend: faiss.Index, factory: str, file: CheckedFile | None = None,
+        vectors_NE: np.ndarray | None = None, vectors_file: CheckedFile | None = None,
+    ):  # fmt: skip
+        """`file`: what the backend reads its lists from, None for one in memory. `vectors_NE`: the vectors of
+        an index with codes, `vectors_file` where they lie."""
         self._backend, self.factory, self._file = backend, factory, file
+        self._vectors_NE, self._vectors_file = vectors_NE, vectors_file
 
     def __len__(self) -> int:
         return self._backend.ntotal
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether the vectors must be kept beside the index, as its lists hold codes of them."""
+        return isinstance(self._backend, faiss.IndexIVFPQ)
 
     @property
     def width(self) -> int:
@@ -57,10 +73,13 @@ class VectorIndex:
         for query_E in queries_BE:
             if self._file is not None:
                 self._check_visited(query_E, self._file)
-            scores_1K, positions_1K = self._backend.search(query_E[None], k)
+            asked = min(k * SHORTLIST, len(self)) if self.has_codes else k
+            scores_1K, positions_1K = self._backend.search(query_E[None], asked)
             real = positions_1K[0] >= 0  # an inverted-file index returns -1 where its probed lists run dry
             scores_K, positions_K = scores_1K[0][real], positions_1K[0][real]
-            order_K = np.lexsort((positions_K, -scores_K))
+            if self.has_codes:
+                scores_K = self._rows(positions_K) @ query_E
+            order_K = np.lexsort((positions_K, -scores_K))[:k]
             results.append((positions_K[order_K], scores_K[order_K]))
         return results
 
@@ -70,6 +89,8 @@ class VectorIndex:
 
     def vector(self, position: int) -> np.ndarray:
         """The vector at a position, [E]."""
+        if self.has_codes:
+            return self._rows(np.array([position]))[0]
         if self._file is not None:
             if isinstance(self._backend, faiss.IndexIVF):
                 number = self._backend.direct_map.get(position) >> 32
@@ -82,6 +103,8 @@ class VectorIndex:
         """The vectors at the positions [start, stop), [rows, E]."""
         if start == stop:
             return np.zeros((0, self.width), np.float32)
+        if self.has_codes:
+            return self._rows(np.arange(start, stop))
         if self._file is not None:
             self._file.check()
         return np.asarray(self._backend.reconstruct_batch(np.arange(start, stop)))
@@ -101,8 +124,12 @@ class VectorIndex:
         return min(_extent(backend, number, bytes_N)[0] for number in range(backend.nlist))
 
     @classmethod
-    def open(cls, file: CheckedFile, head: int, factory: str, count: int, width: int) -> "VectorIndex":
-        """The index in a file that `save` wrote, `head` bytes of which are read now.
+    def open(
+        cls, file: CheckedFile, head: int, factory: str, count: int, width: int,
+        vectors: CheckedFile | None = None,
+    ) -> "VectorIndex":  # fmt: skip
+        """The index in a file that `save` wrote, `head` bytes of which are read now; `vectors`: those of an
+        index with codes, float32.
 
         Raises ArtifactError for a damaged one, SearchIndexError for another one."""
         file.check(0, head)
@@ -115,7 +142,23 @@ class VectorIndex:
                 f"{file.path}: holds {backend.ntotal} vectors of {backend.d} numbers, expected {count} of "
                 f"{width}; make the index again"
             )
-        return cls(backend, factory, file)
+        if not isinstance(backend, faiss.IndexIVFPQ):
+            return cls(backend, factory, file)
+        if vectors is None or vectors.size != 4 * count * width:
+            raise SearchIndexError(
+                f"{file.path}: holds codes of {count} vectors, which do not lie beside it; make the "
+                "index again"
+            )
+        return cls(backend, factory, file, vectors.bytes_N.view("<f4").reshape(count, width), vectors)
+
+    def _rows(self, positions_K: np.ndarray) -> np.ndarray:
+        """The vectors at some positions, [K, E], checked where they lie on the disk."""
+        assert self._vectors_NE is not None
+        if self._vectors_file is not None:
+            row = 4 * self.width
+            for position in positions_K.tolist():
+                self._vectors_file.check(position * row, (position + 1) * row)
+        return np.asarray(self._vectors_NE[positions_K])
 
     def _check_visited(self, query_E: np.ndarray, file: CheckedFile) -> None:
         """Check what a search reads: the lists nearest to the query, or all."""
@@ -145,10 +188,15 @@ def _extent(backend: faiss.IndexIVF, number: int, bytes_N: np.ndarray) -> tuple[
     return int(lists.get_codes(number)) - base, int(lists.get_ids(number)) - base + 8 * count
 
 
-def choose(count: int) -> str:
+def choose(count: int, width: int) -> str:
     """The factory of an index of so many vectors: exact, or inverted lists (Sivic and Zisserman 2003) when
-    large. A graph (HNSW) takes six times as long to build and finds less."""
-    return FLAT if count <= FLAT_UP_TO else f"IVF{lists(count)},Flat;nprobe={PROBED}"
+    large, with product codes in them when very large. A graph (HNSW) takes six times as long to build and
+    finds less."""
+    if count <= FLAT_UP_TO:
+        return FLAT
+    codes = next(parts for parts in range(max(1, width // 2), 0, -1) if width % parts == 0)
+    held = f"PQ{codes}" if count > QUANTIZED_ABOVE else "Flat"
+    return f"IVF{lists(count)},{held};nprobe={PROBED}"
 
 
 def lists(count: int) -> int:
@@ -173,9 +221,11 @@ def build(embeds_NE: np.ndarray, factory: str) -> VectorIndex:
             raise SearchIndexError(
                 f"index: vector {start + worst} has length {lengths_B[worst]:.4f}, expected 1"
             )
-    factory = choose(count) if factory == AUTO else factory
+    factory = choose(count, width) if factory == AUTO else factory
     try:
-        return VectorIndex(_filled(embeds_NE, factory), factory)
+        backend = _filled(embeds_NE, factory)
+        beside = embeds_NE if isinstance(backend, faiss.IndexIVFPQ) else None
+        return VectorIndex(backend, factory, vectors_NE=beside)
     except RuntimeError as error:
         raise SearchIndexError(
             f"index.factory {factory!r} cannot index {count} vectors of {width} numbers: "
@@ -184,7 +234,8 @@ def build(embeds_NE: np.ndarray, factory: str) -> VectorIndex:
 
 
 def _filled(embeds_NE: np.ndarray, factory: str) -> faiss.Index:
-    """A FAISS index of the vectors, as large as they are. Raises RuntimeError where FAISS cannot."""
+    """A FAISS index of the vectors: as large as they are, or as their codes. Raises RuntimeError where FAISS
+    cannot."""
     kind, _, settings = factory.partition(";")
     backend = faiss.index_factory(embeds_NE.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
     if settings:
@@ -192,7 +243,11 @@ def _filled(embeds_NE: np.ndarray, factory: str) -> faiss.Index:
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)  # threads that link a graph at once would make another one every time
     try:
-        if len(embeds_NE):
+        if isinstance(backend, faiss.IndexIVFPQ):
+            backend.train(embeds_NE[:: max(1, len(embeds_NE) // (TRAINED_ON * backend.nlist))])
+            for start in range(0, len(embeds_NE), ROWS):
+                backend.add(embeds_NE[start : start + ROWS])
+        elif len(embeds_NE):
             if not backend.is_trained:
                 backend.train(embeds_NE)
             backend.add(embeds_NE)  # at once: growing step by step would take twice the memory

@@ -97,6 +97,11 @@ class Model:
         """Names the graphs, for `system_fingerprint`."""
         return f"{MODEL}-{self.index.digest[:12]}"
 
+    @property
+    def provider(self) -> str:
+        """What its graphs run on (inference/execution_provider.py)."""
+        return self.session.provider
+
     def answer(
         self, queries: Sequence[Query], emit: Emit, dropped: Callable[[int], bool],
         results: Results = as_they_are,

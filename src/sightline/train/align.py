@@ -44,7 +44,8 @@ def align(
     )
     torch.manual_seed(runtime.derive_seed(params.seed, "align", "init"))
     model = _dual_encoder(params, text, words, data.tokenizer.size).to(run.device)
-    facts = {"params": params.align.model_dump(), "inputs": [raw.digest(), vqa.digest(), text.digest()]}
+    inputs, local_loss = [raw.digest(), vqa.digest(), text.digest()], params.training.local_loss
+    facts = {"params": params.align.model_dump(), "inputs": inputs, "local_loss": local_loss}
     with _tuned(model, params, data, run, facts, curves) as (task, state, said):
         if run.is_main:
             card = f"Dual encoder: `{model.vision.config['tower']}` and `{model.text.config['tower']}`."
@@ -119,7 +120,8 @@ def _task(
     model: DualEncoder, params: Params, section: AlignParams, data: VqaData, run: Runtime
 ) -> ContrastiveTask:
     loss = registry.load("train/losses", TRAINED_BY.get(model.pretrained or "", section.loss))
-    return ContrastiveTask(model, data, model.config["words"], loss, section, run, params.seed)
+    local = params.training.local_loss
+    return ContrastiveTask(model, data, model.config["words"], loss, section, run, params.seed, local)
 
 
 def adapt(model: DualEncoder, section: AlignParams) -> None:

@@ -29,7 +29,7 @@ def batches(task: Task, start: int, stop: int, run: Runtime) -> Generator[dict]:
         sampler=range(start, stop),
         num_workers=run.loader_workers,
         prefetch_factor=AHEAD,
-        pin_memory=run.device != "cpu",
+        pin_memory=run.device.startswith("cuda"),
         worker_init_fn=_begin,
         # By default the seed of the workers is drawn from the generator that training draws from.
         generator=torch.Generator(),

@@ -28,6 +28,20 @@ def wrap(task: nn.Module, run: Runtime) -> nn.Module:
     return nn.parallel.DistributedDataParallel(task, device_ids=devices, find_unused_parameters=True)
 
 
+def mean_gradients(module: nn.Module, run: Runtime) -> None:
+    """Average the gradients of a module that is not wrapped. A parameter that has one in some process gets
+    one in each: of zeros where it took no part."""
+    if run.world == 1:
+        return
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    used = sum_over_ranks([float(parameter.grad is not None) for parameter in trained], run)
+    for parameter, count in zip(trained, used, strict=True):
+        if count:
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.contiguous()
+            dist.all_reduce(gradient)
+            parameter.grad = gradient / run.world
+
+
 def sum_over_ranks(values: list[float], run: Runtime) -> list[float]:
     """Elementwise sum over all processes, the same floats in each (added in the order of the ranks)."""
     if run.world == 1:
@@ -39,6 +53,13 @@ def sum_over_ranks(values: list[float], run: Runtime) -> list[float]:
     for part in parts[1:]:
         total += part
     return total.tolist()
+
+
+def total(counts: Tensor, run: Runtime) -> Tensor:
+    """Elementwise sum of whole numbers over all processes."""
+    if run.world > 1:
+        dist.all_reduce(counts)
+    return counts
 
 
 def mean_over_ranks(values: list[float], run: Runtime) -> list[float]:

@@ -1,7 +1,8 @@
 """What frozen parts of towers make of pictures and of texts, each computed once and kept.
 
-Each is computed alone, so that it is the same bits in any batch, kept or not, and wherever a resumed run
-starts. What is beyond the limit is computed again each time.
+Each is computed alone, on an accelerator in batches of one shape (filled up with the last picture), so that
+it is the same bits in any batch, kept or not, and wherever a resumed run starts. What is beyond the limit is
+computed again each time.
 
 B images or texts, P patches, T text tokens, D width.
 """
@@ -14,7 +15,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import safetensors.torch
@@ -26,6 +27,8 @@ from sightline.models.tower import TextTower, VisionTower
 from sightline.train.image_loader import ImageLoader
 
 ImageBatch = tuple[list[dict], list[bool] | None]  # items, and which of them are flipped left to right
+View = tuple[dict, bool]  # an item, and whether it is flipped
+TOGETHER = 32  # pictures that an accelerator computes at a time
 FOLDER_BYTES = 4 * 2**30  # of the features that one frozen part makes of one data set's pictures
 FOLDERS = 4  # so many of them are kept, the last used
 MEMORY_BYTES = 2**30  # of kept states of texts, in each process
@@ -102,36 +105,45 @@ class ImageFeatureCache:
 
     def tokens(self, image: ImageBatch, device: str) -> Tensor:
         """tokens_BPD of a tower whose weights stay as they are."""
-        tower = self.tower
 
-        def compute(item: dict, mirrored: bool) -> Tensor:
-            if tower.trained_blocks:
-                return tower.upper(self._lower(item, mirrored, device)[None])
-            return tower(self.pictures([item], device, [mirrored]))
+        def compute(views: list[View]) -> Tensor:
+            if self.tower.trained_blocks:
+                return self.tower.upper(self._lower(views, device))
+            return self.tower(self._pixels(views, device))
 
-        return torch.stack([self._kept("whole", *view, device, compute) for view in _views(image)])
+        return self._kept("whole", _views(image), device, compute)
 
     def lower(self, image: ImageBatch, device: str) -> Tensor:
         """What the tower's trained blocks read (VisionTower.lower), one row a picture."""
-        return torch.stack([self._lower(*view, device) for view in _views(image)])
+        return self._lower(_views(image), device)
 
-    def _lower(self, item: dict, mirrored: bool, device: str) -> Tensor:
-        def compute(item: dict, mirrored: bool) -> Tensor:
-            return self.tower.lower(self.pictures([item], device, [mirrored]))
+    def _lower(self, views: list[View], device: str) -> Tensor:
+        return self._kept("lower", views, device, lambda views: self.tower.lower(self._pixels(views, device)))
 
-        return self._kept("lower", item, mirrored, device, compute)
+    def _pixels(self, views: list[View], device: str) -> Tensor:
+        items, mirrored = zip(*views, strict=True)
+        return self.pictures(items, device, mirrored)
 
     @torch.no_grad()
     def _kept(
-        self, part: str, item: dict, mirrored: bool, device: str, compute: Callable[[dict, bool], Tensor]
+        self, part: str, views: list[View], device: str, compute: Callable[[list[View]], Tensor]
     ) -> Tensor:
         folder = self._folder(part, device)
-        name = f"{item['image']['shard']}-{item['image']['offset']}-{'mirrored' if mirrored else 'plain'}"
-        tensor = folder.read(name)
-        if tensor is None:
-            tensor = compute(item, mirrored)[0].cpu()
-            folder.keep(name, tensor)
-        return tensor.to(device)
+        names = [
+            f"{item['image']['shard']}-{item['image']['offset']}-{'mirrored' if mirrored else 'plain'}"
+            for item, mirrored in views
+        ]
+        read = ((number, folder.read(name)) for number, name in enumerate(names))
+        tensors = {number: tensor for number, tensor in read if tensor is not None}
+        missing = [number for number in range(len(names)) if number not in tensors]
+        size = _together(device)
+        for start in range(0, len(missing), size):
+            numbers = missing[start : start + size]
+            filled = numbers + numbers[-1:] * (size - len(numbers))
+            for number, tensor in zip(numbers, compute([views[at] for at in filled]), strict=False):
+                tensors[number] = tensor.cpu()
+                folder.keep(names[number], tensors[number])
+        return torch.stack([tensors[number] for number in range(len(names))]).to(device)
 
     def _folder(self, part: str, device: str) -> FeatureFolder:
         """Made when first used: a tower's weights may be read after its task is made."""
@@ -144,6 +156,7 @@ class ImageFeatureCache:
                 "weights": self._weights(part),
                 "config": self.tower.config,
                 "device": device.split(":")[0],
+                "together": _together(device),
                 "precision": str(precision),
                 "torch": torch.__version__,
                 "threads": torch.get_num_threads(),
@@ -176,9 +189,14 @@ def image_tokens(
     return features.tokens(image, device) if constant else tower.upper(features.lower(image, device))
 
 
-def _views(image: ImageBatch) -> Iterator[tuple[dict, bool]]:
+def _views(image: ImageBatch) -> list[View]:
     items, mirrored = image
-    return zip(items, mirrored or [False] * len(items), strict=True)
+    return list(zip(items, mirrored or [False] * len(items), strict=True))
+
+
+def _together(device: str) -> int:
+    """Pictures that are computed at a time."""
+    return 1 if device == "cpu" else TOGETHER
 
 
 def _precision(device: str) -> torch.dtype | None:

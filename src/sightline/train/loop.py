@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,9 +20,10 @@ from sightline.core import runtime
 from sightline.core.params.loader import Params
 from sightline.core.runtime import Runtime
 from sightline.core.tracking import Curves
-from sightline.train import data_loader, distributed, schedule
+from sightline.train import compiled, data_loader, distributed, micro_batches, schedule
 from sightline.train import optimizer as adam
 from sightline.train.checkpoint import State, Store
+from sightline.train.mean_weights import MeanWeights
 from sightline.train.pack_state import pack_state, pack_weights
 from sightline.train.step_profiler import Unprofiled
 from sightline.train.task import Task
@@ -44,6 +46,9 @@ class Recipe:
     precision: str
     evals: int
     profile_steps: int = 0  # steps to trace (step_profiler), which decide no bit
+    micro_batch: int = 0  # items that a process computes at once (micro_batches); 0: all of its batch
+    ema: float = 0.0  # decay of the mean of the weights (mean_weights); 0: none
+    compile: bool = False
 
     def facts(self) -> dict[str, Any]:
         """What of it decides the result."""
@@ -63,6 +68,9 @@ class Recipe:
             runtime.training_precision(section.precision, run.device),
             section.evals,
             params.profile_steps,
+            params.training.micro_batch,
+            params.training.ema,
+            params.training.compile and compiled.works(run.device),
         )
 
 
@@ -74,9 +82,10 @@ def fit(
     curves: Curves | None,
     state: State,
     optimizer: torch.optim.AdamW,
+    mean: MeanWeights,
     profiler: Unprofiled,
 ) -> None:
-    """Train `task.model` from `state` to recipe.steps finished steps.
+    """Train `task.model` from `state` to recipe.steps finished steps; `mean` is that of its weights.
 
     Raises ValueError for a loss or gradient that is not finite, runtime.Stopped after SIGTERM or SIGINT
     (the state at the current step is saved).
@@ -86,8 +95,12 @@ def fit(
     log_every = schedule.log_steps(recipe.steps)
     progress, phase = Progress(task, recipe.steps, state.step), None
     module: torch.nn.Module = task  # wrapped anew in every phase
+    in_parts = micro_batches.are_needed(task, recipe.micro_batch, run)
+    if recipe.compile:
+        compiled.compile_parts(task.model)
     if task.starts_trained and state.best_metric is None:
-        _evaluate(task, recipe, run, store, curves, state)
+        with mean.in_place():
+            _evaluate(task, recipe, run, store, curves, state)
     with (
         profiler,
         contextlib.closing(data_loader.batches(task, state.step, recipe.steps, run)) as reading,
@@ -99,20 +112,25 @@ def fit(
             if task.phase(step) != phase:
                 phase = task.phase(step)
                 task.enter(phase)
-                module = distributed.wrap(task, run)
+                module = task if in_parts else distributed.wrap(task, run)
             task.train()
             with profiler.part("data"):
-                batch = task.place(next(reading))
+                batch = next(reading) if in_parts else task.place(next(reading))
 
             # 2. learning rate
             factor = schedule.warmup_cosine(step, recipe.steps, recipe.warmup_steps)
             adam.set_lr(optimizer, task, recipe.lr * factor, step)
 
             # 3. forward and backward
-            with profiler.part("forward"), autocast(recipe, run):
-                loss, report = module(batch)
-            with profiler.part("backward"):
-                scaler.scale(loss).backward()
+            if in_parts:
+                loss, report = micro_batches.backward(
+                    task, batch, recipe.micro_batch, scaler, partial(autocast, recipe, run), profiler
+                )
+            else:
+                with profiler.part("forward"), autocast(recipe, run):
+                    loss, report = module(batch)
+                with profiler.part("backward"):
+                    scaler.scale(loss).backward()
 
             # 4. clip and update
             with profiler.part("optimizer"):
@@ -122,6 +140,7 @@ def fit(
                 scaler.step(optimizer)
                 scaler.update()
                 optimizer.zero_grad(set_to_none=True)
+                mean.update(step + 1)
 
             # 5. log, evaluate, checkpoint
             state.step = step + 1
@@ -133,13 +152,13 @@ def fit(
             if evaluating or state.step % log_every == 0:
                 progress.loss = _log(state, curves)
             if evaluating:
-                with profiler.part("evaluate"):
+                with profiler.part("evaluate"), mean.in_place():
                     _evaluate(task, recipe, run, store, curves, state)
                 progress.show(state)
             stop = runtime.stop_requested(run)
             if run.is_main and (stop or evaluating or store.due()):
                 with profiler.part("checkpoint"):
-                    store.save(state, pack_state(task.model, optimizer))
+                    store.save(state, pack_state(task.model, optimizer) | mean.pack())
             if stop:
                 raise runtime.Stopped()
             profiler.end_step()
@@ -208,7 +227,8 @@ def _check_finite(
 
 
 def _scaler(recipe: Recipe, run: Runtime, state: State) -> torch.amp.GradScaler:
-    scaler = torch.amp.GradScaler(enabled=recipe.precision == "fp16" and run.device != "cpu")
+    kind = run.device.split(":")[0]
+    scaler = torch.amp.GradScaler(kind, enabled=recipe.precision == "fp16" and kind != "cpu")
     if state.scaler:
         scaler.load_state_dict(state.scaler)
     return scaler

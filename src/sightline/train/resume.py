@@ -13,6 +13,7 @@ from sightline.core.tracking import Curves
 from sightline.train import distributed, step_profiler
 from sightline.train.checkpoint import State, Store, fingerprint
 from sightline.train.loop import Recipe, fit
+from sightline.train.mean_weights import MeanWeights
 from sightline.train.optimizer import adamw
 from sightline.train.pack_state import pack_weights, unpack_state, unpack_weights
 from sightline.train.task import Task
@@ -37,16 +38,18 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
         distributed.barrier(run)
         saved = store.load()
         optimizer = adamw(task, recipe.weight_decay)
+        mean = MeanWeights(task.model, recipe.ema)
         state, tensors = saved or (State(), {})
         if saved:
             unpack_state(tensors, task.model, optimizer)
+            mean.unpack(tensors)
             runtime.log(f"continuing {recipe.name} after step {state.step} of {recipe.steps}")
         distributed.barrier(run)
         curves = Curves(curves_folder, state.history) if run.is_main else None
         if runtime.stop_requested(run):  # from here on a signal waits for the end of a step
             raise runtime.Stopped()
         profiler = step_profiler.of(recipe, task, run, curves_folder / "profile", state.step)
-        fit(task, recipe, run, store, curves, state, optimizer, profiler)
+        fit(task, recipe, run, store, curves, state, optimizer, mean, profiler)
         if curves is not None:
             curves.close()
         distributed.barrier(run)

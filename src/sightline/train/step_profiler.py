@@ -76,10 +76,10 @@ class StepProfiler(Unprofiled):
         self._recorded = range(ahead + warmup, ahead + warmup + active)  # steps of this process
         self._step = 0
         activities = [torch.profiler.ProfilerActivity.CPU]
-        if run.device == "cpu":
-            os.environ["KINETO_LOG_LEVEL"] = "99"  # it calls the lack of an accelerator an error
-        else:
+        if run.device.startswith("cuda"):
             activities.append(torch.profiler.ProfilerActivity.CUDA)
+        else:
+            os.environ["KINETO_LOG_LEVEL"] = "99"  # it calls the lack of such an accelerator an error
         self._profiler = torch.profiler.profile(
             activities=activities,
             schedule=torch.profiler.schedule(wait=ahead, warmup=warmup, active=active, repeat=1),
@@ -102,7 +102,7 @@ class StepProfiler(Unprofiled):
         with torch.profiler.record_function(name):
             yield
             if self._run.device != "cpu" and self._step in self._recorded:
-                torch.cuda.synchronize()
+                torch.accelerator.synchronize()
 
     def end_step(self) -> None:
         self._profiler.step()
@@ -202,7 +202,7 @@ def profile(what: str, trace: StepTrace, tables: Sequence[Table], run: Runtime) 
         "tensors of the accelerator, most": None,
         "resident memory of the process, most so far": machine.peak_resident_mib(),
     }
-    if run.device != "cpu":
+    if run.device.startswith("cuda"):
         facts["accelerator"] = torch.cuda.get_device_name(run.device)
         memory["tensors of the accelerator, most"] = torch.cuda.max_memory_allocated(run.device) / MIB
     kernels = [_kernel_table(trace.kernels)] if trace.kernels else []

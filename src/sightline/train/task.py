@@ -18,6 +18,18 @@ def on_device(value: Any, device: str) -> Any:
     return {key: on_device(part, device) for key, part in value.items()} if isinstance(value, dict) else value
 
 
+def rows_of(value: Any, rows: slice) -> Any:
+    """Rows of a tensor, of a list, or of every member of a tuple; nothing stays nothing."""
+    if isinstance(value, tuple):
+        return tuple(rows_of(part, rows) for part in value)
+    return None if value is None else value[rows]
+
+
+def slices(count: int, rows: int) -> list[slice]:
+    """The numbers below `count`, `rows` of them at a time."""
+    return [slice(start, min(start + rows, count)) for start in range(0, count, rows)]
+
+
 class Task(nn.Module, ABC):
     """A model, its data and its loss.
 
@@ -55,6 +67,12 @@ class Task(nn.Module, ABC):
         """The loss to be minimised (its mean over processes is the global one) and detached numbers to
         report."""
 
+    def parts(self, loaded: dict, rows: int) -> list[dict]:
+        """What `load` gave, in parts of at most `rows` items that go through `place` and `forward` one by
+        one: losses and reports of the parts add up to those of the whole. A loss that does not come apart so
+        has the whole as its only part."""
+        return [loaded]
+
     @abstractmethod
     def evaluate(self) -> tuple[float, dict[str, float]]:
         """Validation metric (higher is better, the same in every process) and more numbers for the curves.
@@ -79,3 +97,19 @@ class Task(nn.Module, ABC):
     def lr_scale(self, part: str, step: int) -> float:
         """Factor on the learning rate of the parameters below `model.<part>`, a pure function of the step."""
         return 1.0
+
+
+class ComparingTask(Task):
+    """A task whose loss compares the rows of a batch with each other: what it needs of each row is computed
+    in parts, the loss of all rows at once."""
+
+    def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.compare(self.represent(batch))
+
+    @abstractmethod
+    def represent(self, batch: dict) -> dict[str, Tensor]:
+        """What `compare` needs of a batch, or of a part of it, row by row."""
+
+    @abstractmethod
+    def compare(self, rows: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and report as `forward` gives them, of all rows of this process."""

@@ -27,6 +27,7 @@ from sightline.train import optimizer as adam
 from sightline.train.checkpoint import State, Store
 from sightline.train.loop import CLIP, Recipe, fit
 from sightline.train.losses import info_nce
+from sightline.train.mean_weights import MeanWeights
 from sightline.train.step_profiler import Unprofiled
 from sightline.train.task import Task
 from sightline_lab.bench.bench_models import REFERENCE
@@ -78,7 +79,8 @@ def ours(run: Runtime, precision: str, rows: int, steps: int) -> list[float]:
     recipe = Recipe("bench", 0, steps, LR, 1, WEIGHT_DECAY, precision, 1)
     with tempfile.TemporaryDirectory() as folder:
         store, optimizer = Store(Path(folder), run), adam.adamw(task, WEIGHT_DECAY)
-        fit(task, recipe, run, store, None, State(), optimizer, Unprofiled())
+        mean = MeanWeights(task.model, recipe.ema)
+        fit(task, recipe, run, store, None, State(), optimizer, mean, Unprofiled())
     return task.requested_at
 
 

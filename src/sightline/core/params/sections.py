@@ -14,7 +14,13 @@ from sightline.core.params.generation import Generation, Spin
 from sightline.core.params.quality_params import EvaluateParams, ExplainParams, GateParams
 from sightline.core.params.red_team_params import RedTeamParams
 from sightline.core.params.tower_params import DecoderParams, TextParams, VisionParams
-from sightline.core.params.train_params import AlignParams, CompressParams, FinetuneParams, PretrainParams
+from sightline.core.params.train_params import (
+    AlignParams,
+    CompressParams,
+    FinetuneParams,
+    PretrainParams,
+    TrainingParams,
+)
 
 # Leaves that resolved.yaml does not hold. `tracking` and `loader_workers` change no result. `launch` changes
 # its last bits: it stands in the commands of the stages that it starts, and DVC sees it there.
@@ -73,6 +79,7 @@ class Params(Settings):
         description="steps that each training traces with torch.profiler, after a few to warm up: "
         "`profile/` beside its curves; 0: none. Changes no weights"
     )
+    training: TrainingParams
     spin: Spin
     generation: Generation
     data: DataParams

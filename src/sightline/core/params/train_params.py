@@ -23,6 +23,27 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Loss = Annotated[str, AfterValidator(PlugIn("train/losses", r"def loss\(\s*image_BE\b"))]
 
 
+class TrainingParams(Settings):
+    """How all stages that train compute."""
+
+    micro_batch: CountOrNone = Field(
+        description="items of a batch that a process computes at once; 0: all of them. The gradients are "
+        "those of the whole batch (docs/guide/scale.md#large-batches); batch norm sees the part only"
+    )
+    local_loss: bool = Field(
+        description="align: each process compares its own rows with all, instead of all with all; the same "
+        "gradients up to rounding"
+    )
+    ema: Share = Field(
+        description="decay of an exponential mean of the weights, which then is what is evaluated and kept; "
+        "0: the weights themselves"
+    )
+    compile: bool = Field(
+        description="compile towers and decoder by torch.compile; other bits. Without a compiler a line says "
+        "so and nothing is compiled"
+    )
+
+
 class Training(Settings):
     """What every stage that trains has."""
 

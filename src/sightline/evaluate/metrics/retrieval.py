@@ -13,6 +13,7 @@ import numpy as np
 
 from sightline.evaluate.metrics.ratios import Counts, share
 
+BLOCK = 1 << 22  # similarities in memory at a time, 32 MiB
 _DECIMALS = 6  # similarities closer than the error of a float32 matrix product are ties
 
 
@@ -34,6 +35,37 @@ def text_to_image_ranks(similarity_IT: np.ndarray, owner_T: np.ndarray) -> np.nd
     """Rank [T] of each caption's own image."""
     match_T = similarity_IT[owner_T, np.arange(len(owner_T))]
     return np.sum(similarity_IT >= match_T[None, :], axis=0)
+
+
+def ranks(image_IE: np.ndarray, text_TE: np.ndarray, owner_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """image_to_text_ranks [I] and text_to_image_ranks [T] of unit embeddings, of which BLOCK similarities are
+    in memory at a time."""
+    of_images = [
+        image_to_text_ranks(similarity(image_IE[rows], text_TE), owner_T - rows.start)
+        for rows in _blocks(len(image_IE), len(text_TE))
+    ]
+    of_texts = [
+        text_to_image_ranks(similarity(image_IE, text_TE[rows]), owner_T[rows])
+        for rows in _blocks(len(text_TE), len(image_IE))
+    ]
+    return np.concatenate(of_images), np.concatenate(of_texts)
+
+
+def nearest(query_QE: np.ndarray, key_KE: np.ndarray, top: int) -> np.ndarray:
+    """`candidates` of unit embeddings, in blocks as `ranks`."""
+    blocks = _blocks(len(query_QE), len(key_KE))
+    return np.concatenate([candidates(similarity(query_QE[rows], key_KE), top) for rows in blocks])
+
+
+def pair_similarity(one_NE: np.ndarray, other_NE: np.ndarray) -> np.ndarray:
+    """Cosine similarity of each row with the same row of the other, [N], rounded as `similarity`."""
+    return np.round(np.einsum("ne,ne->n", one_NE.astype(np.float64), other_NE.astype(np.float64)), _DECIMALS)
+
+
+def _blocks(rows: int, columns: int) -> list[slice]:
+    """Rows of a table in parts of at most BLOCK numbers, one row at least; one part where there is none."""
+    height = max(1, BLOCK // max(1, columns))
+    return [slice(start, min(start + height, rows)) for start in range(0, max(1, rows), height)]
 
 
 def candidates(similarity_QK: np.ndarray, top: int) -> np.ndarray:

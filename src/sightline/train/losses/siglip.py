@@ -19,16 +19,20 @@ from torch.nn.functional import logsigmoid
 
 def loss(
     image_BE: Tensor, text_BE: Tensor, scale: Tensor, gather: Callable[[Tensor], Tensor] | None = None,
-    bias: Tensor | None = None,
+    bias: Tensor | None = None, rank: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Sum over all pairs divided by T, in nats; scalar. Embeddings of unit length, scale = 1 / temperature.
 
-    Several texts of an image, and gather: as for info_nce.
+    Several texts of an image, gather and rank: as for info_nce. With a rank the pairs are those of this
+    process's images with all texts, and the sum is divided by the number of its texts.
     """
-    if gather is not None:
-        image_BE, text_BE = gather(image_BE), gather(text_BE)
-    rows = image_BE.shape[0]
+    image_NE, text_TE = (image_BE, text_BE) if gather is None else (gather(image_BE), gather(text_BE))
+    rows, own = len(image_NE), len(text_TE) if rank is None else len(text_BE)
     prior = -math.log(max(rows - 1, 1)) if bias is None else bias
-    logits_NT = scale * image_BE @ text_BE.T + prior
-    positive_NT = torch.eye(rows, device=logits_NT.device).repeat_interleave(len(text_BE) // rows, 1)
-    return -logsigmoid((2 * positive_NT - 1) * logits_NT).sum() / len(text_BE)
+    if rank is None:
+        image_BE = image_NE
+    logits_BT = scale * image_BE @ text_TE.T + prior
+    number_B = torch.arange(len(image_BE), device=logits_BT.device) + len(image_BE) * (rank or 0)
+    owner_T = torch.arange(len(text_TE), device=logits_BT.device) // (len(text_TE) // rows)
+    positive_BT = (number_B[:, None] == owner_T).float()
+    return -logsigmoid((2 * positive_BT - 1) * logits_BT).sum() / own

@@ -22,11 +22,11 @@ from sightline.train.feature_cache import ImageBatch, ImageFeatureCache, TextSta
 from sightline.train.image_loader import ImageLoader
 from sightline.train.losses import matching, word_in_patch
 from sightline.train.schedule import batch_size, num_steps, rewarmed, warmup_steps
-from sightline.train.task import Task
+from sightline.train.task import ComparingTask, rows_of, slices
 
 EVAL_BATCH = 128
 OURS = ("word_head", "fusion")  # the parts of a dual encoder that no pretrained one brings along
-RANKED = 4096  # texts held against all pictures at a time: memory grows with the pairs, not with their square
+RANKED = 4096  # texts, and pictures, that are held against each other at a time
 
 
 def frozen_towers(params: AlignParams) -> tuple[bool, bool]:
@@ -35,28 +35,26 @@ def frozen_towers(params: AlignParams) -> tuple[bool, bool]:
     return every or params.freeze_vision, every or params.text_lr_scale == 0
 
 
-def ranks(text_nE: Tensor, image_nE: Tensor) -> tuple[Tensor, Tensor]:
+def ranks(text_nE: Tensor, image_nE: Tensor, run: Runtime) -> tuple[Tensor, Tensor]:
     """Rank of each text's own picture among all pictures, and of each picture's own text, [n]; 1 is best, and
-    a tie counts against the model."""
-    match_n = torch.empty(len(text_nE), device=text_nE.device)
-    of_image_n = torch.empty(len(text_nE), dtype=torch.int64, device=text_nE.device)
-    of_text_n = torch.zeros_like(of_image_n)
-    starts = range(0, len(text_nE), RANKED)
-    for start in starts:
-        score_rn = text_nE[start : start + RANKED] @ image_nE.T
-        block_r = slice(start, start + len(score_rn))
-        match_n[block_r] = score_rn.diagonal(start)
-        of_image_n[block_r] = (score_rn >= match_n[block_r, None]).sum(1)  # its own score counts
-    for start in starts:  # again: every picture's match is known only now
-        score_rn = text_nE[start : start + RANKED] @ image_nE.T
-        of_text_n += (score_rn >= match_n[None, :]).sum(0)
-    return of_image_n, of_text_n
+    a tie counts against the model. Blocks of RANKED x RANKED scores are dealt out to the processes, which all
+    have all embeddings."""
+    count, device = len(text_nE), text_nE.device
+    blocks = slices(count, RANKED)
+    match_n = torch.cat([(text_nE[block] @ image_nE[block].T).diagonal() for block in blocks])
+    of_image_n, of_text_n = torch.zeros(2, count, dtype=torch.int64, device=device)
+    for rows in blocks[run.rank :: run.world]:
+        for columns in blocks:
+            score_rc = text_nE[rows] @ image_nE[columns].T
+            of_image_n[rows] += (score_rc >= match_n[rows, None]).sum(1)  # its own score counts
+            of_text_n[columns] += (score_rc >= match_n[None, columns]).sum(0)
+    return distributed.total(of_image_n, run), distributed.total(of_text_n, run)
 
 
-class ContrastiveTask(Task):
+class ContrastiveTask(ComparingTask):
     """`model` is a dual encoder; `words` are those of its word head. Items without a picture take no part;
     `skipped` is their number. Of a pretrained one trains what params.tuning says; for `lora` it comes with
-    its adapters (train.lora)."""
+    its adapters (train.lora). local_loss: each process compares its own rows alone with all."""
 
     model: DualEncoder
     metric, unit = "recall_at_1", "pairs"
@@ -70,9 +68,11 @@ class ContrastiveTask(Task):
         params: AlignParams,
         run: Runtime,
         seed: int,
+        local_loss: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.run, self.seed = model, run, seed
+        self.rank = run.rank if local_loss and run.world > 1 else None
         self.tokenizer, self.items, triples = data.tokenizer, data.items, data.triples
         self.loss, self.params, self.layer_decay = loss, params, params.layer_decay
         self.max_tokens = model.text.config["max_tokens"]
@@ -121,19 +121,41 @@ class ContrastiveTask(Task):
             **self._tokens(captions),
         }
 
-    def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
-        model, params = self.model, self.params
+    def parts(self, loaded: dict, rows: int) -> list[dict]:
+        captions = self.params.captions_per_image
+        return [
+            {
+                **{name: rows_of(loaded[name], part) for name in ("items", "image", "words")},
+                **{
+                    name: loaded[name][part.start * captions : part.stop * captions]
+                    for name in ("ids", "mask")
+                },
+            }
+            for part in slices(len(loaded["items"]), rows)
+        ]
+
+    def represent(self, batch: dict) -> dict[str, Tensor]:
         tokens_BPD = self.image_tokens(batch["image"])
-        image_BE = model.embed_image(tokens_BPD)
+        image_BE = self.model.embed_image(tokens_BPD)
         mask_BT = self._some_words(batch["mask"])
         states_BTD, text_BE = self._encode_text(batch["ids"], mask_BT)
+        return {
+            "tokens": tokens_BPD, "image": image_BE, "mask": mask_BT, "states": states_BTD, "text": text_BE,
+            "words": batch["words"],
+        }  # fmt: skip
+
+    def compare(self, rows: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        model, params = self.model, self.params
+        tokens_BPD, image_BE, text_BE = rows["tokens"], rows["image"], rows["text"]
         learned = {} if model.logit_bias is None else {"bias": model.logit_bias}
-        contrastive = self.loss.loss(image_BE, text_BE, model.logit_scale, distributed.gather, **learned)
-        word = word_in_patch.loss(model.word_logits(tokens_BPD), batch["words"])
+        contrastive = self.loss.loss(
+            image_BE, text_BE, model.logit_scale, distributed.gather, rank=self.rank, **learned
+        )
+        word = word_in_patch.loss(model.word_logits(tokens_BPD), rows["words"])
         count = params.matching_samples // self.run.world
         # One caption of each image takes part.
         states_BTD, text_BE, mask_BT = (
-            rows[:: params.captions_per_image] for rows in (states_BTD, text_BE, mask_BT)
+            rows[name][:: params.captions_per_image] for name in ("states", "text", "mask")
         )
         image, text, label = matching.pairs(model.logit_scale * image_BE @ text_BE.T, count)
         match = matching.loss(model.match(tokens_BPD[image], states_BTD[text], mask_BT[text]), label)
@@ -174,7 +196,9 @@ class ContrastiveTask(Task):
             _, text_BE = self._encode_text(batch["ids"], batch["mask"])
             images.append(distributed.gather(image_BE.float())[:real])
             texts.append(distributed.gather(text_BE.float())[:real])
-        of_image_n, of_text_n = (ranks_n.cpu() for ranks_n in ranks(torch.cat(texts), torch.cat(images)))
+        of_image_n, of_text_n = (
+            ranks_n.cpu() for ranks_n in ranks(torch.cat(texts), torch.cat(images), self.run)
+        )
         self.ranks = of_image_n.numpy()
         text_to_image = 100.0 * float((self.ranks == 1).mean())
         image_to_text = 100.0 * float((of_text_n == 1).float().mean())

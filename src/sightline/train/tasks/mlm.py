@@ -23,7 +23,7 @@ from sightline.models.tower import TextTower
 from sightline.train import distributed, sample_captions
 from sightline.train.losses import masked_tokens
 from sightline.train.schedule import batch_size, num_steps
-from sightline.train.task import Task
+from sightline.train.task import Task, slices
 
 CAPTION_SHARE = 0.5
 VAL_TEXTS = 512
@@ -82,8 +82,15 @@ class MlmTask(Task):
         logits_BTV = self._logits(batch)
         # A process with fewer masked tokens counts less: the mean over processes is the mean over all tokens.
         count = (batch["targets"] != masked_tokens.IGNORED).sum()
-        mean_count = distributed.mean_over_ranks([float(count)], self.run)[0]
+        mean_count = distributed.mean_over_ranks([float(batch.get("of_tokens", count))], self.run)[0]
         return masked_tokens.loss(logits_BTV, batch["targets"]) * count / max(mean_count, 1.0), {}
+
+    def parts(self, loaded: dict, rows: int) -> list[dict]:
+        tokens = int((loaded["targets"] != masked_tokens.IGNORED).sum())
+        return [
+            {**{name: value[part] for name, value in loaded.items()}, "of_tokens": tokens}
+            for part in slices(len(loaded["items"]), rows)
+        ]
 
     def documents(self) -> Iterator[list[int]]:
         """Token ids of every training caption."""

@@ -60,6 +60,10 @@ class SelfCriticalTask(VqaTask):
     def drawn_per_image(self) -> tuple[int, int]:
         return self.params.questions_per_image, self.params.self_critical_samples
 
+    def parts(self, loaded: dict, rows: int) -> list[dict]:
+        """The whole: how many tokens share its loss is known only once all samples are written."""
+        return [loaded]
+
     def forward(self, batch: dict) -> tuple[Tensor, dict[str, Tensor]]:
         """params.short_answer_weight times the short answers' mean cross entropy per token, in nats, plus the
         samples' mean advantage-weighted one."""

@@ -38,7 +38,7 @@ from sightline.train import distributed, sample_captions
 from sightline.train.feature_cache import ImageFeatureCache, image_tokens
 from sightline.train.image_loader import ImageLoader
 from sightline.train.schedule import batch_size, num_steps, rewarmed, warmup_steps
-from sightline.train.task import Task
+from sightline.train.task import Task, rows_of, slices
 
 VAL_IMAGES = 500
 EVAL_BATCH = 50
@@ -137,12 +137,22 @@ class VqaTask(Task):
             sums.append(loss)
             counts.append(float(count))
         # Divided by the processes' mean count, so that the mean of their losses is the mean over all tokens.
-        short, long = (
-            loss / max(count, 1.0)
-            for loss, count in zip(sums, distributed.mean_over_ranks(counts, self.run), strict=True)
-        )
+        counts = distributed.mean_over_ranks(batch.get("of_tokens", counts), self.run)
+        short, long = (loss / max(count, 1.0) for loss, count in zip(sums, counts, strict=True))
         loss = self.params.short_answer_weight * short + long
         return loss, {"short_answers": short.detach(), "descriptions": long.detach()}
+
+    def parts(self, loaded: dict, rows: int) -> list[dict]:
+        groups = loaded["short"], loaded["long"]
+        of_tokens = [float((group["targets"] != IGNORED).sum()) if group else 0.0 for group in groups]
+        return [
+            {
+                **{name: rows_of(loaded[name], part) for name in ("items", "numbers", "image")},
+                **{name: _group_of(loaded[name], part) for name in ("short", "long")},
+                "of_tokens": of_tokens,
+            }
+            for part in slices(len(loaded["items"]), rows)
+        ]
 
     def group_loss(self, tokens_NPD: Tensor, group: dict) -> Tensor:
         """The loss of a group's answers, summed over their tokens."""
@@ -397,3 +407,20 @@ class VqaTask(Task):
         ids = guess_T.tolist()
         end = ids.index(self.tokenizer.eos) if self.tokenizer.eos in ids else len(ids)
         return f"Q: {triple['question']} A: {self.tokenizer.decode(ids[:end])} (true: {triple['answer']})"
+
+
+def _group_of(group: dict | None, images: slice) -> dict | None:
+    """The questions of a group that are about some pictures of the batch, padded to the longest of them."""
+    if group is None:
+        return None
+    first, end = np.searchsorted(group["images"].numpy(), [images.start, images.stop]).tolist()
+    if first == end:
+        return None
+    part: dict = {"images": group["images"][first:end] - images.start}
+    for name in ("questions", "ids", "mask", "triples", "inputs", "targets"):
+        each = len(group[name]) // len(group["images"])
+        part[name] = group[name][first * each : end * each]
+    asked, answered = int(part["mask"].sum(1).max()), int((part["targets"] != IGNORED).sum(1).max())
+    part |= {name: part[name][:, :asked] for name in ("ids", "mask")}
+    part |= {name: part[name][:, :answered] for name in ("inputs", "targets")}
+    return part | {"long": group["long"], "repeats": group["repeats"]}

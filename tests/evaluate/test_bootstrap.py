@@ -49,6 +49,7 @@ def test_blocks_of_resamples_give_the_same_sums(monkeypatch):
     whole = sample(one, weights)
     monkeypatch.setattr(bootstrap, "BLOCK", 700)  # two rows
     in_blocks = sample(one, weights)
+    assert set(in_blocks.resampled) == set(whole.resampled) == set(one)
     for name, sums in whole.resampled.items():
         np.testing.assert_array_equal(sums, weights.astype(np.float64) @ one[name])
         np.testing.assert_array_equal(in_blocks.resampled[name], sums)

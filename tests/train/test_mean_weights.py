@@ -38,6 +38,7 @@ def test_values_by_hand():
             assert weight.item() == pytest.approx(expected, rel=1e-6)
             assert model.get_buffer("num_batches_tracked") == step
         assert weight.item() == value
+    assert mean.pack() != {}
 
 
 def test_no_decay_keeps_nothing():

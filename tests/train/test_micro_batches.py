@@ -99,6 +99,7 @@ def test_parts_have_the_gradients_of_the_whole_batch_in_float32(data):
     _, _, whole = gradients(task, 0)
     _, _, parts = gradients(task, 4)
     largest = max(float(gradient.abs().max()) for gradient in whole.values())
+    assert set(parts) == set(whole)
     for key, gradient in whole.items():
         torch.testing.assert_close(parts[key], gradient, atol=1e-5 * largest, rtol=1e-4, msg=key)
 
@@ -154,6 +155,7 @@ def test_dropout_is_replayed():
     _, _, expected = gradients(InOneGraph(ALONE, "info_nce", 0.5).train(), 0)
     _, _, found = gradients(Towers(ALONE, "info_nce", 0.5).train(), 3)
     _, _, other = gradients(Towers(ALONE, "info_nce", 0.0).train(), 3)
+    assert set(found) == set(other) == set(expected)
     for key, gradient in expected.items():
         torch.testing.assert_close(found[key], gradient, atol=1e-12, rtol=1e-12)
         assert not torch.allclose(other[key], gradient, atol=1e-3)
@@ -203,6 +205,7 @@ def test_a_training_in_parts_takes_the_same_steps(data, tmp_path, monkeypatch):
         (tmp_path / str(rows)).mkdir()
         fit(task, tmp_path / str(rows), monkeypatch, 1e-3, micro_batch=rows)
         weights.append(task.model.state_dict())
+    assert set(weights[0]) == set(weights[1])
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-4, rtol=1e-3, msg=name)
 

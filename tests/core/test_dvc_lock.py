@@ -51,7 +51,8 @@ def test_every_cut_is_told_and_never_replaces_the_copy(repository):
      ("schema: '2.0'\nstages: text\n", "has no stages"),
      ("schema: '2.0'\nstages:\n  a:\n", "cut record of the stage a"),
      ("schema: '2.0'\nstages:\n  a:\n    cmd: x\n    outs:\n    - path: y\n", "cut record"),
-     ("schema: '2.0'", "ends within a line, after 13 bytes"), ("\udcff\n", "is no YAML")],
+     ("schema: '2.0'", "ends within a line, after 13 bytes"), ("\udcff\n", "is no YAML"),
+     ("a: 2001-99-99\n", "is no YAML")],
 )  # fmt: skip
 def test_what_is_wrong_is_said(repository, text, said):
     (repository / "dvc.lock").write_bytes(text.encode(errors="surrogateescape"))

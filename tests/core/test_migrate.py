@@ -122,6 +122,10 @@ def test_a_file_of_another_form_is_refused_and_nothing_is_written(root):
     with pytest.raises(ParamsError, match="align.wrod_weight: got an unknown key"):
         migrate(old_file(root, align__wrod_weight=1.0), root)
     assert names(root) - before == {"mine.yaml"}
+    for damaged in ("profiles: [", "profiles: 2001-99-99"):
+        (root / "mine.yaml").write_text(damaged)
+        with pytest.raises(ParamsError, match="valid YAML"):
+            migrate(root / "mine.yaml", root)
 
 
 def test_every_name_of_0_9_0_has_one_of_today():

@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -450,6 +450,8 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
 
 @settings(deadline=None, max_examples=50)
 @given(st.text(max_size=80))
+@example("lr: ._")
+@example("lr: 2001-99-99")
 def test_no_text_makes_the_loader_crash(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))

@@ -107,6 +107,7 @@ def test_what_kubernetes_sets_is_no_setting():
     ("name", "text", "words"),
     [
         (VARIABLE, "many", [f"{VARIABLE}: limits.queue: got 'many' (str), allowed: an integer >= 1"]),
+        (VARIABLE, "2001-99-99", ["limits.queue: got '2001-99-99' (str)"]),
         (VARIABLE, "0", ["limits.queue: got 0, allowed: an integer >= 1"]),
         (VARIABLE, "", [f"{VARIABLE}: limits.queue: got '' (str)"]),
         ("SIGHTLINE_SERVE__PAGE", "yes", ["page: got 'yes' (str), allowed: true or false"]),

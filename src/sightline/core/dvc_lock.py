@@ -29,7 +29,7 @@ def stages(data: bytes) -> dict[str, Any]:
         raise LockError("is empty" if not data else f"ends within a line, after {len(data)} bytes")
     try:
         document = YAML(typ="safe", pure=True).load(data.decode())
-    except (UnicodeDecodeError, YAMLError) as error:
+    except (ValueError, YAMLError) as error:
         raise LockError(f"is no YAML ({' '.join(str(error).split())[:200]})") from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise LockError(f"is no dvc.lock of schema {SCHEMA}")

@@ -182,5 +182,5 @@ def _value(value: Any) -> Any:
         return value
     try:
         return YAML(typ="safe", pure=True).load(value)
-    except YAMLError:
+    except (YAMLError, ValueError):  # a ValueError: what looks like a date and is none
         return value

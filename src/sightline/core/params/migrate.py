@@ -9,12 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from sightline.core.params import edit
 from sightline.core.params.checks import NO_INPUT, ParamsError, describe_value
 from sightline.core.params.loader import read_profiles
-from sightline.core.params.params_files import FOLDER, LOCAL, ParamsFile, check_leaf, read_top
+from sightline.core.params.params_files import (
+    FOLDER,
+    LOCAL,
+    ParamsFile,
+    check_leaf,
+    read_document,
+    read_text,
+    read_top,
+)
 from sightline.core.params.sections import leaves
 
 RENAMED = {
@@ -101,8 +107,8 @@ def migrate(old: Path, root: Path) -> list[str]:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict) or not isinstance(document.get("profiles"), dict):
+    document = read_document(path, read_text(path))
+    if not isinstance(document.get("profiles"), dict):
         raise ParamsError(
             "profiles",
             describe_value(document),

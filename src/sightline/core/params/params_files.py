@@ -48,10 +48,10 @@ class ParamsFile:
 
 def read_top(path: Path) -> ParamsFile:
     """Return params.yaml, which holds every leaf, empty or filled. Raises ParamsError."""
-    text = _text(path)
+    text = read_text(path)
     file = ParamsFile(path, text, {})
     try:
-        values = _flat(_document(path, text), Params)
+        values = _flat(read_document(path, text), Params)
         for key in leaves():
             if key not in values:
                 raise ParamsError(key, "a missing key", "the key, with a value or empty")
@@ -72,10 +72,10 @@ def read_profile(path: Path) -> ParamsFile:
 
 def read_extending(path: Path, model: type[BaseModel]) -> ParamsFile:
     """Return a file that holds some leaves and the name of another which it extends. Raises ParamsError."""
-    text = _text(path)
+    text = read_text(path)
     file = ParamsFile(path, text, {})
     try:
-        document = _document(path, text)
+        document = read_document(path, text)
         extends = document.pop("extends", None)
         if not isinstance(extends, str | None):
             raise ParamsError("extends", describe_value(extends), "the name of another file in the folder")
@@ -140,7 +140,8 @@ def _refuse_local(values: dict[str, Any]) -> None:
             )
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file of UTF-8. Raises ParamsError where it is missing or none."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -150,7 +151,8 @@ def _text(path: Path) -> str:
         raise ParamsError("the file", f"other bytes ({error})", "UTF-8 text", str(path)) from None
 
 
-def _document(path: Path, text: str) -> dict[str, Any]:
+def read_document(path: Path, text: str) -> dict[str, Any]:
+    """The mapping of a YAML file whose text is given. Raises ParamsError where it is none."""
     try:
         document = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
@@ -160,6 +162,8 @@ def _document(path: Path, text: str) -> dict[str, Any]:
         if isinstance(error, DuplicateKeyError):
             raise ParamsError(problem.split('"')[1], "the key twice", "each key once", where) from None
         raise ParamsError("YAML", problem, "valid YAML", where) from None
+    except ValueError as error:  # `._` and `2001-99-99` look like a number and a date, and are none
+        raise ParamsError("YAML", str(error), "valid YAML, such texts in quotes", str(path)) from None
     if not isinstance(document, dict):
         raise ParamsError("the file", describe_value(document), "a mapping", str(path))
     return document

@@ -137,7 +137,7 @@ def _value(key: str, text: str) -> Any:
         pass
     try:
         value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
+    except (YAMLError, ValueError):  # a ValueError: what looks like a date and is none
         return text
     return text if value is None else value
 

@@ -14,6 +14,7 @@ packaged_project.py: dvc.yaml, stages and profiles as the checkout or the wheel 
 preprocessing.py: how a picture becomes the input of a model: sizes, filter, mean, deviation
 registry.py: a name in params.yaml is a file name of a folder
 runtime.py: the process of a stage: device, threads, seeds, signals, its cost
+disk_writers.py: which processes on several machines write files
 machine.py: the machine that something was measured on
 device_usage.py: how long a process holds an accelerator, and its memory there
 trace_events.py: traces in Chrome's format: spans, self times

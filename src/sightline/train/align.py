@@ -46,7 +46,7 @@ def align(
     model = _dual_encoder(params, text, words, data.tokenizer.size).to(run.device)
     facts = {"params": params.align.model_dump(), "inputs": [raw.digest(), vqa.digest(), text.digest()]}
     with _tuned(model, params, data, run, facts, curves) as (task, state, said):
-        if run.is_main:
+        if run.writes:
             card = f"Dual encoder: `{model.vision.config['tower']}` and `{model.text.config['tower']}`."
             if said:
                 card = f"Dual encoder from a pretrained {model.pretrained}. {said}"

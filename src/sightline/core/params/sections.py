@@ -138,7 +138,7 @@ class Params(Settings):
     def _batches_divide(self) -> None:
         if self.launch == "auto":
             return  # it starts as many processes as divide them
-        world = launch.processes_named(self.launch)
+        world = launch.world_named(self.launch)
         require(world >= 1, "launch", self.launch, "at least 1 process")
         sizes = {"pretrain": self.pretrain, "align": self.align, "finetune": self.finetune}
         for name, stage in sizes.items():

@@ -177,6 +177,7 @@ def test_learning_rates_as_dvc_writes_them_are_numbers(tmp_path, written):
             "launch: torchrun --nnodes 7 --nproc-per-node 1",
             ["pretrain.batch_size", "launch's 7 processes"],
         ),
+        ("engine: local", "engine: spark", ["engine", "'spark'", "local, ray"]),
         ("launch: auto", "launch: rm -r", ["launch", "'rm -r'", "python, torchrun, accelerate or srun"]),
         ("loader_workers: auto", "loader_workers: some", ["loader_workers", "an integer >= 0, or auto"]),
         ("loader_workers: auto", "loader_workers: -1", ["loader_workers", "an integer >= 0, or auto"]),

@@ -29,6 +29,7 @@ from sightline.core import (
     dvc_lock,
     launcher_watchdog,
     machine,
+    shard_map,
     tracking,
     tracking_outbox,
 )
@@ -229,6 +230,7 @@ def stage(name: str) -> Iterator[Params]:
         if _rank() == 0:
             dvc_lock.keep(Path())
         tracking_outbox.check(params.tracking)
+        shard_map.ENGINE.set(params.engine)
         with _recorded(name, params, began):
             yield params
     except ParamsError as error:

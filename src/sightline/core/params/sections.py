@@ -16,9 +16,9 @@ from sightline.core.params.red_team_params import RedTeamParams
 from sightline.core.params.tower_params import DecoderParams, TextParams, VisionParams
 from sightline.core.params.train_params import AlignParams, CompressParams, FinetuneParams, PretrainParams
 
-# Leaves that resolved.yaml does not hold. `tracking` and `loader_workers` change no result. `launch` changes
-# its last bits: it stands in the commands of the stages that it starts, and DVC sees it there.
-NOT_RESOLVED = ("tracking", "launch", "loader_workers")
+# Leaves that resolved.yaml does not hold. `launch` changes the last bits of a result: it stands in the
+# commands of the stages that it starts, and DVC sees it there. The others change no result.
+NOT_RESOLVED = ("tracking", "launch", "engine", "loader_workers")
 LAUNCH = Matches(
     r"auto|([\w./-]*/)?(python[\d.]*|torchrun|accelerate|srun)( [\w./=:,@%+ -]*)?",
     "auto, or a command that begins with python, torchrun, accelerate or srun, also by its whole path",
@@ -64,6 +64,11 @@ class Params(Settings):
     launch: Annotated[str, AfterValidator(LAUNCH)] = Field(
         description="how a training stage is started. auto: a process for each accelerator, without one two "
         "on the CPU; or the command that the stage's script is added to"
+    )
+    engine: Literal["local", "ray"] = Field(
+        description="who computes what is mapped over parts of the data (scenes, thumbnails, embeddings, "
+        "predictions): the cores of this machine, or a Ray cluster, which needs the extra `ray`; the same "
+        "bytes"
     )
     loader_workers: CountOrNone | Literal["auto"] = Field(
         description="processes that read batches ahead for each training process; the same bits with any "

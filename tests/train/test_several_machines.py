@@ -223,8 +223,7 @@ def test_arrays_arrive_as_they_were(tmp_path):
     assert codes(start([tmp_path, tmp_path], broadcast, per_machine=2)) == [0, 0]
 
 
-def test_a_disk_saves_what_it_got(tmp_path):
-    """Two stores one after the other: the record of the state names the number of processes."""
+def test_the_record_of_a_state_holds_the_number_of_processes(tmp_path):
     store = Store(tmp_path / "resume", ALONE)
     store.save(State(step=3), {"model/x": np.ones(2, np.float32)})
     state, tensors = Store(tmp_path / "resume", ALONE).load()

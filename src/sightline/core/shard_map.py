@@ -49,7 +49,7 @@ def map_shards(
     if len(first) <= few:
         yield from map(function, first)
         return
-    workers = _Ray() if ENGINE.get() == "ray" else _Pool()
+    workers: _Ray | _Pool = _Ray() if ENGINE.get() == "ray" else _Pool()
     try:
         yield from workers.map(function, chain(first, waiting))
     finally:

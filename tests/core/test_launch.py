@@ -76,6 +76,23 @@ def test_a_command_of_ones_own_gets_the_script(value, words, processes):
     assert launch.processes(value, [64]) == processes
 
 
+@pytest.mark.parametrize(
+    ("value", "world"),
+    [
+        ("torchrun --nnodes 2 --nproc-per-node 8", 16),
+        ("torchrun --nnodes=4 --nproc_per_node=2 --rdzv-endpoint=a:29500", 8),
+        ("torchrun --nnodes 1:4 --nproc-per-node 8", 8),  # as far as it says
+        ("srun --nodes 2 --ntasks-per-node 4", 8),
+        ("srun --nodes 2 --ntasks 6", 6),
+        ("srun --nodes 3 --ntasks-per-node 1 torchrun --nnodes 3 --nproc-per-node 8", 24),
+        ("accelerate launch --num_processes 4", 4),
+        ("python", 1),
+    ],
+)
+def test_the_processes_of_all_machines(value, world):
+    assert launch.world_named(value) == world
+
+
 def test_slurms_short_form_is_written_out():
     assert launch.tasks_per_node("2(x3),1") == [2, 2, 2, 1]
     assert launch.tasks_per_node("8") == [8]

@@ -172,6 +172,12 @@ def test_learning_rates_as_dvc_writes_them_are_numbers(tmp_path, written):
             "launch: torchrun --nproc-per-node 7",
             ["pretrain.batch_size", "launch's 7 processes"],
         ),
+        (
+            "launch: auto",
+            "launch: torchrun --nnodes 7 --nproc-per-node 1",
+            ["pretrain.batch_size", "launch's 7 processes"],
+        ),
+        ("engine: local", "engine: spark", ["engine", "'spark'", "local, ray"]),
         ("launch: auto", "launch: rm -r", ["launch", "'rm -r'", "python, torchrun, accelerate or srun"]),
         ("loader_workers: auto", "loader_workers: some", ["loader_workers", "an integer >= 0, or auto"]),
         ("loader_workers: auto", "loader_workers: -1", ["loader_workers", "an integer >= 0, or auto"]),
@@ -474,7 +480,9 @@ def test_resolved_is_what_the_params_come_to(tmp_path):
     resolved.write(params, tmp_path)
     resolved.check(params, tmp_path)
     written = YAML12.load((tmp_path / "resolved.yaml").read_text(encoding="utf-8"))
-    assert written == params.model_dump(mode="json", exclude={"launch", "loader_workers", "tracking"})
+    assert written == params.model_dump(
+        mode="json", exclude={"engine", "launch", "loader_workers", "tracking"}
+    )
     assert (written["lr"], written["spin"]["layers"], written["align"]["epochs"]) == (0.002, [0, 1], 2.3)
     other = load_params(files(tmp_path, {"lr": 0.003}))
     line = written_line(tmp_path / "resolved.yaml", "lr:")

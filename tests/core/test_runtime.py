@@ -83,6 +83,11 @@ def test_dvc_root_holds_the_scratch(checkout, tmp_path):
         ("artifacts.load(Path('models/clip'), 'clip')", 1, "error: models/clip: expected a complete"),
         ("raise OSError(28, 'No space left on device', 'x.bin')", 1, "No space left on device: 'x.bin'"),
         ("raise MemoryError", 1, "toy: error: out of memory"),
+        (
+            "raise RuntimeError('[/x/gloo/transport/tcp/pair.cc:545] Read error [10.0.0.2]:1: reset')",
+            1,
+            "another process of the training ended or cannot be reached",
+        ),
     ],
 )
 def test_user_errors_are_one_line(checkout, body, code, fragment):

@@ -54,8 +54,7 @@ def test_items_pictures_and_config(built):
 
 def test_processes_change_no_byte(built, tmp_path, monkeypatch):
     folder, config = built
-    monkeypatch.setattr(scenes, "WORTH_PROCESSES", 0)
-    monkeypatch.setattr(scenes, "CHUNK", 7)
+    monkeypatch.setattr(scenes, "CHUNK", 7)  # more than shard_map.FEW shards
     assert scenes.build(params(train=40), 7, tmp_path) == config
     for name in sorted(path.name for path in folder.iterdir()):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
@@ -118,7 +117,7 @@ def test_a_killed_build_leaves_no_worker(tmp_path):
     items = tmp_path / "raw" / "items.jsonl"
     wait_until(lambda: items.exists() and items.stat().st_size > 0)
     workers = process.children(recursive=True)
-    assert len(workers) >= scenes.PROCESSES
+    assert len(workers) >= len(os.sched_getaffinity(0))
     process.kill()
     process.wait()
     wait_until(lambda: not any(alive(worker) for worker in workers))

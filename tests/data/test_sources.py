@@ -431,6 +431,44 @@ def test_links_are_followed_inside_and_refused_outside(tmp_path):
         usable.require(config, tmp_path / "out2", params("table", **given))
 
 
+def img2dataset(folder, texts, per_shard=5):
+    """As img2dataset lays out what it fetched (output_format webdataset): shards of the pictures that came,
+    each with a parquet of all its rows and its statistics. Every sixth address failed."""
+    folder.mkdir()
+    for shard, start in enumerate(range(0, len(texts), per_shard)):
+        members, table = [], []
+        for number, text in enumerate(texts[start : start + per_shard], start):
+            key, failed = f"{shard:05d}{number - start:04d}", number % 6 == 5
+            fetched = {
+                "caption": text, "url": f"https://shop.example/{number}.jpg", "key": key,
+                "status": "failed_to_download" if failed else "success",
+                "error_message": "HTTP Error 404: Not Found" if failed else None,
+                "width": None if failed else 48, "height": None if failed else 40,
+                "original_width": None if failed else 96, "original_height": None if failed else 80,
+                "exif": None if failed else "{}", "sha256": None if failed else "0" * 64,
+            }  # fmt: skip
+            table.append(fetched)
+            if not failed:
+                members += [(f"{key}.jpg", jpeg(number)), (f"{key}.txt", text.encode())]
+                members += [(f"{key}.json", json.dumps(fetched, indent=4).encode())]
+        tar(folder / f"{shard:05d}.tar", members)
+        pq.write_table(pyarrow.Table.from_pylist(table), folder / f"{shard:05d}.parquet")
+        (folder / f"{shard:05d}_stats.json").write_text(json.dumps({"count": len(table)}))
+    return [text for number, text in enumerate(texts) if number % 6 != 5]
+
+
+def test_what_img2dataset_fetched(tmp_path):
+    """Its caption stands in txt and json, and is one caption, also with line ends in it."""
+    texts = [f"A red bag {number}" + ("\r\nmade of leather" if number == 3 else "") for number in range(12)]
+    expected = img2dataset(tmp_path / "in", texts)
+    config = build("webdataset", {"path": str(tmp_path / "in")}, tmp_path / "out")
+    items, rejected = read(tmp_path / "out")
+    assert rejected == [] and config["pictures"]["refused"] == 0
+    found = [item["captions"] for item in items.values()]
+    assert found == [[" ".join(text.split())] for text in expected]
+    assert len(items) == len(expected) and all(item["image"] for item in items.values())
+
+
 @pytest.mark.parametrize("name", ["../../evil.jpg", "/abs/evil.jpg"])
 def test_a_tar_that_leaves_its_folder_is_refused(tmp_path, name):
     tar(tmp_path / "a.tar", [(name, jpeg()), ("b.txt", b"words")])

@@ -97,6 +97,16 @@ def test_writing_twice_gives_the_same_bytes(shipped, exported, items, tmp_path):
     assert (tmp_path / "again" / "manifest.json").read_bytes() == (shipped / "manifest.json").read_bytes()
 
 
+def test_the_index_is_the_same_bytes_from_worker_processes(shipped, exported, items, tmp_path, monkeypatch):
+    """One item a shard, which makes more shards than one process keeps to itself."""
+    monkeypatch.setattr(bundle, "CHUNK", 1)
+    monkeypatch.setattr(bundle, "_block", None)  # of this process
+    assert len(items) > bundle.FEW
+    write(tmp_path / "bundle", exported, items)
+    for name in file_names():
+        assert (tmp_path / "bundle/index" / name).read_bytes() == (shipped / "index" / name).read_bytes()
+
+
 def test_examples_ship_with_rendered_scenes_only(shipped, exported, items, tmp_path):
     listed = json.loads((shipped / "examples" / "examples.json").read_text())
     assert len(listed) == 6 and {path["file"] for path in listed} == {

@@ -81,7 +81,7 @@ def test_params_are_what_the_stage_reads(stage):
 
 def test_every_leaf_reaches_resolve_and_a_stage():
     """But those that change no result, and `launch`, which is part of a command."""
-    assert set(NOT_RESOLVED) == {"launch", "loader_workers", "tracking"}
+    assert set(NOT_RESOLVED) == {"engine", "launch", "loader_workers", "tracking"}
     assert set(DAG["stages"]["resolve"]["params"]) == set(PARAMS) - {*NOT_RESOLVED}
     assert "profiles" in DAG["stages"]["resolve"]["deps"]
     used = {key for stage in STAGES for key in tracked(stage)}

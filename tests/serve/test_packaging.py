@@ -221,6 +221,7 @@ def test_the_extras_are_the_files():
         "serve": {"file": ["requirements-serve.in"]}, "train": {"file": ["requirements.in"]},
         "tracking": {"file": ["requirements-tracking.in"]},
         "tune": {"file": ["requirements-tune.in"]}, "services": {"file": ["requirements-services.in"]},
+        "ray": {"file": ["requirements-ray.in"]},
     }  # fmt: skip
 
 

@@ -138,17 +138,18 @@ def test_a_run_with_other_facts_starts_afresh(tmp_path, monkeypatch):
     assert len(other.seen) == STEPS
 
 
-def test_the_fingerprint_knows_facts_weights_and_processes():
+def test_the_fingerprint_knows_facts_weights_and_threads():
     weights = {"x": np.zeros(2, np.float32)}
     same = checkpoint.fingerprint({"lr": 0.1}, weights, ALONE)
     assert same == checkpoint.fingerprint({"lr": 0.1}, {"x": np.zeros(2, np.float32)}, ALONE)
     others = [
         checkpoint.fingerprint({"lr": 0.2}, weights, ALONE),
         checkpoint.fingerprint({"lr": 0.1}, {"x": np.ones(2, np.float32)}, ALONE),
-        checkpoint.fingerprint({"lr": 0.1}, weights, runtime.Runtime("cpu", 0, 2, 1)),
         checkpoint.fingerprint({"lr": 0.1}, weights, runtime.Runtime("cpu", 0, 1, 2)),
     ]
-    assert len({same, *others}) == 5
+    assert len({same, *others}) == 4
+    # Another number of processes takes the same samples in each step, so it may continue.
+    assert same == checkpoint.fingerprint({"lr": 0.1}, weights, runtime.Runtime("cpu", 0, 2, 1))
 
 
 def test_other_code_starts_over(tmp_path, monkeypatch):

@@ -40,3 +40,16 @@ def test_the_last_step_is_evaluated(steps, evals):
 
 def test_evaluations_by_hand():
     assert schedule.eval_steps(10, 4) == {3, 5, 8, 10}
+
+
+def test_a_batch_is_cut_to_the_items_and_processes():
+    assert schedule.batch_size(32, 100, 4) == 32
+    assert schedule.batch_size(32, 30, 4) == 28  # no more data
+
+
+def test_a_batch_that_the_processes_cannot_share_names_those_that_they_can():
+    message = "a batch_size of 64 cannot be shared equally by 24 processes .* set it to 48 or 72"
+    with pytest.raises(ValueError, match=message):
+        schedule.batch_size(64, 1000, 24)
+    with pytest.raises(ValueError, match="set it to 24, or"):
+        schedule.batch_size(16, 1000, 24)

@@ -59,7 +59,7 @@ def compress(
     rows.append(model_cost.row("cut", smaller, _quality(VqaTask(smaller, *common))))
     with train_vqa(smaller, phase, params, run, data, curves) as (recovered, state):
         rows.append(model_cost.row("pruned", smaller, _quality(recovered)))
-        if run.is_main:
+        if run.writes:
             save_model.write(
                 out, "vlm", smaller, tokenizer_file, "Answering model, pruned.", recovered, state
             )

@@ -9,11 +9,13 @@ checked_files.py: large files of an artifact, checked where they are read
 folder_lock.py: one process at a time in a folder
 atomic_io.py: files that are whole or absent, hashes
 replace_folder.py: a finished folder in place of an older one, never of what Sightline did not write
+shard_map.py: a function mapped over shards by a pool of processes or a Ray cluster
 source_digest.py: which code decides a result
 packaged_project.py: dvc.yaml, stages and profiles as the checkout or the wheel holds them
 preprocessing.py: how a picture becomes the input of a model: sizes, filter, mean, deviation
 registry.py: a name in params.yaml is a file name of a folder
 runtime.py: the process of a stage: device, threads, seeds, signals, its cost
+disk_writers.py: which processes on several machines write files
 machine.py: the machine that something was measured on
 device_usage.py: how long a process holds an accelerator, and its memory there
 trace_events.py: traces in Chrome's format: spans, self times

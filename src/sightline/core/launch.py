@@ -49,8 +49,19 @@ def processes(launch: str, batch_sizes: list[int]) -> int:
 
 def processes_named(launch: str) -> int:
     """How many processes a command of one's own starts on a machine; 1 where it does not say."""
-    named = re.search(r"--(?:nproc[-_]per[-_]node|num[-_]processes|ntasks(?:-per-node)?)[= ](\d+)", launch)
-    return int(named.group(1)) if named else 1
+    named = _numbers(launch, r"nproc[-_]per[-_]node|num[-_]processes|ntasks(?:-per-node)?")
+    return named[-1] if named else 1  # where srun starts torchrun, the last one is torchrun's
+
+
+def world_named(launch: str) -> int:
+    """How many processes a command of one's own starts on all machines together, as far as it says."""
+    nodes = _numbers(launch, "n?nodes") if _numbers(launch, r"nproc[-_]per[-_]node|ntasks-per-node") else []
+    return processes_named(launch) * (nodes[-1] if nodes else 1)
+
+
+def _numbers(launch: str, option: str) -> list[int]:
+    """The values of an option that are one number (`--nnodes 1:4` leaves it open)."""
+    return [int(number) for number in re.findall(rf"--(?:{option})[= ](\d+)(?![\d:])", launch)]
 
 
 def accelerators() -> int:

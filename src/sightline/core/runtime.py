@@ -23,7 +23,16 @@ from typing import Any, Literal, NoReturn
 import psutil
 from filelock import FileLock
 
-from sightline.core import artifacts, dvc_lock, launcher_watchdog, machine, tracking, tracking_outbox
+from sightline.core import (
+    artifacts,
+    disk_writers,
+    dvc_lock,
+    launcher_watchdog,
+    machine,
+    shard_map,
+    tracking,
+    tracking_outbox,
+)
 from sightline.core.device_usage import DeviceUsage
 from sightline.core.params import resolved
 from sightline.core.params.loader import Params, ParamsError, load_params
@@ -32,24 +41,36 @@ from sightline.core.plain_text import plain
 POLL_S = 0.5  # how often a process looks whether its launcher still lives
 GRACE_S = 3.0  # what a training loop gets to save its state once the launcher is gone
 MOST_WORKERS = 8  # that read batches for one training process, where their number is left to us
+LOST = (
+    "another process of the training ended or cannot be reached; see what it printed, then start the same "
+    "command again on every machine: the training goes on from the last state that was saved"
+)
 NOTICE_S = 5.0  # what a training loop gets to notice a signal before the process ends anyway
 
 
 @dataclass(frozen=True)
 class Runtime:
     """Where this process computes: torch device, rank among `world` processes, threads of each, and how many
-    processes read batches for it."""
+    processes read batches for it. On how many disks the machines keep their checkouts, and whether this is
+    the process that writes to one of them."""
 
     device: str
     rank: int
     world: int
     threads: int
     loader_workers: int = 0
+    disks: int = 1
+    first_on_disk: bool = False
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes and prints."""
+        """Whether this is the process that prints."""
         return self.rank == 0
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files: the first one, and on machines without its disk one each."""
+        return self.is_main or self.first_on_disk
 
 
 class Stopped(SystemExit):
@@ -103,9 +124,12 @@ def start(threads: int, seed: int, loader_workers: int | Literal["auto"] = 0) ->
             _stay_on_loopback()
         backend = "gloo" if device == "cpu" else "nccl"
         torch.distributed.init_process_group(backend, rank=rank, world_size=world)
+    disks, first = 1, rank == 0
+    if local_world != world:
+        disks, first = disk_writers.first_on_disk(_scratch(), rank, local, device)
     if loader_workers == "auto":
         loader_workers = _spare_cores(local_world) if device != "cpu" else 0
-    return Runtime(device, rank, world, threads, loader_workers)
+    return Runtime(device, rank, world, threads, loader_workers, disks, first)
 
 
 def _device(local: int, local_world: int, world: int) -> str:
@@ -220,6 +244,7 @@ def stage(name: str) -> Iterator[Params]:
         if _rank() == 0:
             dvc_lock.keep(Path())
         tracking_outbox.check(params.tracking)
+        shard_map.ENGINE.set(params.engine)
         with _recorded(name, params, began):
             yield params
     except ParamsError as error:
@@ -227,9 +252,13 @@ def stage(name: str) -> Iterator[Params]:
     except (ValueError, OSError, MemoryError) as error:
         _end(name, error, 1)
     except RuntimeError as error:
-        if not _out_of_memory(error):
+        told: OSError | MemoryError
+        if _out_of_memory(error):
+            told = MemoryError(_with_cures(name, params))
+        elif _lost_another(error):
+            told = ConnectionError(LOST)
+        else:
             raise
-        told = MemoryError(_with_cures(name, params))
         told.__cause__ = error
         _end(name, told, 1)
     if _rank() == 0:
@@ -328,6 +357,11 @@ def _scratch() -> Path:
 def _out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch found no memory, on an accelerator or (a plain RuntimeError) on the CPU."""
     return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+
+
+def _lost_another(error: RuntimeError) -> bool:
+    """Whether PyTorch could not reach another process: DistNetworkError and its like, or gloo's plain one."""
+    return type(error).__name__.startswith("Dist") or "/gloo/" in str(error)
 
 
 def _with_cures(name: str, params: Params) -> str:

@@ -1,8 +1,6 @@
 """The predictions of every variant, each in a process of its own."""
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,8 @@ import numpy as np
 from sightline.core import artifacts, progress
 from sightline.core.params.generation import SPIN_OFF, Generation, Spin
 from sightline.core.params.quality_params import EvaluateParams
-from sightline.core.runtime import derive_seed, watch_launcher
+from sightline.core.runtime import derive_seed
+from sightline.core.shard_map import map_shards
 from sightline.evaluate import predictions, split_contents
 from sightline.evaluate.split_contents import Split
 from sightline.inference.session import Session
@@ -50,8 +49,7 @@ class VariantPredictions:
 
 
 def predict(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, VariantPredictions]:
-    """The predictions of one variant, by split, for the SPINS given; runs in a worker."""
-    watch_launcher()
+    """The predictions of one variant, by split, for the SPINS given."""
     session, words = load(), split_contents.lexicon(setting.vqa)
     kinds = sorted(artifacts.read_json(setting.vqa / "config.json")["objects"])
     gates, batch_size = {"off": SPIN_OFF, "on": setting.spin}, setting.params.batch_size
@@ -71,14 +69,15 @@ def predict(load: Load, setting: Setting, spins: Sequence[str]) -> dict[str, Var
     return results
 
 
+def _predict(shard: tuple[Load, Setting, Sequence[str]]) -> dict[str, VariantPredictions]:
+    return predict(*shard)
+
+
 def predict_variants(
     loaders: dict[str, Load], spins: dict[str, Sequence[str]], setting: Setting
 ) -> dict[str, dict[str, VariantPredictions]]:
-    """`predict` for every variant, one process each: variant -> split -> predictions. spins: of each variant,
-    from SPINS."""
-    with ProcessPoolExecutor(len(loaders), multiprocessing.get_context("spawn")) as pool:
-        running = {
-            variant: pool.submit(predict, load, setting, spins[variant]) for variant, load in loaders.items()
-        }
-        futures = progress.track(running.items(), "predicting", len(running))
-        return {variant: future.result() for variant, future in futures}
+    """`predict` for every variant, in a process of its own: variant -> split -> predictions. spins: of each
+    variant, from SPINS."""
+    shards = [(load, setting, spins[variant]) for variant, load in loaders.items()]
+    predicted = progress.track(map_shards(_predict, shards, few=0), "predicting", len(shards))
+    return dict(zip(loaders, predicted, strict=True))

@@ -92,10 +92,10 @@ class OnnxEngine:
         config = typed_json.check(path, document, EngineConfig, REBUILD)
         self.config: dict[str, Any] = config.model_dump(exclude_none=True)
         # An accelerator computes a batch at once.
-        self._threads = threads if execution_provider.chosen() == execution_provider.CPU else 1
+        self.threads = threads if execution_provider.chosen() == execution_provider.CPU else 1
         self.open(open_graph)
-        if self._threads > 1:
-            self._pool = ThreadPoolExecutor(self._threads)
+        if self.threads > 1:
+            self._pool = ThreadPoolExecutor(self.threads)
         if answers:
             self._read_decoder(self.folder / "decoder.onnx")
 
@@ -103,10 +103,10 @@ class OnnxEngine:
         """Open every graph by `opener`, which gets its path and the threads it may use (`open_graph`)."""
         paths = {name: self.folder / f"{name}.onnx" for name in graphs(self.config)}
         self._sessions = {
-            name: opener(path, _threads(name, path, self._threads)) for name, path in paths.items()
+            name: opener(path, _threads(name, path, self.threads)) for name, path in paths.items()
         }
         self._single_threaded = {
-            name: opener(paths[name], 1) for name in IMAGE_SIDE if name in paths and self._threads > 1
+            name: opener(paths[name], 1) for name in IMAGE_SIDE if name in paths and self.threads > 1
         }
 
     def _read_decoder(self, path: Path) -> None:
@@ -182,9 +182,9 @@ class OnnxEngine:
 
     def _run_images(self, graph: str, outputs: list[str], pixels_BCYX: np.ndarray) -> list[np.ndarray]:
         batch, _, *sides = pixels_BCYX.shape
-        if self._threads == 1 or batch == 1:
+        if self.threads == 1 or batch == 1:
             return self._run(graph, outputs, {"pixels": pixels_BCYX})
-        rows = max(1, min(math.ceil(batch / self._threads), PART_PIXELS // math.prod(sides)))
+        rows = max(1, min(math.ceil(batch / self.threads), PART_PIXELS // math.prod(sides)))
         parts = (pixels_BCYX[start : start + rows] for start in range(0, batch, rows))
         results = self._pool.map(
             lambda part: self._computed(self._single_threaded, graph, outputs, {"pixels": part}), parts

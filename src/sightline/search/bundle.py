@@ -3,10 +3,10 @@
 The index is built with the shipped graphs. The session is handed in: search knows no export.
 """
 
-import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from sightline.core import artifacts, progress
 from sightline.core.params.bundle_params import ALL_SPLITS, IndexParams
 from sightline.core.params.generation import Generation, Spin
+from sightline.core.shard_map import FEW, map_shards
 from sightline.data import images, transformers_tokenizer
 from sightline.data.shards import Items
 from sightline.inference import bundle_settings
@@ -21,6 +22,7 @@ from sightline.inference.bundle_settings import GENERATION
 from sightline.inference.confidence import Confidence
 from sightline.inference.encoding import PREPROCESSOR
 from sightline.inference.object_words import ObjectWords
+from sightline.inference.onnx_engine import OnnxEngine
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.question_detector import FOLDER, QuestionDetector
 from sightline.inference.session import DECODER_TOKENIZER, MODEL, Session
@@ -32,6 +34,15 @@ INDEX = "index"
 BATCH = 32
 CHUNK = 256  # pictures decoded and held at a time
 THUMBNAIL_QUALITY = 85  # of JPEG: about 4 KB at 128 pixels
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What is encoded of items: see `encode`."""
+
+    text_of: Callable[[dict], str]
+    max_pixels: int
+    thumbnails: int
 
 
 @dataclass(frozen=True)
@@ -120,25 +131,55 @@ def encode(
     thumbnails: int,
 ) -> Iterator[Block]:  # fmt: skip
     """Some items, encoded block by block: an image vector where there is a picture, a text vector of
-    `text_of` the item unless that is empty; small JPEGs of `thumbnails` pixels a side (0: none)."""
-    starts = range(0, len(lines), CHUNK)
-    width = session.engine.config["embed_dim"]
-    for start in progress.track(starts, f"embedding {CHUNK} items", math.ceil(len(lines) / CHUNK)):
-        chunk = [items[line] for line in lines[start : start + CHUNK]]
-        with_image = [item for item in chunk if item["image"] is not None]
-        texts = [text_of(item) for item in chunk]
-        decoded = [images.decode(items.image_bytes(item), max_pixels, item["id"]) for item in with_image]
-        image_BE = text_BE = np.zeros((0, width), dtype=np.float32)
-        if decoded:
-            image_BE = session.embed_images(decoded, batch_size=BATCH)
-        if spoken := [text for text in texts if text]:
-            text_BE = session.embed_texts(spoken, batch_size=BATCH)
-        pairs = zip(with_image, decoded, strict=True)
-        small = (_thumbnail(items, item, rgb, thumbnails) for item, rgb in pairs)
-        yield Block(
-            [_entry(item, bool(text)) for item, text in zip(chunk, texts, strict=True)], image_BE, text_BE,
-            [next(small) if item["image"] is not None else b"" for item in chunk],
-        )  # fmt: skip
+    `text_of` the item unless that is empty; small JPEGs of `thumbnails` pixels a side (0: none). `text_of` is
+    a function of a module, as workers import it."""
+    asked = Encoding(text_of, max_pixels, thumbnails)
+    chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
+    blocks: Iterator[Block]
+    if len(chunks) > FEW and isinstance(session.engine, OnnxEngine) and session.folder is not None:
+        engine = session.engine
+        model = session.folder.resolve(), engine.folder.name, engine.threads
+        blocks = map_shards(_encoded, ((model, items.folder.resolve(), chunk, asked) for chunk in chunks))
+    else:
+        blocks = (_block(session, items, chunk, asked) for chunk in chunks)
+    yield from progress.track(blocks, f"embedding {CHUNK} items", len(chunks))
+
+
+Model = tuple[Path, str, int]  # arguments of Session.open
+
+
+def _encoded(shard: tuple[Model, Path, np.ndarray, Encoding]) -> Block:
+    """A block by a worker, which opens model and items once."""
+    model, folder, lines, asked = shard
+    return _block(_opened(*model), _items(folder), lines, asked)
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path, graphs: str, threads: int) -> Session:
+    return Session.open(folder, graphs, threads)
+
+
+@lru_cache(maxsize=1)
+def _items(folder: Path) -> Items:
+    return Items(folder)
+
+
+def _block(session: Session, items: Items, lines: np.ndarray, asked: Encoding) -> Block:
+    chunk = [items[line] for line in lines]
+    with_image = [item for item in chunk if item["image"] is not None]
+    texts = [asked.text_of(item) for item in chunk]
+    decoded = [images.decode(items.image_bytes(item), asked.max_pixels, item["id"]) for item in with_image]
+    image_BE = text_BE = np.zeros((0, session.engine.config["embed_dim"]), dtype=np.float32)
+    if decoded:
+        image_BE = session.embed_images(decoded, batch_size=BATCH)
+    if spoken := [text for text in texts if text]:
+        text_BE = session.embed_texts(spoken, batch_size=BATCH)
+    pairs = zip(with_image, decoded, strict=True)
+    small = (_thumbnail(items, item, rgb, asked.thumbnails) for item, rgb in pairs)
+    return Block(
+        [_entry(item, bool(text)) for item, text in zip(chunk, texts, strict=True)], image_BE, text_BE,
+        [next(small) if item["image"] is not None else b"" for item in chunk],
+    )  # fmt: skip
 
 
 def _entry(item: dict, text: bool) -> Entry:

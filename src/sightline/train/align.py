@@ -47,7 +47,7 @@ def align(
     inputs, local_loss = [raw.digest(), vqa.digest(), text.digest()], params.training.local_loss
     facts = {"params": params.align.model_dump(), "inputs": inputs, "local_loss": local_loss}
     with _tuned(model, params, data, run, facts, curves) as (task, state, said):
-        if run.is_main:
+        if run.writes:
             card = f"Dual encoder: `{model.vision.config['tower']}` and `{model.text.config['tower']}`."
             if said:
                 card = f"Dual encoder from a pretrained {model.pretrained}. {said}"

@@ -23,6 +23,7 @@ import torch
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from sightline.core import artifacts, runtime
+from sightline.train import distributed
 
 Tensors = dict[str, np.ndarray]
 SAVE_EVERY_S = 20.0
@@ -43,7 +44,8 @@ class State:
 
 
 def fingerprint(facts: dict, weights: Tensors, run: runtime.Runtime) -> str:
-    """sha256 of all that decides the bits of a run: two runs with the same one may continue each other.
+    """sha256 of what decides a run: two runs with the same one may continue each other. The number of
+    processes is not in it: it decides how sums are rounded, but not which samples a step takes.
 
     facts: resolved params, digests of the input artifacts and of the code (JSON values); weights: those it
     starts from.
@@ -55,7 +57,6 @@ def fingerprint(facts: dict, weights: Tensors, run: runtime.Runtime) -> str:
         "facts": facts,
         "weights": digest.hexdigest(),
         "torch": torch.__version__,
-        "world": run.world,
         "threads": run.threads,
         "device": run.device.split(":")[0],
     }
@@ -63,7 +64,7 @@ def fingerprint(facts: dict, weights: Tensors, run: runtime.Runtime) -> str:
 
 
 class Store:
-    """The resume folder of one run. Process 0 writes; every process reads."""
+    """The resume folder of one run. One process writes on each disk; all get what the newest one holds."""
 
     def __init__(self, folder: Path, run: runtime.Runtime) -> None:
         self.folder, self.run = folder, run
@@ -75,7 +76,7 @@ class Store:
 
         Raises ValueError after LOCK_WAIT_S.
         """
-        if not self.run.is_main:
+        if not self.run.writes:
             yield
             return
         path = self.folder.with_suffix(".lock")
@@ -85,11 +86,13 @@ class Store:
             yield
 
     def due(self) -> bool:
-        return self.run.is_main and time.monotonic() - self.saved_at >= SAVE_EVERY_S
+        """Whether to save now. All disks save the same steps, by the clock of the first process."""
+        due = time.monotonic() - self.saved_at >= SAVE_EVERY_S
+        return distributed.of_main(due, self.run) if self.run.disks > 1 else due
 
     def save(self, state: State, tensors: Tensors) -> None:
         """Make `tensors` and `state` the state to continue from."""
-        if not self.run.is_main:
+        if not self.run.writes:
             return
         names = [f"state-{state.step}.safetensors"]
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -98,6 +101,7 @@ class Store:
             names.append(f"best-{state.best_step}.safetensors")
         record = {
             "state": asdict(state),
+            "world": self.run.world,
             "files": {name: artifacts.sha256(self.folder / name) for name in names},
         }
         artifacts.write_json(self.folder / "state.json", record)
@@ -108,33 +112,63 @@ class Store:
 
     def save_best(self, step: int, tensors: Tensors) -> None:
         """Keep `tensors` as the best weights; the next `save` with best_step == step makes it last."""
-        if self.run.is_main:
+        if self.run.writes:
             self.folder.mkdir(parents=True, exist_ok=True)
             artifacts.save_weights(self.folder / f"best-{step}.safetensors", tensors)
 
     def load(self) -> tuple[State, Tensors] | None:
-        """The saved state, or None for a fresh start. A damaged state is reported and not used: the run
-        starts over and ends with the same bits."""
+        """The newest state that any disk holds, or None for a fresh start; a disk that has not that one gets
+        it. A damaged state is reported and not used: without another the run starts over and ends with the
+        same bits."""
+        mine = self._record()
+        steps = distributed.gather_integers(mine["state"]["step"] if mine else -1, self.run)
+        if max(steps) < 0:
+            return None
+        source = steps.index(max(steps))
+        record = distributed.broadcast_json(mine, source, self.run)
+        state = State(**record["state"])
+        name, best_name = f"state-{state.step}.safetensors", f"best-{state.best_step}.safetensors"
+        tensors = self._shared(name, source)
+        if self.run.disks > 1:
+            best = self._shared(best_name, source) if best_name in record["files"] else None
+            if self.run.writes and mine != record:
+                if best is not None:
+                    self.save_best(state.best_step, best)
+                self.save(state, tensors)
+        if record["world"] != self.run.world:
+            runtime.log(
+                f"{record['world']} processes saved the state and {self.run.world} continue it: the samples "
+                "are the same, the last bits of the sums are those of neither"
+            )
+        return state, tensors
+
+    def _record(self) -> dict | None:
+        """What state.json holds, if this process writes on its disk and the files are as it says."""
         path = self.folder / "state.json"
-        if not path.exists():
+        if not self.run.writes or not path.exists():
             return None
         try:
             record = artifacts.read_json(path)
-            state = State(**record["state"])
+            State(**record["state"])
             for name, digest in record["files"].items():
                 if artifacts.sha256(self.folder / name) != digest:
                     raise ValueError(f"{name} is not what was written (sha256 differs from state.json)")
-            return state, artifacts.load_weights(self.folder / f"state-{state.step}.safetensors")
+            return record
         except (ValueError, KeyError, TypeError, OSError) as error:
-            runtime.log(f"the saved state in {self.folder} is damaged ({error}); starting over")
+            runtime.log(f"the saved state in {self.folder} is damaged ({error}) and is not used")
             return None
 
+    def _shared(self, name: str, source: int) -> Tensors:
+        """The tensors of a file of process `source`, in every process."""
+        mine = artifacts.load_weights(self.folder / name) if self.run.rank == source else {}
+        return distributed.broadcast_arrays(mine, source, self.run)
+
     def best(self, state: State) -> Tensors:
-        return artifacts.load_weights(self.folder / f"best-{state.best_step}.safetensors")
+        return self._shared(f"best-{state.best_step}.safetensors", 0)
 
     def discard(self) -> None:
         """Remove the folder, once the stage has written what the run was for."""
-        if self.run.is_main and self.folder.exists():
+        if self.run.writes and self.folder.exists():
             shutil.rmtree(self.folder)
 
 

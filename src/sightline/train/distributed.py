@@ -5,9 +5,11 @@ Every function is the identity in a run of one process. Legend: B rows of this p
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -88,6 +90,63 @@ class _Gather(torch.autograd.Function):
         total_NE = gradient_NE.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total_NE)
         return total_NE.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def of_main(value: bool, run: Runtime) -> bool:
+    """What the first process says."""
+    if run.world == 1:
+        return value
+    said = torch.tensor([value], dtype=torch.uint8, device=run.device)
+    dist.broadcast(said, 0)
+    return bool(said.item())
+
+
+def gather_integers(value: int, run: Runtime) -> list[int]:
+    """The value of each process, in the order of the ranks."""
+    if run.world == 1:
+        return [value]
+    mine = torch.tensor([value], dtype=torch.int64, device=run.device)
+    parts = [torch.empty_like(mine) for _ in range(run.world)]
+    dist.all_gather(parts, mine)
+    return [int(part.item()) for part in parts]
+
+
+def broadcast_json(document: Any, source: int, run: Runtime) -> Any:
+    """The JSON value that process `source` has."""
+    if run.world == 1:
+        return document
+    data = json.dumps(document).encode() if run.rank == source else b""
+    size = gather_integers(len(data), run)[source]
+    buffer = torch.frombuffer(bytearray(data or size), dtype=torch.uint8).to(run.device)
+    dist.broadcast(buffer, source)
+    return json.loads(buffer.cpu().numpy().tobytes())
+
+
+def broadcast_arrays(arrays: dict[str, np.ndarray], source: int, run: Runtime) -> dict[str, np.ndarray]:
+    """The arrays that process `source` has, one after the other; of the others `arrays` is not read."""
+    if run.world == 1:
+        return arrays
+    header = broadcast_json([[name, a.dtype.str, a.shape] for name, a in arrays.items()], source, run)
+    if run.rank != source:
+        arrays = {name: np.empty(shape, dtype) for name, dtype, shape in header}
+    for name, array in arrays.items():
+        if array.size:
+            data = torch.from_numpy(array.reshape(-1).view(np.uint8).copy()).to(run.device)
+            dist.broadcast(data, source)
+            arrays[name] = data.cpu().numpy().view(array.dtype).reshape(array.shape)
+    return arrays
+
+
+def check_same(key: str, run: Runtime) -> None:
+    """Raise ValueError unless every process has the key, a sha256 in hexadecimal digits."""
+    keys = gather_integers(int(key[:15], 16), run)
+    other = next((rank for rank, each in enumerate(keys) if each != keys[0]), None)
+    if other is not None:
+        raise ValueError(
+            f"process {other} does not train the same thing as process 0: its parameters, data, code, "
+            "PyTorch or weights at the start differ; give every machine the same commit, packages and data "
+            "(`dvc pull`), and start again"
+        )
 
 
 def same_buffers(module: nn.Module, run: Runtime) -> None:

@@ -55,7 +55,7 @@ def finetune(
     """Write the answering model to `out`, and to `blind_out` the same decoder trained on the same questions
     without pictures, for `blind_share` of the steps. With 0 epochs neither is made: both artifacts say so."""
     if not params.finetune.epochs:
-        if run.is_main:
+        if run.writes:
             for folder in (out, blind_out):
                 save_model.write_absent(folder, save_model.NOT_TRAINED)
             (curves / "vlm").mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def finetune(
     ):
         if section.self_critical_epochs:
             stack.enter_context(self_critical(model, params, run, data, curves / "vlm"))
-        if run.is_main:
+        if run.writes:
             for each in (model, blind) if pretrained else ():
                 lora.merge(each.get_submodule("language_model"))
             what = "Answering model."

@@ -156,7 +156,10 @@ def fit(
                     _evaluate(task, recipe, run, store, curves, state)
                 progress.show(state)
             stop = runtime.stop_requested(run)
-            if run.is_main and (stop or evaluating or store.due()):
+            saving = stop or evaluating or store.due()
+            if saving and run.disks > 1:  # each saves its own, which must be the same
+                distributed.same_buffers(task.model, run)
+            if saving and run.writes:
                 with profiler.part("checkpoint"):
                     store.save(state, pack_state(task.model, optimizer) | mean.pack())
             if stop:
@@ -181,7 +184,7 @@ def _evaluate(
     better = state.best_metric is None or metric > state.best_metric
     if better or (task.keeps_last_of_equals and metric == state.best_metric):
         state.best_metric, state.best_step = metric, state.step
-        if run.is_main:
+        if run.writes:
             store.save_best(state.step, pack_weights(task.model))
 
 

@@ -25,7 +25,7 @@ def pretrain(
     """Write the text tower of params.text to `out`. A pretrained one (`hf`) brings its weights and
     tokenizer. With a pretrained dual encoder there is none to train: its tokenizer alone is written."""
     if params.dual_encoder.given:
-        if run.is_main:
+        if run.writes:
             source = pretrained_dual_encoder.folder_of(params.dual_encoder)
             save_model.write_tokenizer(out, source / pretrained_dual_encoder.TOKENIZER)
             curves.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def pretrain(
     recipe = Recipe.of("pretrain", params.pretrain, params, task.steps, run)
     facts = {"params": params.pretrain.model_dump(), "inputs": [raw.digest(), vqa.digest()]}
     with trained(task, recipe, run, facts, curves) as state:
-        if run.is_main:
+        if run.writes:
             save_model.write(
                 out, "text", model, tokenizer_file, f"Text tower `{params.text.tower}`.", task, state
             )

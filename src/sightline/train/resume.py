@@ -29,8 +29,9 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
     facts: JSON values that, beside the recipe and the weights at the start, decide the result.
     """
     code = source_digest.digest(ROOM, Path(inspect.getfile(type(task))))
-    facts = {**facts, "recipe": recipe.facts(), "code": code}
+    facts = {**facts, "recipe": recipe.facts(), "batch": task.per_step, "code": code}
     key = fingerprint(facts, pack_weights(task.model), run)
+    distributed.check_same(key, run)
     store = Store(runtime.resume_dir(recipe.name, key), run)
     processes = "1 process" if run.world == 1 else f"{run.world} processes"
     runtime.log(f"{recipe.name} trains in {processes} on {run.device.split(':')[0]}, in {recipe.precision}")
@@ -45,7 +46,7 @@ def trained(task: Task, recipe: Recipe, run: Runtime, facts: dict, curves_folder
             mean.unpack(tensors)
             runtime.log(f"continuing {recipe.name} after step {state.step} of {recipe.steps}")
         distributed.barrier(run)
-        curves = Curves(curves_folder, state.history) if run.is_main else None
+        curves = Curves(curves_folder, state.history) if run.writes else None
         if runtime.stop_requested(run):  # from here on a signal waits for the end of a step
             raise runtime.Stopped()
         profiler = step_profiler.of(recipe, task, run, curves_folder / "profile", state.step)

@@ -8,8 +8,16 @@ import math
 def batch_size(wanted: int, items: int, world: int) -> int:
     """`wanted`, or as many items as there are, cut to a multiple of the `world` processes.
 
-    Raises ValueError if not even one item is left for each.
+    Raises ValueError if the processes cannot share `wanted` equally, or if not even one item is left for
+    each.
     """
+    if wanted % world:
+        below = wanted // world * world
+        cures = [str(size) for size in (below, below + world) if size]
+        raise ValueError(
+            f"training: a batch_size of {wanted} cannot be shared equally by {world} processes (all machines "
+            f"together); set it to {' or '.join(cures)}, or start as many processes as divide {wanted}"
+        )
     size = min(wanted, items) // world * world
     if size == 0:
         raise ValueError(

@@ -118,7 +118,7 @@ class StepProfiler(Unprofiled):
         slots[start : start + len(names)] = [trace.parts[name][1] for name in names]
         slots = distributed.sum_over_ranks(slots, self._run)
         by_rank = [slots[at : at + len(names)] for at in range(0, len(slots), len(names))]
-        if not self._run.is_main:
+        if not self._run.writes:
             return
         tables = [_processes_table(names, by_rank)] if self._run.world > 1 else []
         made = profile(f"{self._name}: {len(self._recorded)} training steps", trace, tables, self._run)

@@ -99,7 +99,7 @@ def make(run: Runtime, steps: int, slow_s: float = 0.0, dropout: float = 0.1) ->
 def train(run: Runtime, out: Path, task: ToyTask, **changes: Any) -> None:
     facts = {"dropout": task.dropout}
     with trained(task, recipe(task.steps, **changes), run, facts, out / "curves") as state:
-        if run.is_main:
+        if run.writes:
             artifacts.save_weights(out / "weights.safetensors", task.model.state_dict())
             artifacts.write_json(out / "history.json", {"history": state.history, "best": state.best_step})
 

@@ -174,10 +174,14 @@ def train_index(session: Session, study: Study, folder: Path) -> ItemIndex:
     lines = np.array(lines[: study.items] if study.items else lines)
     most = read_json(study.raw / "config.json")["image_side"] ** 2
     with IndexWriter(folder, session.engine.config["embed_dim"]) as writer:
-        for block in bundle.encode(session, items, lines, lambda item: "", most, 0):
+        for block in bundle.encode(session, items, lines, no_text, most, 0):
             writer.add(block)
         writer.finish("Flat", session.search_digest(), TRAIN)
     return ItemIndex(folder, session.search_digest())
+
+
+def no_text(item: dict) -> str:
+    return ""
 
 
 def short(split: Split) -> Split:

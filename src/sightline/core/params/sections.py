@@ -22,9 +22,9 @@ from sightline.core.params.train_params import (
     TrainingParams,
 )
 
-# Leaves that resolved.yaml does not hold. `tracking` and `loader_workers` change no result. `launch` changes
-# its last bits: it stands in the commands of the stages that it starts, and DVC sees it there.
-NOT_RESOLVED = ("tracking", "launch", "loader_workers")
+# Leaves that resolved.yaml does not hold. `launch` changes the last bits of a result: it stands in the
+# commands of the stages that it starts, and DVC sees it there. The others change no result.
+NOT_RESOLVED = ("tracking", "launch", "engine", "loader_workers")
 LAUNCH = Matches(
     r"auto|([\w./-]*/)?(python[\d.]*|torchrun|accelerate|srun)( [\w./=:,@%+ -]*)?",
     "auto, or a command that begins with python, torchrun, accelerate or srun, also by its whole path",
@@ -70,6 +70,11 @@ class Params(Settings):
     launch: Annotated[str, AfterValidator(LAUNCH)] = Field(
         description="how a training stage is started. auto: a process for each accelerator, without one two "
         "on the CPU; or the command that the stage's script is added to"
+    )
+    engine: Literal["local", "ray"] = Field(
+        description="who computes what is mapped over parts of the data (scenes, thumbnails, embeddings, "
+        "predictions): the cores of this machine, or a Ray cluster, which needs the extra `ray`; the same "
+        "bytes"
     )
     loader_workers: CountOrNone | Literal["auto"] = Field(
         description="processes that read batches ahead for each training process; the same bits with any "
@@ -145,7 +150,7 @@ class Params(Settings):
     def _batches_divide(self) -> None:
         if self.launch == "auto":
             return  # it starts as many processes as divide them
-        world = launch.processes_named(self.launch)
+        world = launch.world_named(self.launch)
         require(world >= 1, "launch", self.launch, "at least 1 process")
         sizes = {"pretrain": self.pretrain, "align": self.align, "finetune": self.finetune}
         for name, stage in sizes.items():

@@ -5,9 +5,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 
+from sightline.core.shard_map import map_shards
 from sightline.data.images import decode
 from sightline.data.questions import near_duplicates
 from sightline.data.questions.near_duplicates import Content
@@ -15,6 +17,7 @@ from sightline.data.shards import Items
 
 NEAR = "same_picture"  # the reason of a near-duplicate
 HELD = 64  # decoded pictures kept at a time
+PHOTOS = 128  # of a shard
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,26 @@ def find_leaks(items: Items, max_pixels: int) -> list[Leak]:
     """
     ranks_N = np.zeros(len(items), dtype=np.int8)
     photos: list[int] = []
-    thumbnails: list[np.ndarray] = []
     keys: dict[bytes, list[int]] = {}
-    for line in range(len(items)):
-        item = items[line]
-        ranks_N[line] = rank(item["split"])
-        if item["image"] is None:
-            continue
-        data = items.image_bytes(item)
-        keys.setdefault(hashlib.sha256(data).digest(), []).append(line)
-        if "scene" in item:
-            keys.setdefault(b"scene" + graph_key(item["scene"]), []).append(line)
-        else:
-            photos.append(line)
-            thumbnails.append(near_duplicates.thumbnail(decode(data, max_pixels, item["id"])))
+
+    def read() -> Iterator[tuple[str, bytes]]:
+        """Photos, by name and bytes; of all items the ranks and keys are noted."""
+        for line in range(len(items)):
+            item = items[line]
+            ranks_N[line] = rank(item["split"])
+            if item["image"] is None:
+                continue
+            data = items.image_bytes(item)
+            keys.setdefault(hashlib.sha256(data).digest(), []).append(line)
+            if "scene" in item:
+                keys.setdefault(b"scene" + graph_key(item["scene"]), []).append(line)
+            else:
+                photos.append(line)
+                yield item["id"], data
+
+    photo = read()
+    shards = ((block, max_pixels) for block in iter(lambda: list(islice(photo, PHOTOS)), []))
+    thumbnails = list(map_shards(near_duplicates.thumbnails, shards))
     leaks: dict[int, Leak] = {}
     for key, lines in keys.items():
         reason = "same_scene" if key.startswith(b"scene") and len(key) > 32 else "same_bytes"
@@ -60,7 +69,7 @@ def find_leaks(items: Items, max_pixels: int) -> list[Leak]:
             if ranks_N[line] < ranks_N[last]:
                 leaks.setdefault(line, Leak(line, last, reason))
     if photos:
-        for leak in _near_leaks(items, max_pixels, np.array(photos), np.stack(thumbnails), ranks_N):
+        for leak in _near_leaks(items, max_pixels, np.array(photos), np.concatenate(thumbnails), ranks_N):
             leaks.setdefault(leak.dropped, leak)
     return [leaks[line] for line in sorted(leaks)]
 

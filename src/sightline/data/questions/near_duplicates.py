@@ -17,6 +17,8 @@ import faiss
 import numpy as np
 from PIL import Image, ImageFilter
 
+from sightline.data.images import decode
+
 THUMBNAIL = 10  # side: coarse enough that a crop of 5 % hardly changes it
 NEIGHBOURS = 3  # candidates of a picture: of 99 % of planted copies the original is among them
 LIKENESS = 0.9  # cosine of the thumbnails of a pair that is looked at; planted copies found have more
@@ -112,6 +114,12 @@ def _spread(share_n: np.ndarray, pixels: int) -> tuple[float, float]:
 def thumbnail(rgb_YXC: np.ndarray) -> np.ndarray:
     """The content of a picture as [D] bytes."""
     return content(rgb_YXC).shown(THUMBNAIL).astype(np.uint8).reshape(-1)
+
+
+def thumbnails(shard: tuple[list[tuple[str, bytes]], int]) -> np.ndarray:
+    """[n, D] bytes of some pictures (name, encoded bytes); beside them the most pixels that one may have."""
+    pictures, max_pixels = shard
+    return np.stack([thumbnail(decode(data, max_pixels, name)) for name, data in pictures])
 
 
 def candidates(thumbnails_ND: np.ndarray, ranks_N: np.ndarray) -> Iterator[tuple[int, int]]:

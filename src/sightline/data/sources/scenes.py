@@ -1,13 +1,7 @@
 """Source `scenes`: rendered pictures of coloured objects, with captions and scene graphs; no download."""
 
 import io
-import os
-import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import ExitStack
-from itertools import islice
-from multiprocessing import get_context, parent_process
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +10,14 @@ from PIL import Image
 from sightline.core import progress
 from sightline.core.params.data_params import DataParams
 from sightline.core.runtime import derive_seed
+from sightline.core.shard_map import map_shards
 from sightline.data.scenes import sample as sampling
 from sightline.data.scenes.render import COLORS, SIDE, render
 from sightline.data.scenes.scene_captions import captions
 from sightline.data.scenes.shapes import SIDES
 from sightline.data.shards import ShardWriter
 
-PROCESSES = 2
-CHUNK = 250  # scenes per job: a few MiB in flight
-WORTH_PROCESSES = 2000  # below, starting processes costs more than it saves
+CHUNK = 250  # scenes of a shard: a few MiB
 
 RenderedScene = tuple[dict, list[str], bytes]  # scene, captions, PNG
 
@@ -39,26 +32,26 @@ def build(params: DataParams, seed: int, out: Path, online: bool = True) -> dict
     redrawn = 0
     train_scenes = []
     writer = ShardWriter(out, params.shard_mb * 2**20)
-    with ExitStack() as stack:
-        pool = None
-        if sum(sizes.values()) >= WORTH_PROCESSES:
-            pool = stack.enter_context(ProcessPoolExecutor(PROCESSES, get_context("spawn"), end_with_parent))
-        for split in sampling.SPLITS:
-            drawn = progress.track(
-                _rendered_scenes(pool, seed, split, sizes[split]), f"scenes of {split}", sizes[split]
-            )
-            for index, rendered in enumerate(drawn):
-                attempt = 0
-                while (digest := sampling.graph_hash(rendered[0])) in digests:
-                    attempt += 1
-                    redrawn += 1
-                    rendered = render_scene(seed, split, index, attempt)
-                digests.add(digest)
-                scene, texts, png = rendered
-                item = {"id": f"{split}-{index:05d}", "split": split, "captions": texts, "scene": scene}
-                writer.add(item, png, "png")
-                if split == "train":
-                    train_scenes.append({"objects": [{"kind": t["kind"]} for t in scene["objects"]]})
+    shards = [
+        (seed, split, start, min(start + CHUNK, sizes[split]))
+        for split in sampling.SPLITS
+        for start in range(0, sizes[split], CHUNK)
+    ]
+    scenes = chain.from_iterable(map_shards(render_range, shards))
+    for split in sampling.SPLITS:
+        drawn = progress.track(islice(scenes, sizes[split]), f"scenes of {split}", sizes[split])
+        for index, rendered in enumerate(drawn):
+            attempt = 0
+            while (digest := sampling.graph_hash(rendered[0])) in digests:
+                attempt += 1
+                redrawn += 1
+                rendered = render_scene(seed, split, index, attempt)
+            digests.add(digest)
+            scene, texts, png = rendered
+            item = {"id": f"{split}-{index:05d}", "split": split, "captions": texts, "scene": scene}
+            writer.add(item, png, "png")
+            if split == "train":
+                train_scenes.append({"objects": [{"kind": t["kind"]} for t in scene["objects"]]})
     writer.close()
     return {
         "benchmark": sampling.VERSION,
@@ -82,36 +75,10 @@ def render_scene(seed: int, split: str, index: int, attempt: int = 0) -> Rendere
     return scene, captions(scene, rng), png.getvalue()
 
 
-def render_range(seed: int, split: str, start: int, stop: int) -> list[RenderedScene]:
+def render_range(shard: tuple[int, str, int, int]) -> list[RenderedScene]:
+    """The scenes of a shard: seed, split, the first one and the one after the last."""
+    seed, split, start, stop = shard
     return [render_scene(seed, split, index) for index in range(start, stop)]
-
-
-def end_with_parent() -> None:
-    """For a worker: end when the process that started it dies, killed or not, so that none is left behind."""
-
-    def watch() -> None:
-        parent = parent_process()
-        assert parent is not None  # this runs in a worker
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
-def _rendered_scenes(pool: Executor | None, seed: int, split: str, size: int) -> Iterator[RenderedScene]:
-    """Scenes of a split in order; with a pool, a few chunks ahead of the reader, so memory stays bounded."""
-    if pool is None:
-        yield from (render_scene(seed, split, index) for index in range(size))
-        return
-    starts = iter(range(0, size, CHUNK))
-    ahead = [_submit(pool, seed, split, start, size) for start in islice(starts, 2 * PROCESSES)]
-    while ahead:
-        yield from ahead.pop(0).result()
-        ahead += [_submit(pool, seed, split, start, size) for start in islice(starts, 1)]
-
-
-def _submit(pool: Executor, seed: int, split: str, start: int, size: int):
-    return pool.submit(render_range, seed, split, start, min(start + CHUNK, size))
 
 
 def _sizes(params: DataParams) -> dict[str, int]:

@@ -4,7 +4,8 @@
 `data.path` is a shard, a folder of shards or a pattern of them. A sample holds a picture (jpg, png, webp,
 ...) and its texts: `txt` (a caption a line) and `json`, whose fields are recognised like the columns of a
 table; `cls` is a caption only where there is nothing else. The split is that of the field, else the one in
-the shard's name.
+the shard's name. What img2dataset writes is read so (https://github.com/rom1504/img2dataset): its
+`txt` repeats the caption of its `json` and counts once.
 """
 
 import glob
@@ -96,6 +97,13 @@ def _cells(shard: Path, members: dict[str, Place]) -> dict[str, Any]:
             except (ValueError, RecursionError):
                 raise ValueError("json is no JSON") from None
             cells |= value if isinstance(value, dict) else {"caption": value}
+            if cells.get("txt") and "\n".join(cells["txt"]) in map(_one_line_end, cells.values()):
+                cells["txt"] = []
         else:
             cells[name] = text.splitlines() if name == "txt" else text
     return cells
+
+
+def _one_line_end(value: Any) -> str:
+    """A text with the line ends that a `txt` is joined with; '' for another value."""
+    return "\n".join(value.splitlines()) if isinstance(value, str) else ""

@@ -96,6 +96,8 @@ def test_real_pictures_pass(name, data):
     animated("GIF", 300), animated("PNG", 300), animated("WEBP", 300, lossless=True),
     save(picture(), "GIF", comment=b"x" * 50_000), b"P3\n# made by hand\n1 1\n# nine\n255\n9 9 9\n",
     save(np.zeros((900, 900, 3), np.uint8), "PPM"), save(picture(), "BMP"),
+    b"P4 1024 1024\n" + b"9" * (1 << 17),  # one bit a pixel: the first of them look like a number
+    b"P5 400 400 # grey\n255\n" + b"8" * 160_000,
 ], ids=str)  # fmt: skip
 def test_what_cameras_and_encoders_write_passes(data):
     assert excess(data) == ""

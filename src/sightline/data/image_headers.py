@@ -23,7 +23,8 @@ JPEG_MARK = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")  # of a segment with 
 START_OF_SCAN, END_OF_IMAGE, COMMENT, APPLICATION = 0xDA, 0xD9, 0xFE, range(0xE0, 0xF0)
 PNG_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
 WEBP_METADATA = (b"ICCP", b"EXIF", b"XMP ")
-PPM_HEADER = re.compile(rb"P[1-6](?:(?:\s|#[^\r\n]*[\r\n])++[0-9]++){2,3}+\s")
+NUMBER = rb"(?:(?:\s|#[^\r\n]*[\r\n])++[0-9]++)"  # with the blanks and comments before it
+PPM_HEADER = re.compile(rb"P(?:[14]%b{2}|[2356]%b{3})[\s#]" % (NUMBER, NUMBER))
 Parts = Iterator[tuple[str, int]]  # (a key of MOST, how many)
 
 

@@ -15,7 +15,7 @@ import pytest
 from sightline.data import fetch, http_connection, http_transfer
 from sightline.data.http_connection import FetchError
 from sightline.data.http_transfer import Transfer
-from sightline_lab.faults.fault_server import dripping, fault_server
+from sightline_lab.faults.fault_server import DRIPS_S, dripping, fault_server
 
 BODY = random.Random(0).randbytes(300_000)
 PIN = "sha256:" + hashlib.sha256(BODY).hexdigest()
@@ -173,7 +173,7 @@ def test_a_trickle_is_given_up(server, tmp_path):
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\n\r\n"],
                          ids=["status line", "headers", "body"])  # fmt: skip
 def test_an_answer_that_drips_is_given_up(tmp_path, monkeypatch, head):
-    """A byte now and then, for ever: no timeout of a socket ends it."""
+    """A byte now and then: no timeout of a socket ends it."""
     monkeypatch.setattr(fetch, "BACKOFF_S", 0.001)
     with dripping(head) as port:
         url, begun = f"http://127.0.0.1:{port}/a.zip", time.monotonic()
@@ -183,7 +183,7 @@ def test_an_answer_that_drips_is_given_up(tmp_path, monkeypatch, head):
             reason,
             lambda: fetch.fetch(url, tmp_path / "a.zip", None, Transfer(0.3, 10**6, tries=2)),
         )
-        assert time.monotonic() - begun < 10  # twice 0.3 s, on a busy machine
+        assert time.monotonic() - begun < 2 * DRIPS_S  # twice 0.3 s, on a busy machine
 
 
 @pytest.mark.parametrize("headers", [

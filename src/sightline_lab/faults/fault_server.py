@@ -10,6 +10,8 @@ from typing import Any
 
 from sightline_lab.faults.local_server import serving
 
+DRIPS_S = 8.0  # of an answer: far longer than anybody waits for it, and an end for a client that would
+
 
 class FaultServer:
     """Serves `files` (path -> bytes). Each request takes the next entry of `faults`, a dict with any of:
@@ -58,7 +60,7 @@ def fault_server() -> Iterator[FaultServer]:
 
 @contextmanager
 def dripping(head: bytes, seconds: float = 0.02) -> Iterator[int]:
-    """The port of a server that answers with `head`, then a letter every `seconds` without an end."""
+    """The port of a server that answers with `head`, then a letter every `seconds`, for DRIPS_S."""
     over = threading.Event()
 
     def serve() -> None:
@@ -73,7 +75,8 @@ def dripping(head: bytes, seconds: float = 0.02) -> Iterator[int]:
         with link:
             try:
                 link.sendall(head)
-                while not over.wait(seconds):
+                end = time.monotonic() + DRIPS_S
+                while not over.wait(seconds) and time.monotonic() < end:
                     link.sendall(b"x")
             except OSError:
                 return  # the client had enough

@@ -17,7 +17,7 @@ def main(params: Params) -> None:
     from sightline.inference import bundle_settings, torch_session
     from sightline.inference.session import Session
 
-    bundle, onnx = Path("models/bundle"), Path("models/onnx")
+    bundle, onnx = (artifacts.load(Path("models") / kind, kind).path for kind in ("bundle", "onnx"))
     raw, vqa = artifacts.load(Path("data/raw"), "raw"), artifacts.load(Path("data/vqa"), "vqa")
     shipped = bundle_settings.read(bundle / bundle_settings.GENERATION)
     setting = collect_predictions.Setting(

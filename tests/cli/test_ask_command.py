@@ -82,11 +82,13 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_answered(run, tmp_path):
 
 
 def test_a_dear_picture_is_named_and_the_rest_is_answered(run, tmp_path):
-    (tmp_path / "shots" / "4.png").write_bytes(dear_pictures.gif_of_comments(4 << 20))
+    (tmp_path / "shots" / "4.png").write_bytes(dear_pictures.ppm_of_numbers(6 << 20))
     done = run("ask", "shots", "shots/4.png", "shots/5.png", QUESTION, "--json", code=2)
     assert [row["image"][-5] for row in rows(done)] == list("0123567895")
     assert done.stderr.count("shots/4.png takes more time to decode") == 2
     assert "shots/4.png takes more time to decode" in str(run("search", "shots/4.png", code=1).exception)
+    (tmp_path / "shots" / "4.png").write_bytes(dear_pictures.gif_of_comments(1 << 20))
+    assert "4.png has more than 20,000 blocks" in str(run("search", "shots/4.png", code=1).exception)
 
 
 def test_addresses_are_refused_without_fetch(run):

@@ -3,6 +3,7 @@ repository."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from sightline.cli import diagnostics
-from sightline.core import dvc_lock
+from sightline.core import artifacts, dvc_lock
+from sightline.data import shards
+from sightline.inference import bundle_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = f"""
@@ -231,6 +234,33 @@ def test_the_doctor_names_and_restores_and_keeps_what_was_damaged(built, tmp_pat
     kept = here / ".dvc/tmp/sightline/quarantine/1"
     assert (kept / WEIGHTS).read_bytes() == damaged and (kept / "models/vlm/extra").exists()
     assert "nothing to repair" in shell(here, "sightline doctor --repair").stdout
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_the_cure_that_a_reader_prints_cures(built, tmp_path, monkeypatch, absolute):
+    """Readers name the folder as they were given it."""
+    here = shutil.copytree(built, tmp_path / "checkout", symlinks=True)
+    monkeypatch.chdir(here)
+    folder = here / "models/vlm" if absolute else Path("models/vlm")
+    flip(here / WEIGHTS)
+    with pytest.raises(artifacts.ArtifactError) as raised:
+        artifacts.load(folder, "vlm")
+    done = shell(here, re.search("`([^`]+)`", str(raised.value))[1])
+    assert done.returncode == 0, done.stderr
+    artifacts.load(folder, "vlm")
+
+
+@pytest.mark.parametrize(
+    ("fault", "cure"),
+    [("no weights", "dvc checkout"), ("no weights", bundle_settings.REBUILD), ("cut weights", shards.CURE)],
+    ids=["missing, by DVC", "missing", "changed"],
+)
+def test_a_file_is_restored_by_what_its_readers_print(built, tmp_path, fault, cure):
+    here = shutil.copytree(built, tmp_path / "checkout", symlinks=True)
+    FAULTS[fault](here)
+    done = shell(here, re.findall("`([^`]+)`", cure)[-1] if "`" in cure else cure)
+    assert done.returncode == 0, done.stderr
+    assert (here / WEIGHTS).read_bytes() == bytes(range(200))
 
 
 def test_the_last_copy_is_never_deleted(built, tmp_path):

@@ -87,6 +87,15 @@ def test_damage_names_the_file_and_the_cure(toy, name):
         artifacts.load(toy, "toy")
 
 
+def test_an_artifact_whose_manifest_lists_no_settings_is_refused(toy):
+    (toy / "config.json").unlink()
+    manifest = artifacts.read_json(toy / "manifest.json")
+    del manifest["files"]["config.json"]
+    artifacts.write_json(toy / "manifest.json", manifest)
+    with pytest.raises(ArtifactError, match=r"config\.json: expected by the manifest, found no such file"):
+        artifacts.load(toy, "toy")
+
+
 def test_extra_swapped_and_foreign_files_are_refused(toy):
     (toy / "shards" / "extra").touch()
     with pytest.raises(ArtifactError, match="shards/extra: .*extra file"):

@@ -15,7 +15,7 @@ import pytest
 from sightline.data import fetch, http_connection, http_transfer
 from sightline.data.http_connection import FetchError
 from sightline.data.http_transfer import Transfer
-from sightline_lab.faults.fault_server import fault_server
+from sightline_lab.faults.fault_server import DRIPS_S, dripping, fault_server
 
 BODY = random.Random(0).randbytes(300_000)
 PIN = "sha256:" + hashlib.sha256(BODY).hexdigest()
@@ -168,6 +168,35 @@ def test_a_trickle_is_given_up(server, tmp_path):
     start = time.monotonic()
     refused(tmp_path, "slow", lambda: get(server, tmp_path, timeout_s=0.3, tries=2))
     assert time.monotonic() - start < 60  # all of it would take 100 minutes
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\n\r\n"],
+                         ids=["status line", "headers", "body"])  # fmt: skip
+def test_an_answer_that_drips_is_given_up(tmp_path, monkeypatch, head):
+    """A byte now and then: no timeout of a socket ends it."""
+    monkeypatch.setattr(fetch, "BACKOFF_S", 0.001)
+    with dripping(head) as port:
+        url, begun = f"http://127.0.0.1:{port}/a.zip", time.monotonic()
+        reason = "slow" if head.endswith(b"\r\n\r\n") else "connection"
+        refused(
+            tmp_path,
+            reason,
+            lambda: fetch.fetch(url, tmp_path / "a.zip", None, Transfer(0.3, 10**6, tries=2)),
+        )
+        assert time.monotonic() - begun < 2 * DRIPS_S  # twice 0.3 s, on a busy machine
+
+
+@pytest.mark.parametrize("headers", [
+    {"Content-Length": "9" * 5000}, {"Retry-After": "9" * 5000},
+    {"Retry-After": "Fri, 01 Jan 2999 00:00:00 +999999999999"},
+], ids=["length", "seconds", "date"])  # fmt: skip
+def test_numbers_without_an_end_are_refused(server, tmp_path, headers):
+    server.faults = [{"status": 503 if "Retry-After" in headers else 200, "headers": headers}]
+    reason = "too_large" if "Content-Length" in headers else "busy"
+    if "+" in headers.get("Retry-After", ""):  # no date at all: the usual pause, then the file
+        assert get(server, tmp_path).read_bytes() == BODY
+    else:
+        refused(tmp_path, reason, lambda: get(server, tmp_path, tries=1))
 
 
 def test_a_silent_server_times_out(tmp_path, monkeypatch):

@@ -165,7 +165,7 @@ def test_a_wrong_offset_or_a_damaged_shard_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"'item3'.*images-00000\.tar ends at"):
         items.image_bytes(wrong)
     (tmp_path / "images-00000.tar").unlink()
-    with pytest.raises(ValueError, match=r"images-00000\.tar is missing.*dvc checkout"):
+    with pytest.raises(ValueError, match=r"images-00000\.tar is missing.*doctor --repair"):
         Items(tmp_path).image_bytes(items[3])
     with pytest.raises(ValueError, match=r"items\.jsonl is missing"):
         Items(tmp_path / "nowhere")

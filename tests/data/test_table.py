@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sightline.data import fetch
 from sightline.data.intake import columns, table_files
+from sightline.data.intake.pictures import PictureFolder
 from sightline.data.intake.splits import hash_share, split_of
 from sightline.data.shards import Items
 from sightline.data.sources import table as source
@@ -342,7 +343,9 @@ def test_local_pictures_that_cannot_be_had_keep_the_text(tmp_path):
     (folder / "svg.jpg").write_text("<svg/>")
     (folder / "none.jpg").write_bytes(b"")
     (folder / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
     truth = {
+        "x" * 300 + ".jpg": "image_missing", "loop.jpg": "image_missing", "y/" * 3000: "image_missing",
         "missing.jpg": "image_missing", "cut.jpg": "image_truncated", "svg.jpg": "image_format",
         "none.jpg": "image_empty", "../outside.jpg": "image_outside", "/etc/passwd": "image_outside",
         "file:///etc/passwd": "image_outside", "link.jpg": "image_link", ".": "image_missing",
@@ -357,6 +360,26 @@ def test_local_pictures_that_cannot_be_had_keep_the_text(tmp_path):
     assert all(item["image"] is None and item["captions"] == ["title", "text"] for item in items.values())
     assert config["pictures"] == {"none": 0, "kept": 0, "refused": len(truth)}
     assert config["rows"]["accepted"] == len(truth)
+
+
+def test_a_read_that_fails_as_nobody_foresaw_refuses_its_row_alone(tmp_path, monkeypatch):
+    """A disk's error, a library's own exception: the other rows have their pictures."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.jpg").write_bytes(jpeg())
+    real = PictureFolder.read
+
+    def read_or_fail(self, location):
+        if location == "b.jpg":
+            raise OSError(5, "Input/output error")
+        return real(self, location)
+
+    monkeypatch.setattr(PictureFolder, "read", read_or_fail)
+    config, _, rejected = build(folder, HEADER + "".join(f"t,text,{name}.jpg,{name}\n" for name in "abc"))
+    assert [(record["id"], record["reason"]) for record in rejected] == [("b", "image_unreadable")]
+    assert "Input/output error" in rejected[0]["detail"]
+    assert config["pictures"] == {"none": 0, "kept": 2, "refused": 1}
 
 
 def test_web_pictures_are_fetched_once_and_their_faults_recorded(tmp_path):

@@ -350,6 +350,8 @@ def test_the_page_tells_what_was_tried_and_what_failed():
     page = reliability_page.page({"rows": [held, everything]})
     assert "| 99 | **A coin.** It never shows a small number. | 1,000 throws | 0 | 0.3 % |" in page
     assert "107 deaths | 0 | all there are |" in page and "No case failed." in page
+    untried = [line for line in page.splitlines() if line.endswith("| not tried | | |")]
+    assert len(untried) == len(PROMISES) - 1 and untried[0].startswith("| 1 | **Kills of a training.**")
     failing = reliability_page.record(COIN, Outcome(100, 100, 1, [{"case": 5, "why": "a 1"}], 3.0), SEED)
     page = reliability_page.page({"rows": [failing]})
     assert "| 1 | 4.7 % |" in page and "- row 99, case 5: a 1" in page

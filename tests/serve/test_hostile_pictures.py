@@ -23,6 +23,7 @@ from sightline.serve import image_input
 from sightline.serve.api import create_app
 from sightline.serve.api_error import ApiError
 from sightline_lab.faults import dear_pictures
+from sightline_lab.faults.fault_server import DRIPS_S, dripping
 from tests.support import tiny
 from tests.support.serving import chat, deployed, png, running, url
 
@@ -104,29 +105,32 @@ def test_what_is_no_picture_is_refused(client, shown, status):
     assert client.get("/live").status_code == 200
 
 
-DEAR = url(dear_pictures.gif_of_comments(6 << 20), "gif")
+DEAR = url(dear_pictures.ppm_of_numbers(6 << 20), "x-portable-graymap")
+FULL = url(dear_pictures.gif_of_comments(6 << 20), "gif")  # refused by its header
 
 
+@pytest.mark.parametrize("shown,says", [(DEAR, "takes more time to decode"), (FULL, "20,000 blocks")],
+                         ids=["by its time", "by its header"])  # fmt: skip
 @pytest.mark.parametrize(
     "path,body",
     [
-        ("/v1/chat/completions", chat(picture=DEAR)),
-        ("/v1/chat/completions", chat(picture=DEAR, stream=True)),
-        ("/v1/embeddings", {"model": "sightline", "input": [DEAR]}),
-        ("/search", {"image": DEAR}),
-        ("/explain", {"image": DEAR, "question": "Is there a cup?"}),
+        ("/v1/chat/completions", lambda shown: chat(picture=shown)),
+        ("/v1/chat/completions", lambda shown: chat(picture=shown, stream=True)),
+        ("/v1/embeddings", lambda shown: {"model": "sightline", "input": [shown]}),
+        ("/search", lambda shown: {"image": shown}),
+        ("/explain", lambda shown: {"image": shown, "question": "Is there a cup?"}),
     ],
     ids=["chat", "stream", "embeddings", "search", "explain"],
 )
-def test_a_dear_picture_is_refused_and_others_are_answered_meanwhile(client, path, body):
+def test_a_dear_picture_is_refused_and_others_are_answered_meanwhile(client, path, body, shown, says):
     with ThreadPoolExecutor(3) as threads:
-        dear = [threads.submit(client.post, path, json=body) for _ in range(2)]
+        dear = [threads.submit(client.post, path, json=body(shown)) for _ in range(2)]
         good = threads.submit(client.post, "/v1/chat/completions", json=chat())
         assert good.result().status_code == 200
     for answer in (each.result() for each in dear):
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (400, "invalid_image"), answer.text
-        assert "too_dear" in error["message"] and "takes more time to decode" in error["message"]
+        assert "too_dear" in error["message"] and says in error["message"]
 
 
 def test_the_end_of_a_server_waits_for_no_picture(model):
@@ -230,8 +234,13 @@ def hosts(monkeypatch):
     table, asked = {}, []
 
     class Connection:
+        sock = None
+
         def __init__(self, parts):
             self._url = parts.geturl()
+
+        def connect(self):
+            pass
 
         def request(self, method, target, headers):
             asked.append(self._url)
@@ -291,17 +300,26 @@ def test_large_and_failed_answers_are_refused(hosts, answer, limit, reason):
     assert refused.value.reason == reason
 
 
-def test_a_slow_answer_is_given_up(hosts, workers):
-    class Drip(Answer):
-        def read1(self, count):
-            time.sleep(0.05)
-            return b"x"
-
-    hosts[0]["https://a.example/1"] = Drip(200)
-    with pytest.raises(FetchError, match="too slow"):
-        fetch("https://a.example/1", left_s=0.3)
-    with pytest.raises(ApiError, match=r"cannot be fetched \(timeout\)"):
-        image_input.read("https://a.example/1", pixels, deployed(fetch_s=0.3).limits, True, workers)
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\n\r\n"],
+                         ids=["status line", "headers", "body"])  # fmt: skip
+def test_an_answer_that_drips_is_given_up(monkeypatch, workers, head):
+    """A byte now and then: no timeout of a socket ends it."""
+    real = http_connection.open_connection
+    monkeypatch.setattr(
+        image_input,
+        "open_connection",
+        lambda url, timeout_s, public_only, allow: real(
+            url._replace(scheme="http"), timeout_s, public_only, ("127.0.0.0/8",)
+        ),
+    )
+    with dripping(head) as port:
+        begun = time.monotonic()
+        with pytest.raises(FetchError, match="too slow"):
+            fetch(f"https://127.0.0.1:{port}/1", left_s=0.3)
+        with pytest.raises(ApiError, match=r"cannot be fetched \(timeout\)"):
+            limits = deployed(fetch_s=0.3).limits
+            image_input.read(f"https://127.0.0.1:{port}/1", pixels, limits, True, workers)
+        assert time.monotonic() - begun < 2 * DRIPS_S  # twice 0.3 s, on a busy machine
 
 
 def test_fetching_is_off_unless_it_is_asked_for(hosts, workers):

@@ -164,8 +164,12 @@ def _repair(outputs: list[str]) -> None:
     from sightline.core import progress
 
     here = checkout_files.root()
+    named = [  # a message names a folder as its reader was given it
+        Path(name).relative_to(here).as_posix() if Path(name).is_relative_to(here) else name
+        for name in outputs
+    ]
     with progress.step("checking"):
-        damaged = verification.examine(here, outputs)
+        damaged = verification.examine(here, named)
     for damage in damaged:
         say(f"WRONG {damage.name}: {damage.found}")
     repaired = verification.repair(here, damaged)

@@ -21,6 +21,7 @@ from sightline.core import checked_files, replace_folder
 from sightline.core.atomic_io import FULL, ArtifactError, full, sha256, sync_folder, write_bytes
 from sightline.core.replace_folder import MANIFEST
 
+CONFIG = "config.json"
 MAX_JSON = 64 * 2**20  # bytes of a JSON file
 BESIDE = (".git", ".gitattributes", ".cache")  # what git and the Hugging Face Hub keep beside the files
 
@@ -71,7 +72,7 @@ def load(folder: Path, kind: str, everything: bool = False) -> Artifact:
     linked file, and for an artifact of another kind.
     """
     folder = Path(folder)
-    cure = f"run `sightline doctor --repair {folder}`, or rerun the stage that writes it"
+    cure = f"run `sightline doctor --repair {folder}` where a checkout built it, else make or fetch it again"
     if not (folder / MANIFEST).is_file():
         found = f"found no {MANIFEST}" if folder.exists() else "found no such folder"
         raise ArtifactError(
@@ -82,7 +83,7 @@ def load(folder: Path, kind: str, everything: bool = False) -> Artifact:
     if manifest["kind"] != kind:
         raise ArtifactError(f"{folder}: expected an artifact of kind {kind!r}, found {manifest['kind']!r}")
     present = {_relative(folder, path): path for path in _files(folder) if path != folder / MANIFEST}
-    for name in sorted(manifest["files"].keys() | present.keys()):
+    for name in sorted(manifest["files"].keys() | present.keys() | {CONFIG}):
         if name not in present:
             raise ArtifactError(f"{folder / name}: expected by the manifest, found no such file; {cure}")
         if name not in manifest["files"]:
@@ -100,9 +101,9 @@ def load(folder: Path, kind: str, everything: bool = False) -> Artifact:
         if Path(name).name == checked_files.CHUNKS:
             rows = checked_files.listed(present[name].parent)
             sizes |= {Path(name).with_name(row[0]).as_posix(): row[1] for row in rows}
-    config = read_json(folder / "config.json")
+    config = read_json(folder / CONFIG)
     if not isinstance(config, dict):
-        raise ArtifactError(f"{folder / 'config.json'}: expected an object, found another form; {cure}")
+        raise ArtifactError(f"{folder / CONFIG}: expected an object, found another form; {cure}")
     return Artifact(folder, kind, config)
 
 
@@ -157,7 +158,7 @@ def _manifest(folder: Path, cure: str) -> dict[str, Any]:
 
 
 def _seal(filling: Path, kind: str, config: dict[str, Any], card: str) -> None:
-    write_json(filling / "config.json", config)
+    write_json(filling / CONFIG, config)
     if card:
         write_bytes(filling / "README.md", card.encode())
     files = {_relative(filling, path): sha256(path, sync=True) for path in _files(filling)}

@@ -7,6 +7,7 @@ scenes/: the rendered scenes of the benchmark
 shards.py: the tar shards on disk, `Items`
 vqa_data.py: pictures, questions and tokenizer together, `VqaData`
 images.py: an encoded picture to pixels and back
+image_headers.py: what a picture holds beside its pixels, counted before it is decoded
 image_workers.py: pictures from elsewhere, decoded in processes with a budget
 image_folder.py: a folder or zip of pictures that a user points at
 transforms.py: a picture as model input: resize, crop, normalise

@@ -9,8 +9,10 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from urllib.parse import SplitResult, unquote, urlsplit
 
 PORTS = {"http": 80, "https": 443}
@@ -93,6 +95,43 @@ class _CheckedHTTPS(_CheckedHTTP):
         except OSError:
             self.sock.close()
             raise
+
+
+@contextmanager
+def cut_off_after(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """Connect, and end the connection `seconds` from now, whatever is waited for inside. The timeout of a
+    socket counts from byte to byte: a server that sends one now and then never meets it.
+
+    Raises TimeoutError where it was ended, also where nothing inside noticed.
+    """
+    over, sockets = threading.Event(), set[socket.socket]()
+
+    def end() -> None:
+        over.set()
+        for one in sockets | {connection.sock}:
+            try:
+                socket.socket.shutdown(one, socket.SHUT_RDWR)  # not that of TLS, which would say good-bye
+            except (OSError, TypeError):
+                pass  # it is not connected yet, or no longer
+
+    timer = threading.Timer(max(seconds, 0.0), end)
+    timer.daemon = True
+    timer.start()
+    late = f"no whole answer within {seconds:.1f} s"
+    try:
+        connection.connect()
+        sockets.add(connection.sock)  # http.client gives it to the response and forgets it
+        if over.is_set():
+            raise TimeoutError(late)
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        if over.is_set():
+            raise TimeoutError(late) from error
+        raise
+    finally:
+        timer.cancel()
+    if over.is_set():
+        raise TimeoutError(late)
 
 
 def _resolve(text: str, host: str, port: int) -> list[Address]:

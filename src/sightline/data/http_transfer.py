@@ -16,13 +16,14 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote, urljoin
 
 from sightline.core import progress
-from sightline.data.http_connection import FetchError, open_connection, split_url
+from sightline.data.http_connection import FetchError, cut_off_after, open_connection, split_url
 
 CHUNK = 1 << 16
 MAX_WAIT_S = 300
 MIN_RATE = 1024  # bytes a second over timeout_s; slower is a stalled transfer
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 5
+MAX_DIGITS = 18  # of a number in a header: longer ones are as good as endless
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 HEADERS = {"User-Agent": "sightline", "Accept-Encoding": "identity", "Accept": "*/*"}
 NO_AI = {"noai", "noimageai"}  # X-Robots-Tag values by which a site forbids this use
@@ -125,8 +126,9 @@ def _request(
         parts = split_url(url)
         connection = open_connection(parts, job.limits.timeout_s, job.limits.public_only, job.limits.allow)
         try:
-            connection.request("GET", _path(parts), headers=HEADERS | headers)
-            response = connection.getresponse()
+            with cut_off_after(connection, job.limits.timeout_s):
+                connection.request("GET", _path(parts), headers=HEADERS | headers)
+                response = connection.getresponse()
         except BaseException:
             connection.close()
             raise
@@ -185,7 +187,7 @@ def _receive(job: TransferJob, response: http.client.HTTPResponse, have: int, va
 
 def _append(job: TransferJob, response: http.client.HTTPResponse, have: int) -> None:
     length = response.headers.get("Content-Length", "")
-    expected = have + int(length) if length.isascii() and length.isdigit() else None
+    expected = have + int(length[:MAX_DIGITS]) if length.isascii() and length.isdigit() else None
     if expected is not None:
         _check_room(job, have, expected)
     mark_s, mark = time.monotonic(), have
@@ -228,11 +230,11 @@ def _retry_after(job: TransferJob, value: str | None) -> float | None:
     if not value:
         return None
     if value.isascii() and value.isdigit():
-        wait_s = float(value)
+        wait_s = float(value[:MAX_DIGITS])
     else:
         try:
             wait_s = max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-        except ValueError:
+        except (ValueError, ArithmeticError):  # no date, or one that no clock shows
             return None
     if wait_s > MAX_WAIT_S:
         raise FetchError("busy", f"{job.url}: the server asks to come back in {wait_s:.0f} s; run again then")

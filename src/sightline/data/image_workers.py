@@ -1,9 +1,10 @@
 """Pictures from elsewhere, decoded in worker processes that are killed when one costs too much.
 
 A small file of allowed size may take minutes and gigabytes to decode, and no thread inside a decoder can be
-stopped. So each picture has a budget. The kernel ends a worker that exceeds it; the worker is replaced and
-the picture refused. A worker is a new interpreter with Pillow and NumPy alone. It goes on from picture to
-picture, and ends when its parent does, however that was: the connection to it is closed.
+stopped. So a picture with too much beside its pixels is refused before it is decoded (`image_headers`), and
+each has a budget. The kernel ends a worker that exceeds it; the worker is replaced and the picture refused. A
+worker is a new interpreter with Pillow and NumPy alone. It goes on from picture to picture, and ends when its
+parent does, however that was: the connection to it is closed.
 
 Y, X: rows and columns of a picture.
 """
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from sightline.data import images
+from sightline.data import image_headers, images
 from sightline.data.images import ImageError
 
 WORKERS = 2
@@ -280,6 +281,8 @@ def _answer(request: dict[str, Any], data: bytes, own: int) -> tuple[bytes, byte
     answer: dict[str, Any]
     body: bytes | memoryview
     try:
+        if found := image_headers.excess(data):
+            raise ImageError("too_dear", f"{images.label(name)} {found}: save it again without them")
         if "side" in request:
             body, extension = images.prepare(data, max_pixels, request["side"], name, sized)
             answer = {"form": extension}

@@ -130,7 +130,7 @@ def _map(path: Path) -> mmap.mmap | bytes:
         with open(path, "rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
     except FileNotFoundError:
-        raise ValueError(f"{path} is missing; run `dvc checkout`, or `dvc repro` to build it again") from None
+        raise ValueError(f"{path} is missing; {CURE}, or `dvc repro` to build it again") from None
 
 
 def _line_ends(path: Path, data: mmap.mmap | bytes) -> np.ndarray:

@@ -16,7 +16,9 @@ from sightline.inference.confidence import NOT_FITTED, Confidence
 GENERATION = "generation.json"
 FIRST = {"confidence", "max_new", "max_question", "max_text", "spin"}  # keys of 0.9.0, beside `describe`
 MOST_TOKENS = 4096  # of a text: no text tower reads more, and attention takes its square in memory
-REBUILD = "rerun the stage that wrote it (`dvc repro export index`), or fetch it again (`dvc checkout`)"
+REBUILD = (
+    "rerun the stage that wrote it (`dvc repro export index`), or restore it (`sightline doctor --repair`)"
+)
 
 
 class BundleSettings(Settings):

@@ -30,7 +30,7 @@ SEARCH_GRAPHS = ("image_encoder", "text_encoder")  # what embeddings, and so an 
 CONFIG = "engine.json"
 CONFIG_KEYS = ("embed_dim", "grid", "image_size", "vocab_size")
 DECODER_KEYS = ("head_width", "heads", "layers", "max_answer")  # none of them: the model only searches
-REBUILD = "rerun the export stage (`dvc repro export`) or fetch the files again (`dvc checkout`)"
+REBUILD = "rerun the export stage (`dvc repro export`) or restore the files (`sightline doctor --repair`)"
 # What the decoder reads and writes of each layer apart, as `<name>.<layer>`: nothing is cut or put together.
 CACHE, GROWN, CROSS = ("self_k", "self_v"), ("next_k", "next_v"), ("cross_k", "cross_v")
 ATTENTION = ("maps", "gates")

@@ -188,7 +188,7 @@ class ReloadingIndex:
             if stamp is not None and stamp != self._last_stamp:
                 try:
                     self._item_index = _read(self._folder, self.digest)[1]
-                except ValueError as error:
+                except (OSError, ValueError) as error:
                     log.warning("the new index is not used, the one before it goes on: %s", error)
                 self._last_stamp = stamp
             return self._item_index

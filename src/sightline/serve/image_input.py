@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 import numpy as np
 
-from sightline.data.http_connection import FetchError, open_connection, split_url
+from sightline.data.http_connection import FetchError, cut_off_after, open_connection, split_url
 from sightline.data.image_workers import ImageWorkers
 from sightline.data.images import ImageError
 from sightline.serve.api_error import ApiError
@@ -109,18 +109,21 @@ def download(url: str, max_bytes: int, deadline: float) -> bytes:
             connection = open_connection(parts, left_s, public_only=True, allow=())
             try:
                 target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-                connection.request(
-                    "GET", target, headers={"Accept": "image/*", "Accept-Encoding": "identity"}
-                )
-                response = connection.getresponse()
-                if response.status in REDIRECTS and (location := response.headers.get("Location")):
-                    url = urljoin(url, location)
-                    continue
-                if response.status != 200:
-                    raise FetchError("status", f"status {response.status}")
-                return _body(response, max_bytes, deadline)
+                with cut_off_after(connection, deadline - time.monotonic()):
+                    connection.request(
+                        "GET", target, headers={"Accept": "image/*", "Accept-Encoding": "identity"}
+                    )
+                    response = connection.getresponse()
+                    if response.status in REDIRECTS and (location := response.headers.get("Location")):
+                        url = urljoin(url, location)
+                        continue
+                    if response.status != 200:
+                        raise FetchError("status", f"status {response.status}")
+                    return _body(response, max_bytes)
             finally:
                 connection.close()
+        except TimeoutError as error:
+            raise FetchError("timeout", "too slow") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, FetchError):
                 raise
@@ -128,15 +131,13 @@ def download(url: str, max_bytes: int, deadline: float) -> bytes:
     raise FetchError("redirects", f"more than {HOPS} redirects")
 
 
-def _body(response: http.client.HTTPResponse, max_bytes: int, deadline: float) -> bytes:
+def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
     parts, size = [], 0
     while chunk := response.read1(CHUNK):
         parts.append(chunk)
         size += len(chunk)
         if size > max_bytes:
             raise FetchError("too_large", "too many bytes")
-        if time.monotonic() > deadline:
-            raise FetchError("timeout", "too slow")
     return b"".join(parts)
 
 

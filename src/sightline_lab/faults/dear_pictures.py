@@ -1,8 +1,10 @@
-"""Small pictures inside every limit of bytes and pixels that take seconds or minutes to decode."""
+"""Small pictures inside every limit of bytes and pixels that take seconds or minutes to decode. All but the
+last kind hold too much beside their pixels, which is counted before they are decoded."""
 
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Callable
 
@@ -38,9 +40,16 @@ def jpeg_of_scans(size: int) -> bytes:
     return b"".join([*segments[:last], *[segments[last]] * copies, *segments[last:]])
 
 
+def ppm_of_numbers(size: int) -> bytes:
+    """A grey picture written as text: whole, and nothing but its time betrays it."""
+    side = math.isqrt(size // 2)
+    return b"P2 %d %d 255\n" % (side, side) + b"0 " * side**2
+
+
 KINDS: dict[str, Callable[[int], bytes]] = {
     "GIF of comments": gif_of_comments, "PPM of comments": ppm_of_comments,
     "JPEG of EXIF segments": jpeg_of_exif, "JPEG of scans": jpeg_of_scans,
+    "PPM of numbers": ppm_of_numbers,
 }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """A local HTTP server that misbehaves on order."""
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +9,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from sightline_lab.faults.local_server import serving
+
+DRIPS_S = 8.0  # of an answer: far longer than anybody waits for it, and an end for a client that would
 
 
 class FaultServer:
@@ -52,6 +56,37 @@ def fault_server() -> Iterator[FaultServer]:
 
     with serving(Handler) as server.port:
         yield server
+
+
+@contextmanager
+def dripping(head: bytes, seconds: float = 0.02) -> Iterator[int]:
+    """The port of a server that answers with `head`, then a letter every `seconds`, for DRIPS_S."""
+    over = threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            try:
+                link, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=drip, args=(link,), daemon=True).start()
+
+    def drip(link: socket.socket) -> None:
+        with link:
+            try:
+                link.sendall(head)
+                end = time.monotonic() + DRIPS_S
+                while not over.wait(seconds) and time.monotonic() < end:
+                    link.sendall(b"x")
+            except OSError:
+                return  # the client had enough
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            over.set()
 
 
 def _answer(server: FaultServer, handler: BaseHTTPRequestHandler, fault: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sightline.core import templates
 from sightline_lab.faults.battery import CONFIDENCE, Outcome, Promise
+from sightline_lab.faults.promises import PROMISES
 
 RESULT, PAGE = Path("metrics/reliability.json"), Path("docs/reports/reliability.md")
 
@@ -20,9 +21,14 @@ def record(promise: Promise, outcome: Outcome, seed: int) -> dict[str, Any]:
 
 
 def page(result: dict[str, Any]) -> str:
-    """The whole page as Markdown."""
-    rows = sorted(result["rows"], key=lambda row: row["row"])
+    """The whole page as Markdown; a promise that no run has tried stands there as that."""
+    tried = {row["row"]: row for row in result["rows"]}
+    promised = {
+        number: {"row": number, "title": one.title, "holds": one.holds, "tried": None}
+        for number, one in PROMISES.items()
+    }
+    rows = [row for _, row in sorted((promised | tried).items())]
     return templates.render(
         "sightline_lab.faults", "reliability.md", rows=rows, confidence=100 * CONFIDENCE,
-        failed=[row for row in rows if row["failed"]],
+        failed=[row for row in rows if row["tried"] and row["failed"]],
     )  # fmt: skip

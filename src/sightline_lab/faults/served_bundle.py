@@ -1,5 +1,6 @@
 """The checkout's bundle, served by a process of its own: `python -m sightline_lab.faults.served_bundle BUNDLE
-LIMITS --port PORT`, where LIMITS is a JSON object; and requests for it.
+LIMITS SECONDS --port PORT`, where LIMITS is a JSON object and SECONDS what an answer takes at least; and
+requests for it.
 """
 
 from __future__ import annotations
@@ -7,8 +8,11 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,13 +32,14 @@ OPTIONS = (
 
 
 class Served:
-    """A server of the bundle that is worked in, until it is closed. `limits`: of
-    deploy/dev.yaml that are changed. Raises Missing where there is no bundle."""
+    """A server of the bundle that is worked in, until it is closed. answer_s: what an answer takes at least,
+    as on a slower machine; `limits`: of deploy/dev.yaml that are changed. Raises Missing where there is no
+    bundle."""
 
-    def __init__(self, **limits: float) -> None:
+    def __init__(self, answer_s: float = 0.0, **limits: float) -> None:
         if not (BUNDLE / MANIFEST).is_file():
             raise Missing(f"no {BUNDLE} here: run `dvc repro` first, in the folder of params.yaml")
-        command = ["-m", __spec__.name, BUNDLE, json.dumps({"batch": BATCH, **limits})]
+        command = ["-m", __spec__.name, BUNDLE, json.dumps({"batch": BATCH, **limits}), str(answer_s)]
         self._running = ExitStack()
         running = server_process.server(command, None, "/ready")
         self.address, self.pid = self._running.enter_context(running)
@@ -81,14 +86,24 @@ def _json(**fields: object) -> bytes:
     return json.dumps(fields).encode()
 
 
-def main(bundle: str, limits: str, _: str, port: str) -> None:
+def _slowed(answer: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    def later(*given: Any) -> Any:
+        time.sleep(seconds)
+        return answer(*given)
+
+    return later
+
+
+def main(bundle: str, limits: str, answer_s: str, _: str, port: str) -> None:
     from sightline.serve import server
     from sightline.serve.api import create_app
     from sightline.serve.batch_model import Model
     from sightline.serve.deploy import environments
 
     deployment = environments.load("dev").replaced(port=int(port)).limited(**json.loads(limits))
-    server.serve(create_app(Model.load(Path(bundle), deployment.limits.batch), deployment), deployment)
+    model = Model.load(Path(bundle), deployment.limits.batch)
+    model.answer = _slowed(model.answer, float(answer_s))  # type: ignore[method-assign]  # of this one alone
+    server.serve(create_app(model, deployment), deployment)
 
 
 if __name__ == "__main__":

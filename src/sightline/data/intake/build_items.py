@@ -138,11 +138,16 @@ def _with_pictures(
 
 
 def _bytes(reading: Future | None) -> bytes | PictureError | FetchError | None:
-    """What was read, or why not; None where an item has no picture."""
+    """What was read, or why not; None where an item has no picture. Names and servers of a table are foreign:
+    whatever one makes of a read, the other rows go on, and the refusal says it."""
     try:
         return reading.result() if reading else None
     except (PictureError, FetchError) as error:
         return error
+    except MemoryError:
+        raise
+    except Exception as error:
+        return PictureError("unreadable", f"{type(error).__name__}: {error}")
 
 
 class _Collected:

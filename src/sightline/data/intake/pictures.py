@@ -15,6 +15,7 @@ from sightline.data.intake.rows import Location, PictureError
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ppm")
 MAX_PICTURE_BYTES = 64 << 20
 FETCH_TRIES = 3
+SHOWN = 200  # characters of a name that a message repeats
 
 
 class PictureFolder:
@@ -72,7 +73,11 @@ class PictureFolder:
         )
 
     def _inside(self, named: Path, url: str) -> Path:
-        path = named.resolve()
+        try:
+            path = named.resolve()
+            path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a link to itself, a NUL
+            raise PictureError("missing", f"{url[:SHOWN]} is no name of a file ({error})") from error
         if path.is_relative_to(self._real):
             return path
         if Path(os.path.normpath(named.absolute())).is_relative_to(self.folder.absolute()):

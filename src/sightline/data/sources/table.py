@@ -72,13 +72,14 @@ def _named(location: str, folder: PictureFolder, beside: Path) -> str:
     """A path in the folder of the pictures, also where it was written as seen from the table's folder
     `beside` (`images/1.jpg`, and data.pictures is that folder images). An address stays as it is."""
     seen = folder.name(os.path.normpath(beside.absolute() / location))
-    leads = not PurePath(seen).is_absolute() and not (folder.folder / location).is_file()
+    # os.path: a name that no file can have is none, where `Path.is_file` raises
+    leads = not PurePath(seen).is_absolute() and not os.path.isfile(folder.folder / location)
     return seen if leads and ":" not in location else folder.name(location)
 
 
 def _require_address(row: Row, table: Path) -> None:
     if split_url(str(row.picture)).scheme not in ("http", "https"):
-        here = table.parent if (table.parent / str(row.picture)).is_file() else "FOLDER"
+        here = table.parent if os.path.isfile(table.parent / str(row.picture)) else "FOLDER"
         raise ValueError(
             f"{row.where}: the picture {str(row.picture)[:200]} is a file, and data.pictures names no folder "
             f"that it lies in; give it: -S data.pictures={here}"

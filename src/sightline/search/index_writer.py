@@ -105,7 +105,8 @@ class IndexWriter:
         self._numbers(f"{IDS}.hashes", hashes_N[order_N])
         self._numbers(f"{IDS}.rows", order_N)
         self._check_ids(hashes_N[order_N], order_N)
-        kinds, beside = {}, []
+        kinds = {}
+        beside: list[str] = []
         for kind in KINDS:
             rows_N = np.asarray(self._rows[kind])
             self._numbers(f"{kind}.rows", rows_N)

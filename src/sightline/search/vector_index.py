@@ -195,7 +195,8 @@ def choose(count: int, width: int) -> str:
     if count <= FLAT_UP_TO:
         return FLAT
     codes = next(parts for parts in range(max(1, width // 2), 0, -1) if width % parts == 0)
-    held = f"PQ{codes}" if count > QUANTIZED_ABOVE else "Flat"
+    # np: without polysemous training, which takes most of the time and which a search here does not use.
+    held = f"PQ{codes}np" if count > QUANTIZED_ABOVE else "Flat"
     return f"IVF{lists(count)},{held};nprobe={PROBED}"
 
 

@@ -70,7 +70,9 @@ def _compared(
     task: ComparingTask, parts: list[dict], scaler: torch.amp.GradScaler, precision: Context,
     profiler: Unprofiled,
 ) -> tuple[Tensor, Report]:  # fmt: skip
-    device, states, represented = task.run.device, [], []
+    device = task.run.device
+    states: list[list[Tensor]] = []
+    represented: list[Report] = []
     with profiler.part("forward"), torch.no_grad():
         for part in parts:
             states.append(_random_state(device))

@@ -17,6 +17,7 @@ audit_figures.py: from answers to figures with intervals
 audit_verdicts.py: a sentence for each part of the report
 audit_report.py: the schema of audit.json
 audit_page.py: the page and the section of a model card
+published_answers.py: POPE and CHAIR of answer files in the papers' formats
 audit_difference.py: two audits on the same questions
 
 Not here: the metrics and the bootstrap (`evaluate`), how scenes are drawn (`data/scenes`), the evaluation of

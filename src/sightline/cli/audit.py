@@ -44,6 +44,10 @@ def audit(
     ] = 64,
     revision: Annotated[str | None, typer.Option(help="Commit on the Hub, 40 digits.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Questions that a local model answers together.")] = BATCH,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help="Published answers to score, with --data pope:LABELS, pope or chair:ANNOTATIONS."),
+    ] = None,
     against: Annotated[Path | None, typer.Option(help="An earlier audit: MODEL is compared with it.")] = None,
     endpoint: Annotated[
         str | None, typer.Option(rich_help_panel=ENDPOINT, help="Its address: https://HOST/v1.")
@@ -79,12 +83,15 @@ def audit(
 ) -> None:
     """Audit a vision-language model: what it invents, whether it looks, what its confidence is worth.
 
-    MODEL, or --endpoint with --model. Every answer is kept in the folder: interrupted, the same command goes
-    on. An endpoint is sent the pictures; nothing else leaves this machine.
+    MODEL, or --endpoint with --model, or published --answers. Every answer is kept in the folder:
+    interrupted, the same command goes on. An endpoint is sent the pictures; nothing else leaves this machine.
     """
     from sightline.audit import probes, run_audit
     from sightline.audit.endpoint_answerer import Budget
 
+    if answers is not None:
+        _published(answers, data, words, out)
+        return
     if (model is None) == (endpoint is None):
         raise typer.BadParameter("give a MODEL, or --endpoint URL with --model NAME")
     if against is not None:
@@ -109,6 +116,29 @@ def audit(
         say(f"audit: {verdict.part}: {verdict.sentence}")
     say(f"audit: wrote {out}; open {out / run_audit.PAGE}, it needs no network")
     say(f"try: sightline audit {out} --against ANOTHER_AUDIT -o difference")
+
+
+def _published(answers: Path, data: str, words: Path | None, out: Path) -> None:
+    from sightline.audit import published_answers
+    from sightline.core.atomic_io import check_output
+
+    metric, _, where = data.partition(":")
+    if metric == "pope":
+        scored = published_answers.score_pope(answers, Path(where) if where else None)
+    elif metric != "chair" or not where:
+        raise typer.BadParameter("--answers goes with --data pope:LABELS, pope, or chair:ANNOTATIONS")
+    elif words is None:
+        raise typer.BadParameter("CHAIR needs --words FILE, its word list")
+    else:
+        scored = published_answers.score_chair(answers, Path(where), words)
+    check_output(out / published_answers.FILE, b'"figures"')
+    published_answers.write(out, scored)
+    for each in scored.figures:
+        say(
+            f"audit: read as {each.rule}: {each.figure} {each.value:.1f} [{each.low:.1f}, {each.high:.1f}] "
+            f"of {each.cases}"
+        )
+    say(f"audit: wrote {out / published_answers.FILE}")
 
 
 def _items(data: str, count: int, seed: int, pictures: Path | None, words: Path | None) -> "Items":

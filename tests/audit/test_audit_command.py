@@ -43,7 +43,8 @@ def test_a_bundle_is_audited_without_torch_and_equal_answers_give_equal_bytes(tm
     assert figures(tmp_path / "three")["data"]["asked"] != figures(tmp_path / "one")["data"]["asked"]
 
 
-def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_report(tmp_path):
+@pytest.mark.parametrize("moments", [3, pytest.param(20, marks=pytest.mark.full)])
+def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_report(tmp_path, moments):
     def a_moment(number, body):
         time.sleep(0.01)
 
@@ -54,7 +55,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_report(tmp_path)
         total, size = len(server.bodies), (tmp_path / "whole" / NAME).stat().st_size
         server.bodies.clear()
         kills = 0
-        for share in sorted(draw.random() for _ in range(3)):
+        for share in sorted(draw.random() for _ in range(moments)):
             process = subprocess.Popen(
                 command(*words, "-o", "killed"), cwd=tmp_path, env=environment(),
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -66,7 +67,9 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_report(tmp_path)
             kills += process.wait() == -signal.SIGKILL
         path.write_bytes(path.read_bytes()[:-7])  # and a line that was not written to its end
         run(tmp_path, *words, "-o", "killed", code=0)
-        assert kills == 3 and len(server.bodies) <= total + 4 * (kills + 1)  # those under way, once more
+        assert kills == moments and len(server.bodies) <= total + 4 * (
+            kills + 1
+        )  # those under way, once more
         asked = len(server.bodies)
         run(tmp_path, *words, "-o", "killed", code=0)  # the file is whole: nothing is asked again
         assert len(server.bodies) == asked

@@ -3,14 +3,16 @@ a script."""
 
 import email.utils
 import json
+import resource
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sightline.audit import run_audit
-from sightline.audit.answer_file import NAME
+from sightline.audit import answer_file, run_audit
+from sightline.audit.answer_file import NAME, Head
 from sightline.audit.bundle_answerer import BundleAnswerer
 from sightline.audit.endpoint_answerer import Budget, BudgetError, EndpointAnswerer
 from sightline.audit.endpoint_connection import TRIES, Connection, EndpointError
@@ -198,6 +200,35 @@ def test_as_many_connections_as_allowed_are_open_and_no_more(small):
     with audited.endpoint(fault=held) as server:
         ask(answerer(server.url, connections=3), small)
         assert server.most == 3
+
+
+@pytest.mark.full
+def test_ten_thousand_questions_to_a_slow_endpoint(tmp_path, small):
+    """With 16 connections, every answer kept: as many under way as allowed, little memory, and most of the
+    rate that the endpoint has."""
+    count, connections, delay = 10_000, 16, 0.05
+    first = small.requests(8)[0]
+    requests = [replace(first, key=f"{number}", text=f"Is there ball {number}?") for number in range(count)]
+
+    def slow(number, body):
+        server.bodies.clear()  # held here and not by the client
+        server.headers.clear()
+        time.sleep(delay)
+
+    with audited.endpoint(fault=slow) as server:
+        made = answerer(server.url, connections=connections)
+        before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        head = Head(model=made.identity, asked="", answer_tokens=8)
+        with answer_file.opened(tmp_path, head) as answers:
+            for request, reply in made.answers(requests):
+                answers.add(request.key, reply)
+        seconds = time.monotonic() - started
+        assert server.most == connections and made.retries == 0
+    assert len(answer_file.read(tmp_path / NAME)[1]) == count
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert grown < 100 * 2**20  # an answer takes a few KB, its picture is not kept
+    ideal = count * delay / connections
+    assert seconds < 3 * ideal  # endpoint and client share two cores here
 
 
 def test_the_rate_is_kept(small):

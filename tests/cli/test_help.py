@@ -17,8 +17,8 @@ PANELS = {
     application.USE: {"ask", "search", "explain", "serve"},
     application.TRUST: {"audit", "failures", "monitor", "profile", "red-team"},
     application.DATA: {"index", "dataset-report", "out-of-domain"},
-    application.SHARE: {"push-to-hub", "save-pretrained", "register", "promote"},
-    application.BUILD: {"demo", "estimate", "init", "params", "tune", "doctor", "tables", "track"},
+    application.SHARE: {"convert-model", "push-to-hub", "save-pretrained", "register", "promote"},
+    application.BUILD: {"demo", "estimate", "init", "params", "tune", "doctor", "track"},
 }
 
 

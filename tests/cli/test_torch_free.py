@@ -11,7 +11,9 @@ from tests.support import command_line, tiny
 WITH_TORCH = {
     "spin.huggingface", "inference.torch_engine", "inference.torch_session",
     "inference.block_generation", "explain.gradients",
-    "export.export_variants", "export.fused_attention", "export.graph_modules", "export.onnx_graphs",
+    "inference.transformers_model", "inference.image_text_model", "inference.image_text_vision",
+    "export.convert_model", "export.export_variants", "export.fused_attention", "export.graph_modules",
+    "export.onnx_graphs",
 }  # fmt: skip
 # These need the extra `tune`; the command imports them once that is there.
 WITH_OPTUNA = {"cli.tuning.trials", "cli.tuning.tuning_loop", "cli.tuning.tuning_page"}

@@ -137,7 +137,7 @@ ROOMS = {  # room -> rooms it may import; lab is the package of experiments, whi
     "evaluate": {"core", "data", "inference"},
     "share": {"core", "data", "models", "inference", "search", "evaluate"},
     "explain": {"core", "data", "spin", "models", "inference"},
-    "audit": {"core", "data", "models", "inference", "evaluate"},
+    "audit": {"core", "data", "spin", "models", "inference", "evaluate", "explain"},
 }
 TOP_ROOMS = {"serve", "cli"}
 

@@ -128,14 +128,14 @@ FAMILIES: dict[str, Callable[[bool], tuple[Any, Any]]] = {
 }  # fmt: skip
 
 
-def save(folder: Path, family: str, chat: bool = True) -> Path:
-    """The folder of a tiny model of the family, as a checkpoint has it."""
+def save(folder: Path, family: str, chat: bool = True, scale: float = 4.0) -> Path:
+    """The folder of a tiny model of the family, as a checkpoint has it. scale: of its random weights."""
     torch.manual_seed(0)
     model, processor = FAMILIES[family](chat)
     with torch.no_grad():  # larger weights: what a random model writes then depends on what it is given
         for name, parameter in model.named_parameters():
             if parameter.ndim >= 2:
-                parameter.mul_(4.0)
+                parameter.mul_(scale)
             elif name.endswith("_gate"):  # of Mllama's cross-attention, closed at first
                 parameter.fill_(1.0)
     model.save_pretrained(folder)

@@ -122,7 +122,7 @@ def weights(asked: Asked, count: int = RESAMPLES) -> np.ndarray:
 def groups(answers: Answers, weights_RC: np.ndarray) -> list[Group]:
     """The counts of every part."""
     made = [
-        *_plain(answers, answers.read, answers.replies, weights_RC),
+        *plain_groups(answers, weights_RC),
         *_consistency(answers, weights_RC),
         *_prior(answers, weights_RC),
         *_prompts(answers, weights_RC),
@@ -166,13 +166,13 @@ def _plain(
         chosen = by_type[kind] if kind != ALL else [index for name in polls for index in by_type[name]]
         counts = [pope.item_counts(questions[index].truths[0], texts[index]) for index in chosen]
         yield _counted(answers, EXISTENCE, kind.removeprefix("pope_"), pope, counts, chosen, weights_RC)
-    lexicon, present = Lexicon(dict(answers.asked.objects)), answers.asked.present
+    names, present = lexicon(answers.asked), answers.asked.present
     described = [
         index for index in by_type.get(DESCRIPTION, ()) if present[questions[index].about] is not None
     ]
     if described:
         counts = [
-            chair.item_counts(replies[index].text, set(present[questions[index].about] or ()), lexicon)
+            chair.item_counts(replies[index].text, set(present[questions[index].about] or ()), names)
             for index in described
         ]
         yield _counted(answers, DESCRIPTIONS, "described", chair, counts, described, weights_RC)
@@ -290,6 +290,16 @@ def _refusals(answers: Answers, weights_RC: np.ndarray) -> Iterator[Group]:
             for reply in (answers.replies[index] for index in once)
         ]
         yield _counted(answers, REFUSALS, "plain questions", DECLINED, counts, once, weights_RC)
+
+
+def plain_groups(answers: Answers, weights_RC: np.ndarray) -> list[Group]:
+    """Existence, descriptions and short answers."""
+    return list(_plain(answers, answers.read, answers.replies, weights_RC))
+
+
+def lexicon(asked: Asked) -> Lexicon:
+    """What things are called."""
+    return Lexicon(dict(asked.objects))
 
 
 def is_poll(question: Question) -> bool:

@@ -19,6 +19,7 @@ PLAIN = "plain"  # the probe of a question as the data puts it
 DESCRIPTION = "describe"  # the type of a description
 NOISE_SEED = 0  # the picture of noise is the same in every audit
 GREY = 128
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class Request:
 class Items:
     """Pictures with their questions, before probes. `triples[i]` are those of picture i: type, question,
     answer and, of several people, answers. `present[i]`: the kinds in it, by `objects` (kind -> its surface
-    forms), for descriptions; None where that is unknown. `choices`: type -> the closed list of answers."""
+    forms), for descriptions; None where that is unknown. `choices`: type -> the closed list of answers.
+    `boxes[i]`: of each kind the boxes in it (x0, y0, x1, y1, half-open pixels); empty where unknown."""
 
     source: str
     pictures: Sequence[Picture]
@@ -84,6 +86,7 @@ class Items:
     objects: dict[str, list[str]]
     choices: dict[str, tuple[str, ...]]
     truth: str  # where the truth is from, in words
+    boxes: Sequence[dict[str, list[Box]]] = ()
 
 
 @dataclass(frozen=True)

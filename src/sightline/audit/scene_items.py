@@ -9,7 +9,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from sightline.audit.audit_items import Items, Picture
+from sightline.audit.audit_items import Box, Items, Picture
 from sightline.core import progress
 from sightline.core.runtime import derive_seed
 from sightline.data.scenes import sample as sampling
@@ -41,6 +41,7 @@ def draw(count: int, seed: int, zoom: int = 1) -> Items:
     rng = np.random.default_rng(derive_seed(seed, "audit", "questions"))
     generator = SceneQuestionGenerator(SPLIT, statistics, rng, MARGIN, POPE_PER_IMAGE)
     pictures, triples, present, seen = [], [], [], set[str]()
+    boxes: list[dict[str, list[Box]]] = []
     for index in range(count):
         scene, attempt = sampling.sample(seed, SPLIT, index), 0
         while (digest := sampling.graph_hash(scene)) in seen:
@@ -51,11 +52,19 @@ def draw(count: int, seed: int, zoom: int = 1) -> Items:
         caption = captions(scene, np.random.default_rng(derive_seed(seed, "audit", "caption", index)))[0]
         triples.append([it for it in generator.generate(scene, caption) if it["type"] != LEFT_OUT])
         present.append({item["kind"] for item in scene["objects"]})
+        boxes.append({kind: _boxes(scene, kind, zoom) for kind in present[-1]})
     objects = {kind: [kind, many] for kind, many in sampling.PLURALS.items()}
     truth = "exact: the description that each scene was drawn from"
     return Items(
-        "scenes" if zoom == 1 else f"scenes:{zoom}", pictures, triples, present, objects, CHOICES, truth
-    )
+        "scenes" if zoom == 1 else f"scenes:{zoom}", pictures, triples, present, objects, CHOICES, truth,
+        boxes,
+    )  # fmt: skip
+
+
+def _boxes(scene: dict, kind: str, zoom: int) -> list[Box]:
+    """Of the objects of a kind, in pixels of the picture."""
+    found = (item["box"] for item in scene["objects"] if item["kind"] == kind)
+    return [(zoom * x0, zoom * y0, zoom * x1, zoom * y1) for x0, y0, x1, y1 in found]
 
 
 def _png(rgb: np.ndarray) -> bytes:

@@ -14,18 +14,13 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from sightline.audit.answerer import Identity, Reply
 from sightline.audit.audit_items import Request
-from sightline.core import hub_files
 from sightline.data import images
-from sightline.models.quiet_loading import quiet_loading
+from sightline.inference import chat_prompt, transformers_model
 
 MAX_PIXELS = 2**25
-NEEDED = ("config.json", "*.safetensors")
-MORE = ("*.json", "*.jinja", "*.model", "*.txt")
-CURE = "Check the name and --revision, or download it elsewhere and give its folder"
 
 
 class TransformersAnswerer:
@@ -36,39 +31,16 @@ class TransformersAnswerer:
     """
 
     def __init__(self, where: str, revision: str | None, batch: int) -> None:
-        folder = Path(where)
-        if revision is not None:
-            folder = hub_files.fetch("audit", where, revision, NEEDED, MORE, CURE)
-        elif not (folder / "config.json").is_file():
-            raise ValueError(
-                f"{where}: expected a bundle of Sightline, a folder with a model of transformers "
-                "(config.json), or OWNER/NAME on the Hugging Face Hub with --revision COMMIT"
-            )
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            with quiet_loading():
-                self._processor = AutoProcessor.from_pretrained(
-                    folder, trust_remote_code=False, local_files_only=True
-                )
-                loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                    folder, trust_remote_code=False, local_files_only=True, use_safetensors=True,
-                    dtype="auto",
-                )  # fmt: skip
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ValueError(
-                f"{where}: transformers cannot load it as an image-text-to-text model "
-                f"({' '.join(str(error).split())[:300]})"
-            ) from error
-        self._model = loaded.to(device).eval()
-        if not hasattr(self._processor, "tokenizer"):
-            raise ValueError(f"{where}: it has no processor of texts and pictures (processor_config.json)")
+        loaded = transformers_model.load(where, revision)
+        self._model, self._processor = loaded.model.to(device), loaded.processor
         tokenizer = self._processor.tokenizer
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         self._batch = batch
-        name = where if revision else folder.resolve().name
-        self.identity = Identity(form="transformers", name=name, version=revision or _digest(folder))
+        name = where if revision else loaded.folder.resolve().name
+        self.identity = Identity(form="transformers", name=name, version=revision or digest(loaded.folder))
 
     def answers(self, requests: Sequence[Request]) -> Iterator[tuple[Request, Reply]]:
         for tokens in sorted({request.tokens for request in requests}):
@@ -83,16 +55,6 @@ class TransformersAnswerer:
                     ) from error
                 yield from zip(chunk, replies, strict=True)
 
-    def _prompt(self, text: str) -> str:
-        """By the chat template of the model; without one the picture's token before the question."""
-        if getattr(self._processor, "chat_template", None):
-            content = [{"type": "image"}, {"type": "text", "text": text}]
-            return self._processor.apply_chat_template(
-                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-            )
-        token = getattr(self._processor, "image_token", None)
-        return f"{token}\n{text}" if token else text
-
     @torch.inference_mode()
     def _generated(self, chunk: Sequence[Request], tokens: int) -> list[Reply]:
         started = time.monotonic()
@@ -100,8 +62,8 @@ class TransformersAnswerer:
             Image.fromarray(images.decode(it.picture.data, MAX_PIXELS, it.picture.id)) for it in chunk
         ]
         inputs = self._processor(
-            text=[self._prompt(it.text) for it in chunk], images=[[picture] for picture in pictures],
-            padding=True, return_tensors="pt",
+            text=[chat_prompt.templated(self._processor, it.text) for it in chunk],
+            images=[[picture] for picture in pictures], padding=True, return_tensors="pt",
         ).to(self._model.device)  # fmt: skip
         inputs = {
             name: value.to(self._model.dtype) if torch.is_floating_point(value) else value
@@ -143,7 +105,7 @@ def _ends(ids: Any) -> set[int]:
     return set(ids) if isinstance(ids, list) else set() if ids is None else {ids}
 
 
-def _digest(folder: Path) -> str:
+def digest(folder: Path) -> str:
     """sha256 over the names and sizes of a folder's files, and the content of all but its weights: large ones
     would take minutes to read."""
     digest = hashlib.sha256()

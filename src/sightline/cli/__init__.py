@@ -13,6 +13,7 @@ data_commands.py: index, dataset-report, out-of-domain
 init.py: init
 profile_commands.py: profile ask, profile serve
 share.py: push-to-hub, save-pretrained
+conversion.py: convert-model
 release.py: track, register, promote
 tune.py: tune
 project_commands.py: params, estimate, demo, doctor, tables

@@ -86,7 +86,10 @@ def warn_of_question(session, question: str) -> bool:
 
 
 def check_domain(session, picture, name: str) -> dict[str, float | bool]:
-    """How unlike the training pictures this one is; a line on stderr where it is out of domain."""
+    """How unlike the training pictures this one is; a line on stderr where it is out of domain. Nothing for a
+    model that only answers."""
+    if not session.searches:
+        return {}
     from sightline.inference.out_of_domain import OODDetector
 
     detector = OODDetector.load(session.folder)

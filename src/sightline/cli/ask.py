@@ -140,7 +140,7 @@ def answer_rows(
             "decoding": answer.decoding,
             "confidence": round(answer.confidence, 4),
             # Confidences are of pictures as in training.
-            "sure": False if verdict["out_of_domain"] else answer.sure,
+            "sure": False if verdict.get("out_of_domain") else answer.sure,
             **({"candidates": likeness} if likeness else {}),
             **({"retrieved": result_rows(near)} if settings.retrieve else {}),
             "question_out_of_domain": session.question_is_unlike(settings.question),

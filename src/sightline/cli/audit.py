@@ -10,9 +10,10 @@ from sightline.cli.app import TRUST, app, say
 
 if TYPE_CHECKING:
     from sightline.audit.answerer import Answerer
-    from sightline.audit.audit_items import Items
+    from sightline.audit.audit_items import Audit, Items
     from sightline.audit.endpoint_answerer import Budget
     from sightline.audit.endpoint_connection import Connection
+    from sightline.audit.white_box import OpenModel
 
 BATCH = 8
 ENDPOINT = "An endpoint"  # panel of --help
@@ -43,7 +44,17 @@ def audit(
         int, typer.Option(min=1, help="Longest short answer; a description may have four times as many.")
     ] = 64,
     revision: Annotated[str | None, typer.Option(help="Commit on the Hub, 40 digits.")] = None,
+    white_box: Annotated[
+        bool,
+        typer.Option(
+            "--white-box", help="Also open a local model: SPIN, VCD, PAI with controls, attention, maps."
+        ),
+    ] = False,
     batch: Annotated[int, typer.Option(min=1, help="Questions that a local model answers together.")] = BATCH,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help="Published answers to score, with --data pope:LABELS, pope or chair:ANNOTATIONS."),
+    ] = None,
     against: Annotated[Path | None, typer.Option(help="An earlier audit: MODEL is compared with it.")] = None,
     endpoint: Annotated[
         str | None, typer.Option(rich_help_panel=ENDPOINT, help="Its address: https://HOST/v1.")
@@ -79,12 +90,15 @@ def audit(
 ) -> None:
     """Audit a vision-language model: what it invents, whether it looks, what its confidence is worth.
 
-    MODEL, or --endpoint with --model. Every answer is kept in the folder: interrupted, the same command goes
-    on. An endpoint is sent the pictures; nothing else leaves this machine.
+    MODEL, or --endpoint with --model, or published --answers. Every answer is kept in the folder:
+    interrupted, the same command goes on. An endpoint is sent the pictures; nothing else leaves this machine.
     """
     from sightline.audit import probes, run_audit
     from sightline.audit.endpoint_answerer import Budget
 
+    if answers is not None:
+        _published(answers, data, words, out)
+        return
     if (model is None) == (endpoint is None):
         raise typer.BadParameter("give a MODEL, or --endpoint URL with --model NAME")
     if against is not None:
@@ -92,6 +106,8 @@ def audit(
         return
     if max_cost is not None and not (price_in or price_out):
         raise typer.BadParameter("--max-cost needs the prices: --price-in and --price-out")
+    if white_box and endpoint is not None:
+        raise typer.BadParameter("--white-box opens a local MODEL: what an endpoint computes cannot be seen")
     budget = Budget(price_in, price_out, max_cost, max_tokens)
     connection = None if endpoint is None else _connection(endpoint, name, key_env, rate, timeout)
     with run_audit.folder(out) as folder:
@@ -99,16 +115,43 @@ def audit(
             answerer = _endpoint(connection, str(name), connections, budget, folder)
         else:
             answerer = _local(str(model), revision, batch)
-        asked = probes.audit(_items(data, items, seed, pictures, words))
+        opened = _opened(str(model), revision, answerer, answer_tokens) if white_box else None
+        drawn = _items(data, items, seed, pictures, words)
+        asked = probes.audit(drawn)
         say(
             f"audit: {len(asked.asked.pictures)} pictures, {len(asked.asked.questions)} questions, "
             f"{len(asked.requests(answer_tokens))} requests to {answerer.identity.name}"
         )
         report = run_audit.run(asked, answerer, folder, answer_tokens, budget)
+        if opened is not None:
+            _open(asked, drawn, opened, folder, answer_tokens)
     for verdict in report.verdicts:
         say(f"audit: {verdict.part}: {verdict.sentence}")
     say(f"audit: wrote {out}; open {out / run_audit.PAGE}, it needs no network")
     say(f"try: sightline audit {out} --against ANOTHER_AUDIT -o difference")
+
+
+def _published(answers: Path, data: str, words: Path | None, out: Path) -> None:
+    from sightline.audit import published_answers
+    from sightline.core.atomic_io import check_output
+
+    metric, _, where = data.partition(":")
+    if metric == "pope":
+        scored = published_answers.score_pope(answers, Path(where) if where else None)
+    elif metric != "chair" or not where:
+        raise typer.BadParameter("--answers goes with --data pope:LABELS, pope, or chair:ANNOTATIONS")
+    elif words is None:
+        raise typer.BadParameter("CHAIR needs --words FILE, its word list")
+    else:
+        scored = published_answers.score_chair(answers, Path(where), words)
+    check_output(out / published_answers.FILE, b'"figures"')
+    published_answers.write(out, scored)
+    for each in scored.figures:
+        say(
+            f"audit: read as {each.rule}: {each.figure} {each.value:.1f} [{each.low:.1f}, {each.high:.1f}] "
+            f"of {each.cases}"
+        )
+    say(f"audit: wrote {out / published_answers.FILE}")
 
 
 def _items(data: str, count: int, seed: int, pictures: Path | None, words: Path | None) -> "Items":
@@ -158,6 +201,27 @@ def _local(model: str, revision: str | None, batch: int) -> "Answerer":
     from sightline.audit.transformers_answerer import TransformersAnswerer
 
     return TransformersAnswerer(model, revision, batch)
+
+
+def _opened(model: str, revision: str | None, answerer: "Answerer", answer_tokens: int) -> "OpenModel":
+    from sightline.audit import open_model
+
+    if answerer.identity.form == "bundle":
+        return open_model.of_bundle(Path(model))
+    return open_model.of_transformers(model, revision, answerer.identity, answer_tokens)
+
+
+def _open(asked: "Audit", drawn: "Items", opened: "OpenModel", out: Path, answer_tokens: int) -> None:
+    """The white-box part of an audit."""
+    from sightline.audit import white_box, white_box_page
+
+    pairs = zip(drawn.pictures, drawn.boxes, strict=bool(drawn.boxes))
+    boxes = {picture.digest: found for picture, found in pairs}
+    made = white_box.run(asked, boxes, opened, out, answer_tokens)
+    white_box_page.write(out / white_box_page.PAGE, made)
+    for line in made.left_out:
+        say(f"audit: white box: left out: {line}")
+    say(f"audit: white box: wrote {out / white_box_page.PAGE}")
 
 
 def _compare(model: str | None, against: Path, out: Path) -> None:

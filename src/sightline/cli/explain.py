@@ -121,7 +121,7 @@ def _explained(
     )
     bound = model.session.settings.confidence.sure_above
     unsure = bound is not None and len(case.ids) <= SHORT_ANSWER and case.confidence <= bound
-    unlike = warn_of_question(model.session, question) or verdict["out_of_domain"]
+    unlike = warn_of_question(model.session, question) or verdict.get("out_of_domain", False)
     doubt = "not sure, " if unsure or unlike else ""
     say(f"Q: {question}\nA: {case.answer}   ({doubt}confidence {case.confidence:.2f})")
     return list(views.values()), words

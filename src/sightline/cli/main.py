@@ -7,6 +7,7 @@ from sightline.cli import (  # noqa: F401
     ask,
     audit,
     checkout_files,
+    conversion,
     data_commands,
     explain,
     init,

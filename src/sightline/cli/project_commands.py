@@ -182,7 +182,7 @@ def _repair(outputs: list[str]) -> None:
         raise typer.Exit(1)
 
 
-@app.command(rich_help_panel=BUILD)
+@app.command(hidden=True)  # of Sightline's own README
 def tables() -> None:
     """Write the measured tables into README.md and docs/reports/results.md."""
     from sightline.cli import readme_tables

@@ -99,7 +99,7 @@ def run(
         ids = answer.ids[: max(tokens) + 1]
         k_L, alpha = model.session.heads_kept(model.spin)
         out = vlm.step(
-            torch.tensor([[tokenizer.bos, *ids[:-1]]] * batch), None, memory,
+            torch.tensor([[model.session.start, *ids[:-1]]] * batch), None, memory,
             SpinInputs(torch.from_numpy(k_L), torch.tensor(alpha), model.spin.score),
         )  # fmt: skip
     log_prob_BTV = out.logits.log_softmax(-1)

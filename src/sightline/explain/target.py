@@ -156,7 +156,7 @@ def decode(
     else:
         tokens_NPD = session.engine.image_tokens(pixels_NCYX)
     memory = session.engine.memory(tokens_NPD, ids_NS, mask_NS)
-    before_NT = np.tile(np.array([[session.tokenizer.bos, *ids[:-1]]], dtype=np.int64), (len(ids_NS), 1))
+    before_NT = np.tile(np.array([[session.start, *ids[:-1]]], dtype=np.int64), (len(ids_NS), 1))
     k_L, alpha = session.heads_kept(model.spin)
     return session.engine.step(before_NT, None, memory, k_L, alpha, need_maps)
 

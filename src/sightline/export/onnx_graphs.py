@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.export import Dim
 
 from sightline.core import progress
@@ -132,9 +132,11 @@ def answers(folder: Path) -> bool:
     return graphs(read_json(folder / CONFIG)) == GRAPHS
 
 
-def engine_config(vlm: VLM | None, clip: DualEncoder) -> dict[str, Any]:
-    """What the torch-free engine must know of the models."""
+def engine_config(vlm: VLM | None, clip: DualEncoder | None) -> dict[str, Any]:
+    """What the torch-free engine must know of the models, at least one. Without `clip` the model answers
+    only."""
     if vlm is None:
+        assert clip is not None  # there is one of the two
         return {
             "embed_dim": clip.config["embed_dim"],
             "grid": list(clip.vision.grid),
@@ -143,20 +145,24 @@ def engine_config(vlm: VLM | None, clip: DualEncoder) -> dict[str, Any]:
         }
     config = vlm.config
     own_tokens = {} if vlm.text is not None else {"decoder_vocab_size": config["vocab_size"]}
+    searching: dict[str, Any] = {"searches": False}
+    if clip is not None:
+        searching = {"embed_dim": clip.config["embed_dim"]}
     return own_tokens | {
-        "embed_dim": clip.config["embed_dim"],
+        **searching,
         "grid": list(config["grid"]),
         "head_width": config["head_width"],
         "heads": config["decoder_heads"],
         "image_size": vlm.vision.image_size,
         "layers": config["layers"],
         "max_answer": config["max_answer"],
-        "vocab_size": clip.config["vocab_size"],
+        "vocab_size": config["vocab_size"] if clip is None else clip.config["vocab_size"],
     }
 
 
-def export_graph(name: str, vlm: VLM | None, clip: DualEncoder, path: Path, opset: int) -> None:
-    """Export one graph, check it with onnx.checker (shape inference included), and write it."""
+def export_graph(name: str, vlm: VLM | None, clip: DualEncoder | None, path: Path, opset: int) -> None:
+    """Export one graph, check it with onnx.checker (shape inference included), and write it. Without `clip`:
+    one of a model that answers only."""
     module, inputs, dynamic, outputs = _plan(name, vlm, clip)
     module.eval()
     with torch.no_grad(), _without_warnings():
@@ -215,36 +221,31 @@ def _module(node: onnx.NodeProto) -> str:
     return f"{modules[-1]}/" if modules else ""
 
 
-def _plan(name: str, vlm: VLM | None, clip: DualEncoder) -> tuple[nn.Module, dict, dict, list[str]]:
+def _plan(name: str, vlm: VLM | None, clip: DualEncoder | None) -> tuple[nn.Module, dict, dict, list[str]]:
     """(module, example inputs, dynamic axes, output names) of a graph. Example sizes are all different and
     above 1: an axis of size 1 would be taken for a constant."""
     draw = torch.Generator().manual_seed(0)
     batch, tokens, cached, question = Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC, Dim.DYNAMIC
-    side, patches = clip.vision.image_size, clip.vision.grid[0] * clip.vision.grid[1]
+    length = 7  # of a question
+    if clip is None:
+        assert vlm is not None  # there is one of the two
+        side, (rows, columns), width = vlm.vision.image_size, vlm.config["grid"], vlm.config["vision_width"]
+        length = vlm.config["max_question"]
+    else:
+        side, (rows, columns), width = clip.vision.image_size, clip.vision.grid, clip.vision.width
+    patches = rows * columns
     reader = clip if vlm is None or name in SEARCH_SIDE else vlm
-    ids = torch.randint(reader.config["vocab_size"], (2, 7), generator=draw)
-    text_mask = torch.ones(2, 7, dtype=torch.bool)
+    assert reader is not None  # only a dual encoder has graphs of search
+    ids = torch.randint(reader.config["vocab_size"], (2, length), generator=draw)
+    text_mask = torch.ones(2, length, dtype=torch.bool)
     text, text_axes = (
         {"ids": ids, "text_mask": text_mask},
         dict.fromkeys(["ids", "text_mask"], {0: batch, 1: question}),
     )
     pixels = torch.rand(2, 3, side, side, generator=draw)
-    image_tokens = torch.rand(2, patches, clip.vision.width, generator=draw)
-    if name == "image_encoder":
-        return (
-            graph_modules.ImageEncoder(clip),
-            {"pixels": pixels},
-            {"pixels": {0: batch}},
-            ["tokens", "embeds"],
-        )
-    if name == "text_encoder":
-        return graph_modules.TextEncoder(clip), text, text_axes, ["states", "embeds"]
-    if name == "fusion":
-        states = torch.rand(2, 7, clip.text.width, generator=draw)
-        tokens_BPD = torch.rand(2, clip.vision.num_prefix_tokens + patches, clip.vision.width)
-        inputs = {"tokens": tokens_BPD, "states": states, "text_mask": text_mask}
-        axes = {"tokens": {0: batch}, "states": {0: batch, 1: question}, "text_mask": {0: batch, 1: question}}
-        return graph_modules.FusionHead(clip), inputs, axes, ["match"]
+    image_tokens = torch.rand(2, patches, width, generator=draw)
+    if clip is not None and name in SEARCH_SIDE:
+        return _search_plan(name, clip, pixels, text, text_axes, patches)
     assert vlm is not None  # the other graphs answer
     if name == "vision":
         return graph_modules.Vision(vlm), {"pixels": pixels}, {"pixels": {0: batch}}, ["image_tokens"]
@@ -253,13 +254,14 @@ def _plan(name: str, vlm: VLM | None, clip: DualEncoder) -> tuple[nn.Module, dic
         axes = {"image_tokens": {0: batch}, **text_axes}
         return graph_modules.CausalMemoryBuilder(vlm), inputs, axes, ["cross_k", "cross_v", "mask", "image"]
     if name == "memory":
-        states = torch.rand(2, 7, clip.text.width, generator=draw)  # the same tower, which _check_text saw
+        assert vlm.text is not None  # such models are the branch above
+        states = torch.rand(2, length, vlm.text.width, generator=draw)
         inputs = {"image_tokens": image_tokens, "states": states, **text}
         axes = {"image_tokens": {0: batch}, "states": {0: batch, 1: question}, **text_axes}
         return graph_modules.MemoryBuilder(vlm), inputs, axes, ["cross_k", "cross_v", "mask", "image"]
     layers, heads, head_width = (vlm.config[key] for key in ("layers", "decoder_heads", "head_width"))
     groups = vlm.config["key_value_heads"] or heads
-    memory_length = patches + 7
+    memory_length = patches + length
     past = torch.rand(layers, 2, groups, 4, head_width, generator=draw)
     cross = torch.rand(layers, 2, groups, memory_length, head_width, generator=draw)
     inputs = {
@@ -275,6 +277,23 @@ def _plan(name: str, vlm: VLM | None, clip: DualEncoder) -> tuple[nn.Module, dic
         **dict.fromkeys(["mask", "image"], {0: batch, 1: question}), "heads_kept": {}, "alpha": {},
     }  # fmt: skip
     return graph_modules.DecoderStep(vlm), inputs, axes, ["logits", "next_k", "next_v", "maps", "gates"]
+
+
+def _search_plan(
+    name: str, clip: DualEncoder, pixels: Tensor, text: dict, text_axes: dict, patches: int
+) -> tuple[nn.Module, dict, dict, list[str]]:
+    """`_plan` of a graph of the dual encoder."""
+    image_axes = {"pixels": {0: Dim.DYNAMIC}}
+    if name == "image_encoder":
+        return graph_modules.ImageEncoder(clip), {"pixels": pixels}, image_axes, ["tokens", "embeds"]
+    if name == "text_encoder":
+        return graph_modules.TextEncoder(clip), text, text_axes, ["states", "embeds"]
+    rows, length = text["ids"].shape
+    states = torch.rand(rows, length, clip.text.width)
+    tokens_BPD = torch.rand(rows, clip.vision.num_prefix_tokens + patches, clip.vision.width)
+    inputs = {"tokens": tokens_BPD, "states": states, "text_mask": text["text_mask"]}
+    axes = {"tokens": {0: Dim.DYNAMIC}, "states": text_axes["ids"], "text_mask": text_axes["ids"]}
+    return graph_modules.FusionHead(clip), inputs, axes, ["match"]
 
 
 @contextlib.contextmanager

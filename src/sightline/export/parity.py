@@ -27,10 +27,12 @@ class ParityError(ValueError):
 
 
 def compare(
-    trained: Session, exported: Session, images: Sequence[np.ndarray], questions: Sequence[str]
-) -> dict:
+    trained: Session, exported: Session, images: Sequence[np.ndarray], questions: Sequence[str],
+    batch: int = BATCH,
+) -> dict:  # fmt: skip
     """Greedy answers without SPIN, logits along them with and without (half of the heads, alpha 0.5),
-    embeddings; of models that only search the embeddings alone, and None for the logits' differences.
+    embeddings. Of models that only search the logits' differences are None, of those that only answer the
+    embeddings'. batch: rows of a call.
 
     Both sessions must use the same tokenizer and settings. Returns counts and largest differences.
     """
@@ -40,22 +42,24 @@ def compare(
         "answers_different": 0, "answers_near_tie": 0, "gates_different": 0, "gates_near_tie": 0,
     }  # fmt: skip
     order = sorted(range(len(questions)), key=lambda row: (questions[row], row))
-    for start in range(0, len(order), BATCH):
-        chunk = order[start : start + BATCH]
-        rows = chunk + [chunk[0]] * (BATCH - len(chunk))
+    for start in range(0, len(order), batch):
+        chunk = order[start : start + batch]
+        rows = chunk + [chunk[0]] * (batch - len(chunk))
         _compare_batch(
             trained, exported, [images[i] for i in rows], [questions[i] for i in rows], len(chunk), figures
         )
     if not trained.answers:
         figures |= {"max_logit_difference": None, "max_logit_difference_spin": None}
+    if not trained.searches:
+        figures |= {"max_embedding_difference": None, "max_match_difference": None}
     return figures
 
 
-def check(figures: dict, what: str) -> None:
-    """Raise ParityError naming the first figure that is out of bounds."""
+def check(figures: dict, what: str, tolerance: float = TOLERANCE) -> None:
+    """Raise ParityError naming the first figure that is out of bounds. tolerance: of logits."""
     for key, limit in (
-        ("max_logit_difference", TOLERANCE),
-        ("max_logit_difference_spin", TOLERANCE),
+        ("max_logit_difference", tolerance),
+        ("max_logit_difference_spin", tolerance),
         ("max_embedding_difference", TOLERANCE),
         ("max_match_difference", MATCH_TOLERANCE),
         ("answers_different", 0),
@@ -78,25 +82,27 @@ def _compare_batch(
     figures: dict,
 ) -> None:
     pixels, (ids, mask) = trained.pixels(images), trained.question_ids(questions)
-    texts = trained.text_tokenizer.batch(
-        [prompt(question) for question in questions], ids.shape[1], ids.shape[1]
-    )
-    outputs = [_search_side(session.engine, pixels, *texts) for session in (trained, exported)]
-    for number, key in enumerate(
-        ("max_embedding_difference", "max_embedding_difference", "max_match_difference")
-    ):
-        _raise_to(figures, key, _gap(outputs[0][number], outputs[1][number]))
+    if trained.searches:
+        texts = trained.text_tokenizer.batch(
+            [prompt(question) for question in questions], ids.shape[1], ids.shape[1]
+        )
+        outputs = [_search_side(session.engine, pixels, *texts) for session in (trained, exported)]
+        for number, key in enumerate(
+            ("max_embedding_difference", "max_embedding_difference", "max_match_difference")
+        ):
+            _raise_to(figures, key, _gap(outputs[0][number], outputs[1][number]))
     if not trained.answers:
         return
     memories = [_memory(session.engine, pixels, ids, mask) for session in (trained, exported)]
-    config, tokenizer = trained.engine.config, trained.tokenizer
+    config = trained.engine.config
     all_heads = np.full(config["layers"], config["heads"], dtype=np.int64)
-    inputs = DecodingInputs(tokenizer.bos, tokenizer.eos, config["max_answer"], all_heads, 1.0)
+    longest = min(config["max_answer"], exported.settings.generation.max_tokens)
+    inputs = DecodingInputs(trained.start, trained.end, longest, all_heads, 1.0)
     written = [
         greedy.generate(session.engine, memory, inputs, rows=rows)
         for session, memory in zip((trained, exported), memories, strict=True)
     ]
-    tokens, real = _forced(written[0], len(images), tokenizer.bos, tokenizer.eos)
+    tokens, real = _forced(written[0], len(images), trained.start, trained.end)
     half = np.maximum(all_heads // 2, 1)
     for key, k_L, alpha in (
         ("max_logit_difference", all_heads, 1.0),

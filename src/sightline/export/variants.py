@@ -38,14 +38,15 @@ def written(root: Path) -> list[str]:
 
 
 def calibrate(
-    root: Path, source: str, questions: Questions, gallery: Sequence[tuple[np.ndarray, str]], scratch: Path
-) -> dict[str, Static]:
+    root: Path, source: str, questions: Questions, gallery: Sequence[tuple[np.ndarray, str]], scratch: Path,
+    batch: int = BATCH,
+) -> dict[str, Static]:  # fmt: skip
     """The graphs of root/source ready for int8, calibrated by answering and embedding; without `gallery` only
-    those that answer. scratch: a folder to make."""
+    those that answer. scratch: a folder to make; batch: rows of a call."""
     session = Session.open(root, source)
     session.engine = recorder = Recorder(root / source)
     if session.answers:
-        session.answer(questions.images, questions.questions, batch_size=BATCH)
+        session.answer(questions.images, questions.questions, batch_size=batch)
     if gallery:
         tokens, _ = session.encode_images([picture for picture, _ in gallery], BATCH)
         states, mask, _ = session.encode_texts([text for _, text in gallery], BATCH)

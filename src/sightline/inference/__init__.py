@@ -1,6 +1,6 @@
 """Asking a trained model: engines, the session, decoding, confidence and the out-of-domain warning. Numpy
-and ONNX Runtime; torch only in `torch_session.py`, `torch_engine.py` and `block_generation.py`, which are
-imported when called.
+and ONNX Runtime; torch only in `torch_session.py`, `torch_engine.py`, `block_generation.py`,
+`transformers_model.py`, `image_text_model.py` and `image_text_vision.py`, which are imported when called.
 
 session.py: `Session`: loads an exported model, answers and scores with it
 encoding.py: `Encoder`: pictures, texts and questions as arrays of the model
@@ -9,6 +9,10 @@ onnx_engine.py: ONNX Runtime behind it
 execution_provider.py: the accelerator or processor that it computes on
 torch_engine.py: PyTorch behind it
 torch_session.py: a session around the models that training wrote
+transformers_model.py: a vision-language model of transformers with its processor
+image_text_model.py: such a model behind the same engines
+image_text_vision.py: its image tower and projector
+chat_prompt.py: where picture and question stand in its prompt
 block_generation.py: text from an encoder-decoder of the model library
 session_profile.py: a session under ONNX Runtime's profiler
 lazy_models.py: PyTorch models loaded on first use

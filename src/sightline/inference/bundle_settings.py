@@ -11,6 +11,7 @@ from pydantic import Field
 from sightline.core import artifacts, typed_json
 from sightline.core.params.checks import Settings
 from sightline.core.params.generation import SPIN_OFF, Generation, Spin
+from sightline.inference.chat_prompt import ChatPrompt
 from sightline.inference.confidence import NOT_FITTED, Confidence
 
 GENERATION = "generation.json"
@@ -30,6 +31,7 @@ class BundleSettings(Settings):
     confidence: Confidence = NOT_FITTED
     generation: Generation
     spin: Spin = Field(default=SPIN_OFF, description="the gate where it is on")
+    prompt: ChatPrompt | None = Field(default=None, description="of a converted model; none: our template")
 
 
 def greedy_generation(max_tokens: int) -> Generation:

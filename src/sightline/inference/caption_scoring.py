@@ -21,6 +21,8 @@ def score(
     """Session.score_captions."""
     k_L, alpha = encoder.heads_kept(SPIN_OFF)
     written_NS, real_NS = encoder.tokenizer.batch_answers(texts, encoder.engine.config["max_answer"])
+    written_NS[:, 0] = encoder.start
+    written_NS[written_NS == encoder.tokenizer.eos] = encoder.end
     ids_1S, mask_1S = encoder.question_ids([DESCRIBE])
     ids_BS, mask_BS = (np.repeat(array, batch_size, axis=0) for array in (ids_1S, mask_1S))
     tokens_NPD, score_N = encoder.image_tokens(encoder.pixels(images), batch_size), np.zeros(len(image_N))

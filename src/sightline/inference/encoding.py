@@ -18,7 +18,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.data.transforms import preprocess
 from sightline.inference import retrieval_context
 from sightline.inference.batching import in_batches
-from sightline.inference.bundle_settings import BundleSettings
+from sightline.inference.bundle_settings import MOST_TOKENS, BundleSettings
 from sightline.inference.engine import DecodingInputs, Engine, Memory
 from sightline.inference.object_words import ObjectWords
 from sightline.inference.question_detector import QuestionDetector
@@ -28,6 +28,10 @@ PREPROCESSOR = "preprocessor_config.json"
 NO_ANSWERS = (
     "this model was built without answering (finetune.epochs was 0): it searches only; for answers set "
     "finetune.epochs above 0 and run `dvc repro`"
+)
+NO_SEARCH = (
+    "this model was converted from transformers and answers only: it has no embeddings to search, to compare "
+    "candidates or to tell unusual pictures by; ask it, or search with a model that Sightline built"
 )
 
 
@@ -57,6 +61,26 @@ class Encoder:
         """Whether the model has a decoder; one without it searches only."""
         return "layers" in self.engine.config
 
+    @property
+    def start(self) -> int:
+        """The token that the decoder is fed first."""
+        return self.settings.prompt.start if self.settings.prompt else self.tokenizer.bos
+
+    @property
+    def end(self) -> int:
+        """The token that ends an answer."""
+        return self.settings.prompt.end if self.settings.prompt else self.tokenizer.eos
+
+    @property
+    def searches(self) -> bool:
+        """Whether the model has a dual encoder; one without it answers only."""
+        return self.engine.config.get("searches", True)
+
+    def require_search(self) -> None:
+        """Raises SessionError for a model that only answers."""
+        if not self.searches:
+            raise SessionError(NO_SEARCH)
+
     def require_answers(self) -> None:
         """Raises SessionError for a model that only searches."""
         if not self.answers:
@@ -84,7 +108,7 @@ class Encoder:
             raise SessionError(
                 f"max_tokens is {longest}: this model was trained for answers of 1 to {limit} tokens"
             )
-        return DecodingInputs(self.tokenizer.bos, self.tokenizer.eos, longest, k_L, alpha)
+        return DecodingInputs(self.start, self.end, longest, k_L, alpha)
 
     def spin(self, gated: bool | None = None) -> Spin:
         """The bundle's gate, or none; None: as the bundle's generation says."""
@@ -111,6 +135,7 @@ class Encoder:
         self, images: Sequence[np.ndarray], batch_size: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         """(tokens_NPD, unit embeds_NE) of pictures, uint8 [Y, X, 3] each."""
+        self.require_search()
         tokens_NPD, embeds_NE = in_batches(self.engine.embed_images, [self.pixels(images)], batch_size)
         return tokens_NPD, embeds_NE
 
@@ -119,6 +144,7 @@ class Encoder:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(states_NSD, mask_NS, unit embeds_NE) of captions or queries; longer ones are cut to `max_text`
         tokens."""
+        self.require_search()
         if not len(texts):
             raise SessionError("no texts given; give at least one")
         length = self.settings.max_text
@@ -145,11 +171,16 @@ class Encoder:
     def question_ids(self, questions: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(ids_NS int64, mask_NS bool) of the questions in the template, all of one length."""
         length = self.settings.max_question
+        if self.settings.prompt is not None:
+            return self.settings.prompt.batch(self.tokenizer, questions, length)
         return self.tokenizer.batch([prompt(question) for question in questions], length, pad_to=length)
 
     def question_is_cut(self, question: str) -> bool:
         """Whether the model reads only the beginning of the question, which is then another question."""
-        return _is_cut(self.tokenizer, prompt(question), self.settings.max_question)
+        longest = self.settings.max_question
+        if self.settings.prompt is not None:
+            return len(self.settings.prompt.encode(self.tokenizer, question, 2 * MOST_TOKENS)) > longest
+        return _is_cut(self.tokenizer, prompt(question), longest)
 
     def question_is_unlike(self, question: str) -> bool:
         """Whether the question is out of domain; False for a model without a detector."""

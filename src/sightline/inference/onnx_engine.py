@@ -26,9 +26,11 @@ from sightline.inference.engine import Memory, Step
 GRAPHS = ("image_encoder", "text_encoder", "fusion", "vision", "memory", "decoder")
 SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's graphs
 ANSWERING = ("text_encoder", "vision", "memory", "decoder")  # one text tower reads questions and captions
+ANSWERING_ALONE = ("vision", "memory", "decoder")  # of a model that does not search
 SEARCH_GRAPHS = ("image_encoder", "text_encoder")  # what embeddings, and so an index, depend on
 CONFIG = "engine.json"
-CONFIG_KEYS = ("embed_dim", "grid", "image_size", "vocab_size")
+CONFIG_KEYS = ("grid", "image_size", "vocab_size")
+SEARCH_KEYS = ("embed_dim",)
 DECODER_KEYS = ("head_width", "heads", "layers", "max_answer")  # none of them: the model only searches
 REBUILD = "rerun the export stage (`dvc repro export`) or restore the files (`sightline doctor --repair`)"
 # What the decoder reads and writes of each layer apart, as `<name>.<layer>`: nothing is cut or put together.
@@ -47,9 +49,11 @@ Small = Annotated[int, Field(ge=1, le=4096)]
 
 
 class EngineConfig(typed_json.Described):
-    """engine.json: sizes of the model; those of a decoder where it has one. grid: patches down and across."""
+    """engine.json: sizes of the model; those of a decoder where it has one. grid: patches down and across.
+    searches: whether it has a dual encoder."""
 
-    embed_dim: Small
+    searches: bool = True
+    embed_dim: Small | None = None
     grid: tuple[Small, Small]
     image_size: Annotated[int, Field(ge=1, le=MAX_SIDE)]
     vocab_size: Count
@@ -71,8 +75,8 @@ class LayerCache:
 
 
 class OnnxEngine:
-    """Six graphs and engine.json in a folder, or three of a model that only searches; implements
-    `inference.engine.Engine`.
+    """Six graphs and engine.json in a folder, or three of a model that only searches, or only answers;
+    implements `inference.engine.Engine`.
 
     With several threads a batch of pictures is divided among them, as threads that share every product wait
     for each other at every node. A single picture, a text and a token are computed by all of them together.
@@ -86,11 +90,13 @@ class OnnxEngine:
         document = read_json(path)
         known = document.keys() if isinstance(document, dict) else set()
         answers = any(key in known for key in DECODER_KEYS)
-        missing = [key for key in CONFIG_KEYS + (DECODER_KEYS if answers else ()) if key not in known]
+        searches = not isinstance(document, dict) or document.get("searches", True)
+        needed = CONFIG_KEYS + (SEARCH_KEYS if searches else ()) + (DECODER_KEYS if answers else ())
+        missing = [key for key in needed if key not in known]
         if missing:
             raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
         config = typed_json.check(path, document, EngineConfig, REBUILD)
-        self.config: dict[str, Any] = config.model_dump(exclude_none=True)
+        self.config: dict[str, Any] = config.model_dump(exclude_defaults=True)
         # An accelerator computes a batch at once.
         self.threads = threads if execution_provider.chosen() == execution_provider.CPU else 1
         self.open(open_graph)
@@ -210,6 +216,8 @@ class OnnxEngine:
 
 def graphs(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The graphs of a model with this engine.json."""
+    if not config.get("searches", True):
+        return ANSWERING_ALONE
     return GRAPHS if "layers" in config else SEARCH_SIDE
 
 

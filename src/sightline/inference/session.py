@@ -72,6 +72,7 @@ class Session(Encoder):
 
     def search_digest(self) -> str:
         """Of an exported model: what an index must have been built with (`OnnxEngine.search_digest`)."""
+        self.require_search()
         assert isinstance(self.engine, OnnxEngine)
         return self.engine.search_digest()
 

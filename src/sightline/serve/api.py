@@ -99,6 +99,7 @@ def _add_openai(app: FastAPI, bounded: api_schema.Requests) -> None:
         """Unit vectors of texts and pictures, in one space."""
         _check_model_name(body.model)
         service, deadline = request.app.state.service, request.state.deadline
+        service.require_search()
         width = service.model.session.engine.config["embed_dim"]
         if body.dimensions not in (None, width):
             raise ApiError(

@@ -223,8 +223,10 @@ class Hit(BaseModel):
 
 
 class OODVerdict(BaseModel):
-    out_of_domain: bool
-    domain_score: float
+    """Null of a converted model, which has no training pictures to compare with."""
+
+    out_of_domain: bool | None
+    domain_score: float | None
 
 
 class Safety(BaseModel):

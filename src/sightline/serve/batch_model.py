@@ -1,4 +1,5 @@
 """The session, the OOD detector and the item index of a bundle, answering in batches of one shape. No torch.
+A converted model that only answers has neither detector nor index.
 
 Shapes: B batch rows (all calls have the same B; a short batch is filled with copies of its first row), S
 question tokens, P patches, D width, E embedding width, V vocabulary, C,Y,X channels and sides.
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sightline.core.artifacts import Artifact
 from sightline.core.params.generation import Generation, Spin
 from sightline.inference.answering import Answer
 from sightline.inference.decoding import token_loop
@@ -58,13 +60,13 @@ class Query:
 @dataclass(frozen=True)
 class Reply:
     """An answer, the items whose captions were read with the question, and the picture's mean token, domain
-    score (distance to the training pictures) and size, `height` x `width` pixels. `hidden`: what the policy
-    did to those captions before they were read."""
+    score (distance to the training pictures; both None without a detector) and size, `height` x `width`
+    pixels. `hidden`: what the policy did to those captions before they were read."""
 
     answer: Answer
     retrieved: list[Hit]
-    pooled_D: np.ndarray
-    domain_score: float
+    pooled_D: np.ndarray | None
+    domain_score: float | None
     height: int
     width: int
     hidden: Verdict = ALLOWED
@@ -79,8 +81,9 @@ class Model:
     and `texts`."""
 
     def __init__(
-        self, session: Session, ood_detector: OODDetector, index: BundleIndex | ReloadingIndex, batch: int
-    ) -> None:
+        self, session: Session, ood_detector: OODDetector | None,
+        index: BundleIndex | ReloadingIndex | None, batch: int,
+    ) -> None:  # fmt: skip
         self.session, self.ood_detector, self.index, self.batch = session, ood_detector, index, batch
 
     @classmethod
@@ -88,6 +91,8 @@ class Model:
         """The shipped model of a bundle; searches in `index`, else in the bundle's own items. `threads`: that
         a call is divided among."""
         session = Session.load(bundle, threads)
+        if not session.searches and index is None:
+            return cls(session, None, None, batch)
         digest = session.search_digest()
         item_index = ReloadingIndex(index, digest) if index else BundleIndex(bundle / "index", digest)
         return cls(session, OODDetector.load(bundle), item_index, batch)
@@ -95,6 +100,9 @@ class Model:
     @property
     def fingerprint(self) -> str:
         """Names the graphs, for `system_fingerprint`."""
+        if self.index is None:
+            assert self.session.folder is not None  # of a bundle
+            return f"{MODEL}-{Artifact(self.session.folder, 'bundle', {}).digest()[:12]}"
         return f"{MODEL}-{self.index.digest[:12]}"
 
     @property
@@ -111,10 +119,13 @@ class Model:
         captions may be read."""
         rows, question = len(queries), queries[0].question
         pixels_BCYX = self._filled([query.picture.pixels_CYX for query in queries])
-        tokens_BPD, embeds_BE = self.session.engine.embed_images(pixels_BCYX)
-        pooled_ND = tokens_BPD[:rows].mean(axis=1)
-        k = question.retrieval
-        found = self.index.item_index().similar_pictures(embeds_BE[:rows], k) if k else [[] for _ in queries]
+        k, found = question.retrieval, list[list[Hit]]([] for _ in queries)
+        pooled: list[np.ndarray | None] = [None] * rows
+        if self.index is not None:
+            tokens_BPD, embeds_BE = self.session.engine.embed_images(pixels_BCYX)
+            pooled = list(tokens_BPD[:rows].mean(axis=1))
+            if k:
+                found = self.index.item_index().similar_pictures(embeds_BE[:rows], k)
         screened = [results(similar) for similar in found]
         hits, captions = [kept for kept, _ in screened], [[hit.text for hit in kept] for kept, _ in screened]
         if question.generation.word_by_word:
@@ -127,19 +138,23 @@ class Model:
                 )
                 for query, texts in zip(queries, captions, strict=True)
             ]  # fmt: skip
-        scores_N = [float(self.ood_detector.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
         return [
             Reply(
                 answer,
                 hits[row],
-                pooled_ND[row],
-                score,
+                pooled[row],
+                self._domain_score(pooled[row]),
                 queries[row].picture.height,
                 queries[row].picture.width,
                 screened[row][1],
             )
-            for row, (answer, score) in enumerate(zip(answers, scores_N, strict=True))
+            for row, answer in enumerate(answers)
         ]
+
+    def _domain_score(self, pooled_D: np.ndarray | None) -> float | None:
+        if pooled_D is None or self.ood_detector is None:
+            return None
+        return float(self.ood_detector.distances(pooled_D[None])[0])
 
     def _word_by_word(
         self, queries: Sequence[Query], pixels_BCYX: np.ndarray, captions: list[list[str]], emit: Emit,
@@ -176,10 +191,14 @@ class Model:
         ]
 
     def pictures(self, pixels: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, float]]:
-        """(unit embedding [E], mean token [D], domain score) of up to B preprocessed pictures."""
+        """(unit embedding [E], mean token [D], domain score) of up to B preprocessed pictures. SessionError
+        of a model that only answers."""
+        self.session.require_search()
+        assert self.ood_detector is not None  # a model that searches has one
+        detector = self.ood_detector
         tokens_BPD, embeds_BE = self.session.engine.embed_images(self._filled(pixels))
         pooled_ND = tokens_BPD[: len(pixels)].mean(axis=1)
-        scores = [float(self.ood_detector.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
+        scores = [float(detector.distances(pooled_D[None])[0]) for pooled_D in pooled_ND]
         return list(zip(embeds_BE, pooled_ND, scores, strict=False))
 
     def texts(self, texts: Sequence[str]) -> list[np.ndarray]:

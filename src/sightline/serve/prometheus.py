@@ -175,7 +175,7 @@ class Metrics:
         questions, words = session.question_detector, session.object_words
         confidence, sure_above = session.settings.confidence, session.settings.confidence.sure_above
         bounds: dict[str, tuple[float, bool, drift.Histogram | None]] = {
-            "picture": (pictures.bound, True, pictures.reference),
+            "picture": (pictures.bound, True, pictures.reference) if pictures else (math.inf, True, None),
             "question": (questions.bound, True, questions.reference) if questions else (math.inf, True, None),
             "confidence": (-1.0 if sure_above is None else sure_above, False, confidence.reference),
             "object_word": (words.bound, False, words.reference) if words else (-1.0, False, None),
@@ -208,7 +208,7 @@ class Metrics:
     def _drift(self) -> float:
         """Mahalanobis distance of the window's mean token from the training mean: 0 where they agree, and
         small numbers of pictures are far by chance."""
-        if not self._pooled:
+        if not self._pooled or self._ood_detector is None:
             return 0.0
         return float(self._ood_detector.distances(np.mean(self._pooled, axis=0)[None])[0])
 
@@ -216,10 +216,13 @@ class Metrics:
         return float(np.mean(self._scores)) if self._scores else 0.0
 
     def _share(self) -> float:
-        return self._score() / self._ood_detector.bound if self._ood_detector.bound else 0.0
+        bound = self._ood_detector.bound if self._ood_detector else 0.0
+        return self._score() / bound if bound else 0.0
 
     def _outside(self) -> float:
-        return float(np.mean(np.array(self._scores) > self._ood_detector.bound)) if self._scores else 0.0
+        if not self._scores or self._ood_detector is None:
+            return 0.0
+        return float(np.mean(np.array(self._scores) > self._ood_detector.bound))
 
 
 def _kind(answer: Answer) -> str:

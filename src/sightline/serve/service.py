@@ -20,6 +20,8 @@ from sightline.data.image_workers import ImageWorkers
 from sightline.data.tokenizer import REPLACEMENT
 from sightline.explain import heatmap, target
 from sightline.inference.answering import Answer
+from sightline.inference.encoding import NO_SEARCH
+from sightline.search.item_index import ItemIndex
 from sightline.serve import image_input, request_settings
 from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model, Query, Question, Reply, Results, as_they_are
@@ -75,6 +77,8 @@ class Service:
     async def request(self, url: str, text: str, options: Options, deadline: float) -> Request:
         """Raises ApiError for settings that the model cannot use, and for what cannot be fetched; a picture
         in the address itself is read, and refused, when the question is asked."""
+        if options.retrieval:
+            self.require_search()
         question = request_settings.question(self.model.session, text, options)
         safety = ALLOWED if self.screen is None else await self.aside(deadline, self.screen.question, text)
         if image_input.is_picture(url) or safety.refused:
@@ -128,7 +132,8 @@ class Service:
         return self.worker.put(Ticket(key, prepare=lambda: Query(question, self._read(image)), stream=stream))
 
     async def embed_pictures(self, urls: Sequence[str], deadline: float) -> list[tuple[np.ndarray, float]]:
-        """(unit embedding [E], domain score) of every picture."""
+        """(unit embedding [E], domain score) of every picture. ApiError 404 of a model that only answers."""
+        self.require_search()
         near = [url for url in urls if image_input.is_picture(url)]
         far = {url: await self.aside(deadline, self._read, url, slow=True) for url in urls if url not in near}
         tickets = [
@@ -142,6 +147,7 @@ class Service:
         self, pixels: Sequence[np.ndarray], deadline: float
     ) -> list[tuple[np.ndarray, float]]:
         """The same of pictures that are ready for the model, [C, Y, X] each."""
+        self.require_search()
         return self._embedded(await self._all([Ticket("pictures", row) for row in pixels], deadline))
 
     def _embedded(self, rows: Sequence[tuple]) -> list[tuple[np.ndarray, float]]:
@@ -162,7 +168,8 @@ class Service:
         )
 
     async def embed_texts(self, texts: Sequence[str], deadline: float) -> list[np.ndarray]:
-        """Unit embedding [E] of every text."""
+        """Unit embedding [E] of every text. ApiError 404 of a model that only answers."""
+        self.require_search()
         return await self._all([Ticket("texts", text) for text in texts], deadline)
 
     async def search(
@@ -171,7 +178,7 @@ class Service:
         """(the `k` nearest items of the index as it is now, what the policy did to them)."""
 
         def nearest() -> tuple[list[Any], Verdict]:
-            return self._shown(self.model.index.item_index().search(embed_E[None], k, kind)[0])
+            return self._shown(self.item_index().search(embed_E[None], k, kind)[0])
 
         hits, safety = await self.aside(deadline, nearest)
         return _hits(hits), safety
@@ -183,7 +190,7 @@ class Service:
         one."""
 
         def nearest() -> tuple[list[Any], Verdict]:
-            item_index = self.model.index.item_index()
+            item_index = self.item_index()
             number = item_index.find(name)
             embed_E = None if number is None else item_index.vector(number, kind)
             if embed_E is None:
@@ -198,7 +205,7 @@ class Service:
         """The small JPEG of an item. ApiError 404 where the index holds none."""
 
         def read() -> bytes | None:
-            item_index = self.model.index.item_index()
+            item_index = self.item_index()
             number = item_index.find(name)
             return None if number is None else item_index.thumbnail(number)
 
@@ -226,8 +233,22 @@ class Service:
             evidence["retrieved"] = _hits(reply.retrieved)
         return evidence
 
-    def ood_verdict(self, score: float) -> dict[str, Any]:
+    def ood_verdict(self, score: float | None) -> dict[str, Any]:
+        """None of both where the model has no pictures to compare with."""
+        if score is None or self.model.ood_detector is None:
+            return {"out_of_domain": None, "domain_score": None}
         return {"out_of_domain": score > self.model.ood_detector.bound, "domain_score": round(score, 2)}
+
+    def item_index(self) -> ItemIndex:
+        """The items as they are now. ApiError 404 of a model that only answers."""
+        self.require_search()
+        assert self.model.index is not None  # a model that searches has one
+        return self.model.index.item_index()
+
+    def require_search(self) -> None:
+        """ApiError 404 of a model that only answers."""
+        if not self.model.session.searches:
+            raise ApiError(404, NO_SEARCH, "no_search")
 
     def _words(self, question: Question, reply: Reply, png: bool) -> list[dict[str, Any]]:
         height, width = reply.height, reply.width
@@ -252,14 +273,15 @@ class Service:
 
     def _sure(self, reply: Reply) -> bool | None:
         """Whether the answer is sure: confidences are of pictures as in training."""
-        return False if reply.domain_score > self.model.ood_detector.bound else reply.answer.sure
+        return False if self.ood_verdict(reply.domain_score)["out_of_domain"] else reply.answer.sure
 
     @property
     def _shown(self) -> Results:
         return as_they_are if self.screen is None else self.screen.results
 
     def _counted(self, question: Question, reply: Reply) -> Reply:
-        self.metrics.picture(reply.pooled_D, reply.domain_score)
+        if reply.pooled_D is not None and reply.domain_score is not None:
+            self.metrics.picture(reply.pooled_D, reply.domain_score)
         if detector := self.model.session.question_detector:
             self.metrics.question(detector.score(question.text))
         self.metrics.answer(reply.answer, self._sure(reply))

@@ -51,7 +51,7 @@ async def by_picture(service: Service, thumbs: Thumbs, displayed: DisplayedImage
         title = f"Nearest to your picture; it is close to the words: {', '.join(near)}" if near else (
             "Nearest to your picture")  # fmt: skip
         warning = decided(service.decided(shown))
-        if score > service.model.ood_detector.bound:
+        if service.ood_verdict(score)["out_of_domain"]:
             warning += message("This picture looks unlike those the model was trained on: "
                                "what it finds may mean nothing.", "warn")  # fmt: skip
         return warning + await _grid(service, thumbs, hits, roots(" ".join(near)), title, until)
@@ -64,7 +64,7 @@ async def like(service: Service, thumbs: Thumbs, name: str) -> str:
     until = deadline(service)
     try:
         hits, shown = await service.similar(name, RESULTS, "fused", until)
-        text = await service.aside(until, _heading, service.model.index.item_index(), name)
+        text = await service.aside(until, _heading, service.item_index(), name)
         heading = ALLOWED
         if service.screen is not None:
             text, heading = service.screen.caption(text)
@@ -118,7 +118,7 @@ async def _grid(
         return message("The index is empty.")
 
     def draw() -> str:
-        index = service.model.index.item_index()
+        index = service.item_index()
         cards = (card(rank, hit, thumbs.get(index, hit["id"]), wanted) for rank, hit in enumerate(hits, 1))
         return PARTS.grid(title, cards)
 
@@ -131,7 +131,8 @@ def card(rank: int, hit: dict[str, Any], thumb: str | None, wanted: set[str]) ->
 
 
 def start(model: Model, thumbs: Thumbs) -> str:
-    """The message before the first search."""
+    """The message before the first search, of a model that searches."""
+    assert model.index is not None
     index = model.index.item_index()
     return message(start_text(index.what, thumbs.any(index)))
 

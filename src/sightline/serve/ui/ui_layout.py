@@ -13,7 +13,7 @@ from sightline.core import typed_json
 from sightline.data.image_workers import ImageWorkers
 from sightline.data.questions.prompt_template import DESCRIBE
 from sightline.inference.bundle_settings import REBUILD
-from sightline.inference.encoding import NO_ANSWERS
+from sightline.inference.encoding import NO_ANSWERS, NO_SEARCH
 from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model
 from sightline.serve.deploy.deployment import Limits
@@ -61,12 +61,15 @@ def build(
                 else:
                     html(ask_tab.message(NO_ANSWERS))
             with gr.Tab("Search"):
-                _search_tab(service, model, limits, shipped, thumbs)
+                if model.session.searches:
+                    _search_tab(service, model, limits, shipped, thumbs)
+                else:
+                    html(ask_tab.message(NO_SEARCH))
             with gr.Tab("Compare"):
-                if model.session.answers:
+                if model.session.answers and model.session.searches:
                     _compare_tab(service, limits, shipped, variants, kept)
                 else:
-                    html(ask_tab.message(NO_ANSWERS))
+                    html(ask_tab.message(NO_SEARCH if model.session.answers else NO_ANSWERS))
             with gr.Tab("Dashboard"):
                 drawn = html(ask_tab.message("Reading the pipeline's files."))
         page.load(lambda: dashboard_tab.draw(checkout), None, drawn, **HIDDEN_EVENT)

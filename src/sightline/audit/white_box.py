@@ -70,12 +70,11 @@ class Intervention:
 
 
 NONE = Intervention("as it is")
+CONTROLS: tuple[tuple[str, Rule], ...] = (
+    ("SPIN", "published"), ("random heads", "random heads"), ("inverse", "inverse")
+)  # fmt: skip
 INTERVENTIONS = (
-    *(
-        Intervention(f"{name}, keep {keep}", keep, rule)
-        for keep in KEEPS
-        for name, rule in (("SPIN", "published"), ("random heads", "random heads"), ("inverse", "inverse"))
-    ),
+    *(Intervention(f"{name}, keep {keep}", keep, rule) for keep in KEEPS for name, rule in CONTROLS),
     Intervention("VCD", contrast="noise"),
     Intervention("PAI", contrast="nothing", amplify=PAI_ATTENTION),
 )
@@ -343,7 +342,8 @@ def _cases(
     audit: Audit, boxes: Mapping[str, Mapping[str, Sequence[Box]]]
 ) -> list[tuple[np.ndarray, str, Box]]:
     """(picture, question, box) of polls about a thing that is there once."""
-    asked, made = audit.asked, []
+    asked = audit.asked
+    made: list[tuple[np.ndarray, str, Box]] = []
     pictures = {picture.digest: picture for picture in audit.pictures}
     lexicon = audit_figures.lexicon(asked)
     for question in asked.questions:

@@ -136,8 +136,8 @@ class Qwen2Image(ImageTokens):
     def _attended(self, attention: Any, x_BQD: Tensor) -> Tensor:
         query, key, value = attention.qkv(x_BQD).unflatten(2, (3, self.heads, -1)).unbind(2)
         query, key = apply_rotary_pos_emb_vision(query, key, self.cos_Qd, self.sin_Qd)
-        heads = (part.transpose(1, 2) for part in (query, key, value))
-        out_BHQd = nn.functional.scaled_dot_product_attention(*heads, scale=attention.scaling)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        out_BHQd = nn.functional.scaled_dot_product_attention(query, key, value, scale=attention.scaling)
         return attention.proj(out_BHQd.transpose(1, 2).flatten(2))
 
 

@@ -191,7 +191,7 @@ def every_expression():
 
 def measured(rule):
     """What an alert compares with its bound."""
-    value, bound = re.fullmatch(r"(.+?) [<>] ([\d.]+)", rule["expr"]).groups()
+    value, bound = re.fullmatch(r"(.+?) [<>] ([\d.]+)(?: and .+)?", rule["expr"]).groups()
     assert float(bound) >= 0
     return value
 

@@ -196,6 +196,17 @@ def test_after_a_restart_counts_are_of_the_new_server(fresh):
     assert metrics_reader.figures(before, metrics_reader.Reading(many))["requests"] == 1
 
 
+def test_another_server_behind_the_same_address_is_no_new_traffic(fresh):
+    """Behind a proxy readings alternate between servers; one that has answered more is not asked more."""
+    post(fresh, "/search", {"text": "a cup", "k": 1})
+    mine = metrics_reader.read(fresh, None)
+    other = {name: {key: value + 9 for key, value in rows.items()} for name, rows in mine.samples.items()}
+    theirs = metrics_reader.Reading(other)
+    assert mine.follows(metrics_reader.read(fresh, None)) and not theirs.follows(mine)
+    asked = metrics_reader.figures(theirs)["requests"]
+    assert asked > 9 and metrics_reader.figures(theirs, mine)["requests"] == asked
+
+
 def test_keys_are_sent_and_asked_for(model, tmp_path, monkeypatch):
     keys = tmp_path / "keys.env"
     keys.write_text(f"MONITOR={KEY}\n")

@@ -57,7 +57,12 @@ def monitor(
         while watch:
             time.sleep(EVERY_S)
             before, now = now, metrics_reader.read(url, key)
-            _print(metrics_reader.figures(now, before), f"in the last {EVERY_S} s", as_json)
+            when = f"in the last {EVERY_S} s"
+            if not now.follows(before):
+                when = "since this server started"
+                say("another server answers than before, or it was started again: behind a proxy that has "
+                    "several, ask each at its own address", err=True)  # fmt: skip
+            _print(metrics_reader.figures(now, before), when, as_json)
     except KeyboardInterrupt:
         return
 

@@ -23,6 +23,7 @@ TIMEOUT_S, MOST_BYTES = 10, 4 << 20
 NO_WORK = ("/live", "/ready", "/metrics", "other")  # routes that ask nothing of the model
 REQUESTS, ANSWERS, SCORES = "sightline_requests_total", "sightline_answers_total", "sightline_scores_total"
 SAFETY = "sightline_safety_decisions_total"
+STARTED = "sightline_tokens_created"  # Unix time at which the server began to count
 LIMITS = ("request_invalid", "request_too_large")  # reasons of SAFETY that are limits of the server
 
 Labels = frozenset[tuple[str, str]]
@@ -50,8 +51,14 @@ class Reading:
         found = self.samples.get(name, {}).get(frozenset(labels.items()))
         return None if found is None or math.isnan(found) else found
 
+    def follows(self, before: "Reading") -> bool:
+        """Whether the server of `before` gave this reading too, and has not started anew."""
+        return self.value(STARTED) == before.value(STARTED)
+
     def since(self, before: "Reading") -> "Reading":
-        """With the counts of what came after `before`; all of them where the server has started anew."""
+        """With the counts of what came after `before`; all of them where it does not follow."""
+        if not self.follows(before):
+            return self
         counted = {
             name: {
                 labels: value - before.samples.get(name, {}).get(labels, 0.0)
@@ -60,8 +67,6 @@ class Reading:
             for name, rows in self.samples.items()
             if name.endswith(("_total", "_bucket", "_count", "_sum"))
         }  # fmt: skip
-        if any(value < 0 for rows in counted.values() for value in rows.values()):
-            return self
         return Reading(self.samples | counted)
 
 
@@ -212,8 +217,9 @@ def _url(address: str) -> str:
 def _refusal(status: int) -> str:
     if status == 404:
         return (
-            "there are no metrics: `metrics: false` in the server's settings, or another program "
-            "answers there; SIGHTLINE_SERVE__METRICS=true turns them on"
+            "there are no metrics: they are below the server's `root_path`, which belongs to the address "
+            "(https://host/path), or `metrics: false` is in its settings (SIGHTLINE_SERVE__METRICS=true turns "
+            "them on), or another program answers there"
         )
     if status in (401, 403):
         return "the server asks for a key: give --keys FILE with one that it accepts"

@@ -263,7 +263,7 @@ def no_engine(folder):
         (other_tokenizer, r"tokenizer\.json: \d+ tokens, but the model was trained with"),
         (no_settings, r"generation\.json: max_question: Field required"),
         (wrong_settings, r"generation\.json: the file: "),
-        (no_engine, r"engine\.json: lacks embed_dim"),
+        (no_engine, r"engine\.json: lacks grid, image_size, vocab_size, embed_dim"),
     ],
 )
 def test_hostile_content_with_a_fitting_manifest_is_refused_clearly(copied, harm, word):

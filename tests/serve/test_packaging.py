@@ -98,7 +98,14 @@ def test_the_wheel_of_the_product_has_ranges_and_no_lab(tmp_path):
     required = [Requirement(line) for line in metadata.get_all("Requires-Dist")]
     assert {one.name for one in required if not one.marker} >= {"numpy", "onnxruntime", "typer"}
     assert all({bound.operator for bound in one.specifier} == {">=", "<"} for one in required)
-    assert set(metadata.get_all("Provides-Extra")) == {"serve", "train", "tracking", "tune", "services"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "serve",
+        "train",
+        "tracking",
+        "tune",
+        "ray",
+        "services",
+    }
     assert "sightline = sightline.cli.main:main" in points and "lab" not in points
 
 

@@ -99,6 +99,7 @@ def require_server() -> None:
 
 def _serve(deployment: Any, here: Path | None) -> None:
     require_server()
+    from sightline.inference import execution_provider
     from sightline.serve import server
     from sightline.serve.api import create_app
     from sightline.serve.batch_model import Model
@@ -112,7 +113,8 @@ def _serve(deployment: Any, here: Path | None) -> None:
     folder = bundle_of(deployment.model, tell)
     index = Path(deployment.index) if deployment.index else None
     model = Model.load(folder, deployment.limits.batch, index, deployment.workers.model_threads)
-    tell(f"the model runs on {model.provider}")
+    if model.provider != execution_provider.CPU:
+        tell(f"the model runs on {model.provider}")
     host, port = deployment.host, deployment.port
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     tell(f"{address}/v1 answers as OpenAI's API; Ctrl-C ends it")

@@ -218,7 +218,7 @@ def _refusal(status: int) -> str:
     if status == 404:
         return (
             "there are no metrics: they are below the server's `root_path`, which belongs to the address "
-            "(https://host/path), or `metrics: false` is in its settings (SIGHTLINE_SERVE__METRICS=true turns "
+            "(https://host/path), or its settings have `metrics: false` (SIGHTLINE_SERVE__METRICS=true turns "
             "them on), or another program answers there"
         )
     if status in (401, 403):

@@ -13,7 +13,6 @@ quantization_sensitivity.py: which layers int8 hurts
 parity.py: ONNX against PyTorch
 variants.py: quantization ranges, cost and loss of each variant, the choice
 onnx_metadata.py: metadata of a file
-templates/: the card of a converted model
 
 Not here: running the graphs (`inference`), the shipped folder (`search/bundle.py`).
 """

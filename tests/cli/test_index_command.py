@@ -172,7 +172,7 @@ def test_the_doctor_names_a_damaged_file_and_the_cure(bundle, tmp_path):
     (broken / "onnx" / "decoder.onnx").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     done = command_line.run(tmp_path, "doctor", "--bundle", broken, torch=False, code=1)
     assert re.search(r"WRONG bundle: .*decoder\.onnx: expected sha256", done.stdout)
-    assert "cure: copy it again" in done.stdout and "1 of 3 checks failed" in done.stdout
+    assert "cure: copy it again" in done.stdout and "1 of 4 checks failed" in done.stdout
 
 
 def test_the_doctor_compares_packages_with_the_lock(tmp_path):

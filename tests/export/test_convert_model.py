@@ -101,10 +101,11 @@ def test_all_heads_kept_change_no_bit_and_half_of_them_are_gated(model):
         session.answer(pictures(2), [QUESTION] * 2, generation, each, need_maps=True)
         for each in (None, everything, HALF)
     )
-    for one, other in zip(plain, kept, strict=True):
-        assert one.ids == other.ids and one.probability == other.probability
+    assert [(it.ids, it.probability) for it in plain] == [(it.ids, it.probability) for it in kept]
     patches = int(np.prod(session.engine.config["grid"]))
-    for answer in (answer for answer in gated if answer.ids):
+    written = [answer for answer in gated if answer.ids]
+    assert len(written) > 0
+    for answer in written:
         assert (answer.gates_LHT == 0.5).mean() == 0.5
         assert (answer.maps_LHTM[..., :patches].sum(-1) > 0).all()
 

@@ -134,7 +134,7 @@ def _size_rows(embeddings: Embeddings, gallery_NE: np.ndarray, echo: Echo) -> li
         complete = False
         for effort in efforts:
             name = (f"{factory},{effort}" if ";" in factory else f"{factory};{effort}") if effort else factory
-            product = name == indexes.choose(size)
+            product = name == indexes.choose(size, gallery_NE.shape[1])
             if complete and not product:
                 continue
             if effort:

@@ -157,7 +157,7 @@ workers = ImageWorkers()
 workers.decode(Path("good").read_bytes(), 10**6)
 print("ready", flush=True)
 if sys.argv[1] == "at work":
-    workers.decode(Path("dear").read_bytes(), 10**6)
+    workers.decode(Path("dear").read_bytes(), 10**7)
 sys.stdin.read()
 """
 

@@ -14,8 +14,7 @@ class Curves:
 
     `history` is what an earlier, killed run logged (DVC has wiped its files): rows of
     `{"step": int, name: float, ...}`, written again first. `self.history` grows with every `log`, so
-    that a checkpoint can carry it. Construct only where
-    the run `writes`.
+    that a checkpoint can carry it. Construct only where the run `writes`.
     """
 
     def __init__(self, folder: Path, history: list[dict[str, Any]]):

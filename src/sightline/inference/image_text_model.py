@@ -31,7 +31,7 @@ from sightline.inference.session import Session
 from sightline.inference.torch_engine import TorchEngine
 from sightline.inference.transformers_model import TransformersModel
 from sightline.models.attention import KeyValue, attend
-from sightline.models.decoder.hf import ATTENTION, Attend, Reading
+from sightline.models.decoder.hf import ATTENTION, Attend, Reading, begin_step, causal, followed
 from sightline.models.transformer import LayerMemory
 from sightline.models.vlm import VLM, Memory, StepOutput
 from sightline.spin.gate import SpinInputs
@@ -77,16 +77,16 @@ class ImageTextModel(VLM):
         first, device, x_BTD = self.first, ids_BT.device, self._embed(ids_BT)
         order_1F = torch.arange(first, device=device)[None]
         # The same in every row.
-        before = self._read(x_BTD[:1, :first], order_1F, _causal(first, 0, device)[None])
-        look = _causal(patches, first, device).expand(images, -1, -1)
+        before = self._read(x_BTD[:1, :first], order_1F, causal(first, 0, device)[None])
+        look = causal(patches, first, device).expand(images, -1, -1)
         places = self._places(images, device)
         image = self._read(image_tokens_NPD, places, look, memory=_repeated(before, images))
         position_BT = (mask_BT.cumsum(1) - 1).clamp(min=0) + (self._extent if patches else 0)
-        seen_BTK = _causal(count - first, first, device) & mask_BT[:, None, :]
+        seen_BTK = causal(count - first, first, device) & mask_BT[:, None, :]
         front = _repeated(before, rows)
         rest = self._read(x_BTD[:, first:], position_BT[:, first:], seen_BTK, image, front)
         layers = [
-            LayerMemory(_followed(before_kv, rest_kv), image_kv)
+            LayerMemory(followed(before_kv, rest_kv), image_kv)
             for before_kv, rest_kv, image_kv in zip(front, rest, image, strict=True)
         ]
         image_BP = mask_BT.new_ones(()).expand(rows, patches)
@@ -101,26 +101,12 @@ class ImageTextModel(VLM):
         spin: SpinInputs | None = None,
         need_maps: bool = False,
     ) -> StepOutput:
-        past, (rows, count) = 0 if cache is None else cache[0].shape[3], tokens_BT.shape
-        shared = [layer.shared for layer in memory.layers if layer.shared is not None]
-        mask_BM = memory.mask_BM[:, shared[0][0].shape[2] :] if shared else memory.mask_BM
-        causal_TS = _causal(count, past, tokens_BT.device)
-        mask_BTK = torch.cat(
-            [mask_BM[:, None, :].expand(-1, count, -1), causal_TS[None].expand(rows, -1, -1)], 2
-        )
-        per_row = [layer.per_row for layer in memory.layers]
-        reading = Reading(self.attend, shared or None, per_row, cache, memory.image_BM, spin)
-        position_BT = self._length(memory) + past + torch.arange(count, device=mask_BM.device)
+        reading, mask_BTK, order_T = begin_step(self.attend, tokens_BT, cache, memory, spin)
+        position_BT = self._length(memory) + order_T
         states_BTD = self._states(self._embed(tokens_BT), position_BT, mask_BTK, reading)
         # Some language models have embeddings to spare, which stand for no token.
         logits_BTV = self.head(states_BTD)[..., : self.config["vocab_size"]]
-        keys, values = (torch.stack(parts) for parts in zip(*reading.grown, strict=True))
-        return StepOutput(
-            logits_BTV,
-            (keys, values),
-            torch.stack(reading.maps).float() if need_maps else None,
-            None if spin is None else torch.stack(reading.gates),
-        )
+        return reading.output(logits_BTV, need_maps)
 
     @property
     def _extent(self) -> int:
@@ -253,16 +239,6 @@ def _words(prompt: ChatPrompt, tokenizer: Tokenizer) -> int:
     return len(prompt.encode(tokenizer, "", prompt.fixed + 2**10)) + 1 - prompt.fixed
 
 
-def _causal(count: int, past: int, device: torch.device) -> Tensor:
-    """[T, S + T], True: a token reads what came before it and itself."""
-    new_T1 = torch.arange(count, device=device)[:, None] + past
-    return torch.arange(past + count, device=device)[None, :] <= new_T1
-
-
 def _repeated(layers: list[KeyValue], rows: int) -> list[KeyValue]:
     """Of one row, for all of them."""
     return [(key.expand(rows, -1, -1, -1), value.expand(rows, -1, -1, -1)) for key, value in layers]
-
-
-def _followed(first: KeyValue, then: KeyValue) -> KeyValue:
-    return torch.cat([first[0], then[0]], 2), torch.cat([first[1], then[1]], 2)

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
+from sightline.cli.rebuild_estimate.cost_model import EFFICIENCY
 from sightline.core.params.loader import Params
 
 PER_ROW = ("download", "convert", "index")  # the stages whose work grows with the rows
 TRAININGS = ("pretrain", "align", "finetune")
 TENTH = 10  # how many times larger the size that checks the fit is, at least
-SECOND = 0.9  # of a further process: what it adds, measured with two (docs/guide/scale.md)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def plan(
     Steps exchange gradients by a ring: every machine sends and receives 2 (n - 1) / n times the weights'
     bytes a step. `batch` is of all machines together.
     """
-    processes = 1 + SECOND * (site.machines * site.cores - 1)
+    processes = 1 + EFFICIENCY * (site.machines * site.cores - 1)
     hours = {stage: line.at(rows) / processes / 3600 for stage, line in fitted["core_seconds"].items()}
     trained = {
         stage: passes * rows * per_item[stage] * model.macs / processes / 3600

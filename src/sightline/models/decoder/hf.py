@@ -61,9 +61,9 @@ class Reading:
     ) -> Tensor:
         """The heads' outputs, [B, H, T, d]; mask over the keys that rows do not share."""
         if self.cache is not None:
-            new = _followed((self.cache[0][layer], self.cache[1][layer]), new)
+            new = followed((self.cache[0][layer], self.cache[1][layer]), new)
         self.grown.append(new)
-        key_value = new if self.memory is None else _followed(self.memory[layer], new)
+        key_value = new if self.memory is None else followed(self.memory[layer], new)
         shared = None if self.shared is None else self.shared[layer]
         spin = self.spin
         logits_fn = None
@@ -81,6 +81,16 @@ class Reading:
                 self.gates.append(gate_BHT)
                 out_BHTd = out_BHTd * gate_BHT[..., None].to(out_BHTd.dtype)
         return out_BHTd
+
+    def output(self, logits_BTV: Tensor, need_maps: bool) -> StepOutput:
+        """Of a step that has been read."""
+        keys, values = (torch.stack(parts) for parts in zip(*self.grown, strict=True))
+        return StepOutput(
+            logits_BTV,
+            (keys, values),
+            torch.stack(self.maps).float() if need_maps else None,
+            None if self.spin is None else torch.stack(self.gates),
+        )
 
 
 def _amplified(logits_BHTK: Tensor, image_BM: Tensor, strength: float) -> Tensor:
@@ -167,7 +177,7 @@ class CausalVLM(VLM):
         image_mask_BP = mask_BT.new_ones(()).expand(ids_BT.shape[0], patches)
         image = self._image_keys_values(image_NPD) if patches else None
         position_BT = (mask_BT.cumsum(1) - 1).clamp(min=0) + patches
-        causal_1TT = _causal(ids_BT.shape[1], 0, ids_BT.device)[None]
+        causal_1TT = causal(ids_BT.shape[1], 0, ids_BT.device)[None]
         question = Reading(self.attend, image)
         self._read(self._embed(ids_BT), position_BT, causal_1TT & mask_BT[:, None, :], question)
         layers = [
@@ -185,16 +195,8 @@ class CausalVLM(VLM):
         spin: SpinInputs | None = None,
         need_maps: bool = False,
     ) -> StepOutput:
-        past, (rows, count) = 0 if cache is None else cache[0].shape[3], tokens_BT.shape
-        shared = [layer.shared for layer in memory.layers if layer.shared is not None]
-        mask_BM = memory.mask_BM[:, shared[0][0].shape[2] :] if shared else memory.mask_BM
-        causal_TS = _causal(count, past, tokens_BT.device)
-        mask_BTK = torch.cat(
-            [mask_BM[:, None, :].expand(-1, count, -1), causal_TS[None].expand(rows, -1, -1)], 2
-        )
-        position_BT = memory.mask_BM.sum(1, keepdim=True) + past + torch.arange(count, device=mask_BM.device)
-        per_row = [layer.per_row for layer in memory.layers]
-        reading = Reading(self.attend, shared or None, per_row, cache, memory.image_BM, spin)
+        reading, mask_BTK, order_T = begin_step(self.attend, tokens_BT, cache, memory, spin)
+        position_BT = memory.mask_BM.sum(1, keepdim=True) + order_T
         logits_BTV = self.language_model(
             inputs_embeds=self._embed(tokens_BT), attention_mask=mask_BTK[:, None], position_ids=position_BT,
             use_cache=False, reading=reading,
@@ -202,19 +204,13 @@ class CausalVLM(VLM):
         # Some language models have embeddings to spare, which stand for no token.
         if logits_BTV.shape[-1] > self.config["vocab_size"]:
             logits_BTV = logits_BTV[..., : self.config["vocab_size"]]
-        keys, values = (torch.stack(parts) for parts in zip(*reading.grown, strict=True))
-        return StepOutput(
-            logits_BTV,
-            (keys, values),
-            torch.stack(reading.maps).float() if need_maps else None,
-            None if spin is None else torch.stack(reading.gates),
-        )
+        return reading.output(logits_BTV, need_maps)
 
     def _image_keys_values(self, image_NPD: Tensor) -> list[KeyValue]:
         """Of every layer, [N, G, P, d] each."""
         images, patches = image_NPD.shape[:2]
         position_NP = torch.arange(patches, device=image_NPD.device).expand(images, -1)
-        causal_NPP = _causal(patches, 0, image_NPD.device).expand(images, -1, -1)
+        causal_NPP = causal(patches, 0, image_NPD.device).expand(images, -1, -1)
         reading = Reading(self.attend)
         self._read(image_NPD, position_NP, causal_NPP, reading)
         return reading.grown
@@ -229,13 +225,28 @@ class CausalVLM(VLM):
         return self.language_model.get_input_embeddings()(ids_BT)
 
 
-def _causal(count: int, past: int, device: torch.device) -> Tensor:
+def begin_step(
+    attend: Attend, tokens_BT: Tensor, cache: KeyValue | None, memory: Memory, spin: SpinInputs | None
+) -> tuple[Reading, Tensor, Tensor]:
+    """What the next T tokens of an answer read, their mask over the keys that rows do not share, [B, T, K],
+    and their places after the memory, [T]."""
+    past, (rows, count) = 0 if cache is None else cache[0].shape[3], tokens_BT.shape
+    shared = [layer.shared for layer in memory.layers if layer.shared is not None]
+    mask_BM = memory.mask_BM[:, shared[0][0].shape[2] :] if shared else memory.mask_BM
+    causal_TS = causal(count, past, tokens_BT.device)
+    mask_BTK = torch.cat([mask_BM[:, None, :].expand(-1, count, -1), causal_TS[None].expand(rows, -1, -1)], 2)
+    per_row = [layer.per_row for layer in memory.layers]
+    reading = Reading(attend, shared or None, per_row, cache, memory.image_BM, spin)
+    return reading, mask_BTK, past + torch.arange(count, device=mask_BM.device)
+
+
+def causal(count: int, past: int, device: torch.device) -> Tensor:
     """[T, S + T], True: a token reads what came before it and itself."""
     new_T1 = torch.arange(count, device=device)[:, None] + past
     return torch.arange(past + count, device=device)[None, :] <= new_T1
 
 
-def _followed(first: KeyValue, then: KeyValue) -> KeyValue:
+def followed(first: KeyValue, then: KeyValue) -> KeyValue:
     """Keys and values of some tokens and those of the ones after them."""
     return torch.cat([first[0], then[0]], 2), torch.cat([first[1], then[1]], 2)
 

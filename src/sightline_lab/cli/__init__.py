@@ -18,7 +18,7 @@ dual_encoder.py: dual-encoder
 decoders.py: decoders
 duplicates.py: duplicates
 own_tables.py: own-tables
-photos.py: photos
+photos.py: photos, photo-results
 safety.py: safety
 scale.py: scale, plan
 reports.py: reports

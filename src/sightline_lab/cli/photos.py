@@ -1,4 +1,5 @@
-"""`sightline lab photos`: what a model of photographs says about freely licensed pictures."""
+"""`sightline lab photos`: what a model of photographs says about freely licensed pictures; `photo-results`:
+the figures of its trainings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,3 +37,23 @@ def photos(
     typer.echo(
         f"photos: {photo_examples.RESULT}, {photo_examples.PAGE} and {photo_examples.PICTURE} in {here}"
     )
+
+
+@app.command()
+def photo_results(
+    checkouts: Annotated[
+        list[Path], typer.Argument(help="Each with a training of the profile flickr8k that passed `report`.")
+    ],
+) -> None:
+    """Collect the figures of the photo profile: metrics/flickr8k.json and docs/reports/flickr8k.md.
+
+    A seed that is there already is replaced; the others stay.
+    """
+    from sightline_lab import report_page
+    from sightline_lab.photos import photo_results_page
+
+    here = checkout_files.root()
+    for seed, result in [photo_results_page.training(checkout) for checkout in checkouts]:
+        photo_results_page.merge(here / photo_results_page.RESULT, seed, result)
+    report_page.write(here, photo_results_page)
+    typer.echo(f"photo-results: {photo_results_page.RESULT} and {photo_results_page.PAGE}")

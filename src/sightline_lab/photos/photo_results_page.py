@@ -1,0 +1,117 @@
+"""metrics/flickr8k.json as docs/reports/flickr8k.md: trainings of the photo profile, a seed each."""
+
+from pathlib import Path
+from typing import Any
+
+from sightline.core import artifacts, templates
+from sightline.core.params.loader import load_params
+from sightline_lab.ablations.ablation_summary import Spread
+
+RESULT, PAGE = Path("metrics/flickr8k.json"), Path("docs/reports/flickr8k.md")
+VARIANTS = ("fp32", "shipped")
+SPLIT = "test"
+# What the page calls a figure, and its name in metrics/summary.json.
+FIGURES = (
+    ("text to image R@1, by embeddings", "text_to_image_r1"),
+    ("the same, re-ranked by the fusion head", "text_to_image_reranked_r1"),
+    ("then by the decoder", "text_to_image_described_r1"),
+    ("image to text R@1, by embeddings", "image_to_text_r1"),
+    ("the same, re-ranked by the fusion head", "image_to_text_reranked_r1"),
+    ("then by the decoder", "image_to_text_described_r1"),
+    ("BLEU-4", "bleu_4"),
+    ("CIDEr-D", "cider_d"),
+    ("caption-CHAIR_i, lower is better", "caption_chair_i"),
+    ("objects of the captions that a description names", "caption_object_recall"),
+    ("POPE adversarial, right", "pope_adversarial_accuracy"),
+)
+
+
+class PhotoResultsError(ValueError):
+    """A checkout whose figures do not belong on the page."""
+
+
+def training(checkout: Path) -> tuple[int, dict[str, Any]]:
+    """Seed, and summary and cost of the training in a checkout of the profile flickr8k. Raises
+    PhotoResultsError for another profile, ArtifactError where a file is absent or damaged."""
+    chosen = load_params(checkout / "params.yaml")
+    if chosen.profile != "flickr8k":
+        raise PhotoResultsError(
+            f"{checkout}: holds a model of the profile {chosen.profile}, expected flickr8k; "
+            "run `dvc exp run -S profile=flickr8k` there"
+        )
+    summary = artifacts.read_json(checkout / "metrics" / "summary.json")
+    cost = artifacts.read_json(checkout / ".resume" / "cost" / "flickr8k.json")
+    return chosen.seed, {"summary": summary, "cost": cost}
+
+
+def merge(path: Path, seed: int, result: dict[str, Any]) -> None:
+    """Put the training of one seed into the JSON of all, in the order of the seeds."""
+    kept = artifacts.read_json(path)["trainings"] if path.is_file() else {}
+    trainings = kept | {str(seed): result}
+    artifacts.write_json(path, {"trainings": {name: trainings[name] for name in sorted(trainings, key=int)}})
+
+
+def page(result: dict[str, Any]) -> str:
+    """The whole page as Markdown."""
+    summaries = [training["summary"] for training in result["trainings"].values()]
+    costs = [training["cost"] for training in result["trainings"].values()]
+    return templates.render(
+        "sightline_lab.photos", "flickr8k.md", seeds=list(result["trainings"]), summaries=summaries,
+        figures=[(name, *(figure(summaries, key, variant) for variant in VARIANTS)) for name, key in FIGURES],
+        answers=_answers(summaries), spin=_paired(summaries, "spin_on_minus_off"),
+        lost=_lost(summaries), stages=_stages(costs),
+    )  # fmt: skip
+
+
+def figure(summaries: list[dict[str, Any]], key: str, variant: str) -> str:
+    """A cell: the mean of the trainings, the mean limits of their intervals, and their spread."""
+    cells = [summary["quality"][variant][SPLIT][key] for summary in summaries]
+    return _cell(cells)
+
+
+def _cell(cells: list[dict[str, float]], sign: str = "") -> str:
+    value, low, high = (Spread([cell[name] for cell in cells]) for name in ("value", "low", "high"))
+    text = f"{value.mean:{sign}.1f} [{low.mean:{sign}.1f}, {high.mean:{sign}.1f}]"
+    return text if len(cells) == 1 else f"{text} ± {value.deviation:.1f}"
+
+
+def _answers(summaries: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """A row a type of question: its name, n, and mean accuracies of majority, blind, fp32 and shipped."""
+    rows = []
+    for name, cells in summaries[0]["answers"].items():
+        columns = [
+            [one["answers"][name][column] for one in summaries] for column in ("majority", "blind", *VARIANTS)
+        ]
+        rows.append((name, cells["n"], *(Spread(column).mean for column in columns)))
+    return rows
+
+
+def _paired(summaries: list[dict[str, Any]], part: str) -> list[tuple[str, str]]:
+    """Figure and cell of a paired difference on test."""
+    names = summaries[0][part][SPLIT]
+    return [(name, _cell([summary[part][SPLIT][name] for summary in summaries], "+")) for name in names]
+
+
+def _lost(summaries: list[dict[str, Any]]) -> list[tuple[str, float]]:
+    """Figure, and the largest one-sided 95 % bound of what the shipped variant loses in a training."""
+    return [
+        (name, max(summary["loss_bounds"][name]["loss_bound"] for summary in summaries))
+        for name, cell in summaries[0]["loss_bounds"].items()
+        if cell["n"]
+    ]
+
+
+def _stages(costs: list[dict[str, Any]]) -> list[tuple[str, float, float, int]]:
+    """Stage, core-seconds and wall seconds of the mean training, and the largest peak of memory in MiB. A
+    stage that a later training shared with the first was measured there."""
+    names = list(dict.fromkeys(name for cost in costs for name in cost))
+    measured = {name: [cost[name] for cost in costs if name in cost] for name in names}
+    return [
+        (
+            name,
+            Spread([cell["core_seconds"] for cell in cells]).mean,
+            Spread([cell["wall_seconds"] for cell in cells]).mean,
+            max(cell["peak_mib"] for cell in cells),
+        )
+        for name, cells in measured.items()
+    ]

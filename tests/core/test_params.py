@@ -253,7 +253,7 @@ def test_values_out_of_range_are_refused_where_they_stand(tmp_path, place, secti
         ("compress.head_ratio", 1.0, ["[0, 1)"]),
         ("compress.criterion", "random", ["magnitude, taylor"]),
         ("explain.method", "gradcam", ["cross_attention"]),
-        ("evaluate.described_top", 11, ["at most evaluate.rerank_top"]),
+        ("evaluate.rerank_top", 0, [">= 1"]),
         ("gate.max_logit_difference", 0, ["> 0"]),
         ("vision.checkpoint", "weights.safetensors", ["as vision.pretrained is none"]),
         ("text.name", "any/model", ["text.checkpoint", "as text.tower is bert"]),

@@ -17,7 +17,8 @@ MOST_LINES = 150
 
 def project(folder: Path) -> Path:
     """What the tables are made from, alone, in `folder`."""
-    for name in ("metrics/summary.json", "metrics/cost.json", "metrics/domain.json", "README.md"):
+    figures = [f"metrics/{name}.json" for name in ("summary", "cost", "domain", "flickr8k")]
+    for name in (*figures, "README.md"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
     (folder / readme_tables.RESULTS).parent.mkdir(parents=True)
@@ -37,6 +38,17 @@ def test_a_readme_without_markers_is_refused_and_nothing_is_written(tmp_path):
         readme_tables.fill(tmp_path)
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == "no markers"
     assert not (tmp_path / readme_tables.RESULTS).exists()
+
+
+def test_the_row_about_photos_is_the_mean_of_the_trainings():
+    def training(value):
+        cell = {"value": value, "low": value - 1, "high": value + 2}
+        figures = dict.fromkeys((figure for _, figure in readme_tables.PHOTOS), cell)
+        return {"summary": {"quality": {"shipped": {"test": figures}}}}
+
+    table = readme_tables.photo_highlights({"7": training(30.0), "8": training(33.0)})
+    # values 30 and 33, limits 29 and 32, 32 and 35
+    assert table.splitlines()[-1] == "| Flickr8k |" + " 31.5 [30.5, 33.5] |" * len(readme_tables.PHOTOS)
 
 
 def test_the_readme_is_short():

@@ -362,7 +362,7 @@ class Misled(Mistaken):
         return (np.roll(tokens[:, 0], 1, axis=1) * states[:, 0]).sum(axis=1)
 
 
-def test_descriptions_correct_the_fusion_head(tmp_path):
+def test_descriptions_correct_the_dual_encoder_whatever_the_fusion_head_says(tmp_path):
     raw, vqa = scripted.build(tmp_path)
     split = split_contents.read(raw, vqa, "test", 0)
 
@@ -370,11 +370,12 @@ def test_descriptions_correct_the_fusion_head(tmp_path):
     for direction in ("image_to_text", "text_to_image"):
         assert (wrong[f"{direction}_reranked"] > 1).sum() >= len(split.lines) - 1
         assert (wrong[f"{direction}_described"] == 1).all()
-    # Asked about the first of the fusion head's order alone, they change nothing.
-    alone = retrieve(Misled(), split, split_contents.lexicon(vqa), described_top=1).ranks
-    for direction, ranks_Q in alone.items():
-        if direction.endswith("_described"):
-            np.testing.assert_array_equal(ranks_Q, wrong[direction.replace("_described", "_reranked")])
+    # Without their weight the order is that of the embeddings, as it is where they read the first alone.
+    for changed in ({"description_weight": 0.0}, {"rerank_top": 1}):
+        alone = retrieve(Misled(), split, split_contents.lexicon(vqa), **changed).ranks
+        for direction, ranks_Q in alone.items():
+            if direction.endswith("_described"):
+                np.testing.assert_array_equal(ranks_Q, wrong[direction.removesuffix("_described")])
 
 
 def test_the_prior_of_a_text_is_its_mean_over_the_training_pictures_most_like_it():

@@ -133,7 +133,7 @@ def test_the_shipped_ideas_can_be_read():
     assert ideas["spin"].controls == ["random", "inverse"]
     assert all(
         config.describe_only
-        for idea in decoding_configs.read(ROOT / "lab/hallucination_candidates.yaml")
+        for idea in decoding_configs.read(ROOT / "lab/hallucination_photos.yaml")
         for config in idea.configs
     )
     assert GREEDY.arm == planning.DEFAULT
@@ -331,6 +331,23 @@ def test_of_candidates_the_one_most_like_the_picture_is_said(checkout, runner):
         again = runner.answers(piece, [chance, configs[-1]])
         assert again[chance] == [answers[chance][i] for i in indices]
         assert again[configs[-1]] == [answers[configs[-1]][i] for i in indices]
+
+
+def test_a_beam_search_is_the_products_and_leaves_short_answers_alone(checkout, runner):
+    runner, session = runner
+    split = split_contents.read(checkout / "data" / "raw", checkout / "data" / "vqa", "test", 0)
+    wide = DecodingConfig(beams=3)
+    answers = runner.answers(split, [GREEDY, wide])
+    describes = [i for i, triple in enumerate(split.triples) if triple["type"] == "describe"]
+    pictures = list(split.rgb())
+    said = session.answer(
+        [pictures[split.picture_of[i]] for i in describes], [split.triples[i]["question"] for i in describes],
+        bundle_settings.greedy_generation(8).replaced(method="beam", beams=3), batch_size=16,
+    )  # fmt: skip
+    assert [answers[wide][i] for i in describes] == [answer.text for answer in said]
+    assert [answers[wide][i] for i in describes] != [answers[GREEDY][i] for i in describes]
+    short = sorted(set(range(len(split.triples))) - set(describes))
+    assert [answers[wide][i] for i in short] == [answers[GREEDY][i] for i in short]
 
 
 def halves(split: Split) -> list[tuple[Split, list[int]]]:

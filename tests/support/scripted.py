@@ -82,8 +82,7 @@ def evaluate_params(**changed) -> EvaluateParams:
     return EvaluateParams(
         **{
             "splits": ("test",), "max_items": 0, "batch_size": 4, "bootstrap": 100, "rerank_top": 10,
-            "described_top": 5, "description_weight": 0.05, "nothing_share": 0.5,
-            "prior_pictures": 0, **changed,
+            "description_weight": 0.05, "nothing_share": 0.5, "prior_pictures": 0, **changed,
         }
     )  # fmt: skip
 

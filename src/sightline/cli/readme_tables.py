@@ -31,17 +31,27 @@ HIGHLIGHTS = (
     ("invented among named objects (CHAIR_i), lower is better", "chair_i"),
     ("objects of the picture that a description names", "object_recall"),
     ("text finds its image first (R@1)", "text_to_image_r1"),
-    ("the same, re-ranked by the decoder", "text_to_image_described_r1"),
+    ("the same, the first ten re-ranked by the decoder", "text_to_image_described_r1"),
+)
+# Of the row about photos, likewise.
+PHOTOS = (
+    ("text finds its photo first (R@1), re-ranked", "text_to_image_described_r1"),
+    ("photo finds a text of its own first, re-ranked", "image_to_text_described_r1"),
+    ("short answers right", "vqa_accuracy"),
+    ("CIDEr-D", "cider_d"),
+    ("invented among named objects", "caption_chair_i"),
 )
 RESULTS = Path("docs/reports/results.md")
 
 
 def fill(project: Path) -> None:
-    """Rewrites docs/reports/results.md, and in README.md what stands between the markers of its table."""
+    """Rewrites docs/reports/results.md, and in README.md what stands between the markers of its tables."""
     summary = read_json(project / "metrics" / "summary.json")
+    trainings = read_json(project / "metrics" / "flickr8k.json")["trainings"]
     outside = project / "metrics" / "domain.json"  # of pictures that are not ours to keep
     readme = project / "README.md"
     text = put(readme.read_text(encoding="utf-8"), "results", highlights(summary), readme.name)
+    text = put(text, "photos", photo_highlights(trainings), readme.name)
     whole = page(
         summary,
         read_json(outside) if outside.exists() else None,
@@ -59,6 +69,19 @@ def highlights(summary: dict) -> str:
     for name, figure in HIGHLIGHTS:
         table += row(name, *(_cell(shipped[split].get(figure)) for split in splits))
     return table
+
+
+def photo_highlights(trainings: dict[str, dict]) -> str:
+    """The row of README.md about photos: the shipped variant on `test`, over the trainings of the profile."""
+    shipped = [training["summary"]["quality"]["shipped"]["test"] for training in trainings.values()]
+    columns = [(name, over_trainings([one[figure] for one in shipped])) for name, figure in PHOTOS]
+    names, cells = zip(*columns, strict=True)
+    return row("%", *names) + row("---", *["---:"] * len(names)) + row("Flickr8k", *map(interval, cells))
+
+
+def over_trainings(cells: list[dict[str, float]]) -> dict[str, float]:
+    """Mean value of several trainings and the mean limits of their intervals."""
+    return {name: sum(cell[name] for cell in cells) / len(cells) for name in ("value", "low", "high")}
 
 
 def page(summary: dict, outside: dict | None, cost: dict) -> str:

@@ -100,12 +100,12 @@ class SwapInputs:
 def retrieve(
     session: Session, split: Split, swaps: SwapInputs, params: EvaluateParams, train: Sequence[np.ndarray]
 ) -> RetrievalRanks:
-    """Both directions over the gallery, each also re-ranked at its top, and the swapped-kind test.
+    """Both directions over the gallery, the best `rerank_top` of each put in another order in two ways, and
+    the swapped-kind test.
 
-    `reranked`: the best `rerank_top` again, by the fusion head. `described`: of these the best
-    `described_top` (a word costs the answering model a decoder pass a pair), by the fusion head and
-    `description_weight` times the log-probability that the model describes the picture so. A text that is
-    short or says what most do is likely of any picture, so `nothing_share` of its log-probability for a
+    `reranked`: by the fusion head. `described`: by the cosine and `description_weight` times the
+    log-probability that the answering model describes the picture so. A text that is short or says what most
+    do is likely of any picture, so `nothing_share` of its log-probability for a
     picture of nothing is taken off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879); or of its mean
     log-probability for the `prior_pictures` of `train` that are most like it. A model that does not answer
     has no `described`.
@@ -150,22 +150,17 @@ def retrieve(
     )
 
     def described(image_N: np.ndarray, text_N: np.ndarray) -> np.ndarray:
-        return fused(image_N, text_N) + params.description_weight * caption_scores(image_N, text_N)
+        alike = retrieval.pair_similarity(image_IE[image_N.ravel()], embeds_NE[text_N.ravel()])
+        return alike.reshape(image_N.shape) + params.description_weight * caption_scores(image_N, text_N)
 
     def rerank(direction: str, image_QK: np.ndarray, text_QK: np.ndarray) -> None:
         """Ranks after the candidates, as images and texts of the gallery, are put in another order."""
-        scores_QK = fused(image_QK, text_T[text_QK])
-        right_QK = image_QK == owner_T[text_QK]
-        ranks[f"{direction}_reranked"] = retrieval.reranked_ranks(scores_QK, right_QK, ranks[direction])
-        if not session.answers:
-            return
-        best_QK = retrieval.candidates(scores_QK, params.described_top)
-        image_QK, text_QK, right_QK = (
-            np.take_along_axis(of_QK, best_QK, 1) for of_QK in (image_QK, text_QK, right_QK)
-        )
-        ranks[f"{direction}_described"] = retrieval.reranked_ranks(
-            described(image_QK, text_T[text_QK]), right_QK, ranks[f"{direction}_reranked"]
-        )
+        right_QK, text_QK = image_QK == owner_T[text_QK], text_T[text_QK]
+        ways = {"reranked": fused} | ({"described": described} if session.answers else {})
+        for way, scores in ways.items():
+            ranks[f"{direction}_{way}"] = retrieval.reranked_ranks(
+                scores(image_QK, text_QK), right_QK, ranks[direction]
+            )
 
     ranks_I, ranks_T = retrieval.ranks(image_IE, text_TE, owner_T)
     ranks = {"image_to_text": ranks_I, "text_to_image": ranks_T}

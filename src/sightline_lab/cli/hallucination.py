@@ -34,9 +34,7 @@ def hallucination(
     search_items: Annotated[int, typer.Option(help="Pictures per validation split; 0 takes all.")] = 0,
     model: Annotated[list[Path] | None, typer.Option(help="Trained models; default: models/vlm.")] = None,
     seeds: Annotated[int, typer.Option(help="Trainings: models/vlm, and more with the next seeds.")] = 1,
-    ideas: Annotated[
-        Path, typer.Option(help="What is tried; also: lab/hallucination_candidates.yaml.")
-    ] = IDEAS,
+    ideas: Annotated[Path, typer.Option(help="What is tried; also: lab/hallucination_photos.yaml.")] = IDEAS,
     jobs: Annotated[int, typer.Option(help="Processes of one thread each.")] = 2,
 ) -> None:
     """Try every idea of lab/hallucination_decoding.yaml on the validation splits, then read the test splits

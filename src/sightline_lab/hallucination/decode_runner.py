@@ -11,7 +11,7 @@ import numpy as np
 from sightline.core.runtime import derive_seed
 from sightline.data.questions.question_types import SHORT_TOKENS
 from sightline.evaluate.split_contents import Split
-from sightline.inference.decoding import contrastive, greedy, sampling
+from sightline.inference.decoding import beam, contrastive, greedy, sampling
 from sightline.inference.engine import DecodingInputs, GeneratedTokens, Memory
 from sightline.inference.session import Session
 from sightline.inference.torch_engine import TorchEngine
@@ -135,6 +135,8 @@ class DecodeRunner:
         generators = views.generators("candidate", draw) if draw else []
         if config.contrast == "none" and draw:
             return sampling.generate(engine, views.picture(), inputs, generators=generators, **drawing)
+        if config.beams > 1 and not need_maps:
+            return beam.generate(engine, views.picture(), inputs, beams=config.beams)
         if config.contrast == "none" or need_maps:
             return greedy.generate(
                 engine, views.picture(), inputs, need_maps=need_maps, compact=not need_maps

@@ -32,6 +32,7 @@ class DecodingConfig:
     image_gain: PAI's strength on attention logits;
     contrast: the view whose logits are subtracted (noise: VCD, no_image: PAI), with its strength,
     the share of the likeliest token's probability that a token needs, and the diffusion steps of the noise;
+    beams: of a beam search for descriptions (inference/decoding/beam.py); short answers stay greedy;
     candidates: number of descriptions of a picture: the greedy one, and others sampled from the `nucleus`
     (top p) at `temperature`; choice: the one most similar to the picture by the dual encoder's embeddings
     (CLIP-guided decoding, Deng et al. 2024, arXiv 2402.15300, of whole descriptions and without their
@@ -52,6 +53,7 @@ class DecodingConfig:
     strength: float = 0.0
     plausible: float = 0.1
     noise: int = 500
+    beams: int = 1
     candidates: int = 1
     temperature: float = 0.8
     nucleus: float = 0.9
@@ -62,13 +64,13 @@ class DecodingConfig:
         """The config that applies to a description, or to a short answer."""
         plain = self.describe_only and not describe
         whole = DecodingConfig(self.arm) if plain else replace(self, describe_only=False)
-        return whole if describe else whole.without_candidates
+        return whole if describe else whole.for_short_answers
 
     @property
-    def without_candidates(self) -> "DecodingConfig":
-        """The same config for a single answer."""
-        none = {name: getattr(GREEDY, name) for name in ("candidates", "temperature", "nucleus", "choice")}
-        return replace(self, **none)
+    def for_short_answers(self) -> "DecodingConfig":
+        """The same config, the likeliest words alone."""
+        names = ("beams", "candidates", "temperature", "nucleus", "choice")
+        return replace(self, **{name: getattr(GREEDY, name) for name in names})
 
     @property
     def gated(self) -> bool:
@@ -165,6 +167,9 @@ def _checked(path: Path, name: str, config: DecodingConfig) -> DecodingConfig:
         ("alpha", 0 <= config.alpha <= 1, "a factor in [0, 1]"),
         ("score", config.score in SCORES, f"one of {', '.join(SCORES)}"),
         ("contrast", config.contrast in CONTRASTS, f"one of {', '.join(CONTRASTS)}"),
+        ("beams", config.beams >= 1, "1 (greedy) or more"),
+        ("beams", config.beams == 1 or config.contrast == "none", "1 beside a contrast"),
+        ("beams", config.beams == 1 or config.candidates == 1, "1 beside candidates"),
         ("candidates", config.candidates >= 1, "1 (no others) or more"),
         ("temperature", config.temperature > 0, "more than 0"),
         ("nucleus", 0 < config.nucleus <= 1, "a share in (0, 1]"),

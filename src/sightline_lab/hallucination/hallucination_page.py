@@ -34,7 +34,7 @@ class About:
     source: str
 
     def named(self, path: Path) -> Path:
-        """One of the files above: metrics/hallucination_flickr8k.json, metrics/hallucination_training.csv."""
+        """One of the files above: metrics/hallucination_training.json, metrics/hallucination_flickr8k.csv."""
         ideas = [] if self.ideas == IDEAS else [self.ideas.stem.removeprefix("hallucination_")]
         suffixes = ideas + ([] if self.source == SCENES else [self.source])
         return path.with_stem("_".join([path.stem, *suffixes]))
@@ -72,6 +72,7 @@ def page(result: dict, figures: list[dict[str, str]], about: About) -> str:
         ways={name: config for name, config in result["ways"].items() if not name.endswith(CONTROLS)},
         every=_figure_tables(figures, {"greedy", *ideas}), named=_named, title=_title,
         significant=SIGNIFICANT, default=DEFAULT,
+        beams=any("beams" in config["settings"] for config in result["ways"].values()),
     )  # fmt: skip
 
 

@@ -203,19 +203,20 @@ def _of_rule(split: str, roles: dict[str, str]) -> Callable[[str], bool]:
 
 def _summary(config: DecodingConfig, macs: dict[str, int], rows: list[dict], name: str) -> dict[str, Any]:
     """Settings and cost of a decoding config. A description's cost: pictures, memories, then tokens of its
-    mean length in words plus the end, on `test`, of every candidate, and the candidates' embeddings;
+    mean length in words plus the end, on `test`, of every beam or candidate, and the candidates' embeddings;
     attention over earlier words is left out."""
     words = next(row["value"] for row in rows if row["way"] == name and row["metric"] == "words")
     views = {"none": (1, 1), "noise": (2, 2), "no_image": (1, 2)}[config.contrast]
     once = views[0] * macs["image"] + views[1] * macs["memory"]
     token = config.passes * macs["token"]
+    written = config.beams * config.candidates
     chosen = config.candidates > 1 and config.choice == "likeness"
     guide = macs["embed_image"] + config.candidates * macs["embed_text"] if chosen else 0
     return {
         "settings": config.changes(),
         "passes_per_token": config.passes,
         "macs_per_token": token,
-        "macs_per_description": round(once + config.candidates * token * (words + 1) + guide),
+        "macs_per_description": round(once + written * token * (words + 1) + guide),
     }
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from sightline.cli import readme_tables
 from sightline.core import artifacts, templates
 from sightline.core.params.loader import load_params
 from sightline_lab.ablations.ablation_summary import Spread
@@ -14,10 +15,10 @@ SPLIT = "test"
 FIGURES = (
     ("text to image R@1, by embeddings", "text_to_image_r1"),
     ("the same, re-ranked by the fusion head", "text_to_image_reranked_r1"),
-    ("then by the decoder", "text_to_image_described_r1"),
+    ("the first, re-ranked by the decoder", "text_to_image_described_r1"),
     ("image to text R@1, by embeddings", "image_to_text_r1"),
     ("the same, re-ranked by the fusion head", "image_to_text_reranked_r1"),
-    ("then by the decoder", "image_to_text_described_r1"),
+    ("the first, re-ranked by the decoder", "image_to_text_described_r1"),
     ("BLEU-4", "bleu_4"),
     ("CIDEr-D", "cider_d"),
     ("caption-CHAIR_i, lower is better", "caption_chair_i"),
@@ -70,9 +71,9 @@ def figure(summaries: list[dict[str, Any]], key: str, variant: str) -> str:
 
 
 def _cell(cells: list[dict[str, float]], sign: str = "") -> str:
-    value, low, high = (Spread([cell[name] for cell in cells]) for name in ("value", "low", "high"))
-    text = f"{value.mean:{sign}.1f} [{low.mean:{sign}.1f}, {high.mean:{sign}.1f}]"
-    return text if len(cells) == 1 else f"{text} ± {value.deviation:.1f}"
+    mean = readme_tables.over_trainings(cells)
+    text = f"{mean['value']:{sign}.1f} [{mean['low']:{sign}.1f}, {mean['high']:{sign}.1f}]"
+    return text if len(cells) == 1 else f"{text} ± {Spread([cell['value'] for cell in cells]).deviation:.1f}"
 
 
 def _answers(summaries: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -43,6 +43,7 @@ RENAMED = {
 # What is no parameter any more, and the value that changed nothing.
 GONE: dict[str, Any] = {
     "convert.hash_distance": 4,
+    "evaluate.described_top": 5,
     "finetune.split_cross_attention": False,
     "finetune.spin_training.probability": 0.0,
 }

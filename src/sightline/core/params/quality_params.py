@@ -34,18 +34,18 @@ class ExplainParams(Settings):
 
 
 class EvaluateParams(Settings):
-    """Parameters of the evaluate stage; the last five are those of the re-ranking."""
+    """Parameters of the evaluate stage; the last four are those of the re-ranking."""
 
     splits: tuple[Name, ...] = Field(strict=False, description="what is evaluated; the gate reads the first")
     max_items: CountOrNone = Field(description="images per split, drawn by their ids; 0 takes all")
     batch_size: Count = Field(description="questions at once")
     bootstrap: Count = Field(description="resamples of an interval")
-    rerank_top: Count = Field(description="results of a search that the re-ranker puts in order")
-    described_top: Count = Field(
-        description="of these, how many the answering model reads against the picture"
+    rerank_top: Count = Field(
+        description="results of a search that are put in another order: by the fusion head, and by the "
+        "cosine and how likely the answering model finds the text of the picture"
     )
     description_weight: NotNegative = Field(
-        description="of its log-probability; chosen on val: more gains on scenes and loses on photos"
+        description="of that log-probability beside the cosine; chosen on val"
     )
     nothing_share: NotNegative = Field(
         description="of the same for a picture of nothing, or for prior_pictures, which is taken off"
@@ -59,8 +59,6 @@ class EvaluateParams(Settings):
     def splits_and_ranks_fit(self) -> "EvaluateParams":
         require(bool(self.splits), "splits", list(self.splits), "one or more splits")
         once("splits", self.splits, "one or more splits")
-        some = self.described_top <= self.rerank_top
-        require(some, "described_top", self.described_top, "at most evaluate.rerank_top")
         return self
 
 

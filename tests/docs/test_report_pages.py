@@ -17,8 +17,8 @@ PAGES = ("bench.bench_page", "bench.ann_page", "pruning.pruning_page", "retrieva
 PAGES += ("load_test.load_page", "duplicates.duplicates_page", "scale.scale_page", "scale.plan_page")
 PAGES += ("own_tables.own_table_page", "towers.towers_page", "faults.reliability_page")
 PAGES += ("pretrained.tuning_page", "decoders.decoders_page", "monitoring.monitoring_page")
-PAGES += ("safety.safety_page",)
-HALLUCINATION = [("decoding", "scenes"), ("decoding", "flickr8k"), ("candidates", "flickr8k")]
+PAGES += ("safety.safety_page", "photos.photo_results_page", "photos.photo_examples")
+HALLUCINATION = [("decoding", "scenes"), ("photos", "flickr8k")]
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -110,7 +110,7 @@ def draw(path: Path, described: list[tuple[Photo, np.ndarray, Explanation]], col
                 axes.text(0, -0.04, plain(credit), **below)
             else:
                 draw_overlay(axes, displayed, size, heat, colormap)
-                share = f"{100 * heat.provenance['image_share']:.0f} % on the image"
+                share = f"{100 * heat.provenance['image_share']:.0f} % on image"
                 draw_caption(axes, heat.provenance["word"], share)
             axes.set_anchor("NW")
         down += rows + ABOVE_AND_BELOW

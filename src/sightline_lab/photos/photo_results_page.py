@@ -102,16 +102,15 @@ def _lost(summaries: list[dict[str, Any]]) -> list[tuple[str, float]]:
     ]
 
 
-def _stages(costs: list[dict[str, Any]]) -> list[tuple[str, float, float, int]]:
-    """Stage, core-seconds and wall seconds of the mean training, and the largest peak of memory in MiB. A
-    stage that a later training shared with the first was measured there."""
+def _stages(costs: list[dict[str, Any]]) -> list[tuple[str, float, int]]:
+    """Stage, core-seconds of the mean training, and the largest peak of memory in MiB. A stage that a later
+    training shared with the first was measured there."""
     names = list(dict.fromkeys(name for cost in costs for name in cost))
     measured = {name: [cost[name] for cost in costs if name in cost] for name in names}
     return [
         (
             name,
             Spread([cell["core_seconds"] for cell in cells]).mean,
-            Spread([cell["wall_seconds"] for cell in cells]).mean,
             max(cell["peak_mib"] for cell in cells),
         )
         for name, cells in measured.items()

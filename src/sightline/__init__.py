@@ -2,9 +2,11 @@
 
 It first turns off what they would send home: each reads its variable when it is imported, and ONNX Runtime
 writes a device id and an event database under the user's home in that moment. Child processes inherit them.
+OpenVINO has no such variable: importing it sends a message unless its telemetry package cannot be imported.
 """
 
 import os
+import sys
 
 TELEMETRY_OFF = {
     "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime 1.29 and later, on Linux and macOS
@@ -16,3 +18,4 @@ TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",  # what further packages agree on
 }
 os.environ.update(TELEMETRY_OFF)
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # import then fails

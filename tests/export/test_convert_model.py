@@ -14,7 +14,7 @@ from sightline import spin
 from sightline.core.params.generation import Spin
 from sightline.data import images
 from sightline.export import convert_model
-from sightline.inference import chat_prompt, image_text_model, transformers_model
+from sightline.inference import chat_prompt, execution_provider, image_text_model, transformers_model
 from sightline.inference.bundle_settings import greedy_generation
 from sightline.inference.encoding import SessionError
 from sightline.inference.session import Session
@@ -173,8 +173,9 @@ def test_the_server_answers_with_it_and_says_that_it_does_not_search(model):
     url = images.data_url(images.encode(picture)[0], "png")
     content = [{"type": "text", "text": QUESTION}, {"type": "image_url", "image_url": {"url": url}}]
     body = {"model": "sightline", "temperature": 0, "messages": [{"role": "user", "content": content}]}
-    app = create_app(Model.load(model.bundle, 1), deployed(batch=1))
-    with running(app) as address:
+    loaded = Model.load(model.bundle, 1)
+    assert loaded.provider == execution_provider.chosen()
+    with running(create_app(loaded, deployed(batch=1))) as address:
         done = httpx.post(f"{address}/v1/chat/completions", json=body | {"max_tokens": TOKENS})
         assert done.status_code == 200, done.text
         refused = httpx.post(f"{address}/v1/embeddings", json={"model": "sightline", "input": "a ball"})

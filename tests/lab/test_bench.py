@@ -10,9 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from ruamel.yaml import YAML
 
 from sightline.core.params.loader import load_params
 from sightline.core.runtime import Runtime
+from sightline.inference import openvino_graph
 from sightline.inference.onnx_engine import OnnxEngine
 from sightline_lab import report_page
 from sightline_lab.bench import (
@@ -147,7 +149,7 @@ def test_a_run_measures_every_form_and_names_what_did_not_run(subject, monkeypat
     rows = run_bench.measure(subject, subject.engines(1), 2, 2, absent, tokens=3)
     assert any("no compiler here" in why for why in absent.values())
     timed = {(row["task"], row["runner"]) for row in rows}
-    forms = ["PyTorch", *(f"ONNX {form}" for form in subject.forms)]
+    forms = ["PyTorch", *subject.exported()]
     assert timed >= {(task, form) for task in bench_page.TASKS for form in forms}
     assert timed >= {("SPIN", form) for form in spin_overhead.FORMS}
     assert all(row["batch"] == 2 and row["shape"] == "tiny" for row in rows)
@@ -160,11 +162,44 @@ def test_a_run_measures_every_form_and_names_what_did_not_run(subject, monkeypat
     report_page.write(tmp_path, bench_page)
     page, drawn = (tmp_path / bench_page.PAGE).read_text(), (tmp_path / bench_page.PICTURE).read_bytes()
     assert "no compiler here" in page and "## Tiny model" in page and "ONNX int4 weights" in page
+    openvino = result["machine"].get("openvino")
+    assert (f", OpenVINO {openvino});" in page) == (openvino is not None) == ("| OpenVINO fp32 |" in page)
     report_page.write(tmp_path, bench_page)
     assert (tmp_path / bench_page.PICTURE).read_bytes() == drawn
     busy = bench_page.page(result | {"machine": result["machine"] | {"load": 3.0}})
     idle = bench_page.page(result | {"machine": result["machine"] | {"load": 0.0}})
     assert "Provisional" in busy and "Provisional" not in idle
+
+
+def test_the_peer_computes_all_graphs_in_openvino_ours_those_of_pictures(subject):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed (requirements-openvino.in)")
+    graphs = {
+        name: {graph: made.get_providers()[0] for graph, made in subject.engine(name, 2)._sessions.items()}
+        for name in ("OpenVINO int8", "ONNX fp32, openvino", "ONNX int8")
+    }
+    assert set(graphs["OpenVINO int8"].values()) == {"openvino"}
+    pictures = {graph for graph, provider in graphs["ONNX fp32, openvino"].items() if provider == "openvino"}
+    assert pictures == {"image_encoder", "vision"} and "openvino" not in graphs["ONNX int8"].values()
+
+
+def test_what_openvino_cannot_run_is_named_with_the_reason(subject, monkeypatch):
+    monkeypatch.setattr(openvino_graph, "find_spec", lambda name: None)
+    absent = bench_models.absent()
+    assert "pip install -r requirements-openvino.in" in absent["OpenVINO int8"]
+    assert set(absent) == {*bench_models.OPENVINO, *bench_models.PICTURES_IN_OPENVINO}
+    assert list(subject.exported()) == [f"ONNX {form}" for form in subject.forms]
+    assert "openvino" not in run_bench.machine(1)
+
+
+def test_the_photo_shape_has_the_image_tower_of_photographs(monkeypatch):
+    made = []
+    monkeypatch.setattr(bench_models, "_exported", lambda *given: made.append(given))
+    params = load_params(ROOT / "params.yaml")
+    bench_models.photo(params, Path())
+    ((name, vlm, clip, *_),) = made
+    tower = YAML(typ="safe").load(ROOT / "profiles" / "flickr8k.yaml")["vision"]["name"]
+    assert name == "photo" and clip.vision.config["name"] == tower
+    assert vlm.config["grid"] == [7, 7]
 
 
 class broken:
@@ -204,7 +239,7 @@ def test_a_causal_language_model_is_timed_beside_its_own_generate(tmp_path):
     read = causal.vlm.config["grid"][0] * causal.vlm.config["grid"][1] + causal.question
     written = generate()
     assert written.shape == (2, read + 1 + 5) and torch.equal(written, generate())  # its cache is not used up
-    engines = {form: OnnxEngine(causal.folder / form) for form in causal.forms}
+    engines = {name: causal.engine(name, 1) for name in causal.exported()}
     first = {
         form: engine.step(
             np.full((2, 1), 2), None, workloads.encode(engine, inputs), np.full(2, 4), 1.0, False
@@ -212,8 +247,8 @@ def test_a_causal_language_model_is_timed_beside_its_own_generate(tmp_path):
         for form, engine in engines.items()
     }
     for form, logits in first.items():
-        cosine = logits @ first["fp32"] / np.linalg.norm(logits) / np.linalg.norm(first["fp32"])
-        assert cosine > 0.9, form
+        plain = first["ONNX fp32"]
+        assert logits @ plain / np.linalg.norm(logits) / np.linalg.norm(plain) > 0.9, form
 
 
 def test_training_compares_the_faster_launch_of_each_side_in_the_same_round(monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(TESTS.rglob("*.py"))}
 # May be missing; the reason of the skip says what is then not checked.
-OPTIONAL = {"quantus", "optuna", "moto", "dvc_s3", "kubernetes_validate", "accelerate", "ray"}
+OPTIONAL = {"quantus", "optuna", "moto", "dvc_s3", "kubernetes_validate", "accelerate", "ray", "openvino"}
 
 
 def called(node: ast.AST) -> str:

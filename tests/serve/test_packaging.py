@@ -104,6 +104,7 @@ def test_the_wheel_of_the_product_has_ranges_and_no_lab(tmp_path):
         "tracking",
         "tune",
         "ray",
+        "openvino",
         "services",
     }
     assert "sightline = sightline.cli.main:main" in points and "lab" not in points
@@ -228,7 +229,7 @@ def test_the_extras_are_the_files():
         "serve": {"file": ["requirements-serve.in"]}, "train": {"file": ["requirements.in"]},
         "tracking": {"file": ["requirements-tracking.in"]},
         "tune": {"file": ["requirements-tune.in"]}, "services": {"file": ["requirements-services.in"]},
-        "ray": {"file": ["requirements-ray.in"]},
+        "ray": {"file": ["requirements-ray.in"]}, "openvino": {"file": ["requirements-openvino.in"]},
     }  # fmt: skip
 
 

@@ -77,6 +77,30 @@ def test_the_page_leaves_nothing(run):
     assert run("import sightline.serve.ui.ui_layout") == ([], [])
 
 
+# In place of the package by which OpenVINO tells that it was imported: leaves a file, sends nothing.
+TELLS = """
+import pathlib
+class Telemetry:
+    def __init__(self, *given, **named):
+        (pathlib.Path.home() / "told").touch()
+    def send_event(self, *given, **named):
+        pass
+"""
+
+
+def test_openvino_tells_nobody_that_it_was_imported(run, tmp_path):
+    pytest.importorskip("openvino", reason="OpenVINO is not installed (requirements-openvino.in)")
+    backend = tmp_path / "hooks" / "openvino_telemetry" / "backend"
+    backend.mkdir(parents=True)
+    (backend.parent / "__init__.py").write_text(TELLS)
+    (backend / "__init__.py").write_text("")
+    (backend / "backend_ga4.py").write_text("")
+    assert run("import sightline, openvino") == ([], [])
+    code = "from sightline.inference import openvino_graph; assert openvino_graph.lacking('f32') is None"
+    assert run(f"{code}; import openvino") == ([], [])
+    assert run("import openvino") == (["told"], [])  # else the lines above could not fail
+
+
 def test_stages_and_export_leave_nothing(run):
     code = STAGES.format(ROOT / "stages")
     assert run(f"{code}; import sightline.export.export_variants, onnxruntime") == ([], [])

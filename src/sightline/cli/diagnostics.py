@@ -111,14 +111,14 @@ def packages(here: Path | None) -> Check:
 
 
 def provider() -> Check:
-    """What ONNX Runtime computes on; wrong only where one was asked for that is not there."""
+    """What computes the graphs; wrong only where something was asked for that is not there."""
     from sightline.inference import execution_provider
 
     try:
         found = execution_provider.chosen()
     except execution_provider.ProviderError as error:
         return Check("provider", False, str(error), f"unset {execution_provider.VARIABLE}")
-    return Check("provider", True, f"ONNX Runtime computes on {found}")
+    return Check("provider", True, execution_provider.described(found))
 
 
 def artifact(folder: Path, name: str, cure: str) -> Check:

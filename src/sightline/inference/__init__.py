@@ -5,8 +5,9 @@ and ONNX Runtime; torch only in `torch_session.py`, `torch_engine.py`, `block_ge
 session.py: `Session`: loads an exported model, answers and scores with it
 encoding.py: `Encoder`: pictures, texts and questions as arrays of the model
 engine.py: the protocol that every decoding method runs on
-onnx_engine.py: ONNX Runtime behind it
-execution_provider.py: the accelerator or processor that it computes on
+onnx_engine.py: ONNX graphs behind it
+execution_provider.py: the runtime, and the accelerator or processor that it computes on
+openvino_graph.py: a graph in OpenVINO
 torch_engine.py: PyTorch behind it
 torch_session.py: a session around the models that training wrote
 transformers_model.py: a vision-language model of transformers with its processor

@@ -1,7 +1,9 @@
-"""What ONNX Runtime computes on: an accelerator that its build supports, else the processor.
+"""What computes the graphs: ONNX Runtime on an accelerator that its build supports, else on the processor; or
+OpenVINO the graphs of pictures, where it is asked for.
 
 https://onnxruntime.ai/docs/execution-providers. The package `onnxruntime` has the processor only;
-`onnxruntime-gpu`, `onnxruntime-rocm` and `onnxruntime-openvino` bring their provider along.
+`onnxruntime-gpu` and `onnxruntime-rocm` bring their provider along. OpenVINO is a package of its own
+(openvino_graph.py). It is never chosen by itself: its answers can differ from those that the gate judged.
 """
 
 import os
@@ -9,16 +11,18 @@ from typing import Any
 
 import onnxruntime as ort
 
-VARIABLE = "SIGHTLINE_PROVIDER"  # names one of PROVIDERS; unset: the first that is there
+from sightline.inference import openvino_graph
+
+VARIABLE = "SIGHTLINE_PROVIDER"  # one of PROVIDERS or OPENVINO; unset: the first of PROVIDERS that is there
 CPU = "cpu"
 PROVIDERS = {  # in the order of preference
     "cuda": "CUDAExecutionProvider",
     "rocm": "ROCMExecutionProvider",
     "migraphx": "MIGraphXExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
     CPU: "CPUExecutionProvider",
 }
+OPENVINO = {"openvino": "f32", "openvino-bf16": "bf16"}  # and the precision that it computes in
 
 
 class ProviderError(ValueError):
@@ -26,16 +30,20 @@ class ProviderError(ValueError):
 
 
 def chosen() -> str:
-    """A key of PROVIDERS: what VARIABLE names, or the first that this build of ONNX Runtime has. Raises
-    ProviderError for one that it does not have."""
-    available = ort.get_available_providers()
-    there = [name for name, provider in PROVIDERS.items() if provider in available]
+    """A key of PROVIDERS or OPENVINO: what VARIABLE names, or the first provider that this build of ONNX
+    Runtime has. Raises ProviderError for one that is not there."""
+    there = _there()
     wanted = os.environ.get(VARIABLE, "")
     if not wanted:
         return there[0]
+    if wanted in OPENVINO:
+        if lacking := openvino_graph.lacking(OPENVINO[wanted]):
+            raise ProviderError(f"{VARIABLE} is {wanted!r}, but {lacking}, or unset {VARIABLE}")
+        return wanted
     if wanted not in PROVIDERS:
         raise ProviderError(
-            f"{VARIABLE} is {wanted!r}, expected one of {', '.join(PROVIDERS)}; here are: {', '.join(there)}"
+            f"{VARIABLE} is {wanted!r}, expected one of {', '.join([*PROVIDERS, *OPENVINO])}; ONNX Runtime "
+            f"has here: {', '.join(there)}"
         )
     if wanted not in there:
         raise ProviderError(
@@ -45,9 +53,24 @@ def chosen() -> str:
     return wanted
 
 
+def _there() -> list[str]:
+    available = ort.get_available_providers()
+    return [name for name, provider in PROVIDERS.items() if provider in available]
+
+
+def described(name: str) -> str:
+    """In words: what computes, and on what."""
+    if name in OPENVINO:
+        return (
+            f"OpenVINO {openvino_graph.version()} computes the graphs of pictures, in {OPENVINO[name]}; ONNX "
+            f"Runtime the others, on {CPU}"
+        )
+    return f"ONNX Runtime computes on {name}"
+
+
 def of(session: Any) -> str:
-    """The key of PROVIDERS that an InferenceSession computes on in the first place. ONNX Runtime goes on with
-    the processor where a provider of its build finds no device."""
+    """What a graph runs on in the first place: a key of PROVIDERS or OPENVINO. ONNX Runtime goes on with the
+    processor where a provider of its build finds no device."""
     used = session.get_providers()[0]
     return next((name for name, provider in PROVIDERS.items() if provider == used), used)
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the `Engine` protocol: numpy in, numpy out, no torch.
+"""ONNX graphs behind the `Engine` protocol, in ONNX Runtime or OpenVINO: numpy in, numpy out, no torch.
 
 Shapes: L layers, B batch, H heads, T text tokens, P patches, M memory tokens (P, then the question), D width,
 E embedding width, V vocabulary, C,Y,X channels and sides.
@@ -22,6 +22,7 @@ from sightline.core.params.checks import Count
 from sightline.core.preprocessing import MAX_SIDE
 from sightline.inference import execution_provider
 from sightline.inference.engine import Memory, Step
+from sightline.inference.openvino_graph import OpenVINOGraph
 
 GRAPHS = ("image_encoder", "text_encoder", "fusion", "vision", "memory", "decoder")
 SEARCH_SIDE = ("image_encoder", "text_encoder", "fusion")  # the dual encoder's graphs
@@ -78,11 +79,18 @@ class OnnxEngine:
     """Six graphs and engine.json in a folder, or three of a model that only searches, or only answers;
     implements `inference.engine.Engine`.
 
-    With several threads a batch of pictures is divided among them, as threads that share every product wait
-    for each other at every node. A single picture, a text and a token are computed by all of them together.
+    On the processor ONNX Runtime gets a batch of pictures divided among the threads, as threads that share
+    every product wait for each other at every node. A single picture, a text and a token are computed by all
+    of them together.
+
+    OpenVINO gets the float32 graphs of pictures alone, ONNX Runtime the others: a step of the decoder takes
+    OpenVINO longer, and 8-bit numbers it rounds elsewhere, so that the answers would not be those that were
+    measured (some of its means and maxima of them are wrong in 2026.4).
+
+    provider: a name of execution_provider.PROVIDERS or OPENVINO; None: `chosen()`.
     """
 
-    def __init__(self, folder: Path, threads: int = 1):
+    def __init__(self, folder: Path, threads: int = 1, provider: str | None = None):
         self.folder = Path(folder)
         path = self.folder / CONFIG
         if not path.is_file():
@@ -97,13 +105,28 @@ class OnnxEngine:
             raise EngineError(f"{path}: lacks {', '.join(missing)}; {REBUILD}")
         config = typed_json.check(path, document, EngineConfig, REBUILD)
         self.config: dict[str, Any] = config.model_dump(exclude_defaults=True)
-        # An accelerator computes a batch at once.
-        self.threads = threads if execution_provider.chosen() == execution_provider.CPU else 1
-        self.open(open_graph)
-        if self.threads > 1:
+        self._chosen = execution_provider.chosen() if provider is None else provider
+        # An accelerator computes a batch at once, and OpenVINO divides it itself.
+        self.threads = (
+            threads if self._chosen in (execution_provider.CPU, *execution_provider.OPENVINO) else 1
+        )
+        self._divides = self.threads > 1 and self._chosen == execution_provider.CPU
+        self.open(self.open_graph)
+        if self._chosen in execution_provider.OPENVINO and self.provider != self._chosen:
+            raise EngineError(
+                f"{self.folder}: its graphs of pictures are not in float32, and {self._chosen} computes no "
+                f"other; unset {execution_provider.VARIABLE}"
+            )
+        if self._divides:
             self._pool = ThreadPoolExecutor(self.threads)
         if answers:
             self._read_decoder(self.folder / "decoder.onnx")
+
+    def open_graph(self, path: Path, threads: int) -> "Graph":
+        """On the provider of this engine, or on ONNX Runtime what it does not give to OpenVINO."""
+        if self._chosen in execution_provider.OPENVINO and not (path.stem in IMAGE_SIDE and _is_float(path)):
+            return open_graph(path, threads, execution_provider.CPU)
+        return open_graph(path, threads, self._chosen)
 
     def open(self, opener: "Callable[[Path, int], Graph]") -> None:
         """Open every graph by `opener`, which gets its path and the threads it may use (`open_graph`)."""
@@ -112,7 +135,7 @@ class OnnxEngine:
             name: opener(path, _threads(name, path, self.threads)) for name, path in paths.items()
         }
         self._single_threaded = {
-            name: opener(paths[name], 1) for name in IMAGE_SIDE if name in paths and self.threads > 1
+            name: opener(paths[name], 1) for name in IMAGE_SIDE if name in paths and self._divides
         }
 
     def _read_decoder(self, path: Path) -> None:
@@ -133,8 +156,10 @@ class OnnxEngine:
 
     @property
     def provider(self) -> str:
-        """What its graphs run on: a name of execution_provider.PROVIDERS."""
-        return execution_provider.of(self._sessions["text_encoder"])
+        """What its graphs of pictures run on: a name of execution_provider.PROVIDERS or OPENVINO."""
+        return execution_provider.of(
+            next(self._sessions[name] for name in IMAGE_SIDE if name in self._sessions)
+        )
 
     def search_digest(self) -> str:
         """sha256 of the graphs that make embeddings: what an index must have been built with."""
@@ -188,7 +213,7 @@ class OnnxEngine:
 
     def _run_images(self, graph: str, outputs: list[str], pixels_BCYX: np.ndarray) -> list[np.ndarray]:
         batch, _, *sides = pixels_BCYX.shape
-        if self.threads == 1 or batch == 1:
+        if not self._divides or batch == 1:
             return self._run(graph, outputs, {"pixels": pixels_BCYX})
         rows = max(1, min(math.ceil(batch / self.threads), PART_PIXELS // math.prod(sides)))
         parts = (pixels_BCYX[start : start + rows] for start in range(0, batch, rows))
@@ -207,7 +232,7 @@ class OnnxEngine:
         """Raises EngineError where the graph does not take or give what the engine does."""
         try:
             return sessions[graph].run(outputs, feed)
-        except Exception as error:  # as in `_session`
+        except Exception as error:  # as in `open_session`
             first = str(error).strip().splitlines()[0][:200]
             raise EngineError(
                 f"{self.folder / graph}.onnx: does not fit {CONFIG} and the other graphs ({first}); {REBUILD}"
@@ -231,35 +256,44 @@ def _stacked(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts).reshape(len(parts), *parts[0].shape)
 
 
+def _is_float(path: Path) -> bool:
+    model = path.read_bytes() if path.is_file() else b""
+    return not any(operator in model for operator in (b"QuantizeLinear", b"MatMulNBits"))
+
+
 def _threads(name: str, path: Path, threads: int) -> int:
     small = name == "decoder" and path.is_file() and path.stat().st_size < SMALL_DECODER
     return 1 if small else threads
 
 
 class Graph(Protocol):
-    """A graph that runs: what an engine needs of an `ort.InferenceSession`."""
+    """A graph that runs: what an engine needs of an `ort.InferenceSession` or an `OpenVINOGraph`."""
 
     def run(self, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]: ...
 
-    def get_inputs(self) -> list[Any]: ...
+    def get_inputs(self) -> Sequence[Any]: ...
 
     def get_providers(self) -> list[str]: ...
 
 
-def open_graph(path: Path, threads: int, profile: Path | None = None) -> ort.InferenceSession:
-    """A session that computes the same bits every time. profile: how the name of the file begins that ONNX
-    Runtime's profiler writes; None: none is written. It runs on execution_provider.chosen(). Raises
-    EngineError for a file that is no whole graph."""
-    if not path.is_file():
-        raise EngineError(f"{path}: no such file; {REBUILD}")
-    model = path.read_bytes()
-    # The key under which ONNX names a file outside the model. Ours hold their weights themselves, so a graph
-    # with this key was not written here and may ask for any file of the machine.
-    if b"location" in model:
-        raise EngineError(
-            f"{path}: the graph refers to a file outside itself, expected a single file; {REBUILD}"
-        )
-    provider = execution_provider.chosen()
+def open_graph(path: Path, threads: int, provider: str) -> Graph:
+    """A graph on a provider of execution_provider.PROVIDERS or OPENVINO, which computes the same bits every
+    time. Raises EngineError for a file that is no whole graph."""
+    if provider not in execution_provider.OPENVINO:
+        return open_session(path, threads, provider)
+    model = _read(path)
+    try:
+        return OpenVINOGraph(model, threads, provider, execution_provider.OPENVINO[provider])
+    except RuntimeError as error:
+        raise _unreadable(path, "OpenVINO", error) from error
+
+
+def open_session(
+    path: Path, threads: int, provider: str, profile: Path | None = None
+) -> ort.InferenceSession:
+    """The same of ONNX Runtime. profile: how the name of the file begins that its profiler writes; None: none
+    is written."""
+    model = _read(path)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -272,5 +306,22 @@ def open_graph(path: Path, threads: int, profile: Path | None = None) -> ort.Inf
     try:
         return ort.InferenceSession(model, options, providers=execution_provider.arguments(provider))
     except Exception as error:  # ONNX Runtime's own exception types share no public base class
-        first = str(error).strip().splitlines()[0][:200]
-        raise EngineError(f"{path}: no graph that ONNX Runtime can run ({first}); {REBUILD}") from error
+        raise _unreadable(path, "ONNX Runtime", error) from error
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise EngineError(f"{path}: no such file; {REBUILD}")
+    model = path.read_bytes()
+    # The key under which ONNX names a file outside the model. Ours hold their weights themselves, so a graph
+    # with this key was not written here and may ask for any file of the machine.
+    if b"location" in model:
+        raise EngineError(
+            f"{path}: the graph refers to a file outside itself, expected a single file; {REBUILD}"
+        )
+    return model
+
+
+def _unreadable(path: Path, runtime: str, error: Exception) -> EngineError:
+    first = str(error).strip().splitlines()[0][:200]
+    return EngineError(f"{path}: no graph that {runtime} can run ({first}); {REBUILD}")

@@ -24,8 +24,10 @@ from sightline.core.profile_page import Profile, Table
 from sightline.core.trace_events import Event, Recorder, Span
 from sightline.data.image_workers import ImageWorkers
 from sightline.data.tokenizer import Tokenizer
+from sightline.inference import execution_provider
 from sightline.inference.encoding import Encoder
-from sightline.inference.onnx_engine import OnnxEngine, open_graph
+from sightline.inference.execution_provider import ProviderError
+from sightline.inference.onnx_engine import OnnxEngine, open_session
 from sightline.inference.out_of_domain import OODDetector
 from sightline.inference.question_detector import QuestionDetector
 
@@ -67,15 +69,17 @@ NOTES = (
 class RecordedGraph:
     """A graph whose runs are spans of `recorder`, under ONNX Runtime's profiler until `end`."""
 
-    def __init__(self, name: str, path: Path, threads: int, profile: Path, recorder: Recorder) -> None:
+    def __init__(
+        self, name: str, path: Path, threads: int, provider: str, profile: Path, recorder: Recorder
+    ) -> None:
         self.name, self._recorder = name, recorder
-        self._session = open_graph(path, threads, profile)
+        self._session = open_session(path, threads, provider, profile)
 
     def run(self, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         with self._recorder.span(self.name, RUN):
             return self._session.run(outputs, feed)
 
-    def get_inputs(self) -> list[Any]:
+    def get_inputs(self) -> Sequence[Any]:
         return self._session.get_inputs()
 
     def get_providers(self) -> list[str]:
@@ -124,14 +128,19 @@ class SessionProfiler:
     @contextmanager
     def recording(self, engine: OnnxEngine, calls: Iterable[tuple[type, str, str]] = ()) -> Iterator[None]:
         """Profile all graphs of the engine, and record PHASES and further `calls`; afterwards it is as it
-        was."""
+        was. Raises ProviderError where OpenVINO computes them."""
+        provider = engine.provider
+        if provider in execution_provider.OPENVINO:
+            raise ProviderError(
+                f"{execution_provider.VARIABLE} is {provider!r}, but the profiler is ONNX Runtime's: unset it"
+            )
         with tempfile.TemporaryDirectory() as folder:
 
             def opened(path: Path, threads: int) -> RecordedGraph:
                 known = {graph.name for graph in self._graphs}
                 name = path.stem if path.stem not in known else f"{path.stem}, one thread"
                 profile = Path(folder) / name.replace(", ", "-")
-                self._graphs.append(RecordedGraph(name, path, threads, profile, self.recorder))
+                self._graphs.append(RecordedGraph(name, path, threads, provider, profile, self.recorder))
                 return self._graphs[-1]
 
             engine.open(opened)
@@ -141,7 +150,7 @@ class SessionProfiler:
             finally:
                 ended = [event for graph in self._graphs for event in graph.end()]
                 self.events = trace_events.as_events(self.recorder.spans, os.getpid()) + ended
-                engine.open(open_graph)
+                engine.open(engine.open_graph)
 
     def profile(
         self, what: str, tables: Sequence[Table] = (), facts: dict[str, str] | None = None

@@ -1,7 +1,8 @@
-"""The models that are timed: the trained one of this checkout and, with random weights, the reference shape
-and a causal language model as decoder.
+"""The models that are timed: the trained one of this checkout and, with random weights, the reference shape,
+the same with the image tower of photographs, and a causal language model as decoder.
 
-A BenchModel holds every form of one model as an engine: eager and compiled PyTorch, and its ONNX variants.
+A BenchModel holds every form of one model as an engine: eager and compiled PyTorch, and its ONNX variants in
+ONNX Runtime and, where it is installed, in OpenVINO.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import torch
 
 from sightline.core.params.loader import Params
 from sightline.export import onnx_graphs, quantize, variants
-from sightline.inference import torch_session
+from sightline.inference import execution_provider, openvino_graph, torch_session
 from sightline.inference.engine import Engine
-from sightline.inference.onnx_engine import CONFIG, GRAPHS, OnnxEngine
+from sightline.inference.onnx_engine import CONFIG, GRAPHS, OnnxEngine, open_graph
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.decoder.cross_attention import from_clip
 from sightline.models.dual_encoder import DualEncoder
@@ -29,6 +30,14 @@ from sightline_lab.bench import workloads
 from sightline_lab.bench.workloads import EAGER
 
 COMPILED, TORCHAO = "torch.compile", "torchao int8 weights"
+# Ours with pictures in OpenVINO, and OpenVINO as a peer, which computes all graphs: form, provider.
+PICTURES_IN_OPENVINO = {
+    f"ONNX fp32, {provider}": ("fp32", provider) for provider in execution_provider.OPENVINO
+}
+OPENVINO = {
+    "OpenVINO fp32": ("fp32", "openvino"), "OpenVINO bf16": ("fp32", "openvino-bf16"),
+    "OpenVINO int8": ("int8", "openvino"),
+}  # fmt: skip
 POST_TRAINING = {"int8 dynamic": quantize.quantize_dynamic, "int4 weights": quantize.quantize_int4}
 CALIBRATION = 8  # batches of noise that calibrate random weights: only their speed is measured
 REFERENCE = {
@@ -68,12 +77,39 @@ class BenchModel:
         engines[COMPILED] = _compiled(self.vlm, self.clip)
         if importlib.util.find_spec("torchao") is not None:
             engines[TORCHAO] = _weights_int8(self.vlm, self.clip)
-        return engines | {f"ONNX {form}": OnnxEngine(self.folder / form, threads) for form in self.forms}
+        return engines | {name: self.engine(name, threads) for name in self.exported()}
+
+    def exported(self) -> dict[str, tuple[str, str]]:
+        """What this machine can run without PyTorch: name -> form, provider."""
+        missing, named = absent(), {f"ONNX {form}": (form, execution_provider.CPU) for form in self.forms}
+        return {
+            name: of for name, of in (named | PICTURES_IN_OPENVINO | OPENVINO).items() if name not in missing
+        }
+
+    def engine(self, name: str, threads: int) -> OnnxEngine:
+        """Of a name of `exported`."""
+        form, provider = self.exported()[name]
+        if name not in OPENVINO:
+            return OnnxEngine(self.folder / form, threads, provider)
+        engine = OnnxEngine(self.folder / form, 1, execution_provider.CPU)
+        engine.open(lambda path, _: open_graph(path, threads, provider))
+        return engine
 
     def bytes(self) -> dict[str, int]:
         """Of the weights in PyTorch (both models with their towers) and of each variant's files."""
         weights = sum(4 * p.numel() for model in (self.vlm, self.clip) for p in model.parameters())
-        return {EAGER: weights} | {f"ONNX {form}": variants.size(self.folder / form) for form in self.forms}
+        sizes = {form: variants.size(self.folder / form) for form in self.forms}
+        return {EAGER: weights} | {name: sizes[form] for name, (form, _) in self.exported().items()}
+
+
+def absent() -> dict[str, str]:
+    """What OpenVINO cannot run here, and why."""
+    needs = {
+        name: execution_provider.OPENVINO[provider]
+        for name, (_, provider) in (PICTURES_IN_OPENVINO | OPENVINO).items()
+    }
+    lacking = {name: openvino_graph.lacking(precision) for name, precision in needs.items()}
+    return {name: why for name, why in lacking.items() if why is not None}
 
 
 def default(models: Path, scratch: Path) -> BenchModel:
@@ -90,13 +126,20 @@ def default(models: Path, scratch: Path) -> BenchModel:
 
 
 def reference(
-    params: Params, scratch: Path, config: dict = REFERENCE, decoder: dict = REFERENCE_DECODER
-) -> BenchModel:
+    params: Params, scratch: Path, config: dict = REFERENCE, decoder: dict = REFERENCE_DECODER,
+    name: str = "reference",
+) -> BenchModel:  # fmt: skip
     """Random weights in the shape that is compared across projects: speed does not depend on the weights."""
     torch.manual_seed(0)
     clip = DualEncoder(config)
     vlm = from_clip(clip, params.finetune.model_dump() | decoder, []).eval()
-    return _exported("reference", vlm, clip.eval(), scratch, params.export.opset)
+    return _exported(name, vlm, clip.eval(), scratch, params.export.opset)
+
+
+def photo(params: Params, scratch: Path) -> BenchModel:
+    """The reference with the convolutional image tower of profiles/flickr8k.yaml."""
+    vision = REFERENCE["vision"] | {"name": "tf_efficientnet_lite2"}
+    return reference(params, scratch, REFERENCE | {"vision": vision}, REFERENCE_DECODER, "photo")
 
 
 def causal(

@@ -20,8 +20,9 @@ from sightline.core.machine import processor
 from sightline.core.params.loader import Params
 from sightline.data.questions.triples import Triples
 from sightline.data.shards import Items
-from sightline.inference import calibration_data
+from sightline.inference import calibration_data, openvino_graph
 from sightline.inference.engine import Engine
+from sightline.inference.execution_provider import CPU, VARIABLE
 from sightline.inference.session import Session
 from sightline_lab.bench import (
     bench_models,
@@ -31,7 +32,7 @@ from sightline_lab.bench import (
     training_throughput,
     workloads,
 )
-from sightline_lab.bench.bench_models import COMPILED, TORCHAO, BenchModel
+from sightline_lab.bench.bench_models import COMPILED, OPENVINO, TORCHAO, BenchModel
 from sightline_lab.bench.workloads import EAGER
 
 BATCHES = (1, 8)
@@ -47,7 +48,7 @@ def run(root: Path, params: Params, rounds: int, threads: int, echo: Callable[[s
     result = {
         "machine": machine(threads),
         "rounds": rounds,
-        "absent": external_baselines.absent(),
+        "absent": external_baselines.absent() | bench_models.absent(),
         "rows": [],
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +58,11 @@ def run(root: Path, params: Params, rounds: int, threads: int, echo: Callable[[s
             result["quality"] = quality(chosen[0], root, params.data.max_pixels)
             result["memory"] = {
                 EAGER: child("torch", models, "models"),
-                **{f"ONNX {form}": child("session", chosen[0].folder, form) for form in chosen[0].forms},
+                **{
+                    name: child("session", chosen[0].folder, form, provider)
+                    for name, (form, provider) in chosen[0].exported().items()
+                    if name not in OPENVINO
+                },
             }
         else:
             result["absent"]["default model"] = "not built: run `make repro`"
@@ -65,6 +70,7 @@ def run(root: Path, params: Params, rounds: int, threads: int, echo: Callable[[s
             result["cold_start"] = cold_start(models / "bundle")
         echo("exporting the shapes with random weights")
         chosen.append(bench_models.reference(params, scratch))
+        chosen.append(bench_models.photo(params, scratch))
         chosen.append(bench_models.causal(scratch, params.export.opset))
         result["bytes"] = {bench_model.name: bench_model.bytes() for bench_model in chosen}
         for bench_model in chosen:
@@ -99,7 +105,7 @@ def measure(
                 for call in calls.values():
                     call()
         except Exception as error:  # compilers raise anything; the other forms can still run
-            if name not in (COMPILED, TORCHAO):
+            if name not in (COMPILED, TORCHAO, *OPENVINO):
                 raise
             reason = next(iter(str(error).splitlines()), "")[:200]
             absent[f"{name}, {bench_model.name}"] = f"{type(error).__name__}: {reason}"
@@ -120,21 +126,22 @@ def measure(
 
 
 def quality(bench_model: BenchModel, root: Path, max_pixels: int) -> dict[str, dict[str, float]]:
-    """Accuracy of each ONNX form on short validation questions, and the percentage of its answers that differ
-    from float32's."""
+    """Accuracy of each exported form on short validation questions, and the percentage of its answers that
+    differ from float32's in ONNX Runtime."""
     items, val = Items(root / "data/raw"), Triples(root / "data/vqa", "val")
     questions = calibration_data.read(items, val, QUESTIONS, max_pixels, short=True)
-    ids_by_form = {}
+    ids_by_name = {}
     result = {}
-    for form in bench_model.forms:
+    for name, (form, _) in bench_model.exported().items():
         session = Session.open(bench_model.folder, form)
+        session.engine = bench_model.engine(name, threads=1)
         answers = calibration_data.answer(session, questions)
-        ids_by_form[form] = [answer.ids for answer in answers]
+        ids_by_name[name] = [answer.ids for answer in answers]
         right = 100 * float(np.mean(calibration_data.correct(session, answers, questions)))
         flipped = 100 * float(
-            np.mean([a != b for a, b in zip(ids_by_form[form], ids_by_form["fp32"], strict=True)])
+            np.mean([a != b for a, b in zip(ids_by_name[name], ids_by_name["ONNX fp32"], strict=True)])
         )
-        result[f"ONNX {form}"] = {
+        result[name] = {
             "accuracy": paired_timing.rounded(right),
             "flipped": paired_timing.rounded(flipped),
         }
@@ -147,10 +154,11 @@ def cold_start(bundle: Path) -> dict:
     return {key: paired_timing.spread(np.array([run[key] for run in runs])) for key in runs[0]}
 
 
-def child(kind: str, folder: Path, variant: str) -> dict[str, float]:
-    """The measurements of one fresh process."""
+def child(kind: str, folder: Path, variant: str, provider: str = CPU) -> dict[str, float]:
+    """The measurements of one fresh process; `provider` computes its graphs."""
     command = [sys.executable, "-m", "sightline_lab.bench.cold_start", kind, str(folder), variant]
-    ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    env = os.environ | {"OMP_NUM_THREADS": "1", VARIABLE: provider}
+    ended = subprocess.run(command, capture_output=True, text=True, env=env)
     if ended.returncode:
         raise ValueError(f"bench: {' '.join(command[2:])} failed: {ended.stderr.strip().splitlines()[-1]}")
     return {key: paired_timing.rounded(value) for key, value in json.loads(ended.stdout).items()}
@@ -161,9 +169,10 @@ def machine(threads: int) -> dict:
     import onnxruntime
 
     cores = len(os.sched_getaffinity(0))
+    openvino = {} if openvino_graph.lacking("f32") else {"openvino": openvino_graph.version()}
     return {
         "processor": processor(), "cores": cores, "threads": threads,
         "python": platform.python_version(), "torch": torch.__version__,
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": onnxruntime.__version__, **openvino,
         "load": paired_timing.rounded(os.getloadavg()[0] / cores),
     }  # fmt: skip

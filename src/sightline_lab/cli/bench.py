@@ -18,7 +18,7 @@ def bench(
 ) -> None:
     """Time every form of the model and other libraries; write metrics/benchmark.json, docs/reports/bench.md.
 
-    Takes about fifteen minutes and wants idle cores.
+    Takes about half an hour and wants idle cores.
     """
     from sightline.core import artifacts
     from sightline.core.params.loader import load_params

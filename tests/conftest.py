@@ -69,3 +69,25 @@ def workers():
 
     with ImageWorkers() as workers:
         yield workers
+
+
+@pytest.fixture
+def ray_cluster(monkeypatch):
+    """A Ray cluster of two nodes with a core each, on loopback, which is what RAY_ADDRESS names."""
+    from sightline.core import shard_map
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # 127.0.0.1 stays what it is
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "240")
+    reason = "Ray is not installed (requirements-ray.in): `engine: ray` was not tried"
+    pytest.importorskip("ray", reason=reason)
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 100 << 20, "node_ip_address": "127.0.0.1"}
+    two = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+    two.add_node(**node)
+    monkeypatch.setenv("RAY_ADDRESS", two.address)
+    token = shard_map.ENGINE.set("ray")
+    yield two
+    shard_map.ENGINE.reset(token)
+    two.shutdown()

@@ -3,6 +3,7 @@ workers are killed."""
 
 import os
 import signal
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,6 @@ from sightline.core import shard_map
 from sightline.core.shard_map import map_shards
 
 FEW, MANY = 3, 40
-RAY = "Ray is not installed (requirements-ray.in): `engine: ray` was not tried"
 
 
 def noise(shard):
@@ -45,6 +45,33 @@ def deadly(shard):
     return shard
 
 
+class Bound:
+    """Counts how often it is sent, and in a worker how often it came."""
+
+    count = 0
+    received = 0
+
+    def __reduce__(self):
+        self.count += 1
+        return arrived, ()
+
+
+def arrived():
+    Bound.received += 1
+    return travels
+
+
+travels = Bound()
+
+
+def with_bound(bound, shard):
+    return shard, bound.received
+
+
+def thread_of(shard):
+    return shard, os.getpid(), threading.get_ident()
+
+
 class Refused(ValueError):
     def __init__(self, reason, message):
         super().__init__(message)
@@ -57,25 +84,6 @@ def refusing(shard):
     return shard
 
 
-@pytest.fixture
-def cluster(monkeypatch):
-    """A Ray cluster of two nodes with a core each, on loopback, which is what RAY_ADDRESS names."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # 127.0.0.1 stays what it is
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "240")
-    pytest.importorskip("ray", reason=RAY)
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 1, "object_store_memory": 100 << 20, "node_ip_address": "127.0.0.1"}
-    two = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
-    two.add_node(**node)
-    monkeypatch.setenv("RAY_ADDRESS", two.address)
-    token = shard_map.ENGINE.set("ray")
-    yield two
-    shard_map.ENGINE.reset(token)
-    two.shutdown()
-
-
 def test_one_process_a_pool_and_a_killed_worker_give_the_same(tmp_path):
     alone = list(map(noise, range(MANY)))
     assert list(map_shards(noise, range(MANY), few=MANY)) == alone
@@ -84,7 +92,7 @@ def test_one_process_a_pool_and_a_killed_worker_give_the_same(tmp_path):
     assert len(workers(tmp_path)) > 1
 
 
-def test_ray_gives_the_same_also_with_a_killed_worker(cluster, tmp_path, monkeypatch):
+def test_ray_gives_the_same_also_with_a_killed_worker(ray_cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     alone = list(map(noise, range(MANY)))
     assert list(map_shards(partial(noise_by, tmp_path), range(MANY))) == alone
@@ -92,6 +100,30 @@ def test_ray_gives_the_same_also_with_a_killed_worker(cluster, tmp_path, monkeyp
     with pytest.raises(ValueError, match="^shard 5 is damaged$"):
         list(map_shards(refusing, range(MANY)))
     assert len(list(map_shards(np.zeros, [(2, 3)] * MANY))) == MANY
+
+
+def test_what_the_function_is_bound_to_reaches_a_worker_once():
+    travels.count = 0
+    found = list(map_shards(partial(with_bound, travels), range(MANY)))
+    assert [shard for shard, _ in found] == list(range(MANY))
+    assert {received for _, received in found} == {1} and travels.count == shard_map.usable_cores()
+
+
+def test_ray_brings_what_the_function_is_bound_to_once(ray_cluster, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    travels.count = 0
+    found = list(map_shards(partial(with_bound, travels), range(MANY)))
+    assert [shard for shard, _ in found] == list(range(MANY))
+    assert {received for _, received in found} == {1} and travels.count == 1
+
+
+def test_what_waits_for_other_processes_is_called_by_threads():
+    found = list(map_shards(thread_of, range(MANY), waits=True))
+    assert [shard for shard, _, _ in found] == list(range(MANY))
+    assert {pid for _, pid, _ in found} == {os.getpid()}
+    assert threading.get_ident() not in {thread for _, _, thread in found}
+    with pytest.raises(ValueError, match="^shard 5 is damaged$"):
+        list(map_shards(refusing, range(MANY), waits=True))
 
 
 def test_few_shards_stay_in_this_process(tmp_path):

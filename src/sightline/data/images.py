@@ -39,6 +39,10 @@ class ImageError(ValueError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        """How it travels between own processes."""
+        return type(self), (self.reason, str(self))
+
 
 def decode(
     data: bytes, max_pixels: int, name: str = "", sized: Callable[[int], None] | None = None

@@ -72,9 +72,9 @@ class Params(Settings):
         "on the CPU; or the command that the stage's script is added to"
     )
     engine: Literal["local", "ray"] = Field(
-        description="who computes what is mapped over parts of the data (scenes, thumbnails, embeddings, "
-        "predictions): the cores of this machine, or a Ray cluster, which needs the extra `ray`; the same "
-        "bytes"
+        description="who computes what is mapped over parts of the data (scenes, pictures, questions, "
+        "thumbnails, embeddings, predictions): the cores of this machine, or a Ray cluster, which needs the "
+        "extra `ray`; the same bytes"
     )
     loader_workers: CountOrNone | Literal["auto"] = Field(
         description="processes that read batches ahead for each training process; the same bits with any "

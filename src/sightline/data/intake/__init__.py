@@ -9,6 +9,7 @@ pictures.py: pictures of a folder or of the internet, by name
 photo_files.py: photos that a list names, in whatever layout
 captions_files.py: caption files of Flickr8k, Flickr30k and COCO
 tar_files.py: the samples of webdataset shards
+prepared_pictures.py: the pictures of items, read and made what shards keep
 build_items.py: rows to shards
 usable.py: whether what was built can be trained on
 

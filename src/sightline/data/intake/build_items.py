@@ -9,12 +9,11 @@ import json
 import re
 import sqlite3
 import unicodedata
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from sightline.core import progress, runtime
 from sightline.core.params.data_params import DataParams
 from sightline.data import images
 from sightline.data.http_connection import FetchError
-from sightline.data.image_workers import WORKERS, ImageWorkers
 from sightline.data.intake.columns import EMPTY, digest_of
+from sightline.data.intake.prepared_pictures import with_pictures
 from sightline.data.intake.rows import PictureError, Read, Refusal, Row
 from sightline.data.intake.splits import hash_share
 from sightline.data.shards import ShardWriter
@@ -31,9 +30,6 @@ from sightline.data.shards import ShardWriter
 MAX_TEXT = 10_000  # characters of a caption, a question or an answer
 MAX_ID = 500
 MAX_TEXTS = 1000  # captions or questions of a row
-CONNECTIONS = 8
-CHUNK = 16  # pictures that are decoded in one go
-AHEAD = 3  # chunks that are read before they are written
 CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")  # the category Cc of Unicode
 SURROGATE = re.compile("[\\ud800-\\udfff]")  # what undecodable bytes are read as
 SCRATCH = "rows.sqlite"
@@ -44,9 +40,6 @@ CREATE TABLE items (number INTEGER PRIMARY KEY, key TEXT UNIQUE, id TEXT UNIQUE,
 CREATE TABLE rows (item INTEGER, data TEXT);
 CREATE INDEX of_item ON rows (item);
 """
-
-# Of an item: its encoded picture and the extension, why it is refused, or None where it has none.
-Picture = tuple[bytes, str] | PictureError | FetchError | images.ImageError | None
 
 
 @dataclass(frozen=True)
@@ -78,7 +71,7 @@ def build_items(
             collected.give_splits(params.val_share)
             counts, pictures = collected.counts, Counter({"none": 0, "kept": 0, "refused": 0})
             items = collected.items(params.max_items)
-            for item, size, picture in _with_pictures(items, read, params):
+            for item, size, picture in with_pictures(items, read, params):
                 if isinstance(picture, PictureError | FetchError | images.ImageError):
                     writer.reject(item["id"], f"image_{picture.reason}", str(picture))
                     pictures["refused"] += 1
@@ -105,49 +98,6 @@ def build_items(
         "rejected": dict(writer.rejected),
         "pictures": dict(pictures),
     }
-
-
-def _with_pictures(
-    items: Iterator[tuple[dict, int, Any]], read: Read, params: DataParams
-) -> Iterator[tuple[dict, int, Picture]]:
-    """Items with their picture; some chunks of them are under way ahead of the reader."""
-
-    def prepared(reads: list[Future | None], names: list[str]) -> list[Picture]:
-        found = [_bytes(future) for future in reads]
-        pictures = [(data, name) for data, name in zip(found, names, strict=True) if isinstance(data, bytes)]
-        kept = iter(workers.prepare(pictures, params.max_pixels, params.image_side))
-        return [next(kept) if isinstance(data, bytes) else data for data in found]
-
-    readers, decoders, workers = ThreadPoolExecutor(CONNECTIONS), ThreadPoolExecutor(WORKERS), ImageWorkers()
-    try:
-        ahead: deque[tuple[list, Future]] = deque()
-        tracked = iter(progress.track(items, "items"))
-        while (chunk := list(islice(tracked, CHUNK))) or ahead:
-            if chunk:
-                reads = [readers.submit(read, location) if location else None for _, _, location in chunk]
-                names = [item["id"] for item, _, _ in chunk]
-                ahead.append((chunk, decoders.submit(prepared, reads, names)))
-            if len(ahead) > AHEAD or not chunk:
-                done, pictures = ahead.popleft()
-                for (item, size, _), picture in zip(done, pictures.result(), strict=True):
-                    yield item, size, picture
-    finally:
-        workers.close()
-        readers.shutdown(cancel_futures=True)
-        decoders.shutdown(cancel_futures=True)
-
-
-def _bytes(reading: Future | None) -> bytes | PictureError | FetchError | None:
-    """What was read, or why not; None where an item has no picture. Names and servers of a table are foreign:
-    whatever one makes of a read, the other rows go on, and the refusal says it."""
-    try:
-        return reading.result() if reading else None
-    except (PictureError, FetchError) as error:
-        return error
-    except MemoryError:
-        raise
-    except Exception as error:
-        return PictureError("unreadable", f"{type(error).__name__}: {error}")
 
 
 class _Collected:

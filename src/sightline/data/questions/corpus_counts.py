@@ -42,7 +42,8 @@ class Sampled(NamedTuple):
 
 
 class CorpusStatistics:
-    """Counts of words, heads and attributes. `add` every training item, then `close`."""
+    """Counts of words, heads and attributes. `add` every training item of a part, `merge` the parts in their
+    order, then `close`."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
@@ -114,11 +115,25 @@ class CorpusStatistics:
     def _keep(self, item: Item, heads: list[list[str]], id: str) -> None:
         subjects = tuple((phrase, item.lemma(phrase)) for phrase in item.subjects)
         rank = -derive_seed(0, "corpus sample", id)
-        entry = Sampled(rank, id, tuple(map(tuple, heads)), tuple(sorted(item.words())), subjects)
-        if len(self._sample) < SAMPLE:
-            heapq.heappush(self._sample, entry)
-        else:
-            heapq.heappushpop(self._sample, entry)
+        words = tuple(sorted(item.words()))
+        self._sample.append(Sampled(rank, id, tuple(map(tuple, heads)), words, subjects))
+
+    def merge(self, part: "CorpusStatistics") -> None:
+        """Add the counts of another, whose items come next."""
+        for name, value in vars(part).items():
+            mine = getattr(self, name)
+            if isinstance(value, int):
+                setattr(self, name, mine + value)
+            elif isinstance(value, Counter | set):
+                mine.update(value)
+            elif isinstance(value, defaultdict):
+                for key, counter in value.items():
+                    mine[key].update(counter)
+        for entry in part._sample:
+            if len(self._sample) < SAMPLE:
+                heapq.heappush(self._sample, entry)
+            else:
+                heapq.heappushpop(self._sample, entry)
 
     def written(self, form: str) -> str:
         """A form as questions write it: Damen-Sonnenbrille is Sonnenbrille."""
@@ -132,7 +147,8 @@ class CorpusStatistics:
         source = self.main if self.titles else self.named
         common = sum(n for lemma, n in source.items() if self.articles[lemma] >= COMMON * n)
         self._described = 2 * common >= source.total() > 0
-        chosen = [lemma for lemma, n in source.most_common() if n >= TWICE and self._is_thing(lemma)]
+        often = sorted(source.items(), key=lambda entry: (-entry[1], entry[0]))
+        chosen = [lemma for lemma, n in often if n >= TWICE and self._is_thing(lemma)]
         self.things = {lemma: self._thing(lemma) for lemma in sorted(chosen[:THINGS])}
         self.row = {lemma: row for row, lemma in enumerate(self.things)}
         words = Counter(word for entry in self._sample for word in entry.words)

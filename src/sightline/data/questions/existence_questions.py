@@ -45,6 +45,13 @@ class Statistics:
                     self.colors[mention.name, mention.color] += 1
                     self.colors["", mention.color] += 1
 
+    def merge(self, part: "Statistics") -> None:
+        """Add the counts of further images."""
+        self.present_N += part.present_N
+        self.absent_N += part.absent_N
+        self.together_NN += part.together_NN
+        self.colors.update(part.colors)
+
 
 def present(captions: Sequence[Caption]) -> dict[str, tuple[int, list[int]]]:
     """Classes that at least two captions (or the only one) name as a noun, directly or by a kind of it.

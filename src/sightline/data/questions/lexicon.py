@@ -1,16 +1,24 @@
-"""What a lexicon can do: count the training captions once, then make the questions of one item at a time."""
+"""What a lexicon can do: count the training captions once, then make the questions of one item at a time.
+
+Items are counted in parts, by processes that send their lexicons to the one that merges them, and get back
+the one that has counted all: lexicons are pickled between own processes, without what every process has.
+"""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
 
 class Lexicon(Protocol):
-    """One pass calls `count` for every training item, then `finish` once; the rest is called after that."""
+    """`count` is called for every training item of a part, `merge` for every part, in their order, then
+    `finish` once; the rest is called after that."""
 
     def count(self, item: dict) -> None:
         """Count the captions of a training item."""
+
+    def merge(self, part: Self) -> None:
+        """Add what another, not finished, has counted: the same as if its items were counted next."""
 
     def finish(self) -> None:
         """Close the counting."""

@@ -1,6 +1,8 @@
 """The things, attributes and numbers that the training captions themselves name, in English or German."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +16,24 @@ from sightline.data.questions.word_tagger import WordTagger
 
 
 class Corpus:
-    """A `Lexicon`."""
+    """A `Lexicon`. code: of the language."""
 
-    def __init__(self, language: Language) -> None:
-        self._tagger = WordTagger(language)
-        self._statistics = CorpusStatistics(language)
+    def __init__(self, code: str) -> None:
+        self._code, self._tagger = code, _tagger(code)
+        self._statistics = CorpusStatistics(self._tagger.language)
         self._questions = CorpusQuestions(self._statistics)
         self._foreign = ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it travels between own processes: without the word lists and the tagger."""
+        counts = {name: value for name, value in vars(self._statistics).items() if name != "language"}
+        return _rebuilt, (self._code, counts, self._foreign)
+
     def count(self, item: dict) -> None:
         self._statistics.add(self._read(item["captions"], item.get("title", "")), item["id"])
+
+    def merge(self, part: "Corpus") -> None:
+        self._statistics.merge(part._statistics)
 
     def finish(self) -> None:
         self._statistics.close()
@@ -55,6 +65,19 @@ class Corpus:
         return read([" ".join(text.split()) for text in texts], " ".join(title.split()), self._tagger)
 
 
+@lru_cache(maxsize=1)
+def _tagger(code: str) -> WordTagger:
+    language: Language = registry.load(LANGUAGES, code).LANGUAGE
+    return WordTagger(language)
+
+
+def _rebuilt(code: str, counts: dict[str, Any], foreign: str) -> Corpus:
+    lexicon = Corpus(code)
+    vars(lexicon._statistics).update(counts)
+    lexicon._foreign = foreign
+    return lexicon
+
+
 class Unsupported:
     """A `Lexicon` for captions in a language without word lists: no questions, and a sentence on it."""
 
@@ -63,6 +86,9 @@ class Unsupported:
 
     def count(self, item: dict) -> None:
         """There is nothing to count."""
+
+    def merge(self, part: "Unsupported") -> None:
+        """There is nothing to add."""
 
     def finish(self) -> None:
         """There is nothing to close."""
@@ -91,4 +117,4 @@ def build(language: str) -> Corpus | Unsupported:
     """The lexicon of a language; one that makes no questions where the language has no word lists."""
     if language not in registry.names(LANGUAGES):
         return Unsupported(language)
-    return Corpus(registry.load(LANGUAGES, language).LANGUAGE)
+    return Corpus(language)

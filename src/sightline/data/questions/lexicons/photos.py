@@ -19,6 +19,9 @@ class Photos:
     def count(self, item: dict) -> None:
         self._statistics.add(parse_all(item["captions"]))
 
+    def merge(self, part: "Photos") -> None:
+        self._statistics.merge(part._statistics)
+
     def finish(self) -> None:
         """Nothing is left to compute."""
 

@@ -67,6 +67,7 @@ def convert(
     chosen = progress.track(_chosen(items, usable), "words of the captions", sum(usable))
     lexicon = counted_lexicon((item for _, item in chosen if item["split"] == "train"), params)
     chosen = progress.track(_chosen(items, usable), "questions about items", sum(usable))
+    asked: Iterator[Asked]
     if len(items) and "scene" in items[0]:
         about_scene = _about_scenes(raw.config, params, seed)
         asked = (ask(about_scene, part) for part in _parts(chosen))

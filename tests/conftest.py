@@ -1,5 +1,5 @@
 """Tests import this checkout's package, whatever is installed, and are dealt out to pytest-xdist's workers:
-what shares a fixture goes to one of them, so that none is built twice."""
+what shares a dear fixture goes to one of them, so that none is built twice."""
 
 import os
 import sys
@@ -21,20 +21,26 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("shared")
 
-# Folders whose conftest.py builds something once a session. They start first, the longest ahead, so that the
-# files of the other folders fill the workers evenly at the end.
-WHOLE = ("pipeline", "export", "inference", "serve")
+# Tests start hundreds of processes, each of which would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Folders whose conftest.py builds for minutes, once a session.
+WHOLE = ("pipeline",)
+# Folders with long files, the longest ahead: the short ones fill the workers evenly at the end.
+FIRST = (*WHOLE, "stages", "export", "lab")
+
+
+def folder(nodeid: str) -> str:
+    return nodeid.split("/")[1]
 
 
 def group(nodeid: str) -> str:
     """What one worker runs: a folder of WHOLE, elsewhere a file."""
-    path = nodeid.split("::")[0]
-    folder = path.split("/")[1]
-    return folder if folder in WHOLE else path
+    return folder(nodeid) if folder(nodeid) in WHOLE else nodeid.split("::")[0]
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: [*WHOLE, group(item.nodeid)].index(group(item.nodeid)))
+    items.sort(key=lambda item: [*FIRST, folder(item.nodeid)].index(folder(item.nodeid)))
 
 
 class Dealing(LoadScopeScheduling):

@@ -22,7 +22,7 @@ from sightline.inference.onnx_engine import GRAPHS, OnnxEngine
 from sightline.inference.session import Session
 from sightline.inference.torch_engine import TorchEngine
 from sightline.models.dual_encoder import DualEncoder
-from tests.support import tiny
+from tests.support import in_this_process, tiny
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # float32 kernels add in different orders: logits of order 10, 1e-7 relative per addition, hundreds of them.
@@ -277,7 +277,7 @@ def test_calibration_needs_data(root, tmp_path):
 
 def test_a_pruned_model_shares_the_graphs_that_pruning_left_alone(trained, monkeypatch, tmp_path):
     exported = []
-    monkeypatch.setattr(onnx_graphs, "ProcessPoolExecutor", _Inline)
+    monkeypatch.setattr(onnx_graphs, "ProcessPoolExecutor", in_this_process.Pool)
     monkeypatch.setattr(onnx_graphs, "export_graph", lambda name, vlm, clip, path, opset: exported.append(
         path.relative_to(tmp_path).as_posix()) or path.write_bytes(name.encode()))  # fmt: skip
     monkeypatch.setattr(onnx_graphs.torch, "set_num_threads", lambda threads: None)
@@ -296,26 +296,6 @@ def test_a_model_that_reads_questions_with_another_tower_is_refused(trained, tmp
         next(vlm.text.parameters()).add_(1e-3)
     with pytest.raises(ValueError, match="fp32's text tower differs .* rerun finetune"):
         onnx_graphs.export_variants({"fp32": vlm}, clip, tmp_path, 20, {})
-
-
-class _Inline:
-    """Runs what a process pool would."""
-
-    def __init__(self, *arguments):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def submit(self, function, *arguments):
-        function(*copy.deepcopy(arguments))  # another process has copies of its own
-        return self
-
-    def result(self):
-        return None
 
 
 def test_threads_deal_out_pictures_and_keep_their_order(root, monkeypatch):

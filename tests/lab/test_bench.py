@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from sightline.core.params.loader import load_params
 from sightline.core.runtime import Runtime
+from sightline.export import onnx_graphs
 from sightline.inference import openvino_graph
 from sightline.inference.onnx_engine import OnnxEngine
 from sightline_lab import report_page
@@ -28,7 +29,7 @@ from sightline_lab.bench import (
     training_throughput,
     workloads,
 )
-from tests.support import language_models
+from tests.support import in_this_process, language_models
 from tests.support.toy_engine import ToyEngine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,9 +117,11 @@ TOWERS = {
 def subject(tmp_path_factory):
     """The reference's way with a tiny shape."""
     decoder = {**bench_models.REFERENCE_DECODER, "width": 32, "layers": 2, "heads": 4, "max_answer": 12}
-    made = bench_models.reference(
-        load_params(ROOT / "params.yaml"), tmp_path_factory.mktemp("b"), TOWERS, decoder
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_graphs, "ProcessPoolExecutor", in_this_process.Pool)
+        made = bench_models.reference(
+            load_params(ROOT / "params.yaml"), tmp_path_factory.mktemp("b"), TOWERS, decoder
+        )
     return dataclasses.replace(made, name="tiny")
 
 
@@ -230,8 +233,9 @@ def test_peers_have_the_references_shape(peer):
         assert made[task].shape == (1, 256)
 
 
-def test_a_causal_language_model_is_timed_beside_its_own_generate(tmp_path):
+def test_a_causal_language_model_is_timed_beside_its_own_generate(tmp_path, monkeypatch):
     """The peer reads as many tokens before the answer, and every form is the same model."""
+    monkeypatch.setattr(onnx_graphs, "ProcessPoolExecutor", in_this_process.Pool)
     llama = language_models.config("llama", 60).to_dict()
     causal = bench_models.causal(tmp_path, 20, TOWERS, llama)
     inputs = workloads.Inputs.random(2, 32, causal.question, 8, 60, tokens=5)

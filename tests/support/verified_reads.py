@@ -16,6 +16,7 @@ from functools import wraps
 from pathlib import Path
 
 from sightline.core import artifacts, replace_folder
+from tests.support import in_this_process
 
 FOLDERS = ("data", "models", "metrics", "plots")
 WRITES = os.O_WRONLY | os.O_RDWR
@@ -101,13 +102,6 @@ class Reads:
         return path in self._trusted or any(str(folder) in self._trusted for folder in Path(path).parents)
 
 
-class InThisProcess(concurrent.futures.ThreadPoolExecutor):
-    """In place of a pool of processes, whose reads nobody would see here."""
-
-    def __init__(self, *given, **more):
-        super().__init__(1)
-
-
 def _absolute(path) -> str:
     return os.path.abspath(os.fsdecode(path))
 
@@ -128,7 +122,7 @@ def main(report: str, script: str, *arguments: str) -> None:
     artifacts.load, artifacts.sha256 = reads.verifies(artifacts.load), reads.hashes(artifacts.sha256)
     artifacts.load_weights = reads.natively(artifacts.load_weights)
     replace_folder.check, replace_folder.swap = map(reads.check, (replace_folder.check, replace_folder.swap))
-    concurrent.futures.ProcessPoolExecutor = InThisProcess
+    concurrent.futures.ProcessPoolExecutor = in_this_process.Pool  # whose reads the hook sees
     sys.addaudithook(reads.hook)
     sys.argv = [script, *arguments]
     try:

@@ -1,17 +1,12 @@
 """The real stages with a tiny language model as decoder, tuned by low-rank adapters, on few scenes."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from sightline.core.artifacts import load, load_weights, read_json
 from sightline.core.params.checks import ParamsError
 from sightline.inference.session import Session
-from tests.support import language_models, params_files, tiny
+from tests.support import language_models, params_files, stage_runs, tiny
 
-ROOT = Path(__file__).resolve().parents[2]
 FEW = {
     "train": 48,
     "val": 16,
@@ -39,11 +34,7 @@ def built(tmp_path_factory):
     here = tmp_path_factory.mktemp("language_model")
     params_files.write(here, "smoke", SMALL)
     language_models.save(here / "language_model", "llama")
-    # One after the other in one process: torch and transformers are imported once.
-    stages = [str(ROOT / "stages" / f"{name}.py") for name in BUILT]
-    whole = "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path, run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", whole, *stages], cwd=here, capture_output=True, text=True)
-    assert done.returncode == 0, f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    stage_runs.run(here, *BUILT)
     return here
 
 

@@ -2,18 +2,14 @@
 no mask: from the captions to an answer."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
 from sightline.core.artifacts import load
 from sightline.data.tokenizer import Tokenizer
-from tests.support import params_files, text_encoders
+from tests.support import command_line, params_files, stage_runs, text_encoders
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("download", "convert", "pretrain", "align", "finetune", "compress", "export", "index")
 SIZES = ("train", "val", "test", "shift_val", "shift_test", "uniform_test", "novel_test")
 SMALL = {
@@ -23,12 +19,6 @@ SMALL = {
     "finetune.epochs": 1.0, "finetune.batch_size": 8, "finetune.max_question": 32,
     "export.calibration_items": 4, "export.parity_items": 4, "export.selection_items": 4,
 }  # fmt: skip
-
-
-def run(folder: Path, *command: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, *map(str, command)], cwd=folder, capture_output=True, text=True, timeout=1800
-    )
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +33,14 @@ def here(tmp_path_factory):
 def test_masked_words_are_refused_before_any_training(here, tmp_path):
     params_files.write(tmp_path, "smoke", {**SMALL, "pretrain.epochs": 1.0})
     (tmp_path / "encoder").symlink_to(here / "encoder")
-    for stage in ("download", "convert"):
-        assert run(tmp_path, ROOT / "stages" / f"{stage}.py").returncode == 0
-    refused = run(tmp_path, ROOT / "stages" / "pretrain.py")
+    refused = stage_runs.attempt(tmp_path, "download", "convert", "pretrain")
+    assert (tmp_path / "data" / "vqa" / "manifest.json").exists()
     assert refused.returncode != 0 and "set pretrain.epochs to 0" in refused.stdout + refused.stderr
     assert not (tmp_path / "models" / "text").exists()
 
 
 def test_it_is_trained_exported_indexed_and_asked(here):
-    for stage in STAGES:
-        done = run(here, ROOT / "stages" / f"{stage}.py")
-        assert done.returncode == 0, f"{stage}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    stage_runs.run(here, *STAGES)
     bundle = load(here / "models" / "bundle", "bundle").path
     published = Tokenizer.load(here / "encoder" / "tokenizer.json")
     for folder in (here / "models" / "text", here / "models" / "clip", here / "models" / "vlm", bundle):
@@ -62,10 +49,7 @@ def test_it_is_trained_exported_indexed_and_asked(here):
         assert (carried.pad, carried.bos, carried.eos, carried.mask) == (published.eos,) * 3 + (None,)
     theirs = AutoTokenizer.from_pretrained(bundle)("A red ball, isn't it?")["input_ids"]
     assert theirs == published.encode("A red ball, isn't it?", 30)
-    command = "from sightline.cli.main import main; main()"
-    asked = run(here, "-c", command, "ask", "--bundle", bundle, "--json")
-    assert asked.returncode == 0, asked.stderr
+    asked = command_line.run(here, "ask", "--bundle", bundle, "--json", code=0)
     assert isinstance(json.loads(asked.stdout)["answer"], str)
-    found = run(here, "-c", command, "search", "--bundle", bundle, "--json", "a red ball")
-    assert found.returncode == 0, found.stderr
+    found = command_line.run(here, "search", "--bundle", bundle, "--json", "a red ball", code=0)
     assert json.loads(found.stdout)["results"]

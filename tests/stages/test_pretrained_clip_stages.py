@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from sightline.core import artifacts
 from sightline.core.artifacts import read_json
 from sightline.evaluate.result_files import read_csv
 from sightline_lab.pretrained import small_checkpoints, tuning_study
-from tests.support import command_line, params_files
+from tests.support import command_line, params_files, stage_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("download", "convert", "pretrain", "align", "finetune", "compress", "export", "index", "explain",
@@ -38,14 +36,7 @@ def built(tmp_path_factory):
     small_checkpoints.clip(here / "clip", taught, 100, 0)
     params_files.write(here, "smoke", SMALL)
     shutil.copyfile(ROOT / "dvc.yaml", here / "dvc.yaml")
-    said = ""
-    for stage in STAGES:
-        done = subprocess.run(
-            [sys.executable, ROOT / "stages" / f"{stage}.py"], cwd=here, capture_output=True, text=True
-        )
-        said += done.stdout
-        assert done.returncode == 0, f"{stage}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-    (here / "said").write_text(said, encoding="utf-8")
+    (here / "said").write_text(stage_runs.run(here, *STAGES), encoding="utf-8")
     return here
 
 

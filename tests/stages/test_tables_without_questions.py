@@ -2,18 +2,14 @@
 
 import csv
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sightline.core.artifacts import load, read_json
-from tests.support import params_files
+from tests.support import params_files, stage_runs
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "launch": "python", "data.path": "items.csv", "data.pictures": "pictures", "data.image_side": 32,
     "convert.vocab_size": 200, "convert.min_frequency": 1, "text.width": 16, "text.layers": 1,
@@ -26,18 +22,6 @@ SMALL = {
 }  # fmt: skip
 SEARCHING = ("convert", "pretrain", "align", "finetune", "compress", "export", "index", "explain", "evaluate",
              "red_team", "report", "gate")  # fmt: skip
-
-
-def run(folder, *stages):
-    """What the stages printed."""
-    said = ""
-    for stage in stages:
-        done = subprocess.run(
-            [sys.executable, ROOT / "stages" / f"{stage}.py"], cwd=folder, capture_output=True, text=True
-        )
-        said += done.stdout
-        assert done.returncode == 0, f"{stage}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-    return said
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +47,7 @@ def test_a_table_without_short_questions_is_built_and_passes(table, tmp_path, ep
     here = tmp_path / "own"
     shutil.copytree(table, here)
     params_files.write(here, "own", {**SMALL, "finetune.epochs": epochs})
-    said = run(here, "download", *SEARCHING)
+    said = stage_runs.run(here, "download", *SEARCHING)
     assert "no short questions" in said and "trains in batches of 10, not 64" in said
     gate = read_json(here / "metrics" / "gate" / "gate.json")
     assert gate["passed"] and {check["passed"] for check in gate["checks"]} <= {True, None}

@@ -1,0 +1,15 @@
+"""Work for other processes, done in this one: each new one would import torch and the exporter anew. Real
+ones work for the pipeline that tests/pipeline builds."""
+
+import copy
+from concurrent.futures import Future, ThreadPoolExecutor
+
+
+class Pool(ThreadPoolExecutor):
+    """In place of a ProcessPoolExecutor: a call after another, on copies as a process would get."""
+
+    def __init__(self, *given, **more):
+        super().__init__(1)
+
+    def submit(self, function, /, *given, **more) -> Future:
+        return super().submit(function, *copy.deepcopy(given), **copy.deepcopy(more))

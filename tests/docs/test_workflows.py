@@ -117,7 +117,7 @@ def test_what_is_called_exists():
     assert set(targets) == {"setup", "test", "demo"}
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
     named = [word for line in lines for word in line.split() if word.startswith(("requirements", ".github/"))]
-    assert len(named) == 6 and all((ROOT / word).is_file() for word in named)
+    assert len(named) == 7 and all((ROOT / word).is_file() for word in named)
 
 
 def test_the_shell_lines_turn_a_demo_into_a_comment(tmp_path):

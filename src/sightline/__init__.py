@@ -18,4 +18,4 @@ TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",  # what further packages agree on
 }
 os.environ.update(TELEMETRY_OFF)
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # import then fails
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # its import then fails

@@ -32,7 +32,8 @@ class ProviderError(ValueError):
 def chosen() -> str:
     """A key of PROVIDERS or OPENVINO: what VARIABLE names, or the first provider that this build of ONNX
     Runtime has. Raises ProviderError for one that is not there."""
-    there = _there()
+    available = ort.get_available_providers()
+    there = [name for name, provider in PROVIDERS.items() if provider in available]
     wanted = os.environ.get(VARIABLE, "")
     if not wanted:
         return there[0]
@@ -51,11 +52,6 @@ def chosen() -> str:
             f"the build that brings it along (docs/guide/scale.md#accelerators), or unset {VARIABLE}"
         )
     return wanted
-
-
-def _there() -> list[str]:
-    available = ort.get_available_providers()
-    return [name for name, provider in PROVIDERS.items() if provider in available]
 
 
 def described(name: str) -> str:

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
@@ -40,7 +40,7 @@ KILLED = (
 
 def map_shards(
     function: Callable[[Shard], Result], shards: Iterable[Shard], few: int = FEW, waits: bool = False
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """`function` of each shard, in their order. Shards are taken as they are needed, some ahead of what is
     read. Up to `few` of them are computed in this process, whatever the engine. waits: `function` leaves the
     work to processes of its own, so on this machine threads call it.
@@ -53,7 +53,7 @@ def map_shards(
     if len(first) <= few and (ray or not waits):
         yield from map(function, first)
         return
-    workers = _Ray(function) if ray else _Threads(function) if waits else _Pool(function)
+    workers: _Ray | _Pool = _Ray(function) if ray else _Threads(function) if waits else _Pool(function)
     try:
         yield from workers.map(chain(first, waiting))
     finally:

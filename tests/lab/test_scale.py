@@ -21,14 +21,27 @@ def test_a_table_is_whole_and_the_same_again(tmp_path):
     assert (tmp_path / "a" / "items.csv").read_bytes() == (tmp_path / "b" / "items.csv").read_bytes()
 
 
-def test_sizes_are_merged_and_growth_is_per_row(tmp_path):
-    def result(rows: int, mib: int) -> dict:
-        stages = {stage: {"peak_mib": mib, "wall_seconds": 1.5} for stage in scale_study.STAGES}
-        return {"rows": rows, "side": 40, "raw_mib": 3, "stages": stages}
+def measured(rows: int, mib: int, session: str, core_seconds: float = 1.0) -> dict:
+    cost = {"peak_mib": mib, "wall_seconds": 1.5, "core_seconds": core_seconds}
+    stages = dict.fromkeys(scale_study.STAGES, cost)
+    return {"rows": rows, "side": 40, "raw_mib": 3, "stages": stages, "session": session}
 
+
+def test_of_two_runs_of_a_session_the_less_disturbed_one_stays(tmp_path):
+    path = tmp_path / "scale.json"
+    for mib, seconds in ((100, 2.0), (200, 1.0), (300, 3.0)):
+        scale_study.merge(path, measured(2000, mib, "now", seconds))
+    (size,) = read_json(path)["sizes"]
+    assert {cost["peak_mib"] for cost in size["stages"].values()} == {200}
+    scale_study.merge(path, measured(2000, 400, "later", 9.0))
+    (size,) = read_json(path)["sizes"]
+    assert {cost["peak_mib"] for cost in size["stages"].values()} == {400}
+
+
+def test_sizes_are_merged_and_growth_is_per_row(tmp_path):
     path = tmp_path / "scale.json"
     for rows, mib in ((22_480, 300), (2_000, 100), (2_000, 280)):
-        scale_study.merge(path, result(rows, mib))
+        scale_study.merge(path, measured(rows, mib, session=f"at {mib}"))
     merged = read_json(path)
     assert [size["rows"] for size in merged["sizes"]] == [2_000, 22_480]
     # 20 MiB for 20,480 more rows are 1 KiB a row.

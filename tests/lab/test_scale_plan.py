@@ -42,11 +42,30 @@ def test_the_largest_size_is_predicted_by_those_of_a_tenth():
     assert rows["convert"]["predicted"] == pytest.approx(101.0)
     assert rows["convert"]["error"] == pytest.approx(101.0 / 126.25 - 1)
     assert rows["data/raw"]["error"] == pytest.approx(0.0)
-    assert rows["all three stages"]["measured"] == pytest.approx(3 * 126.25)
+    assert rows["download and convert and index"]["measured"] == pytest.approx(3 * 126.25)
+
+
+def test_a_stage_that_changes_its_law_is_not_predicted_across():
+    """The index of 200,000 vectors is made of inverted lists: what exact search takes says nothing of it, and
+    a row costs what one costs there. 1 + 0.001 rows otherwise."""
+    sizes = [size(2000, 3.0), size(20_000, 21.0), size(200_000, 201.0)]
+    rows = {row["what"]: row for row in scale_plan.check(sizes)}
+    assert rows["index"]["predicted"] is None and rows["index"]["error"] is None
+    assert rows["download and convert"]["predicted"] == pytest.approx(2 * 201.0)
+    fitted = scale_plan.lines(sizes)["core_seconds"]
+    assert fitted["index"] == Line(0.0, 201.0 / 200_000)
+    assert fitted["convert"].at(10**6) == pytest.approx(1001.0)
+
+
+def test_a_law_has_a_line_of_its_own():
+    """20,001 to 100,000 vectors; the smallest size has another slope."""
+    sizes = [size(20_000, 900.0), size(30_000, 31.0), size(100_000, 101.0)]
+    line = scale_plan.lines(sizes)["core_seconds"]["index"]
+    assert line.fixed == pytest.approx(1.0) and line.each == pytest.approx(0.001)
 
 
 def test_too_few_sizes_name_the_command_that_measures_them():
-    with pytest.raises(ValueError, match="sightline lab scale --rows 2000,20000,200000"):
+    with pytest.raises(ValueError, match="`sightline lab scale` measures three"):
         scale_plan.check([size(1000, 1.0), size(5000, 2.0), size(10_000, 3.0)])
 
 
@@ -93,12 +112,15 @@ def test_the_page_says_how_many_machines_end_within_a_week():
              of | {"machines": 8, "total_hours": 50.0, "network_hours": 90.0}]  # fmt: skip
     slow = [plan | {"total_hours": 336.0, "network_hours": 1680.0, "memory_gib": 512.0} for plan in plans]
     missed = {"what": "index", "unit": "MiB", "predicted": 13.0, "measured": 10.0, "error": 0.3}
-    result = {"fitted_on": [10, 100], "check": [missed], "per_item": {"align": 0.0011},
-              "passes": {"align": 3.0}, "site": {"cores": 32, "memory_gib": 256.0, "link_gbit": 10.0},
-              "batch": 4096,
+    apart = {"what": "convert", "unit": "s", "predicted": None, "measured": 10.0, "error": None}
+    result = {"fitted_on": [10, 100], "one_session": True, "check": [missed, apart],
+              "per_item": {"align": 0.0011}, "passes": {"align": 3.0},
+              "site": {"cores": 32, "memory_gib": 256.0, "link_gbit": 10.0}, "batch": 4096,
               "plans": {"default": plans, "large": slow}}  # fmt: skip
     page = plan_page.page(result)
     assert "- default, 1,000 pairs within a week: 8 machines." in page
     assert "Beyond 20 %, so not to be trusted: index." in page and "| index, MiB | 13 | 10 | +30 % |" in page
+    assert "| convert, s | - | 10 | - |" in page and "at different times" not in page
+    assert "at different times" in plan_page.page(result | {"one_session": False})
     large = "about 80 machines of this kind, so accelerators instead, with 512 GiB for align."
     assert f"- large, 1,000 pairs within a week: {large}" in page

@@ -53,7 +53,7 @@ def map_shards(
     if len(first) <= few and (ray or not waits):
         yield from map(function, first)
         return
-    workers = _Ray(function) if ray else _Threads(function) if waits else _Pool(function)
+    workers: _Ray | _Pool = _Ray(function) if ray else _Threads(function) if waits else _Pool(function)
     try:
         yield from workers.map(chain(first, waiting))
     finally:

@@ -126,6 +126,10 @@ class DecoderLayer(Residual):
         self.feed_forward = FeedForward(width, hidden, dropout, layer_config.activation)
         self.dropout = nn.Dropout(dropout)
 
+    def keys_values(self, memory_BMD: Tensor) -> KeyValue:
+        """What cross-attention reads of a memory."""
+        return self.cross_attention.keys_values(memory_BMD)
+
     def forward(
         self,
         x_BTD: Tensor,

@@ -97,7 +97,7 @@ class Decoder(Stack):
 
     def memory_keys_values(self, memory_BMD: Tensor) -> list[KeyValue]:
         """Keys and values of a memory for every layer, each [B, G, M, d]."""
-        return [layer.cross_attention.keys_values(memory_BMD) for layer in self.layers]
+        return [layer.keys_values(memory_BMD) for layer in self.layers]
 
     def forward(
         self,

@@ -14,6 +14,7 @@ pack_state.py: weights and moments as named arrays
 schedule.py: warm-up and decay by step
 micro_batches.py: a large batch in parts, with the gradients of the whole
 mean_weights.py: an exponential mean of the weights
+sharding.py: layers of large towers and decoders divided among processes
 compiled.py: torch.compile on towers and decoder layers
 distributed.py: several processes: sums and gathers
 checkpoint.py: the whole state of a run on disk

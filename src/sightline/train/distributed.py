@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from sightline.core.runtime import Runtime
 
@@ -31,11 +32,12 @@ def wrap(task: nn.Module, run: Runtime) -> nn.Module:
 
 
 def mean_gradients(module: nn.Module, run: Runtime) -> None:
-    """Average the gradients of a module that is not wrapped. A parameter that has one in some process gets
-    one in each: of zeros where it took no part."""
+    """Average the gradients of a module that is not wrapped, but for those that were averaged when they were
+    divided (sharding.py). A parameter that has one in some process gets one in each: of zeros where it took
+    no part."""
     if run.world == 1:
         return
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    trained = [p for p in module.parameters() if p.requires_grad and not isinstance(p, DTensor)]
     used = sum_over_ranks([float(parameter.grad is not None) for parameter in trained], run)
     for parameter, count in zip(trained, used, strict=True):
         if count:

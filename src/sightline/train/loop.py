@@ -25,6 +25,7 @@ from sightline.train import optimizer as adam
 from sightline.train.checkpoint import State, Store
 from sightline.train.mean_weights import MeanWeights
 from sightline.train.pack_state import pack_state, pack_weights
+from sightline.train.sharding import Sharding
 from sightline.train.step_profiler import Unprofiled
 from sightline.train.task import Task
 from sightline.train.training_progress import Progress
@@ -49,6 +50,7 @@ class Recipe:
     micro_batch: int = 0  # items that a process computes at once (micro_batches); 0: all of its batch
     ema: float = 0.0  # decay of the mean of the weights (mean_weights); 0: none
     compile: bool = False
+    shard_above: int = 0  # parameters of a part beyond which its layers are divided (sharding); 0: none is
 
     def facts(self) -> dict[str, Any]:
         """What of it decides the result."""
@@ -58,6 +60,12 @@ class Recipe:
     def of(cls, name: str, section: Any, params: Params, steps: int, run: Runtime) -> Recipe:
         """section: the stage's params, which hold lr_scale, warmup_ratio, weight_decay, precision and
         evals."""
+        precision = runtime.training_precision(section.precision, run.device)
+        if params.training.shard_above and precision == "fp16":
+            raise ValueError(
+                f"{name}.precision: got fp16, expected bf16 or fp32 where training.shard_above divides "
+                "layers: each process would scale its part of the gradients by itself"
+            )
         return cls(
             name,
             params.seed,
@@ -65,12 +73,13 @@ class Recipe:
             params.lr * section.lr_scale,
             schedule.warmup_steps(steps, section.warmup_ratio),
             section.weight_decay,
-            runtime.training_precision(section.precision, run.device),
+            precision,
             section.evals,
             params.profile_steps,
             params.training.micro_batch,
             params.training.ema,
             params.training.compile and compiled.works(run.device),
+            params.training.shard_above,
         )
 
 
@@ -91,6 +100,7 @@ def fit(
     (the state at the current step is saved).
     """
     scaler = _scaler(recipe, run, state)
+    sharding = Sharding(task, recipe.shard_above, run)
     evaluate_after = schedule.eval_steps(recipe.steps, recipe.evals)
     log_every = schedule.log_steps(recipe.steps)
     progress, phase = Progress(task, recipe.steps, state.step), None
@@ -112,7 +122,8 @@ def fit(
             if task.phase(step) != phase:
                 phase = task.phase(step)
                 task.enter(phase)
-                module = task if in_parts else distributed.wrap(task, run)
+                optimizer, mean = sharding.divide(optimizer, mean, recipe.weight_decay)
+                module = task if in_parts or sharding.active else distributed.wrap(task, run)
             task.train()
             with profiler.part("data"):
                 batch = next(reading) if in_parts else task.place(next(reading))
@@ -131,11 +142,13 @@ def fit(
                     loss, report = module(batch)
                 with profiler.part("backward"):
                     scaler.scale(loss).backward()
+                    if sharding.active:
+                        distributed.mean_gradients(task, run)
 
             # 4. clip and update
             with profiler.part("optimizer"):
                 scaler.unscale_(optimizer)
-                norm = torch.nn.utils.clip_grad_norm_(task.model.parameters(), CLIP)
+                norm = sharding.clip(CLIP)
                 _check_finite(recipe, step, loss, norm, batch, scaler.is_enabled())
                 scaler.step(optimizer)
                 scaler.update()
@@ -152,19 +165,20 @@ def fit(
             if evaluating or state.step % log_every == 0:
                 progress.loss = _log(state, curves)
             if evaluating:
-                with profiler.part("evaluate"), mean.in_place():
+                with profiler.part("evaluate"), mean.in_place(), sharding.whole():
                     _evaluate(task, recipe, run, store, curves, state)
                 progress.show(state)
             stop = runtime.stop_requested(run)
             saving = stop or evaluating or store.due()
             if saving and run.disks > 1:  # each saves its own, which must be the same
                 distributed.same_buffers(task.model, run)
-            if saving and run.writes:
+            if saving and (run.writes or sharding.active):
                 with profiler.part("checkpoint"):
                     store.save(state, pack_state(task.model, optimizer) | mean.pack())
             if stop:
                 raise runtime.Stopped()
             profiler.end_step()
+        sharding.gather()
 
 
 def _evaluate(

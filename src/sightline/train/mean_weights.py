@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from sightline.train.pack_state import own_part, placed, whole_tensor
+
 PREFIX = "mean/"
 
 
@@ -30,7 +32,7 @@ class MeanWeights:
         decay = min(self._decay, (1 + step) / (10 + step))
         for name, tensor in self._model.state_dict().items():
             if tensor.is_floating_point():
-                self._mean[name].lerp_(tensor, 1.0 - decay)
+                own_part(self._mean[name]).lerp_(own_part(tensor), 1.0 - decay)
             else:
                 self._mean[name].copy_(tensor)
 
@@ -46,15 +48,19 @@ class MeanWeights:
 
     def pack(self) -> dict[str, np.ndarray]:
         """What a saved state holds of it, beside that of pack_state."""
-        return {PREFIX + name: tensor.cpu().numpy().copy() for name, tensor in self._mean.items()}
+        return {PREFIX + name: whole_tensor(t).cpu().numpy().copy() for name, t in self._mean.items()}
 
     def unpack(self, tensors: dict[str, np.ndarray]) -> None:
         """Put what `pack` took back in place."""
         for name, mean in self._mean.items():
-            mean.copy_(torch.from_numpy(tensors[PREFIX + name]))
+            own_part(mean).copy_(own_part(placed(tensors[PREFIX + name], mean)))
+
+    def of(self, model: nn.Module) -> MeanWeights:
+        """The same of another model, from its weights on."""
+        return MeanWeights(model, self._decay)
 
     @torch.no_grad()
     def _put(self, tensors: dict[str, torch.Tensor]) -> None:
         state = self._model.state_dict()
         for name, tensor in tensors.items():
-            state[name].copy_(tensor)
+            own_part(state[name]).copy_(own_part(tensor))

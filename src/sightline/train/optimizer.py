@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from sightline.train.task import Task
 
@@ -20,16 +21,18 @@ LAYER = re.compile(r"(?:[^.]+\.)*?\d+(?=\.)")
 
 def adamw(task: Task, weight_decay: float) -> torch.optim.AdamW:
     """One group per part of the model (`part`: first component of the parameter's name), layer of a tower and
-    kind: matrices decay, vectors (biases, norms, scales) do not. Parameters of a later phase are in it from
+    kind: matrices decay, vectors (biases, norms, scales) do not; those divided among the processes
+    (sharding.py) are apart. Parameters of a later phase are in it from
     the start; AdamW passes over those without a gradient."""
     factors = layer_factors(task.model, task.layer_decay)
-    groups: dict[tuple[str, bool, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[str, bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in task.model.named_parameters():
-        key = (name.split(".")[0], parameter.ndim >= 2, factors.get(name, 1.0))
+        divided = isinstance(parameter, DTensor)
+        key = (name.split(".")[0], parameter.ndim >= 2, factors.get(name, 1.0), divided)
         groups.setdefault(key, []).append(parameter)
     settings = [
         {"params": group, "part": part, "factor": factor, "weight_decay": weight_decay if decays else 0.0}
-        for (part, decays, factor), group in groups.items()
+        for (part, decays, factor, _), group in groups.items()
     ]
     return torch.optim.AdamW(settings, lr=0.0, betas=BETAS, fused=True)
 

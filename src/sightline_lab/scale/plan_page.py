@@ -7,6 +7,7 @@ from typing import Any
 
 from sightline.core import artifacts, templates
 from sightline.core.params.loader import load_params
+from sightline.search.vector_index import FLAT_UP_TO, QUANTIZED_ABOVE
 from sightline_lab.scale import scale_plan
 from sightline_lab.scale.scale_plan import Model, Site
 
@@ -60,6 +61,7 @@ def reckon(here: Path, site: Site) -> dict[str, Any]:
     }
     return {
         "fitted_on": [size["rows"] for size in sizes],
+        "one_session": len({size.get("session", size["rows"]) for size in sizes}) == 1,
         "check": checked,
         "rates": rates,
         "per_item": per_item,
@@ -72,8 +74,9 @@ def reckon(here: Path, site: Site) -> dict[str, Any]:
 
 def page(result: dict[str, Any]) -> str:
     """The whole page as Markdown."""
-    missed = [row["what"] for row in result["check"] if abs(row["error"]) > TRUSTED]
+    missed = [row["what"] for row in result["check"] if abs(row["error"] or 0.0) > TRUSTED]
     values = {"result": result, "chosen": _chosen(result), "missed": missed, "trusted": TRUSTED}
+    values |= {"full": scale_plan.FULL, "flat": FLAT_UP_TO, "quantized": QUANTIZED_ABOVE}
     return templates.render("sightline_lab.scale", "plan.md", **values)
 
 

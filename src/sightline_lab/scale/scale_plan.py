@@ -1,14 +1,16 @@
 """What a build costs at sizes that nobody measured, from lines fitted to the sizes of metrics/scale.json.
 
 A stage that handles every row costs `fixed + each * rows` core-seconds and memory, and data/raw takes as much
-of the disk; both parts are at least 0. A stage that trains costs core-seconds for each item that passes it,
+of the disk; both parts are at least 0. Where a stage does other work from some number of rows on (BENDS), a
+line holds between two such numbers only. A stage that trains costs core-seconds for each item that passes it,
 which metrics/cost.json of the default model says, and more for a larger model in proportion to its
 multiply-accumulates. The fit is checked by the largest size: lines that see only sizes of at most a tenth of
-it predict it.
+it predict it, where no bend lies between.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +20,13 @@ from scipy.optimize import nnls
 
 from sightline.cli.rebuild_estimate.cost_model import EFFICIENCY
 from sightline.core.params.loader import Params
+from sightline.search.vector_index import FLAT_UP_TO, QUANTIZED_ABOVE
 
 PER_ROW = ("download", "convert", "index")  # the stages whose work grows with the rows
+# Rows up to which a stage follows one law. `index` also fits its confidence and its bounds on a part of val
+# (fit_confidence.QUESTIONS, out_of_domain.PICTURES), which FULL rows have: a tenth of the rows is val.
+FULL = 20_000
+BENDS = {"index": (FULL, FLAT_UP_TO, QUANTIZED_ABOVE)}
 TRAININGS = ("pretrain", "align", "finetune")
 TENTH = 10  # how many times larger the size that checks the fit is, at least
 
@@ -74,9 +81,7 @@ def lines(sizes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Line]]:
     rows = [size["rows"] for size in sizes]
     stages = [stage for stage in sizes[0]["stages"] if all(stage in size["stages"] for size in sizes)]
     return {
-        "core_seconds": {
-            stage: fit(rows, [size["stages"][stage]["core_seconds"] for size in sizes]) for stage in PER_ROW
-        },
+        "core_seconds": {stage: _seconds(stage, sizes) for stage in PER_ROW},
         "peak_mib": {
             stage: fit(rows, [size["stages"][stage]["peak_mib"] for size in sizes]) for stage in stages
         },
@@ -84,9 +89,24 @@ def lines(sizes: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Line]]:
     }
 
 
+def _law(stage: str, rows: int) -> int:
+    """Which of a stage's laws a number of rows follows."""
+    return bisect_left(BENDS.get(stage, ()), rows)
+
+
+def _seconds(stage: str, sizes: Sequence[Mapping[str, Any]]) -> Line:
+    """Core-seconds by the law of the largest size; where no other follows it, the cost of a row there."""
+    largest = max(size["rows"] for size in sizes)
+    alike = [size for size in sizes if _law(stage, size["rows"]) == _law(stage, largest)]
+    seconds = [size["stages"][stage]["core_seconds"] for size in alike]
+    if len(alike) == 1:
+        return Line(0.0, seconds[0] / largest)
+    return fit([size["rows"] for size in alike], seconds)
+
+
 def check(sizes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The largest size as predicted by lines through those of at most a tenth of it: a row for each quantity,
-    with `error` as a share of what was measured.
+    with `error` as a share of what was measured; both are None for a stage that follows another law there.
 
     Raises ValueError where fewer than two such sizes were measured.
     """
@@ -96,20 +116,23 @@ def check(sizes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         measured = ", ".join(f"{size['rows']:,}" for size in sizes)
         raise ValueError(
             f"a prediction of {largest['rows']:,} rows needs two sizes of at most a tenth of it; measured "
-            f"are {measured}: `sightline lab scale --rows 2000,20000,200000` measures three"
+            f"are {measured}: `sightline lab scale` measures three"
         )
     fitted = lines(smaller)
-    seconds = [(stage, "core-seconds", line, largest["stages"][stage]["core_seconds"])
-               for stage, line in fitted["core_seconds"].items()]  # fmt: skip
-    stored = [("data/raw", "MiB", fitted["stored_mib"]["data/raw"], largest["raw_mib"])]
-    rows = [
-        {"what": name, "unit": unit, "predicted": line.at(largest["rows"]), "measured": seen}
-        for name, unit, line, seen in [*seconds, *stored]
+    rows: list[dict[str, Any]] = []
+    for stage, line in fitted["core_seconds"].items():
+        same = all(_law(stage, size["rows"]) == _law(stage, largest["rows"]) for size in smaller)
+        predicted, seen = line.at(largest["rows"]) if same else None, largest["stages"][stage]["core_seconds"]
+        rows.append({"what": stage, "unit": "core-seconds", "predicted": predicted, "measured": seen})
+    told = [row for row in rows if row["predicted"] is not None]
+    whole = {key: sum(row[key] for row in told) for key in ("predicted", "measured")}
+    rows.append({"what": " and ".join(row["what"] for row in told), "unit": "core-seconds", **whole})
+    stored = fitted["stored_mib"]["data/raw"].at(largest["rows"])
+    rows.append({"what": "data/raw", "unit": "MiB", "predicted": stored, "measured": largest["raw_mib"]})
+    return [
+        row | {"error": None if row["predicted"] is None else row["predicted"] / row["measured"] - 1}
+        for row in rows
     ]
-    whole = {key: sum(row[key] for row in rows if row["unit"] == "core-seconds")
-             for key in ("predicted", "measured")}  # fmt: skip
-    rows.append({"what": "all three stages", "unit": "core-seconds", **whole})
-    return [row | {"error": row["predicted"] / row["measured"] - 1} for row in rows]
 
 
 def item_seconds(cost: Mapping[str, Any], params: Params, rows: int) -> dict[str, float]:

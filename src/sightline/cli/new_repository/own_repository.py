@@ -33,7 +33,7 @@ COPIED = (
 )
 BASE = "own"  # the packaged profile that a user's extends
 IGNORED = ("/plots/analysis", "/plots/failures.html", "/plots/tune", "/plots/profile", "/dvc_plots/",
-           "/.resume/", "/.demo/", "/.venv/", "__pycache__/")  # fmt: skip
+           "/.resume/", "/.demo/", "/.venv/", "__pycache__/", "*.tmp/")  # fmt: skip
 
 
 class InitError(ValueError):

@@ -133,12 +133,12 @@ def test_one_process_divides_nothing():
 
 @pytest.mark.parametrize("other", [{"training.micro_batch": 4}, {"training.compile": True}])
 def test_what_cannot_be_together_is_refused(other):
-    with pytest.raises(ParamsError, match="shard_above"):
-        load_params(ROOT / "params.yaml", {"training.shard_above": 1} | other)
+    with pytest.raises(ParamsError, match="fsdp"):
+        load_params(ROOT / "params.yaml", {"training.fsdp": 1} | other)
 
 
 def test_scaled_gradients_are_refused():
-    params = load_params(ROOT / "params.yaml", {"training.shard_above": 1})
+    params = load_params(ROOT / "params.yaml", {"training.fsdp": 1})
     section = params.align.replaced(precision="fp16")
     with pytest.raises(ValueError, match="^align.precision: got fp16, expected bf16 or fp32"):
         Recipe.of("align", section, params, STEPS, runtime.Runtime("cuda:0", 0, 2, 1))

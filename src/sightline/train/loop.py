@@ -61,9 +61,9 @@ class Recipe:
         """section: the stage's params, which hold lr_scale, warmup_ratio, weight_decay, precision and
         evals."""
         precision = runtime.training_precision(section.precision, run.device)
-        if params.training.shard_above and precision == "fp16":
+        if params.training.fsdp and precision == "fp16":
             raise ValueError(
-                f"{name}.precision: got fp16, expected bf16 or fp32 where training.shard_above divides "
+                f"{name}.precision: got fp16, expected bf16 or fp32 where training.fsdp divides "
                 "layers: each process would scale its part of the gradients by itself"
             )
         return cls(
@@ -79,7 +79,7 @@ class Recipe:
             params.training.micro_batch,
             params.training.ema,
             params.training.compile and compiled.works(run.device),
-            params.training.shard_above,
+            params.training.fsdp,
         )
 
 

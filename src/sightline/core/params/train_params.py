@@ -42,7 +42,7 @@ class TrainingParams(Settings):
         description="compile towers and decoder by torch.compile; other bits. Without a compiler a line says "
         "so and nothing is compiled"
     )
-    shard_above: CountOrNone = Field(
+    fsdp: CountOrNone = Field(
         description="parameters of a tower or decoder beyond which its layers are divided among the "
         "processes (FSDP2: weights, gradients, moments), in place of a whole copy in each; 0: none is. Not "
         "together with `micro_batch`, `compile` or fp16"
@@ -51,9 +51,9 @@ class TrainingParams(Settings):
     @model_validator(mode="after")
     def _divided_alone(self) -> "TrainingParams":
         require(
-            not (self.shard_above and (self.micro_batch or self.compile)),
-            "shard_above",
-            self.shard_above,
+            not (self.fsdp and (self.micro_batch or self.compile)),
+            "fsdp",
+            self.fsdp,
             "0, or training.micro_batch 0 and training.compile false: layers that are divided are computed "
             "by all processes at once, batch by batch",
         )

@@ -82,7 +82,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_answered(run, tmp_path):
 
 
 def test_a_dear_picture_is_named_and_the_rest_is_answered(run, tmp_path):
-    (tmp_path / "shots" / "4.png").write_bytes(dear_pictures.ppm_of_numbers(6 << 20))
+    (tmp_path / "shots" / "4.png").write_bytes(dear_pictures.ppm_of_numbers(14 << 20))
     done = run("ask", "shots", "shots/4.png", "shots/5.png", QUESTION, "--json", code=2)
     assert [row["image"][-5] for row in rows(done)] == list("0123567895")
     assert done.stderr.count("shots/4.png takes more time to decode") == 2

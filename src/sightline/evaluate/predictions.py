@@ -105,10 +105,9 @@ def retrieve(
 
     `reranked`: by the fusion head. `described`: by the cosine and `description_weight` times the
     log-probability that the answering model describes the picture so. A text that is short or says what most
-    do is likely of any picture, so `nothing_share` of its log-probability for a
-    picture of nothing is taken off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879); or of its mean
-    log-probability for the `prior_pictures` of `train` that are most like it. A model that does not answer
-    has no `described`.
+    do is likely of any picture, so `nothing_share` of its log-probability for a picture of nothing is taken
+    off (alpha-debiasing of Lin et al. 2024, arXiv 2306.01879); or of its mean log-probability for the
+    `prior_pictures` of `train` that are most like it. A model that does not answer has no `described`.
     """
     batch_size = params.batch_size
     texts, owner_T, size = split.gallery()

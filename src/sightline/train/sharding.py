@@ -19,8 +19,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
 from sightline.core import runtime
@@ -71,6 +69,10 @@ class Sharding:
         found = list(self._found()) if self._above else []
         if not found:
             return optimizer, mean
+        # Not needed by most trainings, whose start they would slow down.
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
         state = pack_state(self._task.model, optimizer) | mean.pack()
         mesh = init_device_mesh(self._run.device.split(":")[0], (self._run.world,))
         for layer in found:

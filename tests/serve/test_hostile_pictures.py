@@ -110,15 +110,13 @@ DEAR = url(dear_pictures.ppm_of_numbers(14 << 20), "x-portable-graymap")
 FULL = url(dear_pictures.gif_of_comments(6 << 20), "gif")  # refused by its header
 
 
+ROOMY = deployed(batch=4, queue=200, body_bytes=32 << 20, picture_bytes=16 << 20)
+
+
 @pytest.fixture(scope="module")
 def roomy(model):
     """A server that takes large requests."""
-    with (
-        running(
-            create_app(model, deployed(batch=4, queue=200, body_bytes=32 << 20, picture_bytes=16 << 20))
-        ) as address,
-        httpx.Client(base_url=address, timeout=60) as client,
-    ):
+    with running(create_app(model, ROOMY)) as address, httpx.Client(base_url=address, timeout=60) as client:
         yield client
 
 
@@ -148,13 +146,14 @@ def test_a_dear_picture_is_refused_and_others_are_answered_meanwhile(roomy, path
 
 def test_the_end_of_a_server_waits_for_no_picture(model):
     """Past the time for requests under way: the application's end comes while two pictures are decoded."""
-    app = create_app(model, deployed(batch=4))
+    app = create_app(model, ROOMY)
     with running(app) as address, ThreadPoolExecutor(2) as threads:
         sent = [
             threads.submit(httpx.post, f"{address}/v1/chat/completions", json=chat(picture=DEAR), timeout=60)
             for _ in range(2)
         ]
         while app.state.middleware.inside < 2:
+            assert not any(each.done() for each in sent), "a request was answered before both were inside"
             time.sleep(0.01)
         app.state.service.close()
         assert [each.result().status_code for each in sent] == [500, 500]

@@ -287,6 +287,7 @@ def test_only_a_text_tower_that_reads_questions_must_be_long_enough_for_them(tmp
     [
         ({}, True),
         ({"text.tower": "hf", "text.checkpoint": "minilm"}, False),
+        ({"text.tower": "hf_idf_bag", "text.checkpoint": "minilm"}, False),
         ({"dual_encoder.checkpoint": "clip"}, False),
     ],
 )
@@ -309,7 +310,7 @@ def test_what_says_nothing_to_a_tower_cannot_be_asked_for(tmp_path, leaf, value)
     for tower, (unused, why) in UNUSED.items():
         if leaf not in unused and value != "rotary":
             continue
-        own = {"text.name": "any/model", "text.revision": "a" * 40} if tower == "hf" else {}
+        own = {"text.name": "any/model", "text.revision": "a" * 40} if tower != "idf_bag" else {}
         params = load_params(files(tmp_path, own, {"text.tower": tower}))  # asks for nothing
         assert unused == {name: getattr(params.text, name) for name in unused}
         message = error(files(tmp_path, {**own, f"text.{leaf}": value}, {"text.tower": tower}))

@@ -93,6 +93,24 @@ def test_a_single_training_has_no_spread(checkouts, project):
     assert "one training (seed 8)" in page and "| BLEU-4 | 32.0 [31.0, 33.0] |" in page and "±" not in page
 
 
+def test_a_pretrained_text_encoder_stands_by_itself(checkouts, project):
+    weights = {"seed": 7, "vision.checkpoint": "lite.safetensors", "text.checkpoint": "minilm"}
+    params_files.write(checkouts[1], "flickr8k", weights | {"text.tower": "hf_idf_bag"})
+    alone = CliRunner().invoke(app, ["photo-results", str(checkouts[1])])
+    assert isinstance(alone.exception, photo_results_page.PhotoResultsError)
+    assert "add a checkout" in str(alone.exception) and not (project / photo_results_page.PAGE).exists()
+    done = CliRunner().invoke(app, ["photo-results", *map(str, checkouts)])
+    assert done.exit_code == 0, done.output
+    result = read_json(project / photo_results_page.RESULT)
+    assert {text: list(seeds) for text, seeds in result.items()} == {
+        "trainings": ["8"], "pretrained_text": ["7"]
+    }  # fmt: skip
+    page = (project / photo_results_page.PAGE).read_text(encoding="utf-8")
+    own, pretrained = page.split("### With MiniLM beside the words")
+    assert "| BLEU-4 | 32.0 [31.0, 33.0] | 32.0" in own and "One training (seed 7)" in pretrained
+    assert "| BLEU-4 | 30.0 [29.0, 31.0] | 30.0" in pretrained
+
+
 def test_another_profile_is_refused_and_nothing_is_written(checkouts, project):
     params_files.write(checkouts[1], "smoke")
     done = CliRunner().invoke(app, ["photo-results", *map(str, checkouts)])

@@ -32,6 +32,7 @@ from sightline.train.tasks import vqa as module
 from sightline.train.tasks.alignment import ContrastiveTask
 from sightline.train.tasks.mlm import MlmTask
 from sightline.train.tasks.vqa import VqaTask
+from tests.support.text_encoders import checkpoint
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 ALONE = Runtime("cpu", 0, 1, 1)
@@ -408,6 +409,38 @@ def test_a_bag_of_words_learns_pictures_by_heart(data, tmp_path, monkeypatch):
     red, article = (data.tokenizer.encode(word, 3, special=False)[0] for word in ("red", "a"))
     assert rarity_V[red] > rarity_V[article]
     fit(task, tmp_path, monkeypatch, 0.01)
+    with torch.no_grad():
+        assert task.eval().evaluate()[0] > 60.0
+
+
+def test_an_encoder_below_counted_words_reads_whole_captions_once(data, tmp_path, monkeypatch):
+    """What is kept of its texts embeds them as the tower does; hidden words are missing in the mean alone."""
+    reference = checkpoint("bert", tmp_path / "bert")
+    tokenizer = Tokenizer.load(tmp_path / "bert" / "tokenizer.json")
+    monkeypatch.setattr(data, "tokenizer", tokenizer)
+    monkeypatch.setattr(data, "data", VqaData(tokenizer, data.items, data.triples))
+    text = {"tower": "hf_idf_bag", "checkpoint": str(tmp_path / "bert"), "width": 32, "max_tokens": 36}
+    monkeypatch.setattr(data, "text", text)
+    task = data.contrastive(word_dropout=0.3)
+    encoder, read = task.model.text.encoder, []
+    encoder.register_forward_pre_hook(lambda module, inputs: read.append(inputs[1].clone()))
+    batch = task.batch(0)
+    with torch.no_grad():
+        kept = task.eval().represent(batch)
+        assert all(mask_1T.all() for mask_1T in read) and (kept["mask"].sum(1) < batch["mask"].sum(1)).any()
+        distinct = {tuple(ids_T.tolist()) for ids_T in batch["ids"]}
+        assert len(read) == len(distinct)
+        task.represent(batch)
+        assert len(read) == len(distinct)
+        states_BTD, _ = task.model.encode_text(batch["ids"], batch["mask"])
+        torch.testing.assert_close(
+            kept["states"][batch["mask"]], states_BTD[batch["mask"]], atol=1e-5, rtol=0
+        )
+        expected_BE = task.model.embed_text(states_BTD, kept["mask"])
+        torch.testing.assert_close(kept["text"], expected_BE, atol=1e-5, rtol=0)
+    before = reference.state_dict()
+    fit(task, tmp_path, monkeypatch, 0.01)
+    assert all(torch.equal(before[name], each) for name, each in encoder.model.state_dict().items())
     with torch.no_grad():
         assert task.eval().evaluate()[0] > 60.0
 

@@ -142,7 +142,7 @@ def attend(
     they are attended to. logits_fn: a last change of all logits.
     """
     key_BGMd, value_BGMd = key_value
-    rows, heads, groups = len(query_BHTd), query_BHTd.shape[1], key_BGMd.shape[1]
+    rows, heads, groups = query_BHTd.shape[0], query_BHTd.shape[1], key_BGMd.shape[1]
     query_BGUd = _grouped(query_BHTd / math.sqrt(query_BHTd.shape[3]), groups)
     logits_BHTM = _ungrouped(query_BGUd @ key_BGMd.transpose(2, 3), heads)
     if slopes_H is not None:
@@ -150,7 +150,7 @@ def attend(
     if mask is not None:
         logits_BHTM = logits_BHTM.masked_fill(~mask, torch.finfo(logits_BHTM.dtype).min)
     if shared is not None:
-        images = len(shared[0])
+        images = shared[0].shape[0]
         shared_NGRP = _together(query_BGUd, images) @ shared[0].transpose(2, 3)
         logits_BHTM = torch.cat([_ungrouped(_apart(shared_NGRP, rows), heads), logits_BHTM], 3)
     if logits_fn is not None:
@@ -179,13 +179,13 @@ def _ungrouped(x_BGUF: Tensor, heads: int) -> Tensor:
 
 def _together(x_BHTF: Tensor, images: int) -> Tensor:
     """Rows of one image side by side, [N, H, R, F] with R = B / N * T."""
-    if len(x_BHTF) == images:
+    if x_BHTF.shape[0] == images:
         return x_BHTF
     return x_BHTF.unflatten(0, (images, -1)).transpose(1, 2).flatten(2, 3)
 
 
 def _apart(x_NHRF: Tensor, rows: int) -> Tensor:
     """The inverse of _together."""
-    if len(x_NHRF) == rows:
+    if x_NHRF.shape[0] == rows:
         return x_NHRF
-    return x_NHRF.unflatten(2, (rows // len(x_NHRF), -1)).transpose(1, 2).flatten(0, 1)
+    return x_NHRF.unflatten(2, (rows // x_NHRF.shape[0], -1)).transpose(1, 2).flatten(0, 1)

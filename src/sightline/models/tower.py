@@ -115,12 +115,22 @@ def with_preprocessing(config: Mapping[str, Any], preprocessing: Preprocessing) 
 
 class TextTower(Tower, ABC):
     """ids_BT and mask_BT (True = a token, False = padding) -> states_BTD. Not `projected`: the pooled states
-    are the text's embedding as they are, in the width of the image's."""
+    are the text's embedding as they are, in the width of the image's. `divided`: what `lower` computes never
+    trains, and the tower is `upper` after `lower`."""
 
     projected: bool = True
+    divided: bool = False
 
     @abstractmethod
     def forward(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor: ...
+
+    def lower(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """What the part that trains reads, a row a token; the states of a tower that is not divided."""
+        return self(ids_BT, mask_BT)
+
+    def upper(self, lower_BTH: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """states_BTD from what `lower` gives."""
+        return lower_BTH
 
     @abstractmethod
     def word_embeddings(self) -> Tensor:

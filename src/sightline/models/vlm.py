@@ -36,7 +36,7 @@ class Memory(NamedTuple):
     @classmethod
     def of(cls, cross_k: Tensor, cross_v: Tensor, mask_BM: Tensor, image_BM: Tensor) -> Memory:
         """cross_k, cross_v: [L, B, G, M, d], as `joined` returns them."""
-        pairs = [(cross_k[layer], cross_v[layer]) for layer in range(len(cross_k))]
+        pairs = [(cross_k[layer], cross_v[layer]) for layer in range(cross_k.shape[0])]
         return cls([LayerMemory(pair, None) for pair in pairs], mask_BM, image_BM)
 
     def repeated(self, times: int) -> Memory:

@@ -206,7 +206,7 @@ def _precision(device: str) -> torch.dtype | None:
 
 
 class TextStateCache:
-    """The states of a text tower that reads whole texts (no word dropout), kept in memory."""
+    """What the parts that train read of whole texts (TextTower.lower), kept in memory."""
 
     def __init__(self, tower: TextTower) -> None:
         self.tower = tower
@@ -214,7 +214,7 @@ class TextStateCache:
         self.room = MEMORY_BYTES
 
     def __call__(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """states_BTD in the precision that is active; zeros at the padding, which follows a text."""
+        """A row a token, in the precision that is active; zeros at the padding, which follows a text."""
         rows = [self._states(ids_T[:length]) for ids_T, length in zip(ids_BT, mask_BT.sum(1), strict=True)]
         states_BTD = rows[0].new_zeros(*ids_BT.shape, rows[0].shape[1])
         for row, states_TD in enumerate(rows):
@@ -226,7 +226,7 @@ class TextStateCache:
         slot = (tuple(ids_T.tolist()), _precision(str(ids_T.device)))
         if slot in self.kept:
             return self.kept[slot]
-        states_TD = self.tower(ids_T[None], torch.ones_like(ids_T, dtype=torch.bool)[None])[0]
+        states_TD = self.tower.lower(ids_T[None], torch.ones_like(ids_T, dtype=torch.bool)[None])[0]
         if states_TD.nbytes <= self.room:
             self.kept[slot] = states_TD
             self.room -= states_TD.nbytes

@@ -47,13 +47,14 @@ def photo_results(
 ) -> None:
     """Collect the figures of the photo profile: metrics/flickr8k.json and docs/reports/flickr8k.md.
 
-    A seed that is there already is replaced; the others stay.
+    A seed that is there already is replaced; the others stay. Trainings whose text tower holds a pretrained
+    encoder stand by themselves.
     """
     from sightline_lab import report_page
     from sightline_lab.photos import photo_results_page
 
     here = checkout_files.root()
-    for seed, result in [photo_results_page.training(checkout) for checkout in checkouts]:
-        photo_results_page.merge(here / photo_results_page.RESULT, seed, result)
+    for found in [photo_results_page.training(checkout) for checkout in checkouts]:
+        photo_results_page.merge(here / photo_results_page.RESULT, *found)
     report_page.write(here, photo_results_page)
     typer.echo(f"photo-results: {photo_results_page.RESULT} and {photo_results_page.PAGE}")

@@ -1,4 +1,5 @@
-"""metrics/flickr8k.json as docs/reports/flickr8k.md: trainings of the photo profile, a seed each."""
+"""metrics/flickr8k.json as docs/reports/flickr8k.md: trainings of the photo profile, a seed each; beside them
+those whose text tower holds a pretrained encoder."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +7,13 @@ from typing import Any
 from sightline.cli import readme_tables
 from sightline.core import artifacts, templates
 from sightline.core.params.loader import load_params
+from sightline.core.params.tower_params import FROM_CHECKPOINT
 from sightline_lab.ablations.ablation_summary import Spread
 
 RESULT, PAGE = Path("metrics/flickr8k.json"), Path("docs/reports/flickr8k.md")
 VARIANTS = ("fp32", "shipped")
 SPLIT = "test"
+OWN_TEXT, PRETRAINED_TEXT = "trainings", "pretrained_text"  # the trainings of metrics/flickr8k.json
 # What the page calls a figure, and its name in metrics/summary.json.
 FIGURES = (
     ("text to image R@1, by embeddings", "text_to_image_r1"),
@@ -31,9 +34,10 @@ class PhotoResultsError(ValueError):
     """A checkout whose figures do not belong on the page."""
 
 
-def training(checkout: Path) -> tuple[int, dict[str, Any]]:
-    """Seed, and summary and cost of the training in a checkout of the profile flickr8k. Raises
-    PhotoResultsError for another profile, ArtifactError where a file is absent or damaged."""
+def training(checkout: Path) -> tuple[str, int, dict[str, Any]]:
+    """Whether its text tower is pretrained, seed, and summary and cost of the training in a checkout of the
+    profile flickr8k. Raises PhotoResultsError for another profile, ArtifactError where a file is absent or
+    damaged."""
     chosen = load_params(checkout / "params.yaml")
     if chosen.profile != "flickr8k":
         raise PhotoResultsError(
@@ -42,26 +46,38 @@ def training(checkout: Path) -> tuple[int, dict[str, Any]]:
         )
     summary = artifacts.read_json(checkout / "metrics" / "summary.json")
     cost = artifacts.read_json(checkout / ".resume" / "cost" / "flickr8k.json")
-    return chosen.seed, {"summary": summary, "cost": cost}
+    text = PRETRAINED_TEXT if chosen.text.tower in FROM_CHECKPOINT else OWN_TEXT
+    return text, chosen.seed, {"summary": summary, "cost": cost}
 
 
-def merge(path: Path, seed: int, result: dict[str, Any]) -> None:
+def merge(path: Path, text: str, seed: int, result: dict[str, Any]) -> None:
     """Put the training of one seed into the JSON of all, in the order of the seeds."""
-    kept = artifacts.read_json(path)["trainings"] if path.is_file() else {}
-    trainings = kept | {str(seed): result}
-    artifacts.write_json(path, {"trainings": {name: trainings[name] for name in sorted(trainings, key=int)}})
+    kept = artifacts.read_json(path) if path.is_file() else {}
+    trainings = kept.get(text, {}) | {str(seed): result}
+    in_order = {name: trainings[name] for name in sorted(trainings, key=int)}
+    artifacts.write_json(path, {OWN_TEXT: {}, **kept, text: in_order})
 
 
 def page(result: dict[str, Any]) -> str:
-    """The whole page as Markdown."""
-    summaries = [training["summary"] for training in result["trainings"].values()]
-    costs = [training["cost"] for training in result["trainings"].values()]
+    """The whole page as Markdown. Raises PhotoResultsError without a training of the profile as it is."""
+    own, pretrained = result[OWN_TEXT], result.get(PRETRAINED_TEXT, {})
+    if not own:
+        raise PhotoResultsError("no training of the profile with its own text tower: add a checkout of one")
+    summaries = [training["summary"] for training in own.values()]
     return templates.render(
-        "sightline_lab.photos", "flickr8k.md", seeds=list(result["trainings"]), summaries=summaries,
-        figures=[(name, *(figure(summaries, key, variant) for variant in VARIANTS)) for name, key in FIGURES],
-        answers=_answers(summaries), spin=_paired(summaries, "spin_on_minus_off"),
-        lost=_lost(summaries), stages=_stages(costs),
+        "sightline_lab.photos", "flickr8k.md", seeds=list(own), summaries=summaries,
+        figures=_figures(summaries), answers=_answers(summaries),
+        spin=_paired(summaries, "spin_on_minus_off"), lost=_lost(summaries),
+        stages=_stages([training["cost"] for training in own.values()]), pretrained_seeds=list(pretrained),
+        pretrained_figures=_figures([training["summary"] for training in pretrained.values()]),
     )  # fmt: skip
+
+
+def _figures(summaries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """A row a figure: its name, and its cell of every variant; nothing without a training."""
+    if not summaries:
+        return []
+    return [(name, *(figure(summaries, key, variant) for variant in VARIANTS)) for name, key in FIGURES]
 
 
 def figure(summaries: list[dict[str, Any]], key: str, variant: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from sightline.core.params.checks import NO_INPUT, CountOrNone, Name, Settings, require
-from sightline.core.params.tower_params import UNUSED, require_pinned
+from sightline.core.params.tower_params import FROM_CHECKPOINT, UNUSED, require_pinned
 
 if TYPE_CHECKING:
     from sightline.core.params.sections import Params
@@ -56,7 +56,7 @@ def leaves_others_unused(params: Params) -> None:
             require(getattr(params.align, leaf) == left, f"align.{leaf}", getattr(params.align, leaf), words)
         return
     why = "as dual_encoder is given"
-    own = params.text.tower != "hf"
+    own = params.text.tower not in FROM_CHECKPOINT
     require(own, "text.tower", params.text.tower, f"a tower without a checkpoint, {why}: it reads the texts")
     scratch = params.vision.pretrained == "none"
     require(scratch, "vision.pretrained", params.vision.pretrained, f"'none', {why}: it sees the pictures")

@@ -13,7 +13,7 @@ from sightline.core.params.dual_encoder_params import DualEncoderParams, leaves_
 from sightline.core.params.generation import Generation, Spin
 from sightline.core.params.quality_params import EvaluateParams, ExplainParams, GateParams
 from sightline.core.params.red_team_params import RedTeamParams
-from sightline.core.params.tower_params import DecoderParams, TextParams, VisionParams
+from sightline.core.params.tower_params import FROM_CHECKPOINT, DecoderParams, TextParams, VisionParams
 from sightline.core.params.train_params import (
     AlignParams,
     CompressParams,
@@ -113,7 +113,7 @@ class Params(Settings):
     @property
     def trains_tokenizer(self) -> bool:
         """Whether `convert` learns a tokenizer from the captions: no part of the model brings its own."""
-        return self.text.tower != "hf" and not self.dual_encoder.given
+        return self.text.tower not in FROM_CHECKPOINT and not self.dual_encoder.given
 
     @model_validator(mode="after")
     def sections_fit_each_other(self) -> "Params":

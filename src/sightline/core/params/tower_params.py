@@ -33,7 +33,9 @@ LAYER = {
 UNUSED: dict[str, tuple[dict[str, object], str]] = {
     "hf": (LAYER | {"positions": "learned"}, "its checkpoint decides"),
     "idf_bag": (LAYER, "it has no layers"),
+    "hf_idf_bag": (LAYER | {"positions": "learned"}, "it has no layers of its own"),
 }
+FROM_CHECKPOINT = ("hf", "hf_idf_bag")  # text towers that bring weights and a tokenizer
 
 
 def require_pinned(revision: str, why: str, hub: bool) -> None:
@@ -47,9 +49,9 @@ class TextParams(Settings):
     """Parameters of the text tower."""
 
     tower: Annotated[str, AfterValidator(PlugIn("models/text"))] = Field(description="the text tower")
-    name: str = Field(description="hf: the name on the hub, unless checkpoint is given")
-    revision: str = Field(description="hf: the commit of that name on the hub")
-    checkpoint: Name = Field(description="hf: folder of a model; never in a profile")
+    name: str = Field(description="hf, hf_idf_bag: the name on the hub, unless checkpoint is given")
+    revision: str = Field(description="hf, hf_idf_bag: the commit of that name on the hub")
+    checkpoint: Name = Field(description="hf, hf_idf_bag: folder of a model; never in a profile")
     width: Count = Field(description="of a token's state")
     layers: Count = Field(description="transformer layers")
     heads: Count = Field(description="attention heads of a layer")
@@ -67,9 +69,10 @@ class TextParams(Settings):
     def fits_its_tower(self) -> "TextParams":
         heads_fit("text", self, self.positions)
         sources = [value for value in (self.name, self.checkpoint) if value not in ("", NO_INPUT)]
-        one = len(sources) == (1 if self.tower == "hf" else 0)
-        require(one, "checkpoint", sources, "a folder or text.name, as text.tower is hf" if self.tower == "hf"
-                else f"neither a folder nor text.name, as text.tower is {self.tower}")  # fmt: skip
+        wanted = self.tower in FROM_CHECKPOINT
+        words = "a folder or text.name" if wanted else "neither a folder nor text.name"
+        fits = len(sources) == (1 if wanted else 0)
+        require(fits, "checkpoint", sources, f"{words}, as text.tower is {self.tower}")
         require_pinned(self.revision, "text.name is on the hub", hub=bool(self.name))
         if self.tower == "idf_bag":
             words = "learned, sinusoidal or none, as text.tower is idf_bag: it has no attention"

@@ -114,7 +114,7 @@ class HuggingFaceText(TextTower):
         """Padding is read as any token. The state of the last of the L positions stands at the text's end."""
         settings, count = self.model.config, ids_BT.shape[1]
         padding_1L = ids_BT.new_full((1, settings.max_position_embeddings), settings.pad_token_id)
-        padding_BL = padding_1L.expand(len(ids_BT), -1)
+        padding_BL = padding_1L.expand(ids_BT.shape[0], -1)
         ids_BL = torch.cat([ids_BT.where(mask_BT, settings.pad_token_id), padding_BL[:, count:]], 1)
         states_BLD = self.model(input_ids=ids_BL).last_hidden_state
         place_T = torch.arange(count, device=ids_BT.device)

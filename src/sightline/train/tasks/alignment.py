@@ -85,8 +85,9 @@ class ContrastiveTask(ComparingTask):
         self.features = None
         if self.vision_frozen or model.vision.trained_blocks:
             self.features = ImageFeatureCache(self.pictures, model.vision, data.raw_digest, run.world)
+        # Words that are hidden from a tower that is not divided change all of its states.
         unchanging = self.text_frozen and params.word_dropout == 0
-        self.states = TextStateCache(model.text) if unchanging else None
+        self.states = TextStateCache(model.text) if model.text.divided or unchanging else None
         self.train_numbers = sample_captions.usable(self.items, triples["train"].by_item())
         self.val_numbers = sample_captions.usable(self.items, triples["val"].by_item())
         self.skipped = len(sample_captions.without_picture(self.items, "train"))
@@ -138,7 +139,7 @@ class ContrastiveTask(ComparingTask):
         tokens_BPD = self.image_tokens(batch["image"])
         image_BE = self.model.embed_image(tokens_BPD)
         mask_BT = self._some_words(batch["mask"])
-        states_BTD, text_BE = self._encode_text(batch["ids"], mask_BT)
+        states_BTD, text_BE = self._encode_text(batch["ids"], batch["mask"], mask_BT)
         return {
             "tokens": tokens_BPD, "image": image_BE, "mask": mask_BT, "states": states_BTD, "text": text_BE,
             "words": batch["words"],
@@ -193,7 +194,7 @@ class ContrastiveTask(ComparingTask):
             first = [sample_captions.captions(item)[0] for item in items]
             batch = self.place({"image": self._image(items, None), **self._tokens(first)})
             image_BE = self.model.embed_image(self.image_tokens(batch["image"]))
-            _, text_BE = self._encode_text(batch["ids"], batch["mask"])
+            _, text_BE = self._encode_text(batch["ids"], batch["mask"], batch["mask"])
             images.append(distributed.gather(image_BE.float())[:real])
             texts.append(distributed.gather(text_BE.float())[:real])
         of_image_n, of_text_n = (
@@ -241,12 +242,12 @@ class ContrastiveTask(ComparingTask):
         """tokens_BPD of what a batch holds of its pictures."""
         return image_tokens(self.model.vision, self.features, image, self.vision_frozen, self.run.device)
 
-    def _encode_text(self, ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """states_BTD, and embed_BE of unit length."""
+    def _encode_text(self, ids_BT: Tensor, mask_BT: Tensor, some_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """states_BTD, and embed_BE of unit length, of some of the words; what is kept has read them all."""
         if self.states is None:
-            return self.model.encode_text(ids_BT, mask_BT)
-        states_BTD = self.states(ids_BT, mask_BT)
-        return states_BTD, self.model.embed_text(states_BTD, mask_BT)
+            return self.model.encode_text(ids_BT, some_BT)
+        states_BTD = self.model.text.upper(self.states(ids_BT, mask_BT), ids_BT, some_BT)
+        return states_BTD, self.model.embed_text(states_BTD, some_BT)
 
     def _tokens(self, captions: list[str]) -> dict[str, Tensor]:
         ids_BT, mask_BT = self.tokenizer.batch(captions, self.max_tokens)

@@ -35,7 +35,7 @@ def main(params: Params) -> None:
         )
     inputs = bundle.BundleInputs(
         exported, session, confidence, params.generation, params.spin, domain, questions, items, origin,
-        vqa.config["left_out"], described,
+        vqa.config["left_out"], described, params.evaluate.description_weight,
     )  # fmt: skip
     gallery = bundle.write(Path("models/bundle"), inputs, params.index, pixels)
     runtime.log(f"{exported.config['shipped']} with {gallery.what} in models/bundle; ask it: sightline ask")

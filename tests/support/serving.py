@@ -36,9 +36,9 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def build_bundle(here, tiny_graphs, name="bundle", **generation):
-    """A bundle of tiny random models with ten items, in `here`; `generation`: how it describes, if not
-    greedily."""
+def build_bundle(here, tiny_graphs, name="bundle", thumbnails=0, **generation):
+    """A bundle of tiny random models with ten items, in `here`; `thumbnails`: side of the pictures that its
+    index keeps; `generation`: how it describes, if not greedily."""
     from sightline.inference.out_of_domain import OODDetector
     from sightline.inference.session import Session
     from sightline.search import bundle
@@ -56,7 +56,7 @@ def build_bundle(here, tiny_graphs, name="bundle", **generation):
         tiny.question_detector(), Items(here / "raw"), bundle.DataOrigin("scenes", "en", "a" * 64), [],
         ObjectWords(tiny.OBJECTS, 0.1, Histogram.of(np.linspace(0, 1, 200), 0.1)),
     )  # fmt: skip
-    bundle.write(here / name, inputs, tiny.index_params(), 10**6)
+    bundle.write(here / name, inputs, tiny.index_params(thumbnails=thumbnails), 10**6)
     return here / name
 
 

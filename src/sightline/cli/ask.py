@@ -194,6 +194,16 @@ def search(
     query: Annotated[str, typer.Argument(help="Words, or a picture: a file or, with --fetch, an address.")],
     k: Annotated[int, typer.Option(help="How many results.")] = 5,
     kind: Annotated[Kind, typer.Option(help="Which vectors of the items are searched.")] = Kind.fused,
+    rerank: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=50,
+            metavar="N",
+            help="Words, --kind image: the N nearest pictures in the order in which the model would describe "
+            "them so.",
+        ),
+    ] = 0,
     index: Annotated[Path | None, INDEX] = None,
     page: Annotated[
         Path | None, typer.Option(help="Also write the results with their pictures as a web page.")
@@ -204,7 +214,12 @@ def search(
 ) -> None:
     """Find the items of an index that are nearest to words or to a picture."""
     from sightline.cli import picture_input
+    from sightline.search import reranking
 
+    if rerank and (kind is not Kind.image or picture_input.names_picture(query)):
+        raise typer.BadParameter(
+            "it puts pictures in order for words: add --kind image", param_hint="--rerank"
+        )
     session, picture = open_session(bundle), None
     if picture_input.names_picture(query):
         picture = picture_input.read(query, fetch)
@@ -214,7 +229,10 @@ def search(
         if notes["query_cut"]:
             warn_of_cut("query", session.settings.max_text)
     item_index = open_index(session, index)
-    hits = item_index.search(embeds, k, kind.value)[0]
+    if rerank:
+        hits = reranking.search(session, item_index, query, embeds[0], k, rerank)
+    else:
+        hits = item_index.search(embeds, k, kind.value)[0]
     rows = result_rows(hits)
     if page is not None:
         from sightline.search import results_page

@@ -1,4 +1,5 @@
-"""generation.json, the file that says how a bundle answers: typed, versioned, read from bundles of 0.9.0 too.
+"""generation.json, the file that says how a bundle answers and re-ranks: typed, versioned, read from bundles
+of 0.9.0 too.
 
 Not in it: the preprocessing of pictures (preprocessor_config.json) and the model's sizes (engine.json).
 """
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from sightline.core import artifacts, typed_json
-from sightline.core.params.checks import Settings
+from sightline.core.params.checks import NotNegative, Settings
 from sightline.core.params.generation import SPIN_OFF, Generation, Spin
 from sightline.inference.chat_prompt import ChatPrompt
 from sightline.inference.confidence import NOT_FITTED, Confidence
@@ -31,6 +32,9 @@ class BundleSettings(Settings):
     confidence: Confidence = NOT_FITTED
     generation: Generation
     spin: Spin = Field(default=SPIN_OFF, description="the gate where it is on")
+    description_weight: NotNegative = Field(
+        default=0.05, description="re-ranking: of the log-probability of a description, beside the cosine"
+    )
     prompt: ChatPrompt | None = Field(default=None, description="of a converted model; none: our template")
 
 

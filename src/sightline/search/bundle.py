@@ -33,7 +33,7 @@ from sightline.search.item_index import Entry, ItemIndex
 INDEX = "index"
 BATCH = 32
 CHUNK = 256  # pictures decoded and held at a time
-THUMBNAIL_QUALITY = 85  # of JPEG: about 4 KB at 128 pixels
+THUMBNAIL_QUALITY = 85  # of JPEG
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class DataOrigin:
 class BundleInputs:
     """What a bundle is made of: the export stage's folder, the variant in it that ships as a session, how
     that answers, its OOD detectors of pictures and of questions, the items of its index with their origin,
-    in sentences what these could not teach, and the object words of its descriptions."""
+    in sentences what these could not teach, the object words of its descriptions, and how it re-ranks."""
 
     exported: artifacts.Artifact
     session: Session
@@ -71,6 +71,7 @@ class BundleInputs:
     origin: DataOrigin
     left_out: list[str]
     object_words: ObjectWords | None = None  # None: it does not describe, or too few of val
+    description_weight: float = 0.05  # of re-ranking, as evaluation measures it
 
 
 def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) -> ItemIndex:
@@ -105,8 +106,9 @@ def write(out: Path, inputs: BundleInputs, index: IndexParams, max_pixels: int) 
             shutil.copytree(exported.path / DECODER_TOKENIZER, folder / DECODER_TOKENIZER)
         shutil.copyfile(exported.path / PREPROCESSOR, folder / PREPROCESSOR)
         settings = bundle_settings.read(exported.path / GENERATION).replaced(
-            confidence=inputs.confidence, generation=inputs.generation, spin=inputs.spin
-        )
+            confidence=inputs.confidence, generation=inputs.generation, spin=inputs.spin,
+            description_weight=inputs.description_weight,
+        )  # fmt: skip
         bundle_settings.write(folder / GENERATION, settings)
         inputs.domain.save(folder / FOLDER)
         if inputs.questions is not None:

@@ -35,7 +35,7 @@ log = logging.getLogger("sightline.search")
 KIND, REFUSED = "index", "rejected.jsonl"
 SIDE = 512  # pixels of a picture's longer side, many times what the image tower sees
 TOLD = ColumnParams(id="", image="", captions=(), split="", question="", answer="")  # from the names
-THUMBNAIL = 128  # pixels of the longer side of the pictures in results
+THUMBNAIL = 256  # pixels of the longer side of the pictures in results, which re-ranking reads again
 VAL_SHARE = 0.1  # an index has no splits, but the table's reader wants a share
 SWAP_S = 5.0  # a replaced folder is back under its name long before
 COPIED = 4096  # items copied at a time

@@ -150,7 +150,10 @@ def _add_search_and_explain(app: FastAPI, bounded: api_schema.Requests) -> None:
         else:
             embed_E, score = (await service.embed_pictures([body.image], deadline))[0]
             response["judged"] = service.ood_verdict(score)
-        results, shown = await service.search(embed_E, body.k, body.kind, deadline)
+        if body.rerank:
+            results, shown = await service.search_reranked(body.text, embed_E, body.k, body.rerank, deadline)
+        else:
+            results, shown = await service.search(embed_E, body.k, body.kind, deadline)
         return _json(response | {"results": results} | service.decided(asked, shown))
 
     @app.post("/similar", responses=REFUSALS | {200: {"model": api_schema.SearchResponse}})

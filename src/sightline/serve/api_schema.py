@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from sightline.core.params.generation import Decoding
+from sightline.search import reranking
 from sightline.search.item_index import KINDS
 from sightline.serve.deploy.deployment import Limits
 from sightline.serve.safety.policy import Decision, Reason
@@ -141,11 +142,18 @@ class SearchRequest(Closed):
     image: Url | None = None
     k: Results = K
     kind: Kind = Field("fused", description="Which vectors of the items are searched.")
+    rerank: Annotated[int, Field(ge=0, le=reranking.MOST)] = Field(
+        0,
+        description="Of `text`, with `kind` image: so many of the nearest pictures are put in the order in "
+        "which the model would describe them so.",
+    )
 
     @model_validator(mode="after")
     def one(self) -> "SearchRequest":
         if (self.text is None) == (self.image is None):
             raise ValueError("give exactly one of text and image")
+        if self.rerank and (self.text is None or self.kind != reranking.KIND):
+            raise ValueError("rerank puts pictures in order for words: give text, and kind image")
         return self
 
 

@@ -21,7 +21,9 @@ from sightline.data.tokenizer import REPLACEMENT
 from sightline.explain import heatmap, target
 from sightline.inference.answering import Answer
 from sightline.inference.encoding import NO_SEARCH
+from sightline.search import reranking
 from sightline.search.item_index import ItemIndex
+from sightline.search.vector_index import SearchIndexError
 from sightline.serve import image_input, request_settings
 from sightline.serve.api_error import ApiError
 from sightline.serve.batch_model import Model, Query, Question, Reply, Results, as_they_are
@@ -182,6 +184,22 @@ class Service:
 
         hits, safety = await self.aside(deadline, nearest)
         return _hits(hits), safety
+
+    async def search_reranked(
+        self, text: str, embed_E: np.ndarray, k: int, count: int, deadline: float
+    ) -> tuple[list[dict[str, Any]], Verdict]:
+        """The same for words, by re-ranking the `count` nearest pictures on the model's thread. ApiError 404
+        where the model or the index has not what that needs."""
+        session, item_index = self.model.session, self.item_index()
+        try:
+            reranking.check(session, item_index)
+        except SearchIndexError as error:
+            raise ApiError(404, str(error), "no_reranking", "rerank") from error
+        hits = await self.alone(
+            lambda: reranking.search(session, item_index, text, embed_E, k, count), deadline
+        )
+        shown, safety = self._shown(hits)
+        return _hits(shown), safety
 
     async def similar(
         self, name: str, k: int, kind: str, deadline: float

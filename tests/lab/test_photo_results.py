@@ -98,7 +98,11 @@ def test_a_pretrained_text_encoder_stands_by_itself(checkouts, project):
     params_files.write(checkouts[1], "flickr8k", weights | {"text.tower": "hf_idf_bag"})
     alone = CliRunner().invoke(app, ["photo-results", str(checkouts[1])])
     assert isinstance(alone.exception, photo_results_page.PhotoResultsError)
-    assert "add a checkout" in str(alone.exception) and not (project / photo_results_page.PAGE).exists()
+    assert "add a checkout" in str(alone.exception)
+    assert (
+        not (project / photo_results_page.PAGE).exists()
+        and not (project / photo_results_page.RESULT).exists()
+    )
     done = CliRunner().invoke(app, ["photo-results", *map(str, checkouts)])
     assert done.exit_code == 0, done.output
     result = read_json(project / photo_results_page.RESULT)
@@ -116,4 +120,9 @@ def test_another_profile_is_refused_and_nothing_is_written(checkouts, project):
     done = CliRunner().invoke(app, ["photo-results", *map(str, checkouts)])
     assert isinstance(done.exception, photo_results_page.PhotoResultsError)
     assert "profile smoke, expected flickr8k" in str(done.exception)
+    weights = {"vision.checkpoint": "lite.safetensors", "text.checkpoint": "minilm", "pretrain.epochs": 0.0}
+    params_files.write(checkouts[1], "flickr8k", weights | {"text.tower": "hf"})
+    done = CliRunner().invoke(app, ["photo-results", *map(str, checkouts)])
+    assert "text.tower is hf, but the page has idf_bag and hf_idf_bag" in str(done.exception)
+    assert not (project / photo_results_page.RESULT).exists()
     assert not (project / photo_results_page.RESULT).exists()

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sightline.core import registry
+from sightline.core.params.tower_params import FROM_CHECKPOINT
 from sightline.core.preprocessing import Preprocessing
 from sightline.data.images import decode
 from sightline.data.transforms import preprocess
@@ -291,7 +292,7 @@ def tiny_transformers_folder(folder: Path) -> str:
 def test_text_tower_conforms(tower, tmp_path):
     torch.manual_seed(0)
     module = registry.load("models/text", tower)
-    checkpoint = tiny_transformers_folder(tmp_path) if tower == "hf" else ""
+    checkpoint = tiny_transformers_folder(tmp_path) if tower in FROM_CHECKPOINT else ""
     model = module.build({"tower": tower, "checkpoint": checkpoint, **TEXT}).eval()
     ids_BT = torch.randint(1, 50, (2, 7))
     mask_BT = torch.tensor([[True] * 7, [True] * 4 + [False] * 3])
@@ -305,7 +306,7 @@ def test_text_tower_conforms(tower, tmp_path):
         torch.testing.assert_close(alone[0], states_BTD[1, :4], atol=1e-5, rtol=1e-4)
     model.mlm_logits(states_BTD).square().mean().backward()
     assert model.word_embeddings().grad.abs().sum() > 0
-    if tower == "hf":
+    if tower in FROM_CHECKPOINT:
         (tmp_path / "model.safetensors").unlink()
     rebuilt = module.build(json.loads(json.dumps(model.config)))
     rebuilt.load_state_dict(model.state_dict())

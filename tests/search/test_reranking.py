@@ -23,7 +23,9 @@ WORDS, COUNT, ALL = "a small red ball", 4, 10
 
 @pytest.fixture(scope="module")
 def bundle(tiny_graphs, tmp_path_factory):
-    return build_bundle(tmp_path_factory.mktemp("reranked"), tiny_graphs, thumbnails=64)
+    return build_bundle(
+        tmp_path_factory.mktemp("reranked"), tiny_graphs, thumbnails=64, description_weight=0.3
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_more_than_there_are_is_all_of_them(bundle, session):
 
 
 def test_the_bundle_says_how_much_a_description_weighs(bundle, session, tmp_path):
-    assert session.settings.description_weight == 0.05
+    assert session.settings.description_weight == 0.3
     settings = artifacts.read_json(bundle / bundle_settings.GENERATION)
     del settings["description_weight"]  # a bundle of before
     artifacts.write_json(tmp_path / "generation.json", settings)
@@ -97,13 +99,15 @@ def test_the_command_and_the_server_give_the_same_order(bundle, session, tmp_pat
     done = command_line.run(tmp_path, *asked, WORDS, code=0)
     assert [row["id"] for row in json.loads(done.stdout)["results"]] == expected
     refused = command_line.run(tmp_path, "search", "--bundle", bundle, "--rerank", "4", WORDS, code=2)
-    assert "add --kind image" in " ".join(refused.stderr.replace("│", " ").split())
+    assert "give words, and --kind image" in " ".join(refused.stderr.replace("│", " ").split())
+    none = command_line.run(tmp_path, "search", "--bundle", bundle, "--k", "0", WORDS, code=2)
+    assert "--k" in none.stderr
     body = {"text": WORDS, "k": 3, "kind": "image", "rerank": COUNT}
-    app = create_app(Model.load(bundle, 4), deployed())
+    app = create_app(Model.load(bundle, 4), deployed(results=9))
     with running(app) as address, httpx.Client(base_url=address, timeout=60) as client:
         found = client.post("/search", json=body)
         assert [row["id"] for row in found.json()["results"]] == expected, found.text
-        for wrong in ({"kind": "fused"}, {"rerank": 51}, {"text": None, "image": "data:image/png;base64,"}):
+        for wrong in ({"kind": "fused"}, {"rerank": 10}, {"text": None, "image": "data:image/png;base64,"}):
             answer = client.post("/search", json=body | wrong)
             assert answer.status_code == 400 and "rerank" in answer.json()["error"]["message"], answer.text
 

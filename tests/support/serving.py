@@ -36,9 +36,9 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
-def build_bundle(here, tiny_graphs, name="bundle", thumbnails=0, **generation):
+def build_bundle(here, tiny_graphs, name="bundle", thumbnails=0, description_weight=0.05, **generation):
     """A bundle of tiny random models with ten items, in `here`; `thumbnails`: side of the pictures that its
-    index keeps; `generation`: how it describes, if not greedily."""
+    index keeps; `description_weight`: of re-ranking; `generation`: how it describes, if not greedily."""
     from sightline.inference.out_of_domain import OODDetector
     from sightline.inference.session import Session
     from sightline.search import bundle
@@ -54,7 +54,7 @@ def build_bundle(here, tiny_graphs, name="bundle", thumbnails=0, **generation):
         greedy_generation(tiny.MAX_ANSWER).replaced(**generation), SPIN,
         OODDetector(np.zeros(32), np.eye(32), 5.0, Histogram.of(np.linspace(0, 10, 200), 5.0)),
         tiny.question_detector(), Items(here / "raw"), bundle.DataOrigin("scenes", "en", "a" * 64), [],
-        ObjectWords(tiny.OBJECTS, 0.1, Histogram.of(np.linspace(0, 1, 200), 0.1)),
+        ObjectWords(tiny.OBJECTS, 0.1, Histogram.of(np.linspace(0, 1, 200), 0.1)), description_weight,
     )  # fmt: skip
     bundle.write(here / name, inputs, tiny.index_params(thumbnails=thumbnails), 10**6)
     return here / name

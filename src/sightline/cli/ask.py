@@ -192,7 +192,7 @@ def answer_lines(row: dict) -> Iterator[str]:
 @app.command(rich_help_panel=USE)
 def search(
     query: Annotated[str, typer.Argument(help="Words, or a picture: a file or, with --fetch, an address.")],
-    k: Annotated[int, typer.Option(help="How many results.")] = 5,
+    k: Annotated[int, typer.Option(min=1, help="How many results.")] = 5,
     kind: Annotated[Kind, typer.Option(help="Which vectors of the items are searched.")] = Kind.fused,
     rerank: Annotated[
         int,
@@ -217,9 +217,8 @@ def search(
     from sightline.search import reranking
 
     if rerank and (kind is not Kind.image or picture_input.names_picture(query)):
-        raise typer.BadParameter(
-            "it puts pictures in order for words: add --kind image", param_hint="--rerank"
-        )
+        words = "it puts pictures in order for words: give words, and --kind image"
+        raise typer.BadParameter(words, param_hint="--rerank")
     session, picture = open_session(bundle), None
     if picture_input.names_picture(query):
         picture = picture_input.read(query, fetch)

@@ -195,8 +195,9 @@ class Items:
 
     def displayed(self, item: dict, side: int, stored: np.ndarray | None = None) -> np.ndarray:
         """The picture of an item for people, [Y, X, 3] uint8 with no side above `side`: a rendered scene is
-        drawn again from its description, as finely as that takes. Never the input of a model. stored: what
-        `image` gives, where that was read already."""
+        drawn again from its description, as finely as that takes. Models are trained and measured on `image`;
+        re-ranking in a search reads what an index keeps of this. stored: what `image` gives, where that was
+        read already."""
         if "scene" not in item:
             return images.shrink(self.image(item) if stored is None else stored, side)
         zoom = next((zoom for zoom in ZOOMS if zoom * SIDE >= side), ZOOMS[-1])

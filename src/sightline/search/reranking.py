@@ -8,7 +8,7 @@ import numpy as np
 
 from sightline.data import images
 from sightline.inference.session import Session
-from sightline.search.item_index import Hit, ItemIndex
+from sightline.search.item_index import CURE, Hit, ItemIndex
 from sightline.search.vector_index import SearchIndexError
 
 KIND = "image"  # the vectors whose results are put in another order
@@ -39,11 +39,18 @@ def search(
 
 
 def order(session: Session, index: ItemIndex, text: str, hits: list[Hit]) -> list[Hit]:
-    """The hits, best first. The index keeps a picture of each."""
+    """The hits, best first. Raises SearchIndexError where the index keeps no picture of one."""
     if not hits:
         return []
-    pictures = [images.decode(index.thumbnail(hit.entry) or b"", MAX_PIXELS, hit.id) for hit in hits]
+    pictures = [_picture(index, hit) for hit in hits]
     every_N = np.arange(len(hits))
     described_N = session.score_captions(pictures, [text], every_N, np.zeros_like(every_N), BATCH)
     score_N = np.array([hit.score for hit in hits]) + session.settings.description_weight * described_N
     return [hits[number] for number in np.argsort(-score_N, kind="stable")]
+
+
+def _picture(index: ItemIndex, hit: Hit) -> np.ndarray:
+    jpeg = index.thumbnail(hit.entry)
+    if jpeg is None:
+        raise SearchIndexError(f"re-ranking: the index keeps no picture of {hit.id!r}; {CURE}")
+    return images.decode(jpeg, MAX_PIXELS, hit.id)

@@ -188,6 +188,7 @@ def bounded(limits: Limits) -> Requests:
     """The requests of a server with these limits. Bounds in the schema end the reading of a long list early,
     and clients see them in /openapi.json."""
     results = (Annotated[int, Field(ge=1, le=limits.results)], min(K, limits.results))
+    reranked = Annotated[int, Field(ge=0, le=min(reranking.MOST, limits.results))]
     retrieval = Annotated[int, Field(ge=0, le=limits.captions)]
     extension = _changed(Extension, retrieval=(retrieval, _as(Extension, "retrieval")))
     text = Annotated[str, Field(min_length=1)]
@@ -195,7 +196,7 @@ def bounded(limits: Limits) -> Requests:
     return Requests(
         _changed(ChatRequest, sightline=(extension | None, None)),
         _changed(EmbeddingsRequest, input=(text | texts, _as(EmbeddingsRequest, "input"))),
-        _changed(SearchRequest, k=results),
+        _changed(SearchRequest, k=results, rerank=(reranked, _as(SearchRequest, "rerank"))),
         _changed(SimilarRequest, k=results),
     )
 

@@ -34,6 +34,7 @@ from sightline.serve.prometheus import Metrics
 from sightline.serve.request_settings import Options
 from sightline.serve.safety.screen import ALLOWED, Screen, Verdict
 
+ALONE = "alone"  # a ticket that shares no batch
 MAP_SIDE = 224  # longest side of a map drawn as a picture
 
 
@@ -159,7 +160,7 @@ class Service:
 
     async def alone(self, call: Callable[[], Any], deadline: float) -> Any:
         """`call()` on the model's thread when its turn comes, so that no model call runs at the same time."""
-        return (await self._all([Ticket("alone", call)], deadline))[0]
+        return (await self._all([Ticket((ALONE, object()), call)], deadline))[0]
 
     async def count_tokens(self, texts: Sequence[str], deadline: float) -> int:
         """Tokens of the texts as far as the model reads them."""
@@ -190,7 +191,7 @@ class Service:
     ) -> tuple[list[dict[str, Any]], Verdict]:
         """The same for words, by re-ranking the `count` nearest pictures on the model's thread. ApiError 404
         where the model or the index has not what that needs."""
-        session, item_index = self.model.session, self.item_index()
+        session, item_index = self.model.session, await self.aside(deadline, self.item_index)
         try:
             reranking.check(session, item_index)
         except SearchIndexError as error:
@@ -198,7 +199,7 @@ class Service:
         hits = await self.alone(
             lambda: reranking.search(session, item_index, text, embed_E, k, count), deadline
         )
-        shown, safety = self._shown(hits)
+        shown, safety = await self.aside(deadline, self._shown, hits)
         return _hits(shown), safety
 
     async def similar(
@@ -347,7 +348,7 @@ class Service:
             return self.model.texts(rows)
         if key == "pictures":
             return self.model.pictures(rows)
-        if key == "alone":
+        if isinstance(key, tuple) and key[0] == ALONE:
             return [call() for call in rows]
         return self.model.answer(
             rows, lambda row, ids: emit(batch[row], list(ids)), lambda row: batch[row].dropped, self._shown

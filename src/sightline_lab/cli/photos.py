@@ -50,11 +50,16 @@ def photo_results(
     A seed that is there already is replaced; the others stay. Trainings whose text tower holds a pretrained
     encoder stand by themselves.
     """
+    from sightline.core import artifacts
     from sightline_lab import report_page
     from sightline_lab.photos import photo_results_page
 
     here = checkout_files.root()
+    path = here / photo_results_page.RESULT
+    result = artifacts.read_json(path) if path.is_file() else {}
     for found in [photo_results_page.training(checkout) for checkout in checkouts]:
-        photo_results_page.merge(here / photo_results_page.RESULT, *found)
+        result = photo_results_page.merged(result, *found)
+    photo_results_page.page(result)  # raises before anything is written
+    artifacts.write_json(path, result)
     report_page.write(here, photo_results_page)
     typer.echo(f"photo-results: {photo_results_page.RESULT} and {photo_results_page.PAGE}")

@@ -7,13 +7,13 @@ from typing import Any
 from sightline.cli import readme_tables
 from sightline.core import artifacts, templates
 from sightline.core.params.loader import load_params
-from sightline.core.params.tower_params import FROM_CHECKPOINT
 from sightline_lab.ablations.ablation_summary import Spread
 
 RESULT, PAGE = Path("metrics/flickr8k.json"), Path("docs/reports/flickr8k.md")
 VARIANTS = ("fp32", "shipped")
 SPLIT = "test"
 OWN_TEXT, PRETRAINED_TEXT = "trainings", "pretrained_text"  # the trainings of metrics/flickr8k.json
+GROUPS = {"idf_bag": OWN_TEXT, "hf_idf_bag": PRETRAINED_TEXT}  # by text.tower
 # What the page calls a figure, and its name in metrics/summary.json.
 FIGURES = (
     ("text to image R@1, by embeddings", "text_to_image_r1"),
@@ -36,8 +36,8 @@ class PhotoResultsError(ValueError):
 
 def training(checkout: Path) -> tuple[str, int, dict[str, Any]]:
     """Whether its text tower is pretrained, seed, and summary and cost of the training in a checkout of the
-    profile flickr8k. Raises PhotoResultsError for another profile, ArtifactError where a file is absent or
-    damaged."""
+    profile flickr8k. Raises PhotoResultsError for another profile or text tower, ArtifactError where a file
+    is absent or damaged."""
     chosen = load_params(checkout / "params.yaml")
     if chosen.profile != "flickr8k":
         raise PhotoResultsError(
@@ -46,16 +46,18 @@ def training(checkout: Path) -> tuple[str, int, dict[str, Any]]:
         )
     summary = artifacts.read_json(checkout / "metrics" / "summary.json")
     cost = artifacts.read_json(checkout / ".resume" / "cost" / "flickr8k.json")
-    text = PRETRAINED_TEXT if chosen.text.tower in FROM_CHECKPOINT else OWN_TEXT
-    return text, chosen.seed, {"summary": summary, "cost": cost}
+    if chosen.text.tower not in GROUPS:
+        raise PhotoResultsError(
+            f"{checkout}: text.tower is {chosen.text.tower}, but the page has {' and '.join(GROUPS)}"
+        )
+    return GROUPS[chosen.text.tower], chosen.seed, {"summary": summary, "cost": cost}
 
 
-def merge(path: Path, text: str, seed: int, result: dict[str, Any]) -> None:
-    """Put the training of one seed into the JSON of all, in the order of the seeds."""
-    kept = artifacts.read_json(path) if path.is_file() else {}
-    trainings = kept.get(text, {}) | {str(seed): result}
+def merged(result: dict[str, Any], text: str, seed: int, training: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of all trainings with that of one seed, in the order of the seeds."""
+    trainings = result.get(text, {}) | {str(seed): training}
     in_order = {name: trainings[name] for name in sorted(trainings, key=int)}
-    artifacts.write_json(path, {OWN_TEXT: {}, **kept, text: in_order})
+    return {OWN_TEXT: {}, **result, text: in_order}
 
 
 def page(result: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 `render` is a pure function of the scene graph: tone and noise of the background are part of it.
 Objects are listed back to front. With a `zoom` the same scene is drawn in so many pixels per pixel and side:
-for people, never for a model. Letters: Y, X rows and columns; C channels.
+for people; no model is trained or measured on it. Letters: Y, X rows and columns; C channels.
 """
 
 from functools import cache

@@ -125,7 +125,7 @@ class HuggingFaceText(TextTower):
 def _folder(config: dict[str, Any]) -> Path:
     checkpoint = config["checkpoint"]
     if not checkpoint:
-        raise ValueError("text.checkpoint is empty: the tower hf needs a folder, or text.name of the hub")
+        raise ValueError("text.checkpoint is empty: this tower needs a folder, or text.name of the hub")
     if not config.get("revision"):
         return Path(checkpoint)
     tokenizer, *roles = hub_files.TOKENIZER_FILES

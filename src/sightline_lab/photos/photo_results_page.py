@@ -72,6 +72,7 @@ def page(result: dict[str, Any]) -> str:
         spin=_paired(summaries, "spin_on_minus_off"), lost=_lost(summaries),
         stages=_stages([training["cost"] for training in own.values()]), pretrained_seeds=list(pretrained),
         pretrained_figures=_figures([training["summary"] for training in pretrained.values()]),
+        pretrained_stages=_stages([training["cost"] for training in pretrained.values()]),
     )  # fmt: skip
 
 

@@ -219,7 +219,7 @@ def test_a_dear_picture_of_a_folder_or_an_archive_is_left_out(tmp_path, zipped):
 # and the pictures of an audit, which are drawn or come through the same sources.
 OWN = {
     "data/image_workers.py", "data/images.py", "data/shards.py", "data/questions/leakage.py",
-    "search/bundle.py", "inference/calibration_data.py", "inference/out_of_domain.py",
+    "search/bundle.py", "search/reranking.py", "inference/calibration_data.py", "inference/out_of_domain.py",
     "evaluate/dataset_report/corpus_statistics.py", "audit/audit_page.py", "audit/bundle_answerer.py",
     "audit/transformers_answerer.py", "audit/white_box.py", "data/questions/near_duplicates.py",
 }  # fmt: skip

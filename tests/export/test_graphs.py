@@ -208,6 +208,17 @@ def test_an_attention_of_the_decoder_is_one_node(trained, root):
     assert nodes.count("Attention") == 2 * trained[0].config["layers"] and "Softmax" not in nodes
 
 
+@pytest.mark.parametrize("name", ["text_encoder", "memory"])
+def test_a_graph_is_captured_at_the_first_try(trained, name, tmp_path, monkeypatch):
+    """len() of a tensor fixes its size, which PyTorch's exporter notices at the end and tries another way."""
+    tries, capture = [], torch.export.export
+    monkeypatch.setattr(
+        torch.export, "export", lambda *args, **settings: tries.append(name) or capture(*args, **settings)
+    )
+    onnx_graphs.export_graph(name, *trained, tmp_path / "graph.onnx", 20)
+    assert tries == [name]
+
+
 def test_layers_taken_apart_give_the_same_bits(trained, root, tmp_path, monkeypatch):
     """The decoder as the exporter writes it, layers in one tensor, against the one that is shipped."""
     stacked, apart = tmp_path / "stacked.onnx", root / "fp32" / "decoder.onnx"

@@ -1,6 +1,9 @@
 """Re-ranking of a search for words: the order by hand, what it needs, and every entrance."""
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2 as httpx
 import numpy as np
@@ -110,6 +113,38 @@ def test_the_command_and_the_server_give_the_same_order(bundle, session, tmp_pat
         for wrong in ({"kind": "fused"}, {"rerank": 10}, {"text": None, "image": "data:image/png;base64,"}):
             answer = client.post("/search", json=body | wrong)
             assert answer.status_code == 400 and "rerank" in answer.json()["error"]["message"], answer.text
+
+
+def test_a_search_that_fails_harms_no_other(bundle, monkeypatch):
+    """The first one holds the model until all have come: those behind it could share a batch."""
+    real, come, release = reranking.search, [], threading.Event()
+
+    def search(session, index, text, *rest):
+        come.append(text)
+        assert release.wait(60)
+        if text == "bad":
+            raise OSError("a file of the index is gone")
+        return real(session, index, text, *rest)
+
+    monkeypatch.setattr(reranking, "search", search)
+    app = create_app(Model.load(bundle, 4), deployed())
+    with running(app) as address, ThreadPoolExecutor(4) as threads:
+
+        def ask(words):
+            body = {"text": words, "kind": "image", "rerank": COUNT}
+            return threads.submit(httpx.post, f"{address}/search", json=body, timeout=60)
+
+        asked = [ask(WORDS)]
+        while not come:
+            assert not asked[0].done(), asked[0].result().text
+            time.sleep(0.01)
+        asked += [ask(words) for words in ("bad", WORDS, "a ball")]
+        while app.state.middleware.inside < 4:
+            assert not any(each.done() for each in asked)
+            time.sleep(0.01)
+        time.sleep(0.5)  # until the three wait for the model
+        release.set()
+        assert [each.result().status_code for each in asked] == [200, 500, 200, 200]
 
 
 def test_a_server_whose_index_keeps_no_pictures_says_so(tiny_graphs, tmp_path):

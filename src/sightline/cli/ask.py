@@ -198,7 +198,6 @@ def search(
         int,
         typer.Option(
             min=0,
-            max=50,
             metavar="N",
             help="Words, --kind image: the N nearest pictures in the order in which the model would describe "
             "them so.",

@@ -146,7 +146,8 @@ def test_an_older_state_gives_way_to_the_newest(whole, tmp_path):
     older = tmp_path / "older"
     shutil.copytree(kept, older)
     processes = start(folders, slowly)
-    reach(processes, folders[0], 30)
+    for folder in folders:  # each writes a state of its own, and the second's is the one that is left
+        reach(processes, folder, 30)
     for process in processes:
         process.kill()
     codes(processes)

@@ -47,9 +47,21 @@ def test_it_is_trained_exported_indexed_and_asked(here):
         carried = Tokenizer.load(folder / "tokenizer.json")
         assert carried.encode("A red ball, isn't it?", 30) == published.encode("A red ball, isn't it?", 30)
         assert (carried.pad, carried.bos, carried.eos, carried.mask) == (published.eos,) * 3 + (None,)
+    assert_scores_what_answers_have(here, published)
     theirs = AutoTokenizer.from_pretrained(bundle)("A red ball, isn't it?")["input_ids"]
     assert theirs == published.encode("A red ball, isn't it?", 30)
     asked = command_line.run(here, "ask", "--bundle", bundle, "--json", code=0)
     assert isinstance(json.loads(asked.stdout)["answer"], str)
     found = command_line.run(here, "search", "--bundle", bundle, "--json", "a red ball", code=0)
     assert json.loads(found.stdout)["results"]
+
+
+def assert_scores_what_answers_have(here, tokenizer):
+    """The decoder scores the tokens of the answers of train, and one that stands for the rest."""
+    lines = (here / "data" / "vqa" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    answers = [json.loads(line)["answer"] for line in lines]
+    used = {token for answer in answers for token in tokenizer.encode_answer(answer, 72)[1:]}
+    for folder in ("vlm", "blind"):
+        config = load(here / "models" / folder, "vlm").config
+        *scored, others = config["answer_tokens"]
+        assert scored == sorted(used) and others not in used and config["vocab_size"] == tokenizer.size

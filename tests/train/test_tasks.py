@@ -19,7 +19,8 @@ from sightline.data.shards import Items
 from sightline.data.sources import scenes
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vqa_data import VqaData
-from sightline.models.decoder.cross_attention import from_clip
+from sightline.models import answer_tokens
+from sightline.models.decoder.cross_attention import CrossAttentionVLM, from_clip
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.text import bert
 from sightline.train import data_loader, sample_captions
@@ -31,7 +32,8 @@ from sightline.train.resume import trained
 from sightline.train.tasks import vqa as module
 from sightline.train.tasks.alignment import ContrastiveTask
 from sightline.train.tasks.mlm import MlmTask
-from sightline.train.tasks.vqa import VqaTask
+from sightline.train.tasks.self_critical import write
+from sightline.train.tasks.vqa import IGNORED, VqaTask
 from tests.support.text_encoders import checkpoint
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -463,6 +465,33 @@ def test_answering_on_a_frozen_tower_sees_the_same_pictures(data):
         task.train()
     torch.testing.assert_close(frozen(frozen.batch(1))[0], whole(whole.batch(1))[0], atol=1e-4, rtol=1e-5)
     assert whole.features is None
+
+
+def test_answers_are_learned_and_judged_among_the_tokens_that_answers_have(data):
+    """Loss, sampled texts and hits of a model that scores few tokens are those of the whole one, cut."""
+    whole, task = data.answering(), data.answering()
+    rows = [data.triples["train"][row] for row in range(len(data.triples["train"]))]
+    used = {token for row in rows for token in data.tokenizer.encode_answer(row["answer"], 72)[1:]}
+    config = whole.model.config | {"answer_tokens": answer_tokens.scored(used, data.tokenizer.size)}
+    model = task.model = CrossAttentionVLM(config)
+    weights = whole.model.state_dict()
+    bias_K = weights["output_bias"][model.answer_tokens.token_K]
+    model.load_state_dict(weights | {"output_bias": bias_K})
+    batch = task.eval().batch(0)
+    with torch.no_grad():
+        seen, group = task.image_tokens(batch), batch["short"]
+        logits_BTV = whole.eval().decode(seen, group)[1].logits
+        logprobs_BTK = logits_BTV[..., config["answer_tokens"]].log_softmax(-1)
+        expected = 0.0
+        for row, t in (group["targets"] != IGNORED).nonzero().tolist():
+            place = config["answer_tokens"].index(int(group["targets"][row, t]))
+            expected -= float(logprobs_BTK[row, t, place])
+        assert float(task.group_loss(seen, group)) == pytest.approx(expected, rel=1e-4)
+        memory = task.read(seen, batch["long"], model)
+        best_BT = write(model, memory, data.tokenizer, lambda logits_BK: logits_BK.argmax(-1))
+    assert set(best_BT[:, 1:].flatten().tolist()) <= {*config["answer_tokens"], IGNORED}
+    first_BK = task.decode(seen, {**batch["long"], "inputs": best_BT[:, :1]})[1].logits[:, 0]
+    assert [config["answer_tokens"][place] for place in first_BK.argmax(-1)] == best_BT[:, 1].tolist()
 
 
 def few_short(data, folder, short):

@@ -26,12 +26,12 @@ class DistillationTask(VqaTask):
         if not self.training or not self._weight:
             return super().group_loss(tokens_NPD, group)
         loss = tokens_NPD.new_zeros(())
-        for part, (logits_BTV, taught_BTV) in self.predictions(
+        for part, (logits_BTK, taught_BTK) in self.predictions(
             tokens_NPD, group, [self.model, self._teacher[0]]
         ):
             real_BT = part["targets"] != IGNORED
-            predicted, taught = (each[real_BT].float().log_softmax(-1) for each in (logits_BTV, taught_BTV))
+            predicted, taught = (each[real_BT].float().log_softmax(-1) for each in (logits_BTK, taught_BTK))
             divergence = kl_div(predicted, taught, reduction="sum", log_target=True)
-            plain = self.summed_loss(logits_BTV, part)
+            plain = self.summed_loss(logits_BTK, part)
             loss = loss + (1 - self._weight) * plain + self._weight * divergence
         return loss

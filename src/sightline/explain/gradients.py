@@ -102,7 +102,7 @@ def run(
             torch.tensor([[model.session.start, *ids[:-1]]] * batch), None, memory,
             SpinInputs(torch.from_numpy(k_L), torch.tensor(alpha), model.spin.score),
         )  # fmt: skip
-    log_prob_BTV = out.logits.log_softmax(-1)
+    log_prob_BTV = vlm.over_all_tokens(out.logits).log_softmax(-1)
     log_prob_B = cast(Tensor, sum(log_prob_BTV[:, token, ids[token]] for token in tokens))
     attentions = _attentions(vlm, attention_of) if isinstance(vlm, CrossAttentionVLM) else None
     return Tape(log_prob_B, image_BPD, presence_BQ, attentions)

@@ -84,4 +84,4 @@ class DecoderStep(nn.Module):
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
         memory = Memory.of(cross_k, cross_v, mask, image)
         out = self.vlm.step(tokens, (self_k, self_v), memory, SpinInputs(heads_kept, alpha), need_maps=True)
-        return out.logits, *out.cache, out.maps, out.gates
+        return self.vlm.over_all_tokens(out.logits), *out.cache, out.maps, out.gates

@@ -90,7 +90,7 @@ class TorchEngine:
                 need_maps,
             )
             return Step(
-                _array(out.logits),
+                _array(vlm.over_all_tokens(out.logits)),
                 ArrayCache(_array(out.cache[0]), _array(out.cache[1])),
                 None if out.maps is None else _array(out.maps),
                 _array(out.gates) if need_maps and out.gates is not None else None,

@@ -9,6 +9,7 @@ pretrained_dual_encoder.py: a CLIP or SigLIP of Hugging Face as one
 quiet_loading.py: transformers without its report
 fusion.py: re-rankers
 vlm.py: the interface of answering models
+answer_tokens.py: the tokens that a decoder scores, of a tokenizer with many more
 init_from_alignment.py: the start of our own decoder from the dual encoder's words
 transformer.py: stacks of layers
 layers.py: encoder, decoder and cross layers

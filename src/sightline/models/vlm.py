@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core import registry
+from sightline.models.answer_tokens import AnswerTokens
 from sightline.models.attention import KeyValue
 from sightline.models.tower import TextTower, VisionTower
 from sightline.models.transformer import LayerMemory
@@ -69,8 +70,8 @@ class Memory(NamedTuple):
 
 
 class StepOutput(NamedTuple):
-    """logits_BTV; cache (key, value), [L, B, G, S + T, d] each; maps_LBHTM, attention on the memory, when
-    asked for; gates_LBHT with SPIN."""
+    """logits_BTV, of a model with `answer_tokens` logits_BTK; cache (key, value), [L, B, G, S + T, d] each;
+    maps_LBHTM, attention on the memory, when asked for; gates_LBHT with SPIN."""
 
     logits: Tensor
     cache: KeyValue
@@ -82,12 +83,18 @@ class VLM(nn.Module, ABC):
     """config (all of it in config.json) holds at least layers, decoder_heads, key_value_heads, head_width,
     vocab_size, max_answer, max_question, vision, vision_width, grid and blind: blind models have learned
     constants in place of the image tower. `text` is the frozen tower that the decoder reads questions with;
-    None: it has embeddings of its own. `loader`: as of a tower, for the decoder alone."""
+    None: it has embeddings of its own. `answer_tokens`: those that `step` scores; None: all. `loader`: as of
+    a tower, for the decoder alone."""
 
     loader = ""
     config: dict[str, Any]
     text: TextTower | None
     vision: VisionTower
+    answer_tokens: AnswerTokens | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer_tokens = None
 
     def _build_image_side(self, config: dict[str, Any]) -> None:
         if config["blind"]:
@@ -140,6 +147,18 @@ class VLM(nn.Module, ABC):
         need_maps: bool = False,
     ) -> StepOutput:
         """Decode T more tokens. cache None, or empty (S = 0), is the beginning of the answer."""
+
+    def scores_of(self, tokens: Tensor) -> Tensor:
+        """Where in a step's logits tokens are, of any shape."""
+        return tokens if self.answer_tokens is None else self.answer_tokens.score_V[tokens]
+
+    def tokens_of(self, scores: Tensor) -> Tensor:
+        """The tokens at places of a step's logits, of any shape."""
+        return scores if self.answer_tokens is None else self.answer_tokens.token_K[scores]
+
+    def over_all_tokens(self, logits_BTK: Tensor) -> Tensor:
+        """A step's logits as logits_BTV."""
+        return logits_BTK if self.answer_tokens is None else self.answer_tokens.spread(logits_BTK)
 
     def empty_cache(self, batch: int) -> KeyValue:
         """Keys and values of no tokens, [L, B, G, 0, d] each."""

@@ -17,6 +17,7 @@ from sightline.core.params.train_params import FinetuneParams
 from sightline.core.runtime import Runtime
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vqa_data import VqaData
+from sightline.models import answer_tokens
 from sightline.models.decoder.cross_attention import from_clip
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.vlm import VLM
@@ -70,8 +71,11 @@ def finetune(
     tokenizer_file = (_language_files(params) if pretrained else clip.path) / "tokenizer.json"
     data = VqaData.read(raw, vqa, tokenizer_file)
     torch.manual_seed(runtime.derive_seed(params.seed, "finetune", "init"))
-    start = partial(_with_language_model, params) if pretrained else partial(_with_own_decoder, params, clip)
-    model, blind = (start(towers, data.tokenizer, blind) for blind in (False, True))
+    if pretrained:
+        start: Callable[..., VLM] = partial(_with_language_model, params, towers, data.tokenizer)
+    else:
+        start = _own_decoder(params, clip.config["words"], towers, data)
+    model, blind = (start(blind=blind) for blind in (False, True))
     facts = {"decoder": repr(params.decoder)} if pretrained else {}
     phase = Phase("finetune", section.epochs, section, facts=facts)
     without_pictures = Phase("blind", section.epochs * section.blind_share, section, facts=facts)
@@ -102,13 +106,22 @@ def finetune(
             runtime.log(f"wrote {out} and {blind_out}; next: compress")
 
 
-def _with_own_decoder(
-    params: Params, clip: artifacts.Artifact, towers: DualEncoder, tokenizer: Tokenizer, blind: bool
-) -> VLM:
-    words = clip.config["words"]
+def _own_decoder(params: Params, words: list[str], towers: DualEncoder, data: VqaData) -> Callable[..., VLM]:
+    """What builds the model, or with `blind` the blind baseline. words: those of the word head."""
+    section, tokenizer = params.finetune, data.tokenizer
     word_ids = [tokenizer.encode(word, 8, special=False) for word in words]
+    scored = None if params.trains_tokenizer else _answer_tokens(data, section.max_answer)
     plurals = plural_tokens(tokenizer, words)
-    return from_clip(towers, params.finetune.model_dump(), word_ids, plurals, blind=blind)
+    return partial(from_clip, towers, section.model_dump(), word_ids, plurals, answer_tokens=scored)
+
+
+def _answer_tokens(data: VqaData, max_answer: int) -> list[int] | None:
+    """Those of the answers of train, of a tokenizer that was made for other texts too."""
+    answers = data.triples["train"]
+    used: set[int] = set()
+    for row in range(len(answers)):
+        used.update(data.tokenizer.encode_answer(answers[row]["answer"], max_answer)[1:])
+    return answer_tokens.scored(used, data.tokenizer.size)
 
 
 def _language_files(params: Params) -> Path:

@@ -14,6 +14,7 @@ def arms(language_model: Path) -> dict[str, Arm]:
     changes = {
         "decoder.tower": "hf", "decoder.checkpoint": str(language_model),
         "compress.head_ratio": 0.0, "compress.neuron_ratio": 0.0,  # which cut our own decoder alone
+        "finetune.dropout": 0.0,  # of our own decoder; its config sets that of a language model
     }  # fmt: skip
     return {
         DEFAULT: Arm(DEFAULT, own, {}, "finetune"),

@@ -5,13 +5,14 @@ Question tokens first attend over [image ; question] (the joint block); image to
 questions of one image share its keys and values. SPIN gates the heads of the cross-attention.
 
 Shapes: N images, B rows (questions), C,Y,X channels and sides, P patches, T tokens, M = P + T memory
-tokens, L layers, H heads, G key-value heads, S cached tokens, D width, d width of a head, V vocabulary.
+tokens, L layers, H heads, G key-value heads, S cached tokens, D width, d width of a head, V vocabulary, K of
+them that are scored.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core import registry
+from sightline.models.answer_tokens import AnswerTokens
 from sightline.models.attention import KeyValue
 from sightline.models.dual_encoder import DualEncoder
 from sightline.models.feed_forward import usual_hidden
@@ -44,9 +46,9 @@ class CrossAttentionVLM(VLM):
     """config (all of it in config.json): vision, text, vocab_size, width, layers, decoder_heads,
     head_width, decoder_hidden, joint_block, joint_heads, joint_hidden, positions (of the patches),
     max_answer, max_question, dropout, blind; for blind models vision_width and grid, since they have learned
-    constants in place of the image tower; and where the decoder is to differ, token_positions (as
-    LayerConfig.positions), the other fields of LayerConfig, tie_embeddings (the output matrix is the
-    embedding)."""
+    constants in place of the image tower; answer_tokens (see AnswerTokens), where few of the tokens are
+    scored; and where the decoder is to differ, token_positions (as LayerConfig.positions), the other fields
+    of LayerConfig, tie_embeddings (the output matrix is the embedding)."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()
@@ -82,9 +84,13 @@ class CrossAttentionVLM(VLM):
             dropout,
             layer_config,
         )
-        self.output_bias = nn.Parameter(torch.zeros(config["vocab_size"]))
+        scores = config["vocab_size"]
+        if config.get("answer_tokens"):
+            self.answer_tokens = AnswerTokens(config["answer_tokens"], scores)
+            scores = len(config["answer_tokens"])
+        self.output_bias = nn.Parameter(torch.zeros(scores))
         if not config["tie_embeddings"]:
-            self.output = nn.Parameter(torch.randn(config["vocab_size"], width) * width**-0.5)
+            self.output = nn.Parameter(torch.randn(scores, width) * width**-0.5)
 
     def memory(
         self, image_tokens_NPD: Tensor, text_states_BTD: Tensor | None, ids_BT: Tensor, mask_BT: Tensor
@@ -116,9 +122,13 @@ class CrossAttentionVLM(VLM):
         if self.token_positions is not None:
             x_BTD = x_BTD + self.token_positions(past, tokens_BT.shape[1])
         out = self.decoder(x_BTD, *memory, cache, spin, need_maps)
-        output_VD = self.embedding.weight if self.config["tie_embeddings"] else self.output
-        logits_BTV = nn.functional.linear(out.x, output_VD, self.output_bias)
-        return StepOutput(logits_BTV, out.cache, out.maps, out.gates)
+        output_KD = self._scored(self.embedding.weight) if self.config["tie_embeddings"] else self.output
+        logits_BTK = nn.functional.linear(out.x, output_KD, self.output_bias)
+        return StepOutput(logits_BTK, out.cache, out.maps, out.gates)
+
+    def _scored(self, table_VD: Tensor) -> Tensor:
+        """The rows of the tokens that `step` scores."""
+        return table_VD if self.answer_tokens is None else table_VD[self.answer_tokens.token_K]
 
     def _embed(self, ids_BT: Tensor) -> Tensor:
         return self.embedding(ids_BT) * math.sqrt(self.config["width"])
@@ -135,11 +145,13 @@ def from_clip(
     word_ids: list[list[int]],
     plurals: Mapping[int, int] = MappingProxyType({}),
     *,
+    answer_tokens: Sequence[int] | None = None,
     blind: bool = False,
 ) -> CrossAttentionVLM:
     """A model that starts from the towers of a dual encoder. finetune: that section of params.yaml;
     word_ids: the tokens of every word of clip.config["words"]; plurals: where a word's plural is one token,
-    the word's number -> that token.
+    the word's number -> that token; answer_tokens: those that are scored, as `answer_tokens.scored` gives
+    them.
 
     Raises ValueError when the width is not a multiple of the heads.
     """
@@ -170,6 +182,7 @@ def from_clip(
             "max_question": finetune["max_question"],
             "dropout": finetune["dropout"],
             "blind": blind,
+            **({"answer_tokens": answer_tokens} if answer_tokens else {}),
         }
     )
     model.text.load_state_dict(clip.text.state_dict())

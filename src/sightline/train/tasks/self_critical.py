@@ -7,7 +7,8 @@ writes; cross entropy only sees one word after true words. The short answers go 
 By themselves the new weights write short texts, so what is kept is their mean with those before (Wortsman et
 al. 2022, arXiv 2109.01903). Validation measures that mean.
 
-N images and B rows (K samples of each image) of this process, T tokens, P patches, D width, V vocabulary.
+N images and B rows (K samples of each image) of this process, T tokens, P patches, D width, C tokens that the
+model scores.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sightline.train.tasks.vqa import EVAL_BATCH, IGNORED, VAL_IMAGES, VqaTask
 END = "</s>"  # counts as a word: a text that breaks off where none would end scores less
 POINTS = 100.0  # of CIDEr-D in one unit of reward
 
-Pick = Callable[[Tensor], Tensor]  # logits_BV -> token of each row
+Pick = Callable[[Tensor], Tensor]  # logits_BC -> the place of one score in each row
 
 
 class SelfCriticalTask(VqaTask):
@@ -88,8 +89,9 @@ class SelfCriticalTask(VqaTask):
         targets_BT = written_BT[:, 1:]
         real_BT = targets_BT != IGNORED
         inputs_BT = written_BT[:, :-1].where(written_BT[:, :-1] != IGNORED, self.tokenizer.pad)
-        logits_BTV = self.decode(tokens_NPD, {**group, "inputs": inputs_BT})[1].logits.float()
-        logprobs_BT = logits_BTV.log_softmax(-1).gather(2, targets_BT.where(real_BT, 0)[..., None])[..., 0]
+        logits_BTC = self.decode(tokens_NPD, {**group, "inputs": inputs_BT})[1].logits.float()
+        picked_BT = self.model.scores_of(targets_BT.where(real_BT, 0))
+        logprobs_BT = logits_BTC.log_softmax(-1).gather(2, picked_BT[..., None])[..., 0]
         weighted_BT = advantage_NK.flatten()[:, None] * logprobs_BT * real_BT
         return -weighted_BT.sum() / real_BT.sum(), rewards_NK.mean()
 
@@ -166,7 +168,7 @@ def write(model: VLM, memory: Memory, tokenizer: Any, pick: Pick) -> Tensor:
     for _ in range(model.config["max_answer"] - 1):
         out = model.step(token_B[:, None], cache, memory)
         cache = out.cache
-        token_B = pick(out.logits[:, -1].float())
+        token_B = model.tokens_of(pick(out.logits[:, -1].float()))
         columns.append(token_B.where(~done_B, IGNORED))
         done_B = done_B | (token_B == tokenizer.eos)
         if done_B.all():
@@ -174,9 +176,9 @@ def write(model: VLM, memory: Memory, tokenizer: Any, pick: Pick) -> Tensor:
     return torch.stack(columns, 1)
 
 
-def _sampled(logits_BV: Tensor) -> Tensor:
-    return torch.multinomial(logits_BV.softmax(-1), 1)[:, 0]
+def _sampled(logits_BC: Tensor) -> Tensor:
+    return torch.multinomial(logits_BC.softmax(-1), 1)[:, 0]
 
 
-def _likeliest(logits_BV: Tensor) -> Tensor:
-    return logits_BV.argmax(-1)
+def _likeliest(logits_BC: Tensor) -> Tensor:
+    return logits_BC.argmax(-1)

@@ -3,7 +3,7 @@ their tokens.
 
 Short answers and descriptions are decoded in two groups, so that the many short ones pay for their few
 tokens only. N images and B rows (questions) of this process, T tokens, M memory tokens, W width of the text
-tower, V vocabulary.
+tower, K tokens that the model scores.
 """
 
 from __future__ import annotations
@@ -157,14 +157,14 @@ class VqaTask(Task):
     def group_loss(self, tokens_NPD: Tensor, group: dict) -> Tensor:
         """The loss of a group's answers, summed over their tokens."""
         parts = self.predictions(tokens_NPD, group, [self.model])
-        return torch.stack([self.summed_loss(logits_BTV, part) for part, (logits_BTV,) in parts]).sum()
+        return torch.stack([self.summed_loss(logits_BTK, part) for part, (logits_BTK,) in parts]).sum()
 
-    def summed_loss(self, logits_BTV: Tensor, part: dict) -> Tensor:
+    def summed_loss(self, logits_BTK: Tensor, part: dict) -> Tensor:
         """Cross entropy of answers, summed over their tokens."""
         real_BT = part["targets"] != IGNORED
         return cross_entropy(
-            logits_BTV[real_BT].float(),
-            part["targets"][real_BT],
+            logits_BTK[real_BT].float(),
+            self.model.scores_of(part["targets"][real_BT]),
             reduction="sum",
             label_smoothing=self.params.label_smoothing if self.training and part["long"] else 0.0,
         )
@@ -267,7 +267,7 @@ class VqaTask(Task):
     def predictions(
         self, tokens_NPD: Tensor, group: dict, models: Sequence[VLM]
     ) -> Iterator[tuple[dict, list[Tensor]]]:
-        """Parts of a group, rows whose answers are of about one length, and the logits_BTV of each model at
+        """Parts of a group, rows whose answers are of about one length, and the logits_BTK of each model at
         their tokens."""
         memories = [self.read(tokens_NPD, group, model) for model in models]
         length_B = (group["targets"] != IGNORED).sum(1)
@@ -386,7 +386,7 @@ class VqaTask(Task):
             if group is None:
                 continue
             output = self.decode(tokens_NPD, group)[1]
-            guessed_BT = output.logits.argmax(-1)
+            guessed_BT = self.model.tokens_of(output.logits.argmax(-1))
             real_BT = group["targets"] != IGNORED
             hit_BT = (guessed_BT == group["targets"]) & real_BT
             if self.metric == TOKEN_LIKELIHOOD:

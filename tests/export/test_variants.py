@@ -9,10 +9,11 @@ import pytest
 import transformers
 from PIL import Image
 
+from sightline.core.artifacts import read_json, write_json
 from sightline.data.questions.triples import Triples
 from sightline.export import onnx_metadata, quantization_sensitivity, variants
 from sightline.inference import calibration_data
-from sightline.inference.onnx_engine import GRAPHS
+from sightline.inference.onnx_engine import CONFIG, CONFIG_KEYS, GRAPHS, SEARCH_KEYS, SEARCH_SIDE
 from sightline.inference.session import Session
 from tests.support import tiny
 
@@ -162,7 +163,8 @@ def test_questions_are_spread_over_the_split_and_bring_their_pictures(tmp_path):
 def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp_path):
     pictures = tiny.pictures(8, seed=3)
     asked = calibration_data.Questions(pictures, [tiny.QUESTIONS[i % 4] for i in range(8)], ["red"] * 8)
-    forms = variants.calibrate(root, "fp32", asked, [], tmp_path / "forms")
+    shown = [(picture, tiny.CAPTIONS[number % 4]) for number, picture in enumerate(pictures)]
+    forms = variants.calibrate(root, "fp32", asked, shown, tmp_path / "forms")
     sound = forms["decoder"]
     broken = next(iter(sound.layers))
     cut = tmp_path / "cut.onnx"
@@ -180,8 +182,13 @@ def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp
             shutil.copyfile(cut, target)
 
     forms["decoder"] = SimpleNamespace(layers=sound.layers, write=sabotaged)
-    rows = quantization_sensitivity.scan(root, "fp32", forms, asked, 60.0, tmp_path / "scan")
-    assert {row["graph"] for row in rows} == {"text_encoder", "vision", "memory", "decoder"}
+    rows = quantization_sensitivity.scan(root, "fp32", forms, asked, shown, 60.0, tmp_path / "scan")
+    assert {row["graph"] for row in rows} == {"image_encoder", "text_encoder", "vision", "memory", "decoder"}
+    measured = {row["graph"]: (row["flipped"] != "", row["turned"] != "") for row in rows}
+    assert measured == {
+        "image_encoder": (False, True), "text_encoder": (True, True), "vision": (True, False),
+        "memory": (True, False), "decoder": (True, False),
+    }  # fmt: skip
     assert {row["layer"] for row in rows if row["graph"] == "decoder"} == {
         "vlm.decoder.layers.0", "vlm.decoder.layers.1",
     }  # fmt: skip
@@ -191,15 +198,55 @@ def test_every_layer_is_scanned_and_those_that_flip_answers_stay_float(root, tmp
     assert broken in kept["decoder"]
     forms["decoder"] = sound
     shutil.copytree(root / "fp32", tmp_path / "out" / "fp32")
-    shown = [(picture, tiny.CAPTIONS[0]) for picture in pictures]
-    every = variants.calibrate(root, "fp32", asked, shown, tmp_path / "all")
-    variants.write_int8(tmp_path / "out", "fp32", every, {"decoder": {broken}}, "digest")
+    variants.write_int8(tmp_path / "out", "fp32", forms, {"decoder": {broken}}, "digest")
     nodes = {node.name: node for node in onnx.load(tmp_path / "out" / "int8" / "decoder.onnx").graph.node}
     makers = {name: node.op_type for node in nodes.values() for name in node.output}
     for layer, names in sound.layers.items():
         for name in names:
             fed = {makers.get(source) for source in nodes[name].input}
             assert ("DequantizeLinear" in fed) == (layer != broken)
+
+
+def test_layers_that_turn_embeddings_stay_float(root, tmp_path):
+    """By hand: `turned` is what the mean cosine to float32's embeddings falls short of 1, percent; the bound
+    lies between the layers' values. A model that only searches has no answers to count."""
+    pictures = tiny.pictures(8, seed=3)
+    asked = calibration_data.Questions(pictures, [tiny.QUESTIONS[i % 4] for i in range(8)], ["red"] * 8)
+    shown = [(picture, tiny.CAPTIONS[number % 4]) for number, picture in enumerate(pictures)]
+    forms = variants.calibrate(root, "fp32", asked, shown, tmp_path / "forms")
+    found = quantization_sensitivity.scan(root, "fp32", forms, asked, shown, 100.0, tmp_path / "all")
+    of_pictures = [row for row in found if row["graph"] == "image_encoder"]
+    worst = max(of_pictures, key=lambda row: row["turned"])
+    shutil.copytree(root / "fp32", tmp_path / "one" / "fp32")
+    for file in root.iterdir():
+        if file.is_file():
+            shutil.copyfile(file, tmp_path / "one" / file.name)
+    forms["image_encoder"].write(tmp_path / "one" / "fp32" / "image_encoder.onnx", [worst["layer"]])
+    plain, one = (Session.open(folder, "fp32") for folder in (root, tmp_path / "one"))
+    kept_N = (plain.encode_images(pictures, 4)[1] * one.encode_images(pictures, 4)[1]).sum(1)
+    assert worst["turned"] == pytest.approx(100 * (1 - kept_N.mean()), abs=1e-3) and worst["turned"] > 0
+    bound = worst["turned"] / 2
+    again = quantization_sensitivity.scan(root, "fp32", forms, asked, shown, bound, tmp_path / "again")
+    floating = quantization_sensitivity.in_float(again)["image_encoder"]
+    assert worst["layer"] in floating
+    assert floating == {row["layer"] for row in of_pictures if row["turned"] > bound}
+
+
+def test_a_model_that_only_searches_is_scanned_by_its_embeddings(root, tmp_path):
+    for file in (root / "tokenizer.json", root / "preprocessor_config.json", root / "generation.json"):
+        shutil.copyfile(file, tmp_path / file.name)
+    (tmp_path / "fp32").mkdir()
+    for graph in SEARCH_SIDE:
+        shutil.copyfile(root / "fp32" / f"{graph}.onnx", tmp_path / "fp32" / f"{graph}.onnx")
+    config = read_json(root / "fp32" / CONFIG)
+    write_json(tmp_path / "fp32" / CONFIG, {key: config[key] for key in CONFIG_KEYS + SEARCH_KEYS})
+    pictures, nothing = tiny.pictures(8, seed=3), calibration_data.Questions([], [], [])
+    shown = [(picture, tiny.CAPTIONS[number % 4]) for number, picture in enumerate(pictures)]
+    forms = variants.calibrate(tmp_path, "fp32", nothing, shown, tmp_path / "forms")
+    rows = quantization_sensitivity.scan(tmp_path, "fp32", forms, nothing, shown, 0.0, tmp_path / "scan")
+    assert {row["graph"] for row in rows} == {"image_encoder", "text_encoder"}
+    assert all(row["flipped"] == "" and (row["turned"] <= 0) == row["int8"] for row in rows)
+    assert not all(row["int8"] for row in rows)
 
 
 def test_files_say_what_they_were_made_from(root):

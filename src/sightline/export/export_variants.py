@@ -31,6 +31,7 @@ Every variant of the model as six ONNX graphs: fp32 (as trained), pruned, static
 """
 GALLERY = 1000  # validation pictures of the retrieval check
 SCANNED = 256  # questions of train to measure each layer with when it alone is int8
+TURNED = 64  # pictures of train, and texts, to measure embeddings with
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,15 @@ def quantize_all(
     max_flips: float,
 ) -> list[dict]:  # fmt: skip
     """Write the int8 forms of fp32 and, where there is one, pruned, both with those layers in float32 that
-    flip too many of fp32's answers, and int4; returns the rows of the scan."""
-    answers = onnx_graphs.answers(folder / "fp32")
+    flip too many of fp32's answers or turn its embeddings too far, and int4; returns the rows of the scan."""
     digest, rows = variants.calibration_digest(questions, gallery), []
     with tempfile.TemporaryDirectory() as scratch:
         for source in (name for name in variants.QUANTIZED if (folder / name).is_dir()):
             first, work_folder = source == "fp32", Path(scratch) / source
             forms = variants.calibrate(folder, source, questions, gallery if first else [], work_folder)
-            if first and answers and max_flips < 100:
+            if first and max_flips < 100:
                 rows = quantization_sensitivity.scan(
-                    folder, source, forms, scanned, max_flips, work_folder / "scan"
+                    folder, source, forms, scanned, gallery[:TURNED], max_flips, work_folder / "scan"
                 )
             variants.write_int8(folder, source, forms, quantization_sensitivity.in_float(rows), digest)
             if first:

@@ -1,19 +1,21 @@
-"""Which layers int8 hurts: each is quantized alone, and the short answers that then change are counted."""
+"""Which layers int8 hurts: each is quantized alone, and the short answers that then change are counted, and
+how far embeddings turn away from float32's."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sightline.core import progress
+from sightline.core.artifacts import read_json
 from sightline.export.quantize import Static
 from sightline.inference import calibration_data
-from sightline.inference.calibration_data import Questions
-from sightline.inference.onnx_engine import ANSWERING, CONFIG, GRAPHS, OnnxEngine
+from sightline.inference.calibration_data import BATCH, Questions
+from sightline.inference.onnx_engine import ANSWERING, CONFIG, GRAPHS, SEARCH_GRAPHS, OnnxEngine, graphs
 from sightline.inference.session import Session
 
-COLUMNS = ("graph", "layer", "nodes", "flipped", "int8")
+COLUMNS = ("graph", "layer", "nodes", "flipped", "turned", "int8")
 Layers = dict[str, set[str]]  # graph -> names of layers
 
 
@@ -22,33 +24,52 @@ def scan(
     source: str,
     forms: Mapping[str, Static],
     questions: Questions,
+    gallery: Sequence[tuple[np.ndarray, str]],
     max_flips: float,
     scratch: Path,
 ) -> list[dict]:
-    """One row of COLUMNS per layer of the answering graphs of root/source: `flipped` is the percentage of the
-    answers that differ from float32's when this layer alone is int8, and `int8` is 1 where that is at most
-    `max_flips`. scratch: a folder to make."""
+    """One row of COLUMNS per layer of root/source's graphs that answer or embed. With this layer alone in
+    int8, `flipped` is the percentage of answers that differ from float32's; `turned` how much the embeddings
+    of the gallery's pictures or texts lose of their cosine to float32's, percent; "" where the graph makes
+    none. `int8` is 1 where neither is above `max_flips`. scratch: a folder to make."""
     scratch.mkdir()
-    shutil.copyfile(root / source / CONFIG, scratch / CONFIG)
-    for graph in GRAPHS:
-        shutil.copyfile(root / source / f"{graph}.onnx", scratch / f"{graph}.onnx")
     plain = Session.open(root, source)
-    before = [answer.ids for answer in calibration_data.answer(plain, questions)]
+    shutil.copyfile(root / source / CONFIG, scratch / CONFIG)
+    here = graphs(read_json(scratch / CONFIG))
+    for graph in here:
+        shutil.copyfile(root / source / f"{graph}.onnx", scratch / f"{graph}.onnx")
+    before = [answer.ids for answer in calibration_data.answer(plain, questions)] if plain.answers else []
+    embedded = {graph: _embeddings(plain, graph, gallery) for graph in SEARCH_GRAPHS if gallery}
+    judged = {*embedded, *(ANSWERING if before else ())}
     rows = []
-    for graph in ANSWERING:
+    for graph in (name for name in GRAPHS if name in judged):
         path = scratch / f"{graph}.onnx"
         layers = forms[graph].layers
         for layer, nodes in progress.track(layers.items(), f"layers of {graph} in int8", len(layers)):
             forms[graph].write(path, [layer])
             session = Session(OnnxEngine(scratch), plain.tokenizer, plain.preprocessing, plain.settings)
-            pairs = zip(calibration_data.answer(session, questions), before, strict=True)
-            flipped = 100.0 * float(np.mean([answer.ids != ids for answer, ids in pairs]))
+            flipped: float | str = ""
+            turned: float | str = ""
+            if before and graph in ANSWERING:
+                pairs = zip(calibration_data.answer(session, questions), before, strict=True)
+                flipped = 100.0 * float(np.mean([answer.ids != ids for answer, ids in pairs]))
+            if graph in embedded:
+                kept_N = (_embeddings(session, graph, gallery) * embedded[graph]).sum(1)
+                turned = 100.0 * float(1.0 - kept_N.mean())
+            most = max(value for value in (flipped, turned) if not isinstance(value, str))
             rows.append(
-                {"graph": graph, "layer": layer, "nodes": len(nodes), "flipped": flipped,
-                 "int8": int(flipped <= max_flips)}
+                {"graph": graph, "layer": layer, "nodes": len(nodes), "flipped": flipped, "turned": turned,
+                 "int8": int(most <= max_flips)}
             )  # fmt: skip
         shutil.copyfile(root / source / f"{graph}.onnx", path)
     return rows
+
+
+def _embeddings(session: Session, graph: str, gallery: Sequence[tuple[np.ndarray, str]]) -> np.ndarray:
+    """Those that a graph makes of the gallery, of unit length, [N, E]."""
+    if graph == "image_encoder":
+        return session.encode_images([picture for picture, _ in gallery], BATCH)[1]
+    return session.encode_texts([text for _, text in gallery], BATCH)[2]
 
 
 def in_float(rows: list[dict]) -> Layers:

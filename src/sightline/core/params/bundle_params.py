@@ -15,7 +15,8 @@ class ExportParams(Settings):
     calibration_items: Count = Field(description="items that set the ranges of int8")
     parity_items: Count = Field(description="questions on which ONNX is held against PyTorch")
     max_flips: Percent = Field(
-        description="percent of answers a layer may change when it alone is int8; 100 scans nothing"
+        description="percent of answers a layer alone in int8 may change, of cosine embeddings may lose; "
+        "100 scans nothing"
     )
     max_drop: Percent = Field(
         description="points of accuracy on val a variant may lose and still ship, and percent of how likely "

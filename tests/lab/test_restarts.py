@@ -1,14 +1,17 @@
 """Row 15 of the fault battery: a restart loses no request; a server that drops what is inside is caught."""
 
+import subprocess
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sightline_lab.faults import served_bundle
 from sightline_lab.faults.battery import Broken, Case
 from sightline_lab.faults.promises import PROMISES
 from sightline_lab.load_test import server_process
-from tests.support import serving
+from tests.support import command_line, serving
 
 SEED, FAST, SLOW = 7, 0, 1  # numbers of cases: of a server that answers at once, and in a second
 DROPS = {
@@ -63,3 +66,21 @@ def test_a_server_that_drops_what_is_inside_is_caught(here, tmp_path, monkeypatc
         Broken, match=r"requests that were sent before SIGTERM had no answer|clients had (?:half|500)"
     ):
         restarted(case)
+
+
+def test_an_ended_battery_ends_its_server(here):
+    """SIGTERM, as a job's end sends it; two files make the folder a checkout."""
+    for name in ("params.yaml", "dvc.yaml"):
+        (here / name).touch()
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "env": command_line.environment()}
+    command = command_line.command("lab", "faults", 13, "--cases", 99)
+    with subprocess.Popen(command, cwd=here, **pipes) as battery:
+        ours, servers = psutil.Process(battery.pid), []
+        while not servers:
+            assert battery.poll() is None, battery.stdout.read()
+            time.sleep(0.1)
+            servers = [each for each in ours.children() if "served_bundle" in str(each.cmdline())]
+        battery.terminate()
+        battery.communicate(timeout=120)
+    ended, alive = psutil.wait_procs(servers, timeout=30)
+    assert ended and not alive and battery.returncode != 0

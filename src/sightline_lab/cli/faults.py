@@ -23,12 +23,15 @@ def faults(
 
     An interrupted run goes on. A failed case ends the command with 1 after all others were tried.
     """
+    import signal
+
     from sightline.core import artifacts, progress
     from sightline_lab import report_page
     from sightline_lab.ablations.workspaces import FOLDER
     from sightline_lab.faults import battery, reliability_page
     from sightline_lab.faults.promises import PROMISES
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: servers that run are ended too
     here, chosen = checkout_files.root(), rows or list(PROMISES)
     if unknown := sorted(set(chosen) - set(PROMISES)):
         raise typer.BadParameter(f"no row {unknown[0]}; there are {', '.join(map(str, PROMISES))}")

@@ -1,4 +1,4 @@
-"""The guides name Python modules and commands that exist."""
+"""The guides name Python modules, commands and tests that exist."""
 
 import ast
 import importlib
@@ -48,3 +48,9 @@ def test_commands_of_a_guide_exist(guide):
         for name in re.findall(r"(?:^|`)sightline lab ([a-z][a-z-]+)", text, flags=re.M)
         if name not in LAB
     ] == []
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_tests_that_a_guide_names_exist(guide):
+    named = re.findall(r"`(tests/[\w/]+\.py)`", guide.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).is_file()] == []

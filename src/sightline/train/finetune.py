@@ -13,6 +13,7 @@ from torch import nn
 
 from sightline.core import artifacts, runtime
 from sightline.core.params.loader import Params
+from sightline.core.params.tower_params import FROM_CHECKPOINT
 from sightline.core.params.train_params import FinetuneParams
 from sightline.core.runtime import Runtime
 from sightline.data.tokenizer import Tokenizer
@@ -110,7 +111,8 @@ def _own_decoder(params: Params, words: list[str], towers: DualEncoder, data: Vq
     """What builds the model, or with `blind` the blind baseline. words: those of the word head."""
     section, tokenizer = params.finetune, data.tokenizer
     word_ids = [tokenizer.encode(word, 8, special=False) for word in words]
-    scored = None if params.trains_tokenizer else _answer_tokens(data, section.max_answer)
+    brought = towers.pretrained or towers.config["text"]["tower"] in FROM_CHECKPOINT  # with its tokenizer
+    scored = _answer_tokens(data, section.max_answer) if brought else None
     plurals = plural_tokens(tokenizer, words)
     return partial(from_clip, towers, section.model_dump(), word_ids, plurals, answer_tokens=scored)
 

@@ -1,5 +1,6 @@
 """Row 15 of the fault battery: a restart loses no request; a server that drops what is inside is caught."""
 
+import contextlib
 import subprocess
 import time
 from pathlib import Path
@@ -79,7 +80,9 @@ def test_an_ended_battery_ends_its_server(here):
         while not servers:
             assert battery.poll() is None, battery.stdout.read()
             time.sleep(0.1)
-            servers = [each for each in ours.children() if "served_bundle" in str(each.cmdline())]
+            with contextlib.suppress(psutil.NoSuchProcess):  # a child that just ended
+                servers = [each for each in ours.children() if "served_bundle" in str(each.cmdline())]
+        time.sleep(1)  # until it is in the hands of what ends it
         battery.terminate()
         battery.communicate(timeout=120)
     ended, alive = psutil.wait_procs(servers, timeout=30)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from sightline.core import progress
-from sightline.core.artifacts import read_json
 from sightline.export.quantize import Static
 from sightline.inference import calibration_data
 from sightline.inference.calibration_data import BATCH, Questions
@@ -35,8 +34,7 @@ def scan(
     scratch.mkdir()
     plain = Session.open(root, source)
     shutil.copyfile(root / source / CONFIG, scratch / CONFIG)
-    here = graphs(read_json(scratch / CONFIG))
-    for graph in here:
+    for graph in graphs(plain.engine.config):
         shutil.copyfile(root / source / f"{graph}.onnx", scratch / f"{graph}.onnx")
     before = [answer.ids for answer in calibration_data.answer(plain, questions)] if plain.answers else []
     embedded = {graph: _embeddings(plain, graph, gallery) for graph in SEARCH_GRAPHS if gallery}
@@ -48,18 +46,16 @@ def scan(
         for layer, nodes in progress.track(layers.items(), f"layers of {graph} in int8", len(layers)):
             forms[graph].write(path, [layer])
             session = Session(OnnxEngine(scratch), plain.tokenizer, plain.preprocessing, plain.settings)
-            flipped: float | str = ""
-            turned: float | str = ""
+            lost: dict[str, float] = {}
             if before and graph in ANSWERING:
                 pairs = zip(calibration_data.answer(session, questions), before, strict=True)
-                flipped = 100.0 * float(np.mean([answer.ids != ids for answer, ids in pairs]))
+                lost["flipped"] = 100.0 * float(np.mean([answer.ids != ids for answer, ids in pairs]))
             if graph in embedded:
                 kept_N = (_embeddings(session, graph, gallery) * embedded[graph]).sum(1)
-                turned = 100.0 * float(1.0 - kept_N.mean())
-            most = max(value for value in (flipped, turned) if not isinstance(value, str))
+                lost["turned"] = 100.0 * float(1.0 - kept_N.mean())
             rows.append(
-                {"graph": graph, "layer": layer, "nodes": len(nodes), "flipped": flipped, "turned": turned,
-                 "int8": int(most <= max_flips)}
+                {"graph": graph, "layer": layer, "nodes": len(nodes), "flipped": "", "turned": "", **lost,
+                 "int8": int(max(lost.values()) <= max_flips)}
             )  # fmt: skip
         shutil.copyfile(root / source / f"{graph}.onnx", path)
     return rows

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 def scored(used: Iterable[int], vocab_size: int) -> list[int] | None:
     """`used` in order, then a token that stands for all others; None where every token is used."""
-    kept = sorted(set(used))
-    others = next((token for token in range(vocab_size) if token not in set(kept)), None)
-    return None if others is None else [*kept, others]
+    kept = set(used)
+    others = next((token for token in range(vocab_size) if token not in kept), None)
+    return None if others is None else [*sorted(kept), others]
 
 
 class AnswerTokens(nn.Module):

@@ -51,8 +51,7 @@ def init_from_alignment(
         words_VD[token] = nn.functional.normalize(words_VD[token] + words_VD[word_ids[word]].mean(0), dim=0)
     model.embedding.weight.copy_(words_VD)
     if not model.config["tie_embeddings"]:
-        words_KD = words_VD if model.answer_tokens is None else words_VD[model.answer_tokens.token_K]
-        model.output.copy_(words_KD)  # the output matrix reads the same vectors
+        model.output.copy_(model.scored(words_VD))  # the output matrix reads the same vectors
     if word_ids:  # captions that agree on no word leave the word head without one
         patch_weights_WD = clip.word_head.weight.detach().float()
         word_vectors_WD = torch.stack([words_VD[ids].mean(0) for ids in word_ids])

@@ -5,7 +5,8 @@ from it token by token. A decoder is a file of models/decoder with `build(config
 rebuilds the architecture without reading any checkpoint.
 
 Shapes: N images, B rows (questions), C,Y,X channels and sides, P patches, T tokens, M = P + T memory
-tokens, L layers, H heads, G key-value heads, S cached tokens, D width, d width of a head, V vocabulary.
+tokens, L layers, H heads, G key-value heads, S cached tokens, D width, d width of a head, V vocabulary, K of
+them that are scored.
 """
 
 from __future__ import annotations

@@ -122,11 +122,11 @@ class CrossAttentionVLM(VLM):
         if self.token_positions is not None:
             x_BTD = x_BTD + self.token_positions(past, tokens_BT.shape[1])
         out = self.decoder(x_BTD, *memory, cache, spin, need_maps)
-        output_KD = self._scored(self.embedding.weight) if self.config["tie_embeddings"] else self.output
+        output_KD = self.scored(self.embedding.weight) if self.config["tie_embeddings"] else self.output
         logits_BTK = nn.functional.linear(out.x, output_KD, self.output_bias)
         return StepOutput(logits_BTK, out.cache, out.maps, out.gates)
 
-    def _scored(self, table_VD: Tensor) -> Tensor:
+    def scored(self, table_VD: Tensor) -> Tensor:
         """The rows of the tokens that `step` scores."""
         return table_VD if self.answer_tokens is None else table_VD[self.answer_tokens.token_K]
 
